@@ -1,0 +1,1 @@
+"""Send each prompt to the cheapest language model that is good enough."""

@@ -1,0 +1,49 @@
+"""What ferroute raises, and what each class also is, so that existing ``except`` clauses keep working.
+
+`RoutingError` lives in `ferroute.controller`, as in RouteLLM, and derives from `Exception` alone. Failed calls to a
+provider are the classes of the `openai` package, with the provider's own status and body.
+"""
+
+from __future__ import annotations
+
+
+class FerrouteError(Exception):
+    """Everything ferroute raises by itself, but for `RoutingError` and the `openai` classes."""
+
+
+class InvalidValueError(FerrouteError, ValueError):
+    """A value outside what was expected; the message says what that was."""
+
+
+class InvalidTypeError(FerrouteError, TypeError):
+    """A value of the wrong type."""
+
+
+class UnknownNameError(FerrouteError, KeyError):
+    """A name that is in no table: a model id, a router, a provider."""
+
+    def __str__(self) -> str:  # KeyError would show the message in quotes
+        return str(self.args[0]) if self.args else ""
+
+
+class MissingFileError(FerrouteError, FileNotFoundError):
+    """A file or folder that is not there."""
+
+
+class UnreadableFileError(FerrouteError, OSError):
+    """A file that could not be read or written."""
+
+
+class CheckpointError(InvalidValueError):
+    """A checkpoint whose tensors do not fit; the message names the tensor."""
+
+
+class NotBuiltError(FerrouteError, NotImplementedError):
+    """Something this version does not have yet; the message says what to use instead."""
+
+
+class ProviderFailure(FerrouteError):  # noqa: N818 - a carrier, not an error anybody catches
+    """A failed call as the core reports it; `ferroute.completion` turns it into the `openai` class callers catch.
+
+    ``args[0]`` is a dict: ``kind``, ``message`` and, where a provider answered, ``status``, ``headers``, ``body``.
+    """

@@ -1,0 +1,1 @@
+"""`routellm` is another name for `ferroute`."""

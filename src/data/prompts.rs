@@ -1,0 +1,1 @@
+//! Prompts read from text, JSONL, CSV and Parquet.

@@ -1,0 +1,1 @@
+//! One request: call a model through a provider. Cost and settlement join here in a later version.

@@ -1,0 +1,27 @@
+//! ferroute sends each prompt to the cheapest language model that is good enough.
+//!
+//! The rooms, and the one direction in which they may know each other:
+//!
+//! ```text
+//! error <- math, text, data <- pricing <- routers <- routing   (pure: no socket is ever opened here)
+//!       <- providers                                           (HTTP, one dialect a file)
+//!       <- engine                                              (where a call and its money meet)
+//!       <- py                                                  (feature `python`: one-line methods)
+//! ```
+//!
+//! `docs/architecture.md` shows them with the walk of one request.
+
+pub mod data;
+pub mod engine;
+pub mod error;
+pub mod math;
+pub mod pricing;
+pub mod providers;
+pub mod routers;
+pub mod routing;
+pub mod text;
+
+#[cfg(feature = "python")]
+mod py;
+
+pub use error::{Error, Kind, Result};

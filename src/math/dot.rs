@@ -1,0 +1,1 @@
+//! Dot products of many rows with a few vectors.

@@ -1,0 +1,3 @@
+//! Numbers: dot products for each processor.
+
+pub mod dot;

@@ -1,0 +1,3 @@
+//! What calls cost. Money is decimal, and an unknown price is never zero.
+
+pub mod scenario;

@@ -1,0 +1,1 @@
+//! The bill for a number of requests under a mix of models.

@@ -1,0 +1,24 @@
+//! The Python face: convert, call, map the error. Anything longer belongs in the core.
+
+mod calls;
+mod errors;
+mod local;
+mod mf;
+mod prompts;
+mod routing;
+mod runtime;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+#[pyo3(name = "_core")]
+fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    routing::register(m)?;
+    mf::register(m)?;
+    local::register(m)?;
+    calls::register(m)?;
+    prompts::register(m)?;
+    Ok(())
+}

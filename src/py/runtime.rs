@@ -1,0 +1,150 @@
+//! One lazy tokio runtime for each process, and the two ways Python waits on it.
+//!
+//! A forked child has none of its parent's threads, so it makes a runtime of its own; the parent's is left alone
+//! there (dropping it would wait for threads that no longer exist).
+
+use std::cell::OnceCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3_async_runtimes::TaskLocals;
+use pyo3_async_runtimes::generic::{self, ContextExt, JoinError};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, Kind, Result};
+
+/// How often a blocked call looks for Ctrl-C.
+const SIGNAL_POLL: Duration = Duration::from_millis(50);
+
+struct Owned {
+    pid: u32,
+    runtime: Runtime,
+}
+
+static CURRENT: AtomicPtr<Owned> = AtomicPtr::new(ptr::null_mut());
+
+/// This process's runtime, made on first use.
+pub(super) fn runtime() -> Result<&'static Runtime> {
+    let pid = std::process::id();
+    loop {
+        let current = CURRENT.load(Ordering::Acquire);
+        // SAFETY: the pointer is null or comes from `Box::into_raw` below and is never freed.
+        if let Some(owned) = unsafe { current.as_ref() }
+            && owned.pid == pid
+        {
+            return Ok(&owned.runtime);
+        }
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("ferroute-io")
+            .enable_all()
+            .build()
+            .map_err(|e| Error::new(Kind::Io, format!("the I/O threads could not be started: {e}")))?;
+        let made = Box::into_raw(Box::new(Owned { pid, runtime }));
+        if CURRENT.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            // Another thread was first. SAFETY: `made` was never shared.
+            drop(unsafe { Box::from_raw(made) });
+        }
+    }
+}
+
+/// Drives `future` to its end with the interpreter released; Ctrl-C drops it and raises at once.
+pub(super) fn block_on<F, T>(py: Python<'_>, future: F) -> PyResult<T>
+where
+    F: Future<Output = Result<T>> + Send,
+    T: Send,
+{
+    let runtime = runtime()?;
+    py.detach(|| {
+        runtime.block_on(async {
+            tokio::pin!(future);
+            loop {
+                match tokio::time::timeout(SIGNAL_POLL, &mut future).await {
+                    Ok(result) => return result.map_err(PyErr::from),
+                    Err(_) => Python::attach(|py| py.check_signals())?,
+                }
+            }
+        })
+    })
+}
+
+/// Hands `future` to the runtime as an awaitable of the running asyncio loop; cancelling one drops the other.
+pub(super) fn future_into_py<'py, F, T>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
+where
+    F: Future<Output = Result<T>> + Send + 'static,
+    T: for<'a> IntoPyObject<'a> + Send + 'static,
+{
+    runtime()?;
+    generic::future_into_py::<PerProcess, _, T>(py, async move { future.await.map_err(PyErr::from) })
+}
+
+/// The runtime above, in the shape pyo3-async-runtimes asks for.
+struct PerProcess;
+
+pub(super) struct Stopped(tokio::task::JoinError);
+
+impl JoinError for Stopped {
+    fn is_panic(&self) -> bool {
+        self.0.is_panic()
+    }
+
+    fn into_panic(self) -> Box<dyn std::any::Any + Send + 'static> {
+        self.0.into_panic()
+    }
+}
+
+pub(super) struct Joined(JoinHandle<()>);
+
+impl Future for Joined {
+    type Output = std::result::Result<(), Stopped>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map_err(Stopped)
+    }
+}
+
+tokio::task_local! {
+    static LOCALS: OnceCell<TaskLocals>;
+}
+
+#[expect(clippy::expect_used, reason = "`future_into_py` has made the runtime before anything is spawned on it")]
+fn made() -> &'static Runtime {
+    runtime().expect("the runtime exists")
+}
+
+impl generic::Runtime for PerProcess {
+    type JoinError = Stopped;
+    type JoinHandle = Joined;
+
+    fn spawn<F>(future: F) -> Self::JoinHandle
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Joined(made().spawn(future))
+    }
+
+    fn spawn_blocking<F>(work: F) -> Self::JoinHandle
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        Joined(made().spawn_blocking(work))
+    }
+}
+
+impl ContextExt for PerProcess {
+    fn scope<F, R>(locals: TaskLocals, future: F) -> Pin<Box<dyn Future<Output = R> + Send>>
+    where
+        F: Future<Output = R> + Send + 'static,
+    {
+        Box::pin(LOCALS.scope(OnceCell::from(locals), future))
+    }
+
+    fn get_task_locals() -> Option<TaskLocals> {
+        LOCALS.try_with(|cell| cell.get().cloned()).ok().flatten()
+    }
+}

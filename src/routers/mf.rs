@@ -1,0 +1,1 @@
+//! Matrix factorisation: a pair of models collapses to one vector.
