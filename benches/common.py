@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def emit(bench: str, **figures: object) -> None:
@@ -36,12 +39,13 @@ def spread(figures: list[float]) -> dict[str, float]:
     }
 
 
-WORDS = (
+SENTENCE = (
     "please explain how a binary heap keeps its smallest entry on top when new numbers arrive in any order and what it "
-    "costs in time and memory compared with a sorted list of 1,000 items that is searched with bisection (see f(x) = x + 2)"
-).split()
+    "costs in time and memory compared with a sorted list of 1,000 items that is searched with bisection (see f(x) = x)"
+)
 
 
 def text_of(words: int) -> str:
     """An ordinary English prompt of that many words."""
-    return " ".join(WORDS[i % len(WORDS)] for i in range(words))
+    sentence = SENTENCE.split()
+    return " ".join(sentence[i % len(sentence)] for i in range(words))

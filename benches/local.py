@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from common import emit, per_call_us, spread, text_of
-
 from ferroute.controller import Controller
 from ferroute.decision import Share
 

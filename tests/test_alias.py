@@ -34,11 +34,11 @@ def test_same_objects_under_both_names():
     import routellm.controller
     import routellm.routers.matrix_factorization.model
     import routellm.routers.routers
-    from routellm import controller
     from routellm.controller import Controller
 
     import ferroute.controller
     import ferroute.routers.routers
+    from routellm import controller
 
     assert routellm.controller is ferroute.controller is controller
     assert routellm.routers.routers is ferroute.routers.routers
@@ -47,7 +47,7 @@ def test_same_objects_under_both_names():
     assert ferroute.routers.__spec__.submodule_search_locations
     assert routellm.__version__ == ferroute.__version__
     with pytest.raises(ModuleNotFoundError, match=r"routellm\.nonsense"):
-        import routellm.nonsense  # noqa: F401
+        import routellm.nonsense
 
 
 def test_old_name_first_in_a_fresh_process():
@@ -102,12 +102,22 @@ def make_original(folder, controller="class Controller: original = True\n"):
 
 
 def make_ours(folder):
-    shutil.copytree(SITE / "ferroute", folder / "ferroute", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(SITE / "routellm", folder / "routellm", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        SITE / "ferroute", folder / "ferroute", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copytree(
+        SITE / "routellm", folder / "routellm", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+    )
 
 
 PROBE = "import routellm.controller as c; print(getattr(c.Controller, 'original', False))"
-WARNS = "import warnings; warnings.simplefilter('always'); from ferroute.controller import Controller; Controller([], 'a', 'b'); Controller([], 'a', 'b')"
+WARNS = """
+import warnings
+warnings.simplefilter("always")
+from ferroute.controller import Controller
+Controller([], "a", "b")
+Controller([], "a", "b")
+"""
 
 
 class TestOrdersOfInstalling:
@@ -133,7 +143,7 @@ class TestOrdersOfInstalling:
             make(tmp_path)
         shutil.rmtree(tmp_path / "routellm")
         # `-S -E` would hide the wheel that runs these tests too, so look at the copy through its own path alone.
-        code = f"import sys; sys.path = [p for p in sys.path if p != {str(SITE)!r}]; " + WARNS
+        code = f"import sys; sys.path = [p for p in sys.path if p != {str(SITE)!r}]\n" + WARNS
         assert "the alias `routellm` is missing" in python(code, path=tmp_path).stderr
 
     @pytest.mark.parametrize("ours_first", [True, False])

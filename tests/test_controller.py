@@ -75,7 +75,14 @@ def test_patched_completion_gets_exactly_the_originals_keywords(c, calls):
     answer = c.chat.completions.create(model="router-length-0.5", messages=HELLO, temperature=0.1, extra=None)
     assert answer.model == "big"
     assert calls == [
-        {"api_base": "http://base", "api_key": "k", "messages": HELLO, "temperature": 0.1, "extra": None, "model": "big"}
+        {
+            "api_base": "http://base",
+            "api_key": "k",
+            "messages": HELLO,
+            "temperature": 0.1,
+            "extra": None,
+            "model": "big",
+        }
     ]
 
 
@@ -153,7 +160,14 @@ def test_decide_explains_itself(c):
     [
         ("plain", "plain"),
         (None, ""),
-        ([{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "u"}}, {"type": "text", "text": "b"}], "a\nb"),
+        (
+            [
+                {"type": "text", "text": "a"},
+                {"type": "image_url", "image_url": {"url": "u"}},
+                {"type": "text", "text": "b"},
+            ],
+            "a\nb",
+        ),
         ([], ""),
     ],
 )

@@ -8,10 +8,10 @@ import struct
 import unicodedata
 
 import pytest
-from conftest import GOLDENS
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import GOLDENS
 from ferroute import _core
 from ferroute.controller import Controller, ModelPair, RoutingError
 from ferroute.routers.routers import Router

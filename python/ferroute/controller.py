@@ -24,7 +24,15 @@ from ferroute.routers.base import Router
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["GPT_4_AUGMENTED_CONFIG", "ROUTER_CLS", "Controller", "ModelPair", "RoutingError", "acompletion", "completion"]
+__all__ = [
+    "GPT_4_AUGMENTED_CONFIG",
+    "ROUTER_CLS",
+    "Controller",
+    "ModelPair",
+    "RoutingError",
+    "acompletion",
+    "completion",
+]
 
 
 def _registry() -> dict[str, Callable[..., Any]]:
@@ -168,7 +176,9 @@ class Controller:
     def __repr__(self) -> str:
         where = f", api_base={self.api_base!r}" if self.api_base else ""
         pair = self.model_pair
-        return f"Controller(routers={list(self.routers)}, strong_model={pair.strong!r}, weak_model={pair.weak!r}{where})"
+        return (
+            f"Controller(routers={list(self.routers)}, strong_model={pair.strong!r}, weak_model={pair.weak!r}{where})"
+        )
 
     # The three methods below are private in RouteLLM too, but visible in subclasses and tests: calls between public
     # methods go through them, so overriding one works.
@@ -200,9 +210,7 @@ class Controller:
         with self._lock:
             self.model_counts[decision.router][decision.model] += 1
 
-    def decide(
-        self, prompt_or_messages: Any, router: str | None = None, threshold: float | None = None
-    ) -> Decision:
+    def decide(self, prompt_or_messages: Any, router: str | None = None, threshold: float | None = None) -> Decision:
         """Which model a prompt or conversation would go to, and why. Calls no model and counts nothing.
 
         Args:
@@ -267,7 +275,9 @@ class Controller:
         fields: dict[str, Any] = {"router": name, "win_rate": win_rate}
         if isinstance(threshold, Share):
             window = self._window(name, router)
-            strong, reason, warmup = window.decide(win_rate, threshold, prompt if isinstance(prompt, str) else str(prompt))
+            strong, reason, warmup = window.decide(
+                win_rate, threshold, prompt if isinstance(prompt, str) else str(prompt)
+            )
             fields["share"], fields["warmup"] = float(threshold), warmup
         else:
             strong, reason = _core.decide(win_rate, threshold)
@@ -286,8 +296,8 @@ class Controller:
         """A router whose `route` is not ours: any object with that method will do, and its answer stands."""
         if isinstance(threshold, Share):
             raise RoutingError(
-                f"Router {name} decides by itself (its class has a route method of its own), so a share cannot be asked "
-                "of it; give a threshold."
+                f"Router {name} decides by itself (its class has a route method of its own), so a share cannot be "
+                "asked of it; give a threshold."
             )
         model = router.route(prompt, threshold, self.model_pair)
         elapsed = (perf_counter_ns() - start) / 1000

@@ -76,9 +76,9 @@ class Decision:
         import html
 
         shown = ((name, value) for name, value in vars(self).items() if value not in (None, (), False))
+        left = "style='text-align:left'"
         rows = "".join(
-            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{html.escape(_cell(value))}</td></tr>"
-            for name, value in shown
+            f"<tr><th {left}>{name}</th><td {left}>{html.escape(_cell(value))}</td></tr>" for name, value in shown
         )
         return f"<table>{rows}</table>"
 

@@ -63,17 +63,17 @@ class PromptEmbedder:
         if isinstance(settings, Mapping):
             unknown = sorted(set(settings) - set(SETTINGS))
             if unknown:
-                raise InvalidValueError(
-                    f"unknown embedder setting{'s' * (len(unknown) > 1)} {', '.join(unknown)}; known: {', '.join(SETTINGS)}"
-                )
+                known = ", ".join(SETTINGS)
+                raise InvalidValueError(f"unknown embedder settings: {', '.join(unknown)}; known are {known}")
             self._settings = dict(settings)
             if "model" in self._settings:
                 model.embedding_model = self._settings.pop("model")
         elif callable(settings):
             self._call = settings
         elif settings is not None:
+            found = type(settings).__name__
             raise InvalidTypeError(
-                f"embedder is a mapping of settings or a callable from a text to a vector; found {type(settings).__name__}"
+                f"embedder is a mapping of settings or a callable from a text to a vector; found {found}"
             )
 
     def embed(self, text: str) -> Any:

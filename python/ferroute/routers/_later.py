@@ -29,7 +29,7 @@ def later(name: str, what: str) -> Any:
 def later_class(name: str, what: str, module: str) -> Any:
     """A class of the given name whose construction raises."""
 
-    def __init__(self: Any, *_args: Any, **_kwargs: Any) -> None:  # noqa: N807
+    def __init__(_self: Any, *_args: Any, **_kwargs: Any) -> None:  # noqa: N807
         not_built(what)
 
     doc = f"{what}; not part of this version yet, construction raises `NotBuiltError`."

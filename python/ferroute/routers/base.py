@@ -88,7 +88,6 @@ def scores_itself(router: Router, home: type[Router]) -> bool:
     A built-in router takes its fast or asynchronous way only then, so replacing `calculate_strong_win_rate` on a
     subclass or an instance is always honoured.
     """
-    return (
-        type(router).calculate_strong_win_rate is home.calculate_strong_win_rate
-        and "calculate_strong_win_rate" not in vars(router)
-    )
+    return type(
+        router
+    ).calculate_strong_win_rate is home.calculate_strong_win_rate and "calculate_strong_win_rate" not in vars(router)
