@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,52 @@ __version__: str
 DEBUG_BUILD: bool
 
 # --- routing.rs ---
+
+def parse_model_name(model: str, names: list[str]) -> tuple[str, float, bool]:
+    """Splits ``router-mf-0.5`` or ``router-local-30%``.
+
+    Args:
+        model: The model string.
+        names: Routers whose names hold a hyphen; others are found without.
+
+    Returns:
+        Router, number, and whether the number is a share (0..=1) rather than a threshold.
+
+    Raises:
+        ValueError: Fewer than three parts.
+        RoutingError: The number is none, or the string does not begin with ``router``.
+    """
+
+def validate(router: str, routers: dict[str, Any], number: float, is_share: bool, shown: object) -> None:
+    """Raises `RoutingError` unless the router is known and the number in 0..=1; ``shown`` is the number as given."""
+
+def decide(win_rate: float, threshold: float) -> tuple[bool, str]:
+    """Whether the strong model answers (``win_rate >= threshold``), and why in one sentence."""
+
+def parse_float(text: str) -> float | None:
+    """What Python's ``float(text)`` returns, or None where it raises `ValueError`."""
+
+def float_repr(value: float) -> str:
+    """What Python's ``repr(value)`` returns."""
+
+def percent(share: float) -> str:
+    """A share as the model string writes it: ``30%``."""
+
+@final
+class ShareWindow:
+    """The last 1,000 scores of one router, and pseudo-scores that stay; ``len()`` counts its own scores."""
+
+    def __new__(cls, pseudo_scores: list[float] = ...) -> ShareWindow: ...
+    def push(self, win_rate: float) -> None:
+        """Remembers a score; NaN leaves no trace."""
+
+    def decide(self, win_rate: float, share: float, prompt: str) -> tuple[bool, str, bool]:
+        """Whether the score ranks in the highest ``share`` of the window, why, and whether it is still warming up.
+
+        Equal scores are told apart by a hash of the prompt.
+        """
+
+    def __len__(self) -> int: ...
 
 # --- mf.rs ---
 

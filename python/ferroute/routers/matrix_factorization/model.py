@@ -6,13 +6,13 @@ class of this name call; arrays are numpy's.
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
 from ferroute._hub import local, resolve
+from ferroute._openai_client import OPENAI_CLIENT
 from ferroute.errors import InvalidTypeError, InvalidValueError, NotBuiltError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from typing_extensions import Self
+
+    from ferroute.embedding import PromptEmbedder
+
+__all__ = ["MODEL_IDS", "OPENAI_CLIENT", "MFModel", "row_of"]
+
+# `OPENAI_CLIENT` is read whenever a prompt is embedded: assign an object with ``embeddings.create(input=[...],
+# model=...)`` at any time to have prompts embedded by it.
 
 _NAMES = (
     "RWKV-4-Raven-14B",
@@ -92,11 +99,21 @@ _NAMES = (
 MODEL_IDS: dict[str, int] = {name: row for row, name in enumerate(_NAMES)}
 """Name of each model in the table, and its row. A plain dict: add the names of a table of your own."""
 
-OPENAI_CLIENT: Any = None
-"""Assign an object with ``embeddings.create(input=[...], model=...)`` to have prompts embedded by it.
 
-Read whenever a prompt is embedded, so it can be assigned at any time. ``None`` means the default client.
-"""
+def row_of(name: str) -> int:
+    """Row of a model's name in the table.
+
+    Raises:
+        UnknownNameError: The name is not in `MODEL_IDS`; near names are suggested (also a `KeyError`).
+    """
+    row = MODEL_IDS.get(name)
+    if row is None:
+        import difflib
+
+        near = difflib.get_close_matches(str(name), MODEL_IDS, n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise UnknownNameError(f"no model {name!r} in MODEL_IDS ({len(MODEL_IDS)} names){hint}")
+    return row
 
 
 class _Weight:
@@ -172,6 +189,7 @@ class MFModel:
         self._origin = origin
         self.use_proj: bool = core.use_proj
         self.embedding_model = "text-embedding-3-small"
+        self.embedder: PromptEmbedder | None = None
         self.training = False
 
     @classmethod
@@ -449,23 +467,18 @@ class MFModel:
             if row < 0:
                 raise UnknownNameError(f"no model has row {row}: the table has rows 0 to {self._core.num_models - 1}")
             return row
-        if model not in MODEL_IDS:
-            near = difflib.get_close_matches(model, MODEL_IDS, n=3, cutoff=0.5)
-            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-            raise UnknownNameError(f"no model {model!r} in MODEL_IDS ({len(MODEL_IDS)} names){hint}")
-        return MODEL_IDS[model]
+        return row_of(model)
 
     def _embedding(self, prompt: Any) -> Any:
         return self._embed(prompt) if isinstance(prompt, str) else prompt
 
     def _embed(self, prompt: str) -> Any:
-        """Embeds a text: with `OPENAI_CLIENT` if one is assigned. The router puts its own embedder here."""
-        if OPENAI_CLIENT is None:
-            raise NotBuiltError(
-                "no embedder: assign an OpenAI client to ferroute.routers.matrix_factorization.model.OPENAI_CLIENT, "
-                "or pass the embedding instead of the text"
-            )
-        return OPENAI_CLIENT.embeddings.create(input=[prompt], model=self.embedding_model).data[0].embedding
+        """Embeds a text with `embedder`, which the router makes from its configuration."""
+        if self.embedder is None:
+            from ferroute.embedding import PromptEmbedder
+
+            self.embedder = PromptEmbedder(self)
+        return self.embedder.embed(prompt)
 
     # --- Python's own
 
