@@ -66,6 +66,8 @@ class PromptEmbedder:
                 known = ", ".join(SETTINGS)
                 raise InvalidValueError(f"unknown embedder settings: {', '.join(unknown)}; known are {known}")
             self._settings = dict(settings)
+            if "max_input_tokens" in self._settings:
+                self._settings["max_tokens"] = self._settings.pop("max_input_tokens")
             if "model" in self._settings:
                 model.embedding_model = self._settings.pop("model")
         elif callable(settings):
@@ -114,7 +116,14 @@ class PromptEmbedder:
             return np.asarray(rows, dtype=np.float64)
         client = None if self._own else _assigned_client()
         if client is None:
-            return self._embedder().embed_batch(list(texts), progress=advance)
+            seen = 0
+
+            def newly(done: int, _total: int) -> None:
+                nonlocal seen
+                advance(done - seen)
+                seen = done
+
+            return self._embedder().embed_batch(list(texts), progress=newly)
         rows = []
         for start in range(0, len(texts), _BATCH):
             part = list(texts[start : start + _BATCH])

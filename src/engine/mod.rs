@@ -1,1 +1,5 @@
-//! One request: call a model through a provider. Cost and settlement join here in a later version.
+//! One request from beginning to end. The only place where a call and its money meet.
+
+pub mod call;
+pub mod embed;
+pub mod stream;

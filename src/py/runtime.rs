@@ -79,8 +79,17 @@ where
     F: Future<Output = Result<T>> + Send + 'static,
     T: for<'a> IntoPyObject<'a> + Send + 'static,
 {
+    python_future_into_py(py, async move { future.await.map_err(PyErr::from) })
+}
+
+/// The same for a future whose error is already Python's, because it ran Python code (a callback).
+pub(super) fn python_future_into_py<'py, F, T>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
+where
+    F: Future<Output = PyResult<T>> + Send + 'static,
+    T: for<'a> IntoPyObject<'a> + Send + 'static,
+{
     runtime()?;
-    generic::future_into_py::<PerProcess, _, T>(py, async move { future.await.map_err(PyErr::from) })
+    generic::future_into_py::<PerProcess, _, T>(py, future)
 }
 
 /// The runtime above, in the shape pyo3-async-runtimes asks for.

@@ -31,13 +31,13 @@ File = Annotated[
 ]
 Format = Annotated[
     Optional[str],
-    typer.Option(metavar="NAME", help="text, jsonl, csv or parquet. [default: by the file's extension]", show_default=False),
+    typer.Option(metavar="NAME", help="text, jsonl, csv or parquet. (default: by the file's extension)", show_default=False),
 ]
 ColumnName = Annotated[
     Optional[str],
     typer.Option(
         "--column", metavar="NAME", show_default=False,
-        help="Field or column with the prompt. [default: prompt, messages, question or text]",
+        help="Field or column with the prompt. (default: prompt, messages, question or text)",
     ),
 ]
 Limit = Annotated[Optional[int], typer.Option(min=1, help="Stop after this many prompts.", show_default=False)]
@@ -75,7 +75,7 @@ def route(
     router: Annotated[str, typer.Option(help="Name of the router.")] = "local",
     share: Annotated[
         Optional[str],
-        typer.Option(metavar="PERCENT", help="Share of calls to the strong model. [default: 30%]", show_default=False),
+        typer.Option(metavar="PERCENT", help="Share of calls to the strong model. (default: 30%)", show_default=False),
     ] = None,
     threshold: Annotated[
         Optional[float],
@@ -113,14 +113,14 @@ def score(
     context: typer.Context,
     prompts: Prompts = None,
     file: File = None,
-    router: Annotated[Optional[list[str]], typer.Option(help="Name of a router; repeat it to compare. [default: local]", show_default=False)] = None,
+    router: Annotated[Optional[list[str]], typer.Option(help="Name of a router; repeat it to compare. (default: local)", show_default=False)] = None,
     output: Annotated[
         Optional[Path],
         typer.Option("--output", "-o", metavar="PATH", help="File to write; .csv or .jsonl.", show_default=False),
     ] = None,
     layout: Annotated[
         Optional[str],
-        typer.Option("--as", metavar="LAYOUT", help="table, csv or jsonl. [default: by --output, else table]", show_default=False),
+        typer.Option("--as", metavar="LAYOUT", help="table, csv or jsonl. (default: by --output, else table)", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --as jsonl.")] = False,
     column: ColumnName = None,
@@ -157,7 +157,7 @@ def demo(
     png: Annotated[
         Optional[Path], typer.Option(metavar="PATH", help="Write the picture here, too.", show_default=False)
     ] = None,
-    prompts: Annotated[Optional[int], typer.Option(min=20, help="Draw this many of the prompts. [default: all]", show_default=False)] = None,
+    prompts: Annotated[Optional[int], typer.Option(min=20, help="Draw this many of the prompts. (default: all)", show_default=False)] = None,
     share: Annotated[str, typer.Option(metavar="PERCENT", help="Share of calls to the strong model.")] = "30%",
     strong: Strong = "gpt-5.2",
     weak: Weak = "gpt-5-mini",

@@ -16,7 +16,7 @@ from ferroute.routers.base import NAME_TO_CLS, ROUTER_CLS, Router, no_parallel, 
 from ferroute.routers.causal_llm.configs import RouterModelConfig
 from ferroute.routers.causal_llm.llm_utils import load_prompt_format, to_openai_api_messages
 from ferroute.routers.causal_llm.model import CausalLLMClassifier
-from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
+from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel, row_of
 from ferroute.routers.similarity_weighted.utils import (
     compute_elo_mle_with_tie,
     compute_tiers,
@@ -121,8 +121,8 @@ class MatrixFactorizationRouter(Router):
             "use_proj": use_proj,
         }
         self.model = MFModel.from_pretrained(checkpoint_path, **{k: v for k, v in given.items() if v is not None})
-        self.strong_model_id = model_row(strong_model)
-        self.weak_model_id = model_row(weak_model)
+        self.strong_model_id = row_of(strong_model)
+        self.weak_model_id = row_of(weak_model)
         self.embedder = PromptEmbedder(self.model, embedder)
         self.model.embedder = self.embedder
 
@@ -272,17 +272,6 @@ class LocalRouter(Router):
 
 
 _BATCH = 8_192
-
-
-def model_row(name: str) -> int:
-    """Row of a model's name in `MODEL_IDS`.
-
-    Raises:
-        UnknownNameError: The name is not there (also a `KeyError`).
-    """
-    from ferroute.routers.matrix_factorization.model import row_of
-
-    return row_of(name)
 
 
 ROUTER_CLS.update(

@@ -1,0 +1,208 @@
+//! A stream of chunks that is read ahead on the runtime and closed as soon as nobody wants it.
+//!
+//! A task of its own reads the connection, so that chunks which arrive together cost one wake-up of the caller.
+//! Whoever drops the stream, closes it or is cancelled while waiting for a chunk ends that task, and with it the
+//! connection.
+
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Response;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::error::{Error, Kind, Result};
+use crate::providers::openai::Event;
+use crate::providers::sse::Events;
+use crate::providers::{Endpoint, Usage, http};
+
+/// How many chunks are read ahead before the provider has to wait.
+const READ_AHEAD: usize = 256;
+
+/// The chunks of one completion.
+pub struct Stream {
+    state: Mutex<State>,
+    reader: AbortHandle,
+    /// HTTP status.
+    pub status: u16,
+    /// Response headers.
+    pub headers: Vec<(String, String)>,
+    /// How many requests were sent until it opened.
+    pub attempts: u32,
+}
+
+struct State {
+    phase: Phase,
+    usage: Option<Usage>,
+}
+
+enum Phase {
+    /// Chunks to come, and the error that was found while looking whether one is there.
+    Open(mpsc::Receiver<Result<Item>>, Option<Error>),
+    /// Somebody is waiting for the next chunk and holds the receiver.
+    Waiting,
+    Closed,
+}
+
+struct Item {
+    data: Bytes,
+    usage: Option<Usage>,
+}
+
+impl Stream {
+    /// Starts reading `response`; `limit` is the longest silence between two events.
+    pub(super) fn start(endpoint: Endpoint, response: Response, limit: Option<Duration>, attempts: u32) -> Self {
+        let (status, headers) = http::head(&response);
+        let (chunks, receiver) = mpsc::channel(READ_AHEAD);
+        let reader = tokio::spawn(read(endpoint, response, limit, chunks)).abort_handle();
+        let state = State { phase: Phase::Open(receiver, None), usage: None };
+        Self { state: Mutex::new(state), reader, status, headers, attempts }
+    }
+
+    /// The next chunk's JSON; `None` at the end or once closed. Dropping the future closes the stream.
+    ///
+    /// # Errors
+    /// What broke it, once: [`Kind::Protocol`] when it ended too early, [`Kind::Status`] for an error event,
+    /// [`Kind::Timeout`], [`Kind::Connection`]; [`Kind::Value`] when another caller is already waiting.
+    pub async fn next(&self) -> Result<Option<Bytes>> {
+        let mut held = {
+            let mut state = self.state();
+            match mem::replace(&mut state.phase, Phase::Waiting) {
+                Phase::Open(_, Some(error)) => {
+                    state.phase = Phase::Closed;
+                    return Err(error);
+                }
+                Phase::Open(receiver, None) => Held { stream: self, receiver: Some(receiver) },
+                Phase::Waiting => return Err(Error::value("another thread or task is already waiting for the next chunk of this stream")),
+                Phase::Closed => {
+                    state.phase = Phase::Closed;
+                    return Ok(None);
+                }
+            }
+        };
+        let Some(receiver) = &mut held.receiver else { return Ok(None) };
+        match receiver.recv().await {
+            Some(Ok(item)) => {
+                held.give_back();
+                Ok(Some(self.take(item)))
+            }
+            Some(Err(error)) => Err(error),
+            None => Ok(None),
+        }
+    }
+
+    /// A chunk that has already arrived; `None` when the caller would have to wait, and at the end.
+    pub fn ready(&self) -> Option<Bytes> {
+        let mut state = self.state();
+        let Phase::Open(receiver, failed) = &mut state.phase else { return None };
+        if failed.is_some() {
+            return None;
+        }
+        match receiver.try_recv() {
+            Ok(Ok(item)) => {
+                drop(state);
+                Some(self.take(item))
+            }
+            Ok(Err(error)) => {
+                *failed = Some(error);
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Stops reading and closes the connection; whoever waits for a chunk gets the end.
+    pub fn close(&self) {
+        self.state().phase = Phase::Closed;
+        self.reader.abort();
+    }
+
+    /// The last usage a chunk has told.
+    pub fn usage(&self) -> Option<Usage> {
+        self.state().usage
+    }
+
+    fn take(&self, item: Item) -> Bytes {
+        if item.usage.is_some() {
+            self.state().usage = item.usage;
+        }
+        item.data
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// The receiver in the hands of whoever waits; dropped with it, the stream is closed.
+struct Held<'a> {
+    stream: &'a Stream,
+    receiver: Option<mpsc::Receiver<Result<Item>>>,
+}
+
+impl Held<'_> {
+    fn give_back(&mut self) {
+        let mut state = self.stream.state();
+        if matches!(state.phase, Phase::Waiting)
+            && let Some(receiver) = self.receiver.take()
+        {
+            state.phase = Phase::Open(receiver, None);
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if self.receiver.take().is_some() {
+            self.stream.close();
+        }
+    }
+}
+
+/// Reads events until the end mark, an error, or until nobody listens any more.
+async fn read(endpoint: Endpoint, response: Response, limit: Option<Duration>, chunks: mpsc::Sender<Result<Item>>) {
+    let mut events = Events::new(http::pieces(endpoint.clone(), response));
+    let mut finished = false;
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = chunks.closed() => return,
+            next = within(limit, &endpoint, events.next()) => next,
+        };
+        let item = match next {
+            Ok(Some(data)) => match endpoint.dialect.read_event(&endpoint, data) {
+                Ok(Event::Done) => return,
+                Ok(Event::Chunk { data, finished: last, usage }) => {
+                    finished |= last;
+                    Ok(Item { data, usage })
+                }
+                Err(error) => Err(error),
+            },
+            // Some servers close without the end mark; a reason to stop says as well that nothing is missing.
+            Ok(None) if finished => return,
+            Err(error) if finished && error.kind() == Kind::Connection => return,
+            Ok(None) => Err(Error::new(Kind::Protocol, format!("the stream from {} was cut before its end", endpoint.host()))),
+            Err(error) if error.kind() == Kind::Connection => Err(error.context("the stream was cut before its end")),
+            Err(error) => Err(error),
+        };
+        let last = item.is_err();
+        if chunks.send(item).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+async fn within<T>(limit: Option<Duration>, endpoint: &Endpoint, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match limit {
+        None => work.await,
+        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(http::late(endpoint, limit))),
+    }
+}
