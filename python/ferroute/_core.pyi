@@ -178,7 +178,7 @@ class PriceTable:
 def read_prompts(
     path: str | os.PathLike[str],
     *,
-    format: str | None = None,
+    format: str | None = None,  # noqa: A002
     column: str | None = None,
     skip_bad: bool = False,
     batch_size: int = 1024,

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ferroute.errors import InvalidValueError, NotBuiltError
 
@@ -100,9 +100,10 @@ def plot_share(
     """
     curves = _curves(win_rates)
     pyplot = _pyplot()
+    made: Any = None
     if ax is None:
-        _, ax = pyplot.subplots(figsize=(8, 4.6), dpi=150, layout="constrained")
-    axes = cast("Any", ax)  # matplotlib's own types are partly unknown
+        _, made = pyplot.subplots(figsize=(8, 4.6), dpi=150, layout="constrained")
+    axes: Any = ax or made  # matplotlib's own types are partly unknown
     left, right = _window(curves)
     for (label, scores), colour in zip(curves.items(), _cycle(COLOURS, len(curves)), strict=True):
         thresholds, shares = share_curve(scores)
@@ -113,12 +114,17 @@ def plot_share(
     if share is not None:
         axes.axhline(share, color="0.45", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         axes.text(
-            0.995, share + 0.012, f"{share:.0%} strong", ha="right", color="0.35", fontsize=9,
+            0.995,
+            share + 0.012,
+            f"{share:.0%} strong",
+            ha="right",
+            color="0.35",
+            fontsize=9,
             transform=axes.get_yaxis_transform(),
         )
     axes.set_xlim(left, right)
     axes.set_ylim(0, 1.02)
-    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:.0%}")
+    axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set_xlabel("threshold (win rate from which on the strong model answers)")
     axes.set_ylabel("calls to the strong model")
     axes.set_title(title or "Share of strong calls at each threshold", loc="left", fontsize=12, fontweight="bold")
@@ -132,7 +138,7 @@ def plot_share(
             axes.legend(handles, marks, frameon=False, loc="lower left")
     elif any(curves):
         axes.legend(frameon=False, loc="lower left")
-    return ax
+    return axes
 
 
 def share_chart(
@@ -219,9 +225,7 @@ class _Canvas:
 
     def cells(self, row: int) -> list[tuple[str, str]]:
         """The characters of one row, with their styles."""
-        return [
-            (self.character((x, row)), self.style(self.owner.get((x, row), -1))) for x in range(self.columns)
-        ]
+        return [(self.character((x, row)), self.style(self.owner.get((x, row), -1))) for x in range(self.columns)]
 
     def character(self, cell: tuple[int, int]) -> str:
         raise NotImplementedError
@@ -258,7 +262,13 @@ class _Ascii(_Canvas):
         self.owner[x, y] = max(index, self.owner.get((x, y), -1))
 
     def character(self, cell: tuple[int, int]) -> str:
-        return ("*", "o", "x")[self.owner[cell] % 3] if self.owner.get(cell, -1) >= 0 else "-" if cell in self.owner else " "
+        return (
+            ("*", "o", "x")[self.owner[cell] % 3]
+            if self.owner.get(cell, -1) >= 0
+            else "-"
+            if cell in self.owner
+            else " "
+        )
 
 
 def _row_label(row: int, rows: int, share: float | None) -> str:
@@ -292,10 +302,9 @@ def _window(curves: Mapping[str, NDArray[np.float64]]) -> tuple[float, float]:
 def _curves(win_rates: Curves) -> dict[str, NDArray[np.float64]]:
     if not isinstance(win_rates, Mapping):
         return {"": _checked(win_rates)}
-    named = cast("Mapping[str, ArrayLike]", win_rates)
-    if not named:
+    if not win_rates:
         raise InvalidValueError("win_rates has no curve to draw")
-    return {label: _checked(scores) for label, scores in named.items()}
+    return {label: _checked(scores) for label, scores in win_rates.items()}
 
 
 def _checked(win_rates: ArrayLike) -> NDArray[np.float64]:

@@ -1,9 +1,9 @@
-"""Prompts from text, JSONL, CSV and Parquet files.
+r"""Prompts from text, JSONL, CSV and Parquet files.
 
 Example:
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp(), "prompts.jsonl")
-    >>> _ = path.write_text('{"prompt": "hi"}\\n{"messages": [{"role": "user", "content": "2+2?"}]}\\n')
+    >>> _ = path.write_text('{"prompt": "hi"}\n{"messages": [{"role": "user", "content": "2+2?"}]}\n')
     >>> read_texts(path)
     ['hi', '2+2?']
 """
@@ -21,7 +21,11 @@ __all__ = ["PromptBatches", "read_prompts", "read_texts"]
 
 
 def read_texts(
-    path: str | PathLike[str], *, format: str | None = None, column: str | None = None, skip_bad: bool = False  # noqa: A002
+    path: str | PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002 - the name that file readers use
+    column: str | None = None,
+    skip_bad: bool = False,
 ) -> list[str]:
     """All prompts of a file, in its order; for files that do not fit in memory iterate over `read_prompts`.
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
 STRONG, WEAK = "bold dark_orange", "cyan"
 
@@ -91,7 +91,7 @@ def ascii_only(out: Console) -> bool:
 
 
 @contextlib.contextmanager
-def progress(text: str, wanted: bool = True) -> Iterator[Callable[[int], None]]:
+def progress(text: str, wanted: bool = True) -> Generator[Callable[[int], None]]:
     """A counter on standard error while work goes on; nothing where that is no terminal.
 
     Yields:

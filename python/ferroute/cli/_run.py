@@ -13,21 +13,21 @@ from ferroute.controller import RoutingError
 from ferroute.errors import FerrouteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 FAILED, USAGE, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 130, 141
 
 
-class BadInput(Exception):  # noqa: N818 - not for callers: `ending` turns it into an exit code
+class BadInput(Exception):
     """Prompts that could not be read."""
 
 
-class UsageProblem(Exception):  # noqa: N818 - as above
+class UsageProblem(Exception):
     """A command that was not understood."""
 
 
 @contextlib.contextmanager
-def ending(debug: bool) -> Iterator[None]:
+def ending(debug: bool) -> Generator[None]:
     """Turns what a command raises into one line on standard error and an exit code.
 
     With ``debug`` unexpected errors keep their traceback.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -24,27 +24,37 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 something failed, 2 the command was not understood, 3 the prompts could not be read.",
 )
 
-Prompts = Annotated[Optional[list[str]], typer.Argument(help="Prompts; none: from --file or standard input.", show_default=False)]
+Prompts = Annotated[
+    list[str] | None, typer.Argument(help="Prompts; none: from --file or standard input.", show_default=False)
+]
 File = Annotated[
-    Optional[str],
-    typer.Option("--file", "-f", metavar="PATH", help="Text, JSONL, CSV or Parquet; - is standard input.", show_default=False),
+    str | None,
+    typer.Option(
+        "--file", "-f", metavar="PATH", help="Text, JSONL, CSV or Parquet; - is standard input.", show_default=False
+    ),
 ]
 Format = Annotated[
-    Optional[str],
-    typer.Option(metavar="NAME", help="text, jsonl, csv or parquet. (default: by the file's extension)", show_default=False),
+    str | None,
+    typer.Option(
+        metavar="NAME", help="text, jsonl, csv or parquet. (default: by the file's extension)", show_default=False
+    ),
 ]
 ColumnName = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
-        "--column", metavar="NAME", show_default=False,
+        "--column",
+        metavar="NAME",
+        show_default=False,
         help="Field or column with the prompt. (default: prompt, messages, question or text)",
     ),
 ]
-Limit = Annotated[Optional[int], typer.Option(min=1, help="Stop after this many prompts.", show_default=False)]
+Limit = Annotated[int | None, typer.Option(min=1, help="Stop after this many prompts.", show_default=False)]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows without a usable prompt, and count them.")]
 Config = Annotated[
-    Optional[Path],
-    typer.Option(metavar="YAML", exists=True, dir_okay=False, help="Arguments of each router, by name.", show_default=False),
+    Path | None,
+    typer.Option(
+        metavar="YAML", exists=True, dir_okay=False, help="Arguments of each router, by name.", show_default=False
+    ),
 ]
 Strong = Annotated[str, typer.Option(help="Model for hard prompts.")]
 Weak = Annotated[str, typer.Option(help="Model for all others.")]
@@ -54,9 +64,7 @@ Weak = Annotated[str, typer.Option(help="Model for all others.")]
 def _options(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="FERROUTE_DEBUG", help="Show tracebacks of errors.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", envvar="FERROUTE_DEBUG", help="Show tracebacks of errors.")] = False,
 ) -> None:
     if version:
         _version()
@@ -74,12 +82,14 @@ def route(
     file: File = None,
     router: Annotated[str, typer.Option(help="Name of the router.")] = "local",
     share: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(metavar="PERCENT", help="Share of calls to the strong model. (default: 30%)", show_default=False),
     ] = None,
     threshold: Annotated[
-        Optional[float],
-        typer.Option(help="Or: win rate from which on the strong model answers. Higher = fewer strong calls.", show_default=False),
+        float | None,
+        typer.Option(
+            help="Or: win rate from which on the strong model answers. Higher = fewer strong calls.", show_default=False
+        ),
     ] = None,
     strong: Strong = "gpt-5.2",
     weak: Weak = "gpt-5-mini",
@@ -113,14 +123,19 @@ def score(
     context: typer.Context,
     prompts: Prompts = None,
     file: File = None,
-    router: Annotated[Optional[list[str]], typer.Option(help="Name of a router; repeat it to compare. (default: local)", show_default=False)] = None,
+    router: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a router; repeat it to compare. (default: local)", show_default=False),
+    ] = None,
     output: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option("--output", "-o", metavar="PATH", help="File to write; .csv or .jsonl.", show_default=False),
     ] = None,
     layout: Annotated[
-        Optional[str],
-        typer.Option("--as", metavar="LAYOUT", help="table, csv or jsonl. (default: by --output, else table)", show_default=False),
+        str | None,
+        typer.Option(
+            "--as", metavar="LAYOUT", help="table, csv or jsonl. (default: by --output, else table)", show_default=False
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --as jsonl.")] = False,
     column: ColumnName = None,
@@ -155,9 +170,11 @@ def score(
 def demo(
     context: typer.Context,
     png: Annotated[
-        Optional[Path], typer.Option(metavar="PATH", help="Write the picture here, too.", show_default=False)
+        Path | None, typer.Option(metavar="PATH", help="Write the picture here, too.", show_default=False)
     ] = None,
-    prompts: Annotated[Optional[int], typer.Option(min=20, help="Draw this many of the prompts. (default: all)", show_default=False)] = None,
+    prompts: Annotated[
+        int | None, typer.Option(min=20, help="Draw this many of the prompts. (default: all)", show_default=False)
+    ] = None,
     share: Annotated[str, typer.Option(metavar="PERCENT", help="Share of calls to the strong model.")] = "30%",
     strong: Strong = "gpt-5.2",
     weak: Weak = "gpt-5-mini",
@@ -173,7 +190,12 @@ def demo(
         from ferroute.cli import demo as command
 
         report = command.run(
-            share=_share(share), strong=strong, weak=weak, prompts=prompts, requests=requests, output_tokens=output_tokens
+            share=_share(share),
+            strong=strong,
+            weak=weak,
+            prompts=prompts,
+            requests=requests,
+            output_tokens=output_tokens,
         )
         written = None if png is None else command.write_png(report, png)
         command.show(report, written, as_json=as_json)
@@ -225,4 +247,4 @@ def _read_config(path: Path | None) -> dict[str, Any] | None:
         raise UsageProblem(f"--config {path}: not readable as YAML: {error}") from None
     if not isinstance(found, dict):
         raise UsageProblem(f"--config {path}: expected a mapping from router names to their arguments")
-    return found
+    return cast("dict[str, Any]", found)

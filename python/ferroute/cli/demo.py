@@ -73,9 +73,7 @@ class Report:
         return sum(decision.model == self.strong for decision in decisions), len(chosen)
 
 
-def run(
-    *, share: float, strong: str, weak: str, prompts: int | None, requests: int, output_tokens: int
-) -> Report:
+def run(*, share: float, strong: str, weak: str, prompts: int | None, requests: int, output_tokens: int) -> Report:
     """Routes the benchmarks' prompts in one shuffled stream, always the same one."""
     texts = [(name, text) for name, file in BENCHMARKS.items() for text in read_texts(_benchmark(file))]
     random.Random(0).shuffle(texts)
@@ -97,7 +95,7 @@ def run(
     )
     bill = prices.bill(requests, [part for part in (strong_part, weak_part) if part.share])
     all_strong = prices.bill(requests, [_part(strong, routed, len(routed), output_tokens)])
-    return Report(share, strong, weak, requests, output_tokens, routed, bill, all_strong)
+    return Report(float(share), strong, weak, requests, output_tokens, routed, bill, all_strong)
 
 
 def write_png(report: Report, path: Path) -> Path:
@@ -110,7 +108,9 @@ def write_png(report: Report, path: Path) -> Path:
 
     mpl.use("Agg")
     axes = plot_share(
-        report.win_rates(), share=report.share, title="The same threshold is another share on other traffic (router local)"
+        report.win_rates(),
+        share=report.share,
+        title="The same threshold is another share on other traffic (router local)",
     )
     axes.figure.savefig(path)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
     return path
@@ -134,7 +134,7 @@ def show(report: Report, png: Path | None, *, as_json: bool) -> None:
     chart = share_chart(
         report.win_rates(), share=report.share, width=min(out.width - 2, 100), ascii_only=ascii_only(out)
     )
-    out.print(Padding(chart, (0, 0, 0, 2)))
+    out.print(Padding(chart, (0, 0, 0, 2), expand=False))
     if png is not None:
         out.print(f"\n  Picture: {png}")
     _closing(out, name)
@@ -162,8 +162,12 @@ def _intro(out: Console, report: Report, name: str) -> None:
     median = slowest[len(slowest) // 2]
     unit = "us" if ascii_only(out) else "µs"
     text = Text.assemble(
-        (name, "bold"), f" on {sets}: real prompts, offline, no model is called.\n",
-        "Strong model ", (report.strong, STRONG), ", weak model ", (report.weak, WEAK),
+        (name, "bold"),
+        f" on {sets}: real prompts, offline, no model is called.\n",
+        "Strong model ",
+        (report.strong, STRONG),
+        ", weak model ",
+        (report.weak, WEAK),
         f". A decision takes {median:.0f} {unit} (median).",
     )
     out.print(text)
@@ -192,13 +196,13 @@ def _sample(out: Console, report: Report) -> None:
         head.append(fitted(one.decision.model, model), style).append(f"  {one.benchmark:9} ", "dim")
         head.append(fitted(one_line(one.prompt), max(out.width - head.cell_len, 20), pad=False, ascii_only=plain))
         out.print(head, no_wrap=True, overflow="ignore", crop=False)
-        out.print(Text(f"         {one.decision.reason}", style="dim"))
+        out.print(Padding(Text(one.decision.reason, style="dim"), (0, 0, 0, 9), expand=False))
 
 
 def _mix(report: Report) -> Padding:
-    table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("prompts of")
-    for title in ("number", "local", RULES, "local's threshold for this share"):
+    for title in ("number", "local", RULES, f"threshold for {report.share:.0%}"):
         table.add_column(title, justify="right")
     rates = report.win_rates()
     for name in [*BENCHMARKS, None]:
@@ -208,11 +212,11 @@ def _mix(report: Report) -> Padding:
         cut = f"{threshold_for(scores, report.share):.3f}" if scores else "-"
         style = "" if name else "bold"
         table.add_row(name or "all", f"{total:,}", percent(strong, total), percent(by_rules, total), cut, style=style)
-    return Padding(table, (0, 0, 0, 2))
+    return Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def _bill(out: Console, report: Report) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("model")
     for title in ("requests", "prompt tokens", "in / out per M", "cost"):
         table.add_column(title, justify="right")
@@ -223,11 +227,13 @@ def _bill(out: Console, report: Report) -> None:
     for line in report.bill.lines:
         style = STRONG if line.model == report.strong else WEAK
         price = f"${line.price.input} / ${line.price.output}"
-        table.add_row(Text(line.model, style=style), f"{line.requests:,.0f}", averages[line.model], price, _usd(line.cost))
+        table.add_row(
+            Text(line.model, style=style), f"{line.requests:,.0f}", averages[line.model], price, _usd(line.cost)
+        )
     table.add_row("routed", f"{report.requests:,}", "", "", _usd(report.bill.total), style="bold")
     everything = _average([one.tokens for one in report.routed])
     table.add_row(f"all to {report.strong}", f"{report.requests:,}", everything, "", _usd(report.all_strong.total))
-    out.print(Padding(table, (0, 0, 0, 2)))
+    out.print(Padding(table, (0, 0, 0, 2), expand=False))
     saving = report.bill.saving_against(report.all_strong)
     if saving is not None:
         word = "saves" if saving >= 0 else "adds"
@@ -238,13 +244,14 @@ def _bill(out: Console, report: Report) -> None:
     out.print(
         Padding(
             Text(
-                f"Assumed: {report.output_tokens:,} tokens an answer from either model. Prompt tokens (average) are counted "
-                "with the router's own WordPiece, which only approximates the models' tokenizers. "
+                f"Assumed: {report.output_tokens:,} tokens an answer from either model. Prompt tokens (average) are "
+                "counted with the router's own WordPiece, which only approximates the models' tokenizers. "
                 f"Prices in US dollars per million tokens, {', '.join(sorted(dated))}: {'; '.join(sorted(sources))}. "
                 "Quality is not on this bill.",
                 style="dim",
             ),
             (0, 2, 0, 2),
+            expand=False,
         )
     )
 
@@ -254,14 +261,16 @@ def _closing(out: Console, name: str) -> None:
     out.print(
         Padding(
             Text.assemble(
-                "The router ", ("local", "bold"),
-                " tells kinds of tasks apart: maths, code and exam questions from chat and trivia. Inside one task it "
-                "has not seen it is no better than random. Its scores are a ranking, not probabilities, and a threshold "
-                "that is right for one kind of traffic is wrong for another, as the picture shows. So ask it for a share "
-                "of your own traffic:\n\n",
+                "The router ",
+                ("local", "bold"),
+                " tells kinds of tasks apart: maths, code and exam questions from chat and trivia. Inside one task "
+                "it has not seen it is no better than random. Its scores are a ranking, not probabilities, and a "
+                "threshold that is right for one kind of traffic is wrong for another, as the picture shows. So ask it "
+                "for a share of your own traffic:\n\n",
                 (f'  client.chat.completions.create(model="{name}", messages=...)', "bold"),
             ),
             (0, 2, 0, 2),
+            expand=False,
         )
     )
 

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from ferroute.cli._output import STRONG, WEAK, Column, Rows, ascii_only, console, json_line, note, one_line, percent, progress
+from ferroute.cli._output import (
+    STRONG,
+    WEAK,
+    Column,
+    Rows,
+    ascii_only,
+    console,
+    json_line,
+    note,
+    one_line,
+    percent,
+    progress,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,10 +87,9 @@ def _style(model: str, controller: Controller) -> str:
 def _show_one(out: Console, decision: Decision, controller: Controller) -> None:
     out.print(Text(decision.model, style=_style(decision.model, controller)))
     rate = "not given" if decision.win_rate is None else f"{decision.win_rate:.4f}"
-    rows = {"win rate": rate, "reason": decision.reason, "router": decision.router}
-    rows |= {"note": text for text in decision.notes}
-    rows["took"] = f"{decision.routing_us:,.0f} {'us' if ascii_only(out) else 'µs'}"
-    for name, value in rows.items():
+    took = f"{decision.routing_us:,.0f} {'us' if ascii_only(out) else 'µs'}"
+    rows = [("win rate", rate), ("reason", decision.reason), ("router", decision.router), ("took", took)]
+    for name, value in rows + [("note", text) for text in decision.notes]:
         out.print(Text(f"  {name:9}", style="dim") + Text(value))
 
 

@@ -7,7 +7,6 @@ import csv
 import json
 import sys
 from array import array
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.text import Text
@@ -15,7 +14,8 @@ from rich.text import Text
 from ferroute.cli._output import Column, Rows, console, note, one_line, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
+    from pathlib import Path
     from typing import TextIO
 
     from rich.console import Console
@@ -79,7 +79,11 @@ class _Jsonl:
         self.stream, self.routers = stream, routers
 
     def row(self, row: int, prompt: str, rates: Sequence[float]) -> None:
-        record: dict[str, Any] = {"row": row, "prompt": prompt, "win_rates": dict(zip(self.routers, rates, strict=True))}
+        record: dict[str, Any] = {
+            "row": row,
+            "prompt": prompt,
+            "win_rates": dict(zip(self.routers, rates, strict=True)),
+        }
         self.stream.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
@@ -92,7 +96,7 @@ def _writer(layout: str, stream: TextIO, out: Console, routers: list[str]) -> Wr
 
 
 @contextlib.contextmanager
-def _stream(output: Path | None) -> Iterator[TextIO]:
+def _stream(output: Path | None) -> Generator[TextIO]:
     """Standard output, or a file that gets its name only when it is complete."""
     if output is None:
         yield sys.stdout

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from ferroute import _core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from decimal import Decimal
+    from typing import TypeAlias
 
-    Amount = Union[Decimal, int, float, str]
+    Amount: TypeAlias = Decimal | int | float | str
 
 __all__ = ["Bill", "Line", "Part", "Price", "bill", "price"]
 
