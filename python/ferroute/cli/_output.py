@@ -18,14 +18,22 @@ if TYPE_CHECKING:
 STRONG, WEAK = "bold dark_orange", "cyan"
 
 
+class Output(Console):
+    """A console that leaves a closed pipe to `_run.ending`, where rich would exit by itself."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich while it handles the `BrokenPipeError`."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
-    """Standard output; width and colours as the terminal has them, none of either in a pipe."""
-    return Console(highlight=False, soft_wrap=False)
+    """Standard output; width and colours as the terminal has them, no colours in a pipe."""
+    return Output(highlight=False)
 
 
 def note(text: str) -> None:
     """A line on standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text("note: ", style="yellow") + Text(text))
+    Output(stderr=True, highlight=False, soft_wrap=True).print(Text("note: ", style="yellow") + Text(text))
 
 
 def json_line(value: dict[str, Any]) -> None:
@@ -48,6 +56,11 @@ class Column:
     right: bool = False
 
 
+def row_column(out: Console) -> Column:
+    """Row numbers: seven digits where there is room."""
+    return Column("row", 7 if out.width >= 60 else 5, right=True)
+
+
 class Rows:
     """Prints a table row by row, so that a million rows need no memory."""
 
@@ -55,7 +68,7 @@ class Rows:
         self.out = out
         taken = sum(column.width for column in columns) + 2 * (len(columns) - 1)
         self.columns = [
-            column if column.width else Column(column.title, max(out.width - taken, 12), column.right)
+            column if column.width else Column(column.title, max(out.width - taken, 8), column.right)
             for column in columns
         ]
         self._line([(column.title, "bold") for column in self.columns])
@@ -97,7 +110,7 @@ def progress(text: str, wanted: bool = True) -> Generator[Callable[[int], None]]
     Yields:
         A function that takes the number newly done.
     """
-    err = Console(stderr=True)
+    err = Output(stderr=True)
     if not (wanted and err.is_terminal):
         yield lambda _done: None
         return

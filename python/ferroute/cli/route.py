@@ -19,6 +19,7 @@ from ferroute.cli._output import (
     one_line,
     percent,
     progress,
+    row_column,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 def route(source: Source, controller: Controller, router: str, threshold: float, *, as_json: bool) -> None:
     """Decides prompt after prompt, as the Controller would if they were sent to it in this order."""
+    controller._validate_router_threshold(router, threshold)  # pyright: ignore[reportPrivateUsage]
     out = console()
     counts: Counter[str] = Counter()
     first: str | None = None
@@ -96,7 +98,7 @@ def _show_one(out: Console, decision: Decision, controller: Controller) -> None:
 def _table(out: Console, controller: Controller) -> Rows:
     pair = controller.model_pair
     model = min(max(len(pair.strong), len(pair.weak), 5), 28)
-    columns = [Column("row", 7, right=True), Column("win rate", 8, right=True), Column("goes to", model)]
+    columns = [row_column(out), Column("win rate", 8, right=True), Column("goes to", model)]
     if out.width >= 110:
         columns.append(Column("because", 44))
     return Rows(out, [*columns, Column("prompt")])

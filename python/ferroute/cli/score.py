@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.text import Text
 
-from ferroute.cli._output import Column, Rows, console, note, one_line, progress
+from ferroute.cli._output import Column, Rows, console, note, one_line, progress, row_column
+from ferroute.cli._run import UsageProblem
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -59,7 +60,7 @@ def score(source: Source, controller: Controller, routers: list[str], *, layout:
 class _Table:
     def __init__(self, out: Console, routers: list[str]) -> None:
         widths = [Column(name, max(len(name), 6), right=True) for name in routers]
-        self.rows = Rows(out, [Column("row", 7, right=True), *widths, Column("prompt")])
+        self.rows = Rows(out, [row_column(out), *widths, Column("prompt")])
 
     def row(self, row: int, prompt: str, rates: Sequence[float]) -> None:
         self.rows.row([(str(row), "dim"), *((f"{rate:.4f}", "") for rate in rates), (one_line(prompt), "")])
@@ -129,11 +130,11 @@ def layout_of(output: Path | None) -> str:
     """The layout that an output file's name stands for; a table where there is none.
 
     Raises:
-        ValueError: The name stands for none.
+        UsageProblem: The name stands for none.
     """
     if output is None:
         return "table"
     known = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
     with contextlib.suppress(KeyError):
         return known[output.suffix.lower()]
-    raise ValueError(f"{output}: expected a name that ends in .csv or .jsonl, or --as csv or --as jsonl")
+    raise UsageProblem(f"{output}: expected a name that ends in .csv or .jsonl, or --as csv or --as jsonl")
