@@ -1,9 +1,9 @@
 """A small OpenAI-compatible server on a thread of its own, as well-behaved or hostile as a test asks.
 
-    with FakeServer() as server:
-        server.then(Answer(status=429), Answer())        # the next two answers; after them the usual one
-        ...
-        server.requests[0].json["model"], server.connections, server.gone.wait(1)
+with FakeServer() as server:
+    server.then(Answer(status=429), Answer())        # the next two answers; after them the usual one
+    ...
+    server.requests[0].json["model"], server.connections, server.gone.wait(1)
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Answer:
 
 def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-    return event({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], **more})
+    return event(
+        {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], **more}
+    )
 
 
 def event(value: Any) -> bytes:
@@ -53,7 +55,12 @@ def event(value: Any) -> bytes:
 
 
 def completion(model: str = "m", content: str = "Hello", finish: str = "stop", **message: Any) -> dict[str, Any]:
-    choice = {"index": 0, "message": {"role": "assistant", "content": content, **message}, "logprobs": None, "finish_reason": finish}
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": content, **message},
+        "logprobs": None,
+        "finish_reason": finish,
+    }
     usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
     return {"id": "c1", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage}
 
@@ -172,7 +179,11 @@ class FakeServer:
             return self._embeddings(asked)
         if asked.get("stream"):
             words = [chunk({"content": f"w{i} "}) for i in range(3)]
-            return 200, None, [chunk({"role": "assistant", "content": ""}), *words, chunk({}, "stop"), b"data: [DONE]\n\n"]
+            return (
+                200,
+                None,
+                [chunk({"role": "assistant", "content": ""}), *words, chunk({}, "stop"), b"data: [DONE]\n\n"],
+            )
         return 200, json.dumps(completion(asked["model"])).encode(), None
 
     def _embeddings(self, asked: Any) -> tuple[int, bytes | None, list[bytes] | None]:

@@ -73,7 +73,7 @@ async fn errors_say_what_happened_and_hold_no_key() {
     let slow = Options { timeout: Some(Duration::from_millis(100)), retries: 0 };
     for (steps, kind, says) in [
         (reply(401, &[], r#"{"error":{"message":"bad key sk-hunter2-hunter2"}}"#), Kind::Status, "bad key [key]"),
-        (reply(200, &[], "<html>"), Kind::Protocol, "not JSON"),
+        (reply(200, &[], "<html>"), Kind::Protocol, "not a JSON object"),
         (vec![Step::Close], Kind::Connection, "127.0.0.1"),
         (vec![Step::Wait(Duration::from_secs(1))], Kind::Timeout, "0.1 s"),
         (vec![Step::Send(b"HTTP/1.1 200 X\r\ncontent-length: 9\r\n\r\n{".to_vec()), Step::Close], Kind::Connection, "broke"),

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from fakeserver import Answer, FakeServer, vector
-
 from ferroute._core import Embedder
 from ferroute.errors import InvalidValueError, ProviderFailure
 
@@ -70,7 +69,7 @@ async def test_same_text_in_flight_is_sent_once(server: FakeServer) -> None:
     server.then(Answer(delay=0.3))
     first = asyncio.create_task(asyncio.wait_for(e.aembed("other"), 0.1))
     await asyncio.sleep(0.05)
-    second = asyncio.create_task(e.aembed("other"))
+    second = asyncio.ensure_future(e.aembed("other"))
     with pytest.raises(asyncio.TimeoutError):
         await first
     np.testing.assert_array_equal((await second)[0], vector("other", 4))
@@ -135,7 +134,9 @@ async def test_progress_may_stop_the_work(server: FakeServer) -> None:
 
 
 def test_retry(server: FakeServer) -> None:
-    server.then(Answer(status=503, headers={"retry-after-ms": "5"}), Answer(status=429, headers={"retry-after-ms": "5"}))
+    server.then(
+        Answer(status=503, headers={"retry-after-ms": "5"}), Answer(status=429, headers={"retry-after-ms": "5"})
+    )
     np.testing.assert_array_equal(embedder(server).embed_batch(["a", "b"]), [vector("a", 4), vector("b", 4)])
     assert len(server.requests) == 3
     server.then(Answer(status=400))
@@ -205,7 +206,7 @@ def rows(*vectors: Any) -> Answer:
         (rows([]), "different lengths"),
         (rows("!!"), "base64"),
         (Answer(body=b'{"data":"x"}'), "not a list of embeddings"),
-        (Answer(body=b"<html>"), "not JSON"),
+        (Answer(body=b"<html>"), "not a JSON object"),
     ],
 )
 def test_wrong_answers(server: FakeServer, answer: Answer, says: str) -> None:

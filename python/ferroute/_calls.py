@@ -67,7 +67,7 @@ def prepare(model: str, messages: Any, api_base: str | None, api_key: str | None
 
 
 def seconds(timeout: Any) -> float:
-    """A time limit: a number of seconds, an `httpx.Timeout` (whose read limit counts), None for the default."""
+    """A time limit: a number of seconds, an `openai.Timeout` (whose read limit counts), None for the default."""
     if timeout is None or _is_unset(timeout):
         return DEFAULT_TIMEOUT
     if hasattr(timeout, "read") and hasattr(timeout, "connect"):

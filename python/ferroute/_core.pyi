@@ -1,6 +1,6 @@
 """The compiled core. Each section mirrors one file of ``src/py``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import final
 
 from numpy import float32
@@ -66,11 +66,11 @@ class Client:
         Returns:
             Status, headers (names in lower case) and body, unchanged.
         """
-    async def achat(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def achat(self, body: bytes) -> Awaitable[tuple[int, list[tuple[str, str]], bytes]]:
         """`chat` for asyncio; cancelling it closes the connection."""
     def chat_stream(self, body: bytes) -> EventStream:
         """One completion as a stream; `body` has to ask for one."""
-    async def achat_stream(self, body: bytes) -> EventStream:
+    def achat_stream(self, body: bytes) -> Awaitable[EventStream]:
         """`chat_stream` for asyncio."""
 
 @final
@@ -87,7 +87,7 @@ class EventStream:
         """A chunk that has already arrived; None when one would have to wait, and at the end."""
     def next(self) -> bytes | None:
         """The JSON of the next chunk; None at the end and once closed."""
-    async def anext(self) -> bytes | None:
+    def anext(self) -> Awaitable[bytes | None]:
         """`next` for asyncio; cancelling it closes the stream."""
     def close(self) -> None:
         """Closes the connection; whoever waits for a chunk gets the end. May be called from any thread."""
@@ -149,7 +149,7 @@ class Embedder:
         Returns:
             The vector ``[d]``, and a sentence when the text had to be cut.
         """
-    async def aembed(self, text: str) -> tuple[NDArray[float32], str | None]:
+    def aembed(self, text: str) -> Awaitable[tuple[NDArray[float32], str | None]]:
         """`embed` for asyncio."""
     def embed_batch(
         self, texts: Sequence[str], progress: Callable[[int, int], object] | None = None
@@ -164,9 +164,9 @@ class Embedder:
         Returns:
             ``[n, d]`` in the order of `texts`; ``[0, 0]`` for none.
         """
-    async def aembed_batch(
+    def aembed_batch(
         self, texts: Sequence[str], progress: Callable[[int, int], object] | None = None
-    ) -> NDArray[float32]:
+    ) -> Awaitable[NDArray[float32]]:
         """`embed_batch` for asyncio; `progress` is called on another thread."""
 
 # --- prompts.rs ---

@@ -29,9 +29,9 @@ def openai_error(failure: ProviderFailure, url: str, *, streaming: bool = False)
         url: address that was called, without query; the request shown has no headers and no body.
         streaming: whether a stream was being read.
     """
-    import httpx
     import openai
 
+    httpx = _httpx()
     told: dict[str, Any] = failure.args[0]
     kind, message = told["kind"], told["message"]
     request = httpx.Request("POST", url)
@@ -49,18 +49,29 @@ def openai_error(failure: ProviderFailure, url: str, *, streaming: bool = False)
     return openai.APIConnectionError(message=message, request=request)
 
 
+def _httpx() -> Any:
+    """The HTTP package of the installed `openai`: httpx, or httpx2 for newer ones."""
+    import importlib
+
+    import openai
+
+    return importlib.import_module(openai.Timeout.__init__.__module__.partition(".")[0])
+
+
 def _status_error(response: Any) -> Exception:
     import openai
 
-    text = response.text.strip()
+    body: Any = response.text.strip()
     try:
-        body: Any = json.loads(text)
-        message = f"Error code: {response.status_code} - {body}"
+        body = json.loads(body)
     except ValueError:
-        body = text
-        message = text or f"Error code: {response.status_code}"
+        pass
     if isinstance(body, dict):
         body = body.get("error", body)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    said: Any = body.get("message") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownMemberType]
+    message = f"Error code: {response.status_code}"
+    if isinstance(said, str) and said:
+        message += f" - {said}"
     classes = {
         400: openai.BadRequestError,
         401: openai.AuthenticationError,
