@@ -237,3 +237,77 @@ fn check(rows: &Rows, vectors: &[&Vector]) -> Result<()> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::lanes::available;
+    use super::*;
+
+    /// Numbers without a pattern that a wrong index could hide in.
+    fn noise(count: usize) -> Vec<f32> {
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from((state >> 16) as u16) / 32768.0 - 1.0
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    fn vector(count: usize, seed: usize) -> Vector {
+        let values: Vec<f64> = noise(count + seed)[seed..].iter().map(|&value| f64::from(value)).collect();
+        Vector::new(&values).unwrap()
+    }
+
+    #[test]
+    fn threads_chunks_and_pairs_do_not_change_a_bit() {
+        let (rows, cols) = (5_000, 301);
+        let numbers = noise(rows * cols);
+        let matrix = Rows::of_f32(&numbers, cols);
+        let vectors = [vector(cols, 1), vector(cols, 2), vector(cols, 3)];
+        let single: Vec<f64> =
+            vectors.iter().flat_map(|v| (0..rows).map(move |row| (v, row))).map(|(v, row)| dot(&matrix, row, v).unwrap()).collect();
+        let all: Vec<&Vector> = vectors.iter().collect();
+        for threads in [Some(0), Some(1), Some(2), Some(7), None] {
+            assert_eq!(dots(&matrix, &all, threads, |x| x).unwrap(), single, "{threads:?} threads");
+        }
+        for kernels in available() {
+            assert_eq!(dots_with(kernels, &matrix, &all, None, |x| x).unwrap(), single, "{}", kernels.name);
+        }
+    }
+
+    #[test]
+    fn the_first_bad_row_is_named_whoever_finds_it() {
+        let (rows, cols) = (9_000, 256);
+        let mut numbers = noise(rows * cols);
+        for (row, col, bad) in [(8_999, 0, f32::NAN), (4_321, 255, f32::NEG_INFINITY), (4_322, 3, f32::NAN)] {
+            numbers[row * cols + col] = bad;
+            let error = dots(&Rows::of_f32(&numbers, cols), &[&vector(cols, 1)], Some(4), |x| x).unwrap_err();
+            let (row, col, what) = if bad.is_nan() && row > 5_000 { (row, col, "NaN") } else { (4_321, 255, "an infinity") };
+            assert_eq!(error.message(), format!("row {row} holds {what} (in column {col}); all numbers must be finite"));
+        }
+    }
+
+    #[test]
+    fn a_finite_row_whose_product_overflows_is_computed_in_f64() {
+        let ones = Vector::new(&[1.0; 4]).unwrap();
+        let huge = [f32::MAX, f32::MAX, -f32::MAX, 1.0];
+        let expected = f64::from(f32::MAX);
+        let found = dot(&Rows::of_f32(&huge, 4), 0, &ones).unwrap();
+        assert!((found / expected - 1.0).abs() < 1e-12, "{found}");
+        // Beyond f32 altogether, and beyond f64 on the way.
+        assert_eq!(dot(&Rows::of_f64(&[1e300, 0.0, 0.0, 1.0], 4), 0, &ones).unwrap(), 1e300);
+        assert_eq!(dot(&Rows::of_f64(&[f64::MAX, f64::MAX, 0.0, 0.0], 4), 0, &ones).unwrap(), f64::INFINITY);
+        assert_eq!(dot(&Rows::of_f64(&[f64::MAX, f64::MAX, -f64::MAX, -f64::MAX], 4), 0, &ones).unwrap(), 0.0);
+    }
+
+    #[test]
+    fn bad_shapes_are_errors() {
+        let v = vector(4, 0);
+        assert!(dot(&Rows::of_f32(&[0.0; 6], 3), 0, &v).is_err());
+        assert!(dot(&Rows::of_f32(&[0.0; 8], 4), 2, &v).is_err());
+        assert!(dots(&Rows::of_f32(&[0.0; 6], 3), &[&v], None, |x| x).is_err());
+        assert!(dots(&Rows::of_f32(&[], 4), &[&v], None, |x| x).unwrap().is_empty());
+        assert!(dots(&Rows::of_f32(&[0.0; 4], 4), &[], None, |x| x).unwrap().is_empty());
+        assert!(Vector::new(&[1e300]).is_none());
+    }
+}

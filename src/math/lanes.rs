@@ -388,3 +388,65 @@ mod x86 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn run<T: Direct>(kernels: &Kernels, row: &[T], vector: &[f32]) -> f32 {
+        let mut padded = vector.to_vec();
+        padded.resize(row.len().next_multiple_of(LANES), 0.0);
+        // SAFETY: `row` is a slice, `padded` is padded, and `available` lists kernels this processor can run.
+        unsafe { T::kernel(kernels)(row.as_ptr(), row.len(), padded.as_ptr()) }
+    }
+
+    proptest! {
+        #[test]
+        fn all_kernels_give_the_same_bits(
+            pairs in proptest::collection::vec((-100.0_f32..100.0, -100.0_f32..100.0), 0..200),
+        ) {
+            let (row, vector): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
+            let wide: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
+            let narrow: Vec<f16> = row.iter().map(|&x| f16::from_f32(x)).collect();
+            let expected = run(&PLAIN, &row, &vector);
+            let expected_narrow = run(&PLAIN, &narrow, &vector);
+            for kernels in available() {
+                prop_assert_eq!(run(kernels, &row, &vector).to_bits(), expected.to_bits(), "{} f32", kernels.name);
+                prop_assert_eq!(run(kernels, &wide, &vector).to_bits(), expected.to_bits(), "{} f64", kernels.name);
+                let found = run(kernels, &narrow, &vector);
+                prop_assert_eq!(found.to_bits(), expected_narrow.to_bits(), "{} f16", kernels.name);
+            }
+        }
+
+        #[test]
+        fn a_product_is_near_the_exact_one(
+            pairs in proptest::collection::vec((-1.0_f32..1.0, -1.0_f32..1.0), 1..3000),
+        ) {
+            let (row, vector): (Vec<f32>, Vec<f32>) = pairs.iter().copied().unzip();
+            let exact: f64 = pairs.iter().map(|&(a, b)| f64::from(a) * f64::from(b)).sum();
+            let size: f64 = pairs.iter().map(|&(a, b)| (f64::from(a) * f64::from(b)).abs()).sum();
+            // n / 32 additions in a lane and 5 to join them, half a unit of the last place each.
+            let steps = pairs.len() as f64 / 32.0 + 6.0;
+            let found = f64::from(run(&PLAIN, &row, &vector));
+            prop_assert!((found - exact).abs() <= steps * size * f64::from(f32::EPSILON) / 2.0 + 1e-30);
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_shows_in_every_place() {
+        for kernels in available() {
+            for place in [0, 1, 31, 32, 63, 64, 69] {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let mut row = [1.0; 70];
+                    row[place] = bad;
+                    // Zero weights must not hide it either.
+                    for weight in [1.0, 0.0] {
+                        assert!(!run(kernels, &row, &[weight; 70]).is_finite(), "{} {place} {bad}", kernels.name);
+                    }
+                }
+            }
+        }
+    }
+}

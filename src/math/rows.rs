@@ -179,14 +179,63 @@ impl<'a> Rows<'a> {
         /// Columns taken side by side: enough to fill a cache line of `scratch`, few enough to stay in the first cache.
         const TILE: usize = 16;
         for left in (0..self.cols).step_by(TILE) {
-            let right = self.cols.min(left + TILE);
+            let width = TILE.min(self.cols - left);
             for row in 0..count {
-                let target = &mut scratch[row * self.cols + left..row * self.cols + right];
-                for (slot, col) in target.iter_mut().zip(left..) {
-                    // SAFETY: `first + row < rows` and `col < cols`.
-                    *slot = unsafe { self.at(first + row, col).cast::<T>().read_unaligned() }.narrow();
+                let mut from = self.at(first + row, left);
+                for slot in scratch.iter_mut().skip(row * self.cols + left).take(width) {
+                    // SAFETY: the element lies at a row and a column of the matrix.
+                    *slot = unsafe { from.cast::<T>().read_unaligned() }.narrow();
+                    // Past the last column this may point anywhere, but then it is not read.
+                    from = from.wrapping_offset(self.col_step);
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_type_is_read_as_f32() {
+        fn check<T: Element>(values: &[T], number: Number, expected: &[f32]) {
+            let rows = Rows::of(values, number, values.len());
+            assert_eq!(rows.to_f32(), expected, "{number:?}");
+            assert_eq!(rows.value(0, 1) as f32, expected[1], "{number:?}");
+            assert_eq!(number.size(), size_of::<T>(), "{number:?}");
+        }
+        check(&[1_i8, -128], Number::I8, &[1.0, -128.0]);
+        check(&[1_u8, 255], Number::U8, &[1.0, 255.0]);
+        check(&[1_i16, -32768], Number::I16, &[1.0, -32768.0]);
+        check(&[1_u16, 65535], Number::U16, &[1.0, 65535.0]);
+        check(&[1_i32, -7], Number::I32, &[1.0, -7.0]);
+        check(&[1_u32, u32::MAX], Number::U32, &[1.0, 4_294_967_300.0]);
+        check(&[1_i64, i64::MIN], Number::I64, &[1.0, -9_223_372_000_000_000_000.0]);
+        check(&[1_u64, 7], Number::U64, &[1.0, 7.0]);
+        check(&[f16::from_f32(0.5), f16::from_f32(-2.0)], Number::F16, &[0.5, -2.0]);
+        check(&[1.0_f32, 0.1], Number::F32, &[1.0, 0.1]);
+        check(&[1.0_f64, 1e-3], Number::F64, &[1.0, 1e-3]);
+    }
+
+    #[test]
+    fn gathering_follows_the_steps() {
+        // Fortran order, then the same reversed in both directions, over more columns than a tile.
+        let (rows, cols) = (3_usize, 37_usize);
+        let numbers: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
+        let (down, right) = (4_isize, 4 * rows as isize);
+        // SAFETY: both views stay inside `numbers`.
+        let fortran = unsafe { Rows::from_raw(numbers.as_ptr().cast(), Number::F32, (rows, cols), (down, right)) };
+        let last = numbers[rows * cols - 1..].as_ptr().cast();
+        // SAFETY: as above.
+        let reversed = unsafe { Rows::from_raw(last, Number::F32, (rows, cols), (-down, -right)) };
+        let mut scratch = vec![0.0; 2 * cols];
+        fortran.gather(1, 2, &mut scratch);
+        for col in 0..cols {
+            assert_eq!(scratch[col], (col * rows + 1) as f32);
+            assert_eq!(scratch[cols + col], (col * rows + 2) as f32);
+            assert_eq!(fortran.value(2, col), reversed.value(0, cols - 1 - col));
+        }
+        assert!(!fortran.is_packed() && !reversed.is_packed());
     }
 }

@@ -94,8 +94,12 @@ struct CompletionDetails {
 }
 
 impl Glance {
-    /// `None` when `body` is not JSON; JSON of an unexpected shape says nothing, which is not an error.
+    /// `None` when `body` is not a JSON object; one of an unexpected shape says nothing, which is not an error.
     fn at(body: &[u8]) -> Option<Self> {
+        // serde would read a list as the fields in their order.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return None;
+        }
         if let Ok(glance) = serde_json::from_slice(body) {
             return Some(glance);
         }
@@ -131,7 +135,7 @@ impl Glance {
 /// [`Kind::Protocol`] when it is not JSON; [`Kind::Status`] when status 200 carries an error instead of choices.
 pub fn read_answer(endpoint: &Endpoint, answer: &Answer) -> Result<Option<Usage>> {
     let glance = Glance::at(&answer.body).ok_or_else(|| {
-        Error::new(Kind::Protocol, format!("{} answered with something that is not JSON ({} bytes)", endpoint.host(), answer.body.len()))
+        Error::new(Kind::Protocol, format!("{} answered with something that is not a JSON object ({} bytes)", endpoint.host(), answer.body.len()))
     })?;
     match &glance.error {
         Some(error) if glance.choices.as_ref().is_none_or(Vec::is_empty) => Err(inner_error(endpoint, error, &answer.headers, &answer.body)),
@@ -164,7 +168,7 @@ pub fn read_event(endpoint: &Endpoint, data: Bytes) -> Result<Event> {
         return Ok(Event::Done);
     }
     let glance = Glance::at(&data)
-        .ok_or_else(|| Error::new(Kind::Protocol, format!("{} sent an event that is not JSON ({} bytes)", endpoint.host(), data.len())))?;
+        .ok_or_else(|| Error::new(Kind::Protocol, format!("{} sent an event that is not a JSON object ({} bytes)", endpoint.host(), data.len())))?;
     match &glance.error {
         Some(error) => Err(inner_error(endpoint, error, &[], &data)),
         None => Ok(Event::Chunk { finished: glance.finished(), usage: glance.usage(), data }),
@@ -328,10 +332,12 @@ mod tests {
         let expected = Usage { prompt_tokens: 120, completion_tokens: 45, cached_tokens: 64, cache_write_tokens: 3, reasoning_tokens: 30 };
         assert_eq!(usage(full), Some(expected));
         assert_eq!(usage(r#"{"choices":[],"usage":{"prompt_tokens":1,"prompt_tokens_details":null}}"#).map(|u| u.prompt_tokens), Some(1));
-        for nothing in ["{}", "[]", r#"{"usage":null}"#, r#"{"usage":"many"}"#, r#"{"usage":{"prompt_tokens":-1}}"#] {
+        for nothing in ["{}", r#"{"usage":null}"#, r#"{"usage":"many"}"#, r#"{"usage":{"prompt_tokens":-1}}"#] {
             assert_eq!(usage(nothing), None, "{nothing}");
         }
-        assert_eq!(read_answer(&endpoint(), &answer("<html>")).unwrap_err().kind(), Kind::Protocol);
+        for wrong in ["<html>", "", "[]", "3"] {
+            assert_eq!(read_answer(&endpoint(), &answer(wrong)).unwrap_err().kind(), Kind::Protocol, "{wrong}");
+        }
     }
 
     #[test]

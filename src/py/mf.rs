@@ -8,7 +8,7 @@ use numpy::{
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyFloat, PyList};
+use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
 
 use crate::data::tensors::{Tensor, conversion_command};
 use crate::error::{Error, Kind};
@@ -148,11 +148,12 @@ fn tensor(any: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     Ok(Tensor { shape: vec![rows.len(), rows.cols()], values: rows.to_f32() })
 }
 
-/// Runs `work` on one embedding: a list of floats is read item by item, an array where it lies, all else through
+/// Runs `work` on one embedding: a list or tuple of floats is read item by item, an array where it lies, all else through
 /// numpy.
 fn with_vector<T>(any: &Bound<'_, PyAny>, work: impl FnOnce(&Rows) -> crate::Result<T>) -> PyResult<T> {
-    if let Ok(list) = any.cast::<PyList>() {
-        let numbers = floats(list)?;
+    let list = any.cast::<PyList>().cloned().or_else(|_| any.cast::<PyTuple>().map(PyTupleMethods::to_list));
+    if let Ok(list) = list {
+        let numbers = floats(&list)?;
         return Ok(work(&Rows::of_f64(&numbers, numbers.len().max(1)))?);
     }
     let array = as_array(any)?;

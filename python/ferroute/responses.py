@@ -1,0 +1,242 @@
+"""What a completion returns: the `openai` types, which can also be read like dicts and know how they were routed.
+
+`ChatCompletion` and `ChatCompletionChunk` are subclasses of the classes of the same name in `openai.types.chat`, so
+``isinstance`` checks and typed code keep working; like the objects RouteLLM's users know, they also take
+``response["choices"][0]["message"]["content"]``. Fields that a provider adds survive. A response that does not fit the
+types is still returned, as the `openai` client does.
+
+The classes are made on first use, since importing `openai` takes longer than most answers.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ferroute.errors import ProviderFailure
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from openai import BaseModel
+    from openai.types import CompletionUsage
+    from openai.types.chat import ChatCompletion as _ChatCompletion
+    from openai.types.chat import ChatCompletionChunk as _ChatCompletionChunk
+    from typing_extensions import Self
+
+    from ferroute._core import EventStream
+
+Response = TypeVar("Response")
+
+
+class Items:
+    """Reading a model like the JSON object it came from."""
+
+    def __getitem__(self, name: str) -> Any:
+        """The field `name`; None for one the type knows but the provider left out."""
+        if name in type(self).model_fields or name in (self.model_extra or ()):  # type: ignore[attr-defined]
+            return getattr(self, name, None)
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the provider sent the field `name`."""
+        return name in self.model_fields_set  # type: ignore[attr-defined]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field `name`, or `default` where the provider did not send it."""
+        return self[name] if name in self else default
+
+
+class Routed:
+    """A response that knows the decision behind it."""
+
+    @property
+    def routing(self) -> Any:
+        """The `ferroute.decision.Decision` that chose the model; None for a call that was not routed."""
+        return getattr(self, "_routing", None)
+
+
+if TYPE_CHECKING:
+
+    class ChatCompletion(Items, Routed, _ChatCompletion):
+        """One whole answer."""
+
+    class ChatCompletionChunk(Items, _ChatCompletionChunk):
+        """One piece of a streamed answer."""
+
+
+_made: dict[str, Any] = {}
+
+
+def load() -> None:
+    """Imports `openai` and makes the classes; about half a second, once. Every first call does it by itself."""
+    if "ChatCompletionChunk" not in _made:
+        from ferroute import _models
+
+        for made in _models.make(Items, Routed):
+            _made[made.__name__] = made
+
+
+def loaded() -> bool:
+    """Whether `load` has nothing left to do."""
+    return "ChatCompletionChunk" in _made
+
+
+def __getattr__(name: str) -> Any:
+    # Pickle finds the classes here, also in a process that has not called a model yet.
+    if name[:1].isupper():
+        load()
+        if name in _made:
+            return _made[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def attach(response: Response, decision: Any) -> Response:
+    """Puts `decision` where ``response.routing`` finds it, and returns `response`.
+
+    Works for the responses and streams of this module. Anything else, such as what a test's replacement of
+    `completion` returns, gets an attribute `routing` if it takes one and is left alone if not.
+    """
+    name = "_routing" if isinstance(response, Routed) else "routing"
+    try:
+        setattr(response, name, decision)
+    except (AttributeError, TypeError, ValueError):
+        pass
+    return response
+
+
+def parse_completion(body: bytes, request_id: str | None = None) -> ChatCompletion:
+    """One answer from the bytes a provider sent.
+
+    Raises:
+        ValueError: if they are not a JSON object.
+    """
+    load()
+    response = _parse(_made["ChatCompletion"], body)
+    response._request_id = request_id
+    return response
+
+
+def parse_chunk(data: bytes) -> ChatCompletionChunk:
+    """One chunk from the data of an event; raises as `parse_completion` does."""
+    load()
+    return _parse(_made["ChatCompletionChunk"], data)
+
+
+def _parse(cls: type[BaseModel], data: bytes) -> Any:
+    try:
+        return cls.model_validate_json(data)
+    except ValueError:
+        # An unknown finish reason, a missing id: providers do that, and the answer is still worth having.
+        value: object = json.loads(data)
+        if not isinstance(value, dict):
+            raise ValueError(f"expected a JSON object, found {type(value).__name__}") from None
+        made = cls.construct(**value)
+        object.__setattr__(made, "__pydantic_private__", {"_routing": None, "_request_id": None})
+        return made
+
+
+class ChatStream:
+    """A streamed answer: iterate over its chunks.
+
+    Reading it to its end, `close`, leaving its ``with`` block and dropping it all give the connection back or close
+    it. A stream that breaks off raises `openai.APIConnectionError`; one that ends with a reason to stop but without
+    the end mark counts as complete.
+
+    Attributes:
+        routing: the decision that chose the model, from the start; None for a call that was not routed.
+        usage: the last usage a chunk has told; None until then, and for providers that do not tell.
+    """
+
+    def __init__(self, events: EventStream, url: str) -> None:
+        self._events = events
+        self._url = url
+        self.routing: Any = None
+        self.usage: CompletionUsage | None = None
+
+    def __iter__(self) -> Iterator[ChatCompletionChunk]:
+        return self
+
+    def __next__(self) -> ChatCompletionChunk:
+        try:
+            data = self._events.next()
+        except ProviderFailure as failure:
+            raise _stream_error(failure, self._url) from None
+        if data is None:
+            raise StopIteration
+        return _read(self, data)
+
+    def close(self) -> None:
+        """Closes the connection; iteration then ends. May be called from any thread, more than once."""
+        self._events.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncChatStream:
+    """A streamed answer: iterate over its chunks with ``async for``.
+
+    Like `ChatStream`. Cancelling the task that waits for a chunk closes the connection at once.
+
+    Attributes:
+        routing: the decision that chose the model, from the start; None for a call that was not routed.
+        usage: the last usage a chunk has told; None until then, and for providers that do not tell.
+    """
+
+    def __init__(self, events: EventStream, url: str) -> None:
+        self._events = events
+        self._url = url
+        self.routing: Any = None
+        self.usage: CompletionUsage | None = None
+
+    def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
+        return self
+
+    async def __anext__(self) -> ChatCompletionChunk:
+        # Chunks that came together cost one turn of the event loop, not one each.
+        data = self._events.ready()
+        if data is None:
+            try:
+                data = await self._events.anext()
+            except ProviderFailure as failure:
+                raise _stream_error(failure, self._url) from None
+        if data is None:
+            raise StopAsyncIteration
+        return _read(self, data)
+
+    async def aclose(self) -> None:
+        """Closes the connection; iteration then ends. May be called more than once."""
+        self._events.close()
+
+    async def close(self) -> None:
+        """The name `openai.AsyncStream` has for `aclose`."""
+        self._events.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._events.close()
+
+
+def _read(stream: ChatStream | AsyncChatStream, data: bytes) -> ChatCompletionChunk:
+    try:
+        chunk = parse_chunk(data)
+    except ValueError as error:
+        stream._events.close()  # pyright: ignore[reportPrivateUsage]
+        failure = ProviderFailure({"kind": "protocol", "message": f"a chunk of the stream is not one: {error}"})
+        raise _stream_error(failure, stream._url) from None  # pyright: ignore[reportPrivateUsage]
+    usage = getattr(chunk, "usage", None)
+    if usage is not None:
+        stream.usage = usage
+    return chunk
+
+
+def _stream_error(failure: ProviderFailure, url: str) -> Exception:
+    from ferroute._failures import openai_error
+
+    return openai_error(failure, url, streaming=True)

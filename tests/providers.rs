@@ -1,0 +1,164 @@
+//! Calls over a real socket, without Python.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use ferroute::Kind;
+use ferroute::engine::call::{Options, chat, stream};
+use ferroute::engine::embed::{Embedder, Settings};
+use ferroute::providers::{Asked, Endpoint, Http, resolve};
+use support::{Server, Step, reply, serve, stream_head};
+
+const FINE: &str = r#"{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}}"#;
+
+fn endpoint(server: &Server) -> Endpoint {
+    let asked = Asked { api_base: Some(server.url.clone()), api_key: Some("sk-hunter2-hunter2".to_owned().into()), ..Asked::default() };
+    resolve("openai/big", &asked, &|_| None).unwrap()
+}
+
+fn options(retries: u32) -> Options {
+    Options { timeout: Some(Duration::from_secs(5)), retries }
+}
+
+#[tokio::test]
+async fn an_answer_comes_back_unchanged() {
+    let server = serve(vec![reply(201, &[("X-Thing", "a")], FINE)]);
+    let done = chat(&Http::new().unwrap(), &endpoint(&server), br#"{"z":1,"model":"x"}"#, options(0)).await.unwrap();
+    assert_eq!((done.answer.status, &done.answer.body[..], done.attempts), (201, FINE.as_bytes(), 1));
+    assert_eq!(done.usage.unwrap().prompt_tokens, 3);
+    assert!(done.answer.headers.contains(&("x-thing".into(), "a".into())));
+    let request = server.requests.lock().unwrap()[0].clone();
+    assert!(request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"));
+    assert!(request.ends_with(r#"{"z":1,"model":"big"}"#));
+}
+
+#[tokio::test]
+async fn one_connection_serves_many_calls() {
+    let server = serve((0..10).map(|_| reply(200, &[], FINE)).collect());
+    let http = Http::new().unwrap();
+    for _ in 0..10 {
+        chat(&http, &endpoint(&server), b"{}", options(0)).await.unwrap();
+    }
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn attempts_are_counted_and_bounded() {
+    let busy = || reply(503, &[("retry-after-ms", "1")], "");
+    let http = Http::new().unwrap();
+    let server = serve(vec![busy(), vec![Step::Close], reply(200, &[], FINE)]);
+    assert_eq!(chat(&http, &endpoint(&server), b"{}", options(2)).await.unwrap().attempts, 3);
+    let server = serve(vec![busy(), busy(), busy()]);
+    assert_eq!(chat(&http, &endpoint(&server), b"{}", options(1)).await.unwrap_err().answer().unwrap().status, 503);
+    assert_eq!(server.requests.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = serve(vec![reply(200, &[], FINE)]);
+    let server = serve(vec![reply(307, &[("location", &elsewhere.url)], "")]);
+    let error = chat(&Http::new().unwrap(), &endpoint(&server), b"{}", options(0)).await.unwrap_err();
+    assert!(error.kind() == Kind::Status && error.message().contains("redirect"));
+    assert!(elsewhere.requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn errors_say_what_happened_and_hold_no_key() {
+    let http = Http::new().unwrap();
+    let slow = Options { timeout: Some(Duration::from_millis(100)), retries: 0 };
+    for (steps, kind, says) in [
+        (reply(401, &[], r#"{"error":{"message":"bad key sk-hunter2-hunter2"}}"#), Kind::Status, "bad key [key]"),
+        (reply(200, &[], "<html>"), Kind::Protocol, "not a JSON object"),
+        (vec![Step::Close], Kind::Connection, "127.0.0.1"),
+        (vec![Step::Wait(Duration::from_secs(1))], Kind::Timeout, "0.1 s"),
+        (vec![Step::Send(b"HTTP/1.1 200 X\r\ncontent-length: 9\r\n\r\n{".to_vec()), Step::Close], Kind::Connection, "broke"),
+        (vec![Step::Send(b"nonsense\r\n\r\n".to_vec()), Step::Close], Kind::Connection, "127.0.0.1"),
+    ] {
+        let server = serve(vec![steps]);
+        let error = chat(&http, &endpoint(&server), b"{}", slow).await.unwrap_err();
+        assert!(error.kind() == kind && error.message().contains(says), "{error:?}, expected {says}");
+        assert!(!format!("{error:?} {:?}", error.answer()).contains("hunter2"));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_until_its_end_mark() {
+    let events = "data: {\"choices\":[]}\n\n: x\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":7}}\n\ndata: [DONE]\n\n";
+    let pieces = events.as_bytes().chunks(3).map(|piece| Step::Send(piece.to_vec()));
+    let server = serve(vec![std::iter::once(stream_head()).chain(pieces).chain([Step::Close]).collect()]);
+    let stream = stream(&Http::new().unwrap(), &endpoint(&server), b"{}", options(0)).await.unwrap();
+    let mut count = 0;
+    while stream.next().await.unwrap().is_some() {
+        count += 1;
+    }
+    assert_eq!((count, stream.usage().unwrap().prompt_tokens), (2, 7));
+    assert!(stream.next().await.unwrap().is_none() && stream.ready().is_none());
+}
+
+#[tokio::test]
+async fn a_cut_stream_is_an_error_once() {
+    let server = serve(vec![vec![stream_head(), Step::Send(b"data: {}\n\ndata: {".to_vec()), Step::Close]]);
+    let stream = stream(&Http::new().unwrap(), &endpoint(&server), b"{}", options(3)).await.unwrap();
+    assert_eq!(stream.next().await.unwrap().unwrap(), "{}");
+    let error = stream.next().await.unwrap_err();
+    assert!(error.kind() == Kind::Protocol && error.message().contains("cut"), "{error:?}");
+    assert!(stream.next().await.unwrap().is_none());
+    assert_eq!(server.requests.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_leaves_a_stream_closes_its_connection() {
+    let http = Http::new().unwrap();
+    for way in ["drop", "close", "cancel"] {
+        let server = serve(vec![vec![stream_head(), Step::Send(b"data: {}\n\n".to_vec()), Step::Watch]]);
+        let stream = stream(&http, &endpoint(&server), b"{}", options(0)).await.unwrap();
+        stream.next().await.unwrap().unwrap();
+        match way {
+            "drop" => drop(stream),
+            "close" => stream.close(),
+            _ => {
+                tokio::time::timeout(Duration::from_millis(50), stream.next()).await.unwrap_err();
+                assert!(stream.next().await.unwrap().is_none());
+            }
+        }
+        let gone = tokio::task::block_in_place(|| server.gone.recv_timeout(Duration::from_secs(1)));
+        assert!(gone.is_ok(), "{way}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_call_closes_its_connection() {
+    let server = serve(vec![vec![Step::Watch]]);
+    let http = Http::new().unwrap();
+    let (endpoint, start) = (endpoint(&server), Instant::now());
+    tokio::time::timeout(Duration::from_millis(100), chat(&http, &endpoint, b"{}", options(0))).await.unwrap_err();
+    tokio::task::block_in_place(|| server.gone.recv_timeout(Duration::from_secs(1))).unwrap();
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn embeddings_are_shared_and_batched() {
+    let rows = |count: usize| {
+        let data: Vec<String> = (0..count).map(|index| format!(r#"{{"index":{index},"embedding":[{index},1]}}"#)).collect();
+        reply(200, &[], &format!(r#"{{"data":[{}]}}"#, data.join(",")))
+    };
+    let server = serve(vec![rows(1), rows(2), rows(1)]);
+    let http = Http::new().unwrap();
+    let embedder = Embedder::new(endpoint(&server), Settings { batch: 2, concurrency: 1, ..Settings::default() }).unwrap();
+    let (one, two) = tokio::join!(embedder.embed(&http, "a"), embedder.embed(&http, "a"));
+    assert_eq!(one.unwrap().vector, two.unwrap().vector);
+    let mut seen = Vec::new();
+    let progress = |done| {
+        seen.push(done);
+        ControlFlow::Continue(())
+    };
+    let made = embedder.embed_batch(&http, &["a", "b", "b", "c", "d"], progress).await.unwrap();
+    let first: Vec<f32> = made.iter().map(|row| row.vector[0]).collect();
+    assert_eq!((first, seen), (vec![0.0, 0.0, 0.0, 1.0, 0.0], vec![1, 4, 5]));
+    assert_eq!(server.requests.lock().unwrap().len(), 3);
+}
