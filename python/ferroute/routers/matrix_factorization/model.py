@@ -344,6 +344,28 @@ class MFModel:
         self._core = _core.MfModel.from_arrays(state_dict["P.weight"], state_dict["classifier.0.weight"], projection)
         self._origin = "load_state_dict"
 
+    # --- sizes, as constructed
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a model's row."""
+        return self._core.dim
+
+    @property
+    def num_models(self) -> int:
+        """Rows of the table."""
+        return self._core.num_models
+
+    @property
+    def text_dim(self) -> int:
+        """Numbers in an embedding."""
+        return self._core.text_dim
+
+    @property
+    def num_classes(self) -> int:
+        """Logits for each model."""
+        return self._core.num_classes
+
     # --- what users of the original reach for
 
     @property
