@@ -202,20 +202,30 @@ fn packed<T: Direct>(
     vectors: &[&Vector],
     out: &mut [&mut [f64]],
 ) -> Result<(), usize> {
-    let kernel = T::kernel(kernels);
+    let kernel = T::kernels(kernels);
     let count = out.first().map_or(0, |part| part.len());
-    for index in 0..count {
-        let row = read.at(from + index, 0).cast::<T>();
+    let place = |index: usize| read.at(from + index, 0).cast::<T>();
+    let ahead = read.row_step().wrapping_mul(2);
+    for index in (0..count).step_by(2) {
         for (vector, part) in vectors.iter().zip(out.iter_mut()) {
-            // SAFETY: the row lies inside `read` and is packed; `check` has compared the widths; vectors are padded.
-            let product = unsafe { kernel(row, vector.len, vector.padded.as_ptr()) };
-            part[index] = if product.is_finite() {
-                f64::from(product)
-            } else if bad_column(origin, first + index).is_some() {
-                return Err(first + index);
+            let (len, weights) = (vector.len, vector.padded.as_ptr());
+            // A last row without a partner goes alone.
+            let products = if index + 1 < count {
+                // SAFETY: the rows lie inside `read` and are packed; `check` has compared the widths; vectors are padded.
+                unsafe { (kernel.two)([place(index), place(index + 1)], ahead, len, weights) }
             } else {
-                vector.wide(origin, first + index)
+                // SAFETY: as above.
+                unsafe { [(kernel.one)([place(index)], 0, len, weights)[0], 0.0] }
             };
+            for ((row, slot), product) in part.iter_mut().enumerate().skip(index).zip(products) {
+                *slot = if product.is_finite() {
+                    f64::from(product)
+                } else if bad_column(origin, first + row).is_some() {
+                    return Err(first + row);
+                } else {
+                    vector.wide(origin, first + row)
+                };
+            }
         }
     }
     Ok(())
