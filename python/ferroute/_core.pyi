@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ DEBUG_BUILD: bool
 
 # --- mf.rs ---
 
+@final
 class MfModel:
     """Weights of a matrix factorisation router; immutable, and usable from several threads at once.
 

@@ -7,6 +7,7 @@
 //!
 //! Looking for NaN costs nothing: a row that holds one has no finite product, and only such rows are looked at.
 
+use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -207,7 +208,9 @@ fn packed<T: Direct>(
     let place = |index: usize| read.at(from + index, 0).cast::<T>();
     let ahead = read.row_step().wrapping_mul(2);
     for index in (0..count).step_by(2) {
-        for (vector, part) in vectors.iter().zip(out.iter_mut()) {
+        // The first vector fetches the rows after these for all.
+        let aheads = iter::once(ahead).chain(iter::repeat(0));
+        for ((vector, part), ahead) in vectors.iter().zip(out.iter_mut()).zip(aheads) {
             let (len, weights) = (vector.len, vector.padded.as_ptr());
             // A last row without a partner goes alone.
             let products = if index + 1 < count {

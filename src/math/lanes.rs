@@ -32,7 +32,7 @@ pub(super) trait Direct: Element {
 }
 
 /// Dot products of `R` rows of `len` elements with a padded vector; the sums of one row do not depend on the others.
-/// The `isize` is how many bytes further the rows lie that are read next.
+/// The `isize` is how many bytes further the rows lie that are read next, 0 if they need not be fetched.
 ///
 /// # Safety
 /// The rows are valid for `len` elements (any alignment), the vector for `len` rounded up to [`LANES`].
@@ -88,7 +88,7 @@ unsafe fn reduce<S: Simd, T: Direct, const R: usize>(
             let weights = S::f32(vector.add(i));
             for (row, sum) in rows.iter().zip(&mut sums) {
                 let at = row.add(i);
-                if R > 1 {
+                if R > 1 && ahead != 0 {
                     // The processor's own prefetcher stops at the end of a page, which is less than a row.
                     for line in (0..LANES * size_of::<T>()).step_by(64) {
                         S::prefetch(at.cast::<u8>().wrapping_offset(ahead).wrapping_add(line));

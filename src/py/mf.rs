@@ -1,4 +1,5 @@
 //! Matrix factorisation for Python: numpy arrays are read where they lie, of any layout, with the lock released.
+#![expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
 
 use std::path::PathBuf;
 
