@@ -119,7 +119,8 @@ impl Error {
         match (self.0.kind, &self.0.answer) {
             (Kind::Connection | Kind::Timeout, _) => true,
             (Kind::Status, Some(answer)) => {
-                match answer.headers.iter().find(|(name, _)| name == "x-should-retry").map(|(_, value)| value.as_str()) {
+                match answer.headers.iter().find(|(name, _)| name == "x-should-retry").map(|(_, value)| value.as_str())
+                {
                     Some("true") => true,
                     Some("false") => false,
                     _ => matches!(answer.status, 408 | 409 | 429 | 500..=599),

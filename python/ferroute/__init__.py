@@ -1,1 +1,60 @@
-"""Send each prompt to the cheapest language model that is good enough."""
+"""Send each prompt to the cheapest language model that is good enough.
+
+Start with `ferroute.controller.Controller`; the names below are loaded when first used, so importing is free.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ferroute._core import DEBUG_BUILD, __version__
+
+if TYPE_CHECKING:
+    from ferroute.completion import acompletion, completion
+    from ferroute.controller import Controller, ModelPair, RoutingError
+    from ferroute.decision import Decision, Share
+    from ferroute.errors import FerrouteError
+
+__all__ = [
+    "Controller",
+    "Decision",
+    "FerrouteError",
+    "ModelPair",
+    "RoutingError",
+    "Share",
+    "__version__",
+    "acompletion",
+    "completion",
+]
+
+_HOMES = {
+    "Controller": "controller",
+    "Decision": "decision",
+    "FerrouteError": "errors",
+    "ModelPair": "controller",
+    "RoutingError": "controller",
+    "Share": "decision",
+    "acompletion": "completion",
+}
+
+if DEBUG_BUILD:
+    import warnings
+
+    warnings.warn(
+        "this ferroute was built without optimisation (a debug build): do not measure it",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    # `ferroute.completion` is both a module and its main function; the package serves the function.
+    if name == "completion" or name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(f"ferroute.{_HOMES.get(name, name)}"), name)
+    raise AttributeError(f"module 'ferroute' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

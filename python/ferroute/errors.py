@@ -42,7 +42,7 @@ class NotBuiltError(FerrouteError, NotImplementedError):
     """Something this version does not have yet; the message says what to use instead."""
 
 
-class ProviderFailure(FerrouteError):  # noqa: N818 - a carrier, not an error anybody catches
+class ProviderFailure(FerrouteError):  # a carrier, not an error anybody catches
     """A failed call as the core reports it; `ferroute.completion` turns it into the `openai` class callers catch.
 
     ``args[0]`` is a dict: ``kind``, ``message`` and, where a provider answered, ``status``, ``headers``, ``body``.

@@ -75,7 +75,11 @@ impl Stream {
                     return Err(error);
                 }
                 Phase::Open(receiver, None) => Held { stream: self, receiver: Some(receiver) },
-                Phase::Waiting => return Err(Error::value("another thread or task is already waiting for the next chunk of this stream")),
+                Phase::Waiting => {
+                    return Err(Error::value(
+                        "another thread or task is already waiting for the next chunk of this stream",
+                    ));
+                }
                 Phase::Closed => {
                     state.phase = Phase::Closed;
                     return Ok(None);
@@ -189,7 +193,9 @@ async fn read(endpoint: Endpoint, response: Response, limit: Option<Duration>, c
             // Some servers close without the end mark; a reason to stop says as well that nothing is missing.
             Ok(None) if finished => return,
             Err(error) if finished && error.kind() == Kind::Connection => return,
-            Ok(None) => Err(Error::new(Kind::Protocol, format!("the stream from {} was cut before its end", endpoint.host()))),
+            Ok(None) => {
+                Err(Error::new(Kind::Protocol, format!("the stream from {} was cut before its end", endpoint.host())))
+            }
             Err(error) if error.kind() == Kind::Connection => Err(error.context("the stream was cut before its end")),
             Err(error) => Err(error),
         };

@@ -1,3 +1,5 @@
 //! Numbers: dot products for each processor.
 
 pub mod dot;
+mod lanes;
+pub mod rows;

@@ -1,3 +1,4 @@
 //! What calls cost. Money is decimal, and an unknown price is never zero.
 
 pub mod scenario;
+pub mod table;

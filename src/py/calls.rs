@@ -218,7 +218,8 @@ impl PyEmbedder {
     ) -> PyResult<Self> {
         let at = Where { api_base, api_key, organization, headers: extra_headers, query: extra_query };
         let call = Options { timeout: time_limit(timeout)?, retries: max_retries };
-        let settings = Settings { dimensions, max_tokens, cache: cache_size, batch: batch_size, concurrency, base64, call };
+        let settings =
+            Settings { dimensions, max_tokens, cache: cache_size, batch: batch_size, concurrency, base64, call };
         Ok(Self(Arc::new(Embedder::new(endpoint(model, at)?, settings)?)))
     }
 
@@ -255,7 +256,12 @@ impl PyEmbedder {
     }
 
     #[pyo3(signature = (texts, progress=None))]
-    fn aembed_batch<'py>(&self, py: Python<'py>, texts: Vec<Bound<'py, PyAny>>, progress: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    fn aembed_batch<'py>(
+        &self,
+        py: Python<'py>,
+        texts: Vec<Bound<'py, PyAny>>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let texts = texts.into_iter().map(|text| lossy(&text)).collect::<PyResult<_>>()?;
         let told = Arc::new(Progress { callback: progress, raised: Mutex::new(None) });
         let embedder = Arc::clone(&self.0);

@@ -4,6 +4,7 @@ mod calls;
 mod errors;
 mod local;
 mod mf;
+mod pricing;
 mod prompts;
 mod routing;
 mod runtime;
@@ -19,6 +20,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     mf::register(m)?;
     local::register(m)?;
     calls::register(m)?;
+    pricing::register(m)?;
     prompts::register(m)?;
     Ok(())
 }

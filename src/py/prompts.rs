@@ -1,7 +1,97 @@
-//! Stand-in.
+//! `_core.read_prompts`: prompts from files, in batches.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
 
-pub(super) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use crate::data::prompts::{Format, Options, Prompts};
+use crate::error::{Error, Kind};
+
+thread_local! {
+    /// What a signal handler raised while the core was waiting for input on this thread.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+#[pyfunction]
+#[pyo3(signature = (path, *, format=None, column=None, skip_bad=false, batch_size=1024))]
+fn read_prompts(
+    py: Python<'_>,
+    path: PathBuf,
+    format: Option<&str>,
+    column: Option<String>,
+    skip_bad: bool,
+    batch_size: usize,
+) -> PyResult<PyPrompts> {
+    if batch_size == 0 {
+        return Err(Error::value("batch_size: expected at least 1, found 0").into());
+    }
+    let format = format.map(Format::from_name).transpose()?;
+    let options = Options { format, column, skip_bad, on_interrupt: Some(handle_signals) };
+    let prompts =
+        py.detach(
+            || {
+                if path.as_os_str() == "-" { Prompts::from_stdin(&options) } else { Prompts::open(&path, &options) }
+            },
+        );
+    Ok(PyPrompts { prompts: Mutex::new(prompts.map_err(raised)?), batch_size })
+}
+
+/// The lock lets threads share one reader; it is only ever taken with the interpreter released.
+#[pyclass(name = "PromptBatches", module = "ferroute._core", frozen)]
+struct PyPrompts {
+    prompts: Mutex<Prompts>,
+    batch_size: usize,
+}
+
+impl PyPrompts {
+    fn with<T: Send>(&self, py: Python<'_>, ask: impl FnOnce(&mut Prompts) -> T + Send) -> T {
+        py.detach(|| ask(&mut self.prompts.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+#[pymethods]
+impl PyPrompts {
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Vec<(u64, String)>>> {
+        let batch = self.with(py, |prompts| prompts.next_batch(self.batch_size)).map_err(raised)?;
+        Ok((!batch.is_empty()).then(|| batch.into_iter().map(|prompt| (prompt.row, prompt.text)).collect()))
+    }
+
+    #[getter]
+    fn format(&self, py: Python<'_>) -> &'static str {
+        self.with(py, |prompts| prompts.format().name())
+    }
+
+    #[getter]
+    fn skipped(&self, py: Python<'_>) -> u64 {
+        self.with(py, |prompts| prompts.skipped())
+    }
+
+    #[getter]
+    fn first_skipped(&self, py: Python<'_>) -> Option<String> {
+        self.with(py, |prompts| prompts.first_skipped().map(str::to_owned))
+    }
+}
+
+/// Runs Python's signal handlers; false if one raised, as Ctrl-C does.
+fn handle_signals() -> bool {
+    let Err(error) = Python::attach(|py| py.check_signals()) else { return true };
+    RAISED.set(Some(error));
+    false
+}
+
+/// What the signal handler raised, where it ended the reading; otherwise the core's error.
+fn raised(error: Error) -> PyErr {
+    let raised = if error.kind() == Kind::Cancelled { RAISED.take() } else { None };
+    raised.unwrap_or_else(|| error.into())
+}
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<PyPrompts>()?;
+    m.add_function(wrap_pyfunction!(read_prompts, m)?)
 }

@@ -1,0 +1,70 @@
+# Everything a person or CI runs. `make demo` and `make test` need only Rust, Python >= 3.10 and make.
+
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+PROFILE := ci
+WHEELS  := target/wheels/$(PROFILE)
+SOURCES := $(shell find src python data/local Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE -type f -not -name '*.pyc' 2>/dev/null)
+
+.PHONY: help demo test lint types rust-test py-test bench wheel fuzz clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | sort | column -t -s "$$(printf '\t')"
+
+demo: $(VENV)/.installed ## Build, install into a venv, and route real prompts offline
+	$(BIN)/ferroute demo --png ferroute-demo.png
+
+test: lint rust-test types py-test ## Everything: lints, Rust and Python tests, stubs, types, documentation examples
+	@echo "make test: all of it passed"
+
+lint: $(VENV)/.tools ## Formatting and lints of Rust and Python
+	cargo fmt --check
+	cargo clippy --profile $(PROFILE) --all-targets -- -D warnings
+	cargo clippy --profile $(PROFILE) --features python -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "not run: cargo deny (cargo install cargo-deny)"; fi
+
+rust-test: ## Rust tests, without Python, and the fuzz corpora
+	@if command -v cargo-nextest >/dev/null; then cargo nextest run --cargo-profile $(PROFILE); else cargo test --profile $(PROFILE) --all-targets; fi
+	cargo test --profile $(PROFILE) --doc
+
+types: $(VENV)/.installed ## The stub against the built module, and types of the Python face
+	$(BIN)/python -m mypy.stubtest ferroute._core --allowlist tests/stubtest-allow.txt
+	$(BIN)/pyright
+
+py-test: $(VENV)/.installed ## Python tests on the installed wheel, notebook and documentation examples
+	$(BIN)/python -m pytest
+
+# The wheel that tests and demo use: quick to compile, our own code at full optimisation.
+$(VENV)/.installed: $(SOURCES) $(VENV)/.tools
+	rm -rf $(WHEELS)
+	$(BIN)/maturin build --profile $(PROFILE) --out $(WHEELS)
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(ls $(WHEELS)/*.whl)[dev,eval]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
+	touch $@
+
+$(VENV)/.tools: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check 'maturin>=1.9.4,<2' 'ruff>=0.13'
+	touch $@
+
+wheel: $(VENV)/.tools ## The wheel people install (manylinux_2_28, any CPython from 3.10); prints its unpacked size
+	$(BIN)/pip install --quiet --disable-pip-version-check ziglang
+	rm -rf dist && PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --zig --compatibility manylinux_2_28 --out dist
+	$(BIN)/python scripts/wheel_size.py dist/*.whl --most-mb 25
+
+bench: $(VENV)/.tools ## Benchmarks, on an optimised build; benches/README.md says how to add the peers
+	$(BIN)/maturin build --release --out target/wheels/release
+	$(BIN)/pip install --quiet --disable-pip-version-check --force-reinstall "$$(ls -t target/wheels/release/*.whl | head -1)[dev,eval]"
+	rm -f $(VENV)/.installed
+	cargo bench
+	$(BIN)/python benches/run.py
+
+fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs `cargo install cargo-fuzz`
+	cd fuzz && for target in model_name safetensors wordpiece; do \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target corpus/$$target -- -max_total_time=$${FUZZ_SECONDS:-60} || exit 1; done
+
+clean: ## Remove what was built
+	rm -rf target dist $(VENV)

@@ -1,0 +1,31 @@
+//! The body of each fuzz target, for the fuzzer and for `cargo test`, which replays the corpora.
+
+use ferroute::routers::local::LocalModel;
+use ferroute::routing::{Rule, model_name, python_float};
+
+/// A model string is parsed or refused; what is parsed is validated or refused, and written numbers read back.
+pub fn model_name(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(requested) = model_name::parse(&text, ["local", "my-own"]) {
+        let number = match requested.rule {
+            Rule::Threshold(number) | Rule::Share(number) => number,
+        };
+        let _ = model_name::validate(&requested.router, ["local", "my-own"], requested.rule, || "shown".to_owned());
+        let again = python_float::parse(&python_float::repr(number));
+        assert!(again.is_some_and(|again| again == number || number.is_nan()), "{number} does not read back");
+    }
+}
+
+/// A checkpoint is read or refused, whatever the bytes.
+pub fn safetensors(data: &[u8]) {
+    ferroute::data::tensors::fuzz_safetensors(data);
+}
+
+/// The fast path for ASCII gives the ids of the general one, and a score is a win rate.
+pub fn wordpiece(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let model = LocalModel::shared().expect("the embedded model is whole");
+    assert!(model.featuriser().table().tokenizer().paths_agree(&text), "{text:?}");
+    let win_rate = model.score(&text);
+    assert!((0.0..=1.0).contains(&win_rate), "{text:?}: {win_rate}");
+}

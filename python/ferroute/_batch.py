@@ -1,0 +1,83 @@
+"""Win rates of many prompts, given back in the kind they came in."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from ferroute.errors import InvalidTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def win_rates(router: Any, prompts: Any, progress_text: str | None) -> Any:
+    """Scores ``prompts`` with ``router``; shows a progress bar if ``progress_text`` is given.
+
+    Raises:
+        InvalidTypeError: ``prompts`` is a single string or of an unknown kind.
+    """
+    if isinstance(prompts, (str, bytes)):
+        raise InvalidTypeError("prompts is a Series, an array or a list of strings; found a single string")
+    kind = type(prompts).__module__.partition(".")[0]
+    texts = _texts(prompts, kind)
+    with _progress(len(texts), progress_text) as advance:
+        scores = _score(router, texts, advance)
+    if kind == "pandas":
+        import pandas as pd
+
+        return pd.Series(scores, index=prompts.index, name=prompts.name, dtype="float64")
+    if kind == "polars":
+        import polars as pl
+
+        return pl.Series(prompts.name, scores)
+    if kind == "numpy":
+        return scores
+    listed = scores.tolist()
+    return tuple(listed) if isinstance(prompts, tuple) else listed
+
+
+def _texts(prompts: Any, kind: str) -> list[Any]:
+    if kind == "pandas" and hasattr(prompts, "columns"):
+        raise InvalidTypeError("prompts is a pandas DataFrame; give the Series of its prompt column")
+    if kind == "numpy" and prompts.ndim != 1:
+        raise InvalidTypeError(f"prompts is an array of strings [n]; found {prompts.ndim} dimensions")
+    if kind in {"pandas", "numpy"}:
+        return prompts.tolist()
+    if kind == "polars":
+        if hasattr(prompts, "columns"):
+            raise InvalidTypeError("prompts is a polars DataFrame; give the Series of its prompt column")
+        return prompts.to_list()
+    try:
+        return list(prompts)
+    except TypeError:
+        raise InvalidTypeError(
+            f"prompts is a Series, an array or a list of strings; found {type(prompts).__name__}"
+        ) from None
+
+
+def _score(router: Any, texts: list[Any], advance: Callable[[int], object]) -> NDArray[np.float64]:
+    import numpy as np
+
+    batch = getattr(router, "calculate_strong_win_rates", None)
+    if batch is not None:
+        return np.asarray(batch(texts, progress=advance), dtype=np.float64)
+    out = np.empty(len(texts), dtype=np.float64)
+    for i, text in enumerate(texts):
+        out[i] = router.calculate_strong_win_rate(text)
+        advance(1)
+    return out
+
+
+@contextlib.contextmanager
+def _progress(total: int, text: str | None) -> Iterator[Callable[[int], object]]:
+    if text is None:
+        yield lambda _done: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc=text, unit="prompt") as bar:
+        yield bar.update

@@ -1,0 +1,108 @@
+"""Where the files of a checkpoint are: a folder, a file, or a repository of the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ferroute.errors import InvalidValueError, MissingFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# `name` or `owner/name`, as the Hub allows them; anything else can only be a path.
+_REPOSITORY = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
+
+
+def local(name_or_path: str | os.PathLike[str]) -> Path | None:
+    """The file or folder of this name, if there is one.
+
+    A folder in the working directory with a repository's relative name (``routellm/mf_gpt4_augmented``) comes before
+    the Hub, as in RouteLLM.
+    """
+    path = Path(name_or_path).expanduser()
+    return path if path.exists() else None
+
+
+def resolve(
+    name_or_path: str | os.PathLike[str],
+    filenames: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    force_download: bool = False,
+    local_files_only: bool = False,
+) -> Path:
+    """Finds a checkpoint, downloading it from the Hub if it is not on this disk.
+
+    Downloads go through `huggingface_hub`: its progress bar, its cache and its variables (``HF_HOME``, ``HF_TOKEN``,
+    ``HF_ENDPOINT``, ``HF_HUB_OFFLINE``) apply.
+
+    Args:
+        name_or_path: A folder, a file, or a repository such as ``routellm/mf_gpt4_augmented``.
+        filenames: Files that must be there, in a repository.
+        optional: Files that are taken as well if they are there.
+        revision: Branch, tag or commit of the repository.
+        token: Access token; by default the login of this machine.
+        cache_dir: Where downloads are kept; by default the Hub's cache.
+        force_download: Download again even if the cache has it.
+        local_files_only: Do not use the network.
+
+    Returns:
+        The folder that holds the files; the path itself where it names a file or folder of this disk (what it holds
+        is for the reader to check).
+
+    Raises:
+        MissingFileError: Neither this disk nor the Hub has it; the message says what was tried.
+        InvalidValueError: An empty name.
+    """
+    name = os.fspath(name_or_path)
+    if not name:
+        raise InvalidValueError("expected a folder or a repository of the Hugging Face Hub, found an empty name")
+    found = local(name)
+    if found is not None:
+        return found
+    tried = f"there is no file or folder {name!r} in {os.getcwd()!r}"  # noqa: PTH109 - shown, not used
+    if Path(name).is_absolute() or not _REPOSITORY.fullmatch(name):
+        raise MissingFileError(f"{tried}, and it is not a name of the Hugging Face Hub")
+
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    offline = local_files_only or bool(constants.HF_HUB_OFFLINE)
+
+    def download(filename: str) -> Path:
+        return Path(
+            hf_hub_download(
+                name,
+                filename,
+                revision=revision,
+                token=token,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+            )
+        )
+
+    folder: Path | None = None
+    for filename in (*filenames, *optional):
+        try:
+            folder = download(filename).parent
+        except Exception as error:
+            if filename in optional and isinstance(error, EntryNotFoundError):
+                continue
+            raise MissingFileError(_not_found(tried, name, filename, offline, error)) from error
+    if folder is None:
+        raise InvalidValueError(f"no file of the repository {name!r} was asked for")
+    return folder
+
+
+def _not_found(tried: str, name: str, filename: str, offline: bool, error: Exception) -> str:
+    # The first line says what happened; the rest of the Hub's message is advice and request ids.
+    reason = (str(error).strip().splitlines() or [""])[0]
+    how = "the network was not used (HF_HUB_OFFLINE or local_files_only)" if offline else "the network was used"
+    return f"{tried}, and {filename!r} of the Hub repository {name!r} could not be had ({how}): {type(error).__name__}: {reason}"

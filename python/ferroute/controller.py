@@ -1,0 +1,459 @@
+"""The Controller: chat completions that go to the cheaper of two models whenever that is good enough.
+
+A drop-in for ``routellm.controller``. Names that existing code and tests patch (`completion`, `acompletion`,
+`ROUTER_CLS`) are looked up in this module when they are used.
+
+Higher threshold = fewer strong calls: the strong model answers when the win rate is at least the threshold.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter_ns
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from ferroute import _core, _notes
+from ferroute.decision import Decision, Share, make
+from ferroute.routers.base import Router
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = [
+    "GPT_4_AUGMENTED_CONFIG",
+    "ROUTER_CLS",
+    "Controller",
+    "ModelPair",
+    "RoutingError",
+    "acompletion",
+    "completion",
+]
+
+
+def _registry() -> dict[str, Callable[..., Any]]:
+    # Tests put a stub under the old name that has nothing but ROUTER_CLS: take nothing else from that module.
+    stub = sys.modules.get("routellm.routers.routers")
+    if stub is None:
+        import ferroute.routers.routers as stub
+    return cast("dict[str, Callable[..., Any]]", stub.ROUTER_CLS)
+
+
+ROUTER_CLS = _registry()
+
+GPT_4_AUGMENTED_CONFIG: dict[str, dict[str, Any]] = {
+    "sw_ranking": {
+        "arena_battle_datasets": ["lmsys/lmsys-arena-human-preference-55k", "routellm/gpt4_judge_battles"],
+        "arena_embedding_datasets": ["routellm/arena_battles_embeddings", "routellm/gpt4_judge_battles_embeddings"],
+    },
+    "causal_llm": {"checkpoint_path": "routellm/causal_llm_gpt4_augmented"},
+    "bert": {"checkpoint_path": "routellm/bert_gpt4_augmented"},
+    "mf": {"checkpoint_path": "routellm/mf_gpt4_augmented"},
+}
+"""The routers trained on GPT-4-judged data, by their Hub names: the default configuration."""
+
+
+class RoutingError(Exception):
+    """A request that cannot be routed: unknown router, bad threshold, bad model string."""
+
+
+class _MissingMessages(RoutingError, KeyError):
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class _EmptyMessages(RoutingError, IndexError):
+    pass
+
+
+class _ThresholdType(RoutingError, TypeError):
+    pass
+
+
+class _ModelType(RoutingError, TypeError, AttributeError):
+    pass
+
+
+@dataclass
+class ModelPair:
+    """The two models routed between."""
+
+    strong: str
+    weak: str
+
+
+def completion(**kwargs: Any) -> Any:
+    """The call to the model: `ferroute.completion.completion`. Existing tests patch this name."""
+    from ferroute.completion import completion as call
+
+    return call(**kwargs)
+
+
+async def acompletion(**kwargs: Any) -> Any:
+    """The asynchronous call to the model: `ferroute.completion.acompletion`."""
+    from ferroute.completion import acompletion as call
+
+    return await call(**kwargs)
+
+
+def _counts() -> defaultdict[str, defaultdict[str, int]]:
+    return defaultdict(partial(defaultdict, int))
+
+
+class Controller:
+    """Routes between a strong and a weak model, and calls the one chosen.
+
+    It may be used from any thread and event loop; counts are kept under a lock. It pickles, with counts and score
+    windows empty.
+
+    Args:
+        routers: Names in `ROUTER_CLS`. Each is built with the arguments of ``config[name]``.
+        strong_model: Model for prompts with a win rate of at least the threshold, such as ``"gpt-5.2"`` or
+            ``"openai/gpt-5.2"``.
+        weak_model: Model for all others.
+        config: Router name -> keyword arguments; `GPT_4_AUGMENTED_CONFIG` if None. A null entry is an empty one.
+        api_base: Base URL for completions of both models; None: the provider's own.
+        api_key: Key for completions of both models; None: from the environment.
+        progress_bar: Shows progress while routers load and batches are scored.
+
+    Raises:
+        KeyError: A router's name is unknown.
+        TypeError: A router misses an argument in ``config``.
+
+    Example:
+        >>> c = Controller(["local"], strong_model="gpt-5.2", weak_model="gpt-5-mini")
+        >>> c.decide("hello", router="local", threshold=0.9).model
+        'gpt-5-mini'
+    """
+
+    def __init__(
+        self,
+        routers: Sequence[str],
+        strong_model: str,
+        weak_model: str,
+        config: Mapping[str, Mapping[str, Any] | None] | None = None,
+        api_base: str | None = None,
+        api_key: str | None = None,
+        progress_bar: bool = False,
+    ) -> None:
+        _warn_if_shadowed()
+        if isinstance(routers, str):
+            from ferroute.errors import InvalidTypeError
+
+            raise InvalidTypeError(f"routers is a list of names, such as [{routers!r}]; found the string {routers!r}")
+        self.model_pair = ModelPair(strong=strong_model, weak=weak_model)
+        self.routers: dict[str, Any] = {}
+        self.api_base = api_base
+        self.api_key = api_key
+        self.model_counts = _counts()
+        self.progress_bar = progress_bar
+        if config is None:
+            config = GPT_4_AUGMENTED_CONFIG
+        for name in _with_progress(routers, "Loading routers") if progress_bar else routers:
+            self.routers[name] = _lookup(name)(**(config.get(name) or {}))
+        self._start()
+
+    def _start(self) -> None:
+        """Everything that is not kept by pickle."""
+        self._lock = threading.Lock()
+        self._windows: dict[str, tuple[Any, Any]] = {}
+        # OpenAI's shape: client.chat.completions.create(...)
+        self.chat = SimpleNamespace(completions=SimpleNamespace(create=self.completion, acreate=self.acompletion))
+
+    def __getstate__(self) -> dict[str, Any]:
+        dropped = ("_lock", "_windows", "chat", "model_counts")
+        return {name: value for name, value in vars(self).items() if name not in dropped}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.model_counts = _counts()
+        self._start()
+
+    def __repr__(self) -> str:
+        where = f", api_base={self.api_base!r}" if self.api_base else ""
+        pair = self.model_pair
+        return (
+            f"Controller(routers={list(self.routers)}, strong_model={pair.strong!r}, weak_model={pair.weak!r}{where})"
+        )
+
+    # The three methods below are private in RouteLLM too, but visible in subclasses and tests: calls between public
+    # methods go through them, so overriding one works.
+
+    def _validate_router_threshold(self, router: str | None, threshold: float | None) -> None:
+        if router is None or threshold is None:
+            raise RoutingError("Router or threshold unspecified.")
+        if not isinstance(router, str) or isinstance(threshold, str):
+            if isinstance(threshold, str):
+                raise _ThresholdType(f"A threshold is a number between 0.0 and 1.0, found the string {threshold!r}.")
+            raise RoutingError(f"Invalid router {router}. Available routers are {list(self.routers)}.")
+        _core.validate(router, self.routers, threshold, isinstance(threshold, Share), threshold)
+
+    def _parse_model_name(self, model: str) -> tuple[str, float]:
+        if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers' code is not checked
+            raise _ModelType(f"model is a string like 'router-[router name]-[threshold]', found {model!r}.")
+        router, number, is_share = _core.parse_model_name(model, [name for name in self.routers if "-" in name])
+        return router, Share(number) if is_share else number
+
+    def _get_routed_model_for_completion(self, messages: Any, router: str, threshold: float) -> str:
+        return self._decide_for_completion(messages, router, threshold).model
+
+    def _decide_for_completion(self, messages: Any, router: str, threshold: float) -> Decision:
+        decision = self._decide(_routed_text(messages), router, threshold, enters_window=True)
+        self._count(decision)
+        return decision
+
+    def _count(self, decision: Decision) -> None:
+        with self._lock:
+            self.model_counts[decision.router][decision.model] += 1
+
+    def decide(self, prompt_or_messages: Any, router: str | None = None, threshold: float | None = None) -> Decision:
+        """Which model a prompt or conversation would go to, and why. Calls no model and counts nothing.
+
+        Args:
+            prompt_or_messages: A prompt, or a list of messages, of which the last one's text is routed on.
+            router: Name of a loaded router, or a whole model string such as ``"router-local-30%"``.
+            threshold: Win rate from which on the strong model answers, 0..=1, or a `Share`.
+
+        Raises:
+            RoutingError: As for `completion`.
+        """
+        if threshold is None and router is not None and router not in self.routers:
+            router, threshold = self._parse_model_name(router)
+        self._validate_router_threshold(router, threshold)
+        text = _routed_text(prompt_or_messages) if isinstance(prompt_or_messages, list) else prompt_or_messages
+        return self._decide(text, cast("str", router), cast("float", threshold), enters_window=False)
+
+    def route(self, prompt: str, router: str, threshold: float) -> str:
+        """Name of the model that ``prompt`` goes to."""
+        self._validate_router_threshold(router, threshold)
+        return self._decide(prompt, router, threshold, enters_window=True).model
+
+    def _decide(self, prompt: Any, name: str, threshold: float, *, enters_window: bool) -> Decision:
+        start = perf_counter_ns()
+        router = self.routers[name]
+        notes: list[str] = []
+        token = _notes.collector.set(notes)
+        try:
+            if _routes_by_itself(router):
+                return self._foreign(router, name, prompt, threshold, start)
+            win_rate = float(router.calculate_strong_win_rate(prompt))
+        finally:
+            _notes.collector.reset(token)
+        return self._settle(name, router, prompt, win_rate, threshold, notes, start, enters_window)
+
+    async def _adecide(self, prompt: Any, name: str, threshold: float) -> Decision:
+        """As `_decide` for a completion, without blocking the event loop."""
+        start = perf_counter_ns()
+        router = self.routers[name]
+        notes: list[str] = []
+        token = _notes.collector.set(notes)
+        try:
+            if _routes_by_itself(router):
+                import asyncio
+
+                return await asyncio.to_thread(self._foreign, router, name, prompt, threshold, start)
+            win_rate = float(await router.acalculate_strong_win_rate(prompt))
+        finally:
+            _notes.collector.reset(token)
+        return self._settle(name, router, prompt, win_rate, threshold, notes, start, True)
+
+    def _settle(
+        self,
+        name: str,
+        router: Any,
+        prompt: Any,
+        win_rate: float,
+        threshold: float,
+        notes: list[str],
+        start: int,
+        enters_window: bool,
+    ) -> Decision:
+        fields: dict[str, Any] = {"router": name, "win_rate": win_rate}
+        if isinstance(threshold, Share):
+            window = self._window(name, router)
+            strong, reason, warmup = window.decide(
+                win_rate, threshold, prompt if isinstance(prompt, str) else str(prompt)
+            )
+            fields["share"], fields["warmup"] = float(threshold), warmup
+        else:
+            strong, reason = _core.decide(win_rate, threshold)
+            fields["threshold"] = float(threshold)
+            window = self._window(name, router) if enters_window else None
+        if enters_window and window is not None:
+            window.push(win_rate)
+        fields["model"] = self.model_pair.strong if strong else self.model_pair.weak
+        fields["reason"] = reason
+        if notes:
+            fields["notes"] = tuple(notes)
+        fields["routing_us"] = (perf_counter_ns() - start) / 1000
+        return make(fields)
+
+    def _foreign(self, router: Any, name: str, prompt: Any, threshold: float, start: int) -> Decision:
+        """A router whose `route` is not ours: any object with that method will do, and its answer stands."""
+        if isinstance(threshold, Share):
+            raise RoutingError(
+                f"Router {name} decides by itself (its class has a route method of its own), so a share cannot be "
+                "asked of it; give a threshold."
+            )
+        model = router.route(prompt, threshold, self.model_pair)
+        elapsed = (perf_counter_ns() - start) / 1000
+        reason = f"{type(router).__name__}.route chose it"
+        return make(
+            {"model": model, "router": name, "threshold": float(threshold), "reason": reason, "routing_us": elapsed}
+        )
+
+    def _window(self, name: str, router: Any) -> Any:
+        """The score window of a router; a router put in the other's place starts a new one."""
+        held = self._windows.get(name)
+        if held is None or held[0] is not router:
+            with self._lock:
+                held = self._windows.get(name)
+                if held is None or held[0] is not router:
+                    quantiles = getattr(router, "score_quantiles", ())
+                    held = self._windows[name] = (router, _core.ShareWindow([float(q) for q in quantiles]))
+        return held[1]
+
+    def completion(self, *, router: str | None = None, threshold: float | None = None, **kwargs: Any) -> Any:
+        """A chat completion by the routed model, in OpenAI's shape, with the decision under ``.routing``.
+
+        Args:
+            router: Name of a loaded router.
+            threshold: Win rate from which on the strong model answers, 0..=1: higher = fewer strong calls.
+            **kwargs: OpenAI's arguments. ``model="router-mf-0.5"`` (or ``"router-local-30%"`` for a share of strong
+                calls) takes the place of ``router`` and ``threshold``. ``api_base`` and ``api_key`` given here beat
+                the Controller's. Everything else goes to the provider untouched.
+
+        Returns:
+            A chat completion, or a stream of chunks with ``stream=True``. Its ``model`` is what the provider says.
+
+        Raises:
+            RoutingError: Unknown router, bad threshold or model string, no messages.
+            openai.OpenAIError: The call failed.
+        """
+        router, threshold = self._requested(router, threshold, kwargs)
+        if _overridden(self, "_get_routed_model_for_completion"):
+            model = self._get_routed_model_for_completion(kwargs["messages"], router, threshold)
+            decision = Decision(model=model, router=router, reason="a subclass chose it")
+        else:
+            decision = self._decide_for_completion(kwargs["messages"], router, threshold)
+        return _attach(completion(**self._call(kwargs, decision)), decision)
+
+    async def acompletion(self, *, router: str | None = None, threshold: float | None = None, **kwargs: Any) -> Any:
+        """As `completion`, asynchronously; routing does not block the event loop either."""
+        router, threshold = self._requested(router, threshold, kwargs)
+        if _overridden(self, "_get_routed_model_for_completion"):
+            import asyncio
+
+            choose = self._get_routed_model_for_completion
+            model = await asyncio.to_thread(choose, kwargs["messages"], router, threshold)
+            decision = Decision(model=model, router=router, reason="a subclass chose it")
+        elif _is_router(self.routers[router]):
+            decision = await self._adecide(_routed_text(kwargs["messages"]), router, threshold)
+            self._count(decision)
+        else:
+            import asyncio
+
+            choose = self._decide_for_completion
+            decision = await asyncio.to_thread(choose, kwargs["messages"], router, threshold)
+        return _attach(await acompletion(**self._call(kwargs, decision)), decision)
+
+    def _requested(self, router: str | None, threshold: float | None, kwargs: dict[str, Any]) -> tuple[str, float]:
+        if "model" in kwargs:
+            router, threshold = self._parse_model_name(kwargs["model"])
+        self._validate_router_threshold(router, threshold)
+        if "messages" not in kwargs:
+            raise _MissingMessages("messages is missing: a list of {'role': ..., 'content': ...}.")
+        return cast("str", router), cast("float", threshold)
+
+    def _call(self, kwargs: dict[str, Any], decision: Decision) -> dict[str, Any]:
+        """The keywords of the original's call, no more and no less."""
+        return {"api_base": self.api_base, "api_key": self.api_key, **kwargs, "model": decision.model}
+
+    def batch_calculate_win_rate(self, prompts: Any, router: str) -> Any:
+        """Win rates of many prompts, in the kind they came in.
+
+        Args:
+            prompts: A pandas or polars Series (index and name are kept), a numpy array, a list or a tuple of strings.
+            router: Name of a loaded router.
+
+        Returns:
+            A Series, an array (float64) or a list of floats, element by element.
+        """
+        self._validate_router_threshold(router, 0)
+        from ferroute._batch import win_rates
+
+        return win_rates(self.routers[router], prompts, f"Scoring with {router}" if self.progress_bar else None)
+
+
+def _lookup(name: str) -> Callable[..., Any]:
+    try:
+        return ROUTER_CLS[name]
+    except KeyError:
+        from ferroute.errors import UnknownNameError
+
+        raise UnknownNameError(f"unknown router {name!r}; ROUTER_CLS has {', '.join(map(repr, ROUTER_CLS))}") from None
+
+
+def _is_router(router: Any) -> bool:
+    return isinstance(router, Router)
+
+
+def _routes_by_itself(router: Any) -> bool:
+    """Whether `route` is somebody else's: an override, a patch on the instance, or no `Router` at all."""
+    return getattr(type(router), "route", None) is not Router.route or "route" in vars(router)
+
+
+def _overridden(controller: Controller, name: str) -> bool:
+    return getattr(type(controller), name) is not getattr(Controller, name) or name in vars(controller)
+
+
+def _routed_text(messages: Any) -> Any:
+    """The text routed on: the last message's content; of a list of parts their texts, and nothing for None."""
+    try:
+        last = messages[-1]
+    except IndexError:
+        raise _EmptyMessages("messages is empty: there is no last message to route on.") from None
+    content = last["content"] if isinstance(last, dict) else getattr(last, "content", None)
+    if content is None:
+        return ""
+    if isinstance(content, (list, tuple)):
+        parts = cast("list[Any]", content)
+        texts = (part if isinstance(part, str) else _part_text(part) for part in parts)
+        return "\n".join(text for text in texts if text)
+    return cast("Any", content)
+
+
+def _part_text(part: Any) -> str:
+    text = part.get("text") if isinstance(part, dict) else getattr(part, "text", None)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return text if isinstance(text, str) else ""
+
+
+def _attach(response: Any, decision: Decision) -> Any:
+    """Hands the decision to a response of ours; what a patched `completion` returned is left as it is."""
+    take = getattr(type(response), "_take_decision", None)
+    if take is not None:
+        take(response, decision)
+    return response
+
+
+def _with_progress(names: Sequence[str], text: str) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(names, desc=text)
+
+
+_shadow_checked = False
+
+
+def _warn_if_shadowed() -> None:
+    """Once a process: says how to repair an installation in which the original's files hide the alias."""
+    global _shadow_checked
+    if not _shadow_checked:
+        _shadow_checked = True
+        from ferroute._installation import warn_if_shadowed
+
+        warn_if_shadowed(stacklevel=4)

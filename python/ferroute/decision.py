@@ -1,0 +1,104 @@
+"""What a routing decision says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ferroute import _core
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+
+class Share(float):
+    """A share of strong calls, 0..=1, in the place of a threshold: ``Share(0.3)`` is ``router-...-30%``.
+
+    The router's score is ranked among the last 1,000 of the same Controller, and the highest 30 % go to the strong
+    model, whatever the scores look like. Use it where a fixed threshold cannot know the traffic.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Share({float(self)!r})"
+
+    def __str__(self) -> str:
+        return _core.percent(self)
+
+    __format__ = object.__format__  # f"{share}" shows 30%, as the model string does
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which model a prompt goes to, and why.
+
+    On a response it is the property ``response.routing``; the money and ``attempts`` are set there only.
+
+    Attributes:
+        model: Name of the chosen model, as given to the Controller.
+        router: Name of the router that was asked.
+        win_rate: Probability, as the router sees it, that the strong model's answer wins; None if the router does
+            not say.
+        threshold: Strong if ``win_rate >= threshold``; None in the share form.
+        share: Wanted share of strong calls, 0..=1; None in the threshold form.
+        tier: Name of the rung, with more than two models.
+        reason: One sentence.
+        routing_us: Microseconds the decision took.
+        warmup: True in the share form while the Controller has seen fewer than 100 scores of this router.
+        notes: What else the caller should know, such as a prompt that was cut for its embedding.
+        cost_usd: Cost of the call in US dollars; None if a price is unknown.
+        router_cost_usd: Cost of routing itself (embeddings, classifiers).
+        saved_usd: Estimated saving against the strong model; negative values are shown.
+        attempts: How many requests were sent to a provider.
+    """
+
+    model: str
+    router: str
+    win_rate: float | None = None
+    threshold: float | None = None
+    share: float | None = None
+    tier: str | None = None
+    reason: str = ""
+    routing_us: float = 0.0
+    warmup: bool = False
+    notes: tuple[str, ...] = ()
+    cost_usd: Decimal | None = None
+    router_cost_usd: Decimal | None = None
+    saved_usd: Decimal | None = None
+    attempts: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.model} ({self.router}: {self.reason}; {self.routing_us:.1f} µs)"
+
+    def _repr_html_(self) -> str:
+        """A small table for notebooks."""
+        import html
+
+        shown = ((name, value) for name, value in vars(self).items() if value not in (None, (), False))
+        left = "style='text-align:left'"
+        rows = "".join(
+            f"<tr><th {left}>{name}</th><td {left}>{html.escape(_cell(value))}</td></tr>" for name, value in shown
+        )
+        return f"<table>{rows}</table>"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "; ".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def make(fields: dict[str, Any]) -> Decision:
+    """A `Decision` with the given fields, the rest at their defaults.
+
+    A frozen dataclass sets its fields one by one through ``object.__setattr__``; on the routing path that would be a
+    third of the time, so the instance's dictionary is filled at once.
+    """
+    decision = object.__new__(Decision)
+    decision.__dict__.update(_DEFAULTS)
+    decision.__dict__.update(fields)
+    return decision
+
+
+_DEFAULTS: dict[str, Any] = vars(Decision(model="", router=""))

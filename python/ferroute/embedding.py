@@ -1,0 +1,184 @@
+"""Where the embedding of a prompt comes from.
+
+In this order: the ``embedder`` of the router's configuration; a client assigned under one of RouteLLM's names
+``OPENAI_CLIENT``; OpenAI's endpoint with the key and base URL of the environment as they are at the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from ferroute import _core
+from ferroute._notes import note
+from ferroute._openai_client import assigned
+from ferroute.errors import InvalidTypeError, InvalidValueError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SETTINGS = (
+    "model",
+    "api_base",
+    "api_key",
+    "dimensions",
+    "max_input_tokens",
+    "cache_size",
+    "batch_size",
+    "concurrency",
+    "timeout",
+    "max_retries",
+)
+_BATCH = 256
+
+
+class PromptEmbedder:
+    """Embeds prompts for a router.
+
+    Args:
+        model: Object whose attribute ``embedding_model`` names the embedding model; it is read at each call, so
+            assigning it takes effect.
+        settings: None, a callable from a text to a vector, or a mapping with any of:
+
+            - ``model``: name of the embedding model, such as ``"text-embedding-3-small"``;
+            - ``api_base``, ``api_key``: an OpenAI-compatible endpoint of its own, independent of the Controller's;
+            - ``dimensions``: asks the endpoint for vectors of this width;
+            - ``max_input_tokens``: longer prompts are cut to it, with a note in the decision (8192);
+            - ``cache_size``: embeddings kept, by hash of model and text (10,000);
+            - ``batch_size``, ``concurrency``: texts in one request, requests side by side, in batches;
+            - ``timeout`` in seconds, ``max_retries``.
+
+    Raises:
+        InvalidTypeError: ``settings`` is of another kind.
+        InvalidValueError: It has an unknown key.
+    """
+
+    def __init__(self, model: Any, settings: Mapping[str, Any] | Callable[[str], Any] | None = None) -> None:
+        self._model = model
+        self._call: Callable[[str], Any] | None = None
+        self._settings: dict[str, Any] = {}
+        self._own = settings is not None
+        self._core: tuple[Any, _core.Embedder] | None = None
+        if isinstance(settings, Mapping):
+            unknown = sorted(set(settings) - set(SETTINGS))
+            if unknown:
+                known = ", ".join(SETTINGS)
+                raise InvalidValueError(f"unknown embedder settings: {', '.join(unknown)}; known are {known}")
+            self._settings = dict(settings)
+            if "max_input_tokens" in self._settings:
+                self._settings["max_tokens"] = self._settings.pop("max_input_tokens")
+            if "model" in self._settings:
+                model.embedding_model = self._settings.pop("model")
+        elif callable(settings):
+            self._call = settings
+        elif settings is not None:
+            found = type(settings).__name__
+            raise InvalidTypeError(
+                f"embedder is a mapping of settings or a callable from a text to a vector; found {found}"
+            )
+
+    def embed(self, text: str) -> Any:
+        """The embedding of one text: an array or a list of ``text_dim`` numbers."""
+        if self._call is not None:
+            return _vector(self._call(text))
+        client = None if self._own else _assigned_client()
+        if client is not None:
+            return client.embeddings.create(input=[text], model=self._model.embedding_model).data[0].embedding
+        vector, remark = self._embedder().embed(text)
+        if remark:
+            note(remark)
+        return vector
+
+    async def aembed(self, text: str) -> Any:
+        """As `embed`, without blocking the event loop."""
+        if self._call is not None or not (self._own or _assigned_client() is None):
+            import asyncio
+
+            return await asyncio.to_thread(self.embed, text)
+        vector, remark = await self._embedder().aembed(text)
+        if remark:
+            note(remark)
+        return vector
+
+    def embed_batch(
+        self, texts: Sequence[str], progress: Callable[[int], object] | None = None
+    ) -> NDArray[np.float32] | NDArray[np.float64]:
+        """The embeddings of many texts, ``[n, text_dim]``, in order; ``progress`` gets the number newly done."""
+        import numpy as np
+
+        advance = progress or _ignore
+        if self._call is not None:
+            rows: list[Any] = []
+            for text in texts:
+                rows.append(_vector(self._call(text)))
+                advance(1)
+            return np.asarray(rows, dtype=np.float64)
+        client = None if self._own else _assigned_client()
+        if client is None:
+            seen = 0
+
+            def newly(done: int, _total: int) -> None:
+                nonlocal seen
+                advance(done - seen)
+                seen = done
+
+            return self._embedder().embed_batch(list(texts), progress=newly)
+        rows = []
+        for start in range(0, len(texts), _BATCH):
+            part = list(texts[start : start + _BATCH])
+            rows.extend(self._client_rows(client, part))
+            advance(len(part))
+        return np.asarray(rows, dtype=np.float64)
+
+    def _client_rows(self, client: Any, texts: list[str]) -> list[Any]:
+        create, name = client.embeddings.create, self._model.embedding_model
+        data = create(input=texts, model=name).data
+        if len(data) == len(texts):
+            return [entry.embedding for entry in data]
+        # A client that only knows the original's calls, with one text each.
+        return [create(input=[text], model=name).data[0].embedding for text in texts]
+
+    def _embedder(self) -> _core.Embedder:
+        name = self._model.embedding_model
+        held = self._core
+        if held is None or held[0] != name:
+            held = self._core = (name, _core.Embedder(name, **self._settings))
+        return held[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_core": None}
+
+    def __repr__(self) -> str:
+        if self._call is not None:
+            return f"<PromptEmbedder {self._call!r}>"
+        where = self._settings.get("api_base") or "OpenAI's endpoint or OPENAI_CLIENT"
+        return f"<PromptEmbedder {self._model.embedding_model} at {where}>"
+
+
+_homes: tuple[Any, ...] = ()
+
+
+def _assigned_client() -> Any:
+    """What a user assigned as ``OPENAI_CLIENT``, under the first of its three names that holds anything."""
+    global _homes
+    if not _homes:  # once: import statements on the scoring path would cost more than the score
+        from ferroute.routers import routers
+        from ferroute.routers.matrix_factorization import model
+        from ferroute.routers.similarity_weighted import utils
+
+        _homes = (model, utils, routers)
+    return assigned(*_homes)
+
+
+def _vector(found: Any) -> Any:
+    """One row; a callable that answers a text with a batch of one is understood."""
+    if getattr(found, "ndim", 1) == 2 and len(found) == 1:
+        return found[0]
+    if isinstance(found, list) and len(cast("list[Any]", found)) == 1 and isinstance(found[0], (list, tuple)):
+        return cast("list[Any]", found)[0]
+    return found
+
+
+def _ignore(_done: int) -> None:
+    pass

@@ -1,0 +1,93 @@
+"""`Router`, the base class that users subclass, and its registries."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ferroute.controller import ModelPair
+
+R = TypeVar("R", bound="type[Any]")
+
+ROUTER_CLS: dict[str, Callable[..., Any]] = {}
+"""Name -> class, or any callable that returns a router. Add to it before building a Controller."""
+
+NAME_TO_CLS: dict[Any, str] = {}
+"""Class -> name, despite its name: RouteLLM's table, kept for code that reads it."""
+
+
+def no_parallel(cls: R) -> R:
+    """Marks a router class whose prompts must be scored one after the other."""
+    cls.NO_PARALLEL = True
+    return cls
+
+
+class Router(abc.ABC):
+    """Scores a prompt with a win rate: how likely the strong model's answer is to be the better one.
+
+    Subclass it, implement `calculate_strong_win_rate`, and register the class::
+
+        class Length(Router):
+            def calculate_strong_win_rate(self, prompt):
+                return min(len(prompt) / 1000, 1.0)
+
+        ROUTER_CLS["length"] = Length
+    """
+
+    NO_PARALLEL = False
+
+    @abc.abstractmethod
+    def calculate_strong_win_rate(self, prompt: str) -> float:
+        """Win rate of the strong model, 0..=1."""
+
+    def calculate_strong_win_rates(
+        self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
+    ) -> NDArray[np.float64]:
+        """Win rates of many prompts, float64 ``[n]``; ``progress`` is called with the number newly done.
+
+        The same numbers as one by one. Routers with a faster way override it.
+        """
+        import numpy as np
+
+        out = np.empty(len(prompts), dtype=np.float64)
+        for i, prompt in enumerate(prompts):
+            out[i] = self.calculate_strong_win_rate(prompt)
+            if progress:
+                progress(1)
+        return out
+
+    async def acalculate_strong_win_rate(self, prompt: str) -> float:
+        """As `calculate_strong_win_rate`, without blocking the event loop: in a thread unless overridden."""
+        import asyncio
+
+        return await asyncio.to_thread(self.calculate_strong_win_rate, prompt)
+
+    def route(self, prompt: str, threshold: float, routed_pair: ModelPair) -> str:
+        """The strong model's name if the win rate is at least ``threshold``, else the weak one's."""
+        return routed_pair.strong if self.calculate_strong_win_rate(prompt) >= threshold else routed_pair.weak
+
+    def __str__(self) -> str:
+        name = NAME_TO_CLS.get(type(self))
+        if name is None:  # registered after the table was made, or not at all
+            name = next((name for name, cls in ROUTER_CLS.items() if cls is type(self)), type(self).__name__)
+        return name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} router>"
+
+
+def scores_itself(router: Router, home: type[Router]) -> bool:
+    """Whether ``router`` still scores with the method of ``home``: not overridden by a subclass, not patched.
+
+    A built-in router takes its fast or asynchronous way only then, so replacing `calculate_strong_win_rate` on a
+    subclass or an instance is always honoured.
+    """
+    return type(
+        router
+    ).calculate_strong_win_rate is home.calculate_strong_win_rate and "calculate_strong_win_rate" not in vars(router)

@@ -1,0 +1,1 @@
+"""The causal-LLM classifier's names; it runs in a later version."""

@@ -1,0 +1,1 @@
+"""The matrix factorisation router's model."""

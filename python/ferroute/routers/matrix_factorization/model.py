@@ -1,0 +1,508 @@
+"""The model of the matrix factorisation router: a table of language models and a projection of prompt embeddings.
+
+Loading, saving and scoring are done in Rust on the CPU, without torch. `MFModel` has the members users of RouteLLM's
+class of this name call; arrays are numpy's.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ferroute import _core
+from ferroute._hub import local, resolve
+from ferroute._openai_client import OPENAI_CLIENT
+from ferroute.errors import InvalidTypeError, InvalidValueError, NotBuiltError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+    from typing_extensions import Self
+
+    from ferroute.embedding import PromptEmbedder
+
+__all__ = ["MODEL_IDS", "OPENAI_CLIENT", "MFModel", "row_of"]
+
+# `OPENAI_CLIENT` is read whenever a prompt is embedded: assign an object with ``embeddings.create(input=[...],
+# model=...)`` at any time to have prompts embedded by it.
+
+_NAMES = (
+    "RWKV-4-Raven-14B",
+    "alpaca-13b",
+    "chatglm-6b",
+    "chatglm2-6b",
+    "chatglm3-6b",
+    "claude-1",
+    "claude-2.0",
+    "claude-2.1",
+    "claude-instant-1",
+    "codellama-34b-instruct",
+    "deepseek-llm-67b-chat",
+    "dolly-v2-12b",
+    "dolphin-2.2.1-mistral-7b",
+    "falcon-180b-chat",
+    "fastchat-t5-3b",
+    "gemini-pro",
+    "gemini-pro-dev-api",
+    "gpt-3.5-turbo-0125",
+    "gpt-3.5-turbo-0314",
+    "gpt-3.5-turbo-0613",
+    "gpt-3.5-turbo-1106",
+    "gpt-4-0125-preview",
+    "gpt-4-0314",
+    "gpt-4-0613",
+    "gpt-4-1106-preview",
+    "gpt4all-13b-snoozy",
+    "guanaco-33b",
+    "koala-13b",
+    "llama-13b",
+    "llama-2-13b-chat",
+    "llama-2-70b-chat",
+    "llama-2-7b-chat",
+    "llama2-70b-steerlm-chat",
+    "mistral-7b-instruct",
+    "mistral-7b-instruct-v0.2",
+    "mistral-medium",
+    "mixtral-8x7b-instruct-v0.1",
+    "mpt-30b-chat",
+    "mpt-7b-chat",
+    "nous-hermes-2-mixtral-8x7b-dpo",
+    "oasst-pythia-12b",
+    "openchat-3.5",
+    "openchat-3.5-0106",
+    "openhermes-2.5-mistral-7b",
+    "palm-2",
+    "pplx-70b-online",
+    "pplx-7b-online",
+    "qwen-14b-chat",
+    "qwen1.5-4b-chat",
+    "qwen1.5-72b-chat",
+    "qwen1.5-7b-chat",
+    "solar-10.7b-instruct-v1.0",
+    "stablelm-tuned-alpha-7b",
+    "starling-lm-7b-alpha",
+    "stripedhyena-nous-7b",
+    "tulu-2-dpo-70b",
+    "vicuna-13b",
+    "vicuna-33b",
+    "vicuna-7b",
+    "wizardlm-13b",
+    "wizardlm-70b",
+    "yi-34b-chat",
+    "zephyr-7b-alpha",
+    "zephyr-7b-beta",
+)
+
+MODEL_IDS: dict[str, int] = {name: row for row, name in enumerate(_NAMES)}
+"""Name of each model in the table, and its row. A plain dict: add the names of a table of your own."""
+
+
+def row_of(name: str) -> int:
+    """Row of a model's name in the table.
+
+    Raises:
+        UnknownNameError: The name is not in `MODEL_IDS`; near names are suggested (also a `KeyError`).
+    """
+    row = MODEL_IDS.get(name)
+    if row is None:
+        import difflib
+
+        near = difflib.get_close_matches(str(name), MODEL_IDS, n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise UnknownNameError(f"no model {name!r} in MODEL_IDS ({len(MODEL_IDS)} names){hint}")
+    return row
+
+
+class _Weight:
+    """Stands where torch has a layer: `weight` is the array, and ``layer[0]`` the layer itself."""
+
+    __slots__ = ("weight",)
+
+    def __init__(self, weight: npt.NDArray[np.float32]) -> None:
+        weight.flags.writeable = False  # a copy of what the core computes with; writing to it would change nothing
+        self.weight = weight
+
+    def __getitem__(self, index: int) -> _Weight:
+        if index not in (0, -1):
+            raise IndexError(f"a sequence of one layer has no layer {index}")
+        return self
+
+    def __len__(self) -> int:
+        return 1
+
+    def __repr__(self) -> str:
+        return f"<weight {list(self.weight.shape)} {self.weight.dtype}>"
+
+
+class MFModel:
+    """Win rates of pairs of language models, from the embedding of a prompt.
+
+    The logit of a model is ``classifier . (P[model] / |P[model]| * text_proj x embedding)``; a win rate is the sigmoid
+    of the difference of two logits. Everything but the embedding is folded into one vector for each pair, so a win
+    rate is one dot product.
+
+    Constructing it draws random weights from the distributions torch uses (rows of `P` standard normal, the linear
+    layers uniform within 1 / sqrt(inputs)); use `from_pretrained` for trained ones.
+
+    Args:
+        dim: Numbers in a model's row.
+        num_models: Rows of the table.
+        text_dim: Numbers in an embedding.
+        num_classes: Logits for each model; win rates need 1.
+        use_proj: Whether embeddings are projected to `dim`; without, `text_dim` must be equal to `dim`.
+        seed: Makes the random weights repeatable.
+
+    Attributes:
+        embedding_model: Name of the embedding model, read whenever a prompt is embedded.
+        use_proj: As given.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_models: int,
+        text_dim: int,
+        num_classes: int,
+        use_proj: bool,
+        *,
+        seed: int | None = None,
+    ) -> None:
+        if not use_proj and text_dim != dim:
+            raise InvalidValueError(f"text_dim {text_dim} must be equal to dim {dim} if not using projection")
+        import numpy as np
+
+        random = np.random.default_rng(seed)
+
+        def linear(inputs: int, outputs: int) -> npt.NDArray[np.float64]:
+            return random.uniform(-1.0, 1.0, (outputs, inputs)) / np.sqrt(inputs)
+
+        models = random.standard_normal((num_models, dim))
+        projection = linear(text_dim, dim) if use_proj else None
+        self._set_up(_core.MfModel.from_arrays(models, linear(dim, num_classes), projection), "random weights")
+
+    def _set_up(self, core: _core.MfModel, origin: str) -> None:
+        self._name = "TextMF"
+        self._core = core
+        self._origin = origin
+        self.use_proj: bool = core.use_proj
+        self.embedding_model = "text-embedding-3-small"
+        self.embedder: PromptEmbedder | None = None
+        self.training = False
+
+    @classmethod
+    def _of(cls, core: _core.MfModel, origin: str) -> Self:
+        model = cls.__new__(cls)
+        model._set_up(core, origin)
+        return model
+
+    # --- loading and saving
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        force_download: bool = False,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        revision: str | None = None,
+        dim: int | None = None,
+        num_models: int | None = None,
+        text_dim: int | None = None,
+        num_classes: int | None = None,
+        use_proj: bool | None = None,
+    ) -> Self:
+        """Loads ``model.safetensors`` from a folder, or from a repository of the Hugging Face Hub.
+
+        Sizes that are not given are taken from ``config.json`` beside the weights, else from the tensors.
+
+        Args:
+            pretrained_model_name_or_path: A folder, a safetensors file, or a repository such as
+                ``routellm/mf_gpt4_augmented``. A folder of that name in the working directory comes first.
+            force_download: Download again even if the cache has it.
+            token: Access token of the Hub.
+            cache_dir: Where downloads are kept.
+            local_files_only: Do not use the network.
+            revision: Branch, tag or commit of the repository.
+            dim: Numbers in a model's row.
+            num_models: Rows of the table.
+            text_dim: Numbers in an embedding.
+            num_classes: Logits for each model.
+            use_proj: Whether embeddings are projected.
+
+        Raises:
+            CheckpointError: A tensor is missing, unexpected, misshapen or not finite, or contradicts a size; the
+                message names it. RouteLLM keeps random numbers for missing tensors without a word.
+            MissingFileError: Nothing of this name here or on the Hub, or only a pickle of torch (the message gives
+                the command that converts it).
+        """
+        name = os.fspath(pretrained_model_name_or_path)
+        here = local(name)
+        path = here or resolve(
+            name,
+            ["model.safetensors"],
+            optional=["config.json"],
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
+        if here is not None and here.is_dir():
+            print("Loading weights from local directory")  # noqa: T201 - what RouteLLM users see
+        core = _core.MfModel(
+            path,
+            dim=dim,
+            num_models=num_models,
+            text_dim=text_dim,
+            num_classes=num_classes,
+            use_proj=use_proj,
+        )
+        return cls._of(core, name)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Writes ``model.safetensors`` and ``config.json``, which RouteLLM loads as well.
+
+        The same weights always give the same bytes.
+        """
+        self._core.save(save_directory)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str = "Push model using huggingface_hub.",
+        private: bool | None = None,
+        token: str | None = None,
+        branch: str | None = None,
+        create_pr: bool | None = None,
+    ) -> str:
+        """Uploads what `save_pretrained` writes to a repository of the Hub, making it if need be.
+
+        Returns:
+            The address of the commit.
+        """
+        import tempfile
+
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=token)
+        repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            commit = api.upload_folder(
+                repo_id=repository,
+                folder_path=folder,
+                commit_message=commit_message,
+                revision=branch,
+                create_pr=create_pr,
+            )
+        return str(commit)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Replaces the weights by those of a safetensors file of the same sizes.
+
+        Raises:
+            NotBuiltError: A pickle of torch, which RouteLLM's method takes; the message gives the command that
+                converts it.
+            CheckpointError: The tensors do not fit this model.
+        """
+        file = Path(path)
+        if file.suffix != ".safetensors":
+            command = _core.torch_conversion_command(file)
+            raise NotBuiltError(
+                f"MFModel.load takes a safetensors file, found {os.fspath(path)!r}. For a state dict saved by torch, "
+                f"this command writes model.safetensors beside it: {command}"
+            )
+        self._core = _core.MfModel(file, **self._sizes())
+        self._origin = os.fspath(path)
+
+    def state_dict(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The tensors under the names of the checkpoint, as copies."""
+        return self._core.tensors()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
+        """Replaces the weights by arrays (anything numpy can read, tensors of torch too).
+
+        Args:
+            state_dict: Arrays under the names and with the shapes of `state_dict`.
+            strict: Accepted for RouteLLM's callers; missing or unexpected names are an error in any case.
+        """
+        expected = {name: list(array.shape) for name, array in self._core.tensors().items()}
+        if missing := sorted(expected.keys() - state_dict.keys()):
+            raise InvalidValueError(f"tensor {missing[0]!r} of shape {expected[missing[0]]} is missing")
+        if extra := sorted(state_dict.keys() - expected.keys()):
+            raise InvalidValueError(f"unexpected tensor {extra[0]!r}; expected {', '.join(expected)}")
+        for name, shape in expected.items():
+            if (found := list(getattr(state_dict[name], "shape", ()))) != shape:
+                raise InvalidValueError(f"tensor {name!r} has shape {found}, expected {shape}")
+        projection = state_dict["text_proj.0.weight"] if self.use_proj else None
+        self._core = _core.MfModel.from_arrays(state_dict["P.weight"], state_dict["classifier.0.weight"], projection)
+        self._origin = "load_state_dict"
+
+    # --- what users of the original reach for
+
+    @property
+    def P(self) -> _Weight:  # noqa: N802 - the original's name
+        """The table of models; ``P.weight`` is an array ``[num_models, dim]``."""
+        return _Weight(self._core.tensors()["P.weight"])
+
+    @property
+    def text_proj(self) -> _Weight | None:
+        """The projection; ``text_proj[0].weight`` is an array ``[dim, text_dim]``. None without one."""
+        return _Weight(self._core.tensors()["text_proj.0.weight"]) if self.use_proj else None
+
+    @property
+    def classifier(self) -> _Weight:
+        """The last layer; ``classifier[0].weight`` is an array ``[num_classes, dim]``."""
+        return _Weight(self._core.tensors()["classifier.0.weight"])
+
+    def to(self, *args: object, **kwargs: object) -> Self:
+        """Accepts any device and type and returns the model: it computes on the CPU, in float32, in any case."""
+        del args, kwargs
+        return self
+
+    def cpu(self) -> Self:
+        """Returns the model."""
+        return self
+
+    def get_device(self) -> str:
+        """Where the model computes: ``"cpu"``."""
+        return "cpu"
+
+    def eval(self) -> Self:
+        """Returns the model: there is nothing that behaves differently in training."""
+        return self
+
+    # --- scoring
+
+    def forward(self, model_id: Sequence[int], prompt: Any) -> npt.NDArray[np.float32]:
+        """Logits of models for one prompt.
+
+        Args:
+            model_id: Rows of the table, or names of `MODEL_IDS`.
+            prompt: A text, which is embedded, or an embedding.
+
+        Returns:
+            ``[models]``, or ``[models, num_classes]`` with several classes; dimensions of length 1 are dropped, as
+            in the original.
+        """
+        rows = [self._row(model) for model in model_id]
+        return self._core.logits(self._embedding(prompt), rows).squeeze()
+
+    __call__ = forward
+
+    def pred_win_rate(self, model_a: int | str, model_b: int | str, prompt: Any) -> float:
+        """Win rate of model a over model b for one prompt.
+
+        Args:
+            model_a: A row of the table or a name of `MODEL_IDS`.
+            model_b: As `model_a`.
+            prompt: A text, which is embedded, or an embedding.
+
+        Returns:
+            A number in 0..=1.
+        """
+        return self._core.win_rate(self._embedding(prompt), self._row(model_a), self._row(model_b))
+
+    def win_rate_of(self, embedding: Any, strong_row: int, weak_row: int) -> float:
+        """Win rate for one embedding: the shortest way, for rows known beforehand.
+
+        Args:
+            embedding: A list of floats, or an array ``[text_dim]`` of any number type and stride.
+            strong_row: Row of the strong model.
+            weak_row: Row of the weak model.
+        """
+        return self._core.win_rate(embedding, strong_row, weak_row)
+
+    def win_rates(
+        self, strong_id: int | str, weak_id: int | str, X: Any, *, threads: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Win rates of one pair for many embeddings.
+
+        `X` is read where it lies: in C or Fortran order, strided, read-only, memory-mapped and larger than memory.
+        The interpreter is released meanwhile. Each value equals that of `win_rate_of`, bit for bit.
+
+        Args:
+            strong_id: Row of the strong model, or its name in `MODEL_IDS`.
+            weak_id: As `strong_id`.
+            X: Embeddings ``[n, text_dim]``: float32, float64, float16 or whole numbers.
+            threads: Threads to use at most; by default one for each processor.
+
+        Returns:
+            ``[n]``.
+
+        Raises:
+            InvalidValueError: Another width, or a row with NaN or an infinity: the first is named.
+            UnknownNameError: A model that is not in the table.
+        """
+        return self._core.win_rates(X, self._row(strong_id), self._row(weak_id), threads)
+
+    def win_rates_pairs(
+        self, pairs: Sequence[tuple[int | str, int | str]], X: Any, *, threads: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Win rates of several pairs for many embeddings, which are read once.
+
+        Args:
+            pairs: Strong and weak model of each pair, as rows or names.
+            X: As for `win_rates`.
+            threads: As for `win_rates`.
+
+        Returns:
+            ``[pairs, n]``.
+        """
+        rows = [(self._row(strong), self._row(weak)) for strong, weak in pairs]
+        return self._core.win_rates_pairs(X, rows, threads)
+
+    def _row(self, model: int | str) -> int:
+        if not isinstance(model, str):
+            try:
+                row = model.__index__()
+            except AttributeError:
+                raise InvalidTypeError(f"expected a model's row or name, found {type(model).__name__}") from None
+            if row < 0:
+                raise UnknownNameError(f"no model has row {row}: the table has rows 0 to {self._core.num_models - 1}")
+            return row
+        return row_of(model)
+
+    def _embedding(self, prompt: Any) -> Any:
+        return self._embed(prompt) if isinstance(prompt, str) else prompt
+
+    def _embed(self, prompt: str) -> Any:
+        """Embeds a text with `embedder`, which the router makes from its configuration."""
+        if self.embedder is None:
+            from ferroute.embedding import PromptEmbedder
+
+            self.embedder = PromptEmbedder(self)
+        return self.embedder.embed(prompt)
+
+    # --- Python's own
+
+    def _sizes(self) -> dict[str, Any]:
+        names = ("dim", "num_models", "text_dim", "num_classes", "use_proj")
+        return {name: getattr(self._core, name) for name in names}
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state["_core"] = self._core.tensors()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        tensors = state["_core"]
+        core = _core.MfModel.from_arrays(
+            tensors["P.weight"], tensors["classifier.0.weight"], tensors.get("text_proj.0.weight")
+        )
+        self.__dict__.update(state, _core=core)
+
+    def __repr__(self) -> str:
+        core = self._core
+        classes = "" if core.num_classes == 1 else f", {core.num_classes} classes"
+        projection = "projection" if core.use_proj else "no projection"
+        return (
+            f"MFModel(dim={core.dim}, {core.num_models} models, text_dim={core.text_dim}, {projection}{classes}, "
+            f"from {self._origin!r})"
+        )

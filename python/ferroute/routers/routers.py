@@ -1,0 +1,287 @@
+"""The routers, under the names RouteLLM gave them, and ours.
+
+``ROUTER_CLS`` maps a name to a class or to any callable that returns a router; add your own before building a
+Controller.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from ferroute import _core
+from ferroute._openai_client import OPENAI_CLIENT
+from ferroute.routers._later import not_built
+from ferroute.routers.base import NAME_TO_CLS, ROUTER_CLS, Router, no_parallel, scores_itself
+from ferroute.routers.causal_llm.configs import RouterModelConfig
+from ferroute.routers.causal_llm.llm_utils import load_prompt_format, to_openai_api_messages
+from ferroute.routers.causal_llm.model import CausalLLMClassifier
+from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel, row_of
+from ferroute.routers.similarity_weighted.utils import (
+    compute_elo_mle_with_tie,
+    compute_tiers,
+    preprocess_battles,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "MODEL_IDS",
+    "NAME_TO_CLS",
+    "OPENAI_CLIENT",
+    "ROUTER_CLS",
+    "BERTRouter",
+    "CausalLLMClassifier",
+    "CausalLLMRouter",
+    "LocalRouter",
+    "MFModel",
+    "MatrixFactorizationRouter",
+    "RandomRouter",
+    "Router",
+    "RouterModelConfig",
+    "SWRankingRouter",
+    "compute_elo_mle_with_tie",
+    "compute_tiers",
+    "load_prompt_format",
+    "no_parallel",
+    "preprocess_battles",
+    "to_openai_api_messages",
+]
+
+STRONG, WEAK = "gpt-4-1106-preview", "mixtral-8x7b-instruct-v0.1"
+"""The pair RouteLLM's checkpoints are scored with; it need not be the pair routed to."""
+
+
+@no_parallel
+class RandomRouter(Router):
+    """Uniform win rates, whatever the prompt: the baseline every router has to beat.
+
+    Drawn from the global generator, so `random.seed` controls it, as in RouteLLM.
+    """
+
+    def calculate_strong_win_rate(self, prompt: str) -> float:
+        """A number drawn uniformly from [0, 1)."""
+        return random.uniform(0, 1)
+
+    async def acalculate_strong_win_rate(self, prompt: str) -> float:
+        """As `calculate_strong_win_rate`; it is too quick for a thread."""
+        if not scores_itself(self, RandomRouter):
+            return await super().acalculate_strong_win_rate(prompt)
+        return self.calculate_strong_win_rate(prompt)
+
+
+@no_parallel
+class MatrixFactorizationRouter(Router):
+    """RouteLLM's matrix factorisation (Ong et al. 2024, arXiv:2406.18665, section 4.2), in Rust.
+
+    The pair of models collapses to one vector, so scoring an embedding is one dot product.
+
+    Args:
+        checkpoint_path: Folder with ``model.safetensors``, or a Hub name such as ``routellm/mf_gpt4_augmented``.
+        strong_model: Row of the table (`MODEL_IDS`) that stands for the strong model. Independent of the pair routed
+            to.
+        weak_model: The same for the weak model.
+        hidden_size: Width of the model table; None: as in the checkpoint (RouteLLM's is 128).
+        num_models: Rows of the model table; None: as in the checkpoint (64).
+        text_dim: Width of a prompt's embedding; None: as in the checkpoint (1536).
+        num_classes: Outputs of the classifier; None: as in the checkpoint (1).
+        use_proj: Whether embeddings are projected to ``hidden_size``; None: as in the checkpoint.
+        embedder: Where embeddings come from: a mapping of settings for an OpenAI-compatible endpoint (``model``,
+            ``api_base``, ``api_key``, ...: see `ferroute.embedding.PromptEmbedder`), or any callable from a text to a
+            vector. None: OpenAI's endpoint, with the key and base URL of the environment.
+
+    Raises:
+        KeyError: A model's name is not in `MODEL_IDS`.
+        CheckpointError: The tensors do not fit; the message names the tensor.
+    """
+
+    def __init__(
+        self,
+        checkpoint_path: str,
+        strong_model: str = STRONG,
+        weak_model: str = WEAK,
+        hidden_size: int | None = None,
+        num_models: int | None = None,
+        text_dim: int | None = None,
+        num_classes: int | None = None,
+        use_proj: bool | None = None,
+        embedder: Mapping[str, Any] | Callable[[str], ArrayLike] | None = None,
+    ) -> None:
+        from ferroute.embedding import PromptEmbedder
+
+        given = {
+            "dim": hidden_size,
+            "num_models": num_models,
+            "text_dim": text_dim,
+            "num_classes": num_classes,
+            "use_proj": use_proj,
+        }
+        self.model = MFModel.from_pretrained(checkpoint_path, **{k: v for k, v in given.items() if v is not None})
+        self.strong_model_id = row_of(strong_model)
+        self.weak_model_id = row_of(weak_model)
+        self.embedder = PromptEmbedder(self.model, embedder)
+        self.model.embedder = self.embedder
+
+    def calculate_strong_win_rate(self, prompt: str) -> float:
+        """Win rate of the strong model for a prompt, 0..=1; asks for its embedding."""
+        return self.model.pred_win_rate(self.strong_model_id, self.weak_model_id, prompt)
+
+    async def acalculate_strong_win_rate(self, prompt: str) -> float:
+        """As `calculate_strong_win_rate`; the event loop runs on while the embedding is on its way."""
+        if not scores_itself(self, MatrixFactorizationRouter) or "pred_win_rate" in vars(self.model):
+            return await super().acalculate_strong_win_rate(prompt)
+        vector = await self.embedder.aembed(prompt)
+        return self.model.win_rate_of(vector, self.strong_model_id, self.weak_model_id)
+
+    def calculate_strong_win_rates(
+        self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
+    ) -> NDArray[np.float64]:
+        """Win rates of many prompts, float64 ``[n]``; embeddings are asked for in batches, side by side."""
+        if not scores_itself(self, MatrixFactorizationRouter) or "pred_win_rate" in vars(self.model):
+            return super().calculate_strong_win_rates(prompts, progress)
+        import numpy as np
+
+        if not prompts:
+            return np.empty(0, dtype=np.float64)
+        return self.score_embeddings(self.embedder.embed_batch(prompts, progress))
+
+    def score_embeddings(
+        self,
+        embeddings: ArrayLike,
+        *,
+        pairs: Sequence[tuple[str | int, str | int]] | None = None,
+        threads: int | None = None,
+    ) -> NDArray[np.float64]:
+        """Win rates of prompts whose embeddings are at hand.
+
+        Args:
+            embeddings: ``[n, text_dim]``, float32, float64 or float16, in any memory layout; memory-mapped arrays
+                may be larger than memory.
+            pairs: (strong, weak) names or rows of the model table, scored in one pass; None: this router's pair.
+            threads: How many to use; None: all cores when the work is worth it.
+
+        Returns:
+            float64 ``[n]``, or ``[len(pairs), n]`` with ``pairs``.
+
+        Raises:
+            ValueError: Wrong width, or a NaN or infinity; the message names the first bad row.
+        """
+        if pairs is None:
+            return self.model.win_rates(self.strong_model_id, self.weak_model_id, embeddings, threads=threads)
+        return self.model.win_rates_pairs(pairs, embeddings, threads=threads)
+
+    def __repr__(self) -> str:
+        return f"<MatrixFactorizationRouter {self.model!r}>"
+
+
+@no_parallel
+class CausalLLMRouter(Router):
+    """RouteLLM's causal-LLM classifier; not part of this version yet."""
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        not_built("The router 'causal_llm'")
+
+    def calculate_strong_win_rate(self, prompt: str) -> float:
+        """Raises `NotBuiltError`."""
+        not_built("The router 'causal_llm'")
+
+
+@no_parallel
+class BERTRouter(Router):
+    """RouteLLM's BERT classifier; not part of this version yet."""
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        not_built("The router 'bert'")
+
+    def calculate_strong_win_rate(self, prompt: str) -> float:
+        """Raises `NotBuiltError`."""
+        not_built("The router 'bert'")
+
+
+class SWRankingRouter(Router):
+    """RouteLLM's similarity-weighted ranking; not part of this version yet."""
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        not_built("The router 'sw_ranking'")
+
+    def calculate_strong_win_rate(self, prompt: str) -> float:
+        """Raises `NotBuiltError`."""
+        not_built("The router 'sw_ranking'")
+
+
+class LocalRouter(Router):
+    """The embedded router: needs no file, key or network, and decides in microseconds.
+
+    It tells kinds of tasks apart (maths, code, exam questions from chat and trivia); inside one unseen task it is no
+    better than random, and its scores are a ranking, not probabilities. So ask it for a share of your own traffic,
+    ``router-local-30%``, rather than a bare threshold. ``docs/local-router.md`` has the measurements.
+    """
+
+    def __init__(self) -> None:
+        self._start()
+
+    def _start(self) -> None:
+        self._model = _core.LocalModel()
+        self._win_rate = self._model.win_rate
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in {"_model", "_win_rate"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
+    @property
+    def score_quantiles(self) -> Sequence[float]:
+        """A hundred quantiles of this router's scores on a mixed reference; the share form starts from them."""
+        return self._model.quantiles
+
+    def calculate_strong_win_rate(self, prompt: str) -> float:
+        """Win rate of the strong model, 0..=1."""
+        return self._win_rate(prompt)
+
+    async def acalculate_strong_win_rate(self, prompt: str) -> float:
+        """As `calculate_strong_win_rate`; it is too quick for a thread."""
+        if not scores_itself(self, LocalRouter):
+            return await super().acalculate_strong_win_rate(prompt)
+        return self._win_rate(prompt)
+
+    def calculate_strong_win_rates(
+        self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
+    ) -> NDArray[np.float64]:
+        """Win rates of many prompts, float64 ``[n]``, on all cores."""
+        if not scores_itself(self, LocalRouter):
+            return super().calculate_strong_win_rates(prompts, progress)
+        import numpy as np
+
+        out = np.empty(len(prompts), dtype=np.float64)
+        for start in range(0, len(prompts), _BATCH):
+            part = prompts[start : start + _BATCH]
+            out[start : start + len(part)] = self._model.win_rates(list(part))
+            if progress:
+                progress(len(part))
+        return out
+
+    def explain(self, prompt: str) -> Any:
+        """What speaks for and against the strong model in a prompt, largest first."""
+        return self._model.explain(prompt)
+
+
+_BATCH = 8_192
+
+
+ROUTER_CLS.update(
+    {
+        "random": RandomRouter,
+        "mf": MatrixFactorizationRouter,
+        "causal_llm": CausalLLMRouter,
+        "bert": BERTRouter,
+        "sw_ranking": SWRankingRouter,
+        "local": LocalRouter,
+    }
+)
+NAME_TO_CLS.update({cls: name for name, cls in ROUTER_CLS.items()})

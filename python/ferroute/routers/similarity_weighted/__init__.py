@@ -1,0 +1,1 @@
+"""The similarity-weighted ranking's names; it runs in a later version."""

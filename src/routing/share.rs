@@ -1,0 +1,183 @@
+//! The share form: strong for the asked part of the traffic, whatever the router's scores look like.
+//!
+//! Scores of a router are a ranking, seldom probabilities, so a fixed threshold gives one share on one kind of
+//! traffic and another on the next. Here a score is ranked among the last ones of the same traffic instead.
+
+use std::collections::VecDeque;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::decide::{Choice, shown};
+use super::model_name::percent;
+
+/// Own scores that are remembered.
+pub const WINDOW: usize = 1_000;
+/// Below this many own scores a decision is called a warm-up: its share is not to be relied on yet.
+pub const WARM: usize = 100;
+
+/// The last scores of one router in one Controller, and pseudo-scores that stand in while there are few.
+#[derive(Debug, Clone, Default)]
+pub struct ShareWindow {
+    recent: VecDeque<f64>,
+    /// The same scores and the pseudo-scores, ascending.
+    sorted: Vec<f64>,
+}
+
+impl ShareWindow {
+    /// A window that starts with `pseudo` scores, which stay and count like own ones. NaN are left out.
+    pub fn new(pseudo: impl IntoIterator<Item = f64>) -> Self {
+        let mut sorted: Vec<f64> = pseudo.into_iter().filter(|score| !score.is_nan()).collect();
+        sorted.sort_by(f64::total_cmp);
+        Self { recent: VecDeque::new(), sorted }
+    }
+
+    /// How many own scores it holds, at most [`WINDOW`].
+    pub fn own(&self) -> usize {
+        self.recent.len()
+    }
+
+    /// Whether fewer than [`WARM`] own scores have been seen.
+    pub fn warmup(&self) -> bool {
+        self.own() < WARM
+    }
+
+    /// Remembers a score; the oldest own one leaves a full window.
+    pub fn push(&mut self, score: f64) {
+        if score.is_nan() {
+            return;
+        }
+        if self.recent.len() == WINDOW
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            let at = self.sorted.partition_point(|other| *other < oldest);
+            self.sorted.remove(at);
+        }
+        self.recent.push_back(score);
+        let at = self.sorted.partition_point(|other| *other < score);
+        self.sorted.insert(at, score);
+    }
+
+    /// Where `score` ranks among the remembered ones, 0..=1; `tie` in 0..1 places it among equal ones.
+    ///
+    /// An empty window ranks everything 0.5.
+    pub fn rank(&self, score: f64, tie: f64) -> f64 {
+        if self.sorted.is_empty() {
+            return 0.5;
+        }
+        let below = self.sorted.partition_point(|other| *other < score);
+        let equal = self.sorted[below..].partition_point(|other| *other <= score);
+        (below as f64 + tie * equal as f64) / self.sorted.len() as f64
+    }
+
+    /// Strong when the score ranks in the highest `share` of the window. `share` 0 is never, 1 always strong.
+    ///
+    /// Equal scores are told apart by a hash of the prompt, so the same prompt always gets the same answer and a
+    /// router with few distinct scores still gives the asked share.
+    pub fn decide(&self, win_rate: f64, share: f64, prompt: &str) -> Choice {
+        if win_rate.is_nan() {
+            return Choice { strong: false, reason: "win rate is not a number: weak model".to_owned() };
+        }
+        let border = 1.0 - share;
+        let rank = self.rank(win_rate, tie(prompt));
+        let strong = share > 0.0 && rank >= border;
+        let (sign, side) = if strong { (">=", "strong") } else { ("<", "weak") };
+        let among = match (self.sorted.len() - self.own(), self.own()) {
+            (0, 0) => "no score yet".to_owned(),
+            (0, own) => format!("the last {own} scores"),
+            (pseudo, 0) => format!("{pseudo} reference scores"),
+            (pseudo, own) => format!("the last {own} scores and {pseudo} reference scores"),
+        };
+        let reason = format!(
+            "win rate {win_rate:.4} ranks {} among {among}, {sign} {} for a share of {}: {side} model",
+            shown(rank, border),
+            (border * 1e10).round() / 1e10,
+            percent(share),
+        );
+        Choice { strong, reason }
+    }
+}
+
+/// A number in 0..1 that depends on the prompt alone.
+fn tie(prompt: &str) -> f64 {
+    (xxh3_64(prompt.as_bytes()) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn served(scores: impl Iterator<Item = f64>, share: f64) -> (usize, usize) {
+        let mut window = ShareWindow::default();
+        let (mut strong, mut all) = (0, 0);
+        for (i, score) in scores.enumerate() {
+            let choice = window.decide(score, share, &format!("prompt {i}"));
+            if !window.warmup() {
+                strong += usize::from(choice.strong);
+                all += 1;
+            }
+            window.push(score);
+        }
+        (strong, all)
+    }
+
+    #[test]
+    fn the_share_comes_out_whatever_the_scores_look_like() {
+        let spread = (0..20_000_u64).map(|i| tie(&format!("score {i}")));
+        for (scores, what) in [
+            (Box::new(spread.clone()) as Box<dyn Iterator<Item = f64>>, "uniform"),
+            (Box::new(spread.clone().map(|x| 0.57 + 0.08 * x * x)), "squeezed"),
+            (Box::new(spread.clone().map(|x| (x * 4.0).floor() / 4.0)), "four values"),
+            (Box::new(spread.map(|_| 0.5)), "one value"),
+        ] {
+            let (strong, all) = served(scores, 0.3);
+            let share = strong as f64 / all as f64;
+            // Binomial deviation at n = 19,900 is 0.0032; the window adds the error of its own quantile, 0.0145 a
+            // thousand scores, averaged over twenty windows.
+            assert!((share - 0.3).abs() < 0.015, "{what}: {share}");
+        }
+    }
+
+    #[test]
+    fn an_empty_window_ranks_in_the_middle() {
+        let window = ShareWindow::default();
+        assert!(window.decide(0.1, 0.5, "x").strong);
+        assert!(!window.decide(0.9, 0.49, "x").strong);
+        assert!(window.warmup());
+    }
+
+    #[test]
+    fn pseudo_scores_stay_and_old_scores_leave() {
+        let mut window = ShareWindow::new((0..100).map(|i| f64::from(i) / 100.0));
+        for i in 0..WINDOW + 10 {
+            window.push(2.0 + i as f64);
+        }
+        assert_eq!(window.own(), WINDOW);
+        assert_eq!(window.sorted.len(), WINDOW + 100);
+        assert!(window.sorted.is_sorted());
+        assert!(!window.sorted.contains(&11.0) && window.sorted.contains(&12.0));
+        assert!((window.rank(1.5, 0.0) - 100.0 / 1_100.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn nan_goes_to_the_weak_model_and_leaves_no_trace() {
+        let mut window = ShareWindow::new([f64::NAN]);
+        window.push(f64::NAN);
+        assert_eq!(window.own(), 0);
+        assert!(!window.decide(f64::NAN, 1.0, "x").strong);
+    }
+
+    proptest! {
+        #[test]
+        fn the_ends_hold_and_a_larger_share_never_loses_a_strong_call(
+            scores in prop::collection::vec(0.0..=1.0, 0..200), score in 0.0..=1.0, a in 0.0..=1.0, b in 0.0..=1.0,
+        ) {
+            let mut window = ShareWindow::default();
+            scores.into_iter().for_each(|score| window.push(score));
+            let (low, high) = if a < b { (a, b) } else { (b, a) };
+            prop_assert!(!window.decide(score, low, "p").strong || window.decide(score, high, "p").strong);
+            prop_assert!(window.decide(score, 1.0, "p").strong);
+            prop_assert!(!window.decide(score, 0.0, "p").strong);
+        }
+    }
+}

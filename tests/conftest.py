@@ -1,0 +1,26 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDENS = ROOT / "tests" / "goldens"
+
+# Tests never reach beyond this machine: no hub, no key of the developer's own.
+os.environ["HF_HUB_OFFLINE"] = "1"
+for name in list(os.environ):
+    if name.endswith(("_API_KEY", "_API_BASE", "_BASE_URL")) or name in {"OPENAI_ORG_ID", "OPENAI_ORGANIZATION"}:
+        del os.environ[name]
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder with the originals of the data in this repository, where there is one."""
+    folder = Path(os.environ.get("FERROUTE_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip("not run: no folder ../shared to compare with")
+    return folder
