@@ -16,7 +16,10 @@ import threading
 import zlib
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass
@@ -82,7 +85,7 @@ class FakeServer:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
-    def __enter__(self) -> FakeServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(10)
         return self
@@ -190,7 +193,7 @@ class FakeServer:
         texts = [asked["input"]] if isinstance(asked["input"], str) else asked["input"]
         longest = max(len(text.split()) for text in texts)
         if self.max_tokens is not None and longest > self.max_tokens:
-            message = f"This model's maximum context length is {self.max_tokens} tokens, however you requested {longest} tokens."
+            message = f"maximum context length is {self.max_tokens} tokens, however you requested {longest} tokens"
             return 400, json.dumps({"error": {"message": message, "type": "invalid_request_error"}}).encode(), None
         dim = asked.get("dimensions", self.dim)
         rows = []

@@ -11,7 +11,8 @@ The classes are made on first use, since importing `openai` takes longer than mo
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ferroute.errors import ProviderFailure
 
@@ -44,7 +45,7 @@ class Items:
 
     def get(self, name: str, default: Any = None) -> Any:
         """The field `name`, or `default` where the provider did not send it."""
-        return self[name] if name in self else default
+        return self[name] if name in self else default  # noqa: SIM401 - this is the `get` it means
 
 
 class Routed:
@@ -98,10 +99,8 @@ def attach(response: Response, decision: Any) -> Response:
     `completion` returns, gets an attribute `routing` if it takes one and is left alone if not.
     """
     name = "_routing" if isinstance(response, Routed) else "routing"
-    try:
+    with suppress(AttributeError, TypeError, ValueError):
         setattr(response, name, decision)
-    except (AttributeError, TypeError, ValueError):
-        pass
     return response
 
 
@@ -128,9 +127,10 @@ def _parse(cls: type[BaseModel], data: bytes) -> Any:
         return cls.model_validate_json(data)
     except ValueError:
         # An unknown finish reason, a missing id: providers do that, and the answer is still worth having.
-        value: object = json.loads(data)
+        value: Any = json.loads(data)
         if not isinstance(value, dict):
             raise ValueError(f"expected a JSON object, found {type(value).__name__}") from None
+        value = cast("dict[str, Any]", value)
         made = cls.construct(**value)
         object.__setattr__(made, "__pydantic_private__", {"_routing": None, "_request_id": None})
         return made

@@ -214,7 +214,7 @@ impl Embedder {
         while let Some(mut part) = waiting.pop() {
             match self.send(http, &part).await {
                 Ok(vectors) => {
-                    made.extend(part.iter().zip(vectors).map(|(cut, vector)| Embedding { vector, kept: cut.kept() }))
+                    made.extend(part.iter().zip(vectors).map(|(cut, vector)| Embedding { vector, kept: cut.kept() }));
                 }
                 Err(error) if is_too_long(&error) && part.len() > 1 => {
                     let second = part.split_off(part.len() / 2);
