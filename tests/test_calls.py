@@ -262,7 +262,7 @@ def test_environment_is_read_at_call_time(server: FakeServer, monkeypatch: pytes
 
 def test_stream(server: FakeServer) -> None:
     tools = [
-        chunk({"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": ""}}]}),
+        chunk({"tool_calls": [{"index": 0, "id": "call_1", "function": {"name": "f", "arguments": ""}}]}),
         chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"a"'}}]}),
         chunk({"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]}),
         chunk({}, "tool_calls"),

@@ -147,9 +147,8 @@ def dot_kernels() -> str:
 class Client:
     """One model at one provider, found and checked; the environment is read when it is made.
 
-    Cheap to make: all clients of a process share its connections. A forked child opens its own. Failures raise
-    `ferroute.errors.ProviderFailure`, which `ferroute.completion` turns into the classes of `openai`; a request that
-    cannot be made raises another `FerrouteError`.
+    Cheap to make: all clients of a process share its connections. A forked child opens its own. Failed calls raise
+    the classes of `openai` (see `ferroute._failures`); a request that cannot be made raises a `FerrouteError`.
 
     Args:
         model: ``provider/model``, a bare name such as ``gpt-5-mini``, or any name where `api_base` is given.

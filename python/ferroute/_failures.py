@@ -1,4 +1,4 @@
-"""Failed calls as the `openai` classes that callers already catch.
+"""Failed calls as the `openai` classes that callers already catch; the core calls `openai_error` for each.
 
 | what happened | class |
 | --- | --- |
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _OF_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
 
 
-def openai_error(failure: ProviderFailure, url: str, *, streaming: bool = False) -> Exception:
+def openai_error(failure: ProviderFailure, url: str, streaming: bool = False) -> Exception:
     """The exception for `failure`, with a request and response that hold nothing secret.
 
     Args:

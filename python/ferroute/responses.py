@@ -158,10 +158,7 @@ class ChatStream:
         return self
 
     def __next__(self) -> ChatCompletionChunk:
-        try:
-            data = self._events.next()
-        except ProviderFailure as failure:
-            raise _stream_error(failure, self._url) from None
+        data = self._events.next()
         if data is None:
             raise StopIteration
         return _read(self, data)
@@ -200,10 +197,7 @@ class AsyncChatStream:
         # Chunks that came together cost one turn of the event loop, not one each.
         data = self._events.ready()
         if data is None:
-            try:
-                data = await self._events.anext()
-            except ProviderFailure as failure:
-                raise _stream_error(failure, self._url) from None
+            data = await self._events.anext()
         if data is None:
             raise StopAsyncIteration
         return _read(self, data)
@@ -228,15 +222,11 @@ def _read(stream: ChatStream | AsyncChatStream, data: bytes) -> ChatCompletionCh
         chunk = parse_chunk(data)
     except ValueError as error:
         stream._events.close()  # pyright: ignore[reportPrivateUsage]
+        from ferroute._failures import openai_error
+
         failure = ProviderFailure({"kind": "protocol", "message": f"a chunk of the stream is not one: {error}"})
-        raise _stream_error(failure, stream._url) from None  # pyright: ignore[reportPrivateUsage]
+        raise openai_error(failure, stream._url, streaming=True) from None  # pyright: ignore[reportPrivateUsage]
     usage = getattr(chunk, "usage", None)
     if usage is not None:
         stream.usage = usage
     return chunk
-
-
-def _stream_error(failure: ProviderFailure, url: str) -> Exception:
-    from ferroute._failures import openai_error
-
-    return openai_error(failure, url, streaming=True)

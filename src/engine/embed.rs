@@ -73,7 +73,7 @@ impl Embedding {
     /// A sentence for the user when the text was cut.
     pub fn note(&self) -> Option<String> {
         self.kept.map(|kept| {
-            format!("the prompt is longer than the embedding model takes: its first {kept} characters were embedded")
+            format!("the prompt is longer than the embedding model takes and was cut to its first {kept} characters")
         })
     }
 }
