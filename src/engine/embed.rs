@@ -8,7 +8,8 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{FutureExt, StreamExt};
 use moka::future::Cache;
@@ -88,8 +89,8 @@ pub struct Embedder {
     settings: Settings,
     /// Its locks may be held by threads that a forked child does not have, so a child starts with an empty one.
     cache: PerProcess<Cache<u128, Shared>>,
-    /// Length of the first vector seen; every other has to agree.
-    dimension: Mutex<Option<usize>>,
+    /// Length asked for, else that of the first vector seen (0 until then); every other has to agree.
+    dimension: AtomicUsize,
 }
 
 impl Embedder {
@@ -106,7 +107,8 @@ impl Embedder {
         if settings.dimensions == Some(0) {
             return Err(Error::value("`dimensions` must be at least 1, found 0"));
         }
-        Ok(Self { endpoint, settings, cache: PerProcess::new(), dimension: Mutex::new(None) })
+        let dimension = AtomicUsize::new(settings.dimensions.unwrap_or(0));
+        Ok(Self { endpoint, settings, cache: PerProcess::new(), dimension })
     }
 
     /// Where it asks.
@@ -245,8 +247,8 @@ impl Embedder {
     }
 
     fn same_length(&self, found: usize) -> Result<()> {
-        let mut first = self.dimension.lock().unwrap_or_else(PoisonError::into_inner);
-        let expected = *first.get_or_insert(self.settings.dimensions.unwrap_or(found));
+        let known = self.dimension.compare_exchange(0, found, Ordering::Relaxed, Ordering::Relaxed);
+        let expected = known.err().unwrap_or(found);
         if found == expected {
             return Ok(());
         }
