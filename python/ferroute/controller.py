@@ -17,7 +17,7 @@ from time import perf_counter_ns
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from ferroute import _core, _notes
+from ferroute import _core, _notes, responses
 from ferroute.decision import Decision, Share, make
 from ferroute.routers.base import Router
 
@@ -340,7 +340,7 @@ class Controller:
             decision = Decision(model=model, router=router, reason="a subclass chose it")
         else:
             decision = self._decide_for_completion(kwargs["messages"], router, threshold)
-        return _attach(completion(**self._call(kwargs, decision)), decision)
+        return responses.attach(completion(**self._call(kwargs, decision)), decision)
 
     async def acompletion(self, *, router: str | None = None, threshold: float | None = None, **kwargs: Any) -> Any:
         """As `completion`, asynchronously; routing does not block the event loop either."""
@@ -359,7 +359,7 @@ class Controller:
 
             choose = self._decide_for_completion
             decision = await asyncio.to_thread(choose, kwargs["messages"], router, threshold)
-        return _attach(await acompletion(**self._call(kwargs, decision)), decision)
+        return responses.attach(await acompletion(**self._call(kwargs, decision)), decision)
 
     def _requested(self, router: str | None, threshold: float | None, kwargs: dict[str, Any]) -> tuple[str, float]:
         if "model" in kwargs:
@@ -430,14 +430,6 @@ def _routed_text(messages: Any) -> Any:
 def _part_text(part: Any) -> str:
     text = part.get("text") if isinstance(part, dict) else getattr(part, "text", None)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return text if isinstance(text, str) else ""
-
-
-def _attach(response: Any, decision: Decision) -> Any:
-    """Hands the decision to a response of ours; what a patched `completion` returned is left as it is."""
-    take = getattr(type(response), "_take_decision", None)
-    if take is not None:
-        take(response, decision)
-    return response
 
 
 def _with_progress(names: Sequence[str], text: str) -> Any:

@@ -435,17 +435,11 @@ mod tests {
 
     fn base64(bytes: &[u8]) -> String {
         const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
-        let mut text: String = bits
-            .as_bytes()
-            .chunks(6)
-            .map(|six| {
-                let six = format!("{:0<6}", std::str::from_utf8(six).unwrap());
-                char::from(ALPHABET[usize::from_str_radix(&six, 2).unwrap()])
-            })
-            .collect();
-        while text.len() % 4 != 0 {
-            text.push('=');
+        let mut text = String::new();
+        for group in bytes.chunks(3) {
+            let bits = group.iter().fold(0, |bits, &byte| bits << 8 | usize::from(byte)) << (8 * (3 - group.len()));
+            let digits = (0..=group.len()).map(|at| char::from(ALPHABET[bits >> (18 - 6 * at) & 63]));
+            text.extend(digits.chain(std::iter::repeat_n('=', 3 - group.len())));
         }
         text
     }

@@ -1,7 +1,104 @@
-//! Stand-in.
+//! `_core.LocalModel`: the embedded router.
 
+use std::borrow::Cow;
+
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
 
-pub(super) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use crate::routers::local::LocalModel as Model;
+use crate::text::featuriser::{FEATURES, Featuriser, feature_names};
+
+#[pyclass(frozen, module = "ferroute._core")]
+struct LocalModel(&'static Model<'static>);
+
+#[pymethods]
+impl LocalModel {
+    #[new]
+    fn new() -> PyResult<Self> {
+        Ok(Self(Model::shared()?))
+    }
+
+    fn win_rate(&self, text: &Bound<'_, PyString>) -> PyResult<f64> {
+        Ok(self.0.score(&read(text)?))
+    }
+
+    #[pyo3(signature = (texts, threads=None))]
+    fn win_rates<'py>(
+        &self,
+        py: Python<'py>,
+        texts: Vec<Bound<'py, PyString>>,
+        threads: Option<usize>,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let texts = texts.iter().map(read).collect::<PyResult<Vec<_>>>()?;
+        let threads = threads.unwrap_or_else(cores);
+        Ok(py.detach(|| self.0.score_batch(&texts, threads)).into_pyarray(py))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (texts, threads=None))]
+    fn features<'py>(
+        py: Python<'py>,
+        texts: Vec<Bound<'py, PyString>>,
+        threads: Option<usize>,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let texts = texts.iter().map(read).collect::<PyResult<Vec<_>>>()?;
+        let threads = threads.unwrap_or_else(cores);
+        let featuriser = Featuriser::shared()?;
+        let rows = py.detach(|| featuriser.features_batch(&texts, threads));
+        rows.into_pyarray(py).reshape([texts.len(), FEATURES])
+    }
+
+    #[staticmethod]
+    fn tokenize(text: &Bound<'_, PyString>) -> PyResult<Vec<u16>> {
+        Ok(Featuriser::shared()?.tokenize(&read(text)?))
+    }
+
+    #[staticmethod]
+    fn feature_names() -> Vec<String> {
+        feature_names().collect()
+    }
+
+    #[getter]
+    fn quantiles<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, self.0.quantiles())
+    }
+
+    #[getter]
+    fn card<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        py.import("json")?.call_method1("loads", (self.0.card(),))
+    }
+
+    #[pyo3(signature = (text, limit=10))]
+    fn explain(&self, text: &Bound<'_, PyString>, limit: usize) -> PyResult<Vec<(String, f64)>> {
+        let terms = self.0.explain(&read(text)?).into_iter().take(limit);
+        Ok(terms.map(|term| (term.name, term.logit)).collect())
+    }
+
+    fn __repr__(&self) -> String {
+        "LocalModel()".to_owned()
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> (Bound<'py, PyAny>, ()) {
+        (py.get_type::<Self>().into_any(), ())
+    }
+}
+
+/// The text, with U+FFFD for each lone surrogate, which UTF-8 cannot hold.
+fn read<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {
+    match text.to_cow() {
+        Ok(text) => Ok(text),
+        Err(_) => {
+            let bytes = text.call_method1("encode", ("utf-8", "replace"))?.cast_into::<PyBytes>()?;
+            Ok(Cow::Owned(String::from_utf8_lossy(bytes.as_bytes()).into_owned()))
+        }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<LocalModel>()
 }

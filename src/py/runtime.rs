@@ -54,6 +54,7 @@ pub(super) fn runtime() -> Result<&'static Runtime> {
 }
 
 /// Drives `future` to its end with the interpreter released; Ctrl-C drops it and raises at once.
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough in its lifetime")]
 pub(super) fn block_on<F, T, E>(py: Python<'_>, future: F) -> PyResult<T>
 where
     F: Future<Output = Result<T, E>> + Send,

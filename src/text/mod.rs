@@ -1,5 +1,7 @@
-//! Text in: WordPiece ids, lexical features, the embedded table.
+//! Text in: `WordPiece` ids, lexical features, the embedded table, and what joins them.
 
+pub mod featuriser;
 pub mod lexical;
 pub mod table;
+pub mod vocabulary;
 pub mod wordpiece;

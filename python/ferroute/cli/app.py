@@ -1,0 +1,250 @@
+"""The commands and their options; each command's work is in a file of its own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from ferroute.cli._run import UsageProblem, ending
+
+if TYPE_CHECKING:
+    from ferroute.controller import Controller
+
+app = typer.Typer(
+    name="ferroute",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Send each prompt to the cheapest language model that is good enough.",
+    epilog="Exit codes: 0 done, 1 something failed, 2 the command was not understood, 3 the prompts could not be read.",
+)
+
+Prompts = Annotated[
+    list[str] | None, typer.Argument(help="Prompts; none: from --file or standard input.", show_default=False)
+]
+File = Annotated[
+    str | None,
+    typer.Option(
+        "--file", "-f", metavar="PATH", help="Text, JSONL, CSV or Parquet; - is standard input.", show_default=False
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="text, jsonl, csv or parquet. (default: by the file's extension)", show_default=False
+    ),
+]
+ColumnName = Annotated[
+    str | None,
+    typer.Option(
+        "--column",
+        metavar="NAME",
+        show_default=False,
+        help="Field or column with the prompt. (default: prompt, messages, question or text)",
+    ),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Stop after this many prompts.", show_default=False)]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows without a usable prompt, and count them.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="YAML", exists=True, dir_okay=False, help="Arguments of each router, by name.", show_default=False
+    ),
+]
+Strong = Annotated[str, typer.Option(help="Model for hard prompts.")]
+Weak = Annotated[str, typer.Option(help="Model for all others.")]
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", envvar="FERROUTE_DEBUG", help="Show tracebacks of errors.")] = False,
+) -> None:
+    if version:
+        _version()
+        raise typer.Exit
+    context.obj = debug
+
+
+@app.command(
+    epilog='Example: ferroute route "What is 2+2?" "Prove that there is no largest prime." --share 50%'
+    "\n\nExample: ferroute route --file prompts.jsonl --threshold 0.6 --json > decisions.jsonl"
+)
+def route(
+    context: typer.Context,
+    prompts: Prompts = None,
+    file: File = None,
+    router: Annotated[str, typer.Option(help="Name of the router.")] = "local",
+    share: Annotated[
+        str | None,
+        typer.Option(metavar="PERCENT", help="Share of calls to the strong model. (default: 30%)", show_default=False),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Or: win rate from which on the strong model answers. Higher = fewer strong calls.", show_default=False
+        ),
+    ] = None,
+    strong: Strong = "gpt-5.2",
+    weak: Weak = "gpt-5-mini",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
+    column: ColumnName = None,
+    format: Format = None,  # noqa: A002
+    limit: Limit = None,
+    skip_bad: SkipBad = False,
+    config: Config = None,
+) -> None:
+    """Show which model each prompt would go to, and why. No model is called.
+
+    A share is ranked among the prompts seen so far, as it would be in a running service.
+
+    Fields of --json: row, prompt, model, router, win_rate, threshold, share, warmup, reason, routing_us, notes.
+    """
+    with ending(context.obj):
+        from ferroute.cli import route as command
+        from ferroute.cli._inputs import Source
+
+        cut = _cut(share, threshold)
+        source = Source.of(prompts or [], file, format, column, skip_bad, limit)
+        command.route(source, _controller([router], strong, weak, config), router, cut, as_json=as_json)
+
+
+@app.command(
+    epilog="Example: ferroute score --file prompts.csv --router local --router random --output scores.csv"
+    '\n\nExample: echo "What is 2+2?" | ferroute score --json'
+)
+def score(
+    context: typer.Context,
+    prompts: Prompts = None,
+    file: File = None,
+    router: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a router; repeat it to compare. (default: local)", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="PATH", help="File to write; .csv or .jsonl.", show_default=False),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="LAYOUT", help="table, csv or jsonl. (default: by --output, else table)", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --as jsonl.")] = False,
+    column: ColumnName = None,
+    format: Format = None,  # noqa: A002
+    limit: Limit = None,
+    skip_bad: SkipBad = False,
+    config: Config = None,
+) -> None:
+    """Score prompts: the win rate of each, under one router or several.
+
+    Columns of CSV: row, prompt, then a router's name each. Fields of JSONL: row, prompt, win_rates (router: number).
+    """
+    with ending(context.obj):
+        from ferroute.cli import score as command
+        from ferroute.cli._inputs import Source
+
+        if as_json and layout not in {None, "jsonl"}:
+            raise UsageProblem(f"--json and --as {layout} contradict each other")
+        wanted = "jsonl" if as_json else layout or command.layout_of(output)
+        if wanted not in {"table", "csv", "jsonl"}:
+            raise UsageProblem(f"--as: expected table, csv or jsonl, found {wanted}")
+        if wanted == "table" and output is not None:
+            raise UsageProblem("a table is for reading here: --output takes csv or jsonl")
+        source = Source.of(prompts or [], file, format, column, skip_bad, limit)
+        routers = list(dict.fromkeys(router or ["local"]))
+        # The names of models play no part in scores.
+        controller = _controller(routers, "strong", "weak", config)
+        command.score(source, controller, routers, layout=wanted, output=output)
+
+
+@app.command(epilog="Example: ferroute demo --png share.png --strong claude-opus-4-5 --weak claude-haiku-4-5")
+def demo(
+    context: typer.Context,
+    png: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Write the picture here, too.", show_default=False)
+    ] = None,
+    prompts: Annotated[
+        int | None, typer.Option(min=20, help="Draw this many of the prompts. (default: all)", show_default=False)
+    ] = None,
+    share: Annotated[str, typer.Option(metavar="PERCENT", help="Share of calls to the strong model.")] = "30%",
+    strong: Strong = "gpt-5.2",
+    weak: Weak = "gpt-5-mini",
+    requests: Annotated[int, typer.Option(min=1, help="Requests on the bill.")] = 1_000_000,
+    output_tokens: Annotated[int, typer.Option(min=0, help="Assumed tokens of an answer.")] = 300,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+) -> None:
+    """Route real prompts offline: where they go, what it would cost, and a picture.
+
+    The prompts are those of GSM8K and MT-Bench; prices are from the package. No key, no network, no model is called.
+    """
+    with ending(context.obj):
+        from ferroute.cli import demo as command
+
+        report = command.run(
+            share=_share(share),
+            strong=strong,
+            weak=weak,
+            prompts=prompts,
+            requests=requests,
+            output_tokens=output_tokens,
+        )
+        written = None if png is None else command.write_png(report, png)
+        command.show(report, written, as_json=as_json)
+
+
+@app.command()
+def version(context: typer.Context) -> None:
+    """Show the version."""
+    with ending(context.obj):
+        _version()
+
+
+def _version() -> None:
+    from ferroute import _core
+
+    typer.echo(f"ferroute {_core.__version__}" + (" (debug build)" if _core.DEBUG_BUILD else ""))
+
+
+def _cut(share: str | None, threshold: float | None) -> float:
+    """The threshold, or the share in its place."""
+    if share is not None and threshold is not None:
+        raise UsageProblem("give --share or --threshold, not both")
+    return _share(share or "30%") if threshold is None else threshold
+
+
+def _share(text: str) -> float:
+    from ferroute.decision import Share
+
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", text)
+    if not found or float(found[1]) > 100:
+        raise UsageProblem(f"--share: expected a percentage such as 30%, found {text}")
+    return Share(float(found[1]) / 100)
+
+
+def _controller(routers: list[str], strong: str, weak: str, config: Path | None) -> Controller:
+    from ferroute.controller import Controller
+
+    return Controller(routers, strong_model=strong, weak_model=weak, config=_read_config(config))
+
+
+def _read_config(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageProblem(f"--config {path}: not readable as YAML: {error}") from None
+    if not isinstance(found, dict):
+        raise UsageProblem(f"--config {path}: expected a mapping from router names to their arguments")
+    return cast("dict[str, Any]", found)

@@ -1,0 +1,338 @@
+"""``ferroute demo``: real prompts routed offline, the mix, the bill and a picture."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ferroute import _core, prices
+from ferroute.cli._output import STRONG, WEAK, ascii_only, console, fitted, json_line, one_line, percent
+from ferroute.cli._rules import NAME as RULES
+from ferroute.cli._rules import RulesRouter
+from ferroute.controller import Controller
+from ferroute.errors import MissingFileError
+from ferroute.plot import plot_share, share_chart, threshold_for
+from ferroute.prompts import read_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from decimal import Decimal
+
+    from rich.console import Console
+
+    from ferroute.decision import Decision
+
+BENCHMARKS = {"GSM8K": "gsm8k.parquet", "MT-Bench": "mt_bench.parquet"}
+SHOWN = 12
+
+
+@dataclass
+class Routed:
+    """One prompt with what became of it."""
+
+    benchmark: str
+    prompt: str
+    tokens: int
+    decision: Decision
+    by_rules: Decision
+
+    @property
+    def win_rate(self) -> float:
+        """The score of `local`, which always has one."""
+        return self.decision.win_rate or 0.0
+
+
+@dataclass
+class Report:
+    """Everything the demo shows."""
+
+    share: float
+    strong: str
+    weak: str
+    requests: int
+    output_tokens: int
+    routed: list[Routed]
+    bill: prices.Bill
+    all_strong: prices.Bill
+
+    def win_rates(self) -> dict[str, list[float]]:
+        """The scores of each benchmark."""
+        return {name: [one.win_rate for one in self.routed if one.benchmark == name] for name in BENCHMARKS}
+
+    def strong_calls(self, benchmark: str | None = None, by_rules: bool = False) -> tuple[int, int]:
+        """Calls to the strong model, and all calls, of one benchmark or of all."""
+        chosen = [one for one in self.routed if benchmark in {None, one.benchmark}]
+        decisions = (one.by_rules if by_rules else one.decision for one in chosen)
+        return sum(decision.model == self.strong for decision in decisions), len(chosen)
+
+
+def run(*, share: float, strong: str, weak: str, prompts: int | None, requests: int, output_tokens: int) -> Report:
+    """Routes the benchmarks' prompts in one shuffled stream, always the same one."""
+    texts = [(name, text) for name, file in BENCHMARKS.items() for text in read_texts(_benchmark(file))]
+    random.Random(0).shuffle(texts)
+    controller = Controller(["local"], strong_model=strong, weak_model=weak)
+    controller.routers[RULES] = RulesRouter()
+
+    def decide(text: str, router: str) -> Decision:
+        # Enters the scores that a share is ranked among, as a request would; `decide` only asks.
+        return controller._decide(text, router, share, enters_window=True)  # pyright: ignore[reportPrivateUsage]
+
+    tokenize = _core.LocalModel().tokenize
+    routed = [
+        Routed(name, text, len(tokenize(text)), decide(text, "local"), decide(text, RULES))
+        for name, text in texts[:prompts]
+    ]
+    strong_part, weak_part = (
+        _part(model, [one for one in routed if one.decision.model == model], len(routed), output_tokens)
+        for model in (strong, weak)
+    )
+    bill = prices.bill(requests, [part for part in (strong_part, weak_part) if part.share])
+    all_strong = prices.bill(requests, [_part(strong, routed, len(routed), output_tokens)])
+    return Report(float(share), strong, weak, requests, output_tokens, routed, bill, all_strong)
+
+
+def write_png(report: Report, path: Path) -> Path:
+    """Draws the picture into a file.
+
+    Raises:
+        NotBuiltError: matplotlib is not installed.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    axes = plot_share(
+        report.win_rates(),
+        share=report.share,
+        title="The same threshold is another share on other traffic (router local)",
+    )
+    axes.figure.savefig(path)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+    return path
+
+
+def show(report: Report, png: Path | None, *, as_json: bool) -> None:
+    """Prints the report, for people or for programs."""
+    if as_json:
+        json_line(_record(report, png))
+        return
+    out = console()
+    name = f"router-local-{report.share:.0%}"
+    _intro(out, report, name)
+    _heading(out, f"Where prompts go: {SHOWN} of {len(report.routed):,}")
+    _sample(out, report)
+    _heading(out, "The mix: calls to the strong model")
+    out.print(_mix(report))
+    _heading(out, f"The bill for {report.requests:,} such requests")
+    _bill(out, report)
+    _heading(out, "Share of strong calls at each threshold")
+    chart = share_chart(
+        report.win_rates(), share=report.share, width=min(out.width - 2, 100), ascii_only=ascii_only(out)
+    )
+    out.print(Padding(chart, (0, 0, 0, 2), expand=False))
+    if png is not None:
+        out.print(f"\n  Picture: {png}")
+    _closing(out, name)
+
+
+def _benchmark(file: str) -> Path:
+    path = Path(__file__).parents[1] / "data" / "benchmarks" / file
+    if not path.is_file():
+        raise MissingFileError(f"{path}: the package's benchmark prompts are missing; reinstall ferroute")
+    return path
+
+
+def _part(model: str, routed: Sequence[Routed], total: int, output_tokens: int) -> prices.Part:
+    from decimal import Decimal
+
+    tokens = sum(one.tokens for one in routed)
+    average = Decimal(tokens) / len(routed) if routed else 0
+    return prices.Part(model, Decimal(len(routed)) / total, average, output_tokens)
+
+
+def _intro(out: Console, report: Report, name: str) -> None:
+    counts = Counter(one.benchmark for one in report.routed)
+    sets = " and ".join(f"{count:,} of {benchmark}" for benchmark, count in counts.items())
+    slowest = sorted(one.decision.routing_us for one in report.routed)
+    median = slowest[len(slowest) // 2]
+    unit = "us" if ascii_only(out) else "µs"
+    text = Text.assemble(
+        (name, "bold"),
+        f" on {sets}: real prompts, offline, no model is called.\n",
+        "Strong model ",
+        (report.strong, STRONG),
+        ", weak model ",
+        (report.weak, WEAK),
+        f". A decision takes {median:.0f} {unit} (median).",
+    )
+    out.print(text)
+
+
+def _heading(out: Console, text: str) -> None:
+    out.print(Text(f"\n{text}", style="bold underline"))
+
+
+def _spread(report: Report) -> list[Routed]:
+    """Prompts of each benchmark over its whole range of scores, highest first."""
+    chosen: list[Routed] = []
+    for name in BENCHMARKS:
+        ranked = sorted((one for one in report.routed if one.benchmark == name), key=lambda one: one.win_rate)
+        n = min(SHOWN // len(BENCHMARKS), len(ranked))
+        chosen += [ranked[round((i + 0.5) * len(ranked) / n - 0.5)] for i in range(n)]
+    return sorted(chosen, key=lambda one: -one.win_rate)
+
+
+def _sample(out: Console, report: Report) -> None:
+    model = max(len(report.strong), len(report.weak))
+    plain = ascii_only(out)
+    for one in _spread(report):
+        style = STRONG if one.decision.model == report.strong else WEAK
+        head = Text(f"  {one.win_rate:.3f}  ")
+        head.append(fitted(one.decision.model, model), style).append(f"  {one.benchmark:9} ", "dim")
+        head.append(fitted(one_line(one.prompt), max(out.width - head.cell_len, 20), pad=False, ascii_only=plain))
+        out.print(head, no_wrap=True, overflow="ignore", crop=False)
+        out.print(Padding(Text(one.decision.reason, style="dim"), (0, 0, 0, 9), expand=False))
+
+
+def _mix(report: Report) -> Padding:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("prompts of")
+    for title in ("number", "local", RULES, f"threshold for {report.share:.0%}"):
+        table.add_column(title, justify="right")
+    rates = report.win_rates()
+    for name in [*BENCHMARKS, None]:
+        strong, total = report.strong_calls(name)
+        by_rules, _ = report.strong_calls(name, by_rules=True)
+        scores = [one.win_rate for one in report.routed] if name is None else rates[name]
+        cut = f"{threshold_for(scores, report.share):.3f}" if scores else "-"
+        style = "" if name else "bold"
+        table.add_row(name or "all", f"{total:,}", percent(strong, total), percent(by_rules, total), cut, style=style)
+    return Padding(table, (0, 0, 0, 2), expand=False)
+
+
+def _bill(out: Console, report: Report) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("model")
+    for title in ("requests", "prompt tokens", "in / out per M", "cost"):
+        table.add_column(title, justify="right")
+    averages = {
+        model: _average([one.tokens for one in report.routed if one.decision.model == model])
+        for model in (report.strong, report.weak)
+    }
+    for line in report.bill.lines:
+        style = STRONG if line.model == report.strong else WEAK
+        price = f"${line.price.input} / ${line.price.output}"
+        table.add_row(
+            Text(line.model, style=style), f"{line.requests:,.0f}", averages[line.model], price, _usd(line.cost)
+        )
+    table.add_row("routed", f"{report.requests:,}", "", "", _usd(report.bill.total), style="bold")
+    everything = _average([one.tokens for one in report.routed])
+    table.add_row(f"all to {report.strong}", f"{report.requests:,}", everything, "", _usd(report.all_strong.total))
+    out.print(Padding(table, (0, 0, 0, 2), expand=False))
+    saving = report.bill.saving_against(report.all_strong)
+    if saving is not None:
+        word = "saves" if saving >= 0 else "adds"
+        amount = abs(report.all_strong.total - report.bill.total)
+        out.print(Text(f"\n  Routing {word} {_usd(amount)}, {abs(saving):.1%} of the all-strong bill.", style="bold"))
+    dated = {line.price.date for line in report.bill.lines} | {line.price.date for line in report.all_strong.lines}
+    sources = {line.price.source for line in report.bill.lines}
+    out.print(
+        Padding(
+            Text(
+                f"Assumed: {report.output_tokens:,} tokens an answer from either model. Prompt tokens (average) are "
+                "counted with the router's own WordPiece, which only approximates the models' tokenizers. "
+                f"Prices in US dollars per million tokens, {', '.join(sorted(dated))}: {'; '.join(sorted(sources))}. "
+                "Quality is not on this bill.",
+                style="dim",
+            ),
+            (0, 2, 0, 2),
+            expand=False,
+        )
+    )
+
+
+def _closing(out: Console, name: str) -> None:
+    _heading(out, "How to read it")
+    out.print(
+        Padding(
+            Text.assemble(
+                "The router ",
+                ("local", "bold"),
+                " tells kinds of tasks apart: maths, code and exam questions from chat and trivia. Inside one task "
+                "it has not seen it is no better than random. Its scores are a ranking, not probabilities, and a "
+                "threshold that is right for one kind of traffic is wrong for another, as the picture shows. So ask it "
+                "for a share of your own traffic:\n\n",
+                (f'  client.chat.completions.create(model="{name}", messages=...)', "bold"),
+            ),
+            (0, 2, 0, 2),
+            expand=False,
+        )
+    )
+
+
+def _average(tokens: Iterable[int]) -> str:
+    values = list(tokens)
+    return f"{sum(values) / len(values):,.1f}" if values else "-"
+
+
+def _usd(amount: Decimal) -> str:
+    return f"${amount:,.2f}"
+
+
+def _record(report: Report, png: Path | None) -> dict[str, Any]:
+    rates = report.win_rates()
+
+    def bill(of: prices.Bill) -> dict[str, Any]:
+        lines = [
+            {
+                "model": line.model,
+                "requests": float(line.requests),
+                "cost_usd": float(line.cost),
+                "input_usd_per_million": float(line.price.input),
+                "output_usd_per_million": float(line.price.output),
+                "price_date": line.price.date,
+                "price_source": line.price.source,
+            }
+            for line in of.lines
+        ]
+        return {"total_usd": float(of.total), "lines": lines}
+
+    def mix(name: str | None) -> dict[str, Any]:
+        strong, total = report.strong_calls(name)
+        scores = [one.win_rate for one in report.routed] if name is None else rates[name]
+        return {
+            "benchmark": name or "all",
+            "prompts": total,
+            "strong_calls": {"local": strong, RULES: report.strong_calls(name, by_rules=True)[0]},
+            "threshold_for_share": threshold_for(scores, report.share) if scores else None,
+        }
+
+    saving = report.bill.saving_against(report.all_strong)
+    return {
+        "model": f"router-local-{report.share:.0%}",
+        "strong_model": report.strong,
+        "weak_model": report.weak,
+        "share": float(report.share),
+        "requests": report.requests,
+        "output_tokens": report.output_tokens,
+        "sample": [
+            {
+                "benchmark": one.benchmark,
+                "prompt": one.prompt,
+                "model": one.decision.model,
+                "win_rate": one.win_rate,
+                "reason": one.decision.reason,
+            }
+            for one in _spread(report)
+        ],
+        "mix": [mix(name) for name in [*BENCHMARKS, None]],
+        "bill": bill(report.bill),
+        "all_strong": bill(report.all_strong),
+        "saving": None if saving is None else float(saving),
+        "png": None if png is None else str(png),
+    }

@@ -1,0 +1,127 @@
+"""``ferroute route``: which model each prompt would go to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from ferroute.cli._output import (
+    STRONG,
+    WEAK,
+    Column,
+    Rows,
+    ascii_only,
+    console,
+    json_line,
+    note,
+    one_line,
+    percent,
+    progress,
+    row_column,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ferroute.cli._inputs import Source
+    from ferroute.controller import Controller
+    from ferroute.decision import Decision
+
+
+def route(source: Source, controller: Controller, router: str, threshold: float, *, as_json: bool) -> None:
+    """Decides prompt after prompt, as the Controller would if they were sent to it in this order."""
+    controller._validate_router_threshold(router, threshold)  # pyright: ignore[reportPrivateUsage]
+    out = console()
+    counts: Counter[str] = Counter()
+    first: str | None = None
+    table: Rows | None = None
+    alone = len(source.arguments) == 1
+    # Rows on a terminal are their own progress.
+    try:
+        with progress("deciding", wanted=not out.is_terminal) as advance:
+            for batch in source:
+                for row, prompt in batch:
+                    first = prompt if first is None else first
+                    decision = _decide(controller, prompt, router, threshold)
+                    counts[decision.model] += 1
+                    if as_json:
+                        json_line(_record(row, prompt, decision))
+                    elif alone:
+                        _show_one(out, decision, controller)
+                    else:
+                        table = table or _table(out, controller)
+                        table.row(_cells(row, prompt, decision, controller, table))
+                advance(len(batch))
+    finally:
+        for text in source.notes(first):
+            note(text)
+    if not as_json and not alone:
+        _summary(out, counts, controller)
+
+
+def _decide(controller: Controller, prompt: str, router: str, threshold: float) -> Decision:
+    # Unlike `decide`, this enters the scores that a share is ranked among, as a request would.
+    return controller._decide(prompt, router, threshold, enters_window=True)  # pyright: ignore[reportPrivateUsage]
+
+
+def _record(row: int, prompt: str, decision: Decision) -> dict[str, Any]:
+    return {
+        "row": row,
+        "prompt": prompt,
+        "model": decision.model,
+        "router": decision.router,
+        "win_rate": decision.win_rate,
+        "threshold": decision.threshold,
+        "share": decision.share,
+        "warmup": decision.warmup,
+        "reason": decision.reason,
+        "routing_us": round(decision.routing_us, 3),
+        "notes": list(decision.notes),
+    }
+
+
+def _style(model: str, controller: Controller) -> str:
+    return STRONG if model == controller.model_pair.strong else WEAK
+
+
+def _show_one(out: Console, decision: Decision, controller: Controller) -> None:
+    out.print(Text(decision.model, style=_style(decision.model, controller)))
+    rate = "not given" if decision.win_rate is None else f"{decision.win_rate:.4f}"
+    took = f"{decision.routing_us:,.0f} {'us' if ascii_only(out) else 'µs'}"
+    rows = [("win rate", rate), ("reason", decision.reason), ("router", decision.router), ("took", took)]
+    for name, value in rows + [("note", text) for text in decision.notes]:
+        out.print(Text(f"  {name:9}", style="dim") + Text(value))
+
+
+def _table(out: Console, controller: Controller) -> Rows:
+    pair = controller.model_pair
+    model = min(max(len(pair.strong), len(pair.weak), 5), 28)
+    columns = [row_column(out), Column("win rate", 8, right=True), Column("goes to", model)]
+    if out.width >= 110:
+        columns.append(Column("because", 44))
+    return Rows(out, [*columns, Column("prompt")])
+
+
+def _cells(row: int, prompt: str, decision: Decision, controller: Controller, table: Rows) -> list[tuple[str, str]]:
+    rate = "" if decision.win_rate is None else f"{decision.win_rate:.3f}"
+    cells = [(str(row), "dim"), (rate, ""), (decision.model, _style(decision.model, controller))]
+    if len(table.columns) == 5:
+        cells.append((decision.reason, "dim"))
+    return [*cells, (one_line(prompt), "")]
+
+
+def _summary(out: Console, counts: Counter[str], controller: Controller) -> None:
+    total = sum(counts.values())
+    if not total:
+        note("there was no prompt to route")
+        return
+    pair = controller.model_pair
+    names = dict.fromkeys([pair.strong, pair.weak, *counts])
+    line = Text(f"\n{total:,} prompts: ")
+    for index, model in enumerate(names):
+        line.append(", " if index else "")
+        line.append(f"{counts[model]:,} to ").append(model, _style(model, controller))
+        line.append(f" ({percent(counts[model], total)})")
+    out.print(line)
