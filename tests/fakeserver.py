@@ -11,12 +11,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import ssl
 import struct
 import threading
 import zlib
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typing_extensions import Self
 
 
 @dataclass
@@ -72,8 +78,12 @@ def vector(text: str, dim: int) -> list[float]:
 
 
 class FakeServer:
-    def __init__(self, dim: int = 4) -> None:
+    def __init__(self, dim: int = 4, tls: tuple[Path, Path] | None = None) -> None:
         self.dim = dim
+        self._tls = None
+        if tls is not None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(*tls)
         self.requests: list[Request] = []
         self.connections = 0
         self.gone = threading.Event()  # a client left before its answer was complete
@@ -82,7 +92,7 @@ class FakeServer:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
-    def __enter__(self) -> FakeServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(10)
         return self
@@ -96,13 +106,13 @@ class FakeServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
@@ -190,7 +200,7 @@ class FakeServer:
         texts = [asked["input"]] if isinstance(asked["input"], str) else asked["input"]
         longest = max(len(text.split()) for text in texts)
         if self.max_tokens is not None and longest > self.max_tokens:
-            message = f"This model's maximum context length is {self.max_tokens} tokens, however you requested {longest} tokens."
+            message = f"maximum context length is {self.max_tokens} tokens, however you requested {longest} tokens"
             return 400, json.dumps({"error": {"message": message, "type": "invalid_request_error"}}).encode(), None
         dim = asked.get("dimensions", self.dim)
         rows = []

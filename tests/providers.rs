@@ -1,6 +1,6 @@
 //! Calls over a real socket, without Python.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
@@ -17,7 +17,11 @@ use support::{Server, Step, reply, serve, stream_head};
 const FINE: &str = r#"{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}}"#;
 
 fn endpoint(server: &Server) -> Endpoint {
-    let asked = Asked { api_base: Some(server.url.clone()), api_key: Some("sk-hunter2-hunter2".to_owned().into()), ..Asked::default() };
+    let asked = Asked {
+        api_base: Some(server.url.clone()),
+        api_key: Some("sk-hunter2-hunter2".to_owned().into()),
+        ..Asked::default()
+    };
     resolve("openai/big", &asked, &|_| None).unwrap()
 }
 
@@ -76,7 +80,11 @@ async fn errors_say_what_happened_and_hold_no_key() {
         (reply(200, &[], "<html>"), Kind::Protocol, "not a JSON object"),
         (vec![Step::Close], Kind::Connection, "127.0.0.1"),
         (vec![Step::Wait(Duration::from_secs(1))], Kind::Timeout, "0.1 s"),
-        (vec![Step::Send(b"HTTP/1.1 200 X\r\ncontent-length: 9\r\n\r\n{".to_vec()), Step::Close], Kind::Connection, "broke"),
+        (
+            vec![Step::Send(b"HTTP/1.1 200 X\r\ncontent-length: 9\r\n\r\n{".to_vec()), Step::Close],
+            Kind::Connection,
+            "broke",
+        ),
         (vec![Step::Send(b"nonsense\r\n\r\n".to_vec()), Step::Close], Kind::Connection, "127.0.0.1"),
     ] {
         let server = serve(vec![steps]);
@@ -88,7 +96,8 @@ async fn errors_say_what_happened_and_hold_no_key() {
 
 #[tokio::test]
 async fn a_stream_until_its_end_mark() {
-    let events = "data: {\"choices\":[]}\n\n: x\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":7}}\n\ndata: [DONE]\n\n";
+    let events =
+        "data: {\"choices\":[]}\n\n: x\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":7}}\n\ndata: [DONE]\n\n";
     let pieces = events.as_bytes().chunks(3).map(|piece| Step::Send(piece.to_vec()));
     let server = serve(vec![std::iter::once(stream_head()).chain(pieces).chain([Step::Close]).collect()]);
     let stream = stream(&Http::new().unwrap(), &endpoint(&server), b"{}", options(0)).await.unwrap();
@@ -144,12 +153,14 @@ async fn a_dropped_call_closes_its_connection() {
 #[tokio::test]
 async fn embeddings_are_shared_and_batched() {
     let rows = |count: usize| {
-        let data: Vec<String> = (0..count).map(|index| format!(r#"{{"index":{index},"embedding":[{index},1]}}"#)).collect();
+        let data: Vec<String> =
+            (0..count).map(|index| format!(r#"{{"index":{index},"embedding":[{index},1]}}"#)).collect();
         reply(200, &[], &format!(r#"{{"data":[{}]}}"#, data.join(",")))
     };
     let server = serve(vec![rows(1), rows(2), rows(1)]);
     let http = Http::new().unwrap();
-    let embedder = Embedder::new(endpoint(&server), Settings { batch: 2, concurrency: 1, ..Settings::default() }).unwrap();
+    let embedder =
+        Embedder::new(endpoint(&server), Settings { batch: 2, concurrency: 1, ..Settings::default() }).unwrap();
     let (one, two) = tokio::join!(embedder.embed(&http, "a"), embedder.embed(&http, "a"));
     assert_eq!(one.unwrap().vector, two.unwrap().vector);
     let mut seen = Vec::new();

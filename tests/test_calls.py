@@ -17,21 +17,27 @@ import textwrap
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from fakeserver import Answer, FakeServer, chunk, completion, event
-from ferroute import responses
+from ferroute import _json, responses
 from ferroute.completion import acompletion
 from ferroute.completion import completion as complete
 from ferroute.errors import InvalidTypeError, InvalidValueError, NotBuiltError, UnknownNameError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 KEY = "sk-very-secret-1234567890"
+TLS = Path(__file__).parent / "goldens" / "tls"
 HELLO = [{"role": "user", "content": "Say hello"}]
 
 
@@ -199,6 +205,26 @@ def test_what_json_cannot_hold(server: FakeServer, content: Any, error: type[Exc
         ask(server, messages=[{"role": "user", "content": content}])
 
 
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=4))
+def test_json_goes_in_as_it_is(body: dict[str, Any]) -> None:
+    sent = _json.encode(body)
+    assert json.loads(sent) == body
+    assert sent == json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@given(st.text(st.characters(codec=None, categories=["Cs", "Ll"])))
+def test_any_text_becomes_unicode(text: str) -> None:
+    sent = json.loads(_json.encode({"a": text}))["a"]
+    assert sent == text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def test_messages_that_contain_themselves(server: FakeServer) -> None:
     loop: list[Any] = []
     loop.append(loop)
@@ -260,7 +286,7 @@ def test_environment_is_read_at_call_time(server: FakeServer, monkeypatch: pytes
 
 def test_stream(server: FakeServer) -> None:
     tools = [
-        chunk({"role": "assistant", "tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": ""}}]}),
+        chunk({"tool_calls": [{"index": 0, "id": "call_1", "function": {"name": "f", "arguments": ""}}]}),
         chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"a"'}}]}),
         chunk({"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]}),
         chunk({}, "tool_calls"),
@@ -310,11 +336,10 @@ def test_stream_cut(server: FakeServer) -> None:
     ended = Answer(chunks=[chunk({"content": "a"}), chunk({"content": "b"})])
     for answer in (cut, ended):
         server.then(answer)
-        seen = []
+        stream = ask(server, stream=True)
+        assert [next(stream).choices[0].delta.content for _ in range(2)] == ["a", "b"]
         with pytest.raises(openai.APIConnectionError, match="cut") as caught:
-            for part in ask(server, stream=True):
-                seen.append(part.choices[0].delta.content)
-        assert seen == ["a", "b"]
+            next(stream)
         check_no_key(caught.value)
     assert len(server.requests) == 2  # nothing is repeated after the first chunk
 
@@ -604,6 +629,26 @@ def test_threads(server: FakeServer) -> None:
     assert sorted(seen) == sorted(f"m{i}" for i in range(16) for _ in range(10))
 
 
+def test_proxy_is_used(server: FakeServer) -> None:
+    code = "print(ask().choices[0].message.content)"
+    env = {**os.environ, "http_proxy": server.url, "no_proxy": ""}
+    out, err = run(code, "http://example.invalid/v1", env=env).communicate(timeout=60)
+    assert out.strip() == "Hello", err
+    assert server.requests[0].path == "http://example.invalid/v1/chat/completions"
+
+
+def test_certificate_file_is_used() -> None:
+    code = "print(ask(max_retries=0).choices[0].message.content)"
+    with FakeServer(tls=(TLS / "server.pem", TLS / "server.key")) as server:
+        known = {**os.environ, "SSL_CERT_FILE": str(TLS / "ca.pem")}
+        out, err = run(code, server.url, env=known).communicate(timeout=60)
+        assert out.strip() == "Hello", err
+        out, err = run(code, server.url).communicate(timeout=60)
+        assert "APIConnectionError" in err
+        assert "certificate" in err
+        assert len(server.requests) == 1
+
+
 def run(code: str, url: str, **kwargs: Any) -> subprocess.Popen[str]:
     setup = f"""
         from ferroute.completion import completion, acompletion
@@ -622,11 +667,19 @@ def test_fork(server: FakeServer) -> None:
     code = """
         import os, sys
         assert ask().model == "big"
+        stream = ask(stream=True)
+        next(stream)
         pid = os.fork()
         if pid == 0:
+            try:
+                next(stream)
+            except ValueError as error:
+                refused = "process" in str(error)
+            del stream
             ok = ask().model == "big" and len(list(ask(stream=True))) == 5
-            os._exit(0 if ok else 3)
+            os._exit(0 if ok and refused else 3)
         assert os.waitpid(pid, 0)[1] == 0
+        assert len(list(stream)) == 4
         assert ask().model == "big"
         print("fine")
     """
@@ -653,8 +706,9 @@ def test_ctrl_c(server: FakeServer, what: str) -> None:
 
 
 def test_nothing_heavy_is_imported_with_the_module() -> None:
-    code = "import sys, ferroute.completion, ferroute.responses; print(sorted({'openai', 'httpx', 'httpx2', 'pydantic', 'numpy'} & set(sys.modules)))"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+    code = "import sys, ferroute.completion, ferroute.responses; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert not {"openai", "httpx", "httpx2", "pydantic", "numpy"} & set(loaded)
 
 
 def test_reprs_hold_no_key() -> None:

@@ -42,7 +42,8 @@ def prepare(model: str, messages: Any, api_base: str | None, api_key: str | None
     if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidTypeError(f"`model` must be str, found {type(model).__name__}")
     if isinstance(messages, (str, bytes, dict)) or not hasattr(messages, "__iter__"):
-        raise InvalidTypeError(f"`messages` must be a list of messages, found {type(messages).__name__}")
+        found = type(messages).__name__  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        raise InvalidTypeError(f"`messages` must be a list of messages, found {found}")
     base_url = rest.pop("base_url", None)
     query = _strings("extra_query", rest.pop("extra_query", None))
     version = rest.pop("api_version", None)

@@ -7,8 +7,6 @@ from typing import Any, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
-from numpy import float32
-from numpy.typing import NDArray
 from typing_extensions import Self
 
 __version__: str
@@ -151,9 +149,8 @@ def dot_kernels() -> str:
 class Client:
     """One model at one provider, found and checked; the environment is read when it is made.
 
-    Cheap to make: all clients of a process share its connections. A forked child opens its own. Failures raise
-    `ferroute.errors.ProviderFailure`, which `ferroute.completion` turns into the classes of `openai`; a request that
-    cannot be made raises another `FerrouteError`.
+    Cheap to make: all clients of a process share its connections. A forked child opens its own. Failed calls raise
+    the classes of `openai` (see `ferroute._failures`); a request that cannot be made raises a `FerrouteError`.
 
     Args:
         model: ``provider/model``, a bare name such as ``gpt-5-mini``, or any name where `api_base` is given.
@@ -273,17 +270,17 @@ class Embedder:
     @property
     def base_url(self) -> str:
         """Base URL without its query."""
-    def embed(self, text: str) -> tuple[NDArray[float32], str | None]:
+    def embed(self, text: str) -> tuple[npt.NDArray[np.float32], str | None]:
         """The embedding of one text.
 
         Returns:
             The vector ``[d]``, and a sentence when the text had to be cut.
         """
-    def aembed(self, text: str) -> Awaitable[tuple[NDArray[float32], str | None]]:
+    def aembed(self, text: str) -> Awaitable[tuple[npt.NDArray[np.float32], str | None]]:
         """`embed` for asyncio."""
     def embed_batch(
         self, texts: Sequence[str], progress: Callable[[int, int], object] | None = None
-    ) -> NDArray[float32]:
+    ) -> npt.NDArray[np.float32]:
         """The embeddings of many texts; equal and cached ones are not sent again.
 
         Args:
@@ -296,7 +293,7 @@ class Embedder:
         """
     def aembed_batch(
         self, texts: Sequence[str], progress: Callable[[int, int], object] | None = None
-    ) -> Awaitable[NDArray[float32]]:
+    ) -> Awaitable[npt.NDArray[np.float32]]:
         """`embed_batch` for asyncio; `progress` is called on another thread."""
 
 # --- pricing.rs ---

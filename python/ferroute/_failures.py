@@ -1,4 +1,4 @@
-"""Failed calls as the `openai` classes that callers already catch.
+"""Failed calls as the `openai` classes that callers already catch; the core calls `openai_error` for each.
 
 | what happened | class |
 | --- | --- |
@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _OF_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
 
 
-def openai_error(failure: ProviderFailure, url: str, *, streaming: bool = False) -> Exception:
+def openai_error(failure: ProviderFailure, url: str, streaming: bool = False) -> Exception:
     """The exception for `failure`, with a request and response that hold nothing secret.
 
     Args:
@@ -62,13 +63,10 @@ def _status_error(response: Any) -> Exception:
     import openai
 
     body: Any = response.text.strip()
-    try:
+    with suppress(ValueError):
         body = json.loads(body)
-    except ValueError:
-        pass
-    if isinstance(body, dict):
-        body = body.get("error", body)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    said: Any = body.get("message") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownMemberType]
+    body = _member(body, "error", body)
+    said = _member(body, "message", None)
     message = f"Error code: {response.status_code}"
     if isinstance(said, str) and said:
         message += f" - {said}"
@@ -84,3 +82,7 @@ def _status_error(response: Any) -> Exception:
     status = response.status_code
     cls = openai.InternalServerError if status >= 500 else classes.get(status, openai.APIStatusError)
     return cls(message, response=response, body=body)
+
+
+def _member(value: Any, name: str, default: Any) -> Any:
+    return value.get(name, default) if isinstance(value, dict) else default  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]

@@ -35,21 +35,24 @@ def encode(body: Mapping[str, Any]) -> bytes:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
-def _plain(value: Any) -> Any:
+def _plain(foreign: object) -> Any:
     """What json does not know by itself, one level down."""
-    if hasattr(value, "model_dump"):
+    value: Any = foreign
+    if isinstance(foreign, type):
+        raise TypeError(f"found the class {foreign.__name__}")
+    if hasattr(foreign, "model_dump"):
         return value.model_dump(mode="json", exclude_unset=True, by_alias=True)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return dict(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    if isinstance(value, enum.Enum):
+    if dataclasses.is_dataclass(foreign):
+        return {field.name: getattr(foreign, field.name) for field in dataclasses.fields(foreign)}
+    if isinstance(foreign, Mapping):
+        return dict(value)
+    if isinstance(foreign, enum.Enum):
         return value.value
-    if isinstance(value, (datetime.date, datetime.time)):
+    if isinstance(foreign, (datetime.date, datetime.time)):
         return value.isoformat()
-    if hasattr(value, "tolist"):  # numpy, pandas, polars: scalars and arrays
+    if hasattr(foreign, "tolist"):  # numpy, pandas, polars: scalars and arrays
         return value.tolist()
-    if hasattr(value, "__iter__") and not isinstance(value, (str, bytes, bytearray, memoryview, set, frozenset)):
+    if hasattr(foreign, "__iter__") and not isinstance(foreign, (str, bytes, bytearray, memoryview, set, frozenset)):
         return list(value)
     raise TypeError(f"found {type(value).__name__}")
 
@@ -71,6 +74,6 @@ def _where(value: Any, depth: int = 0) -> str:
     for name, key, item in parts:
         try:
             json.dumps({key: item}, allow_nan=False, default=_plain)
-        except (TypeError, ValueError, RecursionError):
+        except (TypeError, ValueError, RecursionError):  # noqa: PERF203 - this is the search for it
             return f"{name}{_where(item, depth + 1)}".removeprefix("." if depth == 0 else "")
     return ""

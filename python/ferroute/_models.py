@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 from copy import copy
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from openai import BaseModel
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -45,13 +45,14 @@ class _Maker:
         name = f"Chunk{cls.__name__}" if is_chunk else cls.__name__
         namespace |= {"__annotations__": annotations, "__module__": _HOME, "__qualname__": name, "__doc__": cls.__doc__}
         bases = (self.items, *extra, cls)
-        self.made[cls] = made = types.new_class(name, bases, {}, lambda body: body.update(namespace))
+        made: Any = types.new_class(name, bases, {}, lambda body: body.update(namespace))
+        self.made[cls] = made
         return made
 
     def annotation(self, annotation: Any) -> Any:
         """`annotation` with every response type replaced by its subclass; the same object if there is none."""
         if isinstance(annotation, type) and get_origin(annotation) is None:
-            return self.subclass(annotation) if issubclass(annotation, BaseModel) else annotation
+            return self.subclass(annotation) if issubclass(annotation, BaseModel) else annotation  # pyright: ignore[reportUnknownVariableType]
         old = get_args(annotation)
         new = tuple(self.annotation(part) for part in old)
         if all(a is b for a, b in zip(old, new, strict=True)):
@@ -61,4 +62,4 @@ class _Maker:
             return Annotated[new]  # pyright: ignore[reportInvalidTypeForm]
         if origin in (Union, types.UnionType):
             return Union[new]  # noqa: UP007 - a tuple of types
-        return origin[new]  # pyright: ignore[reportOptionalSubscript]
+        return cast("Any", origin)[new]

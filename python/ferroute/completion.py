@@ -36,13 +36,9 @@ def completion(
     """
     call = _calls.prepare(model, messages, api_base, api_key, kwargs)
     responses.load()
-    try:
-        if call.stream:
-            return responses.ChatStream(call.client.chat_stream(call.body), call.url)
-        answer = call.client.chat(call.body)
-    except ProviderFailure as failure:
-        raise _error(failure, call) from None
-    return _response(answer, call)
+    if call.stream:
+        return responses.ChatStream(call.client.chat_stream(call.body), call.url)
+    return _response(call.client.chat(call.body), call)
 
 
 async def acompletion(
@@ -54,13 +50,9 @@ async def acompletion(
         import asyncio
 
         await asyncio.to_thread(responses.load)
-    try:
-        if call.stream:
-            return responses.AsyncChatStream(await call.client.achat_stream(call.body), call.url)
-        answer = await call.client.achat(call.body)
-    except ProviderFailure as failure:
-        raise _error(failure, call) from None
-    return _response(answer, call)
+    if call.stream:
+        return responses.AsyncChatStream(await call.client.achat_stream(call.body), call.url)
+    return _response(await call.client.achat(call.body), call)
 
 
 def _response(answer: tuple[int, list[tuple[str, str]], bytes], call: _calls.Prepared) -> ChatCompletion:
@@ -69,11 +61,7 @@ def _response(answer: tuple[int, list[tuple[str, str]], bytes], call: _calls.Pre
     try:
         return responses.parse_completion(body, request_id)
     except ValueError as error:
+        from ferroute._failures import openai_error
+
         failure = ProviderFailure({"kind": "protocol", "message": f"the answer is not a completion: {error}"})
-        raise _error(failure, call) from None
-
-
-def _error(failure: ProviderFailure, call: _calls.Prepared) -> Exception:
-    from ferroute._failures import openai_error
-
-    return openai_error(failure, call.url)
+        raise openai_error(failure, call.url) from None

@@ -11,7 +11,8 @@ The classes are made on first use, since importing `openai` takes longer than mo
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ferroute.errors import ProviderFailure
 
@@ -44,7 +45,7 @@ class Items:
 
     def get(self, name: str, default: Any = None) -> Any:
         """The field `name`, or `default` where the provider did not send it."""
-        return self[name] if name in self else default
+        return self[name] if name in self else default  # noqa: SIM401 - this is the `get` it means
 
 
 class Routed:
@@ -98,10 +99,8 @@ def attach(response: Response, decision: Any) -> Response:
     `completion` returns, gets an attribute `routing` if it takes one and is left alone if not.
     """
     name = "_routing" if isinstance(response, Routed) else "routing"
-    try:
+    with suppress(AttributeError, TypeError, ValueError):
         setattr(response, name, decision)
-    except (AttributeError, TypeError, ValueError):
-        pass
     return response
 
 
@@ -128,9 +127,10 @@ def _parse(cls: type[BaseModel], data: bytes) -> Any:
         return cls.model_validate_json(data)
     except ValueError:
         # An unknown finish reason, a missing id: providers do that, and the answer is still worth having.
-        value: object = json.loads(data)
+        value: Any = json.loads(data)
         if not isinstance(value, dict):
             raise ValueError(f"expected a JSON object, found {type(value).__name__}") from None
+        value = cast("dict[str, Any]", value)
         made = cls.construct(**value)
         object.__setattr__(made, "__pydantic_private__", {"_routing": None, "_request_id": None})
         return made
@@ -158,10 +158,7 @@ class ChatStream:
         return self
 
     def __next__(self) -> ChatCompletionChunk:
-        try:
-            data = self._events.next()
-        except ProviderFailure as failure:
-            raise _stream_error(failure, self._url) from None
+        data = self._events.next()
         if data is None:
             raise StopIteration
         return _read(self, data)
@@ -200,10 +197,7 @@ class AsyncChatStream:
         # Chunks that came together cost one turn of the event loop, not one each.
         data = self._events.ready()
         if data is None:
-            try:
-                data = await self._events.anext()
-            except ProviderFailure as failure:
-                raise _stream_error(failure, self._url) from None
+            data = await self._events.anext()
         if data is None:
             raise StopAsyncIteration
         return _read(self, data)
@@ -228,15 +222,11 @@ def _read(stream: ChatStream | AsyncChatStream, data: bytes) -> ChatCompletionCh
         chunk = parse_chunk(data)
     except ValueError as error:
         stream._events.close()  # pyright: ignore[reportPrivateUsage]
+        from ferroute._failures import openai_error
+
         failure = ProviderFailure({"kind": "protocol", "message": f"a chunk of the stream is not one: {error}"})
-        raise _stream_error(failure, stream._url) from None  # pyright: ignore[reportPrivateUsage]
+        raise openai_error(failure, stream._url, streaming=True) from None  # pyright: ignore[reportPrivateUsage]
     usage = getattr(chunk, "usage", None)
     if usage is not None:
         stream.usage = usage
     return chunk
-
-
-def _stream_error(failure: ProviderFailure, url: str) -> Exception:
-    from ferroute._failures import openai_error
-
-    return openai_error(failure, url, streaming=True)

@@ -62,7 +62,10 @@ pub async fn stream(http: &Http, endpoint: &Endpoint, body: &[u8], options: Opti
             Opened::Stream(response) => Ok(response),
             Opened::Whole(answer) => {
                 endpoint.dialect.read_answer(endpoint, &answer)?;
-                Err(Error::new(Kind::Protocol, format!("{} answered with one JSON document where a stream was asked for", endpoint.host())))
+                Err(Error::new(
+                    Kind::Protocol,
+                    format!("{} answered with one JSON document where a stream was asked for", endpoint.host()),
+                ))
             }
         }
     };
@@ -86,6 +89,7 @@ pub fn time_limit(seconds: f64) -> Result<Option<Duration>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -8,7 +8,8 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{FutureExt, StreamExt};
 use moka::future::Cache;
@@ -48,7 +49,15 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { dimensions: None, max_tokens: 8192, cache: 10_000, batch: 256, concurrency: 8, base64: true, call: Options::default() }
+        Self {
+            dimensions: None,
+            max_tokens: 8192,
+            cache: 10_000,
+            batch: 256,
+            concurrency: 8,
+            base64: true,
+            call: Options::default(),
+        }
     }
 }
 
@@ -64,7 +73,9 @@ pub struct Embedding {
 impl Embedding {
     /// A sentence for the user when the text was cut.
     pub fn note(&self) -> Option<String> {
-        self.kept.map(|kept| format!("the prompt is longer than the embedding model takes: its first {kept} characters were embedded"))
+        self.kept.map(|kept| {
+            format!("the prompt is longer than the embedding model takes and was cut to its first {kept} characters")
+        })
     }
 }
 
@@ -78,15 +89,17 @@ pub struct Embedder {
     settings: Settings,
     /// Its locks may be held by threads that a forked child does not have, so a child starts with an empty one.
     cache: PerProcess<Cache<u128, Shared>>,
-    /// Length of the first vector seen; every other has to agree.
-    dimension: Mutex<Option<usize>>,
+    /// Length asked for, else that of the first vector seen (0 until then); every other has to agree.
+    dimension: AtomicUsize,
 }
 
 impl Embedder {
     /// # Errors
     /// [`Kind::Value`] for a setting of zero where one makes no sense.
     pub fn new(endpoint: Endpoint, settings: Settings) -> Result<Self> {
-        for (name, value) in [("max_tokens", settings.max_tokens), ("batch_size", settings.batch), ("concurrency", settings.concurrency)] {
+        for (name, value) in
+            [("max_tokens", settings.max_tokens), ("batch_size", settings.batch), ("concurrency", settings.concurrency)]
+        {
             if value == 0 {
                 return Err(Error::value(format!("`{name}` must be at least 1, found 0")));
             }
@@ -94,7 +107,8 @@ impl Embedder {
         if settings.dimensions == Some(0) {
             return Err(Error::value("`dimensions` must be at least 1, found 0"));
         }
-        Ok(Self { endpoint, settings, cache: PerProcess::new(), dimension: Mutex::new(None) })
+        let dimension = AtomicUsize::new(settings.dimensions.unwrap_or(0));
+        Ok(Self { endpoint, settings, cache: PerProcess::new(), dimension })
     }
 
     /// Where it asks.
@@ -201,7 +215,9 @@ impl Embedder {
         // A stack whose top is the next part in order.
         while let Some(mut part) = waiting.pop() {
             match self.send(http, &part).await {
-                Ok(vectors) => made.extend(part.iter().zip(vectors).map(|(cut, vector)| Embedding { vector, kept: cut.kept() })),
+                Ok(vectors) => {
+                    made.extend(part.iter().zip(vectors).map(|(cut, vector)| Embedding { vector, kept: cut.kept() }));
+                }
                 Err(error) if is_too_long(&error) && part.len() > 1 => {
                     let second = part.split_off(part.len() / 2);
                     waiting.push(second);
@@ -231,13 +247,16 @@ impl Embedder {
     }
 
     fn same_length(&self, found: usize) -> Result<()> {
-        let mut first = self.dimension.lock().unwrap_or_else(PoisonError::into_inner);
-        let expected = *first.get_or_insert(self.settings.dimensions.unwrap_or(found));
+        let known = self.dimension.compare_exchange(0, found, Ordering::Relaxed, Ordering::Relaxed);
+        let expected = known.err().unwrap_or(found);
         if found == expected {
             return Ok(());
         }
         let model = &self.endpoint.model;
-        Err(Error::new(Kind::Protocol, format!("embedding model `{model}` answered with {found} numbers where {expected} were expected")))
+        Err(Error::new(
+            Kind::Protocol,
+            format!("embedding model `{model}` answered with {found} numbers where {expected} were expected"),
+        ))
     }
 
     fn cache(&self) -> Result<&Cache<u128, Shared>> {
@@ -300,7 +319,8 @@ fn is_too_long(error: &Error) -> bool {
     let text = format!("{} {}", error.message(), String::from_utf8_lossy(&answer.body)).to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     says(&["context_length_exceeded", "context length", "too long"])
-        || (says(&["token", "input length"]) && says(&["maximum", "exceed", "less than", "too many", "too large", "limit"]))
+        || (says(&["token", "input length"])
+            && says(&["maximum", "exceed", "less than", "too many", "too large", "limit"]))
 }
 
 /// From "maximum context length is 8192 tokens, however you requested 10345 tokens": the share to keep, less 2 %.
@@ -326,6 +346,7 @@ fn copy(error: &Error) -> Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
@@ -339,7 +360,10 @@ mod tests {
     }
 
     fn refusal(status: u16, message: &str) -> Error {
-        Error::status(format!("openai answered with status {status}: {message}"), Answer { status, headers: Vec::new(), body: Bytes::new() })
+        Error::status(
+            format!("openai answered with status {status}: {message}"),
+            Answer { status, headers: Vec::new(), body: Bytes::new() },
+        )
     }
 
     #[test]

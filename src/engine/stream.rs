@@ -25,6 +25,8 @@ const READ_AHEAD: usize = 256;
 pub struct Stream {
     state: Mutex<State>,
     reader: AbortHandle,
+    /// The process whose runtime reads it; a forked child has a copy that nobody feeds.
+    process: u32,
     /// HTTP status.
     pub status: u16,
     /// Response headers.
@@ -58,15 +60,19 @@ impl Stream {
         let (chunks, receiver) = mpsc::channel(READ_AHEAD);
         let reader = tokio::spawn(read(endpoint, response, limit, chunks)).abort_handle();
         let state = State { phase: Phase::Open(receiver, None), usage: None };
-        Self { state: Mutex::new(state), reader, status, headers, attempts }
+        Self { state: Mutex::new(state), reader, process: std::process::id(), status, headers, attempts }
     }
 
     /// The next chunk's JSON; `None` at the end or once closed. Dropping the future closes the stream.
     ///
     /// # Errors
     /// What broke it, once: [`Kind::Protocol`] when it ended too early, [`Kind::Status`] for an error event,
-    /// [`Kind::Timeout`], [`Kind::Connection`]; [`Kind::Value`] when another caller is already waiting.
+    /// [`Kind::Timeout`], [`Kind::Connection`]; [`Kind::Value`] when another caller is already waiting, and in a child
+    /// forked since the stream was opened.
     pub async fn next(&self) -> Result<Option<Bytes>> {
+        if self.is_foreign() {
+            return Err(Error::value("a stream can be read only by the process that opened it"));
+        }
         let mut held = {
             let mut state = self.state();
             match mem::replace(&mut state.phase, Phase::Waiting) {
@@ -75,7 +81,11 @@ impl Stream {
                     return Err(error);
                 }
                 Phase::Open(receiver, None) => Held { stream: self, receiver: Some(receiver) },
-                Phase::Waiting => return Err(Error::value("another thread or task is already waiting for the next chunk of this stream")),
+                Phase::Waiting => {
+                    return Err(Error::value(
+                        "another thread or task is already waiting for the next chunk of this stream",
+                    ));
+                }
                 Phase::Closed => {
                     state.phase = Phase::Closed;
                     return Ok(None);
@@ -95,6 +105,9 @@ impl Stream {
 
     /// A chunk that has already arrived; `None` when the caller would have to wait, and at the end.
     pub fn ready(&self) -> Option<Bytes> {
+        if self.is_foreign() {
+            return None;
+        }
         let mut state = self.state();
         let Phase::Open(receiver, failed) = &mut state.phase else { return None };
         if failed.is_some() {
@@ -115,13 +128,19 @@ impl Stream {
 
     /// Stops reading and closes the connection; whoever waits for a chunk gets the end.
     pub fn close(&self) {
-        self.state().phase = Phase::Closed;
-        self.reader.abort();
+        if !self.is_foreign() {
+            self.state().phase = Phase::Closed;
+            self.reader.abort();
+        }
     }
 
     /// The last usage a chunk has told.
     pub fn usage(&self) -> Option<Usage> {
         self.state().usage
+    }
+
+    fn is_foreign(&self) -> bool {
+        self.process != std::process::id()
     }
 
     fn take(&self, item: Item) -> Bytes {
@@ -138,7 +157,13 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.reader.abort();
+        if self.is_foreign() {
+            // Dropping the receiver would wake the reader in a runtime whose threads are not here.
+            let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+            mem::forget(mem::replace(&mut state.phase, Phase::Closed));
+        } else {
+            self.reader.abort();
+        }
     }
 }
 
@@ -189,7 +214,9 @@ async fn read(endpoint: Endpoint, response: Response, limit: Option<Duration>, c
             // Some servers close without the end mark; a reason to stop says as well that nothing is missing.
             Ok(None) if finished => return,
             Err(error) if finished && error.kind() == Kind::Connection => return,
-            Ok(None) => Err(Error::new(Kind::Protocol, format!("the stream from {} was cut before its end", endpoint.host()))),
+            Ok(None) => {
+                Err(Error::new(Kind::Protocol, format!("the stream from {} was cut before its end", endpoint.host())))
+            }
             Err(error) if error.kind() == Kind::Connection => Err(error.context("the stream was cut before its end")),
             Err(error) => Err(error),
         };

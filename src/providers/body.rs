@@ -67,7 +67,8 @@ pub fn set_model(body: &[u8], model: &str) -> Result<Bytes> {
 
 /// Whether a quoted key says `model`, escapes read.
 fn is_model(key: &[u8]) -> bool {
-    key == b"\"model\"" || (key.contains(&b'\\') && serde_json::from_slice::<String>(key).is_ok_and(|key| key == "model"))
+    key == b"\"model\""
+        || (key.contains(&b'\\') && serde_json::from_slice::<String>(key).is_ok_and(|key| key == "model"))
 }
 
 /// Walks over JSON without reading it; strings and brackets are all it has to understand.
@@ -144,6 +145,7 @@ impl<'a> Scanner<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use proptest::prelude::*;
 
@@ -155,7 +157,10 @@ mod tests {
 
     #[test]
     fn only_the_model_changes() {
-        assert_eq!(set(r#"{"a": 1.50,"model": "x" ,"b":[{"model":"y"}]}"#, "m"), r#"{"a": 1.50,"model": "m" ,"b":[{"model":"y"}]}"#);
+        assert_eq!(
+            set(r#"{"a": 1.50,"model": "x" ,"b":[{"model":"y"}]}"#, "m"),
+            r#"{"a": 1.50,"model": "m" ,"b":[{"model":"y"}]}"#
+        );
         assert_eq!(set(r#"{"messages":"say \"model\": {"}"#, "m"), r#"{"model":"m","messages":"say \"model\": {"}"#);
         assert_eq!(set("{}", "m"), r#"{"model":"m"}"#);
         assert_eq!(set(r#" { "mod\u0065l" : {"a":[1]} } "#, "a\"b"), r#" { "mod\u0065l" : "a\"b" } "#);
@@ -164,7 +169,9 @@ mod tests {
 
     #[test]
     fn what_is_not_an_object_is_refused() {
-        for body in ["", "[]", "{", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1"#, r#"{"a":"x}"#, "{} {}", r#"{"a":1,}"#, r#"{"a":"\"#] {
+        for body in
+            ["", "[]", "{", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1"#, r#"{"a":"x}"#, "{} {}", r#"{"a":1,}"#, r#"{"a":"\"#]
+        {
             assert!(set_model(body.as_bytes(), "m").is_err(), "{body}");
         }
     }

@@ -174,7 +174,10 @@ async fn read(endpoint: &Endpoint, mut response: Response) -> Result<Answer> {
             rest.extend_from_slice(&body);
         }
         if rest.len() + piece.len() > LARGEST_ANSWER {
-            return Err(Error::new(Kind::Protocol, format!("{} sent more than {LARGEST_ANSWER} bytes in one answer", endpoint.host())));
+            return Err(Error::new(
+                Kind::Protocol,
+                format!("{} sent more than {LARGEST_ANSWER} bytes in one answer", endpoint.host()),
+            ));
         }
         rest.extend_from_slice(&piece);
     }
@@ -220,5 +223,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn listed(headers: &HeaderMap) -> Vec<(String, String)> {
-    headers.iter().map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
 }

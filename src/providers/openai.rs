@@ -120,7 +120,11 @@ impl Glance {
             completion_tokens: raw.completion_tokens.unwrap_or(0),
             cached_tokens: prompt.and_then(|details| details.cached_tokens).unwrap_or(0),
             cache_write_tokens: prompt.and_then(|details| details.cache_write_tokens).unwrap_or(0),
-            reasoning_tokens: raw.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens).unwrap_or(0),
+            reasoning_tokens: raw
+                .completion_tokens_details
+                .as_ref()
+                .and_then(|details| details.reasoning_tokens)
+                .unwrap_or(0),
         })
     }
 
@@ -135,10 +139,19 @@ impl Glance {
 /// [`Kind::Protocol`] when it is not JSON; [`Kind::Status`] when status 200 carries an error instead of choices.
 pub fn read_answer(endpoint: &Endpoint, answer: &Answer) -> Result<Option<Usage>> {
     let glance = Glance::at(&answer.body).ok_or_else(|| {
-        Error::new(Kind::Protocol, format!("{} answered with something that is not a JSON object ({} bytes)", endpoint.host(), answer.body.len()))
+        Error::new(
+            Kind::Protocol,
+            format!(
+                "{} answered with something that is not a JSON object ({} bytes)",
+                endpoint.host(),
+                answer.body.len()
+            ),
+        )
     })?;
     match &glance.error {
-        Some(error) if glance.choices.as_ref().is_none_or(Vec::is_empty) => Err(inner_error(endpoint, error, &answer.headers, &answer.body)),
+        Some(error) if glance.choices.as_ref().is_none_or(Vec::is_empty) => {
+            Err(inner_error(endpoint, error, &answer.headers, &answer.body))
+        }
         _ => Ok(glance.usage()),
     }
 }
@@ -167,8 +180,12 @@ pub fn read_event(endpoint: &Endpoint, data: Bytes) -> Result<Event> {
     if data.trim_ascii() == b"[DONE]" {
         return Ok(Event::Done);
     }
-    let glance = Glance::at(&data)
-        .ok_or_else(|| Error::new(Kind::Protocol, format!("{} sent an event that is not a JSON object ({} bytes)", endpoint.host(), data.len())))?;
+    let glance = Glance::at(&data).ok_or_else(|| {
+        Error::new(
+            Kind::Protocol,
+            format!("{} sent an event that is not a JSON object ({} bytes)", endpoint.host(), data.len()),
+        )
+    })?;
     match &glance.error {
         Some(error) => Err(inner_error(endpoint, error, &[], &data)),
         None => Ok(Event::Chunk { finished: glance.finished(), usage: glance.usage(), data }),
@@ -219,7 +236,10 @@ pub fn read_embeddings(endpoint: &Endpoint, answer: &Answer, count: usize) -> Re
     let length = rows.first().map_or(0, Vec::len);
     for (index, row) in rows.iter().enumerate() {
         if row.is_empty() || row.len() != length {
-            return Err(wrong(format!("embeddings of different lengths: {length} numbers, and {} at index {index}", row.len())));
+            return Err(wrong(format!(
+                "embeddings of different lengths: {length} numbers, and {} at index {index}",
+                row.len()
+            )));
         }
         if row.iter().any(|number| !number.is_finite()) {
             return Err(wrong(format!("an embedding with a number that is not finite, at index {index}")));
@@ -292,6 +312,7 @@ fn base64_floats(text: &str) -> Option<Vec<f32>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use proptest::prelude::*;
 
@@ -299,7 +320,11 @@ mod tests {
     use crate::providers::{Asked, resolve};
 
     fn endpoint() -> Endpoint {
-        let asked = Asked { api_base: Some("http://h:1".into()), api_key: Some("sk-1234567890".to_owned().into()), ..Asked::default() };
+        let asked = Asked {
+            api_base: Some("http://h:1".into()),
+            api_key: Some("sk-1234567890".to_owned().into()),
+            ..Asked::default()
+        };
         resolve("openai/big", &asked, &|_| None).unwrap()
     }
 
@@ -329,9 +354,19 @@ mod tests {
         let usage = |body: &str| read_answer(&endpoint(), &answer(body)).unwrap();
         let full = r#"{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":120,"completion_tokens":45,"total_tokens":165,
             "prompt_tokens_details":{"cached_tokens":64,"cache_write_tokens":3},"completion_tokens_details":{"reasoning_tokens":30}}}"#;
-        let expected = Usage { prompt_tokens: 120, completion_tokens: 45, cached_tokens: 64, cache_write_tokens: 3, reasoning_tokens: 30 };
+        let expected = Usage {
+            prompt_tokens: 120,
+            completion_tokens: 45,
+            cached_tokens: 64,
+            cache_write_tokens: 3,
+            reasoning_tokens: 30,
+        };
         assert_eq!(usage(full), Some(expected));
-        assert_eq!(usage(r#"{"choices":[],"usage":{"prompt_tokens":1,"prompt_tokens_details":null}}"#).map(|u| u.prompt_tokens), Some(1));
+        assert_eq!(
+            usage(r#"{"choices":[],"usage":{"prompt_tokens":1,"prompt_tokens_details":null}}"#)
+                .map(|u| u.prompt_tokens),
+            Some(1)
+        );
         for nothing in ["{}", r#"{"usage":null}"#, r#"{"usage":"many"}"#, r#"{"usage":{"prompt_tokens":-1}}"#] {
             assert_eq!(usage(nothing), None, "{nothing}");
         }
@@ -350,16 +385,28 @@ mod tests {
         assert_eq!((status, message.as_str()), (429, "openai answered with status 429: slow down, [key]"));
         assert_eq!(fails(r#"{"error":"broken","choices":[]}"#).0, 502);
         assert!(read_answer(&endpoint(), &answer(r#"{"error":null,"choices":[]}"#)).is_ok());
-        assert_eq!(read_event(&endpoint(), r#"{"error":{"code":"x","message":"m"}}"#.into()).unwrap_err().kind(), Kind::Status);
+        assert_eq!(
+            read_event(&endpoint(), r#"{"error":{"code":"x","message":"m"}}"#.into()).unwrap_err().kind(),
+            Kind::Status
+        );
     }
 
     #[test]
     fn events() {
         let read = |data: &'static str| read_event(&endpoint(), data.into());
         assert!(matches!(read("[DONE]"), Ok(Event::Done)));
-        assert!(matches!(read(r#"{"choices":[{"delta":{},"finish_reason":null}],"usage":null}"#), Ok(Event::Chunk { finished: false, usage: None, .. })));
-        assert!(matches!(read(r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#), Ok(Event::Chunk { finished: true, .. })));
-        assert!(matches!(read(r#"{"choices":[],"usage":{"prompt_tokens":9}}"#), Ok(Event::Chunk { usage: Some(_), .. })));
+        assert!(matches!(
+            read(r#"{"choices":[{"delta":{},"finish_reason":null}],"usage":null}"#),
+            Ok(Event::Chunk { finished: false, usage: None, .. })
+        ));
+        assert!(matches!(
+            read(r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#),
+            Ok(Event::Chunk { finished: true, .. })
+        ));
+        assert!(matches!(
+            read(r#"{"choices":[],"usage":{"prompt_tokens":9}}"#),
+            Ok(Event::Chunk { usage: Some(_), .. })
+        ));
         assert!(matches!(read(r#"{"choices":{"odd":1}}"#), Ok(Event::Chunk { finished: false, .. })));
         assert_eq!(read("{cut").unwrap_err().kind(), Kind::Protocol);
     }
@@ -388,13 +435,11 @@ mod tests {
 
     fn base64(bytes: &[u8]) -> String {
         const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
-        let mut text: String = bits.as_bytes().chunks(6).map(|six| {
-            let six = format!("{:0<6}", std::str::from_utf8(six).unwrap());
-            char::from(ALPHABET[usize::from_str_radix(&six, 2).unwrap()])
-        }).collect();
-        while text.len() % 4 != 0 {
-            text.push('=');
+        let mut text = String::new();
+        for group in bytes.chunks(3) {
+            let bits = group.iter().fold(0, |bits, &byte| bits << 8 | usize::from(byte)) << (8 * (3 - group.len()));
+            let digits = (0..=group.len()).map(|at| char::from(ALPHABET[bits >> (18 - 6 * at) & 63]));
+            text.extend(digits.chain(std::iter::repeat_n('=', 3 - group.len())));
         }
         text
     }

@@ -111,7 +111,8 @@ fn has_path(base: &str) -> bool {
 fn headers(provider: &Provider, asked: &Asked, variable: &dyn Fn(&[&str]) -> Option<String>) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     let mut put = |name: &str, value: &str| -> Result<()> {
-        let name = HeaderName::try_from(name).map_err(|_| Error::value(format!("`{name}` cannot be the name of a header")))?;
+        let name =
+            HeaderName::try_from(name).map_err(|_| Error::value(format!("`{name}` cannot be the name of a header")))?;
         let mut value = HeaderValue::try_from(value)
             .map_err(|_| Error::value(format!("the value of header `{name}` holds characters that cannot be sent")))?;
         value.set_sensitive(true);
@@ -120,7 +121,9 @@ fn headers(provider: &Provider, asked: &Asked, variable: &dyn Fn(&[&str]) -> Opt
     };
     let is_openai = std::ptr::eq(provider, OPENAI);
     let from_env = |names: &[&str]| if is_openai { variable(names) } else { None };
-    if let Some(organization) = asked.organization.clone().or_else(|| from_env(&["OPENAI_ORG_ID", "OPENAI_ORGANIZATION"])) {
+    if let Some(organization) =
+        asked.organization.clone().or_else(|| from_env(&["OPENAI_ORG_ID", "OPENAI_ORGANIZATION"]))
+    {
         put("openai-organization", &organization)?;
     }
     if let Some(project) = from_env(&["OPENAI_PROJECT_ID"]) {
@@ -149,14 +152,19 @@ fn not_built(provider: &Provider, id: &str, compatible: Option<&str>) -> Error {
         || "use an OpenAI-compatible gateway in front of it through `api_base`".to_owned(),
         |base| format!("use its OpenAI-compatible endpoint: model=\"openai/{id}\", api_base=\"{base}\", api_key=..."),
     );
-    Error::new(Kind::Unsupported, format!("`{name}/` needs a protocol of its own, which this version does not speak; {instead}"))
+    Error::new(
+        Kind::Unsupported,
+        format!("`{name}/` needs a protocol of its own, which this version does not speak; {instead}"),
+    )
 }
 
 fn closed(provider: &Provider, id: &str) -> Error {
     let name = provider.names[0];
     Error::new(
         Kind::Unsupported,
-        format!("the public endpoints of `{name}/` were closed in 2024; use another host of the same model, e.g. `together_ai/{id}` or `openrouter/{id}`, or give `api_base`"),
+        format!(
+            "the public endpoints of `{name}/` were closed in 2024; use another host of the same model, e.g. `together_ai/{id}` or `openrouter/{id}`, or give `api_base`"
+        ),
     )
 }
 
@@ -170,6 +178,7 @@ fn needs_key(provider: &Provider) -> Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -194,7 +203,11 @@ mod tests {
             ("gpt-4-1106-preview", "https://api.openai.com/v1/chat/completions", "gpt-4-1106-preview"),
             ("o1-mini", "https://api.openai.com/v1/chat/completions", "o1-mini"),
             ("groq/llama-3", "https://api.groq.com/openai/v1/chat/completions", "llama-3"),
-            ("together/mistralai/Mixtral-8x7B", "https://api.together.ai/v1/chat/completions", "mistralai/Mixtral-8x7B"),
+            (
+                "together/mistralai/Mixtral-8x7B",
+                "https://api.together.ai/v1/chat/completions",
+                "mistralai/Mixtral-8x7B",
+            ),
             ("fireworks_ai/x", "https://api.fireworks.ai/inference/v1/chat/completions", "accounts/fireworks/models/x"),
             ("fireworks_ai/accounts/a/x", "https://api.fireworks.ai/inference/v1/chat/completions", "accounts/a/x"),
             ("perplexity/sonar", "https://api.perplexity.ai/chat/completions", "sonar"),
@@ -211,7 +224,10 @@ mod tests {
             assert_eq!(chat_url("openai/big", &asked(base)).0, "http://h:1/v1/chat/completions", "{base}");
         }
         assert_eq!(chat_url("openai/big", &asked("http://h:1/api/v4/")).0, "http://h:1/api/v4/chat/completions");
-        assert_eq!(chat_url("openai/big", &asked("http://h:1/x?api-version=2")).0, "http://h:1/x/chat/completions?api-version=2");
+        assert_eq!(
+            chat_url("openai/big", &asked("http://h:1/x?api-version=2")).0,
+            "http://h:1/x/chat/completions?api-version=2"
+        );
         assert_eq!(chat_url("perplexity/sonar", &asked("http://h:1")).0, "http://h:1/chat/completions");
         let query = Asked { query: vec![("a".into(), "b c".into())], ..asked("http://h:1") };
         assert_eq!(chat_url("openai/big", &query).0, "http://h:1/v1/chat/completions?a=b+c");
@@ -233,7 +249,11 @@ mod tests {
             let endpoint = resolve("openai/x", asked, env).unwrap();
             (endpoint.base.to_string(), endpoint.key.map(|key| key.expose_secret().to_owned()))
         };
-        let full = env(&[("OPENAI_API_KEY", "e"), ("OPENAI_API_BASE", "http://later/v1"), ("OPENAI_BASE_URL", "http://env/v2")]);
+        let full = env(&[
+            ("OPENAI_API_KEY", "e"),
+            ("OPENAI_API_BASE", "http://later/v1"),
+            ("OPENAI_BASE_URL", "http://env/v2"),
+        ]);
         assert_eq!(endpoint(&Asked::default(), &full), ("http://env/v2".into(), Some("e".into())));
         assert_eq!(endpoint(&asked("http://own/v3"), &full), ("http://own/v3".into(), Some("k".into())));
         let empty = env(&[("OPENAI_API_KEY", "e"), ("OPENAI_BASE_URL", "")]);

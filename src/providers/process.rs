@@ -69,6 +69,7 @@ unsafe impl<T: Send> Send for PerProcess<T> {}
 unsafe impl<T: Send + Sync> Sync for PerProcess<T> {}
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -77,7 +78,9 @@ mod tests {
         let made = PerProcess::new();
         let addresses: Vec<usize> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| ptr::from_ref(made.get_or_try_init(|| Ok::<_, ()>(vec![1, 2])).unwrap()) as usize))
+                .map(|_| {
+                    scope.spawn(|| ptr::from_ref(made.get_or_try_init(|| Ok::<_, ()>(vec![1, 2])).unwrap()) as usize)
+                })
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });

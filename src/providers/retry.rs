@@ -61,7 +61,9 @@ fn backoff(tries: u32, share: f64) -> f64 {
 fn asked_wait(answer: &Answer, now: SystemTime) -> Option<Duration> {
     let header = |name: &str| answer.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim());
     let seconds = |value: f64| Duration::try_from_secs_f64(value.max(0.0)).ok();
-    if let Some(wait) = header("retry-after-ms").and_then(|value| value.parse::<f64>().ok()).and_then(|ms| seconds(ms / 1e3)) {
+    if let Some(wait) =
+        header("retry-after-ms").and_then(|value| value.parse::<f64>().ok()).and_then(|ms| seconds(ms / 1e3))
+    {
         return Some(wait);
     }
     let value = header("retry-after")?;
@@ -79,7 +81,8 @@ fn http_date(text: &str) -> Option<SystemTime> {
     let name = parts.next()?;
     let month = MONTHS.iter().position(|month| *month == name)? as i64 + 1;
     let year: i64 = parts.next()?.parse().ok().filter(|year| (1970..=9999).contains(year))?;
-    let mut clock = parts.next()?.split(':').map(|part| part.parse::<i64>().ok().filter(|part| (0..=60).contains(part)));
+    let mut clock =
+        parts.next()?.split(':').map(|part| part.parse::<i64>().ok().filter(|part| (0..=60).contains(part)));
     let (hours, minutes, seconds) = (clock.next()??, clock.next()??, clock.next()??);
     // Days from the civil date, with years that begin in March so that the leap day comes last.
     let shifted = if month > 2 { year } else { year - 1 };
@@ -95,6 +98,7 @@ fn random_share() -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;

@@ -78,7 +78,10 @@ impl Decoder {
             }
         }
         if self.buffer.len() + self.data.as_ref().map_or(0, Bytes::len) > LARGEST_EVENT {
-            return Err(Error::new(Kind::Protocol, format!("an event of the stream is larger than {LARGEST_EVENT} bytes")));
+            return Err(Error::new(
+                Kind::Protocol,
+                format!("an event of the stream is larger than {LARGEST_EVENT} bytes"),
+            ));
         }
         Ok(None)
     }
@@ -121,6 +124,7 @@ fn data_of(line: &Bytes) -> Option<Bytes> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use futures_util::stream;
     use proptest::prelude::*;
@@ -141,9 +145,9 @@ mod tests {
 
     /// The same by whole lines.
     fn slow(lines: &[String]) -> Vec<String> {
-        let events = lines.split(String::is_empty).map(|event| {
-            event.iter().filter_map(|line| line.strip_prefix("data: ")).collect::<Vec<_>>().join("\n")
-        });
+        let events = lines
+            .split(String::is_empty)
+            .map(|event| event.iter().filter_map(|line| line.strip_prefix("data: ")).collect::<Vec<_>>().join("\n"));
         events.filter(|data| !data.is_empty()).collect()
     }
 

@@ -45,15 +45,28 @@ const PLAIN: Provider = Provider {
     bare: &[],
 };
 
-const fn hosted(names: &'static [&'static str], base: &'static str, keys: &'static [&'static str], bases: &'static [&'static str]) -> Provider {
+const fn hosted(
+    names: &'static [&'static str],
+    base: &'static str,
+    keys: &'static [&'static str],
+    bases: &'static [&'static str],
+) -> Provider {
     Provider { names, base: Some(base), keys, bases, ..PLAIN }
 }
 
-const fn own_server(names: &'static [&'static str], keys: &'static [&'static str], bases: &'static [&'static str]) -> Provider {
+const fn own_server(
+    names: &'static [&'static str],
+    keys: &'static [&'static str],
+    bases: &'static [&'static str],
+) -> Provider {
     Provider { names, keys, bases, keyless: true, ..PLAIN }
 }
 
-const fn later(names: &'static [&'static str], compatible: Option<&'static str>, keys: &'static [&'static str]) -> Provider {
+const fn later(
+    names: &'static [&'static str],
+    compatible: Option<&'static str>,
+    keys: &'static [&'static str],
+) -> Provider {
     Provider { names, keys, support: Support::Later(compatible), ..PLAIN }
 }
 
@@ -66,10 +79,17 @@ pub const PROVIDERS: &[Provider] = &[
         bare: &["gpt-", "chatgpt-", "o1", "o3", "o4", "text-embedding-", "ft:"],
         ..hosted(&["openai"], "https://api.openai.com/v1", &["OPENAI_API_KEY"], &["OPENAI_BASE_URL", "OPENAI_API_BASE"])
     },
-    Provider { bare: &["claude-"], ..later(&["anthropic"], Some("https://api.anthropic.com/v1"), &["ANTHROPIC_API_KEY"]) },
+    Provider {
+        bare: &["claude-"],
+        ..later(&["anthropic"], Some("https://api.anthropic.com/v1"), &["ANTHROPIC_API_KEY"])
+    },
     Provider {
         bare: &["gemini-"],
-        ..later(&["gemini"], Some("https://generativelanguage.googleapis.com/v1beta/openai"), &["GEMINI_API_KEY", "GOOGLE_API_KEY"])
+        ..later(
+            &["gemini"],
+            Some("https://generativelanguage.googleapis.com/v1beta/openai"),
+            &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+        )
     },
     later(&["vertex_ai"], None, &[]),
     later(&["bedrock"], None, &[]),
@@ -77,11 +97,21 @@ pub const PROVIDERS: &[Provider] = &[
     later(&["azure_ai"], Some("https://RESOURCE.services.ai.azure.com/openai/v1"), &["AZURE_AI_API_KEY"]),
     Provider {
         bare: &["command-"],
-        ..hosted(&["cohere", "cohere_chat"], "https://api.cohere.com/compatibility/v1", &["COHERE_API_KEY", "CO_API_KEY"], &[])
+        ..hosted(
+            &["cohere", "cohere_chat"],
+            "https://api.cohere.com/compatibility/v1",
+            &["COHERE_API_KEY", "CO_API_KEY"],
+            &[],
+        )
     },
     Provider {
         keyless: true,
-        ..hosted(&["ollama", "ollama_chat"], "http://localhost:11434/v1", &["OLLAMA_API_KEY"], &["OLLAMA_API_BASE", "OLLAMA_HOST"])
+        ..hosted(
+            &["ollama", "ollama_chat"],
+            "http://localhost:11434/v1",
+            &["OLLAMA_API_KEY"],
+            &["OLLAMA_API_BASE", "OLLAMA_HOST"],
+        )
     },
     hosted(&["groq"], "https://api.groq.com/openai/v1", &["GROQ_API_KEY"], &["GROQ_API_BASE"]),
     hosted(
@@ -109,10 +139,20 @@ pub const PROVIDERS: &[Provider] = &[
             &["FIREWORKS_API_BASE"],
         )
     },
-    hosted(&["openrouter"], "https://openrouter.ai/api/v1", &["OPENROUTER_API_KEY", "OR_API_KEY"], &["OPENROUTER_API_BASE"]),
+    hosted(
+        &["openrouter"],
+        "https://openrouter.ai/api/v1",
+        &["OPENROUTER_API_KEY", "OR_API_KEY"],
+        &["OPENROUTER_API_BASE"],
+    ),
     Provider {
         bare: &["sonar"],
-        ..hosted(&["perplexity"], "https://api.perplexity.ai", &["PERPLEXITY_API_KEY", "PERPLEXITYAI_API_KEY"], &["PERPLEXITY_API_BASE"])
+        ..hosted(
+            &["perplexity"],
+            "https://api.perplexity.ai",
+            &["PERPLEXITY_API_KEY", "PERPLEXITYAI_API_KEY"],
+            &["PERPLEXITY_API_BASE"],
+        )
     },
     hosted(&["cerebras"], "https://api.cerebras.ai/v1", &["CEREBRAS_API_KEY"], &["CEREBRAS_API_BASE"]),
     hosted(&["deepinfra"], "https://api.deepinfra.com/v1/openai", &["DEEPINFRA_API_KEY"], &[]),
@@ -135,6 +175,9 @@ pub const PROVIDERS: &[Provider] = &[
     hosted(&["github"], "https://models.inference.ai.azure.com", &["GITHUB_API_KEY"], &[]),
     hosted(&["vercel_ai_gateway"], "https://ai-gateway.vercel.sh/v1", &["VERCEL_AI_GATEWAY_API_KEY"], &[]),
     own_server(&["litellm_proxy"], &["LITELLM_PROXY_API_KEY"], &["LITELLM_PROXY_API_BASE"]),
-    Provider { support: Support::Closed, ..hosted(&["anyscale"], "https://api.endpoints.anyscale.com/v1", &["ANYSCALE_API_KEY"], &["ANYSCALE_API_BASE"]) },
+    Provider {
+        support: Support::Closed,
+        ..hosted(&["anyscale"], "https://api.endpoints.anyscale.com/v1", &["ANYSCALE_API_KEY"], &["ANYSCALE_API_BASE"])
+    },
     own_server(&["custom_openai", "openai_like"], &[], &[]),
 ];

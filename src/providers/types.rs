@@ -48,6 +48,13 @@ impl Endpoint {
         url.to_string()
     }
 
+    /// `{base}/{path}` without the query, fit to be shown.
+    pub fn shown_url(&self, path: &str) -> String {
+        let mut url = self.url(path);
+        url.set_query(None);
+        url.to_string()
+    }
+
     /// `host:port` for messages.
     pub fn host(&self) -> String {
         let host = self.base.host_str().unwrap_or("?");

@@ -14,13 +14,46 @@ use super::runtime::{block_on, future_into_py};
 use crate::engine::call::{self, Answered, Options, time_limit};
 use crate::engine::embed::{Embedder, Embedding, Settings};
 use crate::engine::stream::Stream;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::providers::{Asked, Endpoint, Http, resolve};
+
+const CHAT: &str = "chat/completions";
+const EMBEDDINGS: &str = "embeddings";
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyClient>()?;
     m.add_class::<PyEventStream>()?;
     m.add_class::<PyEmbedder>()
+}
+
+/// A failed call and where it went; in Python, the class of `openai` that callers already catch.
+struct Failed {
+    error: Error,
+    url: String,
+    streaming: bool,
+}
+
+impl Failed {
+    fn at(endpoint: &Endpoint, path: &str) -> impl Fn(Error) -> Self {
+        let url = endpoint.shown_url(path);
+        move |error| Self { error, url: url.clone(), streaming: false }
+    }
+}
+
+impl From<Failed> for PyErr {
+    fn from(failed: Failed) -> Self {
+        let kind = failed.error.kind();
+        let plain = PyErr::from(failed.error);
+        if !matches!(kind, Kind::Connection | Kind::Timeout | Kind::Status | Kind::Protocol | Kind::Cancelled) {
+            return plain;
+        }
+        let translate = |py: Python<'_>| {
+            let arguments = (plain.value(py), &failed.url, failed.streaming);
+            let made = py.import("ferroute._failures")?.call_method1("openai_error", arguments)?;
+            Ok(PyErr::from_value(made))
+        };
+        Python::attach(translate).unwrap_or_else(|error: PyErr| error)
+    }
 }
 
 /// Keyword arguments that say where to call; the environment is read here, at call time.
@@ -108,12 +141,15 @@ impl PyClient {
     }
 }
 
-async fn chat(endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<Reply> {
-    call::chat(Http::shared()?, &endpoint, &body, options).await.map(Reply)
+async fn chat(endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<Reply, Failed> {
+    let answer = async { call::chat(Http::shared()?, &endpoint, &body, options).await };
+    answer.await.map(Reply).map_err(Failed::at(&endpoint, CHAT))
 }
 
-async fn open(endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<PyEventStream> {
-    call::stream(Http::shared()?, &endpoint, &body, options).await.map(|stream| PyEventStream(Arc::new(stream)))
+async fn open(endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<PyEventStream, Failed> {
+    let stream = async { call::stream(Http::shared()?, &endpoint, &body, options).await };
+    let stream = Arc::new(stream.await.map_err(Failed::at(&endpoint, CHAT))?);
+    Ok(PyEventStream { stream, url: endpoint.shown_url(CHAT) })
 }
 
 /// `(status, headers, body)`.
@@ -147,45 +183,55 @@ impl<'py> IntoPyObject<'py> for Chunk {
 }
 
 #[pyclass(name = "EventStream", module = "ferroute._core", frozen)]
-struct PyEventStream(Arc<Stream>);
+struct PyEventStream {
+    stream: Arc<Stream>,
+    url: String,
+}
+
+impl PyEventStream {
+    fn failed(&self) -> impl Fn(Error) -> Failed + use<> {
+        let url = self.url.clone();
+        move |error| Failed { error, url: url.clone(), streaming: true }
+    }
+}
 
 #[pymethods]
 impl PyEventStream {
     #[getter]
     fn status(&self) -> u16 {
-        self.0.status
+        self.stream.status
     }
 
     #[getter]
     fn headers(&self) -> Vec<(String, String)> {
-        self.0.headers.clone()
+        self.stream.headers.clone()
     }
 
     fn ready(&self) -> Chunk {
-        Chunk(self.0.ready())
+        Chunk(self.stream.ready())
     }
 
     fn next(&self, py: Python<'_>) -> PyResult<Chunk> {
-        if let Some(data) = self.0.ready() {
+        if let Some(data) = self.stream.ready() {
             return Ok(Chunk(Some(data)));
         }
-        block_on(py, async { self.0.next().await.map(Chunk) })
+        block_on(py, async { self.stream.next().await.map(Chunk).map_err(self.failed()) })
     }
 
     fn anext<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let stream = Arc::clone(&self.0);
-        future_into_py(py, async move { stream.next().await.map(Chunk) })
+        let (stream, failed) = (Arc::clone(&self.stream), self.failed());
+        future_into_py(py, async move { stream.next().await.map(Chunk).map_err(failed) })
     }
 
     fn close(&self) {
-        self.0.close();
+        self.stream.close();
     }
 }
 
 impl Drop for PyEventStream {
     fn drop(&mut self) {
         // A pending `anext` shares the stream; without a Python owner nobody will read what it gets.
-        self.0.close();
+        self.stream.close();
     }
 }
 
@@ -218,7 +264,8 @@ impl PyEmbedder {
     ) -> PyResult<Self> {
         let at = Where { api_base, api_key, organization, headers: extra_headers, query: extra_query };
         let call = Options { timeout: time_limit(timeout)?, retries: max_retries };
-        let settings = Settings { dimensions, max_tokens, cache: cache_size, batch: batch_size, concurrency, base64, call };
+        let settings =
+            Settings { dimensions, max_tokens, cache: cache_size, batch: batch_size, concurrency, base64, call };
         Ok(Self(Arc::new(Embedder::new(endpoint(model, at)?, settings)?)))
     }
 
@@ -255,11 +302,16 @@ impl PyEmbedder {
     }
 
     #[pyo3(signature = (texts, progress=None))]
-    fn aembed_batch<'py>(&self, py: Python<'py>, texts: Vec<Bound<'py, PyAny>>, progress: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    fn aembed_batch<'py>(
+        &self,
+        py: Python<'py>,
+        texts: Vec<Bound<'py, PyAny>>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let texts = texts.into_iter().map(|text| lossy(&text)).collect::<PyResult<_>>()?;
         let told = Arc::new(Progress { callback: progress, raised: Mutex::new(None) });
         let embedder = Arc::clone(&self.0);
-        super::runtime::python_future_into_py(py, async move {
+        future_into_py(py, async move {
             let made = many(embedder, texts, Arc::clone(&told)).await.map_err(PyErr::from);
             told.raise().and(made)
         })
@@ -271,12 +323,15 @@ impl PyEmbedder {
     }
 }
 
-async fn one(embedder: Arc<Embedder>, text: String) -> Result<One> {
-    embedder.embed(Http::shared()?, &text).await.map(One)
+async fn one(embedder: Arc<Embedder>, text: String) -> Result<One, Failed> {
+    let made = async { embedder.embed(Http::shared()?, &text).await };
+    made.await.map(One).map_err(Failed::at(embedder.endpoint(), EMBEDDINGS))
 }
 
-async fn many(embedder: Arc<Embedder>, texts: Vec<String>, told: Arc<Progress>) -> Result<Many> {
-    embedder.embed_batch(Http::shared()?, &texts, |done| told.call(done, texts.len())).await.map(Many)
+async fn many(embedder: Arc<Embedder>, texts: Vec<String>, told: Arc<Progress>) -> Result<Many, Failed> {
+    let progress = |done| told.call(done, texts.len());
+    let made = async { embedder.embed_batch(Http::shared()?, &texts, progress).await };
+    made.await.map(Many).map_err(Failed::at(embedder.endpoint(), EMBEDDINGS))
 }
 
 /// A Python `str` as UTF-8; lone surrogates, which no provider takes, become U+FFFD.

@@ -54,10 +54,12 @@ pub(super) fn runtime() -> Result<&'static Runtime> {
 }
 
 /// Drives `future` to its end with the interpreter released; Ctrl-C drops it and raises at once.
-pub(super) fn block_on<F, T>(py: Python<'_>, future: F) -> PyResult<T>
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough in its lifetime")]
+pub(super) fn block_on<F, T, E>(py: Python<'_>, future: F) -> PyResult<T>
 where
-    F: Future<Output = Result<T>> + Send,
+    F: Future<Output = Result<T, E>> + Send,
     T: Send,
+    E: Into<PyErr>,
 {
     let runtime = runtime()?;
     py.detach(|| {
@@ -65,7 +67,7 @@ where
             tokio::pin!(future);
             loop {
                 match tokio::time::timeout(SIGNAL_POLL, &mut future).await {
-                    Ok(result) => return result.map_err(PyErr::from),
+                    Ok(result) => return result.map_err(Into::into),
                     Err(_) => Python::attach(|py| py.check_signals())?,
                 }
             }
@@ -74,22 +76,14 @@ where
 }
 
 /// Hands `future` to the runtime as an awaitable of the running asyncio loop; cancelling one drops the other.
-pub(super) fn future_into_py<'py, F, T>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
+pub(super) fn future_into_py<'py, F, T, E>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
 where
-    F: Future<Output = Result<T>> + Send + 'static,
-    T: for<'a> IntoPyObject<'a> + Send + 'static,
-{
-    python_future_into_py(py, async move { future.await.map_err(PyErr::from) })
-}
-
-/// The same for a future whose error is already Python's, because it ran Python code (a callback).
-pub(super) fn python_future_into_py<'py, F, T>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
-where
-    F: Future<Output = PyResult<T>> + Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    E: Into<PyErr>,
     T: for<'a> IntoPyObject<'a> + Send + 'static,
 {
     runtime()?;
-    generic::future_into_py::<PerProcess, _, T>(py, future)
+    generic::future_into_py::<PerProcess, _, T>(py, async move { future.await.map_err(Into::into) })
 }
 
 /// The runtime above, in the shape pyo3-async-runtimes asks for.

@@ -60,7 +60,12 @@ pub fn serve(answers: Vec<Vec<Step>>) -> Server {
     Server { url, connections, requests, gone }
 }
 
-fn connection(mut stream: TcpStream, answers: &Mutex<VecDeque<Vec<Step>>>, seen: &Mutex<Vec<String>>, tell: &mpsc::Sender<()>) {
+fn connection(
+    mut stream: TcpStream,
+    answers: &Mutex<VecDeque<Vec<Step>>>,
+    seen: &Mutex<Vec<String>>,
+    tell: &mpsc::Sender<()>,
+) {
     stream.set_nodelay(true).unwrap();
     while let Some(request) = read_request(&mut stream) {
         seen.lock().unwrap().push(request);
@@ -90,7 +95,8 @@ fn read_request(stream: &mut TcpStream) -> Option<String> {
     loop {
         let text = String::from_utf8_lossy(&bytes).to_lowercase();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok()).unwrap_or(0);
+            let length =
+                head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok()).unwrap_or(0);
             if body.len() >= length {
                 return Some(String::from_utf8_lossy(&bytes).into_owned());
             }
