@@ -18,7 +18,7 @@ from ferroute.cli._rules import NAME as RULES
 from ferroute.cli._rules import RulesRouter
 from ferroute.controller import Controller
 from ferroute.errors import MissingFileError
-from ferroute.plot import plot_share, share_chart, threshold_for
+from ferroute.plot import save_share, share_chart, threshold_for
 from ferroute.prompts import read_texts
 
 if TYPE_CHECKING:
@@ -104,15 +104,8 @@ def write_png(report: Report, path: Path) -> Path:
     Raises:
         NotBuiltError: matplotlib is not installed.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    axes = plot_share(
-        report.win_rates(),
-        share=report.share,
-        title="The same threshold is another share on other traffic (router local)",
-    )
-    axes.figure.savefig(path)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+    title = "The same threshold is another share on other traffic (router local)"
+    save_share(path, report.win_rates(), share=report.share, title=title)
     return path
 
 
@@ -128,6 +121,11 @@ def show(report: Report, png: Path | None, *, as_json: bool) -> None:
     _sample(out, report)
     _heading(out, "The mix: calls to the strong model")
     out.print(_mix(report))
+    _paragraph(
+        out,
+        f"Asked for {report.share:.0%}: each score is ranked among the last 1,000 and 100 reference scores, so traffic "
+        "unlike the reference comes close to the share and does not meet it exactly.",
+    )
     _heading(out, f"The bill for {report.requests:,} such requests")
     _bill(out, report)
     _heading(out, "Share of strong calls at each threshold")
@@ -194,7 +192,7 @@ def _sample(out: Console, report: Report) -> None:
         style = STRONG if one.decision.model == report.strong else WEAK
         head = Text(f"  {one.win_rate:.3f}  ")
         head.append(fitted(one.decision.model, model), style).append(f"  {one.benchmark:9} ", "dim")
-        head.append(fitted(one_line(one.prompt), max(out.width - head.cell_len, 20), pad=False, ascii_only=plain))
+        head.append(fitted(one_line(one.prompt), max(out.width - head.cell_len, 5), pad=False, ascii_only=plain))
         out.print(head, no_wrap=True, overflow="ignore", crop=False)
         out.print(Padding(Text(one.decision.reason, style="dim"), (0, 0, 0, 9), expand=False))
 
@@ -241,19 +239,16 @@ def _bill(out: Console, report: Report) -> None:
         out.print(Text(f"\n  Routing {word} {_usd(amount)}, {abs(saving):.1%} of the all-strong bill.", style="bold"))
     dated = {line.price.date for line in report.bill.lines} | {line.price.date for line in report.all_strong.lines}
     sources = {line.price.source for line in report.bill.lines}
-    out.print(
-        Padding(
-            Text(
-                f"Assumed: {report.output_tokens:,} tokens an answer from either model. Prompt tokens (average) are "
-                "counted with the router's own WordPiece, which only approximates the models' tokenizers. "
-                f"Prices in US dollars per million tokens, {', '.join(sorted(dated))}: {'; '.join(sorted(sources))}. "
-                "Quality is not on this bill.",
-                style="dim",
-            ),
-            (0, 2, 0, 2),
-            expand=False,
-        )
+    _paragraph(
+        out,
+        f"Assumed: {report.output_tokens:,} tokens an answer from either model. Prompt tokens (average) are counted "
+        "with the router's own WordPiece, which only approximates the models' tokenizers. Prices in US dollars per "
+        f"million tokens, {', '.join(sorted(dated))}: {'; '.join(sorted(sources))}. Quality is not on this bill.",
     )
+
+
+def _paragraph(out: Console, text: str) -> None:
+    out.print(Padding(Text(text, style="dim"), (0, 2, 0, 2), expand=False))
 
 
 def _closing(out: Console, name: str) -> None:
