@@ -197,7 +197,7 @@ def share_chart(
     named = [(index, label) for index, label in enumerate(curves) if label]
     for index, label in named:
         mark = "" if share is None else f": {share:.0%} strong at {threshold_for(curves[label], share):.3f}"
-        sample = ("*", "o", "x")[index % 3] * 3 if ascii_only else ("⠉⠉⠉" if index == 0 else "⠁⠁⠁")
+        sample = ("*", "o", "x")[index % 3] * 3 if ascii_only else ("⠉⠉⠉", "⠁⠁⠁", "⠁ ⠁")[min(index, 2)]
         out.append(" " * margin).append(sample, _Canvas.style(index)).append(f" {label}{mark}\n")
     out.rstrip()
     return out
@@ -228,8 +228,8 @@ class _Canvas:
             y = self._down(1 - share)
             top = y if last is None else min(last + 1, y)
             for at in range(top, y + 1):
-                # Every other dot of the curves after the first is left out.
-                if index == 0 or (x + at) % 2 == 0:
+                # The second curve keeps every other dot, the third every third.
+                if (x + at) % (index + 1) == 0:
                     self.dot(index, x, at)
             last = y
 
