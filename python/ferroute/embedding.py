@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ferroute import _core
 from ferroute._notes import note
 from ferroute._openai_client import assigned
-from ferroute.errors import InvalidTypeError, InvalidValueError, ProviderFailure
+from ferroute.errors import InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,11 +85,7 @@ class PromptEmbedder:
         client = None if self._own else _assigned_client()
         if client is not None:
             return client.embeddings.create(input=[text], model=self._model.embedding_model).data[0].embedding
-        embedder = self._embedder()
-        try:
-            vector, remark = embedder.embed(text)
-        except ProviderFailure as failure:
-            raise _openai_error(failure, embedder) from None
+        vector, remark = self._embedder().embed(text)
         if remark:
             note(remark)
         return vector
@@ -100,11 +96,7 @@ class PromptEmbedder:
             import asyncio
 
             return await asyncio.to_thread(self.embed, text)
-        embedder = self._embedder()
-        try:
-            vector, remark = await embedder.aembed(text)
-        except ProviderFailure as failure:
-            raise _openai_error(failure, embedder) from None
+        vector, remark = await self._embedder().aembed(text)
         if remark:
             note(remark)
         return vector
@@ -124,7 +116,6 @@ class PromptEmbedder:
             return np.asarray(rows, dtype=np.float64)
         client = None if self._own else _assigned_client()
         if client is None:
-            embedder = self._embedder()
             seen = 0
 
             def newly(done: int, _total: int) -> None:
@@ -132,10 +123,7 @@ class PromptEmbedder:
                 advance(done - seen)
                 seen = done
 
-            try:
-                return embedder.embed_batch(list(texts), progress=newly)
-            except ProviderFailure as failure:
-                raise _openai_error(failure, embedder) from None
+            return self._embedder().embed_batch(list(texts), progress=newly)
         rows = []
         for start in range(0, len(texts), _BATCH):
             part = list(texts[start : start + _BATCH])
@@ -181,13 +169,6 @@ def _assigned_client() -> Any:
 
         _homes = (model, utils, routers)
     return assigned(*_homes)
-
-
-def _openai_error(failure: ProviderFailure, embedder: _core.Embedder) -> Exception:
-    """The `openai` class that callers already catch."""
-    from ferroute._failures import openai_error
-
-    return openai_error(failure, f"{embedder.base_url}/embeddings")
 
 
 def _vector(found: Any) -> Any:
