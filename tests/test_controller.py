@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from types import SimpleNamespace
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -146,6 +147,9 @@ def test_decide_explains_itself(c):
     assert 0 < d.routing_us < 1e6
     assert not d.warmup
     assert c.decide("hello", model="router-length-0.4").model == "big"
+    assert c.decide("hello", "router-length-0.4") == d.__class__(**(vars(d) | {"routing_us": ANY}))
+    with pytest.raises(RoutingError, match="unspecified"):
+        c.decide("hello", "nope")
     assert "big (length: win rate" in str(d)
     assert "<table>" in d._repr_html_()
     with pytest.raises(AttributeError):

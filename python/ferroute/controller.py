@@ -223,7 +223,7 @@ class Controller:
 
         Args:
             prompt_or_messages: A prompt, or a list of messages, of which the last one's text is routed on.
-            router: Name of a loaded router.
+            router: Name of a loaded router; or a model string, where no threshold is given.
             threshold: Win rate from which on the strong model answers, 0..=1, or a `Share`.
             model: A model string such as ``"router-local-30%"``, in the place of the two.
             remember: Whether the score enters the window that the share form ranks among, as a completion's does.
@@ -231,6 +231,8 @@ class Controller:
         Raises:
             RoutingError: As for `completion`.
         """
+        if model is None and threshold is None and router not in self.routers and str(router).startswith("router"):
+            model = router
         if model is not None:
             router, threshold = self._parse_model_name(model)
         self._validate_router_threshold(router, threshold)

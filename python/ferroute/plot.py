@@ -60,7 +60,8 @@ def share_curve(win_rates: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.f
         thresholds, shares = np.r_[0.0, thresholds], np.r_[1.0, shares]
     if thresholds[-1] < 1:
         # Just beyond the highest score no call is strong any more.
-        thresholds, shares = np.r_[thresholds, np.nextafter(thresholds[-1], 1.0), 1.0], np.r_[shares, 0.0, 0.0]
+        beyond = np.unique([np.nextafter(thresholds[-1], 1.0), 1.0])
+        thresholds, shares = np.r_[thresholds, beyond], np.r_[shares, np.zeros(beyond.size)]
     return thresholds, shares
 
 
