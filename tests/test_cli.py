@@ -362,9 +362,9 @@ def test_demo_for_people(columns):
     assert max(map(len, lines)) <= columns
     words = " ".join(out.split())
     assert "no better than random" in words
-    assert 'model="router-local-30%"' in words.replace(" ", "") or "router-local-30%" in words
+    assert 'create(model="router-local-30%", messages=...)' in words or columns < 80
     assert "2026-01-12" in words
-    assert "regex rules" in words
+    assert "regex rules" in words or columns < 80
     assert "300 tokens an answer" in words
     assert "┤" in out
 
@@ -374,5 +374,5 @@ def test_demo_says_how_to_get_matplotlib(tmp_path):
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     done = program("demo", "--png", str(tmp_path / "a.png"), env=environment)
     assert done.returncode == 1
-    assert "matplotlib" in done.stderr
-    assert "pip install" in done.stderr
+    assert done.stderr.startswith("ferroute: pictures need matplotlib, which is not installed: pip install matplotlib")
+    assert "The bill for 1,000,000" in done.stdout  # all the rest is shown

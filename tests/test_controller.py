@@ -145,7 +145,7 @@ def test_decide_explains_itself(c):
     assert d.reason == "win rate 0.5000 >= threshold 0.4: strong model"
     assert 0 < d.routing_us < 1e6
     assert not d.warmup
-    assert c.decide("hello", "router-length-0.4").model == "big"
+    assert c.decide("hello", model="router-length-0.4").model == "big"
     assert "big (length: win rate" in str(d)
     assert "<table>" in d._repr_html_()
     with pytest.raises(AttributeError):
@@ -337,7 +337,7 @@ def test_monotone_in_the_threshold(prompt, a, b):
 class TestShare:
     def test_model_string_and_value_are_one(self, c):
         assert c._parse_model_name("router-length-30%") == ("length", Share(0.3))
-        d = c.decide("hello", "router-length-50%")
+        d = c.decide("hello", model="router-length-50%")
         assert (d.share, d.threshold, d.warmup, d.model) == (0.5, None, True, "big")
         assert "no score yet" in d.reason
         assert repr(Share(0.3)) == "Share(0.3)"
@@ -346,7 +346,7 @@ class TestShare:
     @pytest.mark.parametrize("text", ["130%", "-1%", "nan%"])
     def test_out_of_range(self, c, text):
         with pytest.raises(RoutingError, match="between 0% and 100%"):
-            c.decide("hello", f"router-length-{text}")
+            c.decide("hello", model=f"router-length-{text}")
 
     def test_share_comes_out_and_decide_leaves_no_trace(self, c, calls):
         rng = random.Random(3)
@@ -357,7 +357,7 @@ class TestShare:
         # 3,000 draws: standard deviation 0.0084, plus the error of the window's own quantile
         assert abs(counts["big"] / 3000 - 0.3) < 0.04
         size = len(c._windows["length"][1])
-        c.decide("x", "router-length-30%")
+        c.decide("x", model="router-length-30%")
         assert len(c._windows["length"][1]) == size == 1000
         c.route("x", "length", 0.5)
         assert not c.decide("x", "length", Share(0.3)).warmup
@@ -365,17 +365,17 @@ class TestShare:
     def test_local_starts_from_shipped_quantiles(self):
         c = Controller(["local"], "big", "small")
         assert len(c.routers["local"].score_quantiles) == 100
-        d = c.decide("Prove that there are infinitely many primes.", "router-local-30%")
+        d = c.decide("Prove that there are infinitely many primes.", model="router-local-30%")
         assert d.warmup
         assert "100 reference scores" in d.reason
 
     def test_a_replaced_router_starts_a_new_window(self, c):
         c.route("hello", "length", 0.5)
         c.routers["length"] = Length()
-        assert "no score yet" in c.decide("hello", "router-length-30%").reason
+        assert "no score yet" in c.decide("hello", model="router-length-30%").reason
 
     def test_lone_surrogates(self, c):
-        assert c.decide("\ud800" * 3, "router-length-30%").model in {"big", "small"}
+        assert c.decide("\ud800" * 3, model="router-length-30%").model in {"big", "small"}
 
 
 class TestBatch:

@@ -7,7 +7,12 @@ import json
 import pytest
 from conftest import GOLDENS
 
-FILES = sorted(p.relative_to(GOLDENS) for p in GOLDENS.rglob("*") if p.suffix in {".json", ".npy", ".safetensors"})
+FILES = sorted(
+    p.relative_to(GOLDENS)
+    for folder in ("mf", "names")
+    for p in (GOLDENS / folder).rglob("*")
+    if p.suffix in {".json", ".npy", ".safetensors"}
+)
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)

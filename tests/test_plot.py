@@ -60,7 +60,7 @@ def test_picture_shows_the_curves_and_is_a_png(tmp_path):
     assert "threshold" in axes.get_xlabel()
     assert axes.get_title(loc="left")
     path = tmp_path / "share.png"
-    axes.figure.savefig(path)
+    plot.save_share(path, {"a": SCORES})
     header = path.read_bytes()[:24]
     assert header.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = int.from_bytes(header[16:20], "big"), int.from_bytes(header[20:24], "big")

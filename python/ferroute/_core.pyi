@@ -62,6 +62,7 @@ class ShareWindow:
 
 # --- mf.rs ---
 
+@final
 class MfModel:
     """Weights of a matrix factorisation router; immutable, and usable from several threads at once.
 

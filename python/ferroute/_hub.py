@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ferroute.errors import InvalidValueError, MissingFileError
 
@@ -70,14 +70,17 @@ def resolve(
     if Path(name).is_absolute() or not _REPOSITORY.fullmatch(name):
         raise MissingFileError(f"{tried}, and it is not a name of the Hugging Face Hub")
 
-    from huggingface_hub import constants, hf_hub_download
+    import huggingface_hub
+    from huggingface_hub import constants
     from huggingface_hub.errors import EntryNotFoundError
+
+    hub: Any = huggingface_hub  # its annotations are not complete
 
     offline = local_files_only or bool(constants.HF_HUB_OFFLINE)
 
     def download(filename: str) -> Path:
         return Path(
-            hf_hub_download(
+            hub.hf_hub_download(
                 name,
                 filename,
                 revision=revision,
@@ -92,7 +95,7 @@ def resolve(
     for filename in (*filenames, *optional):
         try:
             folder = download(filename).parent
-        except Exception as error:
+        except Exception as error:  # noqa: PERF203 - a handful of files
             if filename in optional and isinstance(error, EntryNotFoundError):
                 continue
             raise MissingFileError(_not_found(tried, name, filename, offline, error)) from error
@@ -105,4 +108,4 @@ def _not_found(tried: str, name: str, filename: str, offline: bool, error: Excep
     # The first line says what happened; the rest of the Hub's message is advice and request ids.
     reason = (str(error).strip().splitlines() or [""])[0]
     how = "the network was not used (HF_HUB_OFFLINE or local_files_only)" if offline else "the network was used"
-    return f"{tried}, and {filename!r} of the Hub repository {name!r} could not be had ({how}): {type(error).__name__}: {reason}"
+    return f"{tried}, and the Hub gave no {filename!r} of {name!r} ({how}): {type(error).__name__}: {reason}"

@@ -210,22 +210,32 @@ class Controller:
         with self._lock:
             self.model_counts[decision.router][decision.model] += 1
 
-    def decide(self, prompt_or_messages: Any, router: str | None = None, threshold: float | None = None) -> Decision:
+    def decide(
+        self,
+        prompt_or_messages: Any,
+        router: str | None = None,
+        threshold: float | None = None,
+        *,
+        model: str | None = None,
+        remember: bool = False,
+    ) -> Decision:
         """Which model a prompt or conversation would go to, and why. Calls no model and counts nothing.
 
         Args:
             prompt_or_messages: A prompt, or a list of messages, of which the last one's text is routed on.
-            router: Name of a loaded router, or a whole model string such as ``"router-local-30%"``.
+            router: Name of a loaded router.
             threshold: Win rate from which on the strong model answers, 0..=1, or a `Share`.
+            model: A model string such as ``"router-local-30%"``, in the place of the two.
+            remember: Whether the score enters the window that the share form ranks among, as a completion's does.
 
         Raises:
             RoutingError: As for `completion`.
         """
-        if threshold is None and router is not None and router not in self.routers:
-            router, threshold = self._parse_model_name(router)
+        if model is not None:
+            router, threshold = self._parse_model_name(model)
         self._validate_router_threshold(router, threshold)
         text = _routed_text(prompt_or_messages) if isinstance(prompt_or_messages, list) else prompt_or_messages
-        return self._decide(text, cast("str", router), cast("float", threshold), enters_window=False)
+        return self._decide(text, cast("str", router), cast("float", threshold), enters_window=remember)
 
     def route(self, prompt: str, router: str, threshold: float) -> str:
         """Name of the model that ``prompt`` goes to."""

@@ -6,6 +6,7 @@ or for each router, so that it can be seen.
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Mapping
 from itertools import groupby
@@ -16,6 +17,7 @@ from ferroute.errors import InvalidValueError, NotBuiltError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
     from typing import TypeAlias
 
     import numpy as np
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 
     Curves: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
 
-__all__ = ["plot_share", "share_at", "share_chart", "share_curve", "threshold_for"]
+__all__ = ["plot_share", "save_share", "share_at", "share_chart", "share_curve", "threshold_for"]
 
 COLOURS = ("#1f6fb4", "#d1601f", "#2e8b57", "#8e5bb5", "#b8860b")
 """Told apart by most colour-blind readers, and on white and black alike."""
+
+LAYOUT = {"figsize": (8, 4.6), "dpi": 150, "layout": "constrained"}
 
 TERMINAL_COLOURS = ("bright_blue", "dark_orange", "green3", "medium_purple1", "gold3")
 
@@ -99,10 +103,7 @@ def plot_share(
         NotBuiltError: matplotlib is not installed.
     """
     curves = _curves(win_rates)
-    pyplot = _pyplot()
-    made: Any = None
-    if ax is None:
-        _, made = pyplot.subplots(figsize=(8, 4.6), dpi=150, layout="constrained")
+    made: Any = None if ax is not None else _matplotlib("pyplot").subplots(**LAYOUT)[1]
     axes: Any = ax or made  # matplotlib's own types are partly unknown
     left, right = _window(curves)
     for (label, scores), colour in zip(curves.items(), _cycle(COLOURS, len(curves)), strict=True):
@@ -139,6 +140,21 @@ def plot_share(
     elif any(curves):
         axes.legend(frameon=False, loc="lower left")
     return axes
+
+
+def save_share(
+    path: str | PathLike[str], win_rates: Curves, *, share: float | None = 0.3, title: str | None = None
+) -> None:
+    """Writes the picture of `plot_share` to a file; its extension says the format, such as ``.png`` or ``.svg``.
+
+    Needs no display and leaves pyplot's state alone.
+
+    Raises:
+        NotBuiltError: matplotlib is not installed.
+    """
+    figure = _matplotlib("figure").Figure(**LAYOUT)
+    plot_share(win_rates, share=share, title=title, ax=figure.subplots())
+    figure.savefig(path)
 
 
 def share_chart(
@@ -181,7 +197,7 @@ def share_chart(
     named = [(index, label) for index, label in enumerate(curves) if label]
     for index, label in named:
         mark = "" if share is None else f": {share:.0%} strong at {threshold_for(curves[label], share):.3f}"
-        sample = ("*", "o", "x")[index % 3] * 3 if ascii_only else ("⠉⠉⠉" if index == 0 else "⠁⠁⠁")
+        sample = ("*", "o", "x")[index % 3] * 3 if ascii_only else ("⠉⠉⠉", "⠁⠁⠁", "⠁ ⠁")[min(index, 2)]
         out.append(" " * margin).append(sample, _Canvas.style(index)).append(f" {label}{mark}\n")
     out.rstrip()
     return out
@@ -212,8 +228,8 @@ class _Canvas:
             y = self._down(1 - share)
             top = y if last is None else min(last + 1, y)
             for at in range(top, y + 1):
-                # Every other dot of the curves after the first is left out.
-                if index == 0 or (x + at) % 2 == 0:
+                # The second curve keeps every other dot, the third every third.
+                if (x + at) % (index + 1) == 0:
                     self.dot(index, x, at)
             last = y
 
@@ -325,9 +341,8 @@ def _cycle(values: Sequence[str], n: int) -> list[str]:
     return [values[i % len(values)] for i in range(n)]
 
 
-def _pyplot() -> Any:
+def _matplotlib(module: str) -> Any:
     try:
-        import matplotlib.pyplot as plt
+        return importlib.import_module(f"matplotlib.{module}")
     except ImportError:
-        raise NotBuiltError("matplotlib is not installed, and pictures need it: pip install matplotlib") from None
-    return plt
+        raise NotBuiltError("pictures need matplotlib, which is not installed: pip install matplotlib") from None

@@ -288,6 +288,9 @@ pub fn write(path: &Path, content: &[u8]) -> Result<()> {
 }
 
 /// Body of the fuzz target: any bytes give tensors or an error, in bounded memory.
+///
+/// # Panics
+/// When they do not.
 pub fn fuzz_safetensors(data: &[u8]) {
     let Ok(tensors) = Tensors::parse(data, "fuzz") else { return };
     for name in tensors.names() {

@@ -7,6 +7,7 @@
 //!
 //! Looking for NaN costs nothing: a row that holds one has no finite product, and only such rows are looked at.
 
+use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -202,20 +203,32 @@ fn packed<T: Direct>(
     vectors: &[&Vector],
     out: &mut [&mut [f64]],
 ) -> Result<(), usize> {
-    let kernel = T::kernel(kernels);
+    let kernel = T::kernels(kernels);
     let count = out.first().map_or(0, |part| part.len());
-    for index in 0..count {
-        let row = read.at(from + index, 0).cast::<T>();
-        for (vector, part) in vectors.iter().zip(out.iter_mut()) {
-            // SAFETY: the row lies inside `read` and is packed; `check` has compared the widths; vectors are padded.
-            let product = unsafe { kernel(row, vector.len, vector.padded.as_ptr()) };
-            part[index] = if product.is_finite() {
-                f64::from(product)
-            } else if bad_column(origin, first + index).is_some() {
-                return Err(first + index);
+    let place = |index: usize| read.at(from + index, 0).cast::<T>();
+    let ahead = read.row_step().wrapping_mul(2);
+    for index in (0..count).step_by(2) {
+        // The first vector fetches the rows after these for all.
+        let aheads = iter::once(ahead).chain(iter::repeat(0));
+        for ((vector, part), ahead) in vectors.iter().zip(out.iter_mut()).zip(aheads) {
+            let (len, weights) = (vector.len, vector.padded.as_ptr());
+            // A last row without a partner goes alone.
+            let products = if index + 1 < count {
+                // SAFETY: the rows lie inside `read` and are packed; `check` has compared the widths; vectors are padded.
+                unsafe { (kernel.two)([place(index), place(index + 1)], ahead, len, weights) }
             } else {
-                vector.wide(origin, first + index)
+                // SAFETY: as above.
+                unsafe { [(kernel.one)([place(index)], 0, len, weights)[0], 0.0] }
             };
+            for ((row, slot), product) in part.iter_mut().enumerate().skip(index).zip(products) {
+                *slot = if product.is_finite() {
+                    f64::from(product)
+                } else if bad_column(origin, first + row).is_some() {
+                    return Err(first + row);
+                } else {
+                    vector.wide(origin, first + row)
+                };
+            }
         }
     }
     Ok(())

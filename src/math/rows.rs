@@ -67,7 +67,7 @@ macro_rules! with_element {
 pub struct Rows<'a> {
     start: *const u8,
     number: Number,
-    rows: usize,
+    len: usize,
     cols: usize,
     /// Bytes from one row to the next, and from one column to the next.
     row_step: isize,
@@ -84,15 +84,15 @@ impl<'a> Rows<'a> {
     /// A view of memory described by a first element and two steps in bytes.
     ///
     /// # Safety
-    /// For the lifetime `'a`, every `start + row * row_step + col * col_step` with `row < rows`, `col < cols` must be
+    /// For the lifetime `'a`, every `start + row * row_step + col * col_step` with `row < len`, `col < cols` must be
     /// readable as one `number` (at any alignment). Somebody else writing there meanwhile gives arbitrary scores.
     pub unsafe fn from_raw(
         start: *const u8,
         number: Number,
-        (rows, cols): (usize, usize),
+        (len, cols): (usize, usize),
         (row_step, col_step): (isize, isize),
     ) -> Self {
-        Self { start, number, rows, cols, row_step, col_step, life: PhantomData }
+        Self { start, number, len, cols, row_step, col_step, life: PhantomData }
     }
 
     /// C-ordered rows of `cols` elements; elements left over after the last whole row are not seen.
@@ -119,12 +119,12 @@ impl<'a> Rows<'a> {
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.rows
+        self.len
     }
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.len == 0
     }
 
     /// Elements of a row.
@@ -139,12 +139,17 @@ impl<'a> Rows<'a> {
 
     /// Bytes that a pass over all rows reads.
     pub fn bytes(&self) -> usize {
-        self.rows.saturating_mul(self.cols).saturating_mul(self.number.size())
+        self.len.saturating_mul(self.cols).saturating_mul(self.number.size())
     }
 
     /// Whether the elements of a row lie side by side.
     pub(super) fn is_packed(&self) -> bool {
         self.cols <= 1 || self.col_step == self.number.size() as isize
+    }
+
+    /// Bytes from one row to the next.
+    pub(super) fn row_step(&self) -> isize {
+        self.row_step
     }
 
     /// Where an element lies; inside the matrix if `row` and `col` are.
@@ -155,7 +160,7 @@ impl<'a> Rows<'a> {
 
     /// One element as f64. Zero outside the matrix.
     pub fn value(&self, row: usize, col: usize) -> f64 {
-        if row >= self.rows || col >= self.cols {
+        if row >= self.len || col >= self.cols {
             return 0.0;
         }
         // SAFETY: inside the matrix.
@@ -164,14 +169,14 @@ impl<'a> Rows<'a> {
 
     /// All elements as f32, C order.
     pub fn to_f32(&self) -> Vec<f32> {
-        let mut copy = vec![0.0; self.rows * self.cols];
-        self.gather(0, self.rows, &mut copy);
+        let mut copy = vec![0.0; self.len * self.cols];
+        self.gather(0, self.len, &mut copy);
         copy
     }
 
     /// Copies `count` rows from `first` on, as f32, into C-ordered `scratch`.
     pub(super) fn gather(&self, first: usize, count: usize, scratch: &mut [f32]) {
-        debug_assert!(first + count <= self.rows && scratch.len() >= count * self.cols);
+        debug_assert!(first + count <= self.len && scratch.len() >= count * self.cols);
         with_element!(self.number, T => self.gather_as::<T>(first, count, scratch));
     }
 

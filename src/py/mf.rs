@@ -1,4 +1,5 @@
 //! Matrix factorisation for Python: numpy arrays are read where they lie, of any layout, with the lock released.
+#![expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
 
 use std::path::PathBuf;
 
@@ -154,7 +155,7 @@ fn with_vector<T>(any: &Bound<'_, PyAny>, work: impl FnOnce(&Rows) -> crate::Res
     let list = any.cast::<PyList>().cloned().or_else(|_| any.cast::<PyTuple>().map(PyTupleMethods::to_list));
     if let Ok(list) = list {
         let numbers = floats(&list)?;
-        return Ok(work(&Rows::of_f64(&numbers, numbers.len().max(1)))?);
+        return Ok(work(&Rows::of_f64(&numbers, numbers.len()))?);
     }
     let array = as_array(any)?;
     let (&[cols], &[step]) = (array.shape(), array.strides()) else {

@@ -319,3 +319,44 @@ fn parse_config(text: &str) -> Result<Sizes> {
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(num_models: usize) -> MfModel {
+        let values: Vec<f32> = (0..num_models * 2).map(|i| (i * i % 37) as f32 - 9.0).collect();
+        let models = Tensor { shape: vec![num_models, 2], values };
+        MfModel::new(models, None, Tensor { shape: vec![1, 2], values: vec![0.5, 2.0] }, Sizes::default()).unwrap()
+    }
+
+    #[test]
+    fn folded_pairs_are_kept_up_to_a_bound() {
+        let model = model(40);
+        let first = model.pair(1, 2).unwrap();
+        assert!(Arc::ptr_eq(&first, &model.pair(1, 2).unwrap()));
+        for strong in 0..40 {
+            for weak in 0..40 {
+                model.pair(strong, weak).unwrap();
+                assert!(model.folded.read().unwrap().len() <= KEPT);
+            }
+        }
+        assert_eq!(first, model.pair(1, 2).unwrap());
+    }
+
+    #[test]
+    fn weights_whose_product_overflows_are_an_error() {
+        let tensor = |shape: [usize; 2], value| Tensor { shape: shape.to_vec(), values: vec![value; shape[0] * shape[1]] };
+        let projection = Some(tensor([2, 3], f32::MAX));
+        let model = MfModel::new(tensor([2, 2], 1.0), projection, tensor([1, 2], 10.0), Sizes::default()).unwrap();
+        assert_eq!(model.logits(&Rows::of_f32(&[0.0; 3], 3), &[0]).unwrap_err().kind(), Kind::Checkpoint);
+    }
+
+    #[test]
+    fn a_win_rate_stays_within_its_range() {
+        for x in [0.0, 1.0, -1.0, 800.0, -800.0, f64::MAX, f64::MIN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!((0.0..=1.0).contains(&sigmoid(x)), "{x}");
+        }
+        assert_eq!(sigmoid(0.0), 0.5);
+    }
+}

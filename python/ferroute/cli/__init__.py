@@ -18,7 +18,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         0: done. 1: something failed while running. 2: the command was not understood. 3: the prompts could not be
         read. 130: interrupted with Ctrl-C. 141: whoever read the output stopped reading.
     """
+    import sys
+
+    from ferroute._installation import shadowed
     from ferroute.cli.app import app
 
+    if message := shadowed():
+        print(f"warning: {message}", file=sys.stderr)
     app(args=arguments, prog_name="ferroute")
     raise SystemExit(0)

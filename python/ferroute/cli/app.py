@@ -188,6 +188,7 @@ def demo(
     """
     with ending(context.obj):
         from ferroute.cli import demo as command
+        from ferroute.errors import NotBuiltError
 
         report = command.run(
             share=_share(share),
@@ -197,8 +198,15 @@ def demo(
             requests=requests,
             output_tokens=output_tokens,
         )
-        written = None if png is None else command.write_png(report, png)
+        written, problem = None, None
+        if png is not None:
+            try:
+                written = command.write_png(report, png)
+            except NotBuiltError as error:
+                problem = error
         command.show(report, written, as_json=as_json)
+        if problem is not None:
+            raise problem
 
 
 @app.command()

@@ -18,7 +18,7 @@ from ferroute.cli._rules import NAME as RULES
 from ferroute.cli._rules import RulesRouter
 from ferroute.controller import Controller
 from ferroute.errors import MissingFileError
-from ferroute.plot import plot_share, share_chart, threshold_for
+from ferroute.plot import save_share, share_at, share_chart, threshold_for
 from ferroute.prompts import read_texts
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ferroute.decision import Decision
 
 BENCHMARKS = {"GSM8K": "gsm8k.parquet", "MT-Bench": "mt_bench.parquet"}
+OTHER, OTHER_FILE = "MMLU", "mmlu.parquet"
 SHOWN = 12
 
 
@@ -61,9 +62,14 @@ class Report:
     routed: list[Routed]
     bill: prices.Bill
     all_strong: prices.Bill
+    other_traffic: list[float]
+
+    def curves(self) -> dict[str, list[float]]:
+        """The scores of each benchmark, and of one more to see that a threshold does not travel."""
+        return {**self.win_rates(), OTHER: self.other_traffic}
 
     def win_rates(self) -> dict[str, list[float]]:
-        """The scores of each benchmark."""
+        """The scores of each benchmark that was routed."""
         return {name: [one.win_rate for one in self.routed if one.benchmark == name] for name in BENCHMARKS}
 
     def strong_calls(self, benchmark: str | None = None, by_rules: bool = False) -> tuple[int, int]:
@@ -95,7 +101,8 @@ def run(*, share: float, strong: str, weak: str, prompts: int | None, requests: 
     )
     bill = prices.bill(requests, [part for part in (strong_part, weak_part) if part.share])
     all_strong = prices.bill(requests, [_part(strong, routed, len(routed), output_tokens)])
-    return Report(float(share), strong, weak, requests, output_tokens, routed, bill, all_strong)
+    other: list[float] = controller.batch_calculate_win_rate(read_texts(_benchmark(OTHER_FILE)), "local")
+    return Report(float(share), strong, weak, requests, output_tokens, routed, bill, all_strong, other)
 
 
 def write_png(report: Report, path: Path) -> Path:
@@ -104,15 +111,8 @@ def write_png(report: Report, path: Path) -> Path:
     Raises:
         NotBuiltError: matplotlib is not installed.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    axes = plot_share(
-        report.win_rates(),
-        share=report.share,
-        title="The same threshold is another share on other traffic (router local)",
-    )
-    axes.figure.savefig(path)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+    title = "The same threshold is another share on other traffic (router local)"
+    save_share(path, report.curves(), share=report.share, title=title)
     return path
 
 
@@ -128,13 +128,21 @@ def show(report: Report, png: Path | None, *, as_json: bool) -> None:
     _sample(out, report)
     _heading(out, "The mix: calls to the strong model")
     out.print(_mix(report))
+    _paragraph(
+        out,
+        f"Asked for {report.share:.0%}: each score is ranked among the last 1,000 and 100 reference scores, so traffic "
+        "unlike the reference comes close to the share and does not meet it exactly.",
+    )
     _heading(out, f"The bill for {report.requests:,} such requests")
     _bill(out, report)
     _heading(out, "Share of strong calls at each threshold")
-    chart = share_chart(
-        report.win_rates(), share=report.share, width=min(out.width - 2, 100), ascii_only=ascii_only(out)
-    )
+    chart = share_chart(report.curves(), share=report.share, width=min(out.width - 2, 100), ascii_only=ascii_only(out))
     out.print(Padding(chart, (0, 0, 0, 2), expand=False))
+    cut = threshold_for(report.other_traffic, report.share)
+    elsewhere = " and ".join(f"{share_at(rates, cut):.0%} of {name}" for name, rates in report.win_rates().items())
+    _paragraph(
+        out, f"A threshold of {cut:.3f} sends {report.share:.0%} of {OTHER} to the strong model, but {elsewhere}."
+    )
     if png is not None:
         out.print(f"\n  Picture: {png}")
     _closing(out, name)
@@ -194,9 +202,10 @@ def _sample(out: Console, report: Report) -> None:
         style = STRONG if one.decision.model == report.strong else WEAK
         head = Text(f"  {one.win_rate:.3f}  ")
         head.append(fitted(one.decision.model, model), style).append(f"  {one.benchmark:9} ", "dim")
-        head.append(fitted(one_line(one.prompt), max(out.width - head.cell_len, 20), pad=False, ascii_only=plain))
+        head.append(fitted(one_line(one.prompt), max(out.width - head.cell_len, 5), pad=False, ascii_only=plain))
         out.print(head, no_wrap=True, overflow="ignore", crop=False)
-        out.print(Padding(Text(one.decision.reason, style="dim"), (0, 0, 0, 9), expand=False))
+        reason = one.decision.reason.removeprefix(f"win rate {one.win_rate:.4f} ")
+        out.print(Padding(Text(reason, style="dim"), (0, 0, 0, 9), expand=False))
 
 
 def _mix(report: Report) -> Padding:
@@ -241,19 +250,16 @@ def _bill(out: Console, report: Report) -> None:
         out.print(Text(f"\n  Routing {word} {_usd(amount)}, {abs(saving):.1%} of the all-strong bill.", style="bold"))
     dated = {line.price.date for line in report.bill.lines} | {line.price.date for line in report.all_strong.lines}
     sources = {line.price.source for line in report.bill.lines}
-    out.print(
-        Padding(
-            Text(
-                f"Assumed: {report.output_tokens:,} tokens an answer from either model. Prompt tokens (average) are "
-                "counted with the router's own WordPiece, which only approximates the models' tokenizers. "
-                f"Prices in US dollars per million tokens, {', '.join(sorted(dated))}: {'; '.join(sorted(sources))}. "
-                "Quality is not on this bill.",
-                style="dim",
-            ),
-            (0, 2, 0, 2),
-            expand=False,
-        )
+    _paragraph(
+        out,
+        f"Assumed: {report.output_tokens:,} tokens an answer from either model. Prompt tokens (average) are counted "
+        "with the router's own WordPiece, which only approximates the models' tokenizers. Prices in US dollars per "
+        f"million tokens, {', '.join(sorted(dated))}: {'; '.join(sorted(sources))}. Quality is not on this bill.",
     )
+
+
+def _paragraph(out: Console, text: str) -> None:
+    out.print(Padding(Text(text, style="dim"), (0, 2, 0, 2), expand=False))
 
 
 def _closing(out: Console, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from rich.padding import Padding
 from rich.text import Text
 
 from ferroute.cli._output import (
@@ -12,7 +13,6 @@ from ferroute.cli._output import (
     WEAK,
     Column,
     Rows,
-    ascii_only,
     console,
     json_line,
     note,
@@ -89,10 +89,10 @@ def _style(model: str, controller: Controller) -> str:
 def _show_one(out: Console, decision: Decision, controller: Controller) -> None:
     out.print(Text(decision.model, style=_style(decision.model, controller)))
     rate = "not given" if decision.win_rate is None else f"{decision.win_rate:.4f}"
-    took = f"{decision.routing_us:,.0f} {'us' if ascii_only(out) else 'µs'}"
-    rows = [("win rate", rate), ("reason", decision.reason), ("router", decision.router), ("took", took)]
+    rows = [("win rate", rate), ("reason", decision.reason), ("router", decision.router)]
     for name, value in rows + [("note", text) for text in decision.notes]:
-        out.print(Text(f"  {name:9}", style="dim") + Text(value))
+        line = Text.assemble((f"{name:9}", "dim"), value)
+        out.print(Padding(line, (0, 0, 0, 2), expand=False))
 
 
 def _table(out: Console, controller: Controller) -> Rows:

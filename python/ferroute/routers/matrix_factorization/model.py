@@ -332,6 +332,7 @@ class MFModel:
             state_dict: Arrays under the names and with the shapes of `state_dict`.
             strict: Accepted for RouteLLM's callers; missing or unexpected names are an error in any case.
         """
+        del strict
         expected = {name: list(array.shape) for name, array in self._core.tensors().items()}
         if missing := sorted(expected.keys() - state_dict.keys()):
             raise InvalidValueError(f"tensor {missing[0]!r} of shape {expected[missing[0]]} is missing")
@@ -343,6 +344,28 @@ class MFModel:
         projection = state_dict["text_proj.0.weight"] if self.use_proj else None
         self._core = _core.MfModel.from_arrays(state_dict["P.weight"], state_dict["classifier.0.weight"], projection)
         self._origin = "load_state_dict"
+
+    # --- sizes, as constructed
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a model's row."""
+        return self._core.dim
+
+    @property
+    def num_models(self) -> int:
+        """Rows of the table."""
+        return self._core.num_models
+
+    @property
+    def text_dim(self) -> int:
+        """Numbers in an embedding."""
+        return self._core.text_dim
+
+    @property
+    def num_classes(self) -> int:
+        """Logits for each model."""
+        return self._core.num_classes
 
     # --- what users of the original reach for
 
@@ -420,7 +443,12 @@ class MFModel:
         return self._core.win_rate(embedding, strong_row, weak_row)
 
     def win_rates(
-        self, strong_id: int | str, weak_id: int | str, X: Any, *, threads: int | None = None
+        self,
+        strong_id: int | str,
+        weak_id: int | str,
+        X: Any,  # noqa: N803 - as in the formulas
+        *,
+        threads: int | None = None,
     ) -> npt.NDArray[np.float64]:
         """Win rates of one pair for many embeddings.
 
@@ -443,7 +471,11 @@ class MFModel:
         return self._core.win_rates(X, self._row(strong_id), self._row(weak_id), threads)
 
     def win_rates_pairs(
-        self, pairs: Sequence[tuple[int | str, int | str]], X: Any, *, threads: int | None = None
+        self,
+        pairs: Sequence[tuple[int | str, int | str]],
+        X: Any,  # noqa: N803 - as in the formulas
+        *,
+        threads: int | None = None,
     ) -> npt.NDArray[np.float64]:
         """Win rates of several pairs for many embeddings, which are read once.
 
