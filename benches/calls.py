@@ -3,10 +3,11 @@
     python benches/calls.py --peers FOLDER [--litellm-python PATH] [--calls 200] [--rounds 12]
 
 Every client talks to the same stub process (`stub.py` in FOLDER), in turns within each round, so that all of them see
-the same load of the machine. One JSON line a client: microseconds of wall and CPU time of this process for each call,
-median over the rounds, and what is left after taking away the bare wire (`http.client` on one kept connection). CPU
-time counts every thread of the client and not the stub. LiteLLM runs in the interpreter of its own environment and
-takes its turns like the others.
+the same load of the machine. One JSON line a client: microseconds of wall time (median and least over the rounds) and
+CPU time of one call; `over_wire_us` is the least time less that of the bare wire (the same bytes over one plain
+socket), and `times_ferroute` compares that remainder with ours. Least times, because on a shared machine they move
+little where medians move with the load. CPU time counts every thread of the client and not the stub. LiteLLM runs in
+the interpreter of its own environment and takes its turns like the others.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import http.client
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -34,13 +35,19 @@ IN_FLIGHT = 64
 
 
 def wire(port: int) -> dict[str, Callable[[], Any]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: stub\r\n"
+    head += b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
 
-    def send(body: bytes) -> bytes:
-        connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
-        return connection.getresponse().read()
+    def send(body: bytes, end: bytes) -> None:
+        connection.sendall(head % len(body) + body)
+        answer = b""
+        while not answer.endswith(end):
+            answer += connection.recv(65536)
 
-    return {"call": lambda: send(BODY), "stream": lambda: send(STREAM_BODY)}
+    # The stub's plain answers end with the usage, its streams with the empty chunk.
+    return {"call": lambda: send(BODY, b"}}"), "stream": lambda: send(STREAM_BODY, b"0\r\n\r\n")}
 
 
 def httpx_(port: int) -> dict[str, Callable[[], Any]]:
@@ -164,8 +171,6 @@ class Child:
 
 @contextlib.contextmanager
 def stub(folder: Path) -> Iterator[int]:
-    import socket
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -210,20 +215,24 @@ def main() -> None:
 
 
 def report(children: list[Child]) -> None:
-    bare = {}
+    least = {
+        (child.name, what): min(figure[0] for figure in seen) for child in children for what, seen in child.seen.items()
+    }
+    over = {(name, what): wall - least.get(("wire", what), 0.0) for (name, what), wall in least.items()}
     for child in children:
         for what, seen in child.seen.items():
+            key = (child.name, what)
             wall = statistics.median(figure[0] for figure in seen)
-            cpu = statistics.median(figure[1] for figure in seen)
-            if child.name == "wire":
-                bare[what] = wall
             line: dict[str, Any] = {"bench": f"calls_{what}", "client": child.name, "wall_us": round(wall, 1)}
-            line |= {"min_us": round(min(figure[0] for figure in seen), 1), "cpu_us": round(cpu, 1)}
+            line["min_us"] = round(least[key], 1)
+            line["cpu_us"] = round(statistics.median(figure[1] for figure in seen), 1)
             if what == "async64":
                 line["calls_per_s"] = round(1e6 / wall)
             elif child.name != "wire":
-                line["over_wire_us"] = round(wall - bare[what], 1)
-            print(json.dumps(line))
+                line["over_wire_us"] = round(over[key], 1)
+            if child.name not in ("wire", "ferroute"):
+                line["times_ferroute"] = round(over[key] / max(over["ferroute", what], 1.0), 1)
+            print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,7 @@ def test_answer_that_does_not_fit_is_still_returned(server: FakeServer, change: 
     server.then(Answer(body=json.dumps(completion(**change)).encode()))
     r = ask(server)
     assert r.choices[0].finish_reason == change["finish"]
+    assert "id" in r
     assert r["choices"][0]["message"]["content"] == "Hello"
     responses.attach(r, 1)
     assert r.routing == 1 and "_routing" not in r.model_dump(warnings=False)
@@ -244,6 +245,7 @@ def test_wrong_arguments(server: FakeServer) -> None:
         {"timeout": "1"},
         {"max_retries": 1.5},
         {"extra_headers": 3},
+        {"extra_body": 3},
         {"api_key": 3},
     ):
         with pytest.raises(InvalidTypeError, match=next(iter(wrong))):

@@ -63,6 +63,8 @@ def prepare(model: str, messages: Any, api_base: str | None, api_key: str | None
     body: dict[str, Any] = {"model": client.model, "messages": messages}
     body |= {name: value for name, value in rest.items() if value is not None and not _is_unset(value)}
     if extra_body is not None:
+        if not hasattr(extra_body, "items"):
+            raise InvalidTypeError(f"`extra_body` must be a dict, found {type(extra_body).__name__}")
         body |= extra_body
     return Prepared(client, _json.encode(body), bool(body.get("stream")))
 

@@ -13,20 +13,13 @@ from openai import BaseModel
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import PrivateAttr
 
+from ferroute.responses import Items, Routed
+
 _HOME = "ferroute.responses"
 
 
-def make(items: type, routed: type) -> list[type[BaseModel]]:
-    """Every class that is needed, made once; `items` is the dict face, `routed` the one of whole answers."""
-    maker = _Maker(items)
-    maker.subclass(ChatCompletion, routed, _routing=PrivateAttr(default=None), _request_id=PrivateAttr(default=None))
-    maker.subclass(ChatCompletionChunk)
-    return list(maker.made.values())
-
-
 class _Maker:
-    def __init__(self, items: type) -> None:
-        self.items = items
+    def __init__(self) -> None:
         self.made: dict[type[BaseModel], type[BaseModel]] = {}
 
     def subclass(self, cls: type[BaseModel], *extra: type, **namespace: Any) -> type[BaseModel]:
@@ -44,7 +37,7 @@ class _Maker:
         is_chunk = cls.__module__.endswith("_chunk") and not cls.__name__.startswith("ChatCompletion")
         name = f"Chunk{cls.__name__}" if is_chunk else cls.__name__
         namespace |= {"__annotations__": annotations, "__module__": _HOME, "__qualname__": name, "__doc__": cls.__doc__}
-        bases = (self.items, *extra, cls)
+        bases = (Items, *extra, cls)
         made: Any = types.new_class(name, bases, {}, lambda body: body.update(namespace))
         self.made[cls] = made
         return made
@@ -63,3 +56,15 @@ class _Maker:
         if origin in (Union, types.UnionType):
             return Union[new]  # noqa: UP007 - a tuple of types
         return cast("Any", origin)[new]
+
+
+def _make() -> dict[str, type[BaseModel]]:
+    maker = _Maker()
+    private = {"_routing": PrivateAttr(default=None), "_request_id": PrivateAttr(default=None)}
+    for made in (maker.subclass(ChatCompletion, Routed, **private), maker.subclass(ChatCompletionChunk)):
+        # openai puts this off until the first answer, where it would hold up an event loop.
+        made.model_rebuild()
+    return {made.__name__: made for made in maker.made.values()}
+
+
+MADE = _make()

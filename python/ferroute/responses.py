@@ -41,7 +41,7 @@ class Items:
 
     def __contains__(self, name: object) -> bool:
         """Whether the provider sent the field `name`."""
-        return name in self.model_fields_set  # type: ignore[attr-defined]
+        return name in self.model_fields_set or name in (self.model_extra or ())  # type: ignore[attr-defined]
 
     def get(self, name: str, default: Any = None) -> Any:
         """The field `name`, or `default` where the provider did not send it."""
@@ -72,10 +72,10 @@ _made: dict[str, Any] = {}
 def load() -> None:
     """Imports `openai` and makes the classes; about half a second, once. Every first call does it by itself."""
     if "ChatCompletionChunk" not in _made:
-        from ferroute import _models
+        # A module of its own, so that the lock of imports has them made once however many threads call.
+        from ferroute._models import MADE
 
-        for made in _models.make(Items, Routed):
-            _made[made.__name__] = made
+        _made.update(MADE)
 
 
 def loaded() -> bool:
