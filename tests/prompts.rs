@@ -1,6 +1,6 @@
 //! The readers of prompts, format by format, on files as people have them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::fs;
 use std::io::{self, Cursor, Read};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ferroute::data::prompts::{Format, MAX_ROW_BYTES, Options, Prompts};
 use ferroute::{Error, Kind, Result};
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::ByteArray;
 use parquet::file::properties::WriterProperties;
@@ -298,7 +298,7 @@ fn parquet_file(schema: &str, compression: Compression, dictionary: bool, groups
                     numbers.write_batch(&vec![7; group.len()], None, None).unwrap();
                 }
                 _ => panic!("a column the test does not fill"),
-            };
+            }
             column.close().unwrap();
         }
         writer.close().unwrap();
@@ -322,7 +322,7 @@ fn parquet_reads_every_compression_encoding_and_row_group() {
     let group = |from: usize| texts[from..from + 1500].iter().map(|text| Some(text.as_str())).collect::<Vec<_>>();
     let groups = [group(0), Vec::new(), group(1500)];
     let zstd = Compression::ZSTD(ZstdLevel::default());
-    for compression in [Compression::UNCOMPRESSED, zstd, Compression::SNAPPY, Compression::GZIP(Default::default())] {
+    for compression in [Compression::UNCOMPRESSED, zstd, Compression::SNAPPY, Compression::GZIP(GzipLevel::default())] {
         for dictionary in [true, false] {
             let bytes = parquet_file(STRINGS, compression, dictionary, &groups);
             let prompts = open_parquet(&bytes, &Options::default()).unwrap();

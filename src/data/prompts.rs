@@ -308,7 +308,7 @@ impl Read for Interruptible {
 
 /// A failed read, told apart from one that a signal ended.
 fn read_error(error: &io::Error) -> Error {
-    if error.get_ref().is_some_and(|inner| inner.is::<Interrupted>()) {
+    if error.get_ref().and_then(|inner| inner.downcast_ref::<Interrupted>()).is_some() {
         return Error::new(Kind::Cancelled, "reading was interrupted");
     }
     Error::new(Kind::Io, format!("cannot be read: {error}"))

@@ -15,6 +15,7 @@ thread_local! {
 }
 
 #[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
 #[pyo3(signature = (path, *, format=None, column=None, skip_bad=false, batch_size=1024))]
 fn read_prompts(
     py: Python<'_>,
@@ -80,9 +81,13 @@ impl PyPrompts {
 
 /// Runs Python's signal handlers; false if one raised, as Ctrl-C does.
 fn handle_signals() -> bool {
-    let Err(error) = Python::attach(|py| py.check_signals()) else { return true };
-    RAISED.set(Some(error));
-    false
+    Python::attach(|py| match py.check_signals() {
+        Ok(()) => true,
+        Err(error) => {
+            RAISED.set(Some(error));
+            false
+        }
+    })
 }
 
 /// What the signal handler raised, where it ended the reading; otherwise the core's error.
