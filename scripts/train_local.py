@@ -216,7 +216,7 @@ def train() -> dict[str, Any]:
     sets = [*outcome_sets().values(), everyday()]
     head = fit(sets).rounded()
     always, if_short = head.weights.reshape(2, -1).tolist()
-    names = LocalModel.feature_names()[64:]
+    names = LocalModel.feature_names[64:]
     return {
         "format": 1,
         "bias": head.bias,

@@ -54,7 +54,7 @@ impl LocalModel {
         Ok(Featuriser::shared()?.tokenize(&read(text)?))
     }
 
-    #[staticmethod]
+    #[classattr]
     fn feature_names() -> Vec<String> {
         feature_names().collect()
     }
