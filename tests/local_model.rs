@@ -1,5 +1,7 @@
 //! The embedded router: its artefacts, its invariants, and the first impression it makes.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test should stop")]
+
 use ferroute::Kind;
 use ferroute::routers::local::LocalModel;
 use ferroute::text::featuriser::{FEATURES, Featuriser, feature_names};

@@ -269,7 +269,8 @@ impl Counts {
             words += u32::from(word);
             common += u32::from(word && (id < COMMON_BELOW));
             rare += u32::from(word && (id >= RARE_FROM));
-            if let Some(count) = usize::from(flags & KIND).checked_sub(1).and_then(|kind| self.word_kinds.get_mut(kind)) {
+            if let Some(count) = usize::from(flags & KIND).checked_sub(1).and_then(|kind| self.word_kinds.get_mut(kind))
+            {
                 *count += 1;
             }
         }
