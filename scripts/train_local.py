@@ -39,8 +39,9 @@ EMBEDDING_SCALE = 0.7
 C = 1e-3
 # A set of n rows weighs (2000 / n)^0.5 a row: large sets count more than small ones, but not in proportion.
 SET_SIZE, SET_POWER = 2000, 0.5
-# Written prompts have no outcomes: the strong model is wasted on an easy one and wanted for a hard one.
-EVERYDAY_LABEL = {"easy": 0.4, "hard": 0.8}
+# Written prompts have no outcomes. The strong model is wasted on an easy one (a greeting, a fact), makes little
+# difference to a plain one (a letter, a story, a summary), and is wanted for a hard one (a proof, a bug, a design).
+EVERYDAY_LABEL = {"easy": 0.4, "plain": 0.5, "hard": 0.8}
 EVERYDAY_WEIGHT = 2.0
 # The outcome sets come from different models, so part of their difference in level is not about the prompts. Each gets
 # an offset of its own in training, dropped afterwards; the larger this scale, the freer the offsets.

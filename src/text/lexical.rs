@@ -127,8 +127,8 @@ impl Lexicon {
     /// piece is left out.
     pub fn new(vocabulary: &Vocabulary<'_>) -> Self {
         let mut flags = vec![0u8; vocabulary.len()];
-        for piece in vocabulary.pieces().filter(|piece| piece.continuation) {
-            flags[usize::from(piece.id)] = PIECE;
+        for id in vocabulary.continuations() {
+            flags[usize::from(id)] = PIECE;
         }
         for (kind, (_, words)) in (1..).zip(WORD_KINDS) {
             for id in words.split_whitespace().filter_map(|word| vocabulary.id(word)) {
