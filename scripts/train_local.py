@@ -9,7 +9,8 @@ the compiled `ferroute._core`, so training and serving share one implementation.
 
 Recipe: soft label (1 + strong - weak) / 2, so a tie is 0.5; on sets with many models, strong is the mean of the best
 quarter of the models and weak the mean of the worse half. Logistic regression with an L2 penalty on standardised
-features. Weights are rounded to a fixed grid, so the same table and data give the same file.
+features, each of which has a second weight that counts as far as the text is short. Weights are rounded to a fixed
+grid, so the same table and data give the same file.
 """
 
 from __future__ import annotations
@@ -35,12 +36,18 @@ F64 = NDArray[np.float64]
 
 DATE = "2026-11-24"
 EMBEDDING_SCALE = 0.7
-C = 3e-4
+C = 1e-3
 # A set of n rows weighs (2000 / n)^0.5 a row: large sets count more than small ones, but not in proportion.
 SET_SIZE, SET_POWER = 2000, 0.5
-# Written prompts have no outcomes: either model will do for an easy one, the strong model is wanted for a hard one.
-EVERYDAY_LABEL = {"easy": 0.5, "hard": 0.75}
-EVERYDAY_WEIGHT = 1.0
+# Written prompts have no outcomes. The strong model is wasted on an easy one (a greeting, a fact), makes little
+# difference to a plain one (a letter, a story, a summary), and is wanted for a hard one (a proof, a bug, a design).
+EVERYDAY_LABEL = {"easy": 0.4, "plain": 0.5, "hard": 0.8}
+EVERYDAY_WEIGHT = 2.0
+# The outcome sets come from different models, so part of their difference in level is not about the prompts. Each gets
+# an offset of its own in training, dropped afterwards; the larger this scale, the freer the offsets.
+OFFSET_SCALE = 3.0
+# Place of `shortness` among the lexical features.
+SHORTNESS = 2
 WEIGHT_DIGITS, QUANTILE_DIGITS = 5, 6
 
 
@@ -125,6 +132,11 @@ def features(prompts: list[str]) -> F64:
     return _features[key]
 
 
+def expand(x: F64) -> F64:
+    """Every feature, and every feature times the text's shortness: `[n, 208]`."""
+    return np.concatenate([x, x * x[:, [64 + SHORTNESS]]], axis=1)
+
+
 def row_weight(count: int) -> float:
     """Weight of each row of a set of `count` rows."""
     return (SET_SIZE / count) ** SET_POWER
@@ -132,7 +144,7 @@ def row_weight(count: int) -> float:
 
 @dataclass
 class Head:
-    """Weights on the raw features."""
+    """Weights on the expanded features."""
 
     bias: float
     weights: F64
@@ -140,37 +152,42 @@ class Head:
 
     def scores(self, prompts: list[str]) -> F64:
         """Win rates."""
-        return 1 / (1 + np.exp(-(self.bias + features(prompts) @ self.weights)))
+        return 1 / (1 + np.exp(-(self.bias + expand(features(prompts)) @ self.weights)))
 
     def rounded(self) -> Head:
         """On the grid of the committed file."""
         return Head(round(self.bias, WEIGHT_DIGITS), self.weights.round(WEIGHT_DIGITS), self.means.round(WEIGHT_DIGITS))
 
 
-def fit(sets: list[Set], c: float = C, everyday_weight: float = EVERYDAY_WEIGHT) -> Head:
+def fit(sets: list[Set]) -> Head:
     """L2-regularised logistic regression on soft labels, by Newton's method."""
-    x = np.concatenate([features(s.prompts) for s in sets])
+    sizes = [len(s.prompts) for s in sets]
+    x = expand(np.concatenate([features(s.prompts) for s in sets]))
     y = np.concatenate([s.labels for s in sets])
-    factor = {"everyday": everyday_weight}
-    w = np.concatenate([np.full(len(s.prompts), row_weight(len(s.prompts)) * factor.get(s.name, 1)) for s in sets])
+    row_weights = [
+        row_weight(n) * (EVERYDAY_WEIGHT if s.name == "everyday" else 1) for s, n in zip(sets, sizes, strict=True)
+    ]
+    w = np.repeat(row_weights, sizes)
+    offsets = np.repeat(np.diag([0.0 if s.name == "everyday" else OFFSET_SCALE for s in sets]), sizes, axis=0)
 
     means = np.average(x, axis=0, weights=w)
     deviations = np.sqrt(np.average((x - means) ** 2, axis=0, weights=w)).clip(1e-6)
-    stretch = np.where(np.arange(x.shape[1]) < 64, EMBEDDING_SCALE, 1.0) / deviations
-    z = np.column_stack([np.ones(len(x)), (x - means) * stretch])
+    embedding = np.arange(x.shape[1]) % (x.shape[1] // 2) < 64
+    stretch = np.where(embedding, EMBEDDING_SCALE, 1.0) / deviations
+    z = np.column_stack([np.ones(len(x)), (x - means) * stretch, offsets])
 
     penalty = np.ones(z.shape[1])
     penalty[0] = 0  # the bias is free
     beta = np.zeros(z.shape[1])
     for _ in range(50):
         p = 1 / (1 + np.exp(-(z @ beta)))
-        gradient = c * (z.T @ (w * (p - y))) + penalty * beta
-        hessian = c * (z.T @ (z * (w * p * (1 - p))[:, None])) + np.diag(penalty)
+        gradient = C * (z.T @ (w * (p - y))) + penalty * beta
+        hessian = C * (z.T @ (z * (w * p * (1 - p))[:, None])) + np.diag(penalty)
         step = np.linalg.solve(hessian, gradient)
         beta -= step
-        if np.abs(step).max() < 1e-13:
+        if np.abs(step).max() < 1e-10:
             break
-    weights = beta[1:] * stretch
+    weights = beta[1 : 1 + x.shape[1]] * stretch
     return Head(float(beta[0] - weights @ means), weights, means)
 
 
@@ -199,14 +216,16 @@ def train() -> dict[str, Any]:
 
     sets = [*outcome_sets().values(), everyday()]
     head = fit(sets).rounded()
-    names = LocalModel.feature_names()[64:]
+    always, if_short = head.weights.reshape(2, -1).tolist()
+    names = LocalModel.feature_names[64:]
     return {
         "format": 1,
         "bias": head.bias,
-        "embedding": head.weights[:64].tolist(),
+        "embedding": always[:64],
+        "embedding_if_short": if_short[:64],
         "lexical": [
-            {"name": name, "weight": weight, "mean": mean}
-            for name, weight, mean in zip(names, head.weights[64:].tolist(), head.means[64:].tolist(), strict=True)
+            {"name": name, "always": a, "if_short": s, "mean": m}
+            for name, a, s, m in zip(names, always[64:], if_short[64:], head.means[64:104].tolist(), strict=True)
         ],
         "quantiles": reference_quantiles(head, sets).tolist(),
         "card": {
@@ -218,6 +237,7 @@ def train() -> dict[str, Any]:
                 "row_weight": f"({SET_SIZE} / n)^{SET_POWER}",
                 "everyday_labels": EVERYDAY_LABEL,
                 "everyday_weight": EVERYDAY_WEIGHT,
+                "offset_scale": OFFSET_SCALE,
             },
             "rows": {s.name: len(s.prompts) for s in sets},
             "never_read": ["MT-Bench"],
@@ -248,7 +268,7 @@ def main() -> None:
         print("the head is the committed one")
     else:
         HEAD.write_text(json.dumps(head, indent=1) + "\n", encoding="utf-8")
-        print(f"{HEAD.relative_to(ROOT)}: {len(head['embedding']) + len(head['lexical'])} weights")
+        print(f"{HEAD.relative_to(ROOT)}: {2 * (len(head['embedding']) + len(head['lexical']))} weights")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 //! `_core.LocalModel`: the embedded router.
 
+#![expect(clippy::needless_pass_by_value, reason = "pyo3 extracts a list into an owned vector")]
+
 use std::borrow::Cow;
 
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyString, PyType};
 
 use crate::routers::local::LocalModel as Model;
 use crate::text::featuriser::{FEATURES, Featuriser, feature_names};
@@ -54,7 +56,7 @@ impl LocalModel {
         Ok(Featuriser::shared()?.tokenize(&read(text)?))
     }
 
-    #[staticmethod]
+    #[classattr]
     fn feature_names() -> Vec<String> {
         feature_names().collect()
     }
@@ -75,24 +77,17 @@ impl LocalModel {
         Ok(terms.map(|term| (term.name, term.logit)).collect())
     }
 
-    fn __repr__(&self) -> String {
-        "LocalModel()".to_owned()
-    }
-
-    fn __reduce__<'py>(&self, py: Python<'py>) -> (Bound<'py, PyAny>, ()) {
-        (py.get_type::<Self>().into_any(), ())
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyType>, ()) {
+        (slf.get_type(), ())
     }
 }
 
-/// The text, with U+FFFD for each lone surrogate, which UTF-8 cannot hold.
+/// The text, with a question mark for each lone surrogate, which UTF-8 cannot hold.
 fn read<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {
-    match text.to_cow() {
-        Ok(text) => Ok(text),
-        Err(_) => {
-            let bytes = text.call_method1("encode", ("utf-8", "replace"))?.cast_into::<PyBytes>()?;
-            Ok(Cow::Owned(String::from_utf8_lossy(bytes.as_bytes()).into_owned()))
-        }
-    }
+    text.to_cow().or_else(|_| {
+        let bytes = text.call_method1("encode", ("utf-8", "replace"))?.cast_into::<PyBytes>()?;
+        Ok(Cow::Owned(String::from_utf8_lossy(bytes.as_bytes()).into_owned()))
+    })
 }
 
 fn cores() -> usize {

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use crate::error::Result;
-use crate::text::featuriser::{Featuriser, for_each_row, kept};
+use crate::text::featuriser::{Features, Featuriser, for_each_row, kept};
 use crate::text::lexical;
 use crate::text::table::{DIM, MAX_IDS};
 
@@ -28,7 +28,8 @@ pub struct LocalModel<'a> {
 /// One term of a score, in units of its logit; positive terms speak for the strong model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contribution {
-    /// A lexical feature's name, or `word "..."` for a piece of the vocabulary.
+    /// A lexical feature's name, `word "..."` for a piece of the vocabulary, `base` for what every text has, or
+    /// `short request` for what being short adds.
     pub name: String,
     /// Its part of the logit. A lexical feature is counted from its mean over the training data.
     pub logit: f64,
@@ -81,12 +82,13 @@ impl<'a> LocalModel<'a> {
         &self.head.card
     }
 
-    /// The terms of a text's score, largest first. With the head's bias they add up to its logit.
+    /// The terms of a text's score, largest first; they add up to its logit.
     pub fn explain(&self, text: &str) -> Vec<Contribution> {
         let mut terms = self.featuriser.with_ids(text, |ids, features| {
-            let mut terms = self.word_terms(&ids[..ids.len().min(MAX_IDS)]);
-            let lexical = self.head.lexical_terms(&features.lexical);
-            terms.extend(lexical::NAMES.iter().zip(lexical).map(|(&name, logit)| Contribution { name: name.into(), logit }));
+            let mut terms = self.word_terms(&ids[..ids.len().min(MAX_IDS)], &features);
+            let lexical = lexical::NAMES.into_iter().zip(self.head.lexical_terms(&features));
+            let named = lexical.chain(self.head.base_terms(&features));
+            terms.extend(named.map(|(name, logit)| Contribution { name: name.to_owned(), logit }));
             terms
         });
         terms.retain(|term| term.logit != 0.0);
@@ -94,20 +96,15 @@ impl<'a> LocalModel<'a> {
         terms
     }
 
-    /// The logit of a text whose lexical features are all at their means, and which has no words.
-    pub fn base_logit(&self) -> f64 {
-        self.head.base_logit()
-    }
-
     /// Each piece's part of the embedding's term.
-    fn word_terms(&self, ids: &[u16]) -> Vec<Contribution> {
+    fn word_terms(&self, ids: &[u16], features: &Features) -> Vec<Contribution> {
         let table = self.featuriser.table();
         let mut by_id = HashMap::<u16, f64>::new();
         let mut sum = [0.0; DIM];
         for &id in ids {
             let row = table.row(id);
             sum.iter_mut().zip(row).for_each(|(sum, entry)| *sum += f64::from(entry));
-            *by_id.entry(id).or_default() += self.head.embedding_term(&row);
+            *by_id.entry(id).or_default() += self.head.embedding_term(&row, features);
         }
         let norm = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
         let pieces = table.tokenizer().vocabulary().pieces();

@@ -13,7 +13,7 @@ pub const COUNT: usize = NAMES.len();
 pub const NAMES: [&str; 26 + WORD_KINDS.len()] = [
     "log_bytes",
     "log_words",
-    "brevity",
+    "shortness",
     "log_lines",
     "log_sentences",
     "word_length",
@@ -55,39 +55,39 @@ pub const NAMES: [&str; 26 + WORD_KINDS.len()] = [
 
 /// Kinds of words; the feature is the logarithm of how many of them occur. Each must be one piece of the vocabulary.
 pub const WORD_KINDS: [(&str, &str); 14] = [
-    ("words_prove", "prove proof proofs proves proven theorem derive demonstrate induction contradiction axiom rigorous formally"),
+    ("words_prove", "prove proof proves proven theorem derive demonstrate induction contradiction rigorous formally"),
     (
         "words_compute",
-        "calculate compute solve evaluate determine simplify find integrate estimate convert maximize minimize factor \
+        "calculate compute solve evaluate determine find integrate estimate convert maximize minimize factor \
          expand solution solutions",
     ),
     (
         "words_write",
         "write compose draft poem story essay email letter blog speech slogan script outline article report paragraph",
     ),
-    ("words_transform", "translate rewrite classify extract list rank sort identify edit proof shorter formal synonym"),
+    ("words_transform", "translate classify extract list rank sort identify edit shorter formal synonym"),
     (
         "words_code",
-        "function functions python java javascript code algorithm algorithms bug bugs implement implementation sql query \
-         queries array arrays loop recursive compile debug api thread threads database server program programming html \
+        "function functions python java code algorithm algorithms bug bugs implement implementation sql query \
+         array arrays loop api thread threads database server program programming html \
          linux memory pointer buffer cache concurrent parallel stack queue string strings integer class method exception \
          lock locks kernel compiler regression distributed",
     ),
     (
         "words_maths",
         "integral derivative equation equations polynomial matrix probability triangle prime integers angle vector \
-         divisible circle radius graph convex finite infinite sum modulo theorem equal equals positive negative \
-         continuous differential function variable variables coefficient algebra geometry square root digits",
+         circle radius graph convex finite infinite sum equal equals positive negative \
+         continuous differential variable variables coefficient algebra geometry square root digits",
     ),
     (
         "words_social",
         "hello hi hey thanks thank please bye goodbye morning night sorry ok okay yes no yeah cool nice great awesome \
-         welcome happy bored birthday love feel feeling haha wow congratulations cheers buddy friend lol fun funny",
+         welcome happy bored birthday love feel feeling wow congratulations cheers buddy friend fun funny",
     ),
     (
         "words_analyse",
         "explain compare analyze discuss design propose critique justify assess argue architecture strategy plan \
-         optimize consequences constraints steps detail detailed reasoning evidence",
+         consequences constraints steps detail detailed reasoning evidence",
     ),
     ("words_what", "what who when where which"),
     ("words_why", "why how"),
@@ -100,6 +100,12 @@ pub const WORD_KINDS: [(&str, &str); 14] = [
     ),
     ("words_exam", "following except statement statements true false answer incorrect correct best describes likely"),
 ];
+
+/// Place of the feature that says how much a text is a short request in prose.
+pub const SHORTNESS: usize = 2;
+
+/// From this many words on, a text is not short.
+const SHORT_WORDS: u32 = 40;
 
 const FIRST_WORD_KIND: usize = COUNT - WORD_KINDS.len();
 
@@ -121,8 +127,8 @@ impl Lexicon {
     /// piece is left out.
     pub fn new(vocabulary: &Vocabulary<'_>) -> Self {
         let mut flags = vec![0u8; vocabulary.len()];
-        for piece in vocabulary.pieces().filter(|piece| piece.continuation) {
-            flags[usize::from(piece.id)] = PIECE;
+        for id in vocabulary.continuations() {
+            flags[usize::from(id)] = PIECE;
         }
         for (kind, (_, words)) in (1..).zip(WORD_KINDS) {
             for id in words.split_whitespace().filter_map(|word| vocabulary.id(word)) {
@@ -263,7 +269,8 @@ impl Counts {
             words += u32::from(word);
             common += u32::from(word && (id < COMMON_BELOW));
             rare += u32::from(word && (id >= RARE_FROM));
-            if let Some(count) = usize::from(flags & KIND).checked_sub(1).and_then(|kind| self.word_kinds.get_mut(kind)) {
+            if let Some(count) = usize::from(flags & KIND).checked_sub(1).and_then(|kind| self.word_kinds.get_mut(kind))
+            {
                 *count += 1;
             }
         }
@@ -272,6 +279,13 @@ impl Counts {
         self.words += words;
         self.common += common;
         self.rare += rare;
+    }
+
+    /// How much a text is a short request in prose: 1 without words, 0 from [`SHORT_WORDS`] words on and for a text with
+    /// two answer choices or more. The head weighs every feature differently for such texts.
+    fn shortness(&self) -> f32 {
+        let words = self.words.min(SHORT_WORDS);
+        if self.choices >= 2 { 0.0 } else { 1.0 - words as f32 / SHORT_WORDS as f32 }
     }
 
     /// The features of what was read; `bytes` is the length of the whole text, which may be longer.
@@ -284,7 +298,7 @@ impl Counts {
         features[..FIRST_WORD_KIND].copy_from_slice(&[
             log(bytes as f64),
             log(self.words.into()),
-            4.0 / (4 + self.words) as f32,
+            self.shortness(),
             log(count(LINE).into()),
             log(self.sentences.into()),
             share(letters, self.words).min(20.0),

@@ -62,13 +62,16 @@ impl<'a> Vocabulary<'a> {
                 return Err(damaged(format!("bucket {bucket} lies outside the records")));
             };
             while !rest.is_empty() {
-                let (piece, after) =
+                let (record, after) =
                     split_record(rest).ok_or_else(|| damaged(format!("bucket {bucket} holds a cut record")))?;
-                match seen.get_mut(usize::from(piece.id)) {
+                match seen.get_mut(usize::from(record.id)) {
                     Some(seen) if !*seen => *seen = true,
-                    _ => return Err(damaged(format!("id {} is out of range or occurs twice", piece.id))),
+                    _ => return Err(damaged(format!("id {} is out of range or occurs twice", record.id))),
                 }
-                vocabulary.longest = vocabulary.longest.max(piece.text.len());
+                if std::str::from_utf8(record.text).is_err() {
+                    return Err(damaged(format!("piece {} is not UTF-8", record.id)));
+                }
+                vocabulary.longest = vocabulary.longest.max(record.text.len());
                 rest = after;
             }
         }
@@ -104,11 +107,22 @@ impl<'a> Vocabulary<'a> {
 
     /// All pieces, in no particular order.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'a>> + use<'a> {
+        self.records().filter_map(|Record { id, continuation, text }| {
+            Some(Piece { id, continuation, text: std::str::from_utf8(text).ok()? })
+        })
+    }
+
+    /// Ids of the `##` pieces, in no particular order.
+    pub(super) fn continuations(&self) -> impl Iterator<Item = u16> + use<'a> {
+        self.records().filter(|record| record.continuation).map(|record| record.id)
+    }
+
+    fn records(&self) -> impl Iterator<Item = Record<'a>> + use<'a> {
         let mut rest = self.records;
         std::iter::from_fn(move || {
-            let (piece, after) = split_record(rest)?;
+            let (record, after) = split_record(rest)?;
             rest = after;
-            Some(piece)
+            Some(record)
         })
     }
 
@@ -147,12 +161,18 @@ impl<'a> Vocabulary<'a> {
     }
 }
 
+/// A piece as the file holds it.
+struct Record<'a> {
+    id: u16,
+    continuation: bool,
+    text: &'a [u8],
+}
+
 /// The first record and what follows it.
-fn split_record(records: &[u8]) -> Option<(Piece<'_>, &[u8])> {
+fn split_record(records: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let [tag, low, high, body @ ..] = records else { return None };
     let (text, after) = body.split_at_checked(usize::from(tag & !CONTINUATION))?;
-    let text = std::str::from_utf8(text).ok()?;
-    Some((Piece { id: u16::from_le_bytes([*low, *high]), continuation: tag & CONTINUATION != 0, text }, after))
+    Some((Record { id: u16::from_le_bytes([*low, *high]), continuation: tag & CONTINUATION != 0, text }, after))
 }
 
 fn damaged(what: impl std::fmt::Display) -> Error {

@@ -85,7 +85,10 @@ impl<'a> WordPiece<'a> {
                     // Not ASCII: what was read of this stretch is forgotten, all of it takes the other way.
                     ids.truncate(stretch_ids);
                     word.clear();
-                    at = bytes[at..].iter().position(|b| ACTION[usize::from(*b)] == BLANK).map_or(bytes.len(), |n| at + n);
+                    at = bytes[at..]
+                        .iter()
+                        .position(|b| ACTION[usize::from(*b)] == BLANK)
+                        .map_or(bytes.len(), |n| at + n);
                     self.encode_slowly(&text[stretch..at], ids);
                     (stretch, stretch_ids) = (at, ids.len());
                     continue;
