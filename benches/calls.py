@@ -81,7 +81,7 @@ def openai_(port: int) -> dict[str, Callable[[], Any]]:
 
 
 def ferroute_(port: int) -> dict[str, Callable[[], Any]]:
-    from ferroute.completion import acompletion, completion
+    from ferroute.completions import acompletion, completion
 
     at = {"model": "openai/big", "messages": MESSAGES, "api_base": f"http://127.0.0.1:{port}", "api_key": "k"}
     return {

@@ -41,7 +41,7 @@ pub enum Kind {
     Cancelled,
 }
 
-/// A provider's error answer, as received, without anything that was sent.
+/// A provider's answer, as received, without anything that was sent.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// HTTP status.

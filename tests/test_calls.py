@@ -29,8 +29,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from fakeserver import Answer, FakeServer, chunk, completion, event
 from ferroute import _json, responses
-from ferroute.completion import acompletion
-from ferroute.completion import completion as complete
+from ferroute.completions import acompletion
+from ferroute.completions import completion as complete
 from ferroute.errors import InvalidTypeError, InvalidValueError, NotBuiltError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -653,7 +653,7 @@ def test_certificate_file_is_used() -> None:
 
 def run(code: str, url: str, **kwargs: Any) -> subprocess.Popen[str]:
     setup = f"""
-        from ferroute.completion import completion, acompletion
+        from ferroute.completions import completion, acompletion
         KEY = {KEY!r}
         def ask(**more):
             return completion(model="openai/big", messages=[], api_base={url!r}, api_key=KEY, **more)
@@ -708,7 +708,7 @@ def test_ctrl_c(server: FakeServer, what: str) -> None:
 
 
 def test_nothing_heavy_is_imported_with_the_module() -> None:
-    code = "import sys, ferroute.completion, ferroute.responses; print(*sys.modules)"
+    code = "import sys, ferroute.completions, ferroute.responses; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     assert not {"openai", "httpx", "httpx2", "pydantic", "numpy"} & set(loaded)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ferroute._core import DEBUG_BUILD, __version__
 
 if TYPE_CHECKING:
-    from ferroute.completion import acompletion, completion
+    from ferroute.completions import acompletion, completion
     from ferroute.controller import Controller, ModelPair, RoutingError
     from ferroute.decision import Decision, Share
     from ferroute.errors import FerrouteError
@@ -34,7 +34,8 @@ _HOMES = {
     "ModelPair": "controller",
     "RoutingError": "controller",
     "Share": "decision",
-    "acompletion": "completion",
+    "acompletion": "completions",
+    "completion": "completions",
 }
 
 if DEBUG_BUILD:
@@ -48,11 +49,10 @@ if DEBUG_BUILD:
 
 
 def __getattr__(name: str) -> Any:
-    # `ferroute.completion` is both a module and its main function; the package serves the function.
-    if name == "completion" or name in _HOMES:
+    if name in _HOMES:
         import importlib
 
-        return getattr(importlib.import_module(f"ferroute.{_HOMES.get(name, name)}"), name)
+        return getattr(importlib.import_module(f"ferroute.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'ferroute' has no attribute {name!r}")
 
 

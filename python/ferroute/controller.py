@@ -87,15 +87,15 @@ class ModelPair:
 
 
 def completion(**kwargs: Any) -> Any:
-    """The call to the model: `ferroute.completion.completion`. Existing tests patch this name."""
-    from ferroute.completion import completion as call
+    """The call to the model: `ferroute.completions.completion`. Existing tests patch this name."""
+    from ferroute.completions import completion as call
 
     return call(**kwargs)
 
 
 async def acompletion(**kwargs: Any) -> Any:
-    """The asynchronous call to the model: `ferroute.completion.acompletion`."""
-    from ferroute.completion import acompletion as call
+    """The asynchronous call to the model: `ferroute.completions.acompletion`."""
+    from ferroute.completions import acompletion as call
 
     return await call(**kwargs)
 
@@ -418,7 +418,7 @@ def _is_router(router: Any) -> bool:
 
 def _routes_by_itself(router: Any) -> bool:
     """Whether `route` is somebody else's: an override, a patch on the instance, or no `Router` at all."""
-    cls: Any = type(router)
+    cls = cast("Any", type(router))
     return getattr(cls, "route", None) is not Router.route or "route" in getattr(router, "__dict__", ())
 
 

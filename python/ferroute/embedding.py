@@ -27,6 +27,9 @@ SETTINGS = (
     "cache_size",
     "batch_size",
     "concurrency",
+    "base64",
+    "organization",
+    "extra_headers",
     "timeout",
     "max_retries",
 )
@@ -47,7 +50,8 @@ class PromptEmbedder:
             - ``max_input_tokens``: longer prompts are cut to it, with a note in the decision (8192);
             - ``cache_size``: embeddings kept, by hash of model and text (10,000);
             - ``batch_size``, ``concurrency``: texts in one request, requests side by side, in batches;
-            - ``timeout`` in seconds, ``max_retries``.
+            - ``base64``: False for servers that only know numbers in JSON;
+            - ``timeout`` in seconds, ``max_retries``, ``organization``, ``extra_headers`` (pairs of name and value).
 
     Raises:
         InvalidTypeError: ``settings`` is of another kind.

@@ -43,7 +43,7 @@ class NotBuiltError(FerrouteError, NotImplementedError):
 
 
 class ProviderFailure(FerrouteError):  # a carrier, not an error anybody catches
-    """A failed call as the core reports it; `ferroute.completion` turns it into the `openai` class callers catch.
+    """A failed call as the core reports it; `ferroute.completions` turns it into the `openai` class callers catch.
 
     ``args[0]`` is a dict: ``kind``, ``message`` and, where a provider answered, ``status``, ``headers``, ``body``.
     """

@@ -245,7 +245,7 @@ pub(super) fn available() -> Vec<&'static Kernels> {
 #[cfg(target_arch = "x86_64")]
 #[expect(clippy::inline_always, reason = "intrinsics are inlined only where their processor feature is enabled")]
 mod x86 {
-    #[expect(clippy::wildcard_imports, reason = "the intrinsics carry their origin in their names")]
+    #[allow(clippy::wildcard_imports, reason = "the intrinsics carry their origin in their names")]
     use std::arch::x86_64::*;
 
     use half::f16;

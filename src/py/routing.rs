@@ -11,6 +11,7 @@ use crate::routing::model_name::{self, Refused, Rule};
 use crate::routing::{self, python_float};
 
 #[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "the list made from Python's is ours")]
 fn parse_model_name(model: &str, names: Vec<String>) -> PyResult<(String, f64, bool)> {
     match model_name::parse(model, names.iter().map(String::as_str)) {
         Ok(requested) => Ok(match requested.rule {

@@ -173,7 +173,9 @@ mod tests {
             scores in prop::collection::vec(0.0..=1.0, 0..200), score in 0.0..=1.0, a in 0.0..=1.0, b in 0.0..=1.0,
         ) {
             let mut window = ShareWindow::default();
-            scores.into_iter().for_each(|score| window.push(score));
+            for score in scores {
+                window.push(score);
+            }
             let (low, high) = if a < b { (a, b) } else { (b, a) };
             prop_assert!(!window.decide(score, low, "p").strong || window.decide(score, high, "p").strong);
             prop_assert!(window.decide(score, 1.0, "p").strong);
