@@ -24,6 +24,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     from ferroute.cli.app import app
 
     if message := shadowed():
-        print(f"warning: {message}", file=sys.stderr)
+        sys.stderr.write(f"warning: {message}\n")
     app(args=arguments, prog_name="ferroute")
     raise SystemExit(0)
