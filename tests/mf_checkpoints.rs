@@ -22,7 +22,8 @@ fn sound() -> Named<'static> {
 }
 
 fn bytes(tensors: &Named) -> Vec<u8> {
-    let by_name: BTreeMap<_, _> = tensors.iter().map(|(n, shape, values)| (*n, (shape.clone(), values.as_slice()))).collect();
+    let by_name: BTreeMap<_, _> =
+        tensors.iter().map(|(n, shape, values)| (*n, (shape.clone(), values.as_slice()))).collect();
     to_bytes(&by_name).unwrap()
 }
 
@@ -68,7 +69,10 @@ fn each_tensor_is_checked_and_named() {
     assert_eq!(read(&tensors, any).unwrap().text_dim(), 2);
     fails(read(&tensors, Sizes { use_proj: Some(true), ..any }), &["text_proj.0.weight", "missing"]);
     fails(read(&tensors, Sizes { text_dim: Some(4), ..any }), &["text_dim=4", "text_dim=2", "equal to dim"]);
-    fails(read(&sound(), Sizes { use_proj: Some(false), ..any }), &["unexpected", "text_proj.0.weight", "use_proj=False"]);
+    fails(
+        read(&sound(), Sizes { use_proj: Some(false), ..any }),
+        &["unexpected", "text_proj.0.weight", "use_proj=False"],
+    );
 
     let mut tensors = sound();
     tensors.push(("Q.weight", vec![1], vec![1.0]));
@@ -181,8 +185,14 @@ fn files_that_are_cut_or_absurd_are_errors() {
         (r#"{"t":{"dtype":"F32","shape":[1],"data_offsets":[0,400]}}"#, 4),
         (r#"{"t":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, 4),
         (r#"{"t":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551612,18446744073709551615]}}"#, 4),
-        (r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 4),
-        (r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"#, 8),
+        (
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#,
+            4,
+        ),
+        (
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"#,
+            8,
+        ),
         (r#"{"t":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}"#, 4),
         ("[]", 0),
         ("{", 0),

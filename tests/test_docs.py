@@ -10,9 +10,9 @@ import subprocess
 import sys
 
 import pytest
-from fakeserver import FakeServer
 
 from conftest import ROOT
+from fakeserver import FakeServer
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

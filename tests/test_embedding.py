@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from conftest import GOLDENS
 from fakeserver import Answer, FakeServer
-
 from ferroute.controller import Controller
 from ferroute.routers.matrix_factorization import model as mf_model
 from ferroute.routers.routers import MatrixFactorizationRouter

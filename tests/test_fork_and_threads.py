@@ -6,8 +6,8 @@ import os
 import threading
 
 import pytest
-from fakeserver import FakeServer
 
+from fakeserver import FakeServer
 from ferroute.controller import Controller
 
 HELLO = [{"role": "user", "content": "hello"}]

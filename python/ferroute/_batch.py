@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ferroute.errors import InvalidTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def win_rates(router: Any, prompts: Any, progress_text: str | None) -> Any:
     with _progress(len(texts), progress_text) as advance:
         scores = _score(router, texts, advance)
     if kind == "pandas":
-        import pandas as pd
+        import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
         return pd.Series(scores, index=prompts.index, name=prompts.name, dtype="float64")
     if kind == "polars":
@@ -73,7 +73,7 @@ def _score(router: Any, texts: list[Any], advance: Callable[[int], object]) -> N
 
 
 @contextlib.contextmanager
-def _progress(total: int, text: str | None) -> Iterator[Callable[[int], object]]:
+def _progress(total: int, text: str | None) -> Generator[Callable[[int], object]]:
     if text is None:
         yield lambda _done: None
         return

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias, final
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 from typing_extensions import Self
 
 __version__: str
@@ -104,7 +104,7 @@ class MfModel:
     def num_classes(self) -> int: ...
     @property
     def use_proj(self) -> bool: ...
-    def tensors(self) -> dict[str, npt.NDArray[np.float32]]:
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Copies of the tensors under the names of the checkpoint."""
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -119,7 +119,7 @@ class MfModel:
             InvalidTypeError: Something that is not a number.
         """
 
-    def win_rates(self, x: Any, strong: int, weak: int, threads: int | None = None) -> npt.NDArray[np.float64]:
+    def win_rates(self, x: Any, strong: int, weak: int, threads: int | None = None) -> NDArray[np.float64]:
         """Win rates ``[n]`` of one pair for embeddings ``[n, text_dim]`` of any number type and layout.
 
         `x` is read where it lies, with the interpreter released. `threads` is how many to use at most, by default one
@@ -129,10 +129,10 @@ class MfModel:
 
     def win_rates_pairs(
         self, x: Any, pairs: Sequence[tuple[int, int]], threads: int | None = None
-    ) -> npt.NDArray[np.float64]:
+    ) -> NDArray[np.float64]:
         """Win rates ``[pairs, n]`` of several pairs of rows, strong and weak; `x` is read once."""
 
-    def logits(self, vector: Any, models: Sequence[int]) -> npt.NDArray[np.float32]:
+    def logits(self, vector: Any, models: Sequence[int]) -> NDArray[np.float32]:
         """Logits ``[models, num_classes]`` of rows of the table for one embedding."""
 
 def torch_conversion_command(path: str | os.PathLike[str]) -> str:
@@ -143,6 +143,7 @@ def dot_kernels() -> str:
 
 # --- local.rs ---
 
+@final
 class LocalModel:
     """The embedded router: a table of token vectors, forty lexical features and a logistic head, all in this module.
 
@@ -337,17 +338,17 @@ class Embedder:
     @property
     def base_url(self) -> str:
         """Base URL without its query."""
-    def embed(self, text: str) -> tuple[npt.NDArray[np.float32], str | None]:
+    def embed(self, text: str) -> tuple[NDArray[np.float32], str | None]:
         """The embedding of one text.
 
         Returns:
             The vector ``[d]``, and a sentence when the text had to be cut.
         """
-    def aembed(self, text: str) -> Awaitable[tuple[npt.NDArray[np.float32], str | None]]:
+    def aembed(self, text: str) -> Awaitable[tuple[NDArray[np.float32], str | None]]:
         """`embed` for asyncio."""
     def embed_batch(
         self, texts: Sequence[str], progress: Callable[[int, int], object] | None = None
-    ) -> npt.NDArray[np.float32]:
+    ) -> NDArray[np.float32]:
         """The embeddings of many texts; equal and cached ones are not sent again.
 
         Args:
@@ -360,7 +361,7 @@ class Embedder:
         """
     def aembed_batch(
         self, texts: Sequence[str], progress: Callable[[int, int], object] | None = None
-    ) -> Awaitable[npt.NDArray[np.float32]]:
+    ) -> Awaitable[NDArray[np.float32]]:
         """`embed_batch` for asyncio; `progress` is called on another thread."""
 
 # --- pricing.rs ---

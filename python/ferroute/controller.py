@@ -101,7 +101,8 @@ async def acompletion(**kwargs: Any) -> Any:
 
 
 def _counts() -> defaultdict[str, defaultdict[str, int]]:
-    return defaultdict(partial(defaultdict, int))
+    # A partial, not a lambda, so that what users keep of it pickles.
+    return defaultdict(cast("Callable[[], defaultdict[str, int]]", partial(defaultdict, int)))
 
 
 class Controller:
@@ -186,9 +187,10 @@ class Controller:
     def _validate_router_threshold(self, router: str | None, threshold: float | None) -> None:
         if router is None or threshold is None:
             raise RoutingError("Router or threshold unspecified.")
-        if not isinstance(router, str) or isinstance(threshold, str):
-            if isinstance(threshold, str):
-                raise _ThresholdType(f"A threshold is a number between 0.0 and 1.0, found the string {threshold!r}.")
+        # Callers' code is not checked by our types.
+        if isinstance(threshold, str):
+            raise _ThresholdType(f"A threshold is a number between 0.0 and 1.0, found the string {threshold!r}.")
+        if not isinstance(router, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise RoutingError(f"Invalid router {router}. Available routers are {list(self.routers)}.")
         _core.validate(router, self.routers, threshold, isinstance(threshold, Share), threshold)
 
@@ -416,7 +418,8 @@ def _is_router(router: Any) -> bool:
 
 def _routes_by_itself(router: Any) -> bool:
     """Whether `route` is somebody else's: an override, a patch on the instance, or no `Router` at all."""
-    return getattr(type(router), "route", None) is not Router.route or "route" in vars(router)
+    cls: Any = type(router)
+    return getattr(cls, "route", None) is not Router.route or "route" in getattr(router, "__dict__", ())
 
 
 def _overridden(controller: Controller, name: str) -> bool:
@@ -429,18 +432,18 @@ def _routed_text(messages: Any) -> Any:
         last = messages[-1]
     except IndexError:
         raise _EmptyMessages("messages is empty: there is no last message to route on.") from None
-    content = last["content"] if isinstance(last, dict) else getattr(last, "content", None)
+    content: Any = cast("dict[str, Any]", last)["content"] if isinstance(last, dict) else getattr(last, "content", None)
     if content is None:
         return ""
     if isinstance(content, (list, tuple)):
         parts = cast("list[Any]", content)
         texts = (part if isinstance(part, str) else _part_text(part) for part in parts)
         return "\n".join(text for text in texts if text)
-    return cast("Any", content)
+    return content
 
 
 def _part_text(part: Any) -> str:
-    text = part.get("text") if isinstance(part, dict) else getattr(part, "text", None)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    text: Any = cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else getattr(part, "text", None)
     return text if isinstance(text, str) else ""
 
 

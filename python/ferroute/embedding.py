@@ -61,11 +61,12 @@ class PromptEmbedder:
         self._own = settings is not None
         self._core: tuple[Any, _core.Embedder] | None = None
         if isinstance(settings, Mapping):
-            unknown = sorted(set(settings) - set(SETTINGS))
+            given = cast("Mapping[str, Any]", settings)
+            unknown = sorted(set(given) - set(SETTINGS))
             if unknown:
                 known = ", ".join(SETTINGS)
                 raise InvalidValueError(f"unknown embedder settings: {', '.join(unknown)}; known are {known}")
-            self._settings = dict(settings)
+            self._settings = dict(given)
             if "max_input_tokens" in self._settings:
                 self._settings["max_tokens"] = self._settings.pop("max_input_tokens")
             if "model" in self._settings:
@@ -175,8 +176,9 @@ def _vector(found: Any) -> Any:
     """One row; a callable that answers a text with a batch of one is understood."""
     if getattr(found, "ndim", 1) == 2 and len(found) == 1:
         return found[0]
-    if isinstance(found, list) and len(cast("list[Any]", found)) == 1 and isinstance(found[0], (list, tuple)):
-        return cast("list[Any]", found)[0]
+    if isinstance(found, list):
+        rows = cast("list[Any]", found)
+        return rows[0] if len(rows) == 1 and isinstance(rows[0], (list, tuple)) else rows  # pyright: ignore[reportUnknownVariableType]
     return found
 
 

@@ -277,8 +277,11 @@ mod tests {
         let numbers = noise(rows * cols);
         let matrix = Rows::of_f32(&numbers, cols);
         let vectors = [vector(cols, 1), vector(cols, 2), vector(cols, 3)];
-        let single: Vec<f64> =
-            vectors.iter().flat_map(|v| (0..rows).map(move |row| (v, row))).map(|(v, row)| dot(&matrix, row, v).unwrap()).collect();
+        let single: Vec<f64> = vectors
+            .iter()
+            .flat_map(|v| (0..rows).map(move |row| (v, row)))
+            .map(|(v, row)| dot(&matrix, row, v).unwrap())
+            .collect();
         let all: Vec<&Vector> = vectors.iter().collect();
         for threads in [Some(0), Some(1), Some(2), Some(7), None] {
             assert_eq!(dots(&matrix, &all, threads, |x| x).unwrap(), single, "{threads:?} threads");
@@ -295,8 +298,12 @@ mod tests {
         for (row, col, bad) in [(8_999, 0, f32::NAN), (4_321, 255, f32::NEG_INFINITY), (4_322, 3, f32::NAN)] {
             numbers[row * cols + col] = bad;
             let error = dots(&Rows::of_f32(&numbers, cols), &[&vector(cols, 1)], Some(4), |x| x).unwrap_err();
-            let (row, col, what) = if bad.is_nan() && row > 5_000 { (row, col, "NaN") } else { (4_321, 255, "an infinity") };
-            assert_eq!(error.message(), format!("row {row} holds {what} (in column {col}); all numbers must be finite"));
+            let (row, col, what) =
+                if bad.is_nan() && row > 5_000 { (row, col, "NaN") } else { (4_321, 255, "an infinity") };
+            assert_eq!(
+                error.message(),
+                format!("row {row} holds {what} (in column {col}); all numbers must be finite")
+            );
         }
     }
 

@@ -253,7 +253,8 @@ mod x86 {
     use super::{Direct, Kernels, Pair, Simd, reduce};
 
     pub(super) fn detect(found: &mut Vec<&'static Kernels>) {
-        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        let avx2 =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
         if avx2 && is_x86_feature_detected!("avx512f") {
             found.push(&AVX512);
         }

@@ -39,17 +39,50 @@ impl Number {
 macro_rules! with_element {
     ($number:expr, $T:ident => $body:expr) => {
         match $number {
-            $crate::math::rows::Number::F16 => { type $T = half::f16; $body }
-            $crate::math::rows::Number::F32 => { type $T = f32; $body }
-            $crate::math::rows::Number::F64 => { type $T = f64; $body }
-            $crate::math::rows::Number::I8 => { type $T = i8; $body }
-            $crate::math::rows::Number::U8 => { type $T = u8; $body }
-            $crate::math::rows::Number::I16 => { type $T = i16; $body }
-            $crate::math::rows::Number::U16 => { type $T = u16; $body }
-            $crate::math::rows::Number::I32 => { type $T = i32; $body }
-            $crate::math::rows::Number::U32 => { type $T = u32; $body }
-            $crate::math::rows::Number::I64 => { type $T = i64; $body }
-            $crate::math::rows::Number::U64 => { type $T = u64; $body }
+            $crate::math::rows::Number::F16 => {
+                type $T = half::f16;
+                $body
+            }
+            $crate::math::rows::Number::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::math::rows::Number::F64 => {
+                type $T = f64;
+                $body
+            }
+            $crate::math::rows::Number::I8 => {
+                type $T = i8;
+                $body
+            }
+            $crate::math::rows::Number::U8 => {
+                type $T = u8;
+                $body
+            }
+            $crate::math::rows::Number::I16 => {
+                type $T = i16;
+                $body
+            }
+            $crate::math::rows::Number::U16 => {
+                type $T = u16;
+                $body
+            }
+            $crate::math::rows::Number::I32 => {
+                type $T = i32;
+                $body
+            }
+            $crate::math::rows::Number::U32 => {
+                type $T = u32;
+                $body
+            }
+            $crate::math::rows::Number::I64 => {
+                type $T = i64;
+                $body
+            }
+            $crate::math::rows::Number::U64 => {
+                type $T = u64;
+                $body
+            }
         }
     };
 }
@@ -154,7 +187,8 @@ impl<'a> Rows<'a> {
 
     /// Where an element lies; inside the matrix if `row` and `col` are.
     pub(super) fn at(&self, row: usize, col: usize) -> *const u8 {
-        let offset = (row as isize).wrapping_mul(self.row_step).wrapping_add((col as isize).wrapping_mul(self.col_step));
+        let offset =
+            (row as isize).wrapping_mul(self.row_step).wrapping_add((col as isize).wrapping_mul(self.col_step));
         self.start.wrapping_offset(offset)
     }
 

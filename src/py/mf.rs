@@ -211,16 +211,14 @@ fn as_array<'py>(any: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>
 fn matrix_view<'a>(array: &'a Bound<'_, PyUntypedArray>, what: &str) -> PyResult<Rows<'a>> {
     let (&[rows, cols], &[row_step, col_step]) = (array.shape(), array.strides()) else {
         let shape = array.shape();
-        return Err(Error::value(format!("expected {what} of two dimensions, found an array of shape {shape:?}")).into());
+        return Err(
+            Error::value(format!("expected {what} of two dimensions, found an array of shape {shape:?}")).into()
+        );
     };
     view(array, (rows, cols), (row_step, col_step))
 }
 
-fn view<'a>(
-    array: &'a Bound<'_, PyUntypedArray>,
-    shape: (usize, usize),
-    steps: (isize, isize),
-) -> PyResult<Rows<'a>> {
+fn view<'a>(array: &'a Bound<'_, PyUntypedArray>, shape: (usize, usize), steps: (isize, isize)) -> PyResult<Rows<'a>> {
     let dtype = array.dtype();
     let number = match (dtype.kind(), dtype.itemsize()) {
         (b'f', 2) => Some(Number::F16),

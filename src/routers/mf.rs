@@ -117,14 +117,20 @@ impl MfModel {
                 return wrong(format!("tensor `{name}` has shape {:?}, expected two dimensions", tensor.shape));
             };
             if rows == 0 || cols == 0 || rows.checked_mul(cols) != Some(tensor.values.len()) {
-                return wrong(format!("tensor `{name}` of shape [{rows}, {cols}] holds {} numbers", tensor.values.len()));
+                return wrong(format!(
+                    "tensor `{name}` of shape [{rows}, {cols}] holds {} numbers",
+                    tensor.values.len()
+                ));
             }
             if let Some(value) = tensor.values.iter().find(|value| !value.is_finite()) {
                 return wrong(format!("tensor `{name}` holds {value}"));
             }
         }
         let dim = model.dim();
-        let inner = [(CLASSIFIER, model.classifier.shape[1]), (PROJECTION, model.projection.as_ref().map_or(dim, |p| p.shape[0]))];
+        let inner = [
+            (CLASSIFIER, model.classifier.shape[1]),
+            (PROJECTION, model.projection.as_ref().map_or(dim, |p| p.shape[0])),
+        ];
         for (name, found) in inner {
             if found != dim {
                 return wrong(format!("tensor `{name}` is made for dim={found}, `{MODELS}` has dim={dim}"));
@@ -244,7 +250,9 @@ impl MfModel {
     pub fn pair(&self, strong: usize, weak: usize) -> Result<Arc<Vector>> {
         if self.num_classes() != 1 {
             let found = self.num_classes();
-            return Err(Error::value(format!("a win rate needs num_classes=1; this checkpoint has num_classes={found}")));
+            return Err(Error::value(format!(
+                "a win rate needs num_classes=1; this checkpoint has num_classes={found}"
+            )));
         }
         self.folded(Key { row: strong, minus: Some(weak), class: 0 })
     }
@@ -346,7 +354,8 @@ mod tests {
 
     #[test]
     fn weights_whose_product_overflows_are_an_error() {
-        let tensor = |shape: [usize; 2], value| Tensor { shape: shape.to_vec(), values: vec![value; shape[0] * shape[1]] };
+        let tensor =
+            |shape: [usize; 2], value| Tensor { shape: shape.to_vec(), values: vec![value; shape[0] * shape[1]] };
         let projection = Some(tensor([2, 3], f32::MAX));
         let model = MfModel::new(tensor([2, 2], 1.0), projection, tensor([1, 2], 10.0), Sizes::default()).unwrap();
         assert_eq!(model.logits(&Rows::of_f32(&[0.0; 3], 3), &[0]).unwrap_err().kind(), Kind::Checkpoint);

@@ -113,14 +113,14 @@ class MatrixFactorizationRouter(Router):
     ) -> None:
         from ferroute.embedding import PromptEmbedder
 
-        given = {
-            "dim": hidden_size,
-            "num_models": num_models,
-            "text_dim": text_dim,
-            "num_classes": num_classes,
-            "use_proj": use_proj,
-        }
-        self.model = MFModel.from_pretrained(checkpoint_path, **{k: v for k, v in given.items() if v is not None})
+        self.model = MFModel.from_pretrained(
+            checkpoint_path,
+            dim=hidden_size,
+            num_models=num_models,
+            text_dim=text_dim,
+            num_classes=num_classes,
+            use_proj=use_proj,
+        )
         self.strong_model_id = row_of(strong_model)
         self.weak_model_id = row_of(weak_model)
         self.embedder = PromptEmbedder(self.model, embedder)
@@ -229,14 +229,15 @@ class LocalRouter(Router):
         self._win_rate = self._model.win_rate
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in {"_model", "_win_rate"}}
+        return {name: value for name, value in self.__dict__.items() if name not in {"_model", "_win_rate"}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        for name, value in state.items():
+            setattr(self, name, value)
         self._start()
 
     @property
-    def score_quantiles(self) -> Sequence[float]:
+    def score_quantiles(self) -> NDArray[np.float64]:
         """A hundred quantiles of this router's scores on a mixed reference; the share form starts from them."""
         return self._model.quantiles
 
