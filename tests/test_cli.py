@@ -337,6 +337,9 @@ def test_demo_for_programs_adds_up(cli, tmp_path):
     code, out, err = cli("demo", "--json", "--png", str(path), "--output-tokens", "500", "--requests", "2000000")
     assert (code, err) == (0, "")
     (found,) = records(out)
+    assert " ".join(found) == (
+        "model strong_model weak_model share requests output_tokens sample mix bill all_strong saving png"
+    )
     assert found["model"] == "router-local-30%"
     assert path.read_bytes().startswith(b"\x89PNG")
     mix = {entry["benchmark"]: entry for entry in found["mix"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -26,6 +26,8 @@ def test_share_curve_is_the_exact_step_function():
 
 
 @given(rates, st.floats(0, 1))
+@example([float(np.nextafter(1, 0))], 1.0)
+@example([5e-324], 0.0)
 def test_share_curve_agrees_with_counting(scores, at):
     thresholds, shares = plot.share_curve(scores)
     assert np.all(np.diff(thresholds) > 0)

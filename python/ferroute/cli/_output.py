@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
@@ -79,17 +79,22 @@ class Rows:
         self._line(cells)
 
     def _line(self, cells: Sequence[tuple[str, str]]) -> None:
-        line = Text(no_wrap=True, overflow="ellipsis", end="")
-        for index, ((text, style), column) in enumerate(zip(cells, self.columns, strict=False)):
-            last = index == len(self.columns) - 1
-            line.append(fitted(text, column.width, column.right, pad=not last, ascii_only=ascii_only(self.out)), style)
-            line.append("" if last else "  ")
-        self.out.print(line, end="\n", crop=False, overflow="ignore")
+        plain, last = ascii_only(self.out), len(self.columns) - 1
+        texts = [
+            fitted(text, column.width, column.right, pad=index < last, ascii_only=plain)
+            for index, ((text, _style), column) in enumerate(zip(cells, self.columns, strict=False))
+        ]
+        if not self.out.is_terminal:
+            # Nothing to colour; asking rich for each of many rows would take most of the time.
+            self.out.file.write("  ".join(texts) + "\n")
+            return
+        line = Text("  ").join(Text(text, style) for text, (_text, style) in zip(texts, cells, strict=False))
+        self.out.print(line, no_wrap=True, crop=False, overflow="ignore")
 
 
 def fitted(text: str, width: int, right: bool = False, pad: bool = True, ascii_only: bool = False) -> str:
     """``text`` cut or padded to ``width`` columns of a terminal."""
-    size = Text(text).cell_len
+    size = cell_len(text)
     if size > width:
         mark = "..." if ascii_only else "…"
         return set_cell_size(text, max(width - len(mark), 0)) + mark

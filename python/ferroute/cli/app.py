@@ -185,6 +185,9 @@ def demo(
     """Route real prompts offline: where they go, what it would cost, and a picture.
 
     The prompts are those of GSM8K and MT-Bench; prices are from the package. No key, no network, no model is called.
+
+    Fields of --json: model, strong_model, weak_model, share, requests, output_tokens, sample, mix, bill, all_strong,
+    saving, png.
     """
     with ending(context.obj):
         from ferroute.cli import demo as command

@@ -87,8 +87,7 @@ def run(*, share: float, strong: str, weak: str, prompts: int | None, requests: 
     controller.routers[RULES] = RulesRouter()
 
     def decide(text: str, router: str) -> Decision:
-        # Enters the scores that a share is ranked among, as a request would; `decide` only asks.
-        return controller._decide(text, router, share, enters_window=True)  # pyright: ignore[reportPrivateUsage]
+        return controller.decide(text, router, share, remember=True)
 
     tokenize = _core.LocalModel().tokenize
     routed = [

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 def route(source: Source, controller: Controller, router: str, threshold: float, *, as_json: bool) -> None:
     """Decides prompt after prompt, as the Controller would if they were sent to it in this order."""
-    controller._validate_router_threshold(router, threshold)  # pyright: ignore[reportPrivateUsage]
     out = console()
     counts: Counter[str] = Counter()
     first: str | None = None
@@ -44,7 +43,7 @@ def route(source: Source, controller: Controller, router: str, threshold: float,
             for batch in source:
                 for row, prompt in batch:
                     first = prompt if first is None else first
-                    decision = _decide(controller, prompt, router, threshold)
+                    decision = controller.decide(prompt, router, threshold, remember=True)
                     counts[decision.model] += 1
                     if as_json:
                         json_line(_record(row, prompt, decision))
@@ -59,11 +58,6 @@ def route(source: Source, controller: Controller, router: str, threshold: float,
             note(text)
     if not as_json and not alone:
         _summary(out, counts, controller)
-
-
-def _decide(controller: Controller, prompt: str, router: str, threshold: float) -> Decision:
-    # Unlike `decide`, this enters the scores that a share is ranked among, as a request would.
-    return controller._decide(prompt, router, threshold, enters_window=True)  # pyright: ignore[reportPrivateUsage]
 
 
 def _record(row: int, prompt: str, decision: Decision) -> dict[str, Any]:
