@@ -1,6 +1,6 @@
 """The compiled core. Each section mirrors one file of ``src/py``."""
 
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ DEBUG_BUILD: bool
 
 # --- local.rs ---
 
+@final
 class LocalModel:
     """The embedded router: a table of token vectors, forty lexical features and a logistic head, all in this module.
 
