@@ -147,15 +147,32 @@ def row(label: str, data: Set, scores: F64) -> str:
 HEADER = ["| set | questions | length | regex rules | local |", "|---|---|---|---|---|"]
 
 
+def joined(name: str, first: Set, second: Set) -> Set:
+    """Two sets one after the other."""
+    return Set(
+        name,
+        first.prompts + second.prompts,
+        np.concatenate([first.strong, second.strong]),
+        np.concatenate([first.weak, second.weak]),
+        np.concatenate([first.groups, second.groups]),
+    )
+
+
 def seen_tasks(sets: dict[str, Set]) -> list[str]:
     """Questions held out from tasks that are in the training data, and MT-Bench, which is not."""
     lines = list(HEADER)
     mmlu, gsm = sets["MMLU"], sets["GSM8K"]
     rest = training_without(sets, "MMLU")
-    lines.append(row("MMLU, 5 folds by question", mmlu, cross_validated(mmlu, rest, by_question(mmlu))))
+    mmlu_scores = cross_validated(mmlu, rest, by_question(mmlu))
+    lines.append(row("MMLU, 5 folds by question", mmlu, mmlu_scores))
     lines.append(row("MMLU, unseen domains (5 groups)", mmlu, cross_validated(mmlu, rest, by_group(mmlu))))
     rest = training_without(sets, "GSM8K")
-    lines.append(row("GSM8K, 5 folds by question", gsm, cross_validated(gsm, rest, by_question(gsm))))
+    gsm_scores = cross_validated(gsm, rest, by_question(gsm))
+    lines.append(row("GSM8K, 5 folds by question", gsm, gsm_scores))
+    # The same two models on both, so their questions can be ranked together.
+    keep = np.random.default_rng(0).permutation(len(mmlu.prompts)) < len(gsm.prompts)
+    both = joined("both", mmlu.take(keep), gsm)
+    lines.append(row("MMLU and GSM8K in equal parts", both, np.concatenate([mmlu_scores[keep], gsm_scores])))
     mt = mt_bench()
     lines.append(row("MT-Bench, never trained on", mt, whole(sets).scores(mt.prompts)))
     return lines

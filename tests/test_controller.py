@@ -343,7 +343,7 @@ class TestShare:
         assert c._parse_model_name("router-length-30%") == ("length", Share(0.3))
         d = c.decide("hello", model="router-length-50%")
         assert (d.share, d.threshold, d.warmup, d.model) == (0.5, None, True, "big")
-        assert "no score yet" in d.reason
+        assert "for want of earlier scores" in d.reason
         assert repr(Share(0.3)) == "Share(0.3)"
         assert f"{Share(0.07)}" == "7%"
 
@@ -376,7 +376,7 @@ class TestShare:
     def test_a_replaced_router_starts_a_new_window(self, c):
         c.route("hello", "length", 0.5)
         c.routers["length"] = Length()
-        assert "no score yet" in c.decide("hello", model="router-length-30%").reason
+        assert "for want of earlier scores" in c.decide("hello", model="router-length-30%").reason
 
     def test_lone_surrogates(self, c):
         assert c.decide("\ud800" * 3, model="router-length-30%").model in {"big", "small"}

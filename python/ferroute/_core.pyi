@@ -156,7 +156,7 @@ class LocalModel:
 
     def __new__(cls) -> Self: ...
     @property
-    def quantiles(self) -> NDArray[np.float64]:
+    def quantiles(self) -> list[float]:
         """100 quantiles of the win rate over a mixed reference, rising."""
 
     @property

@@ -62,8 +62,9 @@ impl LocalModel {
     }
 
     #[getter]
-    fn quantiles<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_slice(py, self.0.quantiles())
+    fn quantiles(&self) -> Vec<f64> {
+        // A list: the share form reads it on the routing path, where numpy need not be loaded.
+        self.0.quantiles().to_vec()
     }
 
     #[getter]

@@ -81,14 +81,14 @@ impl ShareWindow {
         let rank = self.rank(win_rate, tie(prompt));
         let strong = share > 0.0 && rank >= border;
         let (sign, side) = if strong { (">=", "strong") } else { ("<", "weak") };
-        let among = match (self.sorted.len() - self.own(), self.own()) {
-            (0, 0) => "no score yet".to_owned(),
-            (0, own) => format!("the last {own} scores"),
-            (pseudo, 0) => format!("{pseudo} reference scores"),
-            (pseudo, own) => format!("the last {own} scores and {pseudo} reference scores"),
+        let place = match (self.sorted.len() - self.own(), self.own()) {
+            (0, 0) => "in the middle, for want of earlier scores".to_owned(),
+            (0, own) => format!("among the last {own} scores"),
+            (pseudo, 0) => format!("among {pseudo} reference scores"),
+            (pseudo, own) => format!("among the last {own} scores and {pseudo} reference scores"),
         };
         let reason = format!(
-            "win rate {win_rate:.4} ranks {} among {among}, {sign} {} for a share of {}: {side} model",
+            "win rate {win_rate:.4} ranks {} {place}, {sign} {} for a share of {}: {side} model",
             shown(rank, border),
             (border * 1e10).round() / 1e10,
             percent(share),

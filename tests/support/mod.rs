@@ -31,7 +31,8 @@ pub struct Server {
 
 /// `HTTP/1.1 {status}` with these headers and body.
 pub fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> Vec<Step> {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers = lines.concat();
     let text = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n{body}", body.len());
     vec![Step::Send(text.into())]
 }

@@ -237,7 +237,7 @@ class LocalRouter(Router):
         self._start()
 
     @property
-    def score_quantiles(self) -> NDArray[np.float64]:
+    def score_quantiles(self) -> list[float]:
         """A hundred quantiles of this router's scores on a mixed reference; the share form starts from them."""
         return self._model.quantiles
 
