@@ -46,7 +46,10 @@ def percent(share: float) -> str:
 
 @final
 class ShareWindow:
-    """The last 1,000 scores of one router, and pseudo-scores that stay; ``len()`` counts its own scores."""
+    """The last 1,000 scores of one router; ``len()`` counts its own.
+
+    Pseudo-scores stand in while there are few, and are the first to leave.
+    """
 
     def __new__(cls, pseudo_scores: list[float] = ...) -> ShareWindow: ...
     def push(self, win_rate: float) -> None:

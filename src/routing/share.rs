@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::decide::{Choice, shown};
 use super::model_name::percent;
 
-/// Own scores that are remembered.
+/// Scores that are remembered.
 pub const WINDOW: usize = 1_000;
 /// Below this many own scores a decision is called a warm-up: its share is not to be relied on yet.
 pub const WARM: usize = 100;
@@ -18,22 +18,27 @@ pub const WARM: usize = 100;
 /// The last scores of one router in one Controller, and pseudo-scores that stand in while there are few.
 #[derive(Debug, Clone, Default)]
 pub struct ShareWindow {
+    /// Oldest first; pseudo-scores count as older than all.
     recent: VecDeque<f64>,
-    /// The same scores and the pseudo-scores, ascending.
+    /// The same scores, ascending.
     sorted: Vec<f64>,
+    /// How many of them are pseudo-scores.
+    pseudo: usize,
 }
 
 impl ShareWindow {
-    /// A window that starts with `pseudo` scores, which stay and count like own ones. NaN are left out.
+    /// A window that starts with `pseudo` scores, which count like own ones until those have filled it. NaN are left
+    /// out, and so is what exceeds [`WINDOW`].
     pub fn new(pseudo: impl IntoIterator<Item = f64>) -> Self {
-        let mut sorted: Vec<f64> = pseudo.into_iter().filter(|score| !score.is_nan()).collect();
+        let recent: VecDeque<f64> = pseudo.into_iter().filter(|score| !score.is_nan()).take(WINDOW).collect();
+        let mut sorted = Vec::from(recent.clone());
         sorted.sort_by(f64::total_cmp);
-        Self { recent: VecDeque::new(), sorted }
+        Self { pseudo: recent.len(), recent, sorted }
     }
 
     /// How many own scores it holds, at most [`WINDOW`].
     pub fn own(&self) -> usize {
-        self.recent.len()
+        self.recent.len() - self.pseudo
     }
 
     /// Whether fewer than [`WARM`] own scores have been seen.
@@ -41,7 +46,7 @@ impl ShareWindow {
         self.own() < WARM
     }
 
-    /// Remembers a score; the oldest own one leaves a full window.
+    /// Remembers a score; the oldest one leaves a full window.
     pub fn push(&mut self, score: f64) {
         if score.is_nan() {
             return;
@@ -51,6 +56,7 @@ impl ShareWindow {
         {
             let at = self.sorted.partition_point(|other| *other < oldest);
             self.sorted.remove(at);
+            self.pseudo = self.pseudo.saturating_sub(1);
         }
         self.recent.push_back(score);
         let at = self.sorted.partition_point(|other| *other < score);
@@ -81,7 +87,7 @@ impl ShareWindow {
         let rank = self.rank(win_rate, tie(prompt));
         let strong = share > 0.0 && rank >= border;
         let (sign, side) = if strong { (">=", "strong") } else { ("<", "weak") };
-        let place = match (self.sorted.len() - self.own(), self.own()) {
+        let place = match (self.pseudo, self.own()) {
             (0, 0) => "in the middle, for want of earlier scores".to_owned(),
             (0, own) => format!("among the last {own} scores"),
             (pseudo, 0) => format!("among {pseudo} reference scores"),
@@ -147,16 +153,20 @@ mod tests {
     }
 
     #[test]
-    fn pseudo_scores_stay_and_old_scores_leave() {
+    fn pseudo_scores_leave_first_and_then_the_oldest() {
         let mut window = ShareWindow::new((0..100).map(|i| f64::from(i) / 100.0));
-        for i in 0..WINDOW + 10 {
+        assert!((window.rank(0.5, 0.0) - 0.5).abs() < 1e-12);
+        for i in 0..WINDOW - 50 {
             window.push(2.0 + i as f64);
         }
-        assert_eq!(window.own(), WINDOW);
-        assert_eq!(window.sorted.len(), WINDOW + 100);
+        assert_eq!((window.own(), window.pseudo, window.sorted.len()), (WINDOW - 50, 50, WINDOW));
+        assert!((window.rank(1.5, 0.0) - 0.05).abs() < 1e-12);
+        for i in 0..60 {
+            window.push(5_000.0 + f64::from(i));
+        }
+        assert_eq!((window.own(), window.pseudo), (WINDOW, 0));
         assert!(window.sorted.is_sorted());
         assert!(!window.sorted.contains(&11.0) && window.sorted.contains(&12.0));
-        assert!((window.rank(1.5, 0.0) - 100.0 / 1_100.0).abs() < 1e-12);
     }
 
     #[test]

@@ -129,8 +129,8 @@ def show(report: Report, png: Path | None, *, as_json: bool) -> None:
     out.print(_mix(report))
     _paragraph(
         out,
-        f"Asked for {report.share:.0%}: each score is ranked among the last 1,000 and 100 reference scores, so traffic "
-        "unlike the reference comes close to the share and does not meet it exactly.",
+        f"Asked for {report.share:.0%}: each score is ranked among the last 1,000. At the start 100 reference scores "
+        "stand in for them, so on traffic unlike those the share comes out after some hundred prompts.",
     )
     _heading(out, f"The bill for {report.requests:,} such requests")
     _bill(out, report)
