@@ -20,7 +20,7 @@ def main() -> None:
     takes = {
         "imports.py": ["--peer-python"],
         "local.py": [],
-        "mf.py": ["--peer-python", "--peers"],
+        "mf.py": ["--peer-python"],
         "calls.py": ["--peers", "--litellm-python"],
     }
     for script, options in takes.items():
