@@ -82,7 +82,18 @@ def test_m_runs_the_real_module():
     assert ferroute.__version__ in done.stdout
 
 
-@pytest.mark.parametrize("name", ["ferroute.controller", "routellm.controller", "ferroute.cli", "ferroute.completions", "ferroute.prices", "ferroute.plot", "ferroute.prompts"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ferroute.controller",
+        "routellm.controller",
+        "ferroute.cli",
+        "ferroute.completions",
+        "ferroute.prices",
+        "ferroute.plot",
+        "ferroute.prompts",
+    ],
+)
 def test_importing_is_free(name):
     code = (
         "import sys, json; before = set(sys.modules)\n"

@@ -11,8 +11,8 @@ from ferroute._core import DEBUG_BUILD, __version__
 
 if TYPE_CHECKING:
     from ferroute.completions import acompletion, completion
-    from ferroute.controller import Controller, ModelPair, RoutingError
-    from ferroute.decision import Decision, Share
+    from ferroute.controller import Controller, RoutingError
+    from ferroute.decision import Decision, ModelPair, Share
     from ferroute.errors import FerrouteError
 
 __all__ = [
@@ -31,7 +31,7 @@ _HOMES = {
     "Controller": "controller",
     "Decision": "decision",
     "FerrouteError": "errors",
-    "ModelPair": "controller",
+    "ModelPair": "decision",
     "RoutingError": "controller",
     "Share": "decision",
     "acompletion": "completions",

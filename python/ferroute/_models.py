@@ -13,7 +13,7 @@ from openai import BaseModel
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import PrivateAttr
 
-from ferroute.responses import Items, Routed
+from ferroute._items import Items, Routed
 
 _HOME = "ferroute.responses"
 

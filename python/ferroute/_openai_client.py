@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 
@@ -29,10 +30,18 @@ class LazyOpenAI:
 OPENAI_CLIENT: Any = LazyOpenAI()
 
 
-def assigned(*modules: Any) -> Any:
-    """The client assigned under the name ``OPENAI_CLIENT`` of the first of ``modules`` that has one, or None."""
-    for module in modules:
-        client = module.OPENAI_CLIENT
+HOMES = (
+    "ferroute.routers.matrix_factorization.model",
+    "ferroute.routers.similarity_weighted.utils",
+    "ferroute.routers.routers",
+)
+"""The modules in which users of RouteLLM assign a client under that name."""
+
+
+def assigned() -> Any:
+    """The client assigned in the first of `HOMES` that has one, or None."""
+    for home in HOMES:
+        client = getattr(sys.modules.get(home), "OPENAI_CLIENT", None)
         if client is not OPENAI_CLIENT and client is not None:
             return client
     return None

@@ -11,14 +11,13 @@ from __future__ import annotations
 import sys
 import threading
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter_ns
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, _notes, responses
-from ferroute.decision import Decision, Share, make
+from ferroute.decision import Decision, ModelPair, Share, make
 from ferroute.routers.base import Router
 
 if TYPE_CHECKING:
@@ -76,14 +75,6 @@ class _ThresholdType(RoutingError, TypeError):
 
 class _ModelType(RoutingError, TypeError, AttributeError):
     pass
-
-
-@dataclass
-class ModelPair:
-    """The two models routed between."""
-
-    strong: str
-    weak: str
 
 
 def completion(**kwargs: Any) -> Any:

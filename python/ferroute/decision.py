@@ -1,4 +1,4 @@
-"""What a routing decision says of itself."""
+"""What is decided on, and what a decision says of itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from ferroute import _core
 
 if TYPE_CHECKING:
     from decimal import Decimal
+
+
+@dataclass
+class ModelPair:
+    """The two models routed between."""
+
+    strong: str
+    weak: str
 
 
 class Share(float):

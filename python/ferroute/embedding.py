@@ -87,7 +87,7 @@ class PromptEmbedder:
         """The embedding of one text: an array or a list of ``text_dim`` numbers."""
         if self._call is not None:
             return _vector(self._call(text))
-        client = None if self._own else _assigned_client()
+        client = None if self._own else assigned()
         if client is not None:
             return client.embeddings.create(input=[text], model=self._model.embedding_model).data[0].embedding
         vector, remark = self._embedder().embed(text)
@@ -97,7 +97,7 @@ class PromptEmbedder:
 
     async def aembed(self, text: str) -> Any:
         """As `embed`, without blocking the event loop."""
-        if self._call is not None or not (self._own or _assigned_client() is None):
+        if self._call is not None or not (self._own or assigned() is None):
             import asyncio
 
             return await asyncio.to_thread(self.embed, text)
@@ -119,7 +119,7 @@ class PromptEmbedder:
                 rows.append(_vector(self._call(text)))
                 advance(1)
             return np.asarray(rows, dtype=np.float64)
-        client = None if self._own else _assigned_client()
+        client = None if self._own else assigned()
         if client is None:
             seen = 0
 
@@ -159,21 +159,6 @@ class PromptEmbedder:
             return f"<PromptEmbedder {self._call!r}>"
         where = self._settings.get("api_base") or "OpenAI's endpoint or OPENAI_CLIENT"
         return f"<PromptEmbedder {self._model.embedding_model} at {where}>"
-
-
-_homes: tuple[Any, ...] = ()
-
-
-def _assigned_client() -> Any:
-    """What a user assigned as ``OPENAI_CLIENT``, under the first of its three names that holds anything."""
-    global _homes
-    if not _homes:  # once: import statements on the scoring path would cost more than the score
-        from ferroute.routers import routers
-        from ferroute.routers.matrix_factorization import model
-        from ferroute.routers.similarity_weighted import utils
-
-        _homes = (model, utils, routers)
-    return assigned(*_homes)
 
 
 def _vector(found: Any) -> Any:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ferroute.controller import ModelPair
+    from ferroute.decision import ModelPair
 
 R = TypeVar("R", bound="type[Any]")
 
