@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from types import SimpleNamespace
-from unittest.mock import ANY
+from unittest.mock import ANY, patch
 
 import pytest
 from hypothesis import given
@@ -435,3 +435,96 @@ class TestBatch:
         shown = capsys.readouterr().err
         assert "Loading routers" in shown
         assert "Scoring with length" in shown
+
+
+class TestPatchesOnClasses:
+    """What `unittest.mock.patch.object` does to a class takes effect on every path."""
+
+    async def test_route_of_the_base_class(self, calls):
+        c = Controller(["local"], "big", "small")
+        with patch.object(Router, "route", return_value="patched"):
+            assert c.route("x", "local", 0.5) == "patched"
+            assert (await c.acompletion(model="router-local-0.5", messages=HELLO)).model == "patched"
+        assert c.route("x", "local", 0.0) == "big"
+
+    async def test_scoring_of_a_built_in(self, calls):
+        c = Controller(["local"], "big", "small")
+        with patch.object(LocalRouter, "calculate_strong_win_rate", return_value=0.75):
+            assert c.decide("x", "local", 0.5).win_rate == 0.75
+            assert c.batch_calculate_win_rate(["a", "b"], "local") == [0.75, 0.75]
+            answer = await c.acompletion(model="router-local-0.75", messages=HELLO)
+            assert answer.routing.win_rate == 0.75
+
+    async def test_the_choice_of_the_controller(self, c, calls):
+        with patch.object(Controller, "_get_routed_model_for_completion", return_value="patched"):
+            assert c.completion(model="router-length-0.5", messages=HELLO).model == "patched"
+            assert (await c.acompletion(model="router-length-0.5", messages=HELLO)).model == "patched"
+
+
+async def test_an_override_that_calls_ours_keeps_the_decision(registered, calls):
+    class Trimming(Controller):
+        def _get_routed_model_for_completion(self, messages, router, threshold):
+            return super()._get_routed_model_for_completion(messages[-1:], router, threshold)
+
+    c = Trimming(["length"], "big", "small")
+    for answer in (
+        c.completion(model="router-length-0.5", messages=HELLO),
+        await c.acompletion(model="router-length-0.5", messages=HELLO),
+    ):
+        assert (answer.routing.model, answer.routing.win_rate, answer.routing.threshold) == ("big", 0.5, 0.5)
+    assert c.model_counts == {"length": {"big": 2}}
+
+
+class TestOddInput:
+    def test_lone_surrogates_in_model_strings_are_routing_errors(self, c):
+        for model in ("router-length-0.5\ud800", "router-\ud800-0.5", "\ud800"):
+            with pytest.raises((RoutingError, ValueError)) as caught:
+                c.completion(model=model, messages=HELLO)
+            assert not isinstance(caught.value, UnicodeError)
+
+    def test_numbers_beyond_every_float(self, c):
+        with pytest.raises(RoutingError, match="Invalid threshold 1000"):
+            c.decide("x", "length", 10**400)
+
+    def test_conversations_may_be_tuples(self, c):
+        assert c.decide(({"role": "user", "content": "hello"},), "length", 0.5).win_rate == 0.5
+
+    def test_a_string_is_no_win_rate_and_odd_ones_are_noted(self, c):
+        c.routers["length"].calculate_strong_win_rate = lambda _prompt: "0.5"
+        with pytest.raises(TypeError, match="found the string"):
+            c.decide("x", "length", 0.5)
+        c.routers["length"].calculate_strong_win_rate = lambda _prompt: 2
+        assert c.decide("x", "length", 0.5).notes == ("the router's win rate 2.0 is not in 0..1",)
+
+    def test_prompts_that_are_no_strings_are_named(self):
+        import pandas as pd
+
+        c = Controller(["local"], "big", "small")
+        with pytest.raises(TypeError, match="prompt is a string, found None"):
+            c.decide(None, "local", 0.5)
+        with pytest.raises(TypeError, match=r"prompt 1 is a string, found (None|nan)"):
+            c.batch_calculate_win_rate(pd.Series(["a", None]), "local")
+        for router in (LocalRouter(), RandomRouter()):
+            with pytest.raises(TypeError, match="found a single string"):
+                router.calculate_strong_win_rates("ab")
+        with pytest.raises(TypeError, match="config maps"):
+            Controller(["local"], "big", "small", config=[])
+
+    def test_other_kinds_of_prompts(self, c):
+        import pandas as pd
+        import polars as pl
+
+        assert c.batch_calculate_win_rate(pd.Index(["a"]), "length").tolist() == [0.1]
+        with pytest.raises(TypeError, match="polars Expr"):
+            c.batch_calculate_win_rate(pl.col("a"), "length")
+
+    def test_uniform_traffic_gets_its_share_once_warm(self):
+        c = Controller(["local"], "big", "small")
+        strong = 0
+        for i, n in enumerate(random.Random(0).sample(range(600), 600)):
+            prompt = f"Tom has {n} apples and gives {n % 9} to each of {n % 7} friends. How many are left?"
+            d = c.decide(prompt, model="router-local-30%", remember=True)
+            assert d.warmup == (i < 100)
+            strong += d.model == "big" and not d.warmup
+        # 500 draws: a standard deviation of 10, and the early windows of a hundred scores add theirs
+        assert 100 <= strong <= 200

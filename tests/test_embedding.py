@@ -192,3 +192,72 @@ def test_failures_are_openais_own():
         with pytest.raises(openai.AuthenticationError) as caught:
             r.calculate_strong_win_rate("x")
         assert "secret" not in repr(caught.value) + str(caught.value)
+
+
+def test_class_patches_of_pred_win_rate_are_honoured_everywhere():
+    from unittest.mock import patch
+
+    r = router(embedder=lambda text: X[0])
+    with patch.object(mf_model.MFModel, "pred_win_rate", return_value=0.75):
+        assert r.calculate_strong_win_rate("x") == 0.75
+        assert asyncio.run(r.acalculate_strong_win_rate("x")) == 0.75
+        assert r.calculate_strong_win_rates(["x"]).tolist() == [0.75]
+
+
+def test_any_embedding_model_of_the_server_in_the_environment(monkeypatch):
+    with FakeServer(dim=1536) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "dummy-key-for-a-proxy")
+        r = router()
+        for name in ("nomic-embed-text", "BAAI/bge-m3"):
+            r.model.embedding_model = name
+            assert 0 <= r.calculate_strong_win_rate("x") <= 1
+        assert [q.json["model"] for q in server.requests] == ["nomic-embed-text", "BAAI/bge-m3"]
+    with FakeServer(dim=1536) as other:
+        monkeypatch.setenv("OPENAI_BASE_URL", other.url)
+        r.calculate_strong_win_rate("x")
+        assert len(other.requests) == 1
+
+
+def test_reaching_through_the_placeholder(monkeypatch):
+    from unittest.mock import patch
+
+    from ferroute import _openai_client
+
+    fresh = _openai_client.LazyOpenAI()
+    for home in (mf_model, sw_utils, __import__("ferroute.routers.routers", fromlist=["x"])):
+        monkeypatch.setattr(home, "OPENAI_CLIENT", fresh)
+    monkeypatch.setattr(_openai_client, "OPENAI_CLIENT", fresh)
+    monkeypatch.setenv("OPENAI_API_KEY", "not-a-key")
+    answer = SimpleNamespace(data=[SimpleNamespace(embedding=X[2].tolist())])
+    with patch("routellm.routers.matrix_factorization.model.OPENAI_CLIENT.embeddings.create", return_value=answer) as m:
+        assert router().calculate_strong_win_rate("x") == pytest.approx(EXPECTED[2], abs=5e-6)
+    m.assert_called_once_with(input=["x"], model="text-embedding-3-small")
+    fresh.base_url = "http://127.0.0.1:1/v1"
+    assert "127.0.0.1" in str(fresh.base_url)
+
+
+async def test_an_asynchronous_embedder():
+    async def embedder(text):
+        await asyncio.sleep(0)
+        return X[int(text)]
+
+    r = router(embedder=embedder)
+    assert await r.acalculate_strong_win_rate("5") == pytest.approx(EXPECTED[5], abs=5e-6)
+    with pytest.raises(TypeError, match="the embedder is asynchronous"):
+        r.calculate_strong_win_rate("5")
+    with pytest.raises(TypeError, match="the embedder is asynchronous"):
+        r.calculate_strong_win_rates(["5"])
+
+
+@pytest.mark.parametrize("wrong", [None, "text", {"a": 1}, [[1.0], [2.0]]])
+def test_what_a_callable_may_not_return_in_a_batch(wrong):
+    r = router(embedder=lambda text: X[0] if text == "good" else wrong)
+    with pytest.raises(TypeError, match="prompt 1: the embedder gives a vector of numbers"):
+        r.calculate_strong_win_rates(["good", "bad"])
+
+
+def test_vectors_of_different_widths():
+    r = router(embedder=lambda text: [0.5] * (1536 + len(text)))
+    with pytest.raises(ValueError, match="prompt 1: its embedding has 1538 numbers, those before 1537"):
+        r.calculate_strong_win_rates(["a", "ab"])

@@ -26,7 +26,7 @@ def win_rates(router: Any, prompts: Any, progress_text: str | None) -> Any:
     texts = _texts(prompts, kind)
     with _progress(len(texts), progress_text) as advance:
         scores = _score(router, texts, advance)
-    if kind == "pandas":
+    if kind == "pandas" and hasattr(prompts, "index"):
         import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
         return pd.Series(scores, index=prompts.index, name=prompts.name, dtype="float64")
@@ -34,7 +34,7 @@ def win_rates(router: Any, prompts: Any, progress_text: str | None) -> Any:
         import polars as pl
 
         return pl.Series(prompts.name, scores)
-    if kind == "numpy":
+    if kind in {"numpy", "pandas"}:
         return scores
     listed = scores.tolist()
     return tuple(listed) if isinstance(prompts, tuple) else listed
@@ -48,8 +48,9 @@ def _texts(prompts: Any, kind: str) -> list[Any]:
     if kind in {"pandas", "numpy"}:
         return prompts.tolist()
     if kind == "polars":
-        if hasattr(prompts, "columns"):
-            raise InvalidTypeError("prompts is a polars DataFrame; give the Series of its prompt column")
+        if not hasattr(prompts, "to_list"):
+            found = type(prompts).__name__
+            raise InvalidTypeError(f"prompts is a polars {found}; give the Series of its prompt column")
         return prompts.to_list()
     try:
         return list(prompts)

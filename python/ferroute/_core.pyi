@@ -48,7 +48,7 @@ def percent(share: float) -> str:
 class ShareWindow:
     """The last 1,000 scores of one router; ``len()`` counts its own.
 
-    Pseudo-scores stand in while there are few, and are the first to leave.
+    Pseudo-scores stand in at the start; each own score takes the place of one.
     """
 
     def __new__(cls, pseudo_scores: list[float] = ...) -> ShareWindow: ...

@@ -7,18 +7,34 @@ from typing import Any
 
 
 class LazyOpenAI:
-    """An `openai.OpenAI` client that is made on first use, with the environment as it is then."""
+    """An `openai.OpenAI` client that is made on first use, with the environment as it is then.
+
+    Once somebody has reached through it, to set ``base_url`` or to patch ``embeddings.create``, it is what embeds.
+    """
 
     _client: Any = None
+
+    def touched(self) -> bool:
+        """Whether somebody has reached through to the real client."""
+        return self._client is not None
+
+    def _real(self) -> Any:
+        if self._client is None:
+            import openai
+
+            object.__setattr__(self, "_client", openai.OpenAI())
+        return self._client
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if self._client is None:
-            import openai
+        return getattr(self._real(), name)
 
-            self._client = openai.OpenAI()
-        return getattr(self._client, name)
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._real(), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._real(), name)
 
     def __repr__(self) -> str:
         return "<OPENAI_CLIENT, not assigned>"
@@ -44,4 +60,4 @@ def assigned() -> Any:
         client = getattr(sys.modules.get(home), "OPENAI_CLIENT", None)
         if client is not OPENAI_CLIENT and client is not None:
             return client
-    return None
+    return OPENAI_CLIENT if OPENAI_CLIENT.touched() else None

@@ -8,9 +8,11 @@ Higher threshold = fewer strong calls: the strong model answers when the win rat
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from collections import defaultdict
+from contextvars import ContextVar
 from functools import partial
 from time import perf_counter_ns
 from types import SimpleNamespace
@@ -18,7 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, _notes, responses
 from ferroute.decision import Decision, ModelPair, Share, make
-from ferroute.routers.base import Router
+from ferroute.errors import InvalidTypeError, UnknownNameError
+from ferroute.routers.base import Router, routes_by_itself
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -91,6 +94,10 @@ async def acompletion(**kwargs: Any) -> Any:
     return await call(**kwargs)
 
 
+# Decisions made beneath an overriding `_get_routed_model_for_completion`, which returns a name only.
+_made: ContextVar[list[Decision] | None] = ContextVar("ferroute_made", default=None)
+
+
 def _counts() -> defaultdict[str, defaultdict[str, int]]:
     # A partial, not a lambda, so that what users keep of it pickles.
     return defaultdict(cast("Callable[[], defaultdict[str, int]]", partial(defaultdict, int)))
@@ -134,8 +141,6 @@ class Controller:
     ) -> None:
         _warn_if_shadowed()
         if isinstance(routers, str):
-            from ferroute.errors import InvalidTypeError
-
             raise InvalidTypeError(f"routers is a list of names, such as [{routers!r}]; found the string {routers!r}")
         self.model_pair = ModelPair(strong=strong_model, weak=weak_model)
         self.routers: dict[str, Any] = {}
@@ -145,6 +150,8 @@ class Controller:
         self.progress_bar = progress_bar
         if config is None:
             config = GPT_4_AUGMENTED_CONFIG
+        if not hasattr(config, "get"):
+            raise InvalidTypeError(f"config maps router names to their arguments; found {type(config).__name__}")
         for name in _with_progress(routers, "Loading routers") if progress_bar else routers:
             self.routers[name] = _lookup(name)(**(config.get(name) or {}))
         self._start()
@@ -183,16 +190,40 @@ class Controller:
             raise _ThresholdType(f"A threshold is a number between 0.0 and 1.0, found the string {threshold!r}.")
         if not isinstance(router, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise RoutingError(f"Invalid router {router}. Available routers are {list(self.routers)}.")
-        _core.validate(router, self.routers, threshold, isinstance(threshold, Share), threshold)
+        try:
+            number = float(threshold)
+        except OverflowError:  # an integer beyond every float
+            number = math.inf
+        _core.validate(router, self.routers, number, isinstance(threshold, Share), threshold)
 
     def _parse_model_name(self, model: str) -> tuple[str, float]:
         if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers' code is not checked
             raise _ModelType(f"model is a string like 'router-[router name]-[threshold]', found {model!r}.")
-        router, number, is_share = _core.parse_model_name(model, [name for name in self.routers if "-" in name])
+        names = [name for name in self.routers if "-" in name]
+        try:
+            router, number, is_share = _core.parse_model_name(model, names)
+        except UnicodeEncodeError:  # lone surrogates are in no number and in no name
+            router, number, is_share = _core.parse_model_name(model.encode("utf-8", "replace").decode(), names)
         return router, Share(number) if is_share else number
 
     def _get_routed_model_for_completion(self, messages: Any, router: str, threshold: float) -> str:
-        return self._decide_for_completion(messages, router, threshold).model
+        decision = self._decide_for_completion(messages, router, threshold)
+        made = _made.get()
+        if made is not None:
+            made.append(decision)
+        return decision.model
+
+    def _elsewhere(self, messages: Any, router: str, threshold: float) -> Decision:
+        """The choice of an overriding `_get_routed_model_for_completion`, with what it learned by calling ours."""
+        made: list[Decision] = []
+        token = _made.set(made)
+        try:
+            model = self._get_routed_model_for_completion(messages, router, threshold)
+        finally:
+            _made.reset(token)
+        if made and made[-1].model == model:
+            return made[-1]
+        return Decision(model=model, router=router, reason="an overriding method chose it")
 
     def _decide_for_completion(self, messages: Any, router: str, threshold: float) -> Decision:
         decision = self._decide(_routed_text(messages), router, threshold, enters_window=True)
@@ -229,7 +260,8 @@ class Controller:
         if model is not None:
             router, threshold = self._parse_model_name(model)
         self._validate_router_threshold(router, threshold)
-        text = _routed_text(prompt_or_messages) if isinstance(prompt_or_messages, list) else prompt_or_messages
+        conversation = isinstance(prompt_or_messages, (list, tuple))
+        text = _routed_text(prompt_or_messages) if conversation else prompt_or_messages
         return self._decide(text, cast("str", router), cast("float", threshold), enters_window=remember)
 
     def route(self, prompt: str, router: str, threshold: float) -> str:
@@ -243,9 +275,9 @@ class Controller:
         notes: list[str] = []
         token = _notes.collector.set(notes)
         try:
-            if _routes_by_itself(router):
+            if routes_by_itself(router):
                 return self._foreign(router, name, prompt, threshold, start)
-            win_rate = float(router.calculate_strong_win_rate(prompt))
+            win_rate = _number(router.calculate_strong_win_rate(prompt))
         finally:
             _notes.collector.reset(token)
         return self._settle(name, router, prompt, win_rate, threshold, notes, start, enters_window)
@@ -257,11 +289,11 @@ class Controller:
         notes: list[str] = []
         token = _notes.collector.set(notes)
         try:
-            if _routes_by_itself(router):
+            if routes_by_itself(router):
                 import asyncio
 
                 return await asyncio.to_thread(self._foreign, router, name, prompt, threshold, start)
-            win_rate = float(await router.acalculate_strong_win_rate(prompt))
+            win_rate = _number(await router.acalculate_strong_win_rate(prompt))
         finally:
             _notes.collector.reset(token)
         return self._settle(name, router, prompt, win_rate, threshold, notes, start, True)
@@ -292,6 +324,8 @@ class Controller:
             window.push(win_rate)
         fields["model"] = self.model_pair.strong if strong else self.model_pair.weak
         fields["reason"] = reason
+        if not 0 <= win_rate <= 1:
+            notes.append(f"the router's win rate {win_rate} is not in 0..1")
         if notes:
             fields["notes"] = tuple(notes)
         fields["routing_us"] = (perf_counter_ns() - start) / 1000
@@ -340,9 +374,8 @@ class Controller:
             openai.OpenAIError: The call failed.
         """
         router, threshold = self._requested(router, threshold, kwargs)
-        if _overridden(self, "_get_routed_model_for_completion"):
-            model = self._get_routed_model_for_completion(kwargs["messages"], router, threshold)
-            decision = Decision(model=model, router=router, reason="a subclass chose it")
+        if _chosen_elsewhere(self):
+            decision = self._elsewhere(kwargs["messages"], router, threshold)
         else:
             decision = self._decide_for_completion(kwargs["messages"], router, threshold)
         return responses.attach(completion(**self._call(kwargs, decision)), decision)
@@ -350,12 +383,10 @@ class Controller:
     async def acompletion(self, *, router: str | None = None, threshold: float | None = None, **kwargs: Any) -> Any:
         """As `completion`, asynchronously; routing does not block the event loop either."""
         router, threshold = self._requested(router, threshold, kwargs)
-        if _overridden(self, "_get_routed_model_for_completion"):
+        if _chosen_elsewhere(self):
             import asyncio
 
-            choose = self._get_routed_model_for_completion
-            model = await asyncio.to_thread(choose, kwargs["messages"], router, threshold)
-            decision = Decision(model=model, router=router, reason="a subclass chose it")
+            decision = await asyncio.to_thread(self._elsewhere, kwargs["messages"], router, threshold)
         elif _is_router(self.routers[router]):
             decision = await self._adecide(_routed_text(kwargs["messages"]), router, threshold)
             self._count(decision)
@@ -398,23 +429,26 @@ def _lookup(name: str) -> Callable[..., Any]:
     try:
         return ROUTER_CLS[name]
     except KeyError:
-        from ferroute.errors import UnknownNameError
-
         raise UnknownNameError(f"unknown router {name!r}; ROUTER_CLS has {', '.join(map(repr, ROUTER_CLS))}") from None
+
+
+def _number(win_rate: Any) -> float:
+    if isinstance(win_rate, str):
+        raise InvalidTypeError(f"a router's win rate is a number; found the string {win_rate!r}")
+    return float(win_rate)
 
 
 def _is_router(router: Any) -> bool:
     return isinstance(router, Router)
 
 
-def _routes_by_itself(router: Any) -> bool:
-    """Whether `route` is somebody else's: an override, a patch on the instance, or no `Router` at all."""
-    cls = cast("Any", type(router))
-    return getattr(cls, "route", None) is not Router.route or "route" in getattr(router, "__dict__", ())
+_CHOOSE = Controller._get_routed_model_for_completion  # pyright: ignore[reportPrivateUsage]
 
 
-def _overridden(controller: Controller, name: str) -> bool:
-    return getattr(type(controller), name) is not getattr(Controller, name) or name in vars(controller)
+def _chosen_elsewhere(controller: Controller) -> bool:
+    """Whether a subclass or a patch has its own `_get_routed_model_for_completion`."""
+    name = "_get_routed_model_for_completion"
+    return getattr(type(controller), name) is not _CHOOSE or name in vars(controller)
 
 
 def _routed_text(messages: Any) -> Any:

@@ -6,13 +6,14 @@ In this order: the ``embedder`` of the router's configuration; a client assigned
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
 from ferroute._notes import note
 from ferroute._openai_client import assigned
-from ferroute.errors import InvalidTypeError, InvalidValueError
+from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +87,7 @@ class PromptEmbedder:
     def embed(self, text: str) -> Any:
         """The embedding of one text: an array or a list of ``text_dim`` numbers."""
         if self._call is not None:
-            return _vector(self._call(text))
+            return _vector(_not_awaitable(self._call(text)))
         client = None if self._own else assigned()
         if client is not None:
             return client.embeddings.create(input=[text], model=self._model.embedding_model).data[0].embedding
@@ -97,7 +98,14 @@ class PromptEmbedder:
 
     async def aembed(self, text: str) -> Any:
         """As `embed`, without blocking the event loop."""
-        if self._call is not None or not (self._own or assigned() is None):
+        if self._call is not None:
+            import asyncio
+            import inspect
+
+            call = self._call
+            found = call(text) if inspect.iscoroutinefunction(call) else await asyncio.to_thread(call, text)
+            return _vector(await found if inspect.isawaitable(found) else found)
+        if not self._own and assigned() is not None:
             import asyncio
 
             return await asyncio.to_thread(self.embed, text)
@@ -115,8 +123,8 @@ class PromptEmbedder:
         advance = progress or _ignore
         if self._call is not None:
             rows: list[Any] = []
-            for text in texts:
-                rows.append(_vector(self._call(text)))
+            for row, text in enumerate(texts):
+                rows.append(_numbers(_vector(_not_awaitable(self._call(text))), row, rows))
                 advance(1)
             return np.asarray(rows, dtype=np.float64)
         client = None if self._own else assigned()
@@ -146,10 +154,22 @@ class PromptEmbedder:
 
     def _embedder(self) -> _core.Embedder:
         name = self._model.embedding_model
+        # Without settings of its own this is OpenAI's endpoint, whatever the model is called, with the environment as
+        # it is now; a new one is made when that changes.
+        surroundings = () if self._own else tuple(os.environ.get(n) for n in ("OPENAI_BASE_URL", "OPENAI_API_KEY"))
         held = self._core
-        if held is None or held[0] != name:
-            held = self._core = (name, _core.Embedder(name, **self._settings))
+        if held is None or held[0] != (name, surroundings):
+            held = self._core = ((name, surroundings), self._connect(name))
         return held[1]
+
+    def _connect(self, name: str) -> _core.Embedder:
+        prefixed = name if name.startswith("openai/") else f"openai/{name}"
+        if not self._own:
+            return _core.Embedder(prefixed)
+        try:
+            return _core.Embedder(name, **self._settings)
+        except UnknownNameError:  # no provider goes by such a name: OpenAI's, or the server that stands for it
+            return _core.Embedder(prefixed, **self._settings)
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_core": None}
@@ -159,6 +179,32 @@ class PromptEmbedder:
             return f"<PromptEmbedder {self._call!r}>"
         where = self._settings.get("api_base") or "OpenAI's endpoint or OPENAI_CLIENT"
         return f"<PromptEmbedder {self._model.embedding_model} at {where}>"
+
+
+def _not_awaitable(found: Any) -> Any:
+    if hasattr(found, "__await__"):
+        if hasattr(found, "close"):
+            found.close()
+        raise InvalidTypeError(
+            "the embedder is asynchronous: use the Controller's acompletion, or give a plain function"
+        )
+    return found
+
+
+def _numbers(found: Any, row: int, earlier: list[Any]) -> NDArray[np.float64]:
+    import numpy as np
+
+    try:
+        numbers = np.asarray(found, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty((0, 0))
+    if numbers.ndim != 1:
+        raise InvalidTypeError(f"prompt {row}: the embedder gives a vector of numbers; found {found!r:.60}")
+    if earlier and len(earlier[0]) != len(numbers):
+        raise InvalidValueError(
+            f"prompt {row}: its embedding has {len(numbers)} numbers, those before {len(earlier[0])}"
+        )
+    return numbers
 
 
 def _vector(found: Any) -> Any:

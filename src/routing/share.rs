@@ -18,27 +18,30 @@ pub const WARM: usize = 100;
 /// The last scores of one router in one Controller, and pseudo-scores that stand in while there are few.
 #[derive(Debug, Clone, Default)]
 pub struct ShareWindow {
-    /// Oldest first; pseudo-scores count as older than all.
+    /// Own scores, oldest first.
     recent: VecDeque<f64>,
-    /// The same scores, ascending.
+    /// Pseudo-scores in the order they leave, last first.
+    pseudo: Vec<f64>,
+    /// All of them, ascending.
     sorted: Vec<f64>,
-    /// How many of them are pseudo-scores.
-    pseudo: usize,
 }
 
 impl ShareWindow {
-    /// A window that starts with `pseudo` scores, which count like own ones until those have filled it. NaN are left
-    /// out, and so is what exceeds [`WINDOW`].
+    /// A window that starts with `pseudo` scores, which count like own ones; each own score takes the place of one.
+    /// NaN are left out, and so is what exceeds [`WINDOW`].
     pub fn new(pseudo: impl IntoIterator<Item = f64>) -> Self {
-        let recent: VecDeque<f64> = pseudo.into_iter().filter(|score| !score.is_nan()).take(WINDOW).collect();
-        let mut sorted = Vec::from(recent.clone());
-        sorted.sort_by(f64::total_cmp);
-        Self { pseudo: recent.len(), recent, sorted }
+        let mut pseudo: Vec<f64> = pseudo.into_iter().filter(|score| !score.is_nan()).take(WINDOW).collect();
+        pseudo.sort_by(f64::total_cmp);
+        let sorted = pseudo.clone();
+        // They leave in a scattered order: from one end, what is left would be a biased sample.
+        let mut order: Vec<usize> = (0..pseudo.len()).collect();
+        order.sort_by_key(|at| xxh3_64(&at.to_le_bytes()));
+        Self { recent: VecDeque::new(), pseudo: order.into_iter().map(|at| pseudo[at]).collect(), sorted }
     }
 
     /// How many own scores it holds, at most [`WINDOW`].
     pub fn own(&self) -> usize {
-        self.recent.len() - self.pseudo
+        self.recent.len()
     }
 
     /// Whether fewer than [`WARM`] own scores have been seen.
@@ -46,17 +49,15 @@ impl ShareWindow {
         self.own() < WARM
     }
 
-    /// Remembers a score; the oldest one leaves a full window.
+    /// Remembers a score; a pseudo-score leaves for it while there are any, then the oldest one of a full window.
     pub fn push(&mut self, score: f64) {
         if score.is_nan() {
             return;
         }
-        if self.recent.len() == WINDOW
-            && let Some(oldest) = self.recent.pop_front()
-        {
-            let at = self.sorted.partition_point(|other| *other < oldest);
+        let leaving = self.pseudo.pop().or_else(|| if self.own() == WINDOW { self.recent.pop_front() } else { None });
+        if let Some(leaving) = leaving {
+            let at = self.sorted.partition_point(|other| *other < leaving);
             self.sorted.remove(at);
-            self.pseudo = self.pseudo.saturating_sub(1);
         }
         self.recent.push_back(score);
         let at = self.sorted.partition_point(|other| *other < score);
@@ -87,7 +88,7 @@ impl ShareWindow {
         let rank = self.rank(win_rate, tie(prompt));
         let strong = share > 0.0 && rank >= border;
         let (sign, side) = if strong { (">=", "strong") } else { ("<", "weak") };
-        let place = match (self.pseudo, self.own()) {
+        let place = match (self.pseudo.len(), self.own()) {
             (0, 0) => "in the middle, for want of earlier scores".to_owned(),
             (0, own) => format!("among the last {own} scores"),
             (pseudo, 0) => format!("among {pseudo} reference scores"),
@@ -156,17 +157,31 @@ mod tests {
     fn pseudo_scores_leave_first_and_then_the_oldest() {
         let mut window = ShareWindow::new((0..100).map(|i| f64::from(i) / 100.0));
         assert!((window.rank(0.5, 0.0) - 0.5).abs() < 1e-12);
-        for i in 0..WINDOW - 50 {
+        for i in 0..50 {
+            window.push(2.0 + f64::from(i));
+        }
+        assert_eq!((window.own(), window.pseudo.len(), window.sorted.len()), (50, 50, 100));
+        let mean = window.pseudo.iter().sum::<f64>() / 50.0;
+        assert!((mean - 0.495).abs() < 0.1, "those left are a fair sample of all: {mean}");
+        for i in 50..WINDOW + 10 {
             window.push(2.0 + i as f64);
         }
-        assert_eq!((window.own(), window.pseudo, window.sorted.len()), (WINDOW - 50, 50, WINDOW));
-        assert!((window.rank(1.5, 0.0) - 0.05).abs() < 1e-12);
-        for i in 0..60 {
-            window.push(5_000.0 + f64::from(i));
-        }
-        assert_eq!((window.own(), window.pseudo), (WINDOW, 0));
+        assert_eq!((window.own(), window.pseudo.len(), window.sorted.len()), (WINDOW, 0, WINDOW));
         assert!(window.sorted.is_sorted());
         assert!(!window.sorted.contains(&11.0) && window.sorted.contains(&12.0));
+    }
+
+    #[test]
+    fn pseudo_scores_of_other_traffic_do_no_harm_once_warm() {
+        let mut window = ShareWindow::new((0..100).map(|i| 0.5 + f64::from(i) / 1_000.0));
+        let mut strong = 0;
+        for i in 0..1_100 {
+            // All of it below every pseudo-score.
+            let score = 0.2 + 0.1 * tie(&format!("score {i}"));
+            strong += usize::from(i >= 100 && window.decide(score, 0.3, "p").strong);
+            window.push(score);
+        }
+        assert!((250..350).contains(&strong), "{strong} of 1,000");
     }
 
     #[test]

@@ -15,6 +15,11 @@ def not_built(what: str) -> NoReturn:
     )
 
 
+def not_yet(what: str) -> NoReturn:
+    """Ends a program that this version does not have yet, with one line and exit code 1."""
+    raise SystemExit(f"{what} is not part of this version of ferroute yet; `ferroute --help` lists what is")
+
+
 def later(name: str, what: str) -> Any:
     """A function of the given name that raises on use."""
 

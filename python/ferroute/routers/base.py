@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from ferroute.errors import InvalidTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -55,6 +57,8 @@ class Router(abc.ABC):
         """
         import numpy as np
 
+        if isinstance(prompts, (str, bytes)):
+            raise InvalidTypeError("prompts is a list of strings; found a single string")
         out = np.empty(len(prompts), dtype=np.float64)
         for i, prompt in enumerate(prompts):
             out[i] = self.calculate_strong_win_rate(prompt)
@@ -82,12 +86,44 @@ class Router(abc.ABC):
         return f"<{type(self).__name__} router>"
 
 
-def scores_itself(router: Router, home: type[Router]) -> bool:
-    """Whether ``router`` still scores with the method of ``home``: not overridden by a subclass, not patched.
+_ROUTE = Router.route
+_SCORING: dict[type, Any] = {}
 
-    A built-in router takes its fast or asynchronous way only then, so replacing `calculate_strong_win_rate` on a
-    subclass or an instance is always honoured.
+
+def built_in(cls: R) -> R:
+    """Remembers the scoring method a class of ours was written with, so that a patch on the class is noticed too."""
+    _SCORING[cls] = cls.calculate_strong_win_rate
+    return cls
+
+
+def scores_itself(router: Router, home: type[Router]) -> bool:
+    """Whether ``router`` still scores with the method ``home`` was written with: not overridden, not patched.
+
+    A built-in router takes its fast or asynchronous way only then, so replacing `calculate_strong_win_rate` on a class,
+    a subclass or an instance is always honoured.
     """
-    return type(
-        router
-    ).calculate_strong_win_rate is home.calculate_strong_win_rate and "calculate_strong_win_rate" not in vars(router)
+    cls = type(router)
+    return cls.calculate_strong_win_rate is _SCORING[home] and "calculate_strong_win_rate" not in vars(router)
+
+
+def routes_by_itself(router: Any) -> bool:
+    """Whether `route` is somebody else's: an override, a patch, or an object that is no `Router` at all."""
+    cls = cast("Any", type(router))
+    return getattr(cls, "route", None) is not _ROUTE or "route" in getattr(router, "__dict__", ())
+
+
+def check_text(prompt: object, row: int | None = None) -> None:
+    """Raises `InvalidTypeError` unless ``prompt`` is a string; ``row`` tells where in a batch."""
+    if not isinstance(prompt, str):
+        where = "" if row is None else f" {row}"
+        raise InvalidTypeError(f"prompt{where} is a string, found {prompt!r:.60} ({type(prompt).__name__})")
+
+
+def checked_texts(prompts: Iterable[str]) -> list[str]:
+    """``prompts`` as a list of strings; a single string and anything but strings are errors that say so."""
+    if isinstance(prompts, (str, bytes)):
+        raise InvalidTypeError("prompts is a list of strings; found a single string")
+    texts = list(prompts)
+    for row, text in enumerate(texts):
+        check_text(text, row)
+    return texts

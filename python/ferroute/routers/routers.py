@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 from ferroute import _core
 from ferroute._openai_client import OPENAI_CLIENT
 from ferroute.routers._later import not_built
-from ferroute.routers.base import NAME_TO_CLS, ROUTER_CLS, Router, no_parallel, scores_itself
+from ferroute.routers.base import (
+    NAME_TO_CLS,
+    ROUTER_CLS,
+    Router,
+    built_in,
+    check_text,
+    checked_texts,
+    no_parallel,
+    scores_itself,
+)
 from ferroute.routers.causal_llm.configs import RouterModelConfig
 from ferroute.routers.causal_llm.llm_utils import load_prompt_format, to_openai_api_messages
 from ferroute.routers.causal_llm.model import CausalLLMClassifier
@@ -52,10 +61,13 @@ __all__ = [
     "to_openai_api_messages",
 ]
 
+_PRED_WIN_RATE = MFModel.pred_win_rate
+
 STRONG, WEAK = "gpt-4-1106-preview", "mixtral-8x7b-instruct-v0.1"
 """The pair RouteLLM's checkpoints are scored with; it need not be the pair routed to."""
 
 
+@built_in
 @no_parallel
 class RandomRouter(Router):
     """Uniform win rates, whatever the prompt: the baseline every router has to beat.
@@ -74,6 +86,7 @@ class RandomRouter(Router):
         return self.calculate_strong_win_rate(prompt)
 
 
+@built_in
 @no_parallel
 class MatrixFactorizationRouter(Router):
     """RouteLLM's matrix factorisation (Ong et al. 2024, arXiv:2406.18665, section 4.2), in Rust.
@@ -128,12 +141,14 @@ class MatrixFactorizationRouter(Router):
 
     def calculate_strong_win_rate(self, prompt: str) -> float:
         """Win rate of the strong model for a prompt, 0..=1; asks for its embedding."""
+        check_text(prompt)
         return self.model.pred_win_rate(self.strong_model_id, self.weak_model_id, prompt)
 
     async def acalculate_strong_win_rate(self, prompt: str) -> float:
         """As `calculate_strong_win_rate`; the event loop runs on while the embedding is on its way."""
-        if not scores_itself(self, MatrixFactorizationRouter) or "pred_win_rate" in vars(self.model):
+        if not self._unpatched():
             return await super().acalculate_strong_win_rate(prompt)
+        check_text(prompt)
         vector = await self.embedder.aembed(prompt)
         return self.model.win_rate_of(vector, self.strong_model_id, self.weak_model_id)
 
@@ -141,13 +156,19 @@ class MatrixFactorizationRouter(Router):
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> NDArray[np.float64]:
         """Win rates of many prompts, float64 ``[n]``; embeddings are asked for in batches, side by side."""
-        if not scores_itself(self, MatrixFactorizationRouter) or "pred_win_rate" in vars(self.model):
+        if not self._unpatched():
             return super().calculate_strong_win_rates(prompts, progress)
         import numpy as np
 
-        if not prompts:
+        texts = checked_texts(prompts)
+        if not texts:
             return np.empty(0, dtype=np.float64)
-        return self.score_embeddings(self.embedder.embed_batch(prompts, progress))
+        return self.score_embeddings(self.embedder.embed_batch(texts, progress))
+
+    def _unpatched(self) -> bool:
+        """Whether no part of the scoring is somebody else's."""
+        own = getattr(type(self.model), "pred_win_rate", None) is _PRED_WIN_RATE
+        return own and "pred_win_rate" not in vars(self.model) and scores_itself(self, MatrixFactorizationRouter)
 
     def score_embeddings(
         self,
@@ -213,6 +234,7 @@ class SWRankingRouter(Router):
         not_built("The router 'sw_ranking'")
 
 
+@built_in
 class LocalRouter(Router):
     """The embedded router: needs no file, key or network, and decides in microseconds.
 
@@ -243,13 +265,14 @@ class LocalRouter(Router):
 
     def calculate_strong_win_rate(self, prompt: str) -> float:
         """Win rate of the strong model, 0..=1."""
+        check_text(prompt)
         return self._win_rate(prompt)
 
     async def acalculate_strong_win_rate(self, prompt: str) -> float:
         """As `calculate_strong_win_rate`; it is too quick for a thread."""
         if not scores_itself(self, LocalRouter):
             return await super().acalculate_strong_win_rate(prompt)
-        return self._win_rate(prompt)
+        return self.calculate_strong_win_rate(prompt)
 
     def calculate_strong_win_rates(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
@@ -259,10 +282,11 @@ class LocalRouter(Router):
             return super().calculate_strong_win_rates(prompts, progress)
         import numpy as np
 
-        out = np.empty(len(prompts), dtype=np.float64)
-        for start in range(0, len(prompts), _BATCH):
-            part = prompts[start : start + _BATCH]
-            out[start : start + len(part)] = self._model.win_rates(list(part))
+        texts = checked_texts(prompts)
+        out = np.empty(len(texts), dtype=np.float64)
+        for start in range(0, len(texts), _BATCH):
+            part = texts[start : start + _BATCH]
+            out[start : start + len(part)] = self._model.win_rates(part)
             if progress:
                 progress(len(part))
         return out

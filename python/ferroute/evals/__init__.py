@@ -1,0 +1,1 @@
+"""Evaluation on benchmarks (later version)."""

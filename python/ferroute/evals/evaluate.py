@@ -1,0 +1,8 @@
+"""The benchmark evaluation (later version): importing is fine, running says so."""
+
+from __future__ import annotations
+
+from ferroute.routers._later import not_yet
+
+if __name__ == "__main__":
+    not_yet("The benchmark evaluation")

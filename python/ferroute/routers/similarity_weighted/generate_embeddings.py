@@ -1,0 +1,8 @@
+"""Generation of battle embeddings (later version): importing is fine, running says so."""
+
+from __future__ import annotations
+
+from ferroute.routers._later import not_yet
+
+if __name__ == "__main__":
+    not_yet("Generation of battle embeddings")
