@@ -61,7 +61,7 @@ def test_ids_are_those_of_bert() -> None:
 
 
 def test_quantiles_and_card() -> None:
-    quantiles = MODEL.quantiles
+    quantiles = np.array(MODEL.quantiles)
     assert quantiles.shape == (100,)
     assert np.all(np.diff(quantiles) >= 0)
     card = MODEL.card
