@@ -148,7 +148,7 @@ def dot_kernels() -> str:
 
 @final
 class LocalModel:
-    """The embedded router: a table of token vectors, forty lexical features and a logistic head, all in this module.
+    """The embedded router: a table of token vectors, 42 lexical features and a logistic head, all in this module.
 
     Making one is free after the first time. It has no state, can be pickled, and can be used from any thread. Texts
     longer than 16 KiB are read at both ends only. A lone surrogate in a text counts as a question mark.

@@ -51,15 +51,17 @@ pub const NAMES: [&str; 26 + WORD_KINDS.len()] = [
     WORD_KINDS[11].0,
     WORD_KINDS[12].0,
     WORD_KINDS[13].0,
+    WORD_KINDS[14].0,
+    WORD_KINDS[15].0,
 ];
 
 /// Kinds of words; the feature is the logarithm of how many of them occur. Each must be one piece of the vocabulary.
-pub const WORD_KINDS: [(&str, &str); 14] = [
+pub const WORD_KINDS: [(&str, &str); 16] = [
     ("words_prove", "prove proof proves proven theorem derive demonstrate induction contradiction rigorous formally"),
     (
         "words_compute",
-        "calculate compute solve evaluate determine find integrate estimate convert maximize minimize factor \
-         expand solution solutions",
+        "calculate compute solve evaluate determine find integrate estimate maximize minimize factor expand solution \
+         solutions",
     ),
     (
         "words_write",
@@ -68,16 +70,17 @@ pub const WORD_KINDS: [(&str, &str); 14] = [
     ("words_transform", "translate classify extract list rank sort identify edit shorter formal synonym"),
     (
         "words_code",
-        "function functions python java code algorithm algorithms bug bugs implement implementation sql query \
-         array arrays loop api thread threads database server program programming html \
-         linux memory pointer buffer cache concurrent parallel stack queue string strings integer class method exception \
-         lock locks kernel compiler regression distributed",
+        "function functions python java code algorithm algorithms implement implementation sql query array arrays loop \
+         api database server servers client program programming html linux memory buffer cache parallel stack queue \
+         string strings integer class method exception kernel compiler regression distributed complexity sorted sorting \
+         merge heap tree trees node nodes hash linked byte bits cpu protocol cluster",
     ),
     (
         "words_maths",
         "integral derivative equation equations polynomial matrix probability triangle prime integers angle vector \
          circle radius graph convex finite infinite sum equal equals positive negative \
-         continuous differential variable variables coefficient algebra geometry square root digits",
+         continuous differential variable variables coefficient algebra geometry digits rational irrational matrices \
+         limit limits convergence divides subset bounded inequality sequence",
     ),
     (
         "words_social",
@@ -99,13 +102,27 @@ pub const WORD_KINDS: [(&str, &str); 14] = [
          while without",
     ),
     ("words_exam", "following except statement statements true false answer incorrect correct best describes likely"),
+    (
+        "words_trouble",
+        "bug bugs race races crash crashes crashed leak leaks hang hangs stuck fix broken wrong fail fails failing error \
+         errors corrupt null pointer atomic synchronized concurrency concurrent lock locks thread threads",
+    ),
+    (
+        "words_daily",
+        "convert square root degrees weather rain rainy sunny snow cold hot warm holiday weekend summer winter \
+         today tomorrow yesterday tonight dinner lunch breakfast eat cook recipe coffee joke alarm capital currency color \
+         colour favourite favorite tallest largest biggest spell plural tired movie song beach party",
+    ),
 ];
 
 /// Place of the feature that says how much a text is a short request in prose.
 pub const SHORTNESS: usize = 2;
 
-/// From this many words on, a text is not short.
+/// From this many words on, a text is not short...
 const SHORT_WORDS: u32 = 40;
+/// ...unless it is mere talk, with at most this many numbers and marks of maths and code: then from that many on.
+const SHORT_WORDS_OF_TALK: u32 = 200;
+const MARKS_OF_TALK: u32 = 1;
 
 const FIRST_WORD_KIND: usize = COUNT - WORD_KINDS.len();
 
@@ -281,11 +298,16 @@ impl Counts {
         self.rare += rare;
     }
 
-    /// How much a text is a short request in prose: 1 without words, 0 from [`SHORT_WORDS`] words on and for a text with
-    /// two answer choices or more. The head weighs every feature differently for such texts.
+    /// How much a text is a short request in prose: 1 without words, 0 from [`SHORT_WORDS`] words on
+    /// ([`SHORT_WORDS_OF_TALK`] for mere talk) and for a text with two answer choices or more. The head weighs every
+    /// feature differently for such texts.
     fn shortness(&self) -> f32 {
-        let words = self.words.min(SHORT_WORDS);
-        if self.choices >= 2 { 0.0 } else { 1.0 - words as f32 / SHORT_WORDS as f32 }
+        if self.choices >= 2 {
+            return 0.0;
+        }
+        let marks = self.numbers + self.kinds[MATHS] + self.kinds[CODE];
+        let limit = if marks <= MARKS_OF_TALK { SHORT_WORDS_OF_TALK } else { SHORT_WORDS };
+        1.0 - self.words.min(limit) as f32 / limit as f32
     }
 
     /// The features of what was read; `bytes` is the length of the whole text, which may be longer.
