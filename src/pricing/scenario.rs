@@ -53,7 +53,8 @@ const MILLION: Decimal = Decimal::from_parts(1_000_000, 0, 0, false, 0);
 /// negative numbers, shares that do not add up to one, and amounts beyond 28 digits.
 pub fn bill(table: &Table, requests: u64, mix: &[Part], at: Option<&str>) -> Result<Bill> {
     for part in mix {
-        let negative = [part.share, part.prompt_tokens, part.completion_tokens].into_iter().find(|n| *n < Decimal::ZERO);
+        let negative =
+            [part.share, part.prompt_tokens, part.completion_tokens].into_iter().find(|n| *n < Decimal::ZERO);
         if let Some(found) = negative {
             let model = &part.model;
             return Err(Error::value(format!("the part of `{model}`: expected numbers of at least 0, found {found}")));

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
 
+use super::arguments::{Row, count};
 use crate::data::tensors::{Tensor, conversion_command};
 use crate::error::{Error, Kind};
 use crate::math::dot::kernels;
@@ -43,13 +44,19 @@ impl MfModel {
     fn new(
         py: Python<'_>,
         path: PathBuf,
-        dim: Option<usize>,
-        num_models: Option<usize>,
-        text_dim: Option<usize>,
-        num_classes: Option<usize>,
+        dim: Option<&Bound<'_, PyAny>>,
+        num_models: Option<&Bound<'_, PyAny>>,
+        text_dim: Option<&Bound<'_, PyAny>>,
+        num_classes: Option<&Bound<'_, PyAny>>,
         use_proj: Option<bool>,
     ) -> PyResult<Self> {
-        let sizes = Sizes { dim, num_models, text_dim, num_classes, use_proj };
+        let sizes = Sizes {
+            dim: count("dim", dim)?,
+            num_models: count("num_models", num_models)?,
+            text_dim: count("text_dim", text_dim)?,
+            num_classes: count("num_classes", num_classes)?,
+            use_proj,
+        };
         Ok(Self(py.detach(|| Core::load(&path, sizes))?))
     }
 
@@ -101,21 +108,21 @@ impl MfModel {
         Ok(py.detach(|| self.0.save(&folder))?)
     }
 
-    fn win_rate(&self, vector: &Bound<'_, PyAny>, strong: usize, weak: usize) -> PyResult<f64> {
-        with_vector(vector, |rows| self.0.win_rate(rows, 0, strong, weak))
+    fn win_rate(&self, vector: &Bound<'_, PyAny>, strong: Row, weak: Row) -> PyResult<f64> {
+        with_vector(vector, |rows| self.0.win_rate(rows, 0, strong.0, weak.0))
     }
 
     #[pyo3(signature = (x, strong, weak, threads=None))]
     fn win_rates<'py>(
         &self,
         x: &Bound<'py, PyAny>,
-        strong: usize,
-        weak: usize,
-        threads: Option<usize>,
+        strong: Row,
+        weak: Row,
+        threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let array = as_array(x)?;
         let rows = matrix_view(&array, "embeddings")?;
-        let rates = x.py().detach(|| self.0.win_rates(&rows, &[(strong, weak)], threads))?;
+        let rates = self.rates(x.py(), &rows, &[(strong, weak)], threads)?;
         Ok(PyArray1::from_vec(x.py(), rates))
     }
 
@@ -123,18 +130,35 @@ impl MfModel {
     fn win_rates_pairs<'py>(
         &self,
         x: &Bound<'py, PyAny>,
-        pairs: Vec<(usize, usize)>,
-        threads: Option<usize>,
+        pairs: Vec<(Row, Row)>,
+        threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let array = as_array(x)?;
         let rows = matrix_view(&array, "embeddings")?;
-        let rates = x.py().detach(|| self.0.win_rates(&rows, &pairs, threads))?;
+        let rates = self.rates(x.py(), &rows, &pairs, threads)?;
         matrix(x.py(), rates, [pairs.len(), rows.len()])
     }
 
-    fn logits<'py>(&self, vector: &Bound<'py, PyAny>, models: Vec<usize>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    fn logits<'py>(&self, vector: &Bound<'py, PyAny>, models: Vec<Row>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let models: Vec<usize> = models.into_iter().map(|row| row.0).collect();
         let logits = with_vector(vector, |rows| self.0.logits(rows, &models))?;
         matrix(vector.py(), logits, [models.len(), self.0.num_classes()])
+    }
+}
+
+impl MfModel {
+    fn rates(
+        &self,
+        py: Python<'_>,
+        rows: &Rows,
+        pairs: &[(Row, Row)],
+        threads: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Vec<f64>> {
+        let threads = count("threads", threads)?;
+        let pairs: Vec<_> = pairs.iter().map(|(strong, weak)| (strong.0, weak.0)).collect();
+        // Folding takes a lock, and nobody forks while this thread has the interpreter.
+        let pairs = self.0.pairs(&pairs)?;
+        Ok(py.detach(|| self.0.win_rates_of(rows, &pairs, threads))?)
     }
 }
 
@@ -146,15 +170,15 @@ fn matrix<T: numpy::Element>(py: Python<'_>, values: Vec<T>, shape: [usize; 2]) 
 fn tensor(any: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     let array = as_array(any)?;
     let rows = matrix_view(&array, "weights")?;
-    Ok(Tensor { shape: vec![rows.len(), rows.cols()], values: rows.to_f32() })
+    Ok(Tensor { shape: vec![rows.len(), rows.cols()], values: rows.to_f32()? })
 }
 
 /// Runs `work` on one embedding: a list or tuple of floats is read item by item, an array where it lies, all else through
 /// numpy.
 fn with_vector<T>(any: &Bound<'_, PyAny>, work: impl FnOnce(&Rows) -> crate::Result<T>) -> PyResult<T> {
-    let list = any.cast::<PyList>().cloned().or_else(|_| any.cast::<PyTuple>().map(PyTupleMethods::to_list));
-    if let Ok(list) = list {
-        let numbers = floats(&list)?;
+    let tuple = any.cast::<PyList>().map(PyListMethods::to_tuple).or_else(|_| any.cast::<PyTuple>().cloned());
+    if let Ok(tuple) = tuple {
+        let numbers = floats(&tuple)?;
         return Ok(work(&Rows::of_f64(&numbers, numbers.len()))?);
     }
     let array = as_array(any)?;
@@ -166,23 +190,24 @@ fn with_vector<T>(any: &Bound<'_, PyAny>, work: impl FnOnce(&Rows) -> crate::Res
     Ok(work(&view(&array, (1, cols), (0, step))?)?)
 }
 
-/// The numbers of a list. This is called for every request, so a plain float costs two calls and nothing else.
-fn floats(list: &Bound<'_, PyList>) -> PyResult<Vec<f64>> {
-    let mut numbers = Vec::with_capacity(list.len());
-    for index in 0..list.len() {
-        // SAFETY: `list` is a list; the index is checked (the list may shrink while a foreign `__float__` runs).
-        let item = unsafe { ffi::PyList_GetItem(list.as_ptr(), index as ffi::Py_ssize_t) };
+/// The numbers of a tuple, whose items stay, where those of a list may be replaced meanwhile. This is called for every
+/// request, so a plain float costs two calls and nothing else.
+fn floats(tuple: &Bound<'_, PyTuple>) -> PyResult<Vec<f64>> {
+    let mut numbers = Vec::with_capacity(tuple.len());
+    for index in 0..tuple.len() {
+        // SAFETY: `tuple` is a tuple; the index is checked.
+        let item = unsafe { ffi::PyTuple_GetItem(tuple.as_ptr(), index as ffi::Py_ssize_t) };
         if item.is_null() {
-            return Err(PyErr::fetch(list.py()));
+            return Err(PyErr::fetch(tuple.py()));
         }
-        // SAFETY: a plain float is read with the list untouched, so the borrowed reference holds.
+        // SAFETY: the tuple keeps its items alive.
         if unsafe { ffi::PyFloat_CheckExact(item) } != 0 {
             // SAFETY: as above.
             numbers.push(unsafe { ffi::PyFloat_AsDouble(item) });
             continue;
         }
-        // SAFETY: `item` is alive here; the reference taken keeps it so.
-        let item = unsafe { Bound::from_borrowed_ptr(list.py(), item) };
+        // SAFETY: as above.
+        let item = unsafe { Bound::from_borrowed_ptr(tuple.py(), item) };
         numbers.push(item.extract().map_err(|_| not_a_number(&item, index))?);
     }
     Ok(numbers)

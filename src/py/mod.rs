@@ -1,5 +1,6 @@
 //! The Python face: convert, call, map the error. Anything longer belongs in the core.
 
+mod arguments;
 mod calls;
 mod errors;
 mod local;
