@@ -120,7 +120,7 @@ def _unreachable(endpoint: str) -> str | None:
     session: Any = get_session()
     try:
         session.head(endpoint, timeout=_REACHED_WITHIN)
-    except Exception as error:  # noqa: BLE001 - of httpx or requests, by the version of huggingface_hub
+    except Exception as error:  # of httpx or requests, by the version of huggingface_hub
         return f"{type(error).__name__}: {error}"
     return None
 

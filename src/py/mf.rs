@@ -176,9 +176,9 @@ fn tensor(any: &Bound<'_, PyAny>) -> PyResult<Tensor> {
 /// Runs `work` on one embedding: a list or tuple of floats is read item by item, an array where it lies, all else through
 /// numpy.
 fn with_vector<T>(any: &Bound<'_, PyAny>, work: impl FnOnce(&Rows) -> crate::Result<T>) -> PyResult<T> {
-    let tuple = any.cast::<PyList>().map(PyListMethods::to_tuple).or_else(|_| any.cast::<PyTuple>().cloned());
-    if let Ok(tuple) = tuple {
-        let numbers = floats(&tuple)?;
+    let list = any.cast::<PyList>().cloned().or_else(|_| any.cast::<PyTuple>().map(PyTupleMethods::to_list));
+    if let Ok(list) = list {
+        let numbers = floats(&list)?;
         return Ok(work(&Rows::of_f64(&numbers, numbers.len()))?);
     }
     let array = as_array(any)?;
@@ -190,24 +190,24 @@ fn with_vector<T>(any: &Bound<'_, PyAny>, work: impl FnOnce(&Rows) -> crate::Res
     Ok(work(&view(&array, (1, cols), (0, step))?)?)
 }
 
-/// The numbers of a tuple, whose items stay, where those of a list may be replaced meanwhile. This is called for every
-/// request, so a plain float costs two calls and nothing else.
-fn floats(tuple: &Bound<'_, PyTuple>) -> PyResult<Vec<f64>> {
-    let mut numbers = Vec::with_capacity(tuple.len());
-    for index in 0..tuple.len() {
-        // SAFETY: `tuple` is a tuple; the index is checked.
-        let item = unsafe { ffi::PyTuple_GetItem(tuple.as_ptr(), index as ffi::Py_ssize_t) };
+/// The numbers of a list. This is called for every request, so a plain float costs two calls and nothing else.
+fn floats(list: &Bound<'_, PyList>) -> PyResult<Vec<f64>> {
+    let mut numbers = Vec::with_capacity(list.len());
+    for index in 0..list.len() {
+        // SAFETY: `list` is a list; the index is checked (the list may shrink while a foreign `__float__` runs).
+        let item = unsafe { ffi::PyList_GetItem(list.as_ptr(), index as ffi::Py_ssize_t) };
         if item.is_null() {
-            return Err(PyErr::fetch(tuple.py()));
+            return Err(PyErr::fetch(list.py()));
         }
-        // SAFETY: the tuple keeps its items alive.
+        // SAFETY: a plain float is read with the list untouched, so the borrowed reference holds: the module
+        // asks free-threaded Python for its lock.
         if unsafe { ffi::PyFloat_CheckExact(item) } != 0 {
             // SAFETY: as above.
             numbers.push(unsafe { ffi::PyFloat_AsDouble(item) });
             continue;
         }
-        // SAFETY: as above.
-        let item = unsafe { Bound::from_borrowed_ptr(tuple.py(), item) };
+        // SAFETY: `item` is alive here; the reference taken keeps it so.
+        let item = unsafe { Bound::from_borrowed_ptr(list.py(), item) };
         numbers.push(item.extract().map_err(|_| not_a_number(&item, index))?);
     }
     Ok(numbers)
