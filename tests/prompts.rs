@@ -208,7 +208,7 @@ fn a_slow_pipe_is_served_as_it_comes() {
     assert_eq!(prompts.next_batch(100).unwrap().len(), 2);
     assert_eq!(prompts.next_batch(100).unwrap().len(), 1);
 
-    let input = Box::new(Chunks(vec![b"three\n", b"one\r\ntwo\r\n", b"prompt\r\n"]));
+    let input = Box::new(Chunks(vec![b"three\n", b"one\r\ntwo\r\n", b"mpt\r\n", b"pro"]));
     let mut prompts = Prompts::from_read("pipe".to_owned(), input, Format::Csv, &Options::default()).unwrap();
     assert_eq!(prompts.next_batch(100).unwrap().len(), 2);
     assert_eq!(prompts.next_batch(100).unwrap().len(), 1);
