@@ -102,7 +102,6 @@ fn jsonl_errors_say_what_was_expected_and_found() {
         ("{\"prompt\": [\"a\"]}", "expected messages (objects with `content`) in `prompt`, found a string"),
         ("{\"messages\": []}", "`messages` is an empty list of messages"),
         ("{\"messages\": [{\"role\": \"user\"}]}", "the last message in `messages` has no `content`"),
-        ("{\"prompt\": \"\\ud800\"}", "is not JSON: "),
     ] {
         let error = read(Format::Jsonl, line.as_bytes(), &Options::default()).unwrap_err();
         assert_error(&error, expected);
@@ -207,6 +206,57 @@ fn a_slow_pipe_is_served_as_it_comes() {
     let mut prompts = Prompts::from_read("pipe".to_owned(), input, Format::Text, &Options::default()).unwrap();
     assert_eq!(prompts.next_batch(100).unwrap().len(), 2);
     assert_eq!(prompts.next_batch(100).unwrap().len(), 1);
+
+    let input = Box::new(Chunks(vec![b"three\n", b"one\r\ntwo\r\n", b"mpt\r\n", b"pro"]));
+    let mut prompts = Prompts::from_read("pipe".to_owned(), input, Format::Csv, &Options::default()).unwrap();
+    assert_eq!(prompts.next_batch(100).unwrap().len(), 2);
+    assert_eq!(prompts.next_batch(100).unwrap().len(), 1);
+}
+
+#[test]
+fn an_interrupt_is_told_at_once() {
+    struct Cut(bool);
+    impl Read for Cut {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if std::mem::replace(&mut self.0, true) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            buffer[..3].copy_from_slice(b"a\nb");
+            Ok(3)
+        }
+    }
+    let options = Options { on_interrupt: Some(|| false), ..Options::default() };
+    let mut prompts = Prompts::from_read("pipe".to_owned(), Box::new(Cut(false)), Format::Text, &options).unwrap();
+    assert_eq!(prompts.next_batch(100).unwrap_err().kind(), Kind::Cancelled);
+}
+
+#[test]
+fn lone_surrogates_become_the_replacement_character() {
+    for (line, expected) in [
+        (r#""\ud800 x""#, "\u{fffd} x"),
+        (r#"{"prompt": "\uD83D\ude00 \uDE00\uD83D"}"#, "\u{1f600} \u{fffd}\u{fffd}"),
+        (r#""\\ud800 \udfff\"""#, "\\ud800 \u{fffd}\""),
+    ] {
+        assert_eq!(all(Format::Jsonl, line.as_bytes()), rows(&[(1, expected)]), "{line}");
+    }
+    let error = read(Format::Jsonl, br#"{"\ud800": nope}"#, &Options::default()).unwrap_err();
+    assert_error(&error, "is not JSON");
+}
+
+#[test]
+fn a_page_that_would_fill_the_memory_is_refused() {
+    let level = ZstdLevel::try_new(1).unwrap();
+    let huge = "x".repeat(MAX_ROW_BYTES + (3 << 20));
+    for compression in [Compression::ZSTD(level), Compression::GZIP(GzipLevel::default()), Compression::SNAPPY] {
+        let bytes = parquet_file(STRINGS, compression, false, &[vec![Some("a")], vec![Some(&huge)]]);
+        let mut prompts = open_parquet(&bytes, &Options::default()).unwrap();
+        assert_eq!(prompts.next().unwrap().unwrap().text, "a");
+        assert_error(&prompts.next().unwrap().unwrap_err(), "a page takes 67 MiB unpacked");
+    }
+    let long = "x".repeat(MAX_ROW_BYTES + 1);
+    let bytes = parquet_file(STRINGS, Compression::ZSTD(level), false, &[vec![Some(&long)]]);
+    let error = open_parquet(&bytes, &Options::default()).unwrap().next().unwrap().unwrap_err();
+    assert_error(&error, "row 1: is longer than 64 MiB");
 }
 
 #[test]

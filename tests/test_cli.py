@@ -315,6 +315,16 @@ def without_style(text):
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
+def test_score_into_a_folder_that_is_not_there(cli, tmp_path):
+    code, out, err = cli("score", "hi", "--output", str(tmp_path / "nope" / "x.csv"))
+    assert (code, out) == (2, "")
+    assert f"--output: no such folder {tmp_path / 'nope'}" in err
+    (tmp_path / "x.csv").mkdir()
+    code, _out, err = cli("score", "hi", "--output", str(tmp_path / "x.csv"))
+    assert code == 2
+    assert "is a folder, expected a file" in err
+
+
 def test_colours_and_widths_follow_the_terminal():
     arguments = ["route", "first prompt", "second " * 50, "--router", "random"]
     assert "\x1b[" in terminal(*arguments, columns=80)

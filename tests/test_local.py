@@ -31,14 +31,14 @@ def test_any_string_has_a_score(text: str) -> None:
 
 
 def test_lone_surrogates_are_replaced() -> None:
-    assert MODEL.win_rate("a \ud800 b") == MODEL.win_rate("a ? b")
-    assert MODEL.tokenize("caf\udce9") == MODEL.tokenize("caf?")
+    assert MODEL.win_rate("a \ud800 b") == MODEL.win_rate("a \ufffd b")
+    assert MODEL.tokenize("caf\udce9") == MODEL.tokenize("caf\ufffd")
 
 
 def test_batch_equals_single_on_any_number_of_threads() -> None:
     texts = [f"prompt {i} " + "why? " * (i % 70) for i in range(400)] + ["", " ", "naïve 漢字"]
     single = np.array([MODEL.win_rate(t) for t in texts])
-    for threads in (None, 0, 1, 2, 7):
+    for threads in (None, 1, 2, 7):
         batch = MODEL.win_rates(texts, threads)
         assert batch.dtype == np.float64
         assert np.array_equal(batch, single)

@@ -9,12 +9,14 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from ferroute import _core
 from ferroute.errors import (
     CheckpointError,
     InvalidTypeError,
@@ -122,7 +124,13 @@ def test_members_that_users_reach(small: MFModel):
     assert small.to("cuda") is small
     assert small.cpu() is small
     assert small.eval() is small
-    assert small.get_device() == "cpu"
+    for name in ("cuda", "float", "half", "double", "requires_grad_"):
+        assert getattr(small, name)() is small
+    assert small.train() is small
+    assert small.training is True
+    assert small.train(False).training is False
+    assert list(small.parameters()) == []
+    assert (small.device, small.get_device()) == ("cpu", "cpu")
     assert (small._name, small.use_proj, small.embedding_model) == ("TextMF", True, "text-embedding-3-small")
     assert small.P.weight.shape == (8, 16)
     assert small.text_proj is not None
@@ -182,6 +190,85 @@ def test_names_and_rows(small: MFModel):
         assert small.pred_win_rate("mine", np.int64(7), embedding) == 0.5
     finally:
         del MODEL_IDS["mine"]
+
+
+def test_numbers_out_of_range_are_named(small: MFModel):
+    x = np.zeros((2, 384), "float32")
+    for threads in (0, -1, 1 << 70):
+        with pytest.raises(InvalidValueError, match=f"threads: expected a whole number of at least 1, found {threads}"):
+            small.win_rates(0, 1, x, threads=threads)
+        with pytest.raises(InvalidValueError, match="threads"):
+            small.win_rates_pairs([(0, 1)], x, threads=threads)
+        with pytest.raises(InvalidValueError, match="threads"):
+            _core.LocalModel().win_rates(["a"], threads)
+    with pytest.raises(InvalidTypeError, match="threads: expected a whole number, found str"):
+        small.win_rates(0, 1, x, threads="2")  # type: ignore[arg-type]
+    for name in ("dim", "num_models", "text_dim", "num_classes"):
+        for wrong in (-1, 0):
+            with pytest.raises(
+                InvalidValueError, match=f"{name}: expected a whole number of at least 1, found {wrong}"
+            ):
+                MFModel.from_pretrained(GOLDENS / "small" / "checkpoint", **{name: wrong})
+            with pytest.raises(InvalidValueError, match=f"{name}: expected .* at least 1, found {wrong}"):
+                MFModel(**{"dim": 4, "num_models": 3, "text_dim": 5, "num_classes": 1, "use_proj": True, name: wrong})
+    for row in (1 << 63, 1 << 80):
+        with pytest.raises(UnknownNameError, match=f"row {row}"):
+            small.win_rates(row, 0, x)
+        with pytest.raises(UnknownNameError, match=f"row {row}"):
+            small.win_rates_pairs([(0, row)], x)
+        with pytest.raises(UnknownNameError, match=f"row {row}"):
+            small.forward([row], x[0])
+    with pytest.raises(UnknownNameError, match="row -1"):
+        small.win_rate_of(x[0], -1, 0)
+
+
+def test_matrices_beyond_memory_are_errors(small: MFModel):
+    x = np.broadcast_to(np.zeros(384, "float32"), (1 << 50, 384))
+    for call in (lambda: small.win_rates(0, 1, x), lambda: small.win_rates_pairs([(0, 1)] * 4096, x)):
+        with pytest.raises(InvalidValueError, match="does not fit into memory"):
+            call()
+    huge = np.broadcast_to(np.float32(1), (1 << 55, 16))
+    with pytest.raises(InvalidValueError, match="does not fit into memory"):
+        _core.MfModel.from_arrays(huge, np.ones((1, 16), "float32"))
+
+
+def test_a_missing_projection_is_not_guessed_away(tmp_path: Path):
+    MFModel(4, 3, 4, 1, False, seed=1).save_pretrained(tmp_path)
+    assert MFModel.from_pretrained(tmp_path).use_proj is False
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"`text_proj.0.weight` .* is missing.*pass use_proj=False"):
+        MFModel.from_pretrained(tmp_path)
+    assert MFModel.from_pretrained(tmp_path, use_proj=False).text_dim == 4
+
+
+FORK = """
+import os, sys, threading
+import numpy as np
+from ferroute.routers.matrix_factorization.model import MFModel
+model = MFModel(64, 64, 1024, 1, True, seed=1)
+x = np.zeros((1, 1024), "float32")
+pairs = [(a, b) for a in range(64) for b in range(64)]
+def fold():
+    while True:
+        model.win_rates_pairs(pairs, x)
+threading.Thread(target=fold, daemon=True).start()
+for _ in range(40):
+    pid = os.fork()
+    if pid == 0:
+        import signal
+        signal.alarm(5)
+        model.win_rate_of(x[0], 1, 2)
+        os._exit(0)
+    if os.waitpid(pid, 0)[1] != 0:
+        os._exit(1)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_while_pairs_are_folded_does_not_hang():
+    options = ["-W", "ignore::DeprecationWarning"]  # Python 3.12 on advises against forking with threads
+    assert subprocess.run([sys.executable, *options, "-c", FORK], check=False, timeout=100).returncode == 0
 
 
 def test_texts_are_embedded_by_the_assigned_client(small: MFModel, monkeypatch: pytest.MonkeyPatch):
@@ -286,6 +373,24 @@ def test_a_repository_of_the_hub(tmp_path: Path):
     for text in ("other/model", "model.safetensors", "the network was used", "no file or folder"):
         assert text in absent
     assert "the network was not used" in offline
+
+
+def test_without_a_network_the_answer_comes_soon(tmp_path: Path):
+    code = (
+        "from ferroute.errors import MissingFileError\n"
+        "from ferroute.routers.matrix_factorization.model import MFModel\n"
+        "try:\n    MFModel.from_pretrained('routellm/mf_gpt4_augmented')\n"
+        "except MissingFileError as error:\n    print(error)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    environment |= {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, check=True, cwd=tmp_path, env=environment, timeout=60,
+    )  # fmt: skip
+    assert time.perf_counter() - start < 10
+    assert "offline? set HF_HUB_OFFLINE=1 or give a folder" in done.stdout
 
 
 def test_importing_loads_neither_numpy_nor_the_hub():

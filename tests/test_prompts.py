@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ferroute import errors
+from ferroute import _core, errors
 from ferroute.prompts import read_prompts, read_texts
 
 TEXTS = ["first", 'with "quotes", commas\nand a line break', "ünï ✓ 漢字", "", " spaces kept "]
@@ -119,6 +121,42 @@ def test_threads_share_a_reader(tmp_path):
     for thread in threads:
         thread.join()
     assert sorted(seen) == list(range(1, 20_001))
+
+
+HANDLER = """
+import os, signal, sys, threading, time
+from ferroute.prompts import read_prompts
+batches = read_prompts("-", format="text")
+def handler(number, frame):
+    try:
+        print(batches.skipped)
+    except ValueError as error:
+        print(error)
+    finally:
+        os.close(write)
+read, write = os.pipe()
+os.dup2(read, 0)
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+print(list(batches), batches.skipped)
+"""
+
+
+def test_a_signal_handler_does_not_wait_for_the_reader_it_interrupted():
+    done = subprocess.run([sys.executable, "-c", HANDLER], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout.splitlines() == [
+        "a signal handler cannot use the reader of prompts that it has interrupted",
+        "[] 0",
+    ]
+
+
+def test_lone_surrogates_are_read_as_the_replacement_character(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"prompt": "\ud800 x"}) + "\n")
+    assert read_texts(path) == ["\ufffd x"]
+    tokens = _core.LocalModel.tokenize
+    assert _core.LocalModel().win_rate("\ud800 x") == _core.LocalModel().win_rate("\ufffd x")
+    assert tokens("a \udfff? \U0001f600") == tokens("a \ufffd? \U0001f600")
 
 
 def test_memory_stays_bounded(tmp_path):

@@ -12,6 +12,9 @@ from ferroute.errors import InvalidValueError, MissingFileError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# Seconds for the connection, and again for the answer.
+_REACHED_WITHIN = 5
+
 # `name` or `owner/name`, as the Hub allows them; anything else can only be a path.
 _REPOSITORY = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
 
@@ -77,6 +80,7 @@ def resolve(
     hub: Any = huggingface_hub  # its annotations are not complete
 
     offline = local_files_only or bool(constants.HF_HUB_OFFLINE)
+    unreachable = None if offline else _unreachable(str(constants.ENDPOINT))
 
     def download(filename: str) -> Path:
         return Path(
@@ -87,7 +91,7 @@ def resolve(
                 token=token,
                 cache_dir=cache_dir,
                 force_download=force_download,
-                local_files_only=local_files_only,
+                local_files_only=local_files_only or unreachable is not None,
             )
         )
 
@@ -98,10 +102,27 @@ def resolve(
         except Exception as error:  # noqa: PERF203 - a handful of files
             if filename in optional and isinstance(error, EntryNotFoundError):
                 continue
+            if unreachable is not None:
+                raise MissingFileError(
+                    f"{tried}, the Hub's cache has no {filename!r} of {name!r}, and {constants.ENDPOINT} cannot be "
+                    f"reached ({unreachable}): offline? set HF_HUB_OFFLINE=1 or give a folder"
+                ) from error
             raise MissingFileError(_not_found(tried, name, filename, offline, error)) from error
     if folder is None:
         raise InvalidValueError(f"no file of the repository {name!r} was asked for")
     return folder
+
+
+def _unreachable(endpoint: str) -> str | None:
+    """Why the Hub cannot be reached, or None: asked once, because its own client tries again for half a minute."""
+    from huggingface_hub.utils import get_session
+
+    session: Any = get_session()
+    try:
+        session.head(endpoint, timeout=_REACHED_WITHIN)
+    except Exception as error:  # of httpx or requests, by the version of huggingface_hub
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def _not_found(tried: str, name: str, filename: str, offline: bool, error: Exception) -> str:

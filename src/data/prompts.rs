@@ -211,7 +211,8 @@ impl Prompts {
                     batch.push(prompt);
                 }
                 Ok(None) => break,
-                Err(error) if batch.is_empty() => return Err(error),
+                // Who interrupts wants an end now, not after the next batch.
+                Err(error) if batch.is_empty() || error.kind() == Kind::Cancelled => return Err(error),
                 Err(error) => {
                     self.pending = Some(error);
                     break;
@@ -312,6 +313,11 @@ fn read_error(error: &io::Error) -> Error {
         return Error::new(Kind::Cancelled, "reading was interrupted");
     }
     Error::new(Kind::Io, format!("cannot be read: {error}"))
+}
+
+/// What is said of a row of more than [`MAX_ROW_BYTES`].
+fn too_long(place: &str) -> Error {
+    Error::value(format!("{place}: is longer than {} MiB", MAX_ROW_BYTES >> 20))
 }
 
 /// Says where the first byte that is not UTF-8 stands; `what` is "line" or "field", `place` its row.

@@ -1,16 +1,16 @@
 //! Checkpoints in the safetensors format, checked before use.
 //!
-//! Parsing works on bytes and is pure; [`open`] is the only function that touches the disk. A file is mapped, not
-//! read: memory is used for the tensors taken from it only, widened to f32. Whatever does not fit is an error of
+//! Parsing works on bytes and is pure; [`open`] and [`write`] touch the disk. Whatever does not fit is an error of
 //! `Kind::Checkpoint` that names the file and the tensor.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use half::{bf16, f16};
-use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use crate::error::{Error, Kind, Result};
@@ -27,14 +27,14 @@ const TORCH_WEIGHTS: &str = "pytorch_model.bin";
 /// Longest header that is read: room for tens of thousands of tensors, where a hostile one could ask for 100 MB.
 const LONGEST_HEADER: u64 = 8 << 20;
 
-/// A mapped checkpoint file.
+/// The content of a checkpoint file.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
-    map: Mmap,
+    content: Vec<u8>,
 }
 
-/// Maps a safetensors file, or the `model.safetensors` of a folder.
+/// Reads a safetensors file, or the `model.safetensors` of a folder.
 ///
 /// # Errors
 /// `Kind::Missing` when there is none; for a lone torch file the message gives the command that converts it.
@@ -42,11 +42,8 @@ pub struct Checkpoint {
 pub fn open(path: &Path) -> Result<Checkpoint> {
     let path = find(path)?;
     let unreadable = |e: std::io::Error| Error::new(Kind::Io, format!("cannot read {}: {e}", path.display()));
-    let file = File::open(&path).map_err(unreadable)?;
-    // SAFETY: the map is read-only. As with every mapped file, cutting it while it is in use ends the process; a
-    // checkpoint is written once, and our own writer renames a complete file into place.
-    let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
-    Ok(Checkpoint { path, map })
+    let content = fs::read(&path).map_err(unreadable)?;
+    Ok(Checkpoint { path, content })
 }
 
 fn find(path: &Path) -> Result<PathBuf> {
@@ -102,7 +99,7 @@ impl Checkpoint {
 
     /// Reads the header.
     pub fn tensors(&self) -> Result<Tensors<'_>> {
-        Tensors::parse(&self.map, &self.path.display().to_string())
+        Tensors::parse(&self.content, &self.path.display().to_string())
     }
 
     /// The text of a file beside the weights, if there is one.
@@ -112,7 +109,7 @@ impl Checkpoint {
             return Ok(None);
         }
         let unreadable = |e| Error::new(Kind::Io, format!("cannot read {}: {e}", path.display()));
-        std::fs::read_to_string(&path).map(Some).map_err(unreadable)
+        fs::read_to_string(&path).map(Some).map_err(unreadable)
     }
 }
 
@@ -280,10 +277,16 @@ pub fn to_bytes(tensors: &BTreeMap<&str, (Vec<usize>, &[f32])>) -> Result<Vec<u8
 
 /// Writes a file completely or not at all: beside it first, then renamed into place.
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
-    let beside = path.with_extension(format!("{}.partial", std::process::id()));
-    std::fs::write(&beside, content).and_then(|()| std::fs::rename(&beside, path)).map_err(|e| {
-        let _ = std::fs::remove_file(&beside);
-        Error::new(Kind::Io, format!("cannot write {}: {e}", path.display()))
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let beside = path.with_extension(format!("{}-{number}.partial", std::process::id()));
+    let failed = |e: std::io::Error| Error::new(Kind::Io, format!("cannot write {}: {e}", path.display()));
+    // Never a file that is there already: it would be somebody else's.
+    let mut file = File::create_new(&beside).map_err(failed)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
+    written.map_err(|e| {
+        let _ = fs::remove_file(&beside);
+        failed(e)
     })
 }
 

@@ -10,12 +10,12 @@
 use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use half::f16;
 
 use super::lanes::{BEST, Direct, Kernels, LANES};
-use super::rows::{Number, Rows};
+use super::rows::{Number, Rows, zeros};
+use super::threads;
 use crate::error::{Error, Result};
 
 /// Bytes a thread takes at a time: some tens of microseconds, so that a thread that is held up does not hold up all.
@@ -81,7 +81,8 @@ pub fn dot(rows: &Rows, row: usize, vector: &Vector) -> Result<f64> {
 /// `threads` is how many to use at most; `None` means one for each processor. Small work stays on the caller's.
 ///
 /// # Errors
-/// `Kind::Value` when a row holds NaN or an infinity: the first such row is named. Also when widths differ.
+/// `Kind::Value` when a row holds NaN or an infinity: the first such row is named. Also when widths differ, and when
+/// the result does not fit into memory.
 ///
 /// ```
 /// use ferroute::math::{dot::{Vector, dots}, rows::Rows};
@@ -108,8 +109,7 @@ fn dots_with(
     threads: Option<usize>,
     finish: impl Fn(f64) -> f64 + Sync,
 ) -> Result<Vec<f64>> {
-    let size = rows.len().checked_mul(vectors.len());
-    let mut results = vec![0.0; size.ok_or_else(|| Error::value("the result would not fit into memory"))?];
+    let mut results = zeros("the result", rows.len(), vectors.len())?;
     if results.is_empty() {
         return Ok(results);
     }
@@ -133,24 +133,12 @@ fn dots_with(
             }
         }
     };
-    let helpers = helpers(rows, step, threads);
-    thread::scope(|scope| {
-        for _ in 0..helpers {
-            // A thread that cannot be started leaves its share to the others.
-            let _ = thread::Builder::new().name("ferroute-dot".into()).spawn_scoped(scope, work);
-        }
-        work();
-    });
+    let worth = (rows.bytes() / WORTH_A_THREAD).min(rows.len().div_ceil(step));
+    threads::share(threads.unwrap_or(usize::MAX).min(worth), work);
     match bad.into_inner() {
         usize::MAX => Ok(results),
         row => Err(not_finite(rows, row)),
     }
-}
-
-/// Threads to start beside the caller's own.
-fn helpers(rows: &Rows, step: usize, threads: Option<usize>) -> usize {
-    let wanted = threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, std::num::NonZero::get));
-    wanted.min(rows.bytes() / WORTH_A_THREAD).min(rows.len().div_ceil(step)).saturating_sub(1)
 }
 
 /// The result `[vectors, rows]` cut into chunks of `step` rows, each with one slice for each vector.
@@ -318,6 +306,18 @@ mod tests {
         assert_eq!(dot(&Rows::of_f64(&[1e300, 0.0, 0.0, 1.0], 4), 0, &ones).unwrap(), 1e300);
         assert_eq!(dot(&Rows::of_f64(&[f64::MAX, f64::MAX, 0.0, 0.0], 4), 0, &ones).unwrap(), f64::INFINITY);
         assert_eq!(dot(&Rows::of_f64(&[f64::MAX, f64::MAX, -f64::MAX, -f64::MAX], 4), 0, &ones).unwrap(), 0.0);
+    }
+
+    #[test]
+    fn a_result_beyond_memory_is_an_error() {
+        let one = [1.0_f32; 4];
+        for (len, pairs) in [(usize::MAX >> 4, 1), (usize::MAX >> 4, 64), (1 << 50, 1)] {
+            // SAFETY: all rows are the same four numbers.
+            let rows = unsafe { Rows::from_raw(one.as_ptr().cast(), Number::F32, (len, 4), (0, 4)) };
+            let v = vector(4, 0);
+            let error = dots(&rows, &vec![&v; pairs], None, |x| x).unwrap_err();
+            assert!(error.message().starts_with("the result of ") && error.message().ends_with("memory"), "{error}");
+        }
     }
 
     #[test]

@@ -3,3 +3,4 @@
 pub mod dot;
 mod lanes;
 pub mod rows;
+pub(crate) mod threads;

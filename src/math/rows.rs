@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use half::f16;
 
 use super::lanes::Element;
+use crate::error::{Error, Result};
 
 /// What the elements of a [`Rows`] are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,10 +203,13 @@ impl<'a> Rows<'a> {
     }
 
     /// All elements as f32, C order.
-    pub fn to_f32(&self) -> Vec<f32> {
-        let mut copy = vec![0.0; self.len * self.cols];
+    ///
+    /// # Errors
+    /// `Kind::Value` when they do not fit into memory.
+    pub fn to_f32(&self) -> Result<Vec<f32>> {
+        let mut copy = zeros("a copy", self.len, self.cols)?;
         self.gather(0, self.len, &mut copy);
-        copy
+        Ok(copy)
     }
 
     /// Copies `count` rows from `first` on, as f32, into C-ordered `scratch`.
@@ -232,15 +236,33 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// `rows * cols` zeros, or an error that calls them `what`.
+pub(super) fn zeros<T: Clone + Default>(what: &str, rows: usize, cols: usize) -> Result<Vec<T>> {
+    let mut numbers = Vec::new();
+    let size = rows.checked_mul(cols).filter(|&size| numbers.try_reserve_exact(size).is_ok());
+    let too_large = || Error::value(format!("{what} of {rows} x {cols} numbers does not fit into memory"));
+    numbers.resize(size.ok_or_else(too_large)?, T::default());
+    Ok(numbers)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn a_copy_beyond_memory_is_an_error() {
+        for shape in [(usize::MAX, 2), (1 << 60, 1)] {
+            // SAFETY: all elements are the same number.
+            let rows = unsafe { Rows::from_raw([1.0_f32].as_ptr().cast(), Number::F32, shape, (0, 0)) };
+            assert!(rows.to_f32().unwrap_err().message().contains("does not fit into memory"));
+        }
+    }
+
+    #[test]
     fn every_number_type_is_read_as_f32() {
         fn check<T: Element>(values: &[T], number: Number, expected: &[f32]) {
             let rows = Rows::of(values, number, values.len());
-            assert_eq!(rows.to_f32(), expected, "{number:?}");
+            assert_eq!(rows.to_f32().unwrap(), expected, "{number:?}");
             assert_eq!(rows.value(0, 1) as f32, expected[1], "{number:?}");
             assert_eq!(number.size(), size_of::<T>(), "{number:?}");
         }

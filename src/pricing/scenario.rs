@@ -52,6 +52,14 @@ const MILLION: Decimal = Decimal::from_parts(1_000_000, 0, 0, false, 0);
 /// [`Kind::Name`](crate::Kind::Name) for a model without a known price; [`Kind::Value`](crate::Kind::Value) for
 /// negative numbers, shares that do not add up to one, and amounts beyond 28 digits.
 pub fn bill(table: &Table, requests: u64, mix: &[Part], at: Option<&str>) -> Result<Bill> {
+    for part in mix {
+        let negative =
+            [part.share, part.prompt_tokens, part.completion_tokens].into_iter().find(|n| *n < Decimal::ZERO);
+        if let Some(found) = negative {
+            let model = &part.model;
+            return Err(Error::value(format!("the part of `{model}`: expected numbers of at least 0, found {found}")));
+        }
+    }
     let shares = mix.iter().try_fold(Decimal::ZERO, |sum, part| sum.checked_add(part.share)).ok_or_else(too_large)?;
     if (shares - Decimal::ONE).abs() > SLACK {
         return Err(Error::value(format!("the shares of a mix add up to {}, expected 1", shares.normalize())));
@@ -59,14 +67,6 @@ pub fn bill(table: &Table, requests: u64, mix: &[Part], at: Option<&str>) -> Res
     let mut bill = Bill { lines: Vec::with_capacity(mix.len()), total: Decimal::ZERO };
     for part in mix {
         let price = table.require(&part.model, at)?.clone();
-        let negative =
-            [part.share, part.prompt_tokens, part.completion_tokens].into_iter().find(|n| *n < Decimal::ZERO);
-        if let Some(found) = negative {
-            return Err(Error::value(format!(
-                "the part of `{}`: expected numbers of at least 0, found {found}",
-                part.model
-            )));
-        }
         let requests = Decimal::from(requests).checked_mul(part.share).ok_or_else(too_large)?;
         let cost = cost(&price, requests, part).ok_or_else(too_large)?;
         bill.total = bill.total.checked_add(cost).ok_or_else(too_large)?;
@@ -145,6 +145,8 @@ mod tests {
         assert_eq!(message(&mix), "the shares of a mix add up to 0.9, expected 1");
         let mix = [part("gpt-5.2", "1.5"), part("gpt-5-mini", "-0.5")];
         assert!(message(&mix).contains("expected numbers of at least 0, found -0.5"));
+        let least = Part { share: Decimal::MIN, ..part("gpt-5.2", "1") };
+        assert!(message(&[least]).contains("expected numbers of at least 0"));
         let huge = Part { prompt_tokens: Decimal::MAX, ..part("gpt-5.2", "1") };
         assert!(message(&[huge]).contains("more digits than 28"));
         let third = Decimal::ONE / Decimal::from(3);

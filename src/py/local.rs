@@ -2,12 +2,11 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "pyo3 extracts a list into an owned vector")]
 
-use std::borrow::Cow;
-
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyType};
+use pyo3::types::{PyString, PyType};
 
+use super::arguments::{count, text as read};
 use crate::routers::local::LocalModel as Model;
 use crate::text::featuriser::{FEATURES, Featuriser, feature_names};
 
@@ -21,8 +20,8 @@ impl LocalModel {
         Ok(Self(Model::shared()?))
     }
 
-    fn win_rate(&self, text: &Bound<'_, PyString>) -> PyResult<f64> {
-        Ok(self.0.score(&read(text)?))
+    fn win_rate(&self, text: &Bound<'_, PyString>) -> f64 {
+        self.0.score(&read(text))
     }
 
     #[pyo3(signature = (texts, threads=None))]
@@ -30,10 +29,10 @@ impl LocalModel {
         &self,
         py: Python<'py>,
         texts: Vec<Bound<'py, PyString>>,
-        threads: Option<usize>,
+        threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        let texts = texts.iter().map(read).collect::<PyResult<Vec<_>>>()?;
-        let threads = threads.unwrap_or_else(cores);
+        let texts = texts.iter().map(read).collect::<Vec<_>>();
+        let threads = count("threads", threads)?.unwrap_or(usize::MAX);
         Ok(py.detach(|| self.0.score_batch(&texts, threads)).into_pyarray(py))
     }
 
@@ -42,10 +41,10 @@ impl LocalModel {
     fn features<'py>(
         py: Python<'py>,
         texts: Vec<Bound<'py, PyString>>,
-        threads: Option<usize>,
+        threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let texts = texts.iter().map(read).collect::<PyResult<Vec<_>>>()?;
-        let threads = threads.unwrap_or_else(cores);
+        let texts = texts.iter().map(read).collect::<Vec<_>>();
+        let threads = count("threads", threads)?.unwrap_or(usize::MAX);
         let featuriser = Featuriser::shared()?;
         let rows = py.detach(|| featuriser.features_batch(&texts, threads));
         rows.into_pyarray(py).reshape([texts.len(), FEATURES])
@@ -53,7 +52,7 @@ impl LocalModel {
 
     #[staticmethod]
     fn tokenize(text: &Bound<'_, PyString>) -> PyResult<Vec<u16>> {
-        Ok(Featuriser::shared()?.tokenize(&read(text)?))
+        Ok(Featuriser::shared()?.tokenize(&read(text)))
     }
 
     #[classattr]
@@ -73,26 +72,14 @@ impl LocalModel {
     }
 
     #[pyo3(signature = (text, limit=10))]
-    fn explain(&self, text: &Bound<'_, PyString>, limit: usize) -> PyResult<Vec<(String, f64)>> {
-        let terms = self.0.explain(&read(text)?).into_iter().take(limit);
-        Ok(terms.map(|term| (term.name, term.logit)).collect())
+    fn explain(&self, text: &Bound<'_, PyString>, limit: usize) -> Vec<(String, f64)> {
+        let terms = self.0.explain(&read(text)).into_iter().take(limit);
+        terms.map(|term| (term.name, term.logit)).collect()
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyType>, ()) {
         (slf.get_type(), ())
     }
-}
-
-/// The text, with a question mark for each lone surrogate, which UTF-8 cannot hold.
-fn read<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {
-    text.to_cow().or_else(|_| {
-        let bytes = text.call_method1("encode", ("utf-8", "replace"))?.cast_into::<PyBytes>()?;
-        Ok(Cow::Owned(String::from_utf8_lossy(bytes.as_bytes()).into_owned()))
-    })
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

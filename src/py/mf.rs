@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
 
+use super::arguments::{Row, count};
 use crate::data::tensors::{Tensor, conversion_command};
 use crate::error::{Error, Kind};
 use crate::math::dot::kernels;
@@ -43,13 +44,19 @@ impl MfModel {
     fn new(
         py: Python<'_>,
         path: PathBuf,
-        dim: Option<usize>,
-        num_models: Option<usize>,
-        text_dim: Option<usize>,
-        num_classes: Option<usize>,
+        dim: Option<&Bound<'_, PyAny>>,
+        num_models: Option<&Bound<'_, PyAny>>,
+        text_dim: Option<&Bound<'_, PyAny>>,
+        num_classes: Option<&Bound<'_, PyAny>>,
         use_proj: Option<bool>,
     ) -> PyResult<Self> {
-        let sizes = Sizes { dim, num_models, text_dim, num_classes, use_proj };
+        let sizes = Sizes {
+            dim: count("dim", dim)?,
+            num_models: count("num_models", num_models)?,
+            text_dim: count("text_dim", text_dim)?,
+            num_classes: count("num_classes", num_classes)?,
+            use_proj,
+        };
         Ok(Self(py.detach(|| Core::load(&path, sizes))?))
     }
 
@@ -101,21 +108,21 @@ impl MfModel {
         Ok(py.detach(|| self.0.save(&folder))?)
     }
 
-    fn win_rate(&self, vector: &Bound<'_, PyAny>, strong: usize, weak: usize) -> PyResult<f64> {
-        with_vector(vector, |rows| self.0.win_rate(rows, 0, strong, weak))
+    fn win_rate(&self, vector: &Bound<'_, PyAny>, strong: Row, weak: Row) -> PyResult<f64> {
+        with_vector(vector, |rows| self.0.win_rate(rows, 0, strong.0, weak.0))
     }
 
     #[pyo3(signature = (x, strong, weak, threads=None))]
     fn win_rates<'py>(
         &self,
         x: &Bound<'py, PyAny>,
-        strong: usize,
-        weak: usize,
-        threads: Option<usize>,
+        strong: Row,
+        weak: Row,
+        threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let array = as_array(x)?;
         let rows = matrix_view(&array, "embeddings")?;
-        let rates = x.py().detach(|| self.0.win_rates(&rows, &[(strong, weak)], threads))?;
+        let rates = self.rates(x.py(), &rows, &[(strong, weak)], threads)?;
         Ok(PyArray1::from_vec(x.py(), rates))
     }
 
@@ -123,18 +130,35 @@ impl MfModel {
     fn win_rates_pairs<'py>(
         &self,
         x: &Bound<'py, PyAny>,
-        pairs: Vec<(usize, usize)>,
-        threads: Option<usize>,
+        pairs: Vec<(Row, Row)>,
+        threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let array = as_array(x)?;
         let rows = matrix_view(&array, "embeddings")?;
-        let rates = x.py().detach(|| self.0.win_rates(&rows, &pairs, threads))?;
+        let rates = self.rates(x.py(), &rows, &pairs, threads)?;
         matrix(x.py(), rates, [pairs.len(), rows.len()])
     }
 
-    fn logits<'py>(&self, vector: &Bound<'py, PyAny>, models: Vec<usize>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    fn logits<'py>(&self, vector: &Bound<'py, PyAny>, models: Vec<Row>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let models: Vec<usize> = models.into_iter().map(|row| row.0).collect();
         let logits = with_vector(vector, |rows| self.0.logits(rows, &models))?;
         matrix(vector.py(), logits, [models.len(), self.0.num_classes()])
+    }
+}
+
+impl MfModel {
+    fn rates(
+        &self,
+        py: Python<'_>,
+        rows: &Rows,
+        pairs: &[(Row, Row)],
+        threads: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Vec<f64>> {
+        let threads = count("threads", threads)?;
+        let pairs: Vec<_> = pairs.iter().map(|(strong, weak)| (strong.0, weak.0)).collect();
+        // Folding takes a lock, and nobody forks while this thread has the interpreter.
+        let pairs = self.0.pairs(&pairs)?;
+        Ok(py.detach(|| self.0.win_rates_of(rows, &pairs, threads))?)
     }
 }
 
@@ -146,7 +170,7 @@ fn matrix<T: numpy::Element>(py: Python<'_>, values: Vec<T>, shape: [usize; 2]) 
 fn tensor(any: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     let array = as_array(any)?;
     let rows = matrix_view(&array, "weights")?;
-    Ok(Tensor { shape: vec![rows.len(), rows.cols()], values: rows.to_f32() })
+    Ok(Tensor { shape: vec![rows.len(), rows.cols()], values: rows.to_f32()? })
 }
 
 /// Runs `work` on one embedding: a list or tuple of floats is read item by item, an array where it lies, all else through
@@ -175,7 +199,8 @@ fn floats(list: &Bound<'_, PyList>) -> PyResult<Vec<f64>> {
         if item.is_null() {
             return Err(PyErr::fetch(list.py()));
         }
-        // SAFETY: a plain float is read with the list untouched, so the borrowed reference holds.
+        // SAFETY: a plain float is read with the list untouched, so the borrowed reference holds: the module
+        // asks free-threaded Python for its lock.
         if unsafe { ffi::PyFloat_CheckExact(item) } != 0 {
             // SAFETY: as above.
             numbers.push(unsafe { ffi::PyFloat_AsDouble(item) });

@@ -1,5 +1,6 @@
 //! The Python face: convert, call, map the error. Anything longer belongs in the core.
 
+mod arguments;
 mod calls;
 mod errors;
 mod local;
@@ -11,7 +12,8 @@ mod runtime;
 
 use pyo3::prelude::*;
 
-#[pymodule]
+// `gil_used`: lists of floats are read by borrowed references, which are only sound under the lock.
+#[pymodule(gil_used = true)]
 #[pyo3(name = "_core")]
 fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;

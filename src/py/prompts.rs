@@ -12,6 +12,8 @@ use crate::error::{Error, Kind};
 thread_local! {
     /// What a signal handler raised while the core was waiting for input on this thread.
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+    /// The readers that this thread is inside of; a signal handler may come back for more.
+    static INSIDE: RefCell<Vec<*const PyPrompts>> = const { RefCell::new(Vec::new()) };
 }
 
 #[pyfunction]
@@ -47,8 +49,17 @@ struct PyPrompts {
 }
 
 impl PyPrompts {
-    fn with<T: Send>(&self, py: Python<'_>, ask: impl FnOnce(&mut Prompts) -> T + Send) -> T {
-        py.detach(|| ask(&mut self.prompts.lock().unwrap_or_else(PoisonError::into_inner)))
+    /// Waits for other threads; this one would wait for itself.
+    fn with<T: Send>(&self, py: Python<'_>, ask: impl FnOnce(&mut Prompts) -> T + Send) -> PyResult<T> {
+        if INSIDE.with_borrow(|inside| inside.contains(&std::ptr::from_ref(self))) {
+            return Err(
+                Error::value("a signal handler cannot use the reader of prompts that it has interrupted").into()
+            );
+        }
+        INSIDE.with_borrow_mut(|inside| inside.push(self));
+        let answer = py.detach(|| ask(&mut self.prompts.lock().unwrap_or_else(PoisonError::into_inner)));
+        INSIDE.with_borrow_mut(Vec::pop);
+        Ok(answer)
     }
 }
 
@@ -59,22 +70,22 @@ impl PyPrompts {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Vec<(u64, String)>>> {
-        let batch = self.with(py, |prompts| prompts.next_batch(self.batch_size)).map_err(raised)?;
+        let batch = self.with(py, |prompts| prompts.next_batch(self.batch_size))?.map_err(raised)?;
         Ok((!batch.is_empty()).then(|| batch.into_iter().map(|prompt| (prompt.row, prompt.text)).collect()))
     }
 
     #[getter]
-    fn format(&self, py: Python<'_>) -> &'static str {
+    fn format(&self, py: Python<'_>) -> PyResult<&'static str> {
         self.with(py, |prompts| prompts.format().name())
     }
 
     #[getter]
-    fn skipped(&self, py: Python<'_>) -> u64 {
+    fn skipped(&self, py: Python<'_>) -> PyResult<u64> {
         self.with(py, |prompts| prompts.skipped())
     }
 
     #[getter]
-    fn first_skipped(&self, py: Python<'_>) -> Option<String> {
+    fn first_skipped(&self, py: Python<'_>) -> PyResult<Option<String>> {
         self.with(py, |prompts| prompts.first_skipped().map(str::to_owned))
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use serde::Deserialize;
 
@@ -76,7 +76,8 @@ impl MfModel {
     /// Loads a folder (`model.safetensors`, and `config.json` if there is one) or a safetensors file.
     ///
     /// `sizes` are the arguments the caller insists on; what he leaves open is taken from `config.json`, and what
-    /// that leaves open from the tensors.
+    /// that leaves open from the tensors. Only `use_proj` is never guessed: a projection is expected unless somebody
+    /// says that there is none.
     ///
     /// # Errors
     /// `Kind::Checkpoint` names the tensor that is missing, unexpected, misshapen or not finite; see also
@@ -92,12 +93,15 @@ impl MfModel {
 
     /// Takes the tensors of a parsed checkpoint; all sizes that are given must fit them.
     pub fn from_tensors(tensors: &Tensors, sizes: Sizes) -> Result<Self> {
-        let use_proj = sizes.use_proj.unwrap_or_else(|| tensors.has(PROJECTION));
+        let use_proj = sizes.use_proj.unwrap_or(true);
         let models = tensors.take(MODELS, &[("num_models", sizes.num_models), ("dim", sizes.dim)])?;
         let dim = models.shape[1];
         let classifier = tensors.take(CLASSIFIER, &[("num_classes", sizes.num_classes), ("dim", Some(dim))])?;
         let projection = if use_proj {
-            Some(tensors.take(PROJECTION, &[("dim", Some(dim)), ("text_dim", sizes.text_dim)])?)
+            let taken = tensors.take(PROJECTION, &[("dim", Some(dim)), ("text_dim", sizes.text_dim)]);
+            let hint = "for a model without a projection pass use_proj=False";
+            let absent = sizes.use_proj.is_none() && !tensors.has(PROJECTION);
+            Some(taken.map_err(|e| if absent { Error::new(e.kind(), format!("{e}; {hint}")) } else { e })?)
         } else {
             None
         };
@@ -232,9 +236,18 @@ impl MfModel {
     /// # Errors
     /// As [`MfModel::win_rate`]; the first row that holds NaN or an infinity is named.
     pub fn win_rates(&self, embeddings: &Rows, pairs: &[(usize, usize)], threads: Option<usize>) -> Result<Vec<f64>> {
+        self.win_rates_of(embeddings, &self.pairs(pairs)?, threads)
+    }
+
+    /// The vectors of several pairs, as [`MfModel::pair`] gives them.
+    pub fn pairs(&self, pairs: &[(usize, usize)]) -> Result<Vec<Arc<Vector>>> {
+        pairs.iter().map(|&(strong, weak)| self.pair(strong, weak)).collect()
+    }
+
+    /// As [`MfModel::win_rates`], for pairs that were folded before. No lock is touched.
+    pub fn win_rates_of(&self, embeddings: &Rows, pairs: &[Arc<Vector>], threads: Option<usize>) -> Result<Vec<f64>> {
         self.check_width(embeddings)?;
-        let vectors = pairs.iter().map(|&(strong, weak)| self.pair(strong, weak)).collect::<Result<Vec<_>>>()?;
-        let vectors: Vec<&Vector> = vectors.iter().map(AsRef::as_ref).collect();
+        let vectors: Vec<&Vector> = pairs.iter().map(AsRef::as_ref).collect();
         dots(embeddings, &vectors, threads, sigmoid)
     }
 
@@ -269,16 +282,20 @@ impl MfModel {
         )))
     }
 
+    /// Never waits: in a forked child, a thread that is not there may hold the lock. Without it the vector is made anew.
     fn folded(&self, key: Key) -> Result<Arc<Vector>> {
-        if let Some(vector) = self.folded.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Ok(kept) = self.folded.try_read()
+            && let Some(vector) = kept.get(&key)
+        {
             return Ok(Arc::clone(vector));
         }
         let vector = Arc::new(self.fold(key)?);
-        let mut kept = self.folded.write().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT {
-            kept.clear();
+        if let Ok(mut kept) = self.folded.try_write() {
+            if kept.len() >= KEPT {
+                kept.clear();
+            }
+            kept.insert(key, Arc::clone(&vector));
         }
-        kept.insert(key, Arc::clone(&vector));
         Ok(vector)
     }
 
@@ -350,6 +367,14 @@ mod tests {
             }
         }
         assert_eq!(first, model.pair(1, 2).unwrap());
+    }
+
+    #[test]
+    fn a_lock_that_is_never_released_costs_time_only() {
+        let model = model(4);
+        let before = model.pair(1, 2).unwrap();
+        let _held = model.folded.write().unwrap();
+        assert_eq!(before, model.pair(1, 2).unwrap());
     }
 
     #[test]

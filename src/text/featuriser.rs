@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
+use crate::math::threads;
 
 use super::lexical::{self, Counts, Lexicon};
 use super::table::{DIM, MAX_IDS, Table};
@@ -141,20 +142,12 @@ where
             fill(text, row);
         }
     };
-    let threads = threads.min(texts.len().div_ceil(BATCH));
-    if threads <= 1 {
-        return fill_all(texts, out);
-    }
     // Texts differ in length by orders of magnitude, so threads come back for more instead of getting equal shares.
     let work = std::sync::Mutex::new(texts.chunks(BATCH).zip(out.chunks_mut(BATCH * width)));
     let next = || work.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some((texts, rows)) = next() {
-                    fill_all(texts, rows);
-                }
-            });
+    threads::share(threads.min(texts.len().div_ceil(BATCH)), || {
+        while let Some((texts, rows)) = next() {
+            fill_all(texts, rows);
         }
     });
 }

@@ -102,6 +102,10 @@ def _stream(output: Path | None) -> Generator[TextIO]:
     if output is None:
         yield sys.stdout
         return
+    if not output.parent.is_dir():
+        raise UsageProblem(f"--output: no such folder {output.parent}")
+    if output.is_dir():
+        raise UsageProblem(f"--output: {output} is a folder, expected a file")
     part = output.with_name(output.name + ".part")
     try:
         with part.open("w", encoding="utf-8", newline="") as stream:

@@ -28,10 +28,11 @@ impl Csv {
         let mark = byte_order_mark(&start)?;
         let input: Box<dyn Read + Send> = Box::new(Cursor::new(start.split_off(mark)).chain(read).chain(END));
         // The header is read as any other record, and lengths are compared here, to say what was expected.
-        let reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(Bounded { read: input, left: MAX_ROW_BYTES });
+        let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(Bounded {
+            read: input,
+            left: MAX_ROW_BYTES,
+            given: 0,
+        });
         let mut csv = Self { reader, record: ByteRecord::new(), layout: None, row: 0 };
         if csv.advance()? {
             csv.layout = Some((find(&csv.record, column)?, csv.record.len()));
@@ -83,6 +84,11 @@ impl Rows for Csv {
             Err(error) => Row::Bad(not_utf8(&place(), "field", field, error)),
         }))
     }
+
+    fn would_wait(&self) -> bool {
+        // After "\r" the line feed is left for the next record; a single byte is no record anyway.
+        self.reader.get_ref().given <= self.reader.position().byte() + 1
+    }
 }
 
 /// Index of the column called `column`, or of the first known name.
@@ -116,6 +122,8 @@ fn contains(field: &[u8], marker: &[u8]) -> bool {
 struct Bounded {
     read: Box<dyn Read + Send>,
     left: usize,
+    /// Bytes handed out since the beginning.
+    given: u64,
 }
 
 impl Read for Bounded {
@@ -127,6 +135,7 @@ impl Read for Bounded {
         let most = buffer.len().min(self.left);
         let read = self.read.read(&mut buffer[..most])?;
         self.left -= read;
+        self.given += read as u64;
         Ok(read)
     }
 }

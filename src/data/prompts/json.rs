@@ -39,7 +39,12 @@ impl Rows for Jsonl {
 
 /// The prompt of one line, or what was expected and found instead.
 fn prompt(line: &str, column: Option<&str>) -> Result<String, String> {
-    let value = serde_json::from_str(line).map_err(|error| {
+    // Only the escape of a lone surrogate makes a line worth a second look.
+    let read = serde_json::from_str(line).or_else(|error| match without_lone_surrogates(line) {
+        Some(line) => serde_json::from_str(&line),
+        None => Err(error),
+    });
+    let value = read.map_err(|error| {
         let (text, column) = (error.to_string(), error.column());
         let what = text.strip_suffix(&format!(" at line 1 column {column}")).unwrap_or(&text);
         format!("is not JSON: {what} at column {column}")
@@ -64,6 +69,30 @@ fn prompt(line: &str, column: Option<&str>) -> Result<String, String> {
         (other, None) => Err(format!("expected a JSON string or object, found {}", kind(&other))),
         (other, Some(name)) => Err(format!("expected an object with a field `{name}`, found {}", kind(&other))),
     }
+}
+
+/// The line with `\ufffd` for each escape of a lone surrogate, which Python writes and UTF-8 cannot hold; `None` if
+/// there is none.
+fn without_lone_surrogates(line: &str) -> Option<String> {
+    let unit = |at: usize| {
+        let digits = line.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut repaired = line.as_bytes().to_vec();
+    let mut at = 0;
+    while let Some(found) = line.get(at..).and_then(|rest| rest.find('\\')) {
+        at += found;
+        at += match (unit(at), unit(at + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                repaired[at..at + 6].copy_from_slice(b"\\ufffd");
+                6
+            }
+            // Two bytes, so that an escaped backslash does not begin another escape.
+            _ => 2,
+        };
+    }
+    String::from_utf8(repaired).ok().filter(|repaired| repaired != line)
 }
 
 /// A field's text: a string, or the content of the last of a list of messages.

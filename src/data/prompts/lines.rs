@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use super::{MAX_ROW_BYTES, Prompt, Row, Rows, not_utf8, read_error};
+use super::{MAX_ROW_BYTES, Prompt, Row, Rows, not_utf8, read_error, too_long};
 use crate::error::{Error, Result};
 
 const BUFFER: usize = 64 << 10;
@@ -39,8 +39,7 @@ impl Lines {
             self.number += 1;
             if read > MAX_ROW_BYTES && !self.line.ends_with(b"\n") {
                 self.skip_to_line_end()?;
-                let found = format!("line {}: is longer than {} MiB", self.number, MAX_ROW_BYTES >> 20);
-                return Ok(Some((self.number, Line::Bad(Error::value(found)))));
+                return Ok(Some((self.number, Line::Bad(too_long(&format!("line {}", self.number))))));
             }
             let start = if self.number == 1 { byte_order_mark(&self.line)? } else { 0 };
             if self.line.ends_with(b"\n") {

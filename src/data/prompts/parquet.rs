@@ -1,17 +1,21 @@
 //! One string column of a Parquet file, read row group by row group without arrow.
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::vec;
 
+use bytes::Bytes;
 use parquet::basic::{ConvertedType, Repetition, Type as Physical};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
+use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::Type;
 
-use super::{COLUMNS, FIELDS, Prompt, Row, Rows, listed, not_utf8};
+use super::{COLUMNS, FIELDS, MAX_ROW_BYTES, Prompt, Row, Rows, listed, not_utf8, read_error, too_long};
 use crate::error::{Error, Kind, Result};
 
 /// Rows decoded at a time. Their bytes stay in the decompressed page, of which one is held.
@@ -20,6 +24,7 @@ const STEP: usize = 1024;
 /// The rows of one string column.
 pub(super) struct Column {
     file: SerializedFileReader<File>,
+    pages: Arc<Pages>,
     index: usize,
     nullable: bool,
     group: usize,
@@ -31,6 +36,7 @@ pub(super) struct Column {
 
 impl Column {
     pub(super) fn open(file: File, column: Option<&str>) -> Result<Self> {
+        let pages = file.try_clone().map_err(|error| read_error(&error))?;
         let file = guarded(|| SerializedFileReader::new(file))?;
         let schema = file.metadata().file_metadata().schema_descr();
         let name = choose(schema.root_schema().get_fields(), column)?;
@@ -39,7 +45,8 @@ impl Column {
             return Err(Error::value(format!("has no column `{name}`")));
         };
         let nullable = schema.column(index).max_def_level() > 0;
-        Ok(Self { file, index, nullable, group: 0, reader: None, rows: Vec::new().into_iter(), row: 0 })
+        let pages = Arc::new(Pages(pages));
+        Ok(Self { file, pages, index, nullable, group: 0, reader: None, rows: Vec::new().into_iter(), row: 0 })
     }
 
     /// Decodes the next rows; false at the end of the file.
@@ -49,7 +56,12 @@ impl Column {
                 if self.group == self.file.num_row_groups() {
                     return Ok(false);
                 }
-                let reader = guarded(|| self.file.get_row_group(self.group)?.get_column_reader(self.index))?;
+                let reader = guarded(|| {
+                    let group = self.file.metadata().row_group(self.group);
+                    let (chunk, rows) = (group.column(self.index), usize::try_from(group.num_rows())?);
+                    let pages = SerializedPageReader::new(Arc::clone(&self.pages), chunk, rows, None)?;
+                    Ok(get_column_reader(chunk.column_descr_ptr(), Box::new(pages)))
+                })?;
                 self.group += 1;
                 match reader {
                     ColumnReader::ByteArrayColumnReader(reader) => self.reader = Some(reader),
@@ -90,12 +102,69 @@ impl Rows for Column {
             let Some(value) = value else {
                 return Ok(Some(Row::Bad(Error::value(format!("{place}: expected a string, found null")))));
             };
+            if value.len() > MAX_ROW_BYTES {
+                return Ok(Some(Row::Bad(too_long(&place))));
+            }
             return Ok(Some(match std::str::from_utf8(value.data()) {
                 Ok(text) => Row::Prompt(Prompt { row: self.row, text: text.to_owned() }),
                 Err(error) => Row::Bad(not_utf8(&place, "value", value.data(), error)),
             }));
         }
     }
+}
+
+/// The pages of one column. The largest that are unpacked are those a writer may make of rows of [`MAX_ROW_BYTES`]: a
+/// few kilobytes can hold a page of gigabytes.
+struct Pages(File);
+
+/// Writers close a page of 1 MiB; a row that is larger has a page to itself, with a megabyte at most before it.
+const MAX_PAGE_BYTES: u64 = MAX_ROW_BYTES as u64 + (2 << 20);
+
+impl Length for Pages {
+    fn len(&self) -> u64 {
+        Length::len(&self.0)
+    }
+}
+
+impl ChunkReader for Pages {
+    type T = BufReader<File>;
+
+    /// Is asked for the header of each page, which says first how large the page is.
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        let size = page_size(self.0.get_read(start)?)
+            .ok_or_else(|| ParquetError::General("the header of a page is damaged".to_owned()))?;
+        if size > MAX_PAGE_BYTES {
+            let message =
+                format!("a page takes {} MiB unpacked, at most {} are read", size >> 20, MAX_PAGE_BYTES >> 20);
+            return Err(ParquetError::General(message));
+        }
+        self.0.get_read(start)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.0.get_bytes(start, length)
+    }
+}
+
+/// The size of a page once it is unpacked: the second field of its header, after the type. Both are 32-bit numbers of
+/// Thrift's compact protocol: a byte of the kind (5) and the step to the field's number (1), then a zigzag varint.
+fn page_size(header: impl BufRead) -> Option<u64> {
+    const NUMBER: u8 = 0x15;
+    let mut bytes = header.bytes().map_while(std::io::Result::ok);
+    let mut field = || {
+        (bytes.next()? == NUMBER).then_some(())?;
+        let mut number = 0;
+        for shift in (0..35).step_by(7) {
+            let byte = bytes.next()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(number / 2);
+            }
+        }
+        None
+    };
+    field()?;
+    field()
 }
 
 /// The name of the column asked for, or of the first known one that holds strings.

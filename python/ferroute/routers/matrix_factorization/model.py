@@ -16,7 +16,7 @@ from ferroute._openai_client import OPENAI_CLIENT
 from ferroute.errors import InvalidTypeError, InvalidValueError, NotBuiltError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -170,6 +170,14 @@ class MFModel:
         *,
         seed: int | None = None,
     ) -> None:
+        for name, size in [
+            ("dim", dim),
+            ("num_models", num_models),
+            ("text_dim", text_dim),
+            ("num_classes", num_classes),
+        ]:
+            if size < 1:
+                raise InvalidValueError(f"{name}: expected a whole number of at least 1, found {size}")
         if not use_proj and text_dim != dim:
             raise InvalidValueError(f"text_dim {text_dim} must be equal to dim {dim} if not using projection")
         import numpy as np
@@ -218,7 +226,8 @@ class MFModel:
     ) -> Self:
         """Loads ``model.safetensors`` from a folder, or from a repository of the Hugging Face Hub.
 
-        Sizes that are not given are taken from ``config.json`` beside the weights, else from the tensors.
+        Sizes that are not given are taken from ``config.json`` beside the weights, else from the tensors. A projection
+        is expected unless the one or the other says that there is none.
 
         Args:
             pretrained_model_name_or_path: A folder, a safetensors file, or a repository such as
@@ -232,7 +241,7 @@ class MFModel:
             num_models: Rows of the table.
             text_dim: Numbers in an embedding.
             num_classes: Logits for each model.
-            use_proj: Whether embeddings are projected.
+            use_proj: Whether embeddings are projected; if nobody says so, they are.
 
         Raises:
             CheckpointError: A tensor is missing, unexpected, misshapen or not finite, or contradicts a size; the
@@ -393,13 +402,50 @@ class MFModel:
         """Returns the model."""
         return self
 
+    def cuda(self, device: object = None) -> Self:
+        """Returns the model, which stays on the CPU."""
+        del device
+        return self
+
+    def float(self) -> Self:
+        """Returns the model, which computes in float32."""
+        return self
+
+    def double(self) -> Self:
+        """Returns the model, which computes in float32."""
+        return self
+
+    def half(self) -> Self:
+        """Returns the model, which computes in float32."""
+        return self
+
+    @property
+    def device(self) -> str:
+        """Where the model computes: ``"cpu"``."""
+        return "cpu"
+
     def get_device(self) -> str:
         """Where the model computes: ``"cpu"``."""
         return "cpu"
 
     def eval(self) -> Self:
         """Returns the model: there is nothing that behaves differently in training."""
+        return self.train(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the attribute `training`, which changes nothing else."""
+        self.training = mode
         return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Returns the model: it has no gradients."""
+        del requires_grad
+        return self
+
+    def parameters(self, recurse: bool = True) -> Iterator[Any]:
+        """Nothing: these weights cannot be trained."""
+        del recurse
+        return iter(())
 
     # --- scoring
 
