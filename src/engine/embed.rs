@@ -19,7 +19,7 @@ use super::call::Options;
 use crate::error::{Error, Kind, Result};
 use crate::providers::process::PerProcess;
 use crate::providers::retry::with_retries;
-use crate::providers::{Endpoint, Http, openai};
+use crate::providers::{Endpoint, Http};
 
 /// A text with more characters than this for each token allowed is cut before it is sent.
 const CHARS_PER_TOKEN: usize = 6;
@@ -237,11 +237,12 @@ impl Embedder {
 
     async fn send(&self, http: &Http, part: &[Cut<'_>]) -> Result<Vec<Vec<f32>>> {
         let texts: Vec<&str> = part.iter().map(|cut| cut.text).collect();
-        let request = openai::embeddings(&self.endpoint, &texts, self.settings.dimensions, self.settings.base64)?;
+        let request =
+            self.endpoint.dialect.embeddings(&self.endpoint, &texts, self.settings.dimensions, self.settings.base64)?;
         let options = self.settings.call;
         let send = || async {
             let answer = http.send(&self.endpoint, &request, options.timeout).await?;
-            openai::read_embeddings(&self.endpoint, &answer, texts.len())
+            self.endpoint.dialect.read_embeddings(&self.endpoint, &answer, texts.len())
         };
         let (rows, _) = with_retries(options.retries, send).await?;
         self.same_length(rows.first().map_or(0, Vec::len))?;

@@ -17,9 +17,6 @@ use crate::engine::stream::Stream;
 use crate::error::{Error, Kind, Result};
 use crate::providers::{Asked, Endpoint, Http, resolve};
 
-const CHAT: &str = "chat/completions";
-const EMBEDDINGS: &str = "embeddings";
-
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyClient>()?;
     m.add_class::<PyEventStream>()?;
@@ -143,13 +140,13 @@ impl PyClient {
 
 async fn chat(endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<Reply, Failed> {
     let answer = async { call::chat(Http::shared()?, &endpoint, &body, options).await };
-    answer.await.map(Reply).map_err(Failed::at(&endpoint, CHAT))
+    answer.await.map(Reply).map_err(Failed::at(&endpoint, endpoint.dialect.chat_path()))
 }
 
 async fn open(endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<PyEventStream, Failed> {
     let stream = async { call::stream(Http::shared()?, &endpoint, &body, options).await };
-    let stream = Arc::new(stream.await.map_err(Failed::at(&endpoint, CHAT))?);
-    Ok(PyEventStream { stream, url: endpoint.shown_url(CHAT) })
+    let stream = Arc::new(stream.await.map_err(Failed::at(&endpoint, endpoint.dialect.chat_path()))?);
+    Ok(PyEventStream { stream, url: endpoint.shown_url(endpoint.dialect.chat_path()) })
 }
 
 /// `(status, headers, body)`.
@@ -323,15 +320,20 @@ impl PyEmbedder {
     }
 }
 
+fn failed(embedder: &Embedder) -> impl Fn(Error) -> Failed {
+    let endpoint = embedder.endpoint();
+    Failed::at(endpoint, endpoint.dialect.embeddings_path())
+}
+
 async fn one(embedder: Arc<Embedder>, text: String) -> Result<One, Failed> {
     let made = async { embedder.embed(Http::shared()?, &text).await };
-    made.await.map(One).map_err(Failed::at(embedder.endpoint(), EMBEDDINGS))
+    made.await.map(One).map_err(failed(&embedder))
 }
 
 async fn many(embedder: Arc<Embedder>, texts: Vec<String>, told: Arc<Progress>) -> Result<Many, Failed> {
     let progress = |done| told.call(done, texts.len());
     let made = async { embedder.embed_batch(Http::shared()?, &texts, progress).await };
-    made.await.map(Many).map_err(Failed::at(embedder.endpoint(), EMBEDDINGS))
+    made.await.map(Many).map_err(failed(&embedder))
 }
 
 /// A Python `str` as UTF-8; lone surrogates, which no provider takes, become U+FFFD.
