@@ -3,6 +3,7 @@
 //! Messages say what was expected and what was found. They never hold a key, a header or a URL with a query.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -52,21 +53,24 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// The crate's error. One pointer wide, so `Result`s stay small.
-#[derive(thiserror::Error)]
+/// The crate's error. One pointer wide, so `Result`s stay small; clones share what they hold.
+#[derive(Clone, thiserror::Error)]
 #[error("{}", .0.message)]
-pub struct Error(Box<Inner>);
+pub struct Error(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: Kind,
     message: String,
     answer: Option<Answer>,
+    /// Not to be tried again, whatever the status says.
+    settled: bool,
 }
 
 impl Error {
     /// An error of the given kind; the message is shown to the user as it is.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), answer: None }))
+        Self(Arc::new(Inner { kind, message: message.into(), answer: None, settled: false }))
     }
 
     /// Shorthand for the most frequent kind.
@@ -76,7 +80,8 @@ impl Error {
 
     /// A provider's error answer.
     pub fn status(message: impl Into<String>, answer: Answer) -> Self {
-        Self(Box::new(Inner { kind: Kind::Status, message: message.into(), answer: Some(answer) }))
+        let answer = Some(answer);
+        Self(Arc::new(Inner { kind: Kind::Status, message: message.into(), answer, settled: false }))
     }
 
     /// What kind of thing went wrong.
@@ -96,8 +101,22 @@ impl Error {
 
     /// The same error with `before` put in front of its message ("while reading X: ...").
     #[must_use]
-    pub fn context(mut self, before: impl fmt::Display) -> Self {
-        self.0.message = format!("{before}: {}", self.0.message);
+    pub fn context(self, before: impl fmt::Display) -> Self {
+        self.map_message(|message| format!("{before}: {message}"))
+    }
+
+    /// The same error with another message, made of its own.
+    #[must_use]
+    pub fn map_message(mut self, change: impl FnOnce(&str) -> String) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.message = change(&inner.message);
+        self
+    }
+
+    /// The same error, never to be tried again.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        Arc::make_mut(&mut self.0).settled = true;
         self
     }
 
@@ -116,6 +135,9 @@ impl Error {
 
     /// Whether the same request may succeed when sent again: the `openai` client's list of yeses, all else is no.
     pub fn is_retryable(&self) -> bool {
+        if self.0.settled {
+            return false;
+        }
         match (self.0.kind, &self.0.answer) {
             (Kind::Connection | Kind::Timeout, _) => true,
             (Kind::Status, Some(answer)) => {
@@ -162,5 +184,15 @@ mod tests {
         }
         assert!(Error::new(Kind::Timeout, "").is_retryable());
         assert!(!Error::new(Kind::Protocol, "").is_retryable());
+        assert!(!Error::new(Kind::Timeout, "").settled().is_retryable());
+    }
+
+    #[test]
+    fn a_clone_keeps_its_own_message() {
+        let answer = Answer { status: 429, headers: Vec::new(), body: Bytes::new() };
+        let first = Error::status("slow down", answer);
+        let second = first.clone().context("while embedding");
+        assert_eq!((first.message(), second.message()), ("slow down", "while embedding: slow down"));
+        assert_eq!(second.map_message(str::to_uppercase).answer().map(|answer| answer.status), Some(429));
     }
 }

@@ -4,8 +4,11 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ferroute::Kind;
@@ -172,4 +175,103 @@ async fn embeddings_are_shared_and_batched() {
     let first: Vec<f32> = made.iter().map(|row| row.vector[0]).collect();
     assert_eq!((first, seen), (vec![0.0, 0.0, 0.0, 1.0, 0.0], vec![1, 4, 5]));
     assert_eq!(server.requests.lock().unwrap().len(), 3);
+}
+
+fn chunked(text: &str) -> Step {
+    Step::Send(format!("{:x}\r\n{text}\r\n", text.len()).into())
+}
+
+fn chunked_head() -> Step {
+    Step::Send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n".to_vec())
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_after_a_stream_whose_last_bytes_come_late() {
+    let streamed = || {
+        let end = Step::Send(b"0\r\n\r\n".to_vec());
+        vec![chunked_head(), chunked("data: {}\n\ndata: [DONE]\n\n"), Step::Wait(Duration::from_millis(50)), end]
+    };
+    let server = serve(vec![streamed(), streamed()]);
+    let http = Http::new().unwrap();
+    for _ in 0..2 {
+        let stream = stream(&http, &endpoint(&server), b"{}", options(0)).await.unwrap();
+        while stream.next().await.unwrap().is_some() {}
+        drop(stream);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn comments_are_a_sign_of_life_and_silence_after_the_last_choice_is_an_end() {
+    let wait = || Step::Wait(Duration::from_millis(150));
+    let mut steps = vec![stream_head()];
+    for _ in 0..4 {
+        steps.extend([wait(), Step::Send(b": keep\n\n".to_vec())]);
+    }
+    steps.push(Step::Send(b"data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}]}\n\n".to_vec()));
+    steps.push(Step::Wait(Duration::from_secs(3)));
+    let server = serve(vec![steps]);
+    let limit = Options { timeout: Some(Duration::from_millis(400)), retries: 0 };
+    let stream = stream(&Http::new().unwrap(), &endpoint(&server), b"{}", limit).await.unwrap();
+    assert!(stream.next().await.unwrap().is_some());
+    let start = Instant::now();
+    assert!(stream.next().await.unwrap().is_none());
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_cut_is_noticed_while_another_choice_is_open() {
+    let events = "data: {\"choices\":[{\"index\":0},{\"index\":1}]}\n\ndata: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}]}\n\n";
+    let server = serve(vec![vec![stream_head(), Step::Send(events.into()), Step::Close]]);
+    let stream = stream(&Http::new().unwrap(), &endpoint(&server), b"{}", options(0)).await.unwrap();
+    assert!(stream.next().await.unwrap().is_some() && stream.next().await.unwrap().is_some());
+    assert_eq!(stream.next().await.unwrap_err().kind(), Kind::Protocol);
+}
+
+#[tokio::test]
+async fn no_more_than_a_few_megabytes_are_read_ahead() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let count = Arc::clone(&sent);
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let _ = client.read(&mut [0; 4096]);
+        let _ = client.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n");
+        let event = format!("data: {{\"x\":\"{}\"}}\n\n", "x".repeat(1 << 20));
+        while count.load(Ordering::SeqCst) < 200 << 20 && client.write_all(event.as_bytes()).is_ok() {
+            count.fetch_add(event.len(), Ordering::SeqCst);
+        }
+    });
+    let asked = Asked { api_base: Some(url), ..Asked::default() };
+    let endpoint = resolve("openai/big", &asked, &|_| None).unwrap();
+    let stream = stream(&Http::new().unwrap(), &endpoint, b"{}", options(0)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // What the sockets hold comes on top.
+    assert!(sent.load(Ordering::SeqCst) < 40 << 20, "{}", sent.load(Ordering::SeqCst));
+    for _ in 0..20 {
+        assert!(stream.next().await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn an_endless_error_is_not_read_to_its_end() {
+    let server = serve(vec![reply(500, &[], &"x".repeat(3 << 20))]);
+    let error = chat(&Http::new().unwrap(), &endpoint(&server), b"{}", options(0)).await.unwrap_err();
+    let answer = error.answer().unwrap();
+    assert!(answer.status == 500 && answer.body.len() < 100 && error.message().contains("more than 1048576 bytes"));
+}
+
+#[tokio::test]
+async fn keys_are_blanked_in_every_part_of_an_error() {
+    let headers = [("x-echo", "Bearer sk-hunter2-hunter2"), ("location", "http://x/?k=sk-hunter2-hunter2")];
+    let long = format!(r#"{{"error":{{"message":"{}sk-hunter2-hunter2"}}}}"#, "x".repeat(490));
+    for body in [long.as_str(), r#"{"error":{"message":"sk\u002dhunter2-hunter2"}}"#, "\u{0}sk-hunter2-hunter2"] {
+        let server = serve(vec![reply(401, &headers, body)]);
+        let error = chat(&Http::new().unwrap(), &endpoint(&server), b"{}", options(0)).await.unwrap_err();
+        let answer = error.answer().unwrap();
+        let shown = format!("{error:?} {:?} {}", answer.headers, String::from_utf8_lossy(&answer.body));
+        assert!(!shown.contains("hunter2") && !error.message().contains("sk-"), "{shown}");
+    }
 }

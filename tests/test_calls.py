@@ -253,7 +253,9 @@ def test_wrong_arguments(server: FakeServer) -> None:
     for wrong in (
         {"timeout": 0},
         {"timeout": -1.0},
+        {"timeout": 10**400},
         {"max_retries": -1},
+        {"max_retries": 10**5000},
         {"model": ""},
         {"extra_headers": {"a b": "c"}},
     ):
@@ -262,6 +264,34 @@ def test_wrong_arguments(server: FakeServer) -> None:
     with pytest.raises(TypeError, match="messages"):
         complete(model="openai/big")  # type: ignore[call-arg]
     assert not server.requests
+
+
+@pytest.mark.parametrize("make", ["completion", "Client", "Embedder"])
+@pytest.mark.parametrize("name", ["api_key", "organization", "api_base", "extra_headers", "extra_query"])
+def test_broken_unicode_in_a_keyword_is_not_shown(make: str, name: str) -> None:
+    from ferroute import _core
+
+    broken: Any = f"{KEY}\ud800"
+    broken = {"a": broken} if name.startswith("extra") else broken
+
+    def call(model: str, **given: Any) -> Any:
+        made = getattr(_core, make, None)
+        return made(model, **given) if made else complete(model=model, messages=HELLO, **given)
+
+    with pytest.raises(InvalidValueError, match=f"`{name}` is not valid Unicode") as caught:
+        call("openai/big", **{name: broken})
+    check_no_key(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_wrong_retries_of_a_client() -> None:
+    from ferroute._core import Client
+
+    for wrong in (-1, 1001, 2**40, 10**5000):
+        with pytest.raises(InvalidValueError, match="`max_retries` must be a whole number from 0 to 1000"):
+            Client("openai/x", api_key="k", max_retries=wrong)
+    with pytest.raises(TypeError, match="max_retries"):
+        Client("openai/x", api_key="k", max_retries=1.5)  # type: ignore[arg-type]
 
 
 def test_providers_that_cannot_be_called() -> None:
@@ -515,6 +545,37 @@ def test_key_repeated_by_the_server_is_blanked(server: FakeServer) -> None:
     check_no_key(caught.value)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff " + KEY.encode(),
+        json.dumps({"error": {"message": KEY}}).replace("-", "\\u002d").encode(),
+        b'{"error":{"message":"\\ud800 sk\\u002dvery-secret-1234567890"}}',
+        json.dumps({"error": {"message": "the header says azure-secret"}}).encode(),
+    ],
+)
+def test_nothing_secret_is_left_of_an_answer(server: FakeServer, body: bytes) -> None:
+    headers = {"x-echo": f"Bearer {KEY}", "location": f"http://x/?key={KEY}&more=azure-secret"}
+    server.then(Answer(status=400, headers=headers, body=body))
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(server, extra_headers={"api-key": "azure-secret"})
+    check_no_key(caught.value)
+    response = caught.value.response
+    assert "azure-secret" not in f"{caught.value} {response.headers} {response.text} {caught.value.body}"
+    assert KEY not in f"{caught.value.body} {response.text}"
+
+
+def test_unknown_error_under_status_200_is_not_retried(server: FakeServer) -> None:
+    server.then(Answer(body=b'{"error":{"message":"odd","type":"odd"}}'))
+    with pytest.raises(openai.InternalServerError, match="odd"):
+        ask(server)
+    assert len(server.requests) == 1
+    server.then(Answer(body=b'{"error":{"message":"no such model","type":"invalid_request_error"}}'))
+    with pytest.raises(openai.BadRequestError):
+        ask(server)
+    assert len(server.requests) == 2
+
+
 async def test_nobody_there(server: FakeServer) -> None:
     for kwargs in ({}, {"stream": True}):
         with pytest.raises(openai.APIConnectionError, match=r"127\.0\.0\.1:9") as caught:
@@ -651,6 +712,12 @@ def test_certificate_file_is_used() -> None:
         assert len(server.requests) == 1
 
 
+def test_without_certificates_the_reason_is_told() -> None:
+    env = {**os.environ, "SSL_CERT_FILE": "/nonexistent", "SSL_CERT_DIR": "/nonexistent"}
+    _, err = run("ask(max_retries=0)", "https://127.0.0.1:9", env=env).communicate(timeout=60)
+    assert "MissingFileError" in err and "No CA certificates were loaded" in err and "SSL_CERT_FILE" in err
+
+
 def run(code: str, url: str, **kwargs: Any) -> subprocess.Popen[str]:
     setup = f"""
         from ferroute.completions import completion, acompletion
@@ -705,6 +772,19 @@ def test_ctrl_c(server: FakeServer, what: str) -> None:
     out, err = child.communicate(timeout=20)
     assert out.strip() == "stopped", err
     assert server.gone.wait(1) and time.monotonic() - start < 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs signals")
+def test_a_signal_handler_may_make_a_call(server: FakeServer) -> None:
+    inner: list[Any] = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: inner.append(ask(server, model="openai/inner").model))
+    try:
+        server.then(Answer(delay=0.6))
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        assert ask(server).model == "big"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert inner == ["inner"]
 
 
 def test_nothing_heavy_is_imported_with_the_module() -> None:

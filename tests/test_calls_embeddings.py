@@ -13,7 +13,7 @@ import pytest
 
 from fakeserver import Answer, FakeServer, vector
 from ferroute._core import Embedder
-from ferroute.errors import InvalidValueError
+from ferroute.errors import InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -221,7 +221,40 @@ def test_wrong_answers(server: FakeServer, answer: Answer, says: str) -> None:
     e.embed("second")
 
 
-def test_settings() -> None:
-    for wrong in ({"batch_size": 0}, {"concurrency": 0}, {"max_tokens": 0}, {"dimensions": 0}, {"timeout": 0.0}):
-        with pytest.raises(InvalidValueError):
-            Embedder("openai/e", api_key="k", **wrong)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"batch_size": 0}, "`batch_size` must be a whole number from 1 to 4294967295, found 0"),
+        ({"concurrency": 0}, "`concurrency` must be"),
+        ({"max_tokens": 0}, "`max_input_tokens` must be"),
+        ({"max_tokens": 2**64}, "`max_input_tokens` must be"),
+        ({"dimensions": 0}, "`dimensions` must be"),
+        ({"cache_size": -1}, "`cache_size` must be a whole number from 0 to 4294967295, found -1"),
+        ({"max_retries": -1}, "`max_retries` must be a whole number from 0 to 1000, found -1"),
+        ({"timeout": 0.0}, "`timeout` must be"),
+    ],
+)
+def test_settings(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidValueError, match=says):
+        Embedder("openai/e", api_key="k", **wrong)
+
+
+@pytest.mark.parametrize("headers", [{"x-a": "b"}, [("x-a", "b")]])
+def test_extra_headers(server: FakeServer, headers: Any) -> None:
+    embedder(server, extra_headers=headers, extra_query={"q": "1"}, cache_size=np.int64(3)).embed("a")
+    assert server.requests[0].headers["x-a"] == "b" and server.requests[0].path == "/v1/embeddings?q=1"
+    for wrong in (3, ["ab"], {"a": 1}):
+        with pytest.raises(InvalidTypeError, match="extra_headers"):
+            embedder(server, extra_headers=wrong)
+
+
+async def test_progress_may_not_make_a_blocking_call(server: FakeServer) -> None:
+    e = embedder(server)
+
+    def nested(done: int, total: int) -> None:
+        e.embed("inner")
+
+    with pytest.raises(InvalidValueError, match="progress callback of another call"):
+        e.embed_batch(["a"], nested)
+    with pytest.raises(InvalidValueError, match="progress callback of another call"):
+        await e.aembed_batch(["b"], nested)

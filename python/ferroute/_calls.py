@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ferroute import _json
@@ -77,7 +78,10 @@ def seconds(timeout: Any) -> float:
         return math.inf if timeout.read is None else float(timeout.read)
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise InvalidTypeError(f"`timeout` must be a number of seconds, found {type(timeout).__name__}")
-    return float(timeout)
+    try:
+        return float(timeout)
+    except OverflowError:
+        raise InvalidValueError("`timeout` must be a number of seconds, found one that is far too large") from None
 
 
 def retries(max_retries: Any) -> int:
@@ -86,8 +90,6 @@ def retries(max_retries: Any) -> int:
         return DEFAULT_RETRIES
     if isinstance(max_retries, bool) or not isinstance(max_retries, int):
         raise InvalidTypeError(f"`max_retries` must be int, found {type(max_retries).__name__}")
-    if not 0 <= max_retries <= 1000:
-        raise InvalidValueError(f"`max_retries` must be between 0 and 1000, found {max_retries}")
     return max_retries
 
 
@@ -98,10 +100,10 @@ def _is_unset(value: object) -> bool:
 
 
 def _text(name: str, value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
     if name == "api_base" and type(value).__name__ == "URL":  # httpx.URL, yarl.URL
-        return str(value)
+        value = str(value)
+    if value is None or isinstance(value, str):
+        return value if value is None else _unicode(name, value)
     raise InvalidTypeError(f"`{name}` must be str, found {type(value).__name__}")
 
 
@@ -110,4 +112,14 @@ def _strings(name: str, value: Mapping[str, Any] | None) -> list[tuple[str, str]
         return []
     if not hasattr(value, "items"):
         raise InvalidTypeError(f"`{name}` must be a dict, found {type(value).__name__}")
-    return [(str(key), str(item)) for key, item in value.items() if item is not None and not _is_unset(item)]
+    kept = ((str(key), str(item)) for key, item in value.items() if item is not None and not _is_unset(item))
+    return [(_unicode(name, key), _unicode(name, item)) for key, item in kept]
+
+
+def _unicode(name: str, text: str) -> str:
+    """`text`, unless it holds half of a surrogate pair; the error does not hold it, since it may be a key."""
+    with suppress(UnicodeEncodeError):
+        text.encode()
+        return text
+    # Raised out here, the error has no context, which would hold the text.
+    raise InvalidValueError(f"`{name}` is not valid Unicode: it holds half of a surrogate pair")

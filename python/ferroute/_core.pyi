@@ -1,7 +1,7 @@
 """The compiled core. Each section mirrors one file of ``src/py``."""
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeAlias, final
 
@@ -230,8 +230,8 @@ class Client:
         organization: ``OpenAI-Organization``.
         extra_headers: names and values; they replace the usual ones.
         extra_query: names and values.
-        timeout: seconds for one attempt (for a stream: until it begins, and between chunks); ``inf`` for none.
-        max_retries: how often a failed attempt is repeated.
+        timeout: seconds for one attempt (for a stream: until it begins, and for each silence); ``inf`` for none.
+        max_retries: how often a failed attempt is repeated (2).
     """
 
     def __new__(
@@ -241,10 +241,10 @@ class Client:
         api_base: str | None = None,
         api_key: str | None = None,
         organization: str | None = None,
-        extra_headers: list[tuple[str, str]] | None = None,
-        extra_query: list[tuple[str, str]] | None = None,
+        extra_headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        extra_query: Mapping[str, str] | list[tuple[str, str]] | None = None,
         timeout: float = 600.0,
-        max_retries: int = 2,
+        max_retries: int | None = None,
     ) -> Client: ...
     @property
     def provider(self) -> str:
@@ -305,13 +305,13 @@ class Embedder:
         extra_headers: as in `Client`.
         extra_query: as in `Client`.
         dimensions: asks for vectors of this length.
-        max_tokens: tokens the model takes.
-        cache_size: vectors kept; 0 keeps none.
-        batch_size: texts in one request.
-        concurrency: requests at the same time.
+        max_tokens: tokens the model takes (8192).
+        cache_size: vectors kept (10,000); 0 keeps none.
+        batch_size: texts in one request (256).
+        concurrency: requests at the same time (8).
         base64: asks for base64 instead of numbers; both are understood.
         timeout: seconds for one attempt.
-        max_retries: how often a failed request is repeated.
+        max_retries: how often a failed request is repeated (2).
     """
 
     def __new__(
@@ -321,16 +321,16 @@ class Embedder:
         api_base: str | None = None,
         api_key: str | None = None,
         organization: str | None = None,
-        extra_headers: list[tuple[str, str]] | None = None,
-        extra_query: list[tuple[str, str]] | None = None,
+        extra_headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        extra_query: Mapping[str, str] | list[tuple[str, str]] | None = None,
         dimensions: int | None = None,
-        max_tokens: int = 8192,
-        cache_size: int = 10_000,
-        batch_size: int = 256,
-        concurrency: int = 8,
+        max_tokens: int | None = None,
+        cache_size: int | None = None,
+        batch_size: int | None = None,
+        concurrency: int | None = None,
         base64: bool = True,
         timeout: float = 600.0,
-        max_retries: int = 2,
+        max_retries: int | None = None,
     ) -> Embedder: ...
     @property
     def provider(self) -> str:

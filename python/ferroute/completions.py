@@ -28,7 +28,7 @@ def completion(
         api_base: base URL of an OpenAI-compatible server, with or without ``/v1``.
         api_key: key; else the provider's environment variable.
         **kwargs: see the module; ``stream=True`` returns a stream. ``timeout`` is in seconds for each attempt
-            (default 600; for a stream, until it begins and between chunks), ``max_retries`` is 2 by default.
+            (default 600; for a stream, until it begins and for each silence), ``max_retries`` is 2 by default.
 
     Raises:
         openai.APIError: its subclasses, for everything that goes wrong at the provider or on the way.

@@ -18,8 +18,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 /// How a call behaves.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// For one attempt: until the whole answer is there; for a stream, until it begins and between its events.
-    /// `None` waits forever.
+    /// For one attempt: until the whole answer is there; for a stream, until it begins and for each silence
+    /// of its connection. `None` waits forever.
     pub timeout: Option<Duration>,
     /// How often a failed attempt is repeated.
     pub retries: u32,

@@ -19,7 +19,7 @@ use super::call::Options;
 use crate::error::{Error, Kind, Result};
 use crate::providers::process::PerProcess;
 use crate::providers::retry::with_retries;
-use crate::providers::{Endpoint, Http, openai};
+use crate::providers::{Endpoint, Http};
 
 /// A text with more characters than this for each token allowed is cut before it is sent.
 const CHARS_PER_TOKEN: usize = 6;
@@ -97,9 +97,11 @@ impl Embedder {
     /// # Errors
     /// [`Kind::Value`] for a setting of zero where one makes no sense.
     pub fn new(endpoint: Endpoint, settings: Settings) -> Result<Self> {
-        for (name, value) in
-            [("max_tokens", settings.max_tokens), ("batch_size", settings.batch), ("concurrency", settings.concurrency)]
-        {
+        for (name, value) in [
+            ("max_input_tokens", settings.max_tokens),
+            ("batch_size", settings.batch),
+            ("concurrency", settings.concurrency),
+        ] {
             if value == 0 {
                 return Err(Error::value(format!("`{name}` must be at least 1, found 0")));
             }
@@ -126,7 +128,7 @@ impl Embedder {
             return make.await;
         }
         let cache = self.cache()?;
-        cache.try_get_with(self.key(text), make).await.map_err(|shared| copy(&shared))
+        cache.try_get_with(self.key(text), make).await.map_err(|shared| Error::clone(&shared))
     }
 
     /// The embeddings of `texts` in their order. Texts that are equal or cached are not sent again; `progress` hears
@@ -235,11 +237,12 @@ impl Embedder {
 
     async fn send(&self, http: &Http, part: &[Cut<'_>]) -> Result<Vec<Vec<f32>>> {
         let texts: Vec<&str> = part.iter().map(|cut| cut.text).collect();
-        let request = openai::embeddings(&self.endpoint, &texts, self.settings.dimensions, self.settings.base64)?;
+        let request =
+            self.endpoint.dialect.embeddings(&self.endpoint, &texts, self.settings.dimensions, self.settings.base64)?;
         let options = self.settings.call;
         let send = || async {
             let answer = http.send(&self.endpoint, &request, options.timeout).await?;
-            openai::read_embeddings(&self.endpoint, &answer, texts.len())
+            self.endpoint.dialect.read_embeddings(&self.endpoint, &answer, texts.len())
         };
         let (rows, _) = with_retries(options.retries, send).await?;
         self.same_length(rows.first().map_or(0, Vec::len))?;
@@ -337,14 +340,6 @@ fn allowed_share(refusal: &str, limit: usize) -> Option<f64> {
     (asked > allowed).then(|| (allowed / asked * 0.98).max(0.05))
 }
 
-/// A failure shared by everybody who waited for the same text.
-fn copy(error: &Error) -> Error {
-    match error.answer() {
-        Some(answer) => Error::status(error.message(), answer.clone()),
-        None => Error::new(error.kind(), error.message()),
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
@@ -401,6 +396,8 @@ mod tests {
         ] {
             assert!(Embedder::new(endpoint.clone(), settings).is_err());
         }
+        let error = Embedder::new(endpoint, Settings { max_tokens: 0, ..Settings::default() }).err().unwrap();
+        assert!(error.message().contains("`max_input_tokens`"), "{error}");
     }
 
     proptest! {

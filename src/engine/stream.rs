@@ -5,21 +5,25 @@
 //! connection.
 
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Response;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::error::{Error, Kind, Result};
-use crate::providers::openai::Event;
 use crate::providers::sse::Events;
-use crate::providers::{Endpoint, Usage, http};
+use crate::providers::{Chunk, Endpoint, Usage, http};
 
 /// How many chunks are read ahead before the provider has to wait.
 const READ_AHEAD: usize = 256;
+/// How many bytes of chunks are read ahead; a chunk that is larger is read alone.
+const READ_AHEAD_BYTES: usize = 4 << 20;
+/// How long a connection may take to end its answer after the end mark, before it is given up.
+const LAST_BYTES: Duration = Duration::from_secs(1);
 
 /// The chunks of one completion.
 pub struct Stream {
@@ -49,12 +53,13 @@ enum Phase {
 }
 
 struct Item {
-    data: Bytes,
-    usage: Option<Usage>,
+    chunk: Chunk,
+    /// Its share of the bytes that are read ahead, given back with it.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Stream {
-    /// Starts reading `response`; `limit` is the longest silence between two events.
+    /// Starts reading `response`; `limit` is the longest silence of the connection.
     pub(super) fn start(endpoint: Endpoint, response: Response, limit: Option<Duration>, attempts: u32) -> Self {
         let (status, headers) = http::head(&response);
         let (chunks, receiver) = mpsc::channel(READ_AHEAD);
@@ -144,10 +149,10 @@ impl Stream {
     }
 
     fn take(&self, item: Item) -> Bytes {
-        if item.usage.is_some() {
-            self.state().usage = item.usage;
+        if item.chunk.usage.is_some() {
+            self.state().usage = item.chunk.usage;
         }
-        item.data
+        item.chunk.data
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -194,42 +199,51 @@ impl Drop for Held<'_> {
 
 /// Reads events until the end mark, an error, or until nobody listens any more.
 async fn read(endpoint: Endpoint, response: Response, limit: Option<Duration>, chunks: mpsc::Sender<Result<Item>>) {
-    let mut events = Events::new(http::pieces(endpoint.clone(), response));
-    let mut finished = false;
+    let mut events = Events::new(http::pieces(endpoint.clone(), response, limit));
+    let mut reader = endpoint.dialect.reader();
+    let budget = Arc::new(Semaphore::new(READ_AHEAD_BYTES));
+    let mut found = Vec::new();
     loop {
         let next = tokio::select! {
             biased;
             () = chunks.closed() => return,
-            next = within(limit, &endpoint, events.next()) => next,
+            next = events.next() => next,
         };
-        let item = match next {
-            Ok(Some(data)) => match endpoint.dialect.read_event(&endpoint, data) {
-                Ok(Event::Done) => return,
-                Ok(Event::Chunk { data, finished: last, usage }) => {
-                    finished |= last;
-                    Ok(Item { data, usage })
+        let failed = match next {
+            Ok(Some(data)) => match reader.read(&endpoint, data, &mut found) {
+                Ok(ControlFlow::Continue(())) => None,
+                Ok(ControlFlow::Break(())) => {
+                    // Read to its last byte, the connection can be used again; nobody has to wait for that.
+                    tokio::spawn(tokio::time::timeout(LAST_BYTES, async move {
+                        while let Ok(Some(_)) = events.next().await {}
+                    }));
+                    return;
                 }
-                Err(error) => Err(error),
+                Err(error) => Some(error),
             },
-            // Some servers close without the end mark; a reason to stop says as well that nothing is missing.
-            Ok(None) if finished => return,
-            Err(error) if finished && error.kind() == Kind::Connection => return,
+            // Some servers go without the end mark; reasons to stop say as well that nothing is missing.
+            Ok(None) if reader.is_complete() => return,
+            Err(error) if reader.is_complete() && matches!(error.kind(), Kind::Connection | Kind::Timeout) => return,
             Ok(None) => {
-                Err(Error::new(Kind::Protocol, format!("the stream from {} was cut before its end", endpoint.host())))
+                Some(Error::new(Kind::Protocol, format!("the stream from {} was cut before its end", endpoint.host())))
             }
-            Err(error) if error.kind() == Kind::Connection => Err(error.context("the stream was cut before its end")),
-            Err(error) => Err(error),
+            Err(error) if error.kind() == Kind::Connection => Some(error.context("the stream was cut before its end")),
+            Err(error) => Some(error),
         };
-        let last = item.is_err();
-        if chunks.send(item).await.is_err() || last {
+        for chunk in found.drain(..) {
+            let size = chunk.data.len().min(READ_AHEAD_BYTES) as u32;
+            let room = tokio::select! {
+                () = chunks.closed() => return,
+                room = Arc::clone(&budget).acquire_many_owned(size) => room.ok(),
+            };
+            if chunks.send(Ok(Item { chunk, _room: room })).await.is_err() {
+                return;
+            }
+        }
+        if let Some(error) = failed {
+            // Nobody may be left to hear it.
+            let _ = chunks.send(Err(error)).await;
             return;
         }
-    }
-}
-
-async fn within<T>(limit: Option<Duration>, endpoint: &Endpoint, work: impl Future<Output = Result<T>>) -> Result<T> {
-    match limit {
-        None => work.await,
-        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(http::late(endpoint, limit))),
     }
 }

@@ -14,19 +14,23 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Response};
 
 use super::process::PerProcess;
+use super::secrets::Secrets;
 use super::types::{Answer, Endpoint, Outgoing};
 use crate::error::{Error, Kind, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer larger than this is refused: a chat answer is a few kilobytes, 256 embeddings are a few megabytes.
 const LARGEST_ANSWER: usize = 256 << 20;
+/// An error says what it has to say in less.
+const LARGEST_ERROR: usize = 1 << 20;
 /// How much of a provider's text a message shows.
 const SHOWN: usize = 500;
 
 /// Connections and TLS settings.
 pub struct Http {
     client: Client,
-    no_roots: bool,
+    /// Why this client cannot speak TLS.
+    no_tls: Option<String>,
 }
 
 static SHARED: PerProcess<Http> = PerProcess::new();
@@ -50,15 +54,16 @@ impl Http {
                 .redirect(Policy::none())
                 .connect_timeout(CONNECT_TIMEOUT)
         };
+        let no_tls = match builder().build() {
+            Ok(client) => return Ok(Self { client, no_tls: None }),
+            Err(e) => chain(e),
+        };
         // Without any root certificate on the machine the usual client cannot be made; plain http still works.
-        if let Ok(client) = builder().build() {
-            return Ok(Self { client, no_roots: false });
-        }
         let client = builder()
             .tls_certs_only([])
             .build()
             .map_err(|e| Error::new(Kind::Io, format!("the HTTP client could not be made: {}", chain(e))))?;
-        Ok(Self { client, no_roots: true })
+        Ok(Self { client, no_tls: Some(no_tls) })
     }
 
     /// Sends one request and reads its whole answer within `limit`.
@@ -87,10 +92,12 @@ impl Http {
     }
 
     async fn start(&self, endpoint: &Endpoint, request: &Outgoing) -> Result<Response> {
-        if self.no_roots && request.url.scheme() == "https" {
+        if let Some(why) = self.no_tls.as_ref().filter(|_| request.url.scheme() == "https") {
             return Err(Error::new(
                 Kind::Missing,
-                "no root certificates were found on this machine: install `ca-certificates` or set SSL_CERT_FILE",
+                format!(
+                    "https cannot be spoken on this machine ({why}); without root certificates, install `ca-certificates` or set SSL_CERT_FILE"
+                ),
             ));
         }
         let response = self
@@ -104,8 +111,10 @@ impl Http {
         if response.status().is_success() {
             return Ok(response);
         }
-        let answer = read(endpoint, response).await?;
-        Err(refused(endpoint, answer))
+        let (status, headers) = head(&response);
+        let body = read_body(endpoint, response, LARGEST_ERROR).await?;
+        let body = body.unwrap_or_else(|| format!("[an error of more than {LARGEST_ERROR} bytes]").into());
+        Err(refused(endpoint, Answer { status, headers, body }))
     }
 }
 
@@ -122,49 +131,66 @@ pub fn head(response: &Response) -> (u16, Vec<(String, String)>) {
     (response.status().as_u16(), listed(response.headers()))
 }
 
-/// The body of `response`, piece by piece.
-pub fn pieces(endpoint: Endpoint, response: Response) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
-    futures_util::stream::unfold((endpoint, Some(response)), |(endpoint, response)| async move {
+/// The body of `response`, piece by piece; `limit` is the longest silence between two of them.
+pub fn pieces(
+    endpoint: Endpoint,
+    response: Response,
+    limit: Option<Duration>,
+) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+    futures_util::stream::unfold((endpoint, Some(response)), move |(endpoint, response)| async move {
         let mut response = response?;
-        match response.chunk().await {
+        let piece = within(limit, &endpoint, async { response.chunk().await.map_err(|e| broken(&endpoint, e)) }).await;
+        match piece {
             Ok(piece) => piece.map(|piece| (Ok(piece), (endpoint, Some(response)))),
-            Err(e) => Some((Err(broken(&endpoint, e)), (endpoint, None))),
+            Err(error) => Some((Err(error), (endpoint, None))),
         }
     })
 }
 
 /// An error answer, told as the provider tells it.
-pub fn refused(endpoint: &Endpoint, mut answer: Answer) -> Error {
-    answer.body = endpoint.redact(answer.body);
+pub fn refused(endpoint: &Endpoint, answer: Answer) -> Error {
+    let secrets = Secrets::of(endpoint);
+    let answer = secrets.hide(answer);
     let status = answer.status;
     let said = if (300..400).contains(&status) {
         "a redirect, which is not followed because it would carry the key elsewhere: set `api_base` to the final address".to_owned()
     } else {
-        said(&answer.body)
+        said(&answer.body, &secrets)
     };
     let provider = endpoint.provider;
     Error::status(format!("{provider} answered with status {status}: {said}"), answer)
 }
 
 /// What an error body says: its `error.message`, else the beginning of its text.
-fn said(body: &[u8]) -> String {
+fn said(body: &[u8], secrets: &Secrets) -> String {
     let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let message = json.as_ref().and_then(|json| {
         let error = json.get("error").unwrap_or(json);
         error.get("message").unwrap_or(error).as_str()
     });
     let text = message.map_or_else(|| String::from_utf8_lossy(body), Into::into);
-    match text.trim() {
+    match secrets.hide_text(&text).trim() {
         "" => "no text".to_owned(),
         text => text.chars().take(SHOWN).collect(),
     }
 }
 
-async fn read(endpoint: &Endpoint, mut response: Response) -> Result<Answer> {
+async fn read(endpoint: &Endpoint, response: Response) -> Result<Answer> {
     let (status, headers) = head(&response);
+    let body = read_body(endpoint, response, LARGEST_ANSWER).await?.ok_or_else(|| {
+        Error::new(Kind::Protocol, format!("{} sent more than {LARGEST_ANSWER} bytes in one answer", endpoint.host()))
+    })?;
+    Ok(Answer { status, headers, body })
+}
+
+/// The whole body; `None` when it is larger than `most` bytes.
+async fn read_body(endpoint: &Endpoint, mut response: Response, most: usize) -> Result<Option<Bytes>> {
     let mut body = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(piece) = response.chunk().await.map_err(|e| broken(endpoint, e))? {
+        if body.len().max(rest.len()) + piece.len() > most {
+            return Ok(None);
+        }
         if body.is_empty() && rest.is_empty() {
             // Nearly every answer is one piece, which is then not copied.
             body = piece;
@@ -173,15 +199,9 @@ async fn read(endpoint: &Endpoint, mut response: Response) -> Result<Answer> {
         if rest.is_empty() {
             rest.extend_from_slice(&body);
         }
-        if rest.len() + piece.len() > LARGEST_ANSWER {
-            return Err(Error::new(
-                Kind::Protocol,
-                format!("{} sent more than {LARGEST_ANSWER} bytes in one answer", endpoint.host()),
-            ));
-        }
         rest.extend_from_slice(&piece);
     }
-    Ok(Answer { status, headers, body: if rest.is_empty() { body } else { rest.freeze() } })
+    Ok(Some(if rest.is_empty() { body } else { rest.freeze() }))
 }
 
 async fn within<T>(limit: Option<Duration>, endpoint: &Endpoint, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -191,14 +211,14 @@ async fn within<T>(limit: Option<Duration>, endpoint: &Endpoint, work: impl Futu
     }
 }
 
-/// The error for a time limit that has passed.
-pub fn late(endpoint: &Endpoint, limit: Duration) -> Error {
+fn late(endpoint: &Endpoint, limit: Duration) -> Error {
     Error::new(Kind::Timeout, format!("no answer from {} within {} s", endpoint.host(), limit.as_secs_f64()))
 }
 
 fn broken(endpoint: &Endpoint, error: reqwest::Error) -> Error {
     let host = endpoint.host();
-    if error.is_timeout() {
+    // A system's own timeout in the middle of an answer is a connection that broke.
+    if error.is_timeout() && error.is_connect() {
         return Error::new(Kind::Timeout, format!("no connection to {host} within {} s", CONNECT_TIMEOUT.as_secs()));
     }
     let kind = if error.is_builder() { Kind::Value } else { Kind::Connection };

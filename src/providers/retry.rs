@@ -57,10 +57,11 @@ fn backoff(tries: u32, share: f64) -> f64 {
     grown.min(LONGEST_WAIT) * (1.0 - 0.25 * share)
 }
 
-/// The wait a provider asks for: `retry-after-ms`, else `retry-after` in seconds or as a date.
+/// The wait a provider asks for: `retry-after-ms`, else `retry-after` in seconds or as a date. No time at all, a
+/// negative one or a date in the past asks for nothing.
 fn asked_wait(answer: &Answer, now: SystemTime) -> Option<Duration> {
     let header = |name: &str| answer.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim());
-    let seconds = |value: f64| Duration::try_from_secs_f64(value.max(0.0)).ok();
+    let seconds = |value: f64| Duration::try_from_secs_f64(value).ok().filter(|wait| !wait.is_zero());
     if let Some(wait) =
         header("retry-after-ms").and_then(|value| value.parse::<f64>().ok()).and_then(|ms| seconds(ms / 1e3))
     {
@@ -69,7 +70,7 @@ fn asked_wait(answer: &Answer, now: SystemTime) -> Option<Duration> {
     let value = header("retry-after")?;
     match value.parse::<f64>() {
         Ok(wait) => seconds(wait),
-        Err(_) => http_date(value).map(|at| at.duration_since(now).unwrap_or_default()),
+        Err(_) => http_date(value)?.duration_since(now).ok().filter(|wait| !wait.is_zero()),
     }
 }
 
@@ -118,8 +119,10 @@ mod tests {
         assert_eq!(wait(&[("retry-after", "3")]), Some(Duration::from_secs(3)));
         assert_eq!(wait(&[("retry-after", "0.25"), ("retry-after-ms", "40")]), Some(Duration::from_millis(40)));
         assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")]), Some(Duration::from_secs(10)));
-        assert_eq!(wait(&[("retry-after", "Tue, 29 Feb 2000 00:00:00 GMT")]), Some(Duration::ZERO));
-        assert_eq!(wait(&[("retry-after", "-5")]), Some(Duration::ZERO));
+        assert_eq!(wait(&[("retry-after", "2"), ("retry-after-ms", "0")]), Some(Duration::from_secs(2)));
+        for nothing in ["0", "-0", "-5", "nan", "Tue, 29 Feb 2000 00:00:00 GMT", "Wed, 21 Oct 2015 07:27:50 GMT"] {
+            assert_eq!(wait(&[("retry-after", nothing)]), None, "{nothing}");
+        }
         for nonsense in ["", "soon", "NaNs", "Wed, 99 Oct 2015 07:28:00 GMT", "Wed, 21 Okt 2015 07:28:00 GMT"] {
             assert_eq!(wait(&[("retry-after", nonsense)]), None, "{nonsense}");
         }

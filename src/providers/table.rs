@@ -70,7 +70,8 @@ const fn later(
     Provider { names, keys, support: Support::Later(compatible), ..PLAIN }
 }
 
-/// `OpenAI` itself: what a bare `api_base` is taken for.
+/// `OpenAI` itself, and what a name without a known prefix at an `api_base` is taken for: its key is sent there, as
+/// the `openai` client does and `RouteLLM` users with a proxy rely on; its organization and project are not.
 pub const OPENAI: &Provider = &PROVIDERS[0];
 
 /// Every provider; `openai` first.

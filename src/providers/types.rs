@@ -5,20 +5,17 @@ use std::fmt;
 use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::Dialect;
 pub use crate::error::Answer;
-
-/// Keys shorter than this are placeholders ("k", "none"); hiding them would blank out ordinary text.
-const SHORTEST_REAL_KEY: usize = 8;
 
 /// Where a request goes and who pays: one model at one provider.
 ///
 /// `Debug` shows everything but the key, the extra headers and the query.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// Provider name as in the table, e.g. `openai`; `custom_openai` for a bare `api_base`.
+    /// Provider name as in the table, e.g. `openai`, also for a name without a known prefix at an `api_base`.
     pub provider: &'static str,
     /// The protocol spoken there.
     pub dialect: Dialect,
@@ -60,19 +57,6 @@ impl Endpoint {
         let host = self.base.host_str().unwrap_or("?");
         self.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
-
-    /// `text` with the key blanked out: some servers repeat a refused key in their error.
-    pub fn redact(&self, text: Bytes) -> Bytes {
-        let Some(key) = &self.key else { return text };
-        let key = key.expose_secret();
-        if key.len() < SHORTEST_REAL_KEY {
-            return text;
-        }
-        match std::str::from_utf8(&text) {
-            Ok(shown) if shown.contains(key) => Bytes::from(shown.replace(key, "[key]")),
-            _ => text,
-        }
-    }
 }
 
 impl fmt::Debug for Endpoint {
@@ -95,6 +79,15 @@ pub struct Outgoing {
     pub headers: HeaderMap,
     /// JSON.
     pub body: Bytes,
+}
+
+/// One chunk of a stream, in `OpenAI`'s shape.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Its JSON.
+    pub data: Bytes,
+    /// The usage, in the one chunk that has it.
+    pub usage: Option<Usage>,
 }
 
 /// Tokens of one answer, in `OpenAI`'s counting: cached tokens are a part of the prompt's, reasoning a part of the

@@ -1,6 +1,6 @@
 //! Calls to providers and embeddings: `_core.Client`, `_core.EventStream`, `_core.Embedder`.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -8,17 +8,18 @@ use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyMapping, PyString};
 
 use super::runtime::{block_on, future_into_py};
 use crate::engine::call::{self, Answered, Options, time_limit};
 use crate::engine::embed::{Embedder, Embedding, Settings};
 use crate::engine::stream::Stream;
 use crate::error::{Error, Kind, Result};
+use crate::providers::retry::DEFAULT_RETRIES;
 use crate::providers::{Asked, Endpoint, Http, resolve};
 
-const CHAT: &str = "chat/completions";
-const EMBEDDINGS: &str = "embeddings";
+/// More of them would only hide a failure for hours.
+const MOST_RETRIES: u32 = 1000;
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyClient>()?;
@@ -56,26 +57,82 @@ impl From<Failed> for PyErr {
     }
 }
 
-/// Keyword arguments that say where to call; the environment is read here, at call time.
-fn endpoint(model: &str, at: Where) -> Result<Endpoint> {
-    let asked = Asked {
-        api_base: at.api_base,
-        api_key: at.api_key.map(Into::into),
-        organization: at.organization,
-        headers: at.headers.unwrap_or_default(),
-        query: at.query.unwrap_or_default(),
-    };
-    resolve(model, &asked, &|name| std::env::var(name).ok())
+/// Keyword arguments that say where to call. They are read here and not by pyo3, whose errors would hold a key.
+struct Where<'a, 'py> {
+    base: Option<&'a Bound<'py, PyAny>>,
+    key: Option<&'a Bound<'py, PyAny>>,
+    organization: Option<&'a Bound<'py, PyAny>>,
+    headers: Option<&'a Bound<'py, PyAny>>,
+    query: Option<&'a Bound<'py, PyAny>>,
 }
 
-/// Deliberately without `Debug`: it holds the key.
-#[derive(Default)]
-struct Where {
-    api_base: Option<String>,
-    api_key: Option<String>,
-    organization: Option<String>,
-    headers: Option<Vec<(String, String)>>,
-    query: Option<Vec<(String, String)>>,
+impl Where<'_, '_> {
+    /// The endpoint of `model`; the environment is read now, at call time.
+    fn endpoint(&self, model: &str) -> PyResult<Endpoint> {
+        let given = |name: &str, value: Option<&Bound<'_, PyAny>>| value.map(|value| text(name, value)).transpose();
+        let asked = Asked {
+            api_base: given("api_base", self.base)?,
+            api_key: given("api_key", self.key)?.map(Into::into),
+            organization: given("organization", self.organization)?,
+            headers: self.headers.map_or(Ok(Vec::new()), |value| pairs("extra_headers", value))?,
+            query: self.query.map_or(Ok(Vec::new()), |value| pairs("extra_query", value))?,
+        };
+        Ok(resolve(model, &asked, &|name| std::env::var(name).ok())?)
+    }
+}
+
+/// A keyword's text; neither error shows it.
+fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let Ok(text) = value.cast::<PyString>() else {
+        let found = value.get_type().name()?;
+        return Err(Error::new(Kind::Type, format!("`{name}` must be str, found {found}")).into());
+    };
+    match text.to_cow() {
+        Ok(text) => Ok(text.into_owned()),
+        Err(_) => Err(Error::value(format!("`{name}` is not valid Unicode: it holds half of a surrogate pair")).into()),
+    }
+}
+
+/// Names and values, as a mapping or a list of pairs.
+fn pairs(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
+    let listed = match value.cast::<PyMapping>() {
+        Ok(mapping) => mapping.items()?.into_any(),
+        Err(_) => value.clone(),
+    };
+    let wrong = || Error::new(Kind::Type, format!("`{name}` must be a dict, or a list of pairs, of str"));
+    let Ok(listed) = listed.extract::<Vec<(Bound<'_, PyAny>, Bound<'_, PyAny>)>>() else { return Err(wrong().into()) };
+    listed.iter().map(|(key, item)| Ok((text(name, key)?, text(name, item)?))).collect()
+}
+
+/// A whole number as Python has it: too large and negative ones are told as what they are, not as an overflow.
+struct Whole<'py>(Bound<'py, PyAny>);
+
+impl<'py> FromPyObject<'_, 'py> for Whole<'py> {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        // An `int`, or what stands for one: numpy's scalars.
+        let index = value.call_method0("__index__");
+        index.map(Self).map_err(|_| PyTypeError::new_err("expected int"))
+    }
+}
+
+impl Whole<'_> {
+    fn within(given: Option<Self>, name: &str, default: u32, allowed: RangeInclusive<u32>) -> PyResult<u32> {
+        let Some(Self(value)) = given else { return Ok(default) };
+        let number = value.extract::<u32>().ok().filter(|number| allowed.contains(number));
+        Ok(number.ok_or_else(|| {
+            let (least, most) = (allowed.start(), allowed.end());
+            // Python refuses to write thousands of digits.
+            let found = value.repr().map_or_else(|_| "a far larger one".to_owned(), |found| found.to_string());
+            Error::value(format!("`{name}` must be a whole number from {least} to {most}, found {found}"))
+        })?)
+    }
+}
+
+fn options(timeout: f64, max_retries: Option<Whole<'_>>) -> PyResult<Options> {
+    let retries = Whole::within(max_retries, "max_retries", DEFAULT_RETRIES, 0..=MOST_RETRIES)?;
+    Ok(Options { timeout: time_limit(timeout)?, retries })
 }
 
 #[pyclass(name = "Client", module = "ferroute._core", frozen)]
@@ -87,21 +144,20 @@ struct PyClient {
 #[pymethods]
 impl PyClient {
     #[new]
-    #[pyo3(signature = (model, *, api_base=None, api_key=None, organization=None, extra_headers=None, extra_query=None, timeout=600.0, max_retries=2))]
+    #[pyo3(signature = (model, *, api_base=None, api_key=None, organization=None, extra_headers=None, extra_query=None, timeout=600.0, max_retries=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn new(
         model: &str,
-        api_base: Option<String>,
-        api_key: Option<String>,
-        organization: Option<String>,
-        extra_headers: Option<Vec<(String, String)>>,
-        extra_query: Option<Vec<(String, String)>>,
+        api_base: Option<&Bound<'_, PyAny>>,
+        api_key: Option<&Bound<'_, PyAny>>,
+        organization: Option<&Bound<'_, PyAny>>,
+        extra_headers: Option<&Bound<'_, PyAny>>,
+        extra_query: Option<&Bound<'_, PyAny>>,
         timeout: f64,
-        max_retries: u32,
+        max_retries: Option<Whole<'_>>,
     ) -> PyResult<Self> {
-        let at = Where { api_base, api_key, organization, headers: extra_headers, query: extra_query };
-        let endpoint = Arc::new(endpoint(model, at)?);
-        Ok(Self { endpoint, options: Options { timeout: time_limit(timeout)?, retries: max_retries } })
+        let at = Where { base: api_base, key: api_key, organization, headers: extra_headers, query: extra_query };
+        Ok(Self { endpoint: Arc::new(at.endpoint(model)?), options: options(timeout, max_retries)? })
     }
 
     #[getter]
@@ -143,13 +199,13 @@ impl PyClient {
 
 async fn chat(endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<Reply, Failed> {
     let answer = async { call::chat(Http::shared()?, &endpoint, &body, options).await };
-    answer.await.map(Reply).map_err(Failed::at(&endpoint, CHAT))
+    answer.await.map(Reply).map_err(Failed::at(&endpoint, endpoint.dialect.chat_path()))
 }
 
 async fn open(endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<PyEventStream, Failed> {
     let stream = async { call::stream(Http::shared()?, &endpoint, &body, options).await };
-    let stream = Arc::new(stream.await.map_err(Failed::at(&endpoint, CHAT))?);
-    Ok(PyEventStream { stream, url: endpoint.shown_url(CHAT) })
+    let stream = Arc::new(stream.await.map_err(Failed::at(&endpoint, endpoint.dialect.chat_path()))?);
+    Ok(PyEventStream { stream, url: endpoint.shown_url(endpoint.dialect.chat_path()) })
 }
 
 /// `(status, headers, body)`.
@@ -243,30 +299,42 @@ impl PyEmbedder {
     #[new]
     #[pyo3(signature = (
         model, *, api_base=None, api_key=None, organization=None, extra_headers=None, extra_query=None, dimensions=None,
-        max_tokens=8192, cache_size=10_000, batch_size=256, concurrency=8, base64=true, timeout=600.0, max_retries=2,
+        max_tokens=None, cache_size=None, batch_size=None, concurrency=None, base64=true, timeout=600.0,
+        max_retries=None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn new(
         model: &str,
-        api_base: Option<String>,
-        api_key: Option<String>,
-        organization: Option<String>,
-        extra_headers: Option<Vec<(String, String)>>,
-        extra_query: Option<Vec<(String, String)>>,
-        dimensions: Option<usize>,
-        max_tokens: usize,
-        cache_size: u64,
-        batch_size: usize,
-        concurrency: usize,
+        api_base: Option<&Bound<'_, PyAny>>,
+        api_key: Option<&Bound<'_, PyAny>>,
+        organization: Option<&Bound<'_, PyAny>>,
+        extra_headers: Option<&Bound<'_, PyAny>>,
+        extra_query: Option<&Bound<'_, PyAny>>,
+        dimensions: Option<Whole<'_>>,
+        max_tokens: Option<Whole<'_>>,
+        cache_size: Option<Whole<'_>>,
+        batch_size: Option<Whole<'_>>,
+        concurrency: Option<Whole<'_>>,
         base64: bool,
         timeout: f64,
-        max_retries: u32,
+        max_retries: Option<Whole<'_>>,
     ) -> PyResult<Self> {
-        let at = Where { api_base, api_key, organization, headers: extra_headers, query: extra_query };
-        let call = Options { timeout: time_limit(timeout)?, retries: max_retries };
-        let settings =
-            Settings { dimensions, max_tokens, cache: cache_size, batch: batch_size, concurrency, base64, call };
-        Ok(Self(Arc::new(Embedder::new(endpoint(model, at)?, settings)?)))
+        let at = Where { base: api_base, key: api_key, organization, headers: extra_headers, query: extra_query };
+        let usual = Settings::default();
+        let count = |given, name: &str, usual: usize| {
+            Whole::within(given, name, usual as u32, 1..=u32::MAX).map(|count| count as usize)
+        };
+        let settings = Settings {
+            dimensions: dimensions.map(|given| count(Some(given), "dimensions", 0)).transpose()?,
+            // As the router's configuration calls it.
+            max_tokens: count(max_tokens, "max_input_tokens", usual.max_tokens)?,
+            cache: Whole::within(cache_size, "cache_size", usual.cache as u32, 0..=u32::MAX)?.into(),
+            batch: count(batch_size, "batch_size", usual.batch)?,
+            concurrency: count(concurrency, "concurrency", usual.concurrency)?,
+            base64,
+            call: options(timeout, max_retries)?,
+        };
+        Ok(Self(Arc::new(Embedder::new(at.endpoint(model)?, settings)?)))
     }
 
     #[getter]
@@ -323,15 +391,20 @@ impl PyEmbedder {
     }
 }
 
+fn failed(embedder: &Embedder) -> impl Fn(Error) -> Failed {
+    let endpoint = embedder.endpoint();
+    Failed::at(endpoint, endpoint.dialect.embeddings_path())
+}
+
 async fn one(embedder: Arc<Embedder>, text: String) -> Result<One, Failed> {
     let made = async { embedder.embed(Http::shared()?, &text).await };
-    made.await.map(One).map_err(Failed::at(embedder.endpoint(), EMBEDDINGS))
+    made.await.map(One).map_err(failed(&embedder))
 }
 
 async fn many(embedder: Arc<Embedder>, texts: Vec<String>, told: Arc<Progress>) -> Result<Many, Failed> {
     let progress = |done| told.call(done, texts.len());
     let made = async { embedder.embed_batch(Http::shared()?, &texts, progress).await };
-    made.await.map(Many).map_err(Failed::at(embedder.endpoint(), EMBEDDINGS))
+    made.await.map(Many).map_err(failed(&embedder))
 }
 
 /// A Python `str` as UTF-8; lone surrogates, which no provider takes, become U+FFFD.

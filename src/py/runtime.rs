@@ -1,59 +1,41 @@
 //! One lazy tokio runtime for each process, and the two ways Python waits on it.
 //!
-//! A forked child has none of its parent's threads, so it makes a runtime of its own; the parent's is left alone
-//! there (dropping it would wait for threads that no longer exist).
+//! A forked child has none of its parent's threads, so it makes a runtime of its own (see [`PerProcess`]).
 
 use std::cell::OnceCell;
 use std::future::Future;
-use std::pin::Pin;
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{self, ContextExt, JoinError};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Kind, Result};
+use crate::providers::process::PerProcess;
 
 /// How often a blocked call looks for Ctrl-C.
 const SIGNAL_POLL: Duration = Duration::from_millis(50);
 
-struct Owned {
-    pid: u32,
-    runtime: Runtime,
-}
-
-static CURRENT: AtomicPtr<Owned> = AtomicPtr::new(ptr::null_mut());
+static RUNTIME: PerProcess<Runtime> = PerProcess::new();
 
 /// This process's runtime, made on first use.
-pub(super) fn runtime() -> Result<&'static Runtime> {
-    let pid = std::process::id();
-    loop {
-        let current = CURRENT.load(Ordering::Acquire);
-        // SAFETY: the pointer is null or comes from `Box::into_raw` below and is never freed.
-        if let Some(owned) = unsafe { current.as_ref() }
-            && owned.pid == pid
-        {
-            return Ok(&owned.runtime);
-        }
-        let runtime = Builder::new_multi_thread()
+fn runtime() -> Result<&'static Runtime> {
+    RUNTIME.get_or_try_init(|| {
+        Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("ferroute-io")
             .enable_all()
             .build()
-            .map_err(|e| Error::new(Kind::Io, format!("the I/O threads could not be started: {e}")))?;
-        let made = Box::into_raw(Box::new(Owned { pid, runtime }));
-        if CURRENT.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            // Another thread was first. SAFETY: `made` was never shared.
-            drop(unsafe { Box::from_raw(made) });
-        }
-    }
+            .map_err(|e| Error::new(Kind::Io, format!("the I/O threads could not be started: {e}")))
+    })
 }
 
 /// Drives `future` to its end with the interpreter released; Ctrl-C drops it and raises at once.
+///
+/// Signal handlers run between two slices of the work, outside the runtime, so that they may make calls themselves.
 #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough in its lifetime")]
 pub(super) fn block_on<F, T, E>(py: Python<'_>, future: F) -> PyResult<T>
 where
@@ -61,17 +43,18 @@ where
     T: Send,
     E: Into<PyErr>,
 {
+    if Handle::try_current().is_ok() {
+        return Err(Error::value("a blocking call cannot be made from the progress callback of another call").into());
+    }
     let runtime = runtime()?;
     py.detach(|| {
-        runtime.block_on(async {
-            tokio::pin!(future);
-            loop {
-                match tokio::time::timeout(SIGNAL_POLL, &mut future).await {
-                    Ok(result) => return result.map_err(Into::into),
-                    Err(_) => Python::attach(|py| py.check_signals())?,
-                }
+        let mut future = pin!(future);
+        loop {
+            match runtime.block_on(async { tokio::time::timeout(SIGNAL_POLL, future.as_mut()).await }) {
+                Ok(result) => return result.map_err(Into::into),
+                Err(_) => Python::attach(|py| py.check_signals())?,
             }
-        })
+        }
     })
 }
 
@@ -83,11 +66,11 @@ where
     T: for<'a> IntoPyObject<'a> + Send + 'static,
 {
     runtime()?;
-    generic::future_into_py::<PerProcess, _, T>(py, async move { future.await.map_err(Into::into) })
+    generic::future_into_py::<Spawner, _, T>(py, async move { future.await.map_err(Into::into) })
 }
 
 /// The runtime above, in the shape pyo3-async-runtimes asks for.
-struct PerProcess;
+struct Spawner;
 
 pub(super) struct Stopped(tokio::task::JoinError);
 
@@ -120,7 +103,7 @@ fn made() -> &'static Runtime {
     runtime().expect("the runtime exists")
 }
 
-impl generic::Runtime for PerProcess {
+impl generic::Runtime for Spawner {
     type JoinError = Stopped;
     type JoinHandle = Joined;
 
@@ -139,7 +122,7 @@ impl generic::Runtime for PerProcess {
     }
 }
 
-impl ContextExt for PerProcess {
+impl ContextExt for Spawner {
     fn scope<F, R>(locals: TaskLocals, future: F) -> Pin<Box<dyn Future<Output = R> + Send>>
     where
         F: Future<Output = R> + Send + 'static,
