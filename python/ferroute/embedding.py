@@ -52,7 +52,7 @@ class PromptEmbedder:
             - ``cache_size``: embeddings kept, by hash of model and text (10,000);
             - ``batch_size``, ``concurrency``: texts in one request, requests side by side, in batches;
             - ``base64``: False for servers that only know numbers in JSON;
-            - ``timeout`` in seconds, ``max_retries``, ``organization``, ``extra_headers`` (pairs of name and value).
+            - ``timeout`` in seconds, ``max_retries``, ``organization``, ``extra_headers`` (a mapping).
 
     Raises:
         InvalidTypeError: ``settings`` is of another kind.
