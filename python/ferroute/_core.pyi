@@ -151,7 +151,7 @@ class LocalModel:
     """The embedded router: a table of token vectors, 42 lexical features and a logistic head, all in this module.
 
     Making one is free after the first time. It has no state, can be pickled, and can be used from any thread. Texts
-    longer than 16 KiB are read at both ends only. A lone surrogate in a text counts as a question mark.
+    longer than 16 KiB are read at both ends only. A lone surrogate in a text counts as U+FFFD.
     """
 
     feature_names: list[str]

@@ -410,7 +410,7 @@ async fn many(embedder: Arc<Embedder>, texts: Vec<String>, told: Arc<Progress>) 
 /// A Python `str` as UTF-8; lone surrogates, which no provider takes, become U+FFFD.
 fn lossy(text: &Bound<'_, PyAny>) -> PyResult<String> {
     match text.cast::<PyString>() {
-        Ok(text) => Ok(text.to_string_lossy().into_owned()),
+        Ok(text) => Ok(super::arguments::text(text).into_owned()),
         Err(_) => Err(PyTypeError::new_err(format!("a text to embed must be str, found {}", text.get_type().name()?))),
     }
 }

@@ -83,8 +83,7 @@ impl ShareWindow {
     }
 
     fn decide(&self, win_rate: f64, share: f64, prompt: &Bound<'_, PyString>) -> (bool, String, bool) {
-        // Lossy, since Python strings may hold lone surrogates.
-        let prompt = prompt.to_string_lossy();
+        let prompt = super::arguments::text(prompt);
         let window = self.lock();
         let choice = window.decide(win_rate, share, &prompt);
         (choice.strong, choice.reason, window.warmup())
