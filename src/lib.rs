@@ -3,7 +3,7 @@
 //! The rooms, and the one direction in which they may know each other:
 //!
 //! ```text
-//! error <- math, text, data <- pricing <- routers <- routing   (pure: no socket is ever opened here)
+//! error <- math, text, data <- neural, pricing <- routers <- routing <- learn, evals   (pure: no socket here)
 //!       <- providers                                           (HTTP, one dialect a file)
 //!       <- engine                                              (where a call and its money meet)
 //!       <- py                                                  (feature `python`: one-line methods)
@@ -15,6 +15,7 @@ pub mod data;
 pub mod engine;
 pub mod error;
 pub mod math;
+pub mod neural;
 pub mod pricing;
 pub mod providers;
 pub mod routers;

@@ -10,9 +10,9 @@ from conftest import GOLDENS
 
 FILES = sorted(
     p.relative_to(GOLDENS)
-    for folder in ("mf", "names")
+    for folder in ("mf", "names", "sw_ranking", "bert", "causal_llm", "calibration", "eval")
     for p in (GOLDENS / folder).rglob("*")
-    if p.suffix in {".json", ".npy", ".safetensors"}
+    if p.is_file()
 )
 
 

@@ -3,5 +3,6 @@
 pub mod featuriser;
 pub mod lexical;
 pub mod table;
+pub mod tokenizer;
 pub mod vocabulary;
 pub mod wordpiece;

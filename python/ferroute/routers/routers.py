@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
 from ferroute._openai_client import OPENAI_CLIENT
-from ferroute.routers._later import not_built
 from ferroute.routers.base import (
     NAME_TO_CLS,
     ROUTER_CLS,
@@ -22,10 +21,13 @@ from ferroute.routers.base import (
     no_parallel,
     scores_itself,
 )
+from ferroute.routers.bert import BERTRouter
 from ferroute.routers.causal_llm.configs import RouterModelConfig
 from ferroute.routers.causal_llm.llm_utils import load_prompt_format, to_openai_api_messages
 from ferroute.routers.causal_llm.model import CausalLLMClassifier
+from ferroute.routers.causal_llm.router import CausalLLMRouter
 from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel, row_of
+from ferroute.routers.similarity_weighted.router import SWRankingRouter
 from ferroute.routers.similarity_weighted.utils import (
     compute_elo_mle_with_tie,
     compute_tiers,
@@ -197,41 +199,6 @@ class MatrixFactorizationRouter(Router):
 
     def __repr__(self) -> str:
         return f"<MatrixFactorizationRouter {self.model!r}>"
-
-
-@no_parallel
-class CausalLLMRouter(Router):
-    """RouteLLM's causal-LLM classifier; not part of this version yet."""
-
-    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
-        not_built("The router 'causal_llm'")
-
-    def calculate_strong_win_rate(self, prompt: str) -> float:
-        """Raises `NotBuiltError`."""
-        not_built("The router 'causal_llm'")
-
-
-@no_parallel
-class BERTRouter(Router):
-    """RouteLLM's BERT classifier; not part of this version yet."""
-
-    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
-        not_built("The router 'bert'")
-
-    def calculate_strong_win_rate(self, prompt: str) -> float:
-        """Raises `NotBuiltError`."""
-        not_built("The router 'bert'")
-
-
-class SWRankingRouter(Router):
-    """RouteLLM's similarity-weighted ranking; not part of this version yet."""
-
-    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
-        not_built("The router 'sw_ranking'")
-
-    def calculate_strong_win_rate(self, prompt: str) -> float:
-        """Raises `NotBuiltError`."""
-        not_built("The router 'sw_ranking'")
 
 
 @built_in

@@ -1,0 +1,8 @@
+//! A small transformer on the CPU: packed weights, kernels for each processor, an encoder and a decoder.
+//!
+//! What pays, in order: weights packed once; bias, activation and residual fused into the product; work split over a
+//! crew that is started once a forward pass; an embedding table that stays in the file's map.
+
+pub mod crew;
+pub mod linear;
+pub mod ops;
