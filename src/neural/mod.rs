@@ -5,5 +5,10 @@
 
 pub mod attention;
 pub mod crew;
+pub mod kernels;
 pub mod linear;
+mod memory;
 pub mod ops;
+mod simd;
+mod tiles;
+mod vector;
