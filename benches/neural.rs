@@ -89,9 +89,8 @@ fn product(threads: usize, [rows, inputs, outputs]: [usize; 3], kind: &str, weig
     let layer = Linear::new(if bf16 { Stored::Bf16(&bytes) } else { Stored::F32(&bytes) }, None, inputs);
     let (x, mut out) = (noise(rows * inputs), vec![0.0; rows * outputs]);
     let precision = if kind == "bf16 by bf16" { Precision::Bf16 } else { Precision::F32 };
-    let seconds = Crew::with(Some(threads), |crew| {
-        best(|| layer.apply(crew, precision, black_box(&x), &mut out, Then::Store))
-    });
+    let seconds =
+        Crew::with(Some(threads), |crew| best(|| layer.apply(crew, precision, black_box(&x), &mut out, Then::Store)));
     let gflops = 2.0 * (rows * inputs * outputs) as f64 / seconds / 1e9;
     let gbytes = layer.bytes() as f64 / seconds / 1e9;
     println!(

@@ -24,6 +24,7 @@ pub(super) struct Kernels {
     pub(super) dotted: Option<&'static [Tile<[u16; 2], [u16; 2]>]>,
     /// See [`tiles::finish`].
     pub(super) finish: unsafe fn(&mut Sums, &Sums, &Finish),
+    pub(super) gelu: unsafe fn(*mut f32, usize),
     pub(super) softmax: unsafe fn(*mut f32, usize),
     pub(super) layer_norm: unsafe fn(*mut f32, usize, *const f32, *const f32, f32),
     pub(super) rms_norm: unsafe fn(*const f32, *mut f32, usize, *const f32, f32),
@@ -55,6 +56,11 @@ macro_rules! processor {
                 unsafe { tiles::finish::<$simd>(sums, ups, finish) }
             }
             $(#[$features])?
+            unsafe fn gelu(row: *mut f32, len: usize) {
+                // SAFETY: see `run`.
+                unsafe { vector::gelu_row::<$simd>(row, len) }
+            }
+            $(#[$features])?
             unsafe fn softmax(row: *mut f32, len: usize) {
                 // SAFETY: see `run`.
                 unsafe { vector::softmax_row::<$simd>(row, len) }
@@ -80,6 +86,7 @@ macro_rules! processor {
                 widened: &[$(run::<Widened, $rows>),*],
                 dotted: None,
                 finish,
+                gelu,
                 softmax,
                 layer_norm,
                 rms_norm,

@@ -10,5 +10,7 @@ pub mod linear;
 mod memory;
 pub mod ops;
 mod simd;
+#[cfg(test)]
+mod testing;
 mod tiles;
 mod vector;
