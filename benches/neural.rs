@@ -40,7 +40,9 @@ mod peak {
         let mut sums: [__m512; 16] = [_mm512_set1_ps(0.5); 16];
         let (a, b) = (black_box(_mm512_set1_ps(0.5)), black_box(_mm512_set1_ps(0.25)));
         for _ in 0..ROUNDS {
-            sums.iter_mut().for_each(|sum| *sum = _mm512_fmadd_ps(*sum, a, b));
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(*sum, a, b);
+            }
         }
         black_box(sums);
         (ROUNDS * 16 * 16 * 2) as f64
@@ -51,7 +53,9 @@ mod peak {
         let mut sums: [__m256; 12] = [_mm256_set1_ps(0.5); 12];
         let (a, b) = (black_box(_mm256_set1_ps(0.5)), black_box(_mm256_set1_ps(0.25)));
         for _ in 0..ROUNDS {
-            sums.iter_mut().for_each(|sum| *sum = _mm256_fmadd_ps(*sum, a, b));
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(*sum, a, b);
+            }
         }
         black_box(sums);
         (ROUNDS * 12 * 8 * 2) as f64

@@ -99,8 +99,10 @@ fn block(
     for row in 0..rows {
         let (start, seen) = (row * stride, seen(row));
         // SAFETY: as above.
-        unsafe { (kernels.softmax)(scores.add(start), seen) }
-        scratch.scores[start + seen..start + most].fill(0.0);
+        unsafe {
+            (kernels.softmax)(scores.add(start), seen);
+            scores.add(start + seen).write_bytes(0, most - seen);
+        }
     }
     for panel in 0..width.div_ceil(PANEL) {
         for (head, first, tokens) in parts() {

@@ -368,8 +368,8 @@ mod tests {
         let w = noise(outputs * inputs, seed);
         let x = noise(rows * inputs, seed + 1);
         let (bias, residual) = (noise(outputs, seed + 2), noise(rows * outputs, seed + 3));
-        let bits = bytes(&w, wide);
-        let layer = Linear::new(stored(&bits, wide), Some(&bias), inputs);
+        let packed = bytes(&w, wide);
+        let layer = Linear::new(stored(&packed, wide), Some(&bias), inputs);
         assert_eq!((layer.inputs(), layer.outputs()), (inputs, outputs));
         let w64: Vec<f64> = w.iter().map(|&w| if wide { f64::from(w) } else { rounded(w) }).collect();
         let narrow = !wide && precision == Precision::Bf16;
@@ -460,15 +460,15 @@ mod tests {
     #[test]
     fn joined_layers_lie_side_by_side() {
         let (a, b) = (noise(5 * 6, 1), noise(40 * 6, 2));
-        let (bias_a, bias_b) = (noise(5, 3), noise(40, 4));
-        let (bits_a, bits_b) = (bytes(&a, true), bytes(&b, true));
-        let parts = [Stored::F32(&bits_a), Stored::F32(&bits_b)];
-        let joined = Linear::joined(&parts, Some(&[&bias_a, &bias_b]), 6);
+        let biases = [noise(5, 3), noise(40, 4)];
+        let bytes = [bytes(&a, true), bytes(&b, true)];
+        let parts = [Stored::F32(&bytes[0]), Stored::F32(&bytes[1])];
+        let joined = Linear::joined(&parts, Some(&[&biases[0], &biases[1]]), 6);
         let x = noise(6, 5);
         Crew::with(Some(1), |crew| {
             let mut out = vec![0.0; 45];
             joined.apply(crew, Precision::F32, &x, &mut out, Then::Store);
-            for (part, bias, place) in [(parts[0], &bias_a, 0..5), (parts[1], &bias_b, 5..45)] {
+            for (part, bias, place) in [(parts[0], &biases[0], 0..5), (parts[1], &biases[1], 5..45)] {
                 let mut one = vec![0.0; place.len()];
                 Linear::new(part, Some(bias), 6).apply(crew, Precision::F32, &x, &mut one, Then::Store);
                 assert_eq!(out[place], one);

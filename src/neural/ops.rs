@@ -7,6 +7,9 @@ use super::kernels::BEST;
 const WORTH: usize = 16 << 10;
 
 /// Layer norm of each row of `weight.len()` numbers, in place: `(x - mean) / sqrt(var + eps) * weight + bias`.
+///
+/// # Panics
+/// If lengths do not fit each other.
 pub fn layer_norm(rows: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
     assert_eq!(weight.len(), bias.len(), "weight and bias have the width of a row");
     for row in rows.chunks_exact_mut(weight.len().max(1)) {
@@ -21,6 +24,9 @@ pub fn layer_norm_on(crew: &Crew, rows: &mut [f32], weight: &[f32], bias: &[f32]
 }
 
 /// Root-mean-square norm of each row of `x` into `out`: `x / sqrt(mean(x^2) + eps) * weight`.
+///
+/// # Panics
+/// If lengths do not fit each other.
 pub fn rms_norm(x: &[f32], out: &mut [f32], weight: &[f32], eps: f32) {
     assert_eq!(x.len(), out.len(), "x and out have one shape");
     let width = weight.len().max(1);
@@ -31,6 +37,9 @@ pub fn rms_norm(x: &[f32], out: &mut [f32], weight: &[f32], eps: f32) {
 }
 
 /// [`rms_norm`], the rows shared among a crew.
+///
+/// # Panics
+/// If lengths do not fit each other.
 pub fn rms_norm_on(crew: &Crew, x: &[f32], out: &mut [f32], weight: &[f32], eps: f32) {
     assert_eq!(x.len(), out.len(), "x and out have one shape");
     crew.chunks(out, some_rows(weight.len()), |first, out| rms_norm(&x[first..first + out.len()], out, weight, eps));

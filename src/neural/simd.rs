@@ -4,7 +4,6 @@
 //! have the processor's features enabled.
 
 #![expect(clippy::inline_always, reason = "intrinsics are inlined only where their processor feature is enabled")]
-#![expect(clippy::missing_safety_doc, reason = "the trait states what holds for all of them")]
 
 /// Vectors of [`Simd::LANES`] f32.
 ///
