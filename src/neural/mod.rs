@@ -6,3 +6,4 @@
 pub mod crew;
 pub mod linear;
 pub mod ops;
+pub mod weights;
