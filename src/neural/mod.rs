@@ -3,6 +3,8 @@
 //! What pays, in order: weights packed once; bias, activation and residual fused into the product; work split over a
 //! crew that is started once a forward pass; an embedding table that stays in the file's map.
 
+pub mod attention;
 pub mod crew;
 pub mod linear;
 pub mod ops;
+pub mod weights;

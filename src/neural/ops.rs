@@ -44,6 +44,43 @@ pub fn rms_norm(x: &[f32], out: &mut [f32], weight: &[f32], eps: f32) {
     }
 }
 
+/// Cosines and sines of rotary positions, for heads of which the second half is turned against the first.
+#[derive(Debug, Clone)]
+pub struct Rotary {
+    /// A row for each position: cosines, then sines, of `position * frequency`.
+    turns: Vec<f32>,
+    half: usize,
+}
+
+impl Rotary {
+    /// A table for positions `0..positions` of heads twice as wide as `frequencies` (radians for one position).
+    pub fn new(frequencies: &[f32], positions: usize) -> Self {
+        let half = frequencies.len();
+        let mut turns = Vec::with_capacity(positions * 2 * half);
+        for position in 0..positions {
+            // The angle is rounded to f32 before the turn is taken, as the models were trained.
+            let angles = frequencies.iter().map(|frequency| frequency * position as f32);
+            turns.extend(angles.clone().map(f32::cos));
+            turns.extend(angles.map(f32::sin));
+        }
+        Self { turns, half }
+    }
+
+    /// Positions in the table.
+    pub fn positions(&self) -> usize {
+        self.turns.len().checked_div(2 * self.half).unwrap_or(0)
+    }
+
+    /// Turns one head: `[a, b]` becomes `[a cos - b sin, b cos + a sin]`.
+    pub fn turn(&self, head: &mut [f32], position: usize) {
+        let (cosines, sines) = self.turns[position * 2 * self.half..][..2 * self.half].split_at(self.half);
+        let (low, high) = head.split_at_mut(self.half);
+        for (((a, b), cosine), sine) in low.iter_mut().zip(high).zip(cosines).zip(sines) {
+            (*a, *b) = (*a * cosine - *b * sine, *b * cosine + *a * sine);
+        }
+    }
+}
+
 /// Softmax in place, the maximum subtracted.
 pub fn softmax(row: &mut [f32]) {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
