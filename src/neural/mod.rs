@@ -5,6 +5,7 @@
 
 pub mod attention;
 pub mod crew;
+pub mod encoder;
 pub mod linear;
 pub mod ops;
 pub mod weights;
