@@ -12,7 +12,7 @@ use std::path::Path;
 use super::attention;
 use super::crew::Crew;
 use super::linear::{Linear, Precision, Then};
-use super::ops::{layer_norm, softmax};
+use super::ops::{layer_norm_on, softmax};
 use super::weights::Table;
 use crate::error::{Error, Kind, Result};
 
@@ -255,7 +255,7 @@ impl Encoder {
             Activation::Gelu => layer.up.apply(crew, Precision::F32, y, wide, Then::Gelu),
             other => {
                 layer.up.apply(crew, Precision::F32, y, wide, Then::Store);
-                crew.chunks(wide, 4096, |_, part| part.iter_mut().for_each(|x| *x = other.of(*x)));
+                crew.chunks(wide, 4096, |_, part| other.apply(part));
             }
         }
         layer.down.apply(crew, Precision::F32, wide, x, Then::Add(y));
@@ -263,8 +263,7 @@ impl Encoder {
     }
 
     fn normalise(&self, crew: &Crew, norm: &Norm, rows: &mut [f32]) {
-        let chunk = self.config.hidden * 16;
-        crew.chunks(rows, chunk, |_, rows| layer_norm(rows, &norm.weight, &norm.bias, self.config.eps));
+        layer_norm_on(crew, rows, &norm.weight, &norm.bias, self.config.eps);
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::{Error, Kind, Result};
+use crate::neural::ops::gelu;
 
 /// Which of the two layouts a checkpoint has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,16 +28,15 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The function at `x`.
-    pub fn of(self, x: f32) -> f32 {
+    /// The function at each number, in place.
+    pub fn apply(self, row: &mut [f32]) {
+        const FACTOR: f32 = 0.797_884_6; // sqrt(2 / pi)
+        let each = |row: &mut [f32], of: fn(f32) -> f32| row.iter_mut().for_each(|x| *x = of(*x));
         match self {
-            Self::Gelu => super::super::ops::gelu(x),
-            Self::GeluTanh => {
-                const FACTOR: f32 = 0.797_884_6; // sqrt(2 / pi)
-                0.5 * x * (1.0 + (FACTOR * (x + 0.044_715 * x * x * x)).tanh())
-            }
-            Self::Relu => x.max(0.0),
-            Self::Silu => x / (1.0 + (-x).exp()),
+            Self::Gelu => gelu(row),
+            Self::GeluTanh => each(row, |x| 0.5 * x * (1.0 + (FACTOR * (x + 0.044_715 * x * x * x)).tanh())),
+            Self::Relu => each(row, |x| x.max(0.0)),
+            Self::Silu => each(row, |x| x / (1.0 + (-x).exp())),
         }
     }
 }
@@ -89,7 +89,7 @@ struct Raw {
     #[serde(default = "types")]
     type_vocab_size: usize,
     pad_token_id: Option<usize>,
-    #[serde(default = "gelu")]
+    #[serde(default = "act")]
     hidden_act: String,
     #[serde(default = "eps")]
     layer_norm_eps: f32,
@@ -124,7 +124,7 @@ fn types() -> usize {
     2
 }
 
-fn gelu() -> String {
+fn act() -> String {
     "gelu".to_owned()
 }
 
@@ -274,8 +274,10 @@ mod tests {
             (Activation::Relu, 1.0),
             (Activation::Silu, 0.731_058_6),
         ] {
-            assert!((activation.of(1.0) - expected).abs() < 1e-6, "{activation:?}");
+            let mut row = [1.0, -100.0, 0.0];
+            activation.apply(&mut row);
+            assert!((row[0] - expected).abs() < 1e-6, "{activation:?}");
+            assert_eq!(row[1..], [0.0, 0.0], "{activation:?}");
         }
-        assert_eq!(Activation::Relu.of(-1.0), 0.0);
     }
 }

@@ -124,7 +124,15 @@ impl<'a> Loader<'a> {
             biases.push(self.vector(&format!("{name}.bias"), hidden)?);
         }
         let weights = views.iter().map(View::weights).collect::<Result<Vec<Weights>>>()?;
-        let stored: Vec<Stored> = weights.iter().map(Weights::stored).collect();
+        let mut stored: Vec<Stored> = weights.iter().map(Weights::stored).collect();
+        // A file may mix its types; side by side, weights have one.
+        let widened: Vec<Vec<u8>>;
+        let wide = stored.iter().filter(|part| matches!(part, Stored::F32(_))).count();
+        if wide > 0 && wide < stored.len() {
+            let bytes = |view: &View| Ok(view.to_f32()?.into_iter().flat_map(f32::to_le_bytes).collect());
+            widened = views.iter().map(bytes).collect::<Result<_>>()?;
+            stored = widened.iter().map(|bytes| Stored::F32(bytes)).collect();
+        }
         let biases: Vec<&[f32]> = biases.iter().map(Vec::as_slice).collect();
         let linear = Linear::joined(&stored, Some(&biases), self.config.hidden);
         drop(weights);
