@@ -1,6 +1,7 @@
 //! The Python face: convert, call, map the error. Anything longer belongs in the core.
 
 mod arguments;
+mod bert;
 mod calls;
 mod errors;
 mod local;
@@ -21,6 +22,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     routing::register(m)?;
     mf::register(m)?;
     local::register(m)?;
+    bert::register(m)?;
     calls::register(m)?;
     pricing::register(m)?;
     prompts::register(m)?;
