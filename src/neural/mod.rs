@@ -5,6 +5,7 @@
 
 pub mod attention;
 pub mod crew;
+pub mod decoder;
 pub mod linear;
 pub mod ops;
 pub mod weights;
