@@ -8,7 +8,7 @@ mod config;
 mod rope;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 pub use config::Config;
 pub use rope::Rope;
@@ -84,8 +84,18 @@ impl Sequence {
 pub struct Run<'a> {
     /// Their ids, at least one.
     pub ids: &'a [u32],
-    /// What came before them, after the common prefix; they are added to it.
+    /// What the sequence begins with, shared with others and not changed.
+    pub prefix: Option<&'a Sequence>,
+    /// What came after that; the new tokens are added to it.
     pub sequence: &'a mut Sequence,
+}
+
+/// The part of a run that goes through one pass; `done` when it is the last of its run.
+struct Piece<'a> {
+    ids: &'a [u32],
+    prefix: Option<&'a Sequence>,
+    sequence: &'a mut Sequence,
+    done: bool,
 }
 
 impl Decoder {
@@ -152,20 +162,14 @@ impl Decoder {
 
     /// Adds the runs' tokens to their sequences.
     ///
-    /// `prefix` comes before all of them. Returns the logits at each run's last token, `[runs, vocabulary]`.
+    /// Returns the logits at each run's last token, `[runs, vocabulary]`.
     ///
     /// # Errors
     /// `Kind::Value` for an id that is no row of the embedding, an empty run, or too many tokens.
-    pub fn extend(
-        &self,
-        crew: &Crew,
-        precision: Precision,
-        prefix: Option<&Sequence>,
-        runs: &mut [Run],
-    ) -> Result<Vec<f32>> {
+    pub fn extend(&self, crew: &Crew, precision: Precision, runs: &mut [Run]) -> Result<Vec<f32>> {
         let hidden = self.config.hidden;
         let mut last = vec![0.0; runs.len() * hidden];
-        self.passes(crew, precision, prefix, runs, Some(&mut last))?;
+        self.passes(crew, precision, runs, Some(&mut last))?;
         let mut normed = vec![0.0; last.len()];
         rms_norm(&last, &mut normed, &self.norm, self.config.eps);
         let mut logits = vec![0.0; runs.len() * self.config.vocabulary];
@@ -181,25 +185,17 @@ impl Decoder {
         if ids.is_empty() {
             return Ok(());
         }
-        self.passes(crew, precision, None, &mut [Run { ids, sequence }], None)
+        self.passes(crew, precision, &mut [Run { ids, prefix: None, sequence }], None)
     }
 
     /// Cuts the runs into passes of bounded size; `last` takes the final row of each run.
-    fn passes(
-        &self,
-        crew: &Crew,
-        precision: Precision,
-        prefix: Option<&Sequence>,
-        runs: &mut [Run],
-        mut last: Option<&mut [f32]>,
-    ) -> Result<()> {
-        let before = prefix.map_or(0, Sequence::len);
+    fn passes(&self, crew: &Crew, precision: Precision, runs: &mut [Run], mut last: Option<&mut [f32]>) -> Result<()> {
         let mut positions = 0;
         for run in &*runs {
             if run.ids.is_empty() {
                 return Err(Error::value("expected at least one token, found none"));
             }
-            let length = before + run.sequence.len() + run.ids.len();
+            let length = run.prefix.map_or(0, Sequence::len) + run.sequence.len() + run.ids.len();
             self.check_length(length)?;
             positions = positions.max(length);
         }
@@ -223,31 +219,30 @@ impl Decoder {
                 let ids = &run.ids[*taken..][..piece];
                 *taken += piece;
                 let done = *taken == run.ids.len();
-                pass.push((ids, &mut *run.sequence, done));
+                pass.push(Piece { ids, prefix: run.prefix, sequence: run.sequence, done });
             }
-            let finished = pass.iter().filter(|piece| piece.2).count();
+            let finished = pass.iter().filter(|piece| piece.done).count();
             let width = self.config.hidden;
             let wanted = last.as_deref_mut().map(|last| &mut last[first * width..][..finished * width]);
-            self.pass(crew, precision, &rotary, prefix, &mut pass, wanted)?;
+            self.pass(crew, precision, &rotary, &mut pass, wanted)?;
             first += finished;
         }
         Ok(())
     }
 
-    /// One pass through the layers: of each piece its ids, its sequence, and whether its last row is wanted.
+    /// One pass through the layers; `wanted` takes the last rows of the pieces that are done.
     fn pass(
         &self,
         crew: &Crew,
         precision: Precision,
         rotary: &Rotary,
-        prefix: Option<&Sequence>,
-        pieces: &mut [(&[u32], &mut Sequence, bool)],
+        pieces: &mut [Piece],
         mut wanted: Option<&mut [f32]>,
     ) -> Result<()> {
-        let (heads, Config { hidden, intermediate, eps, .. }) = (self.heads(), self.config);
-        let mut rows: usize = pieces.iter().map(|piece| piece.0.len()).sum();
+        let (heads, &Config { hidden, intermediate, eps, .. }) = (self.heads(), &self.config);
+        let mut rows: usize = pieces.iter().map(|piece| piece.ids.len()).sum();
         let mut x = vec![0.0; rows * hidden];
-        let ids = pieces.iter().flat_map(|piece| piece.0);
+        let ids = pieces.iter().flat_map(|piece| piece.ids);
         for (row, &id) in x.chunks_exact_mut(hidden).zip(ids) {
             self.table.read(id as usize, row)?;
         }
@@ -261,10 +256,10 @@ impl Decoder {
             layer.qkv.apply(crew, precision, &normed, &mut qkv, Then::Store);
             let mut parts: Vec<Part> = pieces
                 .iter_mut()
-                .map(|(ids, sequence, _)| Part {
-                    rows: ids.len(),
-                    prefix: prefix.map(|prefix| &prefix.layers[number]),
-                    cache: &mut sequence.layers[number],
+                .map(|piece| Part {
+                    rows: piece.ids.len(),
+                    prefix: piece.prefix.map(|prefix| &prefix.layers[number]),
+                    cache: &mut piece.sequence.layers[number],
                 })
                 .collect();
             attention::decoder(crew, heads, rotary, &qkv, &mut parts, &mut attended);
@@ -291,20 +286,22 @@ impl Decoder {
 
     /// Turns for at least that many positions, made once and grown when a longer prompt comes.
     fn rotary(&self, positions: usize) -> Arc<Rotary> {
-        let mut rotary = self.rotary.lock().unwrap_or_else(PoisonError::into_inner);
+        let grown = || Arc::new(Rotary::new(&self.frequencies, positions.next_power_of_two().max(1024)));
+        // Never waited for: a process forked from a thread that holds it could wait for ever.
+        let Ok(mut rotary) = self.rotary.try_lock() else { return grown() };
         if rotary.positions() < positions {
-            *rotary = Arc::new(Rotary::new(&self.frequencies, positions.next_power_of_two().max(1024)));
+            *rotary = grown();
         }
         Arc::clone(&rotary)
     }
 }
 
 /// Keeps the last row of each piece that ends its run, or none; returns how many.
-fn keep_last(rows: &mut Vec<f32>, width: usize, pieces: &[(&[u32], &mut Sequence, bool)], wanted: bool) -> usize {
+fn keep_last(rows: &mut Vec<f32>, width: usize, pieces: &[Piece], wanted: bool) -> usize {
     let (mut end, mut kept) = (0, 0);
-    for (ids, _, done) in pieces {
-        end += ids.len();
-        if *done && wanted {
+    for piece in pieces {
+        end += piece.ids.len();
+        if piece.done && wanted {
             rows.copy_within((end - 1) * width..end * width, kept * width);
             kept += 1;
         }
