@@ -58,6 +58,15 @@ struct Shared {
 
 type Call = unsafe fn(*const (), usize);
 
+/// Runs one task of a closure.
+///
+/// # Safety
+/// `closure` points to a live `F`.
+unsafe fn call<F: Fn(usize)>(closure: *const (), index: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { (*closure.cast::<F>())(index) }
+}
+
 impl Crew<'_> {
     /// Runs `work` with a crew of `threads` members, the caller's thread among them; `None`: one for each processor.
     ///
@@ -96,14 +105,6 @@ impl Crew<'_> {
             (0..tasks).for_each(task);
             return;
         };
-        /// Runs one task of the closure.
-        ///
-        /// # Safety
-        /// `closure` points to a live `F`.
-        unsafe fn call<F: Fn(usize)>(closure: *const (), index: usize) {
-            // SAFETY: the caller's promise.
-            unsafe { (*closure.cast::<F>())(index) }
-        }
         let piece = self.piece.get().wrapping_add(1);
         self.piece.set(piece);
         shared.done.store(0, Ordering::Relaxed);
@@ -279,7 +280,9 @@ mod tests {
             for size in [0, 1, 10, 1_003, 5_000] {
                 crew.chunks(&mut items, size, |first, chunk| {
                     assert_eq!(chunk[0] % 10_000, first);
-                    chunk.iter_mut().for_each(|item| *item += 10_000);
+                    for item in chunk {
+                        *item += 10_000;
+                    }
                 });
             }
             assert!(items.iter().enumerate().all(|(index, &item)| index + 50_000 == item));

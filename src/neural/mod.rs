@@ -6,6 +6,13 @@
 pub mod attention;
 pub mod crew;
 pub mod decoder;
+pub mod kernels;
 pub mod linear;
+mod memory;
 pub mod ops;
 pub mod weights;
+mod simd;
+#[cfg(test)]
+mod testing;
+mod tiles;
+mod vector;
