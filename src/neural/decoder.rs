@@ -16,7 +16,7 @@ pub use rope::Rope;
 use super::attention::{self, Cache, Heads, Part};
 use super::crew::Crew;
 use super::linear::{Linear, Precision, Stored, Then};
-use super::ops::{Rotary, rms_norm};
+use super::ops::{Rotary, rms_norm_on};
 use super::weights::{Mapped, Table, View, Weights};
 use crate::data::tensors::Dim;
 use crate::error::{Error, Kind, Result};
@@ -171,7 +171,7 @@ impl Decoder {
         let mut last = vec![0.0; runs.len() * hidden];
         self.passes(crew, precision, runs, Some(&mut last))?;
         let mut normed = vec![0.0; last.len()];
-        rms_norm(&last, &mut normed, &self.norm, self.config.eps);
+        rms_norm_on(crew, &last, &mut normed, &self.norm, self.config.eps);
         let mut logits = vec![0.0; runs.len() * self.config.vocabulary];
         self.head.apply(crew, precision, &normed, &mut logits, Then::Store);
         Ok(logits)
@@ -252,7 +252,7 @@ impl Decoder {
         let mut attended = vec![0.0; rows * heads.out()];
         let mut inner = vec![0.0; rows * intermediate];
         for (number, layer) in self.layers.iter().enumerate() {
-            rms_norm(&x, &mut normed, &layer.before_attention, eps);
+            rms_norm_on(crew, &x, &mut normed, &layer.before_attention, eps);
             layer.qkv.apply(crew, precision, &normed, &mut qkv, Then::Store);
             let mut parts: Vec<Part> = pieces
                 .iter_mut()
@@ -274,7 +274,7 @@ impl Decoder {
                 }
             }
             layer.out.apply(crew, precision, &attended, &mut next, Then::Add(&x));
-            rms_norm(&next, &mut normed, &layer.before_gated, eps);
+            rms_norm_on(crew, &next, &mut normed, &layer.before_gated, eps);
             layer.gated.apply(crew, precision, &normed, &mut inner);
             layer.down.apply(crew, precision, &inner, &mut x, Then::Add(&next));
         }

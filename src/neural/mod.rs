@@ -10,9 +10,9 @@ pub mod kernels;
 pub mod linear;
 mod memory;
 pub mod ops;
-pub mod weights;
 mod simd;
 #[cfg(test)]
 mod testing;
 mod tiles;
 mod vector;
+pub mod weights;

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod calls;
+mod causal;
 mod errors;
 mod local;
 mod mf;
@@ -22,6 +23,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     mf::register(m)?;
     local::register(m)?;
     calls::register(m)?;
+    causal::register(m)?;
     pricing::register(m)?;
     prompts::register(m)?;
     Ok(())
