@@ -2,6 +2,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
@@ -11,9 +12,11 @@ use super::arguments::{count, text as read};
 use crate::error::Error;
 use crate::neural::linear::Precision;
 use crate::routers::causal::{Answer, CausalModel as Core, Format, Options, Prompt, probability};
+use crate::text::tokenizer::Tokenizer;
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<CausalPrompt>()?;
+    m.add_class::<CausalTokenizer>()?;
     m.add_class::<CausalModel>()?;
     m.add_function(wrap_pyfunction!(label_probability, m)?)
 }
@@ -48,18 +51,54 @@ impl CausalPrompt {
 }
 
 #[pyclass(frozen, module = "ferroute._core")]
-struct CausalModel(Core);
+struct CausalTokenizer(Arc<Tokenizer>);
+
+#[pymethods]
+impl CausalTokenizer {
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf, special_tokens: Vec<String>) -> PyResult<Self> {
+        let open = || {
+            let mut tokenizer = Tokenizer::open(&path)?;
+            tokenizer.add_special_tokens(&special_tokens.iter().map(String::as_str).collect::<Vec<_>>())?;
+            Ok::<_, Error>(Self(Arc::new(tokenizer)))
+        };
+        Ok(py.detach(open)?)
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+
+    fn encode(&self, py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<Vec<u32>> {
+        let text = read(text);
+        Ok(py.detach(|| self.0.encode(&text))?)
+    }
+
+    fn decode(&self, ids: Vec<u32>) -> PyResult<String> {
+        Ok(self.0.decode(&ids)?)
+    }
+
+    fn tokens(&self, ids: Vec<u32>) -> Vec<Option<String>> {
+        ids.into_iter().map(|id| self.0.id_to_token(id)).collect()
+    }
+
+    fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.0.token_to_id(token)
+    }
+}
+
+#[pyclass(frozen, module = "ferroute._core")]
+struct CausalModel(Core, PathBuf);
 
 #[pymethods]
 impl CausalModel {
     #[new]
-    #[pyo3(signature = (checkpoint, tokenizer, prompt, *, labels, own_tokenizer=false, bf16=false, max_new_tokens=None, threads=None))]
+    #[pyo3(signature = (checkpoint, tokenizer, *, labels, own_tokenizer=false, bf16=false, max_new_tokens=None, threads=None))]
     #[expect(clippy::too_many_arguments, reason = "keywords of one constructor")]
     fn new(
         py: Python<'_>,
         checkpoint: PathBuf,
         tokenizer: PathBuf,
-        prompt: &CausalPrompt,
         labels: Vec<String>,
         own_tokenizer: bool,
         bf16: bool,
@@ -72,8 +111,13 @@ impl CausalModel {
             max_new_tokens: count("max_new_tokens", max_new_tokens)?.unwrap_or(6),
             threads: count("threads", threads)?,
         };
-        let open = || Core::open(&checkpoint, &tokenizer, own_tokenizer, &prompt.0, options);
-        Ok(Self(py.detach(open)?))
+        let open = || Core::open(&checkpoint, &tokenizer, own_tokenizer, options);
+        Ok(Self(py.detach(open)?, tokenizer))
+    }
+
+    #[getter]
+    fn tokenizer_folder(&self) -> PathBuf {
+        self.1.clone()
     }
 
     #[getter]
@@ -87,26 +131,22 @@ impl CausalModel {
     }
 
     #[getter]
-    fn vocabulary(&self) -> (usize, usize) {
-        (self.0.tokenizer().len(), self.0.decoder().config().vocabulary)
+    fn outputs(&self) -> usize {
+        self.0.decoder().config().vocabulary
+    }
+
+    #[getter]
+    fn tokenizer(&self) -> CausalTokenizer {
+        CausalTokenizer(Arc::clone(self.0.tokenizer()))
+    }
+
+    fn share(&self, py: Python<'_>, prompt: &CausalPrompt) -> PyResult<()> {
+        Ok(py.detach(|| self.0.share(&prompt.0))?)
     }
 
     #[getter]
     fn longest(&self) -> usize {
         self.0.decoder().longest()
-    }
-
-    fn encode(&self, py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<Vec<u32>> {
-        let text = read(text);
-        Ok(py.detach(|| self.0.tokenizer().encode(&text))?)
-    }
-
-    fn decode(&self, ids: Vec<u32>) -> PyResult<String> {
-        Ok(self.0.tokenizer().decode(&ids)?)
-    }
-
-    fn tokens(&self, ids: Vec<u32>) -> Vec<Option<String>> {
-        ids.into_iter().map(|id| self.0.tokenizer().id_to_token(id)).collect()
     }
 
     fn answer<'py>(&self, py: Python<'py>, ids: Vec<u32>) -> PyResult<Scores<'py>> {

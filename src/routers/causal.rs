@@ -8,7 +8,7 @@ mod prompt;
 mod template;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use prompt::{CLASSIFIER, Format, Prompt, SYSTEM};
 pub use template::{Template, strip, universal_newlines};
@@ -45,13 +45,18 @@ pub struct Options {
 #[derive(Debug)]
 pub struct CausalModel {
     decoder: Decoder,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     options: Options,
     /// First id that counts as a label.
     first_label: usize,
-    /// Ids that prompts are known to begin with.
-    shared: Vec<u32>,
-    prefix: Mutex<Option<Arc<Sequence>>>,
+    shared: RwLock<Arc<Shared>>,
+}
+
+/// Ids that prompts are known to begin with, and their keys and values once somebody has computed them.
+#[derive(Debug, Default)]
+struct Shared {
+    ids: Vec<u32>,
+    sequence: Mutex<Option<Arc<Sequence>>>,
 }
 
 /// What the model answered to one prompt.
@@ -84,7 +89,10 @@ impl CausalModel {
     /// Opens the weights of `checkpoint` and the tokenizer `tokenizer` (a folder), which gets the label tokens.
     ///
     /// With `own`, the tokenizer is the checkpoint's and must have the labels as its last tokens.
-    pub fn open(checkpoint: &Path, tokenizer: &Path, own: bool, prompt: &Prompt, options: Options) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Those of [`Decoder::open`] and [`Tokenizer::open`]; `Kind::Checkpoint` when the two do not fit each other.
+    pub fn open(checkpoint: &Path, tokenizer: &Path, own: bool, options: Options) -> Result<Self> {
         let wrong = |what: String| Error::new(Kind::Checkpoint, format!("{}: {what}", tokenizer.display()));
         let labels: Vec<&str> = options.labels.iter().map(String::as_str).collect();
         let path = tokenizer;
@@ -107,17 +115,31 @@ impl CausalModel {
             let message = format!("the model has {outputs} outputs, the tokenizer {tokens} tokens with the labels");
             return Err(wrong(format!("{message}: not the tokenizer of its base model?")));
         }
-        let probes = PROBES.iter().map(|question| tokenizer.encode(&prompt.render(question)));
+        let (tokenizer, shared) = (Arc::new(tokenizer), RwLock::default());
+        Ok(Self { decoder, tokenizer, options, first_label, shared })
+    }
+
+    /// From now on, computes what all prompts of this form begin with only once.
+    ///
+    /// # Errors
+    /// `Kind::Value` when that alone is longer than the model can take.
+    pub fn share(&self, prompt: &Prompt) -> Result<()> {
+        let probes = PROBES.iter().map(|question| self.tokenizer.encode(&prompt.render(question)));
         let probes = probes.collect::<Result<Vec<_>>>()?;
         let common = probes.iter().map(|ids| common(&probes[0], ids)).min().unwrap_or(0);
-        let mut shared = probes.into_iter().next().unwrap_or_default();
-        shared.truncate(common);
-        decoder.check_length(shared.len() + options.max_new_tokens)?;
-        Ok(Self { decoder, tokenizer, options, first_label, shared, prefix: Mutex::new(None) })
+        let ids = probes[0][..common].to_vec();
+        self.decoder.check_length(ids.len() + self.options.max_new_tokens)?;
+        *self.shared.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Shared { ids, ..Shared::default() });
+        Ok(())
+    }
+
+    /// Never waited for: a process forked from a thread that holds the lock could wait for ever.
+    fn shared(&self) -> Arc<Shared> {
+        self.shared.try_read().map(|shared| Arc::clone(&shared)).unwrap_or_default()
     }
 
     /// The tokenizer, with the label tokens.
-    pub fn tokenizer(&self) -> &Tokenizer {
+    pub fn tokenizer(&self) -> &Arc<Tokenizer> {
         &self.tokenizer
     }
 
@@ -133,7 +155,7 @@ impl CausalModel {
 
     /// Tokens that every prompt begins with, computed once.
     pub fn shared_tokens(&self) -> usize {
-        self.shared.len()
+        self.shared().ids.len()
     }
 
     /// What the model answers to each prompt; `done` is called with the number newly done and may stop the work.
@@ -146,15 +168,15 @@ impl CausalModel {
         for ids in prompts {
             self.decoder.check_length(ids.len() + self.options.max_new_tokens).map_err(E::from)?;
         }
-        let mut rest = prompts;
+        let (mut rest, shared) = (prompts, self.shared());
         while !rest.is_empty() {
             let mut tokens = 0;
             let fits = rest.iter().take(GROUP).take_while(|ids| {
-                tokens += ids.len().saturating_sub(self.shared.len());
+                tokens += ids.len().saturating_sub(shared.ids.len());
                 tokens <= GROUP_TOKENS
             });
             let (group, after) = rest.split_at(fits.count().max(1));
-            answers.extend(Crew::with(self.options.threads, |crew| self.group(crew, group)).map_err(E::from)?);
+            answers.extend(Crew::with(self.options.threads, |crew| self.group(crew, &shared, group)).map_err(E::from)?);
             done(group.len())?;
             rest = after;
         }
@@ -164,14 +186,14 @@ impl CausalModel {
     /// All logits of the first generated position.
     pub fn first_logits(&self, ids: &[u32]) -> Result<Vec<f32>> {
         Crew::with(self.options.threads, |crew| {
-            let (mut sequence, prefix, skipped) = self.begin(crew, ids)?;
+            let (mut sequence, prefix, skipped) = self.begin(crew, &self.shared(), ids)?;
             let run = Run { ids: &ids[skipped..], prefix: prefix.as_deref(), sequence: &mut sequence };
             self.decoder.extend(crew, self.options.precision, &mut [run])
         })
     }
 
     /// A group of prompts, together.
-    fn group(&self, crew: &Crew, prompts: &[Vec<u32>]) -> Result<Vec<Answer>> {
+    fn group(&self, crew: &Crew, shared: &Shared, prompts: &[Vec<u32>]) -> Result<Vec<Answer>> {
         struct State {
             sequence: Sequence,
             prefix: Option<Arc<Sequence>>,
@@ -182,7 +204,7 @@ impl CausalModel {
         let vocabulary = self.decoder.config().vocabulary;
         let mut states = Vec::with_capacity(prompts.len());
         for ids in prompts {
-            let (sequence, prefix, skipped) = self.begin(crew, ids)?;
+            let (sequence, prefix, skipped) = self.begin(crew, shared, ids)?;
             let answer = Answer { ids: Vec::new(), logits: None };
             states.push(State { sequence, prefix, next: ids[skipped..].to_vec(), answer, over: false });
         }
@@ -212,13 +234,13 @@ impl CausalModel {
     }
 
     /// A sequence to continue, the prefix it has, and how many ids of the prompt both cover: never all of them.
-    fn begin(&self, crew: &Crew, ids: &[u32]) -> Result<(Sequence, Option<Arc<Sequence>>, usize)> {
-        let covered = common(&self.shared, ids).min(ids.len().saturating_sub(1));
+    fn begin(&self, crew: &Crew, shared: &Shared, ids: &[u32]) -> Result<(Sequence, Option<Arc<Sequence>>, usize)> {
+        let covered = common(&shared.ids, ids).min(ids.len().saturating_sub(1));
         if covered == 0 {
             return Ok((self.decoder.start(), None, 0));
         }
-        let prefix = self.prefix(crew)?;
-        if covered == self.shared.len() {
+        let prefix = self.prefix(crew, shared)?;
+        if covered == shared.ids.len() {
             return Ok((self.decoder.start(), Some(prefix), covered));
         }
         let mut sequence = (*prefix).clone();
@@ -227,18 +249,17 @@ impl CausalModel {
     }
 
     /// Keys and values of the shared ids.
-    fn prefix(&self, crew: &Crew) -> Result<Arc<Sequence>> {
-        // Never waited for: a process forked from a thread that holds it could wait for ever.
-        if let Some(prefix) = self.prefix.try_lock().ok().and_then(|prefix| prefix.clone()) {
-            return Ok(prefix);
+    fn prefix(&self, crew: &Crew, shared: &Shared) -> Result<Arc<Sequence>> {
+        if let Some(sequence) = shared.sequence.try_lock().ok().and_then(|sequence| sequence.clone()) {
+            return Ok(sequence);
         }
         let mut sequence = self.decoder.start();
-        self.decoder.remember(crew, self.options.precision, &self.shared, &mut sequence)?;
-        let prefix = Arc::new(sequence);
-        if let Ok(mut kept) = self.prefix.try_lock() {
-            *kept = Some(Arc::clone(&prefix));
+        self.decoder.remember(crew, self.options.precision, &shared.ids, &mut sequence)?;
+        let sequence = Arc::new(sequence);
+        if let Ok(mut kept) = shared.sequence.try_lock() {
+            *kept = Some(Arc::clone(&sequence));
         }
-        Ok(prefix)
+        Ok(sequence)
     }
 }
 

@@ -1,13 +1,32 @@
-"""Configuration of the causal-LLM classifier (later version)."""
+"""Configuration of the causal-LLM classifier."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from ferroute.routers._later import later_class
+from ferroute.errors import InvalidValueError
 
-PROMPT_FORMAT_CONFIGS: dict[str, dict[str, Any]] = {}
+LLAMA_3 = "meta-llama/Meta-Llama-3-8B"
+"""The base model of RouteLLM's checkpoint."""
+
+_TURN = "<|start_header_id|>{role}<|end_header_id|>\n\n{{instruction}}<|eot_id|>"
+
+PROMPT_FORMAT_CONFIGS: dict[str, dict[str, Any]] = {
+    LLAMA_3: {
+        **{role: _TURN.format(role=role) for role in ("system", "assistant", "user")},
+        "trailing_assistant": "",
+        "system_in_user": False,
+        "bos": "<|begin_of_text|>",
+        "default_system_message": "",
+    },
+}
+"""Base model -> how its chats are written out. Add an entry to use another base model."""
+
+
+class LabelError(InvalidValueError, AssertionError):
+    """Labels, threshold or answer of the classifier do not fit each other; RouteLLM's assertions."""
 
 
 class ModelTypeEnum(str, Enum):
@@ -16,4 +35,44 @@ class ModelTypeEnum(str, Enum):
     CAUSAL = "causal"
 
 
-RouterModelConfig: Any = later_class("RouterModelConfig", "The causal-LLM router's configuration", __name__)
+@dataclass
+class RouterModelConfig:
+    """What the classifier is made of.
+
+    Args:
+        model_id: The base model, whose tokenizer is taken: a folder or a Hub name.
+        model_type: ``"causal"``.
+        num_outputs: Number of labels.
+        special_tokens: Texts of the label tokens.
+        flash_attention_2: Accepted and without effect: there is one kind of attention here.
+        attention_dropout: Accepted and without effect: it concerns training.
+
+    Raises:
+        ValueError: A field is of another type, or the model type is not known.
+    """
+
+    model_id: str
+    model_type: ModelTypeEnum | str
+    num_outputs: int
+    special_tokens: list[str] = field(default_factory=list[str])
+    flash_attention_2: bool = False
+    attention_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        try:
+            self.model_type = ModelTypeEnum(self.model_type)
+        except ValueError:
+            known = ", ".join(repr(kind.value) for kind in ModelTypeEnum)
+            raise InvalidValueError(f"expected a model_type of {known}, found {self.model_type!r:.60}") from None
+        self.special_tokens = list(self.special_tokens)
+        self._check("model_id", isinstance(self.model_id, str), "a string")
+        whole = isinstance(self.num_outputs, int) and not isinstance(self.num_outputs, bool)
+        self._check("num_outputs", whole and self.num_outputs > 0, "a whole number of at least 1")
+        strings = all(isinstance(token, str) for token in self.special_tokens)
+        self._check("special_tokens", strings, "a list of strings")
+        self._check("flash_attention_2", isinstance(self.flash_attention_2, bool), "a bool")
+        self._check("attention_dropout", isinstance(self.attention_dropout, (int, float)), "a number")
+
+    def _check(self, name: str, fits: bool, expected: str) -> None:
+        if not fits:
+            raise InvalidValueError(f"{name}: expected {expected}, found {getattr(self, name)!r:.60}")
