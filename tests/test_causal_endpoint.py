@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import pickle
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +37,6 @@ class LabelServer(FakeServer):
         super().__init__()
         self.model = _core.CausalModel(GOLDEN / "checkpoint", BASE, labels=LABELS)
         self.knows_ids = knows_ids
-        self.side_by_side = self.most_side_by_side = 0
-        self.lock = threading.Lock()
 
     def _usual(self, request: Request, status: int) -> tuple[int, bytes | None, list[bytes] | None]:
         if status != 200 or not request.path.endswith("/v1/completions"):

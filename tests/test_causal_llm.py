@@ -88,7 +88,9 @@ def test_golden_answers_of_a_padded_vocabulary():
     padded = router_of(GOLDEN / "checkpoint_padded")
     check(padded, golden("padded_outputs_f32.json"), golden("rendered.json"))
     assert padded.router_model.model.outputs == 1022
-    labelled = next(prompt for prompt in PROMPTS if padded.router_model({"messages": padded.to_openai_messages([prompt])}))
+    labelled = next(
+        prompt for prompt in PROMPTS if padded.router_model({"messages": padded.to_openai_messages([prompt])})
+    )
     assert len(padded.router_model({"messages": padded.to_openai_messages([labelled])})["softmax_scores"]) == 12
 
 
@@ -140,13 +142,10 @@ def test_a_batch_has_the_bits_of_single_calls(router, second):
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_the_shared_prefix_changes_no_bit(precision):
     plain = router_of(GOLDEN / "checkpoint", precision=precision)
-    model = llm_utils.get_model(plain.router_model.config, GOLDEN / "checkpoint", precision=precision)
-    assert (model.shared_tokens, plain.router_model.model.shared_tokens) == (1, 108) or model.shared_tokens == 0
+    assert llm_utils.get_model(plain.router_model.config, GOLDEN / "checkpoint").shared_tokens == 0
     assert plain.router_model.model.shared_tokens > 50
     for threads in (1, 2, 3):
-        alone = _core.CausalModel(
-            GOLDEN / "checkpoint", BASE, labels=LABELS, bf16=precision == "bf16", threads=threads
-        )
+        alone = _core.CausalModel(GOLDEN / "checkpoint", BASE, labels=LABELS, bf16=precision == "bf16", threads=threads)
         for form in golden("rendered.json"):
             ids, logits = plain.router_model.model.answer(form["input_ids"])
             other_ids, other_logits = alone.answer(form["input_ids"])
@@ -219,9 +218,8 @@ def test_generation_follows_numpy(tmp_path):
     cases = set()
     for seed in range(6):
         weights = llama.checkpoint(tmp_path / str(seed), seed=seed)
-        ends = [int(i) for i in np.argsort(llama.logits(weights, [1000, 5]))[-1:]] if seed % 2 else [1001]
+        ends = [int(i) for i in np.argsort(llama.logits(weights, [1000, 5, 0]))[-1:]] if seed % 2 else [1001]
         (tmp_path / str(seed) / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
-        # Labels are rare among 1,015 tokens; with the embedding of a label, a checkpoint gives them more often.
         model = _core.CausalModel(tmp_path / str(seed), BASE, labels=LABELS)
         assert model.first_label == 1010
         for start in range(12):
@@ -260,7 +258,7 @@ def broken(tmp_path: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"model_type": "gpt2"}, NotBuiltError, "found \"gpt2\""),
+        ({"model_type": "gpt2"}, NotBuiltError, 'found "gpt2"'),
         ({"hidden_act": "gelu"}, NotBuiltError, "hidden_act"),
         ({"rope_scaling": {"type": "yarn", "factor": 2}}, NotBuiltError, "yarn"),
         ({"quantization_config": {}}, NotBuiltError, "quantized"),

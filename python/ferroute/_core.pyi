@@ -4,6 +4,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -214,6 +215,85 @@ class LocalModel:
             Pairs of a name and its part. The name is a lexical feature (counted from its mean in training),
             ``word "..."`` for a token, ``base``, or ``short request``.
         """
+
+# --- bert.rs ---
+
+@final
+class BertModel:
+    """A BERT, RoBERTa or XLM-RoBERTa sequence classifier with its tokenizer; usable from any thread.
+
+    Args:
+        path: Folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
+        num_labels: Rows of its last layer, at least 3; None: 3.
+
+    Raises:
+        MissingFileError: A file is not there; the message says what it was and, where there is one, gives the command
+            that makes it.
+        CheckpointError: A tensor or entry is missing, unexpected, misshapen or not finite.
+        NotBuiltError: Another architecture, or an option of this one that does not run.
+        InvalidValueError: Fewer than 3 labels.
+    """
+
+    def __new__(cls, path: str | os.PathLike[str], num_labels: int | None = None) -> Self: ...
+    @property
+    def folder(self) -> Path:
+        """Where it was loaded from."""
+    @property
+    def model_type(self) -> str:
+        """``bert``, ``roberta`` or ``xlm-roberta``."""
+    @property
+    def layers(self) -> int:
+        """Layers."""
+    @property
+    def hidden(self) -> int:
+        """Numbers of a token between the layers."""
+    @property
+    def heads(self) -> int:
+        """Heads of a layer's attention."""
+    @property
+    def num_labels(self) -> int:
+        """Logits of a text."""
+    @property
+    def vocabulary(self) -> int:
+        """Tokens the tokenizer knows."""
+    @property
+    def max_length(self) -> int | None:
+        """Tokens a text is cut to; None: texts are not cut."""
+    @property
+    def most_tokens(self) -> int:
+        """Most tokens of a text that can be scored: the smaller of `max_length` and the rows of the position table."""
+    def win_rate(self, text: str, threads: int | None = None) -> float:
+        """One minus the probability of the last two classes."""
+    def win_rates(
+        self, texts: list[str], threads: int | None = None, progress: Callable[[int], object] | None = None
+    ) -> NDArray[np.float64]:
+        """`win_rate` of many texts, bit for bit, float64 ``[n]``.
+
+        Args:
+            texts: Any number of texts.
+            threads: How many to use; None: one for each processor.
+            progress: Called with the number of texts newly done; what it raises ends the work and comes out here.
+        """
+    def logits(
+        self, texts: list[str], threads: int | None = None, progress: Callable[[int], object] | None = None
+    ) -> NDArray[np.float32]:
+        """Logits of many texts, float32 ``[n, num_labels]``; arguments as in `win_rates`."""
+    def logits_of_ids(
+        self, ids: list[int], types: list[int] | None = None, threads: int | None = None
+    ) -> NDArray[np.float32]:
+        """Logits of one sequence of token ids, float32 ``[num_labels]``.
+
+        Args:
+            ids: Token ids, special tokens included.
+            types: Token type of each; None: all 0.
+            threads: How many to use; None: one for each processor.
+        """
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, special tokens included, cut to `max_length`."""
+    def decode(self, ids: list[int]) -> str:
+        """Text of token ids, special tokens included."""
+    def token_to_id(self, token: str) -> int | None:
+        """Id of a token."""
 
 # --- calls.rs ---
 

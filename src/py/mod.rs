@@ -1,6 +1,7 @@
 //! The Python face: convert, call, map the error. Anything longer belongs in the core.
 
 mod arguments;
+mod bert;
 mod calls;
 mod causal;
 mod errors;
@@ -22,6 +23,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     routing::register(m)?;
     mf::register(m)?;
     local::register(m)?;
+    bert::register(m)?;
     calls::register(m)?;
     causal::register(m)?;
     pricing::register(m)?;

@@ -237,7 +237,9 @@ def _checked(settings: Mapping[str, Any], labels: int) -> dict[str, Any]:
     if ids is not None:
         given["label_token_ids"] = [int(i) for i in cast("Iterable[Any]", ids)]
         if len(given["label_token_ids"]) != labels:
-            raise InvalidValueError(f"endpoint: expected {labels} label_token_ids, found {len(given['label_token_ids'])}")
+            raise InvalidValueError(
+                f"endpoint: expected {labels} label_token_ids, found {len(given['label_token_ids'])}"
+            )
     base = given["api_base"].rstrip("/")
     given["api_base"] = base if base.endswith("/v1") else f"{base}/v1"
     return given
