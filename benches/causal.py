@@ -2,9 +2,9 @@
 
     python benches/causal.py --peer-python PEER/bin/python [--rounds 3] [--precisions bf16 f32]
 
-The checkpoint (3 GB) is written to a temporary folder by the peer, and removed at the end. Both sides load the same file
-and continue the same ids; the peer with six tokens without a cache as RouteLLM does, and with one forward pass. Random
-weights never give a label, so our side is timed twice: up to six tokens, and one token, which is what a trained
+The checkpoint (3 GB) is written to a temporary folder by the peer, and removed at the end. Both sides load the same
+file and continue the same ids; the peer with six tokens without a cache as RouteLLM does, and with one forward pass.
+Random weights never give a label, so our side is timed twice: up to six tokens, and one token, which is what a trained
 classifier gives. `FERROUTE_CPU` switches processor paths off.
 """
 
@@ -60,8 +60,9 @@ def tokenizer(folder: Path) -> None:
     """A tokenizer with a token for each id but the labels', so that the labels get the last five."""
     vocabulary = {f"t{i}": i for i in range(VOCABULARY - 5)}
     model = {"type": "WordLevel", "vocab": vocabulary, "unk_token": "t0"}
-    whole = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
-             "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": None, "decoder": None, "model": model}  # fmt: skip
+    nothing = dict.fromkeys(("truncation", "padding", "normalizer", "post_processor", "decoder"))
+    split = {"type": "WhitespaceSplit"}
+    whole = {"version": "1.0", "added_tokens": [], "pre_tokenizer": split, "model": model, **nothing}
     folder.mkdir()
     (folder / "tokenizer.json").write_text(json.dumps(whole))
     (folder / "tokenizer_config.json").write_text("{}")
@@ -103,28 +104,25 @@ def run(args: argparse.Namespace, folder: Path) -> None:
     ours = {}
     for precision in args.precisions:
         start = time.perf_counter()
-        model = {
-            steps: _core.CausalModel(
-                weights, base, labels=labels, bf16=precision == "bf16", max_new_tokens=steps, threads=args.threads
-            )
-            for steps in (1, 6)
-        }[6]
+        model = _core.CausalModel(weights, base, labels=labels, bf16=precision == "bf16", threads=args.threads)
         ours[precision] = (model, time.perf_counter() - start)
     command = [args.peer_python, script, weights, str(args.threads), "time", json.dumps(first)]
     peer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert peer.stdin and peer.stdout and peer.stdout.readline().strip() == "ready"
+    assert peer.stdin is not None
+    assert peer.stdout is not None
+    to_peer, from_peer = peer.stdin, peer.stdout
+    assert from_peer.readline().strip() == "ready"
 
     def ask(what: str) -> float:
-        assert peer.stdin and peer.stdout
-        print(what, file=peer.stdin, flush=True)
-        return float(peer.stdout.readline())
+        print(what, file=to_peer, flush=True)
+        return float(from_peer.readline())
 
     times: dict[str, list[float]] = {}
 
     def note(name: str, seconds: float) -> None:
         times.setdefault(name, []).append(seconds * 1000)
 
-    def timed(work) -> float:  # noqa: ANN001
+    def timed(work) -> float:
         start = time.perf_counter()
         work()
         return time.perf_counter() - start
@@ -142,7 +140,7 @@ def run(args: argparse.Namespace, folder: Path) -> None:
             note(f"{precision}_second_prompt", timed(lambda model=model: model.first_logits(second)))
         if not args.no_original:
             note("original_generate", ask("generate"))
-    peer.stdin.close()
+    to_peer.close()
     peer.wait()
     least = {name: min(values) for name, values in times.items()}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import openai
 import pytest
-from fakeserver import Answer, FakeServer
-from llama import BASE, GOLDEN
 
+from fakeserver import Answer, FakeServer
 from ferroute import _core
 from ferroute._notes import collector
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.routers.causal_llm.configs import LabelError
 from ferroute.routers.routers import CausalLLMRouter
+from llama import BASE, GOLDEN
 
 if TYPE_CHECKING:
     from fakeserver import Request

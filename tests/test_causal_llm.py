@@ -11,13 +11,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-import llama
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llama import BASE, GOLDEN
 
+import llama
 from ferroute import _core
 from ferroute.errors import CheckpointError, InvalidValueError, MissingFileError, NotBuiltError, UnknownNameError
 from ferroute.routers.causal_llm import llm_utils
@@ -25,6 +24,7 @@ from ferroute.routers.causal_llm.configs import PROMPT_FORMAT_CONFIGS, LabelErro
 from ferroute.routers.causal_llm.model import CausalLLMClassifier
 from ferroute.routers.causal_llm.prompt_format import PromptFormat
 from ferroute.routers.routers import CausalLLMRouter
+from llama import BASE, GOLDEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,10 +88,8 @@ def test_golden_answers_of_a_padded_vocabulary():
     padded = router_of(GOLDEN / "checkpoint_padded")
     check(padded, golden("padded_outputs_f32.json"), golden("rendered.json"))
     assert padded.router_model.model.outputs == 1022
-    labelled = next(
-        prompt for prompt in PROMPTS if padded.router_model({"messages": padded.to_openai_messages([prompt])})
-    )
-    assert len(padded.router_model({"messages": padded.to_openai_messages([labelled])})["softmax_scores"]) == 12
+    rows = [padded.router_model({"messages": padded.to_openai_messages([prompt])}) for prompt in PROMPTS]
+    assert {len(row["softmax_scores"]) for row in rows if row is not None} == {12}
 
 
 def test_golden_answers_of_the_second_prompt_files(second):
@@ -417,7 +415,7 @@ def test_configurations(tmp_path):
     assert config == RouterModelConfig("m", ModelTypeEnum.CAUSAL, 5) and config.special_tokens == []
     for text in ("[]", "model_id: m\n", "model_id: m\nmodel_type: other\nnum_outputs: 5\n"):
         file.write_text(text)
-        with pytest.raises(ValueError, match="expected|missing"):
+        with pytest.raises(ValueError, match=r"expected|missing"):
             llm_utils.load_model_config(file)
     for changes in ({"num_outputs": 0}, {"num_outputs": "5"}, {"special_tokens": [5]}, {"flash_attention_2": None}):
         with pytest.raises(ValueError, match=next(iter(changes))):
@@ -542,7 +540,7 @@ def test_a_prompt_beyond_all_bounds_is_an_error(tmp_path):
     assert one.router_model.model.longest == 200
     with pytest.raises(InvalidValueError, match="at most 200"):
         one.calculate_strong_win_rate("word " * 300)
-    with pytest.raises(InvalidValueError, match="no token|at least one token"):
+    with pytest.raises(InvalidValueError, match="at least one token"):
         one.router_model.model.answer([])
     with pytest.raises(InvalidValueError, match="rows"):
         one.router_model.model.answer([2000])

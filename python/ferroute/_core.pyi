@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias, final

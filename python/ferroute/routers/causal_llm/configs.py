@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ferroute.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LLAMA_3 = "meta-llama/Meta-Llama-3-8B"
 """The base model of RouteLLM's checkpoint."""
@@ -65,14 +68,16 @@ class RouterModelConfig:
             known = ", ".join(repr(kind.value) for kind in ModelTypeEnum)
             raise InvalidValueError(f"expected a model_type of {known}, found {self.model_type!r:.60}") from None
         self.special_tokens = list(self.special_tokens)
-        self._check("model_id", isinstance(self.model_id, str), "a string")
-        whole = isinstance(self.num_outputs, int) and not isinstance(self.num_outputs, bool)
-        self._check("num_outputs", whole and self.num_outputs > 0, "a whole number of at least 1")
-        strings = all(isinstance(token, str) for token in self.special_tokens)
-        self._check("special_tokens", strings, "a list of strings")
-        self._check("flash_attention_2", isinstance(self.flash_attention_2, bool), "a bool")
-        self._check("attention_dropout", isinstance(self.attention_dropout, (int, float)), "a number")
+        fields: dict[str, Any] = vars(self)
+        _check("model_id", fields, "a string", lambda value: isinstance(value, str))
+        _check("num_outputs", fields, "a whole number of at least 1", lambda value: type(value) is int and value > 0)
+        _check(
+            "special_tokens", fields, "a list of strings", lambda value: all(isinstance(text, str) for text in value)
+        )
+        _check("flash_attention_2", fields, "a bool", lambda value: isinstance(value, bool))
+        _check("attention_dropout", fields, "a number", lambda value: isinstance(value, (int, float)))
 
-    def _check(self, name: str, fits: bool, expected: str) -> None:
-        if not fits:
-            raise InvalidValueError(f"{name}: expected {expected}, found {getattr(self, name)!r:.60}")
+
+def _check(name: str, fields: dict[str, Any], expected: str, fits: Callable[[Any], bool]) -> None:
+    if not fits(fields[name]):
+        raise InvalidValueError(f"{name}: expected {expected}, found {fields[name]!r:.60}")

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from ferroute import _core
 from ferroute._notes import note
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.routers.causal_llm.configs import LabelError, RouterModelConfig
@@ -15,6 +14,7 @@ from ferroute.routers.causal_llm.model import Row, check_labels, score_in, writt
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from ferroute import _core
     from ferroute.routers.causal_llm.prompt_format import PromptFormat
 
 SETTINGS = (
@@ -120,7 +120,7 @@ class EndpointClassifier:
         scores: list[float | None] = []
         pool = ThreadPoolExecutor(self._settings["concurrency"], thread_name_prefix="ferroute-labels")
         try:
-            for row in pool.map(lambda question: self._ask(prompt.render(question)), questions):
+            for row in pool.map(self._ask, map(prompt.render, questions)):
                 scores.append(None if row is None else row["binary_prob"])
                 if progress:
                     progress(1)
@@ -165,15 +165,16 @@ class EndpointClassifier:
         logprobs = answer.choices[0].logprobs if getattr(answer, "choices", None) else None
         if logprobs is None or logprobs.tokens is None or logprobs.top_logprobs is None:
             raise LabelError("expected an answer with the log probabilities of its tokens, found one without")
-        names = self._names()
-        tokens: list[str] = [names.get(token, token) for token in logprobs.tokens]
+        names, listed = self._names(), cast("list[str]", logprobs.tokens)
+        tokens = [names.get(token, token) for token in listed]
         labels = self.config.special_tokens
         found = next((place for place, token in enumerate(tokens) if token in labels), None)
         if found is None:
             return None
         if found >= len(logprobs.top_logprobs) or not logprobs.top_logprobs[found]:
             raise LabelError(f"expected log probabilities beside the label {tokens[found]}, found none")
-        top: dict[str, float] = {names.get(token, token): p for token, p in logprobs.top_logprobs[found].items()}
+        beside = cast("dict[str, float]", logprobs.top_logprobs[found])
+        top = {names.get(token, token): p for token, p in beside.items()}
         probabilities = [math.exp(top[label]) if label in top else 0.0 for label in labels]
         total = sum(probabilities)
         if not 0 < total < math.inf:
@@ -203,8 +204,8 @@ class EndpointClassifier:
         """Says how far the win rate may be off because labels were not among the most likely tokens."""
         if missing > _TOO_MUCH:
             raise LabelError(
-                f"labels that the server left out may hold {missing:.3f} of the probability; expected at most {_TOO_MUCH}:"
-                " raise `logprobs` (and vLLM's --max-logprobs), or give `label_token_ids`"
+                f"labels that the server left out may hold {missing:.3f} of the probability, expected at most "
+                f"{_TOO_MUCH}; raise `logprobs` (and vLLM's --max-logprobs), or give `label_token_ids`"
             )
         if missing > _WORTH_A_NOTE:
             note(f"the win rate may be off by {missing:.4f}: the server left out labels")
@@ -223,7 +224,13 @@ def _checked(settings: Mapping[str, Any], labels: int) -> dict[str, Any]:
         if not isinstance(settings.get(name), str) or not settings[name]:
             found = type(settings.get(name)).__name__
             raise InvalidValueError(f"endpoint: expected {name!r} to be a text, found {found}")
-    defaults = {"api_key": None, "logprobs": 20, "label_token_ids": None, "concurrency": 8, "timeout": 60.0}
+    defaults: dict[str, Any] = {
+        "api_key": None,
+        "logprobs": 20,
+        "label_token_ids": None,
+        "concurrency": 8,
+        "timeout": 60.0,
+    }
     defaults |= {"max_retries": 2, "extra_headers": {}, "extra_body": {}}
     given = defaults | dict(settings)
     key = given["api_key"]
@@ -240,7 +247,7 @@ def _checked(settings: Mapping[str, Any], labels: int) -> dict[str, Any]:
             raise InvalidValueError(
                 f"endpoint: expected {labels} label_token_ids, found {len(given['label_token_ids'])}"
             )
-    base = given["api_base"].rstrip("/")
+    base = str(given["api_base"]).rstrip("/")
     given["api_base"] = base if base.endswith("/v1") else f"{base}/v1"
     return given
 

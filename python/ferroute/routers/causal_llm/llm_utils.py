@@ -113,8 +113,8 @@ def _end_of_text(folder: Path) -> str | None:
 def get_tokenizer(
     model_id: str,
     special_tokens: Sequence[str] | None = None,
-    truncation_side: str = "left",
-    padding_side: str = "left",
+    truncation_side: str = "left",  # noqa: ARG001 - RouteLLM's signature
+    padding_side: str = "left",  # noqa: ARG001
 ) -> Tokenizer:
     """The tokenizer of a base model, with ``special_tokens`` appended.
 
@@ -127,7 +127,7 @@ def get_tokenizer(
 def get_model(
     config: RouterModelConfig,
     model_ckpt: str | os.PathLike[str],
-    pad_token_id: int = 2,
+    pad_token_id: int = 2,  # noqa: ARG001 - RouteLLM's signature
     *,
     precision: str = "f32",
     threads: int | None = None,

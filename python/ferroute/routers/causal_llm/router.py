@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import string
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.errors import CheckpointError
 from ferroute.routers.base import Router, built_in, check_text, checked_texts, no_parallel, scores_itself
@@ -119,9 +119,7 @@ class CausalLLMRouter(Router):
     def calculate_strong_win_rates(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> NDArray[np.float64]:
-        """Win rates of many prompts, float64 ``[n]``: the same numbers as one by one, with what they begin with
-        computed once, and short ones side by side.
-        """
+        """Win rates of many prompts, float64 ``[n]``: the numbers of single calls, short prompts side by side."""
         if not self._unpatched():
             return super().calculate_strong_win_rates(prompts, progress)
         import numpy as np
@@ -132,7 +130,9 @@ class CausalLLMRouter(Router):
     def _unpatched(self) -> bool:
         """Whether no part of the scoring is somebody else's."""
         model = self.router_model
-        own = type(model) in {CausalLLMClassifier, EndpointClassifier} and not _HOOKS & vars(model).keys()
+        own = type(model) in {CausalLLMClassifier, EndpointClassifier} and _HOOKS.isdisjoint(
+            cast("dict[str, Any]", vars(model))
+        )
         rendered = self.to_openai_messages is self._messages and model.prompt_format == self._format
         return own and rendered and model.prompt is not None and scores_itself(self, CausalLLMRouter)
 
