@@ -524,3 +524,117 @@ class PromptBatches:
         """What was wrong with the first of them."""
     def __iter__(self) -> Self: ...
     def __next__(self) -> list[tuple[int, str]]: ...
+
+# --- causal.rs ---
+
+def label_probability(logits: Sequence[float], threshold: int) -> tuple[float, NDArray[np.float32]]:
+    """Probability of the labels ``threshold`` and above, and of every label: a softmax over the labels alone."""
+
+@final
+class CausalPrompt:
+    """A prompt with room for a question.
+
+    Args:
+        system_message: The system message; an empty one is left out.
+        classifier_message: The user's message, with ``{question}``.
+        system: Text around a system message, with ``{instruction}``.
+        user: Text around a user's message, with ``{instruction}``.
+
+    Raises:
+        CheckpointError: Another field, or a single brace.
+    """
+
+    def __new__(cls, system_message: str, classifier_message: str, system: str, user: str) -> Self: ...
+    def render(self, question: str) -> str:
+        """The text the model continues; a lone surrogate of the question becomes U+FFFD."""
+
+@final
+class CausalTokenizer:
+    """The tokenizer of a folder, with ``special_tokens`` appended."""
+
+    def __new__(cls, path: str | os.PathLike[str], special_tokens: Sequence[str]) -> Self: ...
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, the special tokens around it included; nothing is cut."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens included."""
+
+    def tokens(self, ids: Sequence[int]) -> list[str | None]:
+        """Token of each id, None where there is none."""
+
+    def token_to_id(self, token: str) -> int | None:
+        """Id of a token."""
+
+    def __len__(self) -> int: ...
+
+@final
+class CausalModel:
+    """A Llama-like checkpoint that answers with a label token.
+
+    Args:
+        checkpoint: Folder with ``config.json`` and ``model.safetensors`` (or its index and shards).
+        tokenizer: Folder with the tokenizer of the base model.
+        labels: Texts of the label tokens, appended to the tokenizer's.
+        own_tokenizer: The tokenizer is the checkpoint's own, and must end with the labels.
+        bf16: Round activations to bfloat16.
+        max_new_tokens: Tokens generated at most (6).
+        threads: How many to use; None: one for each processor.
+
+    Raises:
+        MissingFileError, UnreadableFileError: A file is not there, or cannot be read.
+        CheckpointError: A file does not fit; the message says what was expected.
+        NotBuiltError: A kind of model that is not known here.
+    """
+
+    def __new__(
+        cls,
+        checkpoint: str | os.PathLike[str],
+        tokenizer: str | os.PathLike[str],
+        *,
+        labels: Sequence[str],
+        own_tokenizer: bool = False,
+        bf16: bool = False,
+        max_new_tokens: int | None = None,
+        threads: int | None = None,
+    ) -> Self: ...
+    @property
+    def tokenizer(self) -> CausalTokenizer:
+        """The tokenizer, with the label tokens."""
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where it was read from."""
+
+    @property
+    def first_label(self) -> int:
+        """First id that counts as a label; every id from here to the end of the vocabulary does."""
+
+    @property
+    def outputs(self) -> int:
+        """Size of the model's vocabulary, padding included."""
+
+    @property
+    def shared_tokens(self) -> int:
+        """Tokens that the prompts are known to begin with; computed once."""
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of a prompt and its answer."""
+
+    def share(self, prompt: CausalPrompt) -> None:
+        """From now on, computes what all prompts of this form begin with only once."""
+
+    def answer(self, ids: Sequence[int]) -> tuple[list[int], NDArray[np.float32] | None]:
+        """Generated ids up to the first label, and the logits from the first label to the end of the vocabulary.
+
+        Raises:
+            ValueError: An id the model does not have, no id at all, or more than `longest`.
+        """
+
+    def answers(
+        self, prompt: CausalPrompt, texts: Sequence[str], progress: Callable[[int], object] | None = None
+    ) -> list[tuple[list[int], NDArray[np.float32] | None]]:
+        """`answer` for many questions: the same numbers; ``progress`` gets the number newly done."""
+
+    def first_logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """All logits of the first generated position, float32 ``[outputs]``."""

@@ -3,6 +3,7 @@
 mod arguments;
 mod bert;
 mod calls;
+mod causal;
 mod errors;
 mod local;
 mod mf;
@@ -24,6 +25,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     local::register(m)?;
     bert::register(m)?;
     calls::register(m)?;
+    causal::register(m)?;
     pricing::register(m)?;
     prompts::register(m)?;
     Ok(())
