@@ -465,3 +465,22 @@ def read_columns(
         MissingFileError: There is no such file.
         UnreadableFileError: It cannot be read.
     """
+
+# --- statistics.rs ---
+def quantiles(values: NDArray[np.float64], at: Sequence[float], *, percent: bool = True) -> NDArray[np.float64]:
+    """Quantiles of ``values`` ``[n]``, in any order, by linear interpolation.
+
+    Args:
+        values: Numbers without NaN.
+        at: Which quantiles, each in 0..=1.
+        percent: As pandas 2 computes them, bit for bit; False: as numpy and pandas 3 do.
+
+    Raises:
+        InvalidValueError: No value, NaN, or a quantile outside of 0..=1.
+    """
+
+def quantile(values: list[float], at: float) -> float:
+    """One of `quantiles`, as pandas 2 computes it, without numpy."""
+
+def binomial_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:
+    """The exact interval (Clopper and Pearson 1934) of the probability behind ``successes`` of ``trials``."""
