@@ -54,7 +54,7 @@ impl Source {
                 Physical::INT96 => 12,
                 Physical::FIXED_LEN_BYTE_ARRAY => usize::try_from(column.type_length()).unwrap_or(1).max(1),
             };
-            Ok(get_column_reader(column, Box::new(Bounded { pages, width, most })))
+            Ok(get_column_reader(column, Box::new(Bounded { pages, ahead: None, width, most })))
         })
     }
 }
@@ -114,15 +114,20 @@ fn page_size(header: impl BufRead) -> Option<u64> {
 }
 
 /// Pages whose number of values is looked at before room is made for them.
+///
+/// One page is read ahead where the next one has to be known. The crate's own way, to read the next header alone, would
+/// come back for the page behind it, where [`Pages`] expects a header.
 struct Bounded {
     pages: SerializedPageReader<Pages>,
+    /// The next page, where it was asked for already.
+    ahead: Option<Option<Page>>,
     /// Bytes that a value of a dictionary takes at least.
     width: usize,
     most: usize,
 }
 
-impl PageReader for Bounded {
-    fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
+impl Bounded {
+    fn read(&mut self) -> Result<Option<Page>, ParquetError> {
         let page = self.pages.get_next_page()?;
         let Some(found) = &page else { return Ok(None) };
         let values = found.num_values() as usize;
@@ -135,17 +140,35 @@ impl PageReader for Bounded {
         }
         Ok(page)
     }
+}
+
+impl PageReader for Bounded {
+    fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
+        match self.ahead.take() {
+            Some(page) => Ok(page),
+            None => self.read(),
+        }
+    }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
-        self.pages.peek_next_page()
+        let next = match self.ahead.take() {
+            Some(page) => page,
+            None => self.read()?,
+        };
+        let known = next.as_ref().map(|page| {
+            let (rows, is_dict) = match page {
+                Page::DataPageV2 { num_rows, .. } => (Some(*num_rows as usize), false),
+                Page::DataPage { .. } => (None, false),
+                Page::DictionaryPage { .. } => (None, true),
+            };
+            PageMetadata { num_rows: rows, num_levels: Some(page.num_values() as usize), is_dict }
+        });
+        self.ahead = Some(next);
+        Ok(known)
     }
 
     fn skip_next_page(&mut self) -> Result<(), ParquetError> {
-        self.pages.skip_next_page()
-    }
-
-    fn at_record_boundary(&mut self) -> Result<bool, ParquetError> {
-        self.pages.at_record_boundary()
+        self.get_next_page().map(|_| ())
     }
 }
 
