@@ -3,6 +3,7 @@
 mod arguments;
 mod calls;
 mod errors;
+mod learn;
 mod local;
 mod mf;
 mod pricing;
@@ -20,6 +21,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     routing::register(m)?;
     mf::register(m)?;
+    learn::register(m)?;
     local::register(m)?;
     calls::register(m)?;
     pricing::register(m)?;
