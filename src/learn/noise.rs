@@ -103,7 +103,7 @@ fn mix32(mut x: u32) -> u32 {
     x ^ (x >> 16)
 }
 
-/// Natural logarithm of a number uniform in (0, 1), made of the upper 24 bits; right to 1e-6 of its size.
+/// Natural logarithm of a number uniform in (0, 1), made of the upper 24 bits; right to 1e-6 of its size and 1e-7.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "as above")]
 fn ln_of_bits(bits: u32) -> f32 {
@@ -209,7 +209,9 @@ mod tests {
         for i in 0..4096_u32 {
             let bits = i << 20 | 0x000f_ff00;
             let exact = ((f64::from(bits >> 8) + 0.5) * 2f64.powi(-24)).ln();
-            assert!((f64::from(ln_of_bits(bits)) - exact).abs() < 2e-6 * exact.abs().max(1e-3), "{bits}");
+            // Rounding of the number itself to f32 is what is left close to 1.
+            let error = (f64::from(ln_of_bits(bits)) - exact).abs();
+            assert!(error < 1e-6 * exact.abs() + 1e-7, "{bits}: {error}");
             let turn = i as f32 / 8192.0 - 0.25;
             let exact = (f64::from(turn) * std::f64::consts::TAU).sin();
             assert!((f64::from(sine_of_turn(turn)) - exact).abs() < 4e-6, "{turn}");

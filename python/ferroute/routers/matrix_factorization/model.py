@@ -225,7 +225,8 @@ class MFModel:
         self.trained_with: dict[str, Any] | None = None
 
     @classmethod
-    def _of(cls, core: _core.MfModel, origin: str) -> Self:
+    def of_core(cls, core: _core.MfModel, origin: str) -> Self:
+        """A model with the weights of the core's; ``origin`` is shown as where it comes from."""
         model = cls.__new__(cls)
         model._set_up(core, origin)
         return model
@@ -295,7 +296,7 @@ class MFModel:
             num_classes=num_classes,
             use_proj=use_proj,
         )
-        model = cls._of(core, name)
+        model = cls.of_core(core, name)
         model._take_extras(_extras(path if path.is_dir() else path.parent), name)
         return model
 
