@@ -4,7 +4,7 @@ use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
 use crate::error::Error;
-use crate::math::{binomial, quantile};
+use crate::math::{binomial, quantile as by};
 
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
@@ -21,7 +21,7 @@ fn quantiles<'py>(
     }
     let out: Vec<f64> = py.detach(|| {
         sorted.sort_unstable_by(f64::total_cmp);
-        let one = if percent { quantile::pandas2 } else { quantile::linear };
+        let one = if percent { by::pandas2 } else { by::linear };
         at.iter().map(|&q| one(&sorted, q)).collect()
     });
     Ok(out.into_pyarray(py))
@@ -35,7 +35,7 @@ fn quantile(mut values: Vec<f64>, at: f64) -> PyResult<f64> {
         );
     }
     values.sort_unstable_by(f64::total_cmp);
-    Ok(quantile::pandas2(&values, at))
+    Ok(by::pandas2(&values, at))
 }
 
 #[pyfunction]
