@@ -8,6 +8,7 @@ mod learn;
 mod local;
 mod mf;
 mod pricing;
+mod parquet_writer;
 mod prompts;
 mod routing;
 mod runtime;
@@ -27,6 +28,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     local::register(m)?;
     calls::register(m)?;
     pricing::register(m)?;
+    parquet_writer::register(m)?;
     prompts::register(m)?;
     columns::register(m)?;
     statistics::register(m)?;
