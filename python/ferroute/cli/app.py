@@ -30,7 +30,7 @@ Prompts = Annotated[
 File = Annotated[
     str | None,
     typer.Option(
-        "--file", "-f", metavar="PATH", help="Text, JSONL, CSV or Parquet; - is standard input.", show_default=False
+        "--file", "-f", metavar="PATH", help="Text, JSONL, CSV or Parquet: a file, a folder, a pattern; - is standard input.", show_default=False
     ),
 ]
 Format = Annotated[
@@ -129,12 +129,14 @@ def score(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="PATH", help="File to write; .csv or .jsonl.", show_default=False),
+        typer.Option("--output", "-o", metavar="PATH", help="File to write; .csv, .jsonl or .parquet.", show_default=False),
     ] = None,
     layout: Annotated[
         str | None,
         typer.Option(
-            "--as", metavar="LAYOUT", help="table, csv or jsonl. (default: by --output, else table)", show_default=False
+            "--as",
+            metavar="LAYOUT",
+            help="table, csv, jsonl or parquet. (default: by --output, else table)", show_default=False
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --as jsonl.")] = False,
@@ -146,7 +148,8 @@ def score(
 ) -> None:
     """Score prompts: the win rate of each, under one router or several.
 
-    Columns of CSV: row, prompt, then a router's name each. Fields of JSONL: row, prompt, win_rates (router: number).
+    Columns of CSV and Parquet: row, prompt, then a router's name each. Fields of JSONL: row, prompt, win_rates (router:
+    number). With several files, the file comes first. Rows are streamed, so files may be larger than memory.
     """
     with ending(context.obj):
         from ferroute.cli import score as command
@@ -155,10 +158,10 @@ def score(
         if as_json and layout not in {None, "jsonl"}:
             raise UsageProblem(f"--json and --as {layout} contradict each other")
         wanted = "jsonl" if as_json else layout or command.layout_of(output)
-        if wanted not in {"table", "csv", "jsonl"}:
-            raise UsageProblem(f"--as: expected table, csv or jsonl, found {wanted}")
+        if wanted not in {"table", "csv", "jsonl", "parquet"}:
+            raise UsageProblem(f"--as: expected table, csv, jsonl or parquet, found {wanted}")
         if wanted == "table" and output is not None:
-            raise UsageProblem("a table is for reading here: --output takes csv or jsonl")
+            raise UsageProblem("a table is for reading here: --output takes csv, jsonl or parquet")
         source = Source.of(prompts or [], file, format, column, skip_bad, limit)
         routers = list(dict.fromkeys(router or ["local"]))
         # The names of models play no part in scores.
