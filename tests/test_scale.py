@@ -106,13 +106,15 @@ def folder(tmp_path):
     import pyarrow.parquet as pq
 
     path = tmp_path / "prompts"
-    (path / "deep").mkdir(parents=True)
+    path.mkdir()
     for number in (1, 2, 10):
         texts = [f"prompt {i} of file {number}" for i in range(number)]
         pq.write_table(pa.table({"id": range(number), "prompt": texts}), path / f"part-{number}.parquet")
-    (path / "deep" / "more.jsonl").write_text('{"prompt": "one"}\nnonsense\n{"prompt": "two"}\n')
+    (path / "more.jsonl").write_text('{"prompt": "one"}\nnonsense\n{"prompt": "two"}\n')
     (path / ".hidden.parquet").write_text("no")
     (path / "README.md").write_text("no")
+    (path / "deep").mkdir()
+    (path / "deep" / "more.txt").write_text("deep\n")
     return path
 
 
@@ -144,6 +146,8 @@ def test_a_folder_or_a_pattern_is_scored_file_by_file(folder, tmp_path):
     assert len(done.stdout.splitlines()) == 4
     done = ferroute("route", "--file", folder, "--skip-bad", "--json")
     assert len(done.stdout.splitlines()) == 15
+    done = ferroute("score", "--file", folder / "**/*.txt", "--json")
+    assert [json.loads(line)["prompt"] for line in done.stdout.splitlines()] == ["deep"]
 
 
 def test_one_file_into_parquet(folder, tmp_path):

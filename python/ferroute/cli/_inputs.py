@@ -66,7 +66,7 @@ class Source:
             return read_prompts(path, format=format, column=column, skip_bad=skip_bad, batch_size=BATCH)
 
         try:
-            files = several(file, format)
+            files = several(file)
             if not files:
                 return cls([], opened(file), limit)
             return cls([], opened(files[0]), limit, opened, files, files[0])
@@ -122,39 +122,32 @@ class Source:
 SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".csv", ".txt")
 
 
-def several(name: str, format: str | None) -> list[Path]:  # noqa: A002
-    """The files of a folder, or those that a pattern such as ``data/part-*.parquet`` fits, numbers by value.
+def several(name: str) -> list[Path]:
+    """The files of a folder, or those that a pattern such as ``data/**/*.parquet`` fits, numbers by value.
 
-    Empty where ``name`` is one file, or standard input.
+    Empty where ``name`` is one file, standard input, or nothing that is there.
 
     Raises:
-        BadInput: The folder holds none, or no file fits the pattern.
+        BadInput: The folder holds none (its own files count, not those of folders in it), or no file fits the pattern.
     """
     path = Path(name)
-    if name == "-" or path.is_file() or (path.is_dir() and format is not None and not any(_inside(path, format))):
+    if name == "-" or path.is_file():
         return []
     if path.is_dir():
-        found = list(_inside(path, format))
-        if not found:
-            kinds = ", ".join(SUFFIXES)
-            raise BadInput(f"{name} is a folder without files of prompts ({kinds})")
-        return sorted(found, key=_by_number)
-    if not any(mark in name for mark in "*?["):
+        inside = (file for file in path.iterdir() if not file.name.startswith((".", "_")))
+        found = [file for file in inside if file.suffix.lower() in SUFFIXES and file.is_file()]
+        problem = f"{name} is a folder without files of prompts ({', '.join(SUFFIXES)}); a pattern reaches deeper"
+    elif any(mark in name for mark in "*?["):
+        import glob
+
+        matches = (Path(match) for match in glob.glob(name, recursive=True))  # noqa: PTH207 - absolute patterns, too
+        found = [file for file in matches if file.is_file()]
+        problem = f"{name}: no file fits this pattern"
+    else:
         return []
-    import glob
-
-    found = [Path(match) for match in glob.glob(name, recursive=True) if Path(match).is_file()]  # noqa: PTH207 - absolute patterns too
     if not found:
-        raise BadInput(f"{name}: no file fits this pattern")
+        raise BadInput(problem)
     return sorted(found, key=_by_number)
-
-
-def _inside(folder: Path, format: str | None) -> Iterator[Path]:  # noqa: A002
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
-        wanted = path.suffix.lower() in SUFFIXES or (format is not None and path.suffix)
-        if path.is_file() and not hidden and wanted:
-            yield path
 
 
 def _by_number(path: Path) -> list[tuple[int, int | str]]:

@@ -103,7 +103,7 @@ class Spread:
 
         if self.counts is None:
             return [float(value) for value in np.quantile(self.values, at)]
-        places = np.searchsorted(np.cumsum(self.counts), np.asarray(at) * self.count)
+        places = np.searchsorted(np.cumsum(self.counts), np.maximum(np.asarray(at) * self.count, 1))
         return [float(place) / self.BINS for place in np.minimum(places, self.BINS)]
 
 
