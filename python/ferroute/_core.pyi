@@ -638,3 +638,177 @@ class CausalModel:
 
     def first_logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """All logits of the first generated position, float32 ``[outputs]``."""
+
+# --- columns.rs ---
+def read_columns(
+    path: str | os.PathLike[str], columns: Sequence[str] | None = None
+) -> dict[str, list[str | None] | NDArray[np.float64]]:
+    """The columns of a table: Parquet, Arrow (stream or file), JSONL, a JSON list of objects, CSV.
+
+    Args:
+        path: The file; its extension, or its first bytes, say the layout.
+        columns: Names, in the order wanted; None: all that hold texts or numbers.
+
+    Returns:
+        Name -> texts (null: None; a list of strings comes as its JSON text), or numbers, float64 ``[rows]`` (null: NaN;
+        booleans: 0 and 1; integers are exact below 2**53).
+
+    Raises:
+        UnknownNameError: A column is not there; the message names those that are.
+        InvalidValueError: A column of another kind, a bad row (the message names it), a damaged file.
+        MissingFileError: There is no such file.
+        UnreadableFileError: It cannot be read.
+    """
+
+# --- statistics.rs ---
+def quantiles(values: NDArray[np.float64], at: Sequence[float], *, percent: bool = True) -> NDArray[np.float64]:
+    """Quantiles of ``values`` ``[n]``, in any order, by linear interpolation.
+
+    Args:
+        values: Numbers without NaN.
+        at: Which quantiles, each in 0..=1.
+        percent: As pandas 2 computes them, bit for bit; False: as numpy and pandas 3 do.
+
+    Raises:
+        InvalidValueError: No value, NaN, or a quantile outside of 0..=1.
+    """
+
+def quantile(values: list[float], at: float) -> float:
+    """One of `quantiles`, as pandas 2 computes it, without numpy."""
+
+def binomial_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:
+    """The exact interval (Clopper and Pearson 1934) of the probability behind ``successes`` of ``trials``."""
+
+# --- learn.rs ---
+_Judged: TypeAlias = tuple[float, int, int]
+
+@final
+class MfTrainer:
+    """A matrix factorisation in training: weights, and what Adam remembers of its steps.
+
+    Random weights are drawn as torch draws them. `x` is always embeddings ``[prompts, text_dim]`` of any number type and
+    layout, read where they lie; battles are int64 ``[n, 3]``: rows of the winner, the loser and the prompt. The same
+    arguments give the same weights, bit for bit, with any number of threads.
+
+    Args:
+        dim: Numbers in a model's row.
+        num_models: Rows of the table.
+        text_dim: Numbers in an embedding.
+        use_proj: Whether embeddings are projected to `dim`; without, both are equal.
+        seed: Decides the weights.
+
+    Raises:
+        InvalidValueError: A size of 0, or one that does not fit into memory.
+    """
+
+    def __new__(cls, dim: int, num_models: int, text_dim: int, use_proj: bool = True, seed: int = 42) -> Self: ...
+    @staticmethod
+    def of(model: MfModel) -> MfTrainer:
+        """Goes on from the weights of a model; what Adam remembers starts empty."""
+
+    def model(self) -> MfModel:
+        """The model as it is now."""
+
+    def fit(
+        self,
+        x: Any,
+        train: NDArray[np.int64],
+        held_out: NDArray[np.int64],
+        *,
+        epochs: int,
+        patience: int | None = None,
+        batch_size: int = 64,
+        lr: float = 3e-4,
+        weight_decay: float = 1e-5,
+        alpha: float = 0.1,
+        shuffle: bool = True,
+        seed: int = 42,
+        threads: int | None = None,
+        on_epoch: Callable[[int, float, _Judged | None], object] | None = None,
+    ) -> tuple[list[tuple[int, float, _Judged | None]], int, _Judged | None]:
+        """Trains for up to `epochs` passes and keeps the weights with the smallest held-out loss.
+
+        Args:
+            x: Embeddings.
+            train: Battles to train on.
+            held_out: Battles to judge by; with none, all epochs are made and the last is kept.
+            epochs: Passes at most.
+            patience: Ends after so many epochs without a smaller held-out loss.
+            batch_size: Battles in a batch.
+            lr: Learning rate of Adam.
+            weight_decay: Of Adam.
+            alpha: Deviation of the noise on embeddings.
+            shuffle: Whether each epoch has an order of its own.
+            seed: Decides orders and noise.
+            threads: At most so many.
+            on_epoch: Called after each epoch with its number, its training loss, and loss, number called right and number
+                of the held-out battles; what it raises ends the training and comes out here.
+
+        Returns:
+            What `on_epoch` heard, the number of the epoch kept, and the held-out battles judged by each model's strength
+            alone.
+
+        Raises:
+            InvalidValueError: No battles, settings that cannot be, NaN, or a loss that is no number any more.
+            UnknownNameError: A row that does not exist.
+        """
+
+    def epoch(
+        self,
+        x: Any,
+        battles: NDArray[np.int64],
+        *,
+        batch_size: int = 64,
+        lr: float = 3e-4,
+        weight_decay: float = 1e-5,
+        alpha: float = 0.1,
+        shuffle: bool = True,
+        seed: int = 42,
+        threads: int | None = None,
+    ) -> float:
+        """One pass over the battles; their mean loss, with noise."""
+
+    def evaluate(self, x: Any, battles: NDArray[np.int64], threads: int | None = None) -> _Judged:
+        """Mean loss without noise, number of battles called right, and number of battles."""
+
+def split_battles(
+    battles: NDArray[np.int64], share: float, seed: int = 42
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Parts battles at random into `share` of them and the rest; all battles of a prompt are on one side."""
+
+# --- parquet_writer.rs ---
+@final
+class ParquetWriter:
+    """A Parquet file that is written as the rows come, in row groups; it gets its name when it is complete.
+
+    As a context manager it is finished at the end of the block, and forgotten when the block raises.
+
+    Args:
+        path: The file.
+        columns: Name -> ``"text"`` (strings or None), ``"number"`` (float64), ``"whole"`` (int64) or ``"vector"`` (float32
+            lists of one length).
+
+    Raises:
+        InvalidValueError: No columns, or another kind.
+        UnreadableFileError: The file cannot be made.
+    """
+
+    def __new__(cls, path: str | os.PathLike[str], columns: dict[str, str]) -> Self: ...
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+
+    def write(self, values: Sequence[Any]) -> None:
+        """Adds rows: a list or array for each column, all of one length (vectors ``[n, d]``)."""
+
+    def finish(self) -> None:
+        """Completes the file and gives it its name."""
+
+    def close(self) -> None:
+        """Forgets a table that is not finished; nothing of it stays."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: object, _value: object, _trace: object) -> None: ...
+
+def write_columns(path: str | os.PathLike[str], columns: dict[str, Any]) -> None:
+    """Writes a Parquet file of columns: lists of strings or None, arrays ``[n]`` of numbers, arrays ``[n, d]``."""

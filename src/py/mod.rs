@@ -4,13 +4,17 @@ mod arguments;
 mod bert;
 mod calls;
 mod causal;
+mod columns;
 mod errors;
+mod learn;
 mod local;
 mod mf;
 mod pricing;
+mod parquet_writer;
 mod prompts;
 mod routing;
 mod runtime;
+mod statistics;
 
 use pyo3::prelude::*;
 
@@ -22,11 +26,15 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     routing::register(m)?;
     mf::register(m)?;
+    learn::register(m)?;
     local::register(m)?;
     bert::register(m)?;
     calls::register(m)?;
     causal::register(m)?;
     pricing::register(m)?;
+    parquet_writer::register(m)?;
     prompts::register(m)?;
+    columns::register(m)?;
+    statistics::register(m)?;
     Ok(())
 }
