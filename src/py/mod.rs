@@ -3,6 +3,7 @@
 mod arguments;
 mod calls;
 mod errors;
+mod evals;
 mod local;
 mod mf;
 mod pricing;
@@ -21,6 +22,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     routing::register(m)?;
     mf::register(m)?;
     local::register(m)?;
+    evals::register(m)?;
     calls::register(m)?;
     pricing::register(m)?;
     prompts::register(m)?;
