@@ -2,6 +2,7 @@
 
 mod arguments;
 mod calls;
+mod columns;
 mod errors;
 mod evals;
 mod local;
@@ -10,6 +11,7 @@ mod pricing;
 mod prompts;
 mod routing;
 mod runtime;
+mod statistics;
 
 use pyo3::prelude::*;
 
@@ -26,5 +28,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     calls::register(m)?;
     pricing::register(m)?;
     prompts::register(m)?;
+    columns::register(m)?;
+    statistics::register(m)?;
     Ok(())
 }

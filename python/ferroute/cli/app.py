@@ -166,6 +166,70 @@ def score(
         command.score(source, controller, routers, layout=wanted, output=output)
 
 
+@app.command(
+    epilog="Example: ferroute calibrate --router local --file prompts.jsonl --share 10% --share 30%"
+    "\n\nExample: ferroute calibrate --router mf --win-rates scores.csv"
+)
+def calibrate(
+    context: typer.Context,
+    router: Annotated[str, typer.Option(help="Name of the router.")] = "local",
+    share: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PERCENT", help="Wanted share of strong calls; repeat it. (default: a few)", show_default=False
+        ),
+    ] = None,
+    file: File = None,
+    win_rates: Annotated[
+        str | None,
+        typer.Option(
+            "--win-rates",
+            metavar="TABLE",
+            help="Or: a table with a column of win rates called like the router. Neither: published ones.",
+            show_default=False,
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Save the calibration table here. (default: with --file, where Controllers find it)",
+            show_default=False,
+        ),
+    ] = None,
+    no_save: Annotated[bool, typer.Option("--no-save", help="Save no table.")] = False,
+    confidence: Annotated[float, typer.Option(min=0.0, max=0.9999, help="Of the intervals.")] = 0.95,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+    column: ColumnName = None,
+    format: Format = None,  # noqa: A002
+    limit: Limit = None,
+    skip_bad: SkipBad = False,
+    config: Config = None,
+) -> None:
+    """Find the threshold for a share of strong calls, on your own prompts.
+
+    The table that is saved turns router-NAME-30% into a fixed threshold, for this router and configuration.
+
+    Fields of --json: router, source, n, thresholds (asked, threshold, share, interval, confidence), saved.
+    """
+    with ending(context.obj):
+        from ferroute.cli import calibrate as command
+        from ferroute.cli._inputs import Source
+
+        if file is not None and win_rates is not None:
+            raise UsageProblem("give --file or --win-rates, not both")
+        if save is not None and no_save:
+            raise UsageProblem("--save and --no-save contradict each other")
+        shares = [float(_share(text)) for text in share or ("5%", "10%", "20%", "30%", "50%", "70%", "90%")]
+        source = None if file is None else Source.of([], file, format, column, skip_bad, limit)
+        name = "prompts of standard input" if file == "-" else f"prompts of {Path(file or '').name}"
+        scores = command.scores_of(router, source, win_rates, _read_config(config), name)
+        saved = None
+        if scores.sample and not no_save and (save is not None or file is not None):
+            saved = scores.table().save(save)
+        command.show(scores, shares, confidence, saved, as_json=as_json)
+
+
 @app.command(epilog="Example: ferroute demo --png share.png --strong claude-opus-4-5 --weak claude-haiku-4-5")
 def demo(
     context: typer.Context,
