@@ -1,6 +1,7 @@
 //! What a router's win rates buy: quality, cost and strong calls at each of its thresholds.
 
 use crate::error::{Error, Result};
+use crate::math::quantile::linear;
 use crate::routing::python_float::repr;
 
 /// Most thresholds that are asked for at once.
@@ -130,10 +131,6 @@ fn position(rows: usize, q: f64) -> (usize, f64) {
     (below as usize, virtual_index - below)
 }
 
-fn between(a: f64, b: f64, g: f64) -> f64 {
-    if g >= 0.5 { b - (b - a) * (1.0 - g) } else { a + (b - a) * g }
-}
-
 /// Rows in the order of a router's win rates, ready to be walked many times.
 #[derive(Debug, Clone)]
 pub struct Ranked {
@@ -224,7 +221,8 @@ impl Ranked {
                 next_high += 1;
             }
         }
-        low.iter().zip(&high).zip(&grid.at).map(|((&low, &high), &(_, part))| between(low, high, part)).collect()
+        // Between two values the quantile's arithmetic is that of the whole column.
+        low.iter().zip(&high).zip(&grid.at).map(|((&low, &high), &(_, part))| linear(&[low, high], part)).collect()
     }
 }
 
@@ -277,7 +275,11 @@ mod tests {
             let (strong, weak): (Vec<_>, Vec<_>) = rows.iter().map(|row| (row.1, row.2)).unzip();
             let outcomes = outcomes(&strong, &weak);
             let curve = Ranked::new(&rates, &outcomes).unwrap().curve(&outcomes, results).unwrap();
+            let mut sorted = rates.clone();
+            sorted.sort_by(f64::total_cmp);
             for (k, &threshold) in curve.thresholds.iter().enumerate() {
+                let q = if k == results { 1.0 } else { k as f64 * (1.0 / results as f64) };
+                prop_assert_eq!(threshold, crate::math::quantile::pandas2(&sorted, q));
                 let is_strong = |rate: f64| if k == results { rate > threshold } else { rate >= threshold };
                 let chosen: Vec<bool> = rates.iter().map(|&rate| is_strong(rate)).collect();
                 let sum: f64 = chosen.iter().enumerate().map(|(i, &s)| if s { strong[i] } else { weak[i] }).sum();
