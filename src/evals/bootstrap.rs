@@ -18,8 +18,8 @@ pub struct Resamples {
     pub points: usize,
     /// Numbers of one resample, see [`Resamples::values`].
     pub width: usize,
-    /// For each resample: for each router the percentages of strong calls at its points, then the means of each pair
-    /// at its points; then, if asked for, the optimum's quality at equal steps from all to none; then for each pair the
+    /// For each resample: for each router the percentages of strong calls at its points (NaN where a point repeats the
+    /// one before), then the means of each pair at its points; then, if asked for, the optimum's quality at equal steps from all to none; then for each pair the
     /// strong and the weak model's mean.
     pub values: Vec<f64>,
 }
@@ -86,7 +86,9 @@ impl Study<'_> {
         };
         for router in self.routers {
             let curve = router.resampled(&self.grid, &means, counts);
-            curve.strong.iter().for_each(|&strong| put(strong as f64 / n * 100.0));
+            for k in 0..curve.strong.len() {
+                put(if curve.repeats(k) { f64::NAN } else { curve.strong[k] as f64 / n * 100.0 });
+            }
             curve.means.iter().flatten().for_each(|&value| put(value));
         }
         if let Some(optimum) = &self.optimum {

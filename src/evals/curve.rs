@@ -101,6 +101,13 @@ impl Curve {
     }
 }
 
+impl Curve {
+    /// Whether point `k` has the threshold and the rows of the one before: many win rates are equal there.
+    pub fn repeats(&self, k: usize) -> bool {
+        k > 0 && self.thresholds[k] == self.thresholds[k - 1] && self.strong[k] == self.strong[k - 1]
+    }
+}
+
 /// Where the thresholds of a number of intervals lie among `rows` sorted win rates.
 #[derive(Debug, Clone)]
 pub(super) struct Grid {

@@ -21,9 +21,10 @@ pub struct Figures {
 }
 
 impl Points {
-    /// Points in any order; only as many as both have.
+    /// Points in any order; only as many as both have. A percentage of NaN leaves its point out.
     pub fn new(percent: &[f64], quality: &[f64]) -> Self {
-        let mut points: Vec<_> = percent.iter().copied().zip(quality.iter().copied()).collect();
+        let points = percent.iter().copied().zip(quality.iter().copied());
+        let mut points: Vec<_> = points.filter(|point| !point.0.is_nan()).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (percent, quality) = points.into_iter().unzip();
         Self { percent, quality }

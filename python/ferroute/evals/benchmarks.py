@@ -17,7 +17,7 @@ from ferroute.evals import _cache
 from ferroute.evals._figures import column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     import numpy as np
@@ -77,6 +77,9 @@ class _Judged(Benchmark):
 
     _calls = 1
     """Judgements for each row."""
+
+    seen_by: tuple[str, ...] = ()
+    """Routers of this package that were trained on these questions."""
 
     def __init__(self, routed_pair: ModelPair | None, overwrite_cache: Sequence[str]) -> None:
         self.routed_pair = ModelPair(strong=STRONG, weak=WEAK) if routed_pair is None else routed_pair
@@ -221,6 +224,17 @@ class _Judged(Benchmark):
         return compare(win_rates, strong, weak, num_results, prompts=self.prompts(), **settings)
 
 
+def seen(benchmark: Any, routers: Iterable[str]) -> str | None:
+    """A warning where a router was trained on the very questions it is judged on."""
+    known = [router for router in routers if router in benchmark.seen_by]
+    if not known:
+        return None
+    return (
+        f"{known[0]} was trained on questions of {benchmark.name}: its figures here flatter it; those on questions it "
+        "has not seen are in docs/local-router.md"
+    )
+
+
 def _file_name(router: str) -> str:
     return "".join(c if c.isalnum() or c in "._" else "_" for c in router)[:60]
 
@@ -317,6 +331,7 @@ class MMLU(_Correct):
     """
 
     name = "mmlu"
+    seen_by = ("local",)
 
     def __init__(
         self,
@@ -353,6 +368,7 @@ class GSM8K(_Correct):
     """
 
     name = "gsm8k"
+    seen_by = ("local",)
 
     def __init__(self, routed_pair: ModelPair | None = None, overwrite_cache: Sequence[str] = ()) -> None:
         super().__init__(routed_pair, overwrite_cache, _packed("gsm8k.parquet"))

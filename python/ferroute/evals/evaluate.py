@@ -311,7 +311,10 @@ def _evaluate(args: argparse.Namespace, controller: Any, benchmark: Any, label: 
     _report(
         lines, benchmark, label, controller.model_pair, args.output, args.plot_optimal, list(_baseline_lines(compared))
     )
-    _say(f"\nWith baselines:\n{compared!r}\n")
+    _say(f"\nWith baselines:\n{compared!r}")
+    if warning := benchmarks.seen(benchmark, rates):
+        _say(f"Note: {warning}.")
+    _say("")
 
 
 _BASELINES = ("random mixing", "prompt length", "regex rules", "optimum")
