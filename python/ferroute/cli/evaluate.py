@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ferroute.evals.comparison import Comparison
     from ferroute.evals.results import RouterResult
 
+WIDE = 110
+
 BENCHMARKS = {"mmlu": benchmarks.MMLU, "gsm8k": benchmarks.GSM8K, "mt-bench": benchmarks.MTBench}
 
 def open_benchmark(name: str | None, data: Path | None, columns: str) -> Any:
@@ -68,7 +70,7 @@ def evaluate(
         json_line(_record(benchmark, compared))
         return
     out = console()
-    out.print(table(compared))
+    out.print(table(compared, out.width))
     out.print(Text(caption(list(compared.routers.values())), style="dim"))
     if skipped := getattr(benchmark, "skipped", 0):
         note(f"{skipped:,} rows without a score of both models were left out")
@@ -78,12 +80,15 @@ def evaluate(
         out.print(f"Picture: {png}")
 
 
-def table(compared: Comparison) -> Table:
-    """The figures, each with its interval on a line below."""
+def table(compared: Comparison, width: int) -> Table:
+    """The figures, each with its interval on a line below; fewer of them where there is little room."""
     results = compared.sorted()
     columns = list(dict.fromkeys(name for result in results for name in result.summary()))
+    for name in ("20% qual", "80% qual"):
+        if width < WIDE:
+            columns.remove(name)
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    made.add_column("")
+    made.add_column("", no_wrap=True)
     for name in columns:
         made.add_column(name, justify="right")
     for result in results:

@@ -96,24 +96,26 @@ def metrics_table(rows: Sequence[tuple[int, str, Sequence[float], float, float]]
     Args:
         rows: Index, method, the three call percentages, AUC and APGR, in the order to print.
     """
-    head = ["", "method", "20% qual", "50% qual", "80% qual", "AUC", "APGR"]
+    head = ["", "method", "20% qual", "50% qual", "80% qual", " AUC", " APGR"]
     auc, apgr = _floats([row[3] for row in rows]), _floats([row[4] for row in rows])
     lines = [head]
     for (index, method, percents, _, _), area, gap in zip(rows, auc, apgr, strict=True):
-        lines.append([str(index), method, *(f"{percent:.2f}%" for percent in percents), area, gap])
+        # pandas leaves room for a sign before every value, and before the header of a column of numbers.
+        texts = [f" {method}", *(f" {percent:.2f}%" for percent in percents), area, gap]
+        lines.append([str(index), *texts])
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
 
     def cell(i: int, text: str) -> str:
-        return text.ljust(widths[0]) if i == 0 else text.rjust(widths[i] + (1 if i == 1 else 2))
+        return text.ljust(widths[i]) if i == 0 else text.rjust(widths[i])
 
-    return "\n".join("".join(cell(i, text) for i, text in enumerate(line)) for line in lines)
+    return "\n".join(" ".join(cell(i, text) for i, text in enumerate(line)) for line in lines)
 
 
 def _floats(values: Sequence[float]) -> list[str]:
     """Six decimals, without the zeros that all of them end in, as pandas writes a column."""
-    texts = [f"{value:.6f}" if value == value else "NaN" for value in values]  # noqa: PLR0124 - NaN
-    while texts and all(text == "NaN" or (text.endswith("0") and not text.endswith(".0")) for text in texts):
-        if all(text == "NaN" for text in texts):
-            break
-        texts = [text if text == "NaN" else text[:-1] for text in texts]
-    return texts
+    texts = [f"{value: .6f}" if value == value else "NaN" for value in values]  # noqa: PLR0124 - NaN
+    known = [text for text in texts if text != "NaN"]
+    while known and all(text.endswith("0") and not text.endswith(".0") for text in known):
+        known = [text[:-1] for text in known]
+    shortened = iter(known)
+    return [text if text == "NaN" else next(shortened) for text in texts]

@@ -343,7 +343,10 @@ class Store:
                         f"{self.path} holds outcomes of {row[f'{side}_model']!r}, not {models[side]!r}; name another file"
                     )
             if row.get("error") is None:
-                found[number] = row
+                # A column without a value is not in a table.
+                found[number] = {"reference": None, "error": None, **dict.fromkeys(SIDES), **row}
+            else:
+                found.pop(number, None)
         return found
 
     def _rows(self) -> Iterator[dict[str, Any]]:

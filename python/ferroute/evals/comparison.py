@@ -64,8 +64,11 @@ class Comparison:
         def value(result: RouterResult) -> float:
             return float(result.cpt[int(figure[3:])] if figure.startswith("cpt") else getattr(result, figure))
 
+        import numpy as np
+
         drawn = a.draws(figure), b.draws(figure)
-        both = None if drawn[0] is None or drawn[1] is None else drawn[0] - drawn[1]
+        with np.errstate(invalid="ignore"):  # both infinite: left out
+            both = None if drawn[0] is None or drawn[1] is None else drawn[0] - drawn[1]
         return estimate(value(a) - value(b), both, self.settings.confidence)
 
     def sorted(self) -> list[RouterResult]:
