@@ -6,6 +6,7 @@ mod calls;
 mod causal;
 mod columns;
 mod errors;
+mod evals;
 mod learn;
 mod local;
 mod mf;
@@ -29,6 +30,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     learn::register(m)?;
     local::register(m)?;
     bert::register(m)?;
+    evals::register(m)?;
     calls::register(m)?;
     causal::register(m)?;
     pricing::register(m)?;
