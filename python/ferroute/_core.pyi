@@ -444,3 +444,24 @@ class PromptBatches:
         """What was wrong with the first of them."""
     def __iter__(self) -> Self: ...
     def __next__(self) -> list[tuple[int, str]]: ...
+
+# --- columns.rs ---
+def read_columns(
+    path: str | os.PathLike[str], columns: Sequence[str] | None = None
+) -> dict[str, list[str | None] | NDArray[np.float64]]:
+    """The columns of a table: Parquet, Arrow (stream or file), JSONL, a JSON list of objects, CSV.
+
+    Args:
+        path: The file; its extension, or its first bytes, say the layout.
+        columns: Names, in the order wanted; None: all that hold texts or numbers.
+
+    Returns:
+        Name -> texts (null: None; a list of strings comes as its JSON text), or numbers, float64 ``[rows]`` (null: NaN;
+        booleans: 0 and 1; integers are exact below 2**53).
+
+    Raises:
+        UnknownNameError: A column is not there; the message names those that are.
+        InvalidValueError: A column of another kind, a bad row (the message names it), a damaged file.
+        MissingFileError: There is no such file.
+        UnreadableFileError: It cannot be read.
+    """

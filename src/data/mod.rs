@@ -1,4 +1,6 @@
-//! Files in: safetensors, and prompts as text, JSONL, CSV and Parquet. The only disk in the domain.
+//! Files in: safetensors, prompts, and columns of tables. The only disk in the domain.
 
+pub mod columns;
+mod pages;
 pub mod prompts;
 pub mod tensors;

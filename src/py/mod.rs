@@ -2,6 +2,7 @@
 
 mod arguments;
 mod calls;
+mod columns;
 mod errors;
 mod local;
 mod mf;
@@ -24,5 +25,6 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     calls::register(m)?;
     pricing::register(m)?;
     prompts::register(m)?;
+    columns::register(m)?;
     Ok(())
 }
