@@ -11,7 +11,7 @@
 //! Lists come as their JSON text, so a prompt of several turns reads alike whether a file holds a list or its text.
 //! Rows are numbered from 1 in messages, as [`super::prompts`] does.
 
-mod arrow;
+pub(super) mod arrow;
 mod csv;
 mod json;
 mod parquet;

@@ -38,6 +38,11 @@ impl Source {
         self.file.num_row_groups()
     }
 
+    /// Rows of one row group, as the footer claims.
+    pub(super) fn rows(&self, group: usize) -> u64 {
+        u64::try_from(self.file.metadata().row_group(group).num_rows()).unwrap_or(0)
+    }
+
     /// The reader of leaf `index` in one row group; a page of more than `most` values is an error.
     ///
     /// The number of values in a page is what its header claims: a few bytes of run lengths can stand for billions.

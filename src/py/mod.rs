@@ -10,6 +10,7 @@ mod pricing;
 mod prompts;
 mod routing;
 mod runtime;
+mod sw;
 
 use pyo3::prelude::*;
 
@@ -26,5 +27,6 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     pricing::register(m)?;
     prompts::register(m)?;
     columns::register(m)?;
+    sw::register(m)?;
     Ok(())
 }

@@ -2,3 +2,4 @@
 
 pub mod local;
 pub mod mf;
+pub mod sw_ranking;
