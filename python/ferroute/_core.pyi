@@ -884,3 +884,107 @@ class ParquetWriter:
 
 def write_columns(path: str | os.PathLike[str], columns: dict[str, Any]) -> None:
     """Writes a Parquet file of columns: lists of strings or None, arrays ``[n]`` of numbers, arrays ``[n, d]``."""
+
+# --- sw.rs ---
+def bradley_terry(
+    a: NDArray[np.uint32],
+    b: NDArray[np.uint32],
+    winners: NDArray[np.uint8],
+    labels: int,
+    weights: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Ratings of ``labels`` labels from comparisons of ``a`` with ``b``, in units of the logit.
+
+    A comparison counts twice: two wins, or one for each side. A label against itself is compared with zero, as in
+    RouteLLM. Where only differences are determined, ratings sum to 0; where a label never lost (or won), a ridge of 1e-6
+    keeps its group finite.
+
+    Args:
+        a: First side of each comparison, contiguous.
+        b: Second side.
+        winners: 0 for ``a``, 1 for ``b``, 2 for a tie.
+        labels: Number of labels.
+        weights: Of each comparison, not negative; None: 1.
+
+    Raises:
+        InvalidValueError: Lengths differ, a label or winner is out of range, or weights are negative or not finite.
+    """
+
+def cut_tiers(ratings: Sequence[float], num_tiers: int) -> list[int]:
+    """The tier of each rating: runs of descending ratings with the smallest sum of variances, 0 being the best."""
+
+def sw_weightings(similarities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``10 * 10 ** (s / max s)`` of contiguous similarities."""
+
+@final
+class SwRanking:
+    """Battles, ratings and tiers of their models, and the embeddings of their prompts.
+
+    Args:
+        battles: Tables with ``model_a``, ``model_b``, ``prompt``, ``winner_model_a``, ``winner_model_b``.
+        embeddings: One row for each battle that is kept: ``.npy``, or list columns of Parquet, Arrow, JSONL.
+        num_tiers: How many tiers the ratings are cut into.
+        column: Name of the list column; None: ``embeddings``, ``embedding``, or the only one.
+        model2tier: Tier of each model instead.
+        threads: For reading; None: one for each processor.
+
+    Raises:
+        InvalidValueError: Files do not fit, or there is not one embedding for each battle that is kept.
+    """
+
+    def __new__(
+        cls,
+        battles: Sequence[str | os.PathLike[str]],
+        embeddings: Sequence[str | os.PathLike[str]],
+        num_tiers: int,
+        *,
+        column: str | None = None,
+        model2tier: Mapping[str, int] | None = None,
+        threads: int | None = None,
+    ) -> Self: ...
+    @staticmethod
+    def open(path: str | os.PathLike[str]) -> tuple[SwRanking, str]:
+        """A saved index, its embeddings mapped, and the ``sources`` it was saved with."""
+
+    def save(self, path: str | os.PathLike[str], sources: str) -> None:
+        """Writes the index, completely or not at all."""
+
+    def __len__(self) -> int: ...
+    @property
+    def dim(self) -> int:
+        """Numbers in an embedding."""
+    @property
+    def total(self) -> int:
+        """Number of battles before short prompts were left out."""
+    @property
+    def num_tiers(self) -> int:
+        """The number of tiers asked for."""
+    @property
+    def used_tiers(self) -> list[int]:
+        """The tiers that have models, ascending: the order of `tier_ratings`."""
+    def models(self) -> list[tuple[str, float, int]]:
+        """Name, rating and tier of each model, the best first."""
+
+    def arena(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint8], NDArray[np.uint32]]:
+        """Of each battle: tier of both sides, winner (0, 1, 2), place among all battles."""
+
+    @property
+    def embeddings(self) -> NDArray[np.float32]:
+        """The stored embeddings ``[n, dim]``, read-only, not copied."""
+    def similarities(self, vector: Any, threads: int | None = None) -> NDArray[np.float64]:
+        """Cosine similarity with each battle."""
+
+    def tier_ratings(self, vector: Any, threads: int | None = None) -> NDArray[np.float64]:
+        """Elo of `used_tiers`, with the battles weighed for this embedding."""
+
+    def tier_ratings_of_weights(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Elo of `used_tiers`, with battles of these weights."""
+
+    def win_rate(self, vector: Any, strong: int, weak: int, threads: int | None = None) -> float:
+        """Win rate of tier ``strong`` over ``weak`` for one embedding."""
+
+    def win_rate_of_weights(self, weights: NDArray[np.float64], strong: int, weak: int) -> float:
+        """The same for weights of the battles."""
+
+    def win_rates(self, x: Any, strong: int, weak: int, threads: int | None = None) -> NDArray[np.float64]:
+        """Win rates of many embeddings ``[n, dim]``, within 1e-7 of `win_rate`."""

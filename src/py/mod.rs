@@ -10,12 +10,13 @@ mod evals;
 mod learn;
 mod local;
 mod mf;
-mod pricing;
 mod parquet_writer;
+mod pricing;
 mod prompts;
 mod routing;
 mod runtime;
 mod statistics;
+mod sw;
 
 use pyo3::prelude::*;
 
@@ -38,5 +39,6 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     prompts::register(m)?;
     columns::register(m)?;
     statistics::register(m)?;
+    sw::register(m)?;
     Ok(())
 }
