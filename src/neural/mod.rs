@@ -5,6 +5,7 @@
 
 pub mod attention;
 pub mod crew;
+pub mod decoder;
 pub mod encoder;
 pub mod kernels;
 pub mod linear;
