@@ -256,9 +256,8 @@ fn around(tokenizer: &Pipeline<Model>, settings: &Settings) -> tokenizers::Resul
         token.as_ref().and_then(|token| tokenizer.token_to_id(token).map(|id| (token.clone(), id)))
     };
     let (before, after) = (id(&settings.before), id(&settings.after));
-    let mut pieces = vec!["$A".to_owned()];
-    before.iter().for_each(|(token, _)| pieces.insert(0, token.clone()));
-    after.iter().for_each(|(token, _)| pieces.push(token.clone()));
+    let name = |(token, _): &(String, u32)| token.clone();
+    let pieces: Vec<String> = before.iter().map(name).chain(["$A".to_owned()]).chain(after.iter().map(name)).collect();
     let mut builder = TemplateProcessing::builder();
     builder.try_single(pieces)?;
     builder.special_tokens(before.into_iter().chain(after).collect::<Vec<_>>());

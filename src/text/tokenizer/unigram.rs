@@ -176,12 +176,11 @@ impl Unigram {
             }
             let bytes = piece.bytes().map(|byte| format!("<0x{byte:02X}>"));
             let bytes = bytes.map(|name| Some(Token::new(self.id(&name)?, name, offsets)));
-            match bytes.collect::<Option<Vec<Token>>>().filter(|_| self.byte_fallback) {
-                Some(bytes) => tokens.extend(bytes),
-                None => {
-                    let unknown = self.unknown.ok_or("there is no unk_id for a character that is in no piece")?;
-                    tokens.push(Token::new(unknown, piece.to_owned(), offsets));
-                }
+            if let Some(bytes) = bytes.collect::<Option<Vec<Token>>>().filter(|_| self.byte_fallback) {
+                tokens.extend(bytes);
+            } else {
+                let unknown = self.unknown.ok_or("there is no unk_id for a character that is in no piece")?;
+                tokens.push(Token::new(unknown, piece.to_owned(), offsets));
             }
         }
         Ok(tokens)
