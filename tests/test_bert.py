@@ -86,7 +86,9 @@ def test_alone_and_together_are_the_same_bits(variant: str, routers: dict[str, B
     backwards = router.calculate_strong_win_rates(prompts[::-1])
     assert backwards[::-1].tolist() == alone
     logits = router.logits(PROMPTS)
-    assert all((router.model(router.tokenizer(prompt)) == row).all() for prompt, row in zip(PROMPTS, logits, strict=True))
+    assert all(
+        (router.model(router.tokenizer(prompt)) == row).all() for prompt, row in zip(PROMPTS, logits, strict=True)
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -225,7 +227,9 @@ def test_what_the_tokenizer_does_not_cut_may_not_be_longer_than_the_positions(tm
             router = BERTRouter(folder)
             most = 90 if model_type == "bert" else 88
             assert f"at most {most} tokens" in repr(router)
-            word = next(word for word in "a b c d e the".split() if len(router.tokenizer(f"{word} {word}")) == 4)
+            word = next(
+                word for word in ["a", "b", "c", "d", "e", "the"] if len(router.tokenizer(f"{word} {word}")) == 4
+            )
             fits, too_long = " ".join([word] * (most - 2)), " ".join([word] * (most - 1))
             assert 0 <= router.calculate_strong_win_rate(fits) <= 1
             with pytest.raises(InvalidValueError, match=f"{most + 1} tokens, .* takes {most}: `model_max_length`"):
@@ -282,7 +286,9 @@ def test_lone_surrogates_are_replacement_characters(routers: dict[str, BERTRoute
         assert router.calculate_strong_win_rate("a\ud800b") == router.calculate_strong_win_rate("a\ufffdb")
 
 
-@pytest.mark.parametrize("text", ["", " ", "\0", "\n" * 5000, "a" * 100_000, "\u200d" * 300, "𒐫" * 200, "<s></s><mask>"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\0", "\n" * 5000, "a" * 100_000, "\u200d" * 300, "𒐫" * 200, "<s></s><mask>"]
+)
 def test_odd_prompts(text: str, routers: dict[str, BERTRouter]):
     for router in routers.values():
         assert 0 <= router.calculate_strong_win_rate(text) <= 1
@@ -476,7 +482,9 @@ def test_a_word_that_is_not_a_number_is_found_when_it_is_met(checkpoint: Path):
 
 
 def test_weights_whose_result_overflows(checkpoint: Path):
-    spoil(checkpoint, {"bert.pooler.dense.weight": np.full((30, 30), 3e38), "classifier.weight": np.full((3, 30), 3e38)})
+    spoil(
+        checkpoint, {"bert.pooler.dense.weight": np.full((30, 30), 3e38), "classifier.weight": np.full((3, 30), 3e38)}
+    )
     with pytest.raises(CheckpointError, match="too large"):
         BERTRouter(checkpoint).calculate_strong_win_rate("hello")
 
