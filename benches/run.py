@@ -23,6 +23,7 @@ def main() -> None:
         "mf.py": ["--peer-python"],
         "bert.py": ["--peer-python"],
         "causal.py": ["--peer-python"],
+        "train.py": ["--peer-python"],
         "calls.py": ["--peers", "--litellm-python"],
     }
     for script, options in takes.items():

@@ -145,6 +145,78 @@ def torch_conversion_command(path: str | os.PathLike[str]) -> str:
 def dot_kernels() -> str:
     """Which kernels this processor gets: ``avx512``, ``avx2`` or ``plain``. All give the same bits."""
 
+# --- evals.rs ---
+
+_Pairs: TypeAlias = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+def eval_curve(
+    win_rates: NDArray[np.float64], pairs: _Pairs, num_results: int, merge: bool
+) -> tuple[NDArray[np.float64], NDArray[np.uint64], list[NDArray[np.float64]]]:
+    """Routes rows at the quantiles 0, 1/num_results, .. 1 of their win rates.
+
+    Args:
+        win_rates: ``[n]``.
+        pairs: ``(strong, weak)`` columns ``[n]``: scores first, then costs, if any.
+        num_results: Intervals between thresholds.
+        merge: Whether equal thresholds may stay; otherwise they are an error.
+
+    Returns:
+        Thresholds (rising), strong rows at each, and for each pair the mean at each. Strong is ``>=`` the threshold,
+        at the last ``>``.
+
+    Raises:
+        InvalidValueError: Lengths differ, a number is not finite, or thresholds are equal.
+    """
+
+def eval_resample(
+    win_rates: list[NDArray[np.float64]],
+    pairs: _Pairs,
+    num_results: int,
+    resamples: int,
+    seed: int,
+    optimum: bool,
+    threads: int | None = None,
+) -> NDArray[np.float64]:
+    """The curves of routers on rows drawn with replacement, the same draws for all.
+
+    Returns:
+        One row a resample, with m = num_results + 1 points: for each router m percentages of strong calls and m means of
+        each pair; with ``optimum`` m numbers of its quality, from all calls to none; then for each pair the strong and
+        the weak model's mean.
+    """
+
+def eval_figures(
+    percent: NDArray[np.float64],
+    quality: NDArray[np.float64],
+    weak: NDArray[np.float64],
+    strong: NDArray[np.float64],
+    fractions: list[float],
+) -> NDArray[np.float64]:
+    """AUC, APGR and the percentage of strong calls at each fraction of the gap, for curves ``[b, m]``: ``[b, 2 + f]``.
+
+    ``weak`` and ``strong`` are the models' scores, ``[b]``. Points may come in any order.
+    """
+
+def eval_percent_at(
+    percent: NDArray[np.float64], quality: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The least percentage at which each curve ``[b, m]`` reaches the quality ``wanted[b]``; NaN if it never does."""
+
+def eval_value_at(
+    percent: NDArray[np.float64], values: NDArray[np.float64], at: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Each curve ``[b, m]`` at percentages ``[b, k]``, straight between its points, held at both ends."""
+
+def eval_optimum(
+    strong: NDArray[np.float64], weak: NDArray[np.float64], fractions: list[float]
+) -> NDArray[np.float64]:
+    """The best mean score when at most these fractions (rising) of the rows go to the strong model."""
+
+def eval_interp(
+    x: NDArray[np.float64], xp: NDArray[np.float64], fp: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """``numpy.interp``, bit for bit also where ``xp`` does not rise, as called for each ``x`` alone."""
+
 # --- local.rs ---
 
 @final
@@ -638,3 +710,281 @@ class CausalModel:
 
     def first_logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """All logits of the first generated position, float32 ``[outputs]``."""
+
+# --- columns.rs ---
+def read_columns(
+    path: str | os.PathLike[str], columns: Sequence[str] | None = None
+) -> dict[str, list[str | None] | NDArray[np.float64]]:
+    """The columns of a table: Parquet, Arrow (stream or file), JSONL, a JSON list of objects, CSV.
+
+    Args:
+        path: The file; its extension, or its first bytes, say the layout.
+        columns: Names, in the order wanted; None: all that hold texts or numbers.
+
+    Returns:
+        Name -> texts (null: None; a list of strings comes as its JSON text), or numbers, float64 ``[rows]`` (null: NaN;
+        booleans: 0 and 1; integers are exact below 2**53).
+
+    Raises:
+        UnknownNameError: A column is not there; the message names those that are.
+        InvalidValueError: A column of another kind, a bad row (the message names it), a damaged file.
+        MissingFileError: There is no such file.
+        UnreadableFileError: It cannot be read.
+    """
+
+# --- statistics.rs ---
+def quantiles(values: NDArray[np.float64], at: Sequence[float], *, percent: bool = True) -> NDArray[np.float64]:
+    """Quantiles of ``values`` ``[n]``, in any order, by linear interpolation.
+
+    Args:
+        values: Numbers without NaN.
+        at: Which quantiles, each in 0..=1.
+        percent: As pandas 2 computes them, bit for bit; False: as numpy and pandas 3 do.
+
+    Raises:
+        InvalidValueError: No value, NaN, or a quantile outside of 0..=1.
+    """
+
+def quantile(values: list[float], at: float) -> float:
+    """One of `quantiles`, as pandas 2 computes it, without numpy."""
+
+def binomial_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:
+    """The exact interval (Clopper and Pearson 1934) of the probability behind ``successes`` of ``trials``."""
+
+# --- learn.rs ---
+_Judged: TypeAlias = tuple[float, int, int]
+
+@final
+class MfTrainer:
+    """A matrix factorisation in training: weights, and what Adam remembers of its steps.
+
+    Random weights are drawn as torch draws them. `x` is always embeddings ``[prompts, text_dim]`` of any number type and
+    layout, read where they lie; battles are int64 ``[n, 3]``: rows of the winner, the loser and the prompt. The same
+    arguments give the same weights, bit for bit, with any number of threads.
+
+    Args:
+        dim: Numbers in a model's row.
+        num_models: Rows of the table.
+        text_dim: Numbers in an embedding.
+        use_proj: Whether embeddings are projected to `dim`; without, both are equal.
+        seed: Decides the weights.
+
+    Raises:
+        InvalidValueError: A size of 0, or one that does not fit into memory.
+    """
+
+    def __new__(cls, dim: int, num_models: int, text_dim: int, use_proj: bool = True, seed: int = 42) -> Self: ...
+    @staticmethod
+    def of(model: MfModel) -> MfTrainer:
+        """Goes on from the weights of a model; what Adam remembers starts empty."""
+
+    def model(self) -> MfModel:
+        """The model as it is now."""
+
+    def fit(
+        self,
+        x: Any,
+        train: NDArray[np.int64],
+        held_out: NDArray[np.int64],
+        *,
+        epochs: int,
+        patience: int | None = None,
+        batch_size: int = 64,
+        lr: float = 3e-4,
+        weight_decay: float = 1e-5,
+        alpha: float = 0.1,
+        shuffle: bool = True,
+        seed: int = 42,
+        threads: int | None = None,
+        on_epoch: Callable[[int, float, _Judged | None], object] | None = None,
+    ) -> tuple[list[tuple[int, float, _Judged | None]], int, _Judged | None]:
+        """Trains for up to `epochs` passes and keeps the weights with the smallest held-out loss.
+
+        Args:
+            x: Embeddings.
+            train: Battles to train on.
+            held_out: Battles to judge by; with none, all epochs are made and the last is kept.
+            epochs: Passes at most.
+            patience: Ends after so many epochs without a smaller held-out loss.
+            batch_size: Battles in a batch.
+            lr: Learning rate of Adam.
+            weight_decay: Of Adam.
+            alpha: Deviation of the noise on embeddings.
+            shuffle: Whether each epoch has an order of its own.
+            seed: Decides orders and noise.
+            threads: At most so many.
+            on_epoch: Called after each epoch with its number, its training loss, and loss, number called right and number
+                of the held-out battles; what it raises ends the training and comes out here.
+
+        Returns:
+            What `on_epoch` heard, the number of the epoch kept, and the held-out battles judged by each model's strength
+            alone.
+
+        Raises:
+            InvalidValueError: No battles, settings that cannot be, NaN, or a loss that is no number any more.
+            UnknownNameError: A row that does not exist.
+        """
+
+    def epoch(
+        self,
+        x: Any,
+        battles: NDArray[np.int64],
+        *,
+        batch_size: int = 64,
+        lr: float = 3e-4,
+        weight_decay: float = 1e-5,
+        alpha: float = 0.1,
+        shuffle: bool = True,
+        seed: int = 42,
+        threads: int | None = None,
+    ) -> float:
+        """One pass over the battles; their mean loss, with noise."""
+
+    def evaluate(self, x: Any, battles: NDArray[np.int64], threads: int | None = None) -> _Judged:
+        """Mean loss without noise, number of battles called right, and number of battles."""
+
+def split_battles(
+    battles: NDArray[np.int64], share: float, seed: int = 42
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Parts battles at random into `share` of them and the rest; all battles of a prompt are on one side."""
+
+# --- parquet_writer.rs ---
+@final
+class ParquetWriter:
+    """A Parquet file that is written as the rows come, in row groups; it gets its name when it is complete.
+
+    As a context manager it is finished at the end of the block, and forgotten when the block raises.
+
+    Args:
+        path: The file.
+        columns: Name -> ``"text"`` (strings or None), ``"number"`` (float64), ``"whole"`` (int64) or ``"vector"`` (float32
+            lists of one length).
+
+    Raises:
+        InvalidValueError: No columns, or another kind.
+        UnreadableFileError: The file cannot be made.
+    """
+
+    def __new__(cls, path: str | os.PathLike[str], columns: dict[str, str]) -> Self: ...
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+
+    def write(self, values: Sequence[Any]) -> None:
+        """Adds rows: a list or array for each column, all of one length (vectors ``[n, d]``)."""
+
+    def finish(self) -> None:
+        """Completes the file and gives it its name."""
+
+    def close(self) -> None:
+        """Forgets a table that is not finished; nothing of it stays."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: object, _value: object, _trace: object) -> None: ...
+
+def write_columns(path: str | os.PathLike[str], columns: dict[str, Any]) -> None:
+    """Writes a Parquet file of columns: lists of strings or None, arrays ``[n]`` of numbers, arrays ``[n, d]``."""
+
+# --- sw.rs ---
+def bradley_terry(
+    a: NDArray[np.uint32],
+    b: NDArray[np.uint32],
+    winners: NDArray[np.uint8],
+    labels: int,
+    weights: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Ratings of ``labels`` labels from comparisons of ``a`` with ``b``, in units of the logit.
+
+    A comparison counts twice: two wins, or one for each side. A label against itself is compared with zero, as in
+    RouteLLM. Where only differences are determined, ratings sum to 0; where a label never lost (or won), a ridge of 1e-6
+    keeps its group finite.
+
+    Args:
+        a: First side of each comparison, contiguous.
+        b: Second side.
+        winners: 0 for ``a``, 1 for ``b``, 2 for a tie.
+        labels: Number of labels.
+        weights: Of each comparison, not negative; None: 1.
+
+    Raises:
+        InvalidValueError: Lengths differ, a label or winner is out of range, or weights are negative or not finite.
+    """
+
+def cut_tiers(ratings: Sequence[float], num_tiers: int) -> list[int]:
+    """The tier of each rating: runs of descending ratings with the smallest sum of variances, 0 being the best."""
+
+def sw_weightings(similarities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``10 * 10 ** (s / max s)`` of contiguous similarities."""
+
+@final
+class SwRanking:
+    """Battles, ratings and tiers of their models, and the embeddings of their prompts.
+
+    Args:
+        battles: Tables with ``model_a``, ``model_b``, ``prompt``, ``winner_model_a``, ``winner_model_b``.
+        embeddings: One row for each battle that is kept: ``.npy``, or list columns of Parquet, Arrow, JSONL.
+        num_tiers: How many tiers the ratings are cut into.
+        column: Name of the list column; None: ``embeddings``, ``embedding``, or the only one.
+        model2tier: Tier of each model instead.
+        threads: For reading; None: one for each processor.
+
+    Raises:
+        InvalidValueError: Files do not fit, or there is not one embedding for each battle that is kept.
+    """
+
+    def __new__(
+        cls,
+        battles: Sequence[str | os.PathLike[str]],
+        embeddings: Sequence[str | os.PathLike[str]],
+        num_tiers: int,
+        *,
+        column: str | None = None,
+        model2tier: Mapping[str, int] | None = None,
+        threads: int | None = None,
+    ) -> Self: ...
+    @staticmethod
+    def open(path: str | os.PathLike[str]) -> tuple[SwRanking, str]:
+        """A saved index, its embeddings mapped, and the ``sources`` it was saved with."""
+
+    def save(self, path: str | os.PathLike[str], sources: str) -> None:
+        """Writes the index, completely or not at all."""
+
+    def __len__(self) -> int: ...
+    @property
+    def dim(self) -> int:
+        """Numbers in an embedding."""
+    @property
+    def total(self) -> int:
+        """Number of battles before short prompts were left out."""
+    @property
+    def num_tiers(self) -> int:
+        """The number of tiers asked for."""
+    @property
+    def used_tiers(self) -> list[int]:
+        """The tiers that have models, ascending: the order of `tier_ratings`."""
+    def models(self) -> list[tuple[str, float, int]]:
+        """Name, rating and tier of each model, the best first."""
+
+    def arena(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint8], NDArray[np.uint32]]:
+        """Of each battle: tier of both sides, winner (0, 1, 2), place among all battles."""
+
+    @property
+    def embeddings(self) -> NDArray[np.float32]:
+        """The stored embeddings ``[n, dim]``, read-only, not copied."""
+    def similarities(self, vector: Any, threads: int | None = None) -> NDArray[np.float64]:
+        """Cosine similarity with each battle."""
+
+    def tier_ratings(self, vector: Any, threads: int | None = None) -> NDArray[np.float64]:
+        """Elo of `used_tiers`, with the battles weighed for this embedding."""
+
+    def tier_ratings_of_weights(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Elo of `used_tiers`, with battles of these weights."""
+
+    def win_rate(self, vector: Any, strong: int, weak: int, threads: int | None = None) -> float:
+        """Win rate of tier ``strong`` over ``weak`` for one embedding."""
+
+    def win_rate_of_weights(self, weights: NDArray[np.float64], strong: int, weak: int) -> float:
+        """The same for weights of the battles."""
+
+    def win_rates(self, x: Any, strong: int, weak: int, threads: int | None = None) -> NDArray[np.float64]:
+        """Win rates of many embeddings ``[n, dim]``, within 1e-7 of `win_rate`."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _REACHED_WITHIN = 5
 
 # `name` or `owner/name`, as the Hub allows them; anything else can only be a path.
-_REPOSITORY = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
+REPOSITORY = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
 
 
 def local(name_or_path: str | os.PathLike[str]) -> Path | None:
@@ -70,7 +70,7 @@ def resolve(
     if found is not None:
         return found
     tried = f"there is no file or folder {name!r} in {os.getcwd()!r}"  # noqa: PTH109 - shown, not used
-    if Path(name).is_absolute() or not _REPOSITORY.fullmatch(name):
+    if Path(name).is_absolute() or not REPOSITORY.fullmatch(name):
         raise MissingFileError(f"{tried}, and it is not a name of the Hugging Face Hub")
 
     import huggingface_hub
@@ -80,7 +80,7 @@ def resolve(
     hub: Any = huggingface_hub  # its annotations are not complete
 
     offline = local_files_only or bool(constants.HF_HUB_OFFLINE)
-    unreachable = None if offline else _unreachable(str(constants.ENDPOINT))
+    cut_off = None if offline else unreachable(str(constants.ENDPOINT))
 
     def download(filename: str) -> Path:
         return Path(
@@ -91,7 +91,7 @@ def resolve(
                 token=token,
                 cache_dir=cache_dir,
                 force_download=force_download,
-                local_files_only=local_files_only or unreachable is not None,
+                local_files_only=local_files_only or cut_off is not None,
             )
         )
 
@@ -102,10 +102,10 @@ def resolve(
         except Exception as error:  # noqa: PERF203 - a handful of files
             if filename in optional and isinstance(error, EntryNotFoundError):
                 continue
-            if unreachable is not None:
+            if cut_off is not None:
                 raise MissingFileError(
                     f"{tried}, the Hub's cache has no {filename!r} of {name!r}, and {constants.ENDPOINT} cannot be "
-                    f"reached ({unreachable}): offline? set HF_HUB_OFFLINE=1 or give a folder"
+                    f"reached ({cut_off}): offline? set HF_HUB_OFFLINE=1 or give a folder"
                 ) from error
             raise MissingFileError(_not_found(tried, name, filename, offline, error)) from error
     if folder is None:
@@ -113,7 +113,7 @@ def resolve(
     return folder
 
 
-def _unreachable(endpoint: str) -> str | None:
+def unreachable(endpoint: str) -> str | None:
     """Why the Hub cannot be reached, or None: asked once, because its own client tries again for half a minute."""
     from huggingface_hub.utils import get_session
 

@@ -10,9 +10,9 @@
 //! An empty prompt is a prompt; a missing or null one is a bad row. Bad rows end the reading with an error that names
 //! file and row, after everything before them was handed out; with [`Options::skip_bad`] they are counted instead.
 
-mod csv;
-mod json;
-mod lines;
+pub(super) mod csv;
+pub(super) mod json;
+pub(super) mod lines;
 mod parquet;
 
 use std::fmt;
@@ -308,7 +308,7 @@ impl Read for Interruptible {
 }
 
 /// A failed read, told apart from one that a signal ended.
-fn read_error(error: &io::Error) -> Error {
+pub(super) fn read_error(error: &io::Error) -> Error {
     if error.get_ref().and_then(|inner| inner.downcast_ref::<Interrupted>()).is_some() {
         return Error::new(Kind::Cancelled, "reading was interrupted");
     }
@@ -316,19 +316,19 @@ fn read_error(error: &io::Error) -> Error {
 }
 
 /// What is said of a row of more than [`MAX_ROW_BYTES`].
-fn too_long(place: &str) -> Error {
+pub(super) fn too_long(place: &str) -> Error {
     Error::value(format!("{place}: is longer than {} MiB", MAX_ROW_BYTES >> 20))
 }
 
 /// Says where the first byte that is not UTF-8 stands; `what` is "line" or "field", `place` its row.
-fn not_utf8(place: &str, what: &str, bytes: &[u8], error: std::str::Utf8Error) -> Error {
+pub(super) fn not_utf8(place: &str, what: &str, bytes: &[u8], error: std::str::Utf8Error) -> Error {
     let at = error.valid_up_to();
     let byte = bytes.get(at).copied().unwrap_or_default();
     Error::value(format!("{place}: byte {} of the {what} (0x{byte:02x}) is not UTF-8", at + 1))
 }
 
 /// "`a`, `b` and `c`", cut after a dozen.
-fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     const MOST: usize = 12;
     let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match names.as_slice() {

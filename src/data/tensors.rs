@@ -290,11 +290,16 @@ pub fn to_bytes(tensors: &BTreeMap<&str, (Vec<usize>, &[f32])>) -> Result<Vec<u8
     serialize(views, None).map_err(wrong)
 }
 
-/// Writes a file completely or not at all: beside it first, then renamed into place.
-pub fn write(path: &Path, content: &[u8]) -> Result<()> {
+/// A name beside `path` for what is not complete yet; no two calls of this process give the same.
+pub(super) fn partial_name(path: &Path) -> PathBuf {
     static WRITTEN: AtomicU64 = AtomicU64::new(0);
     let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    let beside = path.with_extension(format!("{}-{number}.partial", std::process::id()));
+    path.with_extension(format!("{}-{number}.partial", std::process::id()))
+}
+
+/// Writes a file completely or not at all: beside it first, then renamed into place.
+pub fn write(path: &Path, content: &[u8]) -> Result<()> {
+    let beside = partial_name(path);
     let failed = |e: std::io::Error| Error::new(Kind::Io, format!("cannot write {}: {e}", path.display()));
     // Never a file that is there already: it would be somebody else's.
     let mut file = File::create_new(&beside).map_err(failed)?;

@@ -35,7 +35,7 @@ fn dot_kernels() -> &'static str {
 }
 
 #[pyclass(frozen, module = "ferroute._core")]
-struct MfModel(Core);
+pub(super) struct MfModel(pub(super) Core);
 
 #[pymethods]
 impl MfModel {
@@ -162,7 +162,7 @@ impl MfModel {
     }
 }
 
-fn matrix<T: numpy::Element>(py: Python<'_>, values: Vec<T>, shape: [usize; 2]) -> PyResult<Bound<'_, PyArray2<T>>> {
+pub(super) fn matrix<T: numpy::Element>(py: Python<'_>, values: Vec<T>, shape: [usize; 2]) -> PyResult<Bound<'_, PyArray2<T>>> {
     PyArray1::from_vec(py, values).reshape(shape)
 }
 
@@ -175,7 +175,7 @@ fn tensor(any: &Bound<'_, PyAny>) -> PyResult<Tensor> {
 
 /// Runs `work` on one embedding: a list or tuple of floats is read item by item, an array where it lies, all else through
 /// numpy.
-fn with_vector<T>(any: &Bound<'_, PyAny>, work: impl FnOnce(&Rows) -> crate::Result<T>) -> PyResult<T> {
+pub(super) fn with_vector<T>(any: &Bound<'_, PyAny>, work: impl FnOnce(&Rows) -> crate::Result<T>) -> PyResult<T> {
     let list = any.cast::<PyList>().cloned().or_else(|_| any.cast::<PyTuple>().map(PyTupleMethods::to_list));
     if let Ok(list) = list {
         let numbers = floats(&list)?;
@@ -219,7 +219,7 @@ fn not_a_number(item: &Bound<'_, PyAny>, index: usize) -> PyErr {
 }
 
 /// The array itself, or what `numpy.asarray` makes of another object.
-fn as_array<'py>(any: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
+pub(super) fn as_array<'py>(any: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
     static AS_ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     if any.is_instance_of::<PyFloat>() || any.is_none() {
         let found = any.get_type();
@@ -233,7 +233,7 @@ fn as_array<'py>(any: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>
     Ok(as_array.call1((any,))?.cast_into()?)
 }
 
-fn matrix_view<'a>(array: &'a Bound<'_, PyUntypedArray>, what: &str) -> PyResult<Rows<'a>> {
+pub(super) fn matrix_view<'a>(array: &'a Bound<'_, PyUntypedArray>, what: &str) -> PyResult<Rows<'a>> {
     let (&[rows, cols], &[row_step, col_step]) = (array.shape(), array.strides()) else {
         let shape = array.shape();
         return Err(

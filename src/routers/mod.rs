@@ -4,3 +4,4 @@ pub mod bert;
 pub mod causal;
 pub mod local;
 pub mod mf;
+pub mod sw_ranking;

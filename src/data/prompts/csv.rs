@@ -12,32 +12,52 @@ use crate::error::{Error, Result};
 /// crate would otherwise take as ending with the file, and the rest of the file would be one prompt.
 const END: &[u8] = b"\n\x1cend of the file\x1c\n";
 
-/// The records of a CSV file.
-pub(super) struct Csv {
+/// The records of a CSV file, its header the first; numbered from 1 after it.
+pub(in crate::data) struct Records {
     reader: Reader<Bounded>,
     record: ByteRecord,
-    /// Index of the prompt's column, and how many columns the header has; absent for an empty file.
-    layout: Option<(usize, usize)>,
     row: u64,
 }
 
-impl Csv {
-    pub(super) fn new(mut read: Box<dyn Read + Send>, column: Option<&str>) -> Result<Self> {
+impl Records {
+    pub(in crate::data) fn new(mut read: Box<dyn Read + Send>) -> Result<Self> {
         let mut start = Vec::new();
         (&mut read).take(3).read_to_end(&mut start).map_err(|error| read_error(&error))?;
         let mark = byte_order_mark(&start)?;
         let input: Box<dyn Read + Send> = Box::new(Cursor::new(start.split_off(mark)).chain(read).chain(END));
-        // The header is read as any other record, and lengths are compared here, to say what was expected.
+        // The header is read as any other record, and lengths are compared by users, to say what was expected.
         let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(Bounded {
             read: input,
             left: MAX_ROW_BYTES,
             given: 0,
         });
-        let mut csv = Self { reader, record: ByteRecord::new(), layout: None, row: 0 };
-        if csv.advance()? {
-            csv.layout = Some((find(&csv.record, column)?, csv.record.len()));
+        Ok(Self { reader, record: ByteRecord::new(), row: 0 })
+    }
+
+    /// The names of the columns, from the first record; none for an empty file.
+    pub(in crate::data) fn header(&mut self) -> Result<Option<Vec<String>>> {
+        Ok(self
+            .advance()?
+            .then(|| self.record.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect()))
+    }
+
+    /// The next record after the header.
+    pub(in crate::data) fn next(&mut self) -> Result<Option<&ByteRecord>> {
+        if !self.advance()? {
+            return Ok(None);
         }
-        Ok(csv)
+        self.row += 1;
+        Ok(Some(&self.record))
+    }
+
+    /// The record read last.
+    pub(in crate::data) fn record(&self) -> &ByteRecord {
+        &self.record
+    }
+
+    /// Where the record read last stands, for messages.
+    pub(in crate::data) fn place(&self) -> String {
+        format!("row {} (line {})", self.row, self.line())
     }
 
     /// Reads one record; false at the end.
@@ -64,26 +84,6 @@ impl Csv {
     fn line(&self) -> u64 {
         self.record.position().map_or(0, csv::Position::line)
     }
-}
-
-impl Rows for Csv {
-    fn next(&mut self) -> Result<Option<Row>> {
-        let Some((index, columns)) = self.layout else { return Ok(None) };
-        if !self.advance()? {
-            return Ok(None);
-        }
-        self.row += 1;
-        let place = || format!("row {} (line {})", self.row, self.line());
-        let found = self.record.len();
-        let Some(field) = self.record.get(index).filter(|_| found == columns) else {
-            let message = format!("{}: expected {columns} fields as in the header, found {found}", place());
-            return Ok(Some(Row::Bad(Error::value(message))));
-        };
-        Ok(Some(match std::str::from_utf8(field) {
-            Ok(text) => Row::Prompt(Prompt { row: self.row, text: text.to_owned() }),
-            Err(error) => Row::Bad(not_utf8(&place(), "field", field, error)),
-        }))
-    }
 
     fn would_wait(&self) -> bool {
         // After "\r" the line feed is left for the next record; a single byte is no record anyway.
@@ -91,9 +91,50 @@ impl Rows for Csv {
     }
 }
 
+/// The prompts of a CSV file.
+pub(super) struct Csv {
+    records: Records,
+    /// Index of the prompt's column, and how many columns the header has; absent for an empty file.
+    layout: Option<(usize, usize)>,
+}
+
+impl Csv {
+    pub(super) fn new(read: Box<dyn Read + Send>, column: Option<&str>) -> Result<Self> {
+        let mut records = Records::new(read)?;
+        let layout = match records.header()? {
+            Some(names) => Some((find(&names, column)?, names.len())),
+            None => None,
+        };
+        Ok(Self { records, layout })
+    }
+}
+
+impl Rows for Csv {
+    fn next(&mut self) -> Result<Option<Row>> {
+        let Some((index, columns)) = self.layout else { return Ok(None) };
+        if self.records.next()?.is_none() {
+            return Ok(None);
+        }
+        let (records, record) = (&self.records, self.records.record());
+        let found = record.len();
+        let Some(field) = record.get(index).filter(|_| found == columns) else {
+            let place = records.place();
+            let message = format!("{place}: expected {columns} fields as in the header, found {found}");
+            return Ok(Some(Row::Bad(Error::value(message))));
+        };
+        Ok(Some(match std::str::from_utf8(field) {
+            Ok(text) => Row::Prompt(Prompt { row: records.row, text: text.to_owned() }),
+            Err(error) => Row::Bad(not_utf8(&records.place(), "field", field, error)),
+        }))
+    }
+
+    fn would_wait(&self) -> bool {
+        self.records.would_wait()
+    }
+}
+
 /// Index of the column called `column`, or of the first known name.
-fn find(header: &ByteRecord, column: Option<&str>) -> Result<usize> {
-    let names: Vec<_> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
+fn find(names: &[String], column: Option<&str>) -> Result<usize> {
     let wanted = column.as_slice();
     let wanted = if wanted.is_empty() { &COLUMNS[..] } else { wanted };
     let Some(name) = wanted.iter().find(|name| names.iter().any(|have| have == *name)) else {

@@ -39,16 +39,7 @@ impl Rows for Jsonl {
 
 /// The prompt of one line, or what was expected and found instead.
 fn prompt(line: &str, column: Option<&str>) -> Result<String, String> {
-    // Only the escape of a lone surrogate makes a line worth a second look.
-    let read = serde_json::from_str(line).or_else(|error| match without_lone_surrogates(line) {
-        Some(line) => serde_json::from_str(&line),
-        None => Err(error),
-    });
-    let value = read.map_err(|error| {
-        let (text, column) = (error.to_string(), error.column());
-        let what = text.strip_suffix(&format!(" at line 1 column {column}")).unwrap_or(&text);
-        format!("is not JSON: {what} at column {column}")
-    })?;
+    let value = value(line)?;
     match (value, column) {
         (Value::String(text), None) => Ok(text),
         (Value::Object(mut object), Some(name)) => match object.get_mut(name) {
@@ -71,9 +62,23 @@ fn prompt(line: &str, column: Option<&str>) -> Result<String, String> {
     }
 }
 
+/// The JSON value of one line, each escape of a lone surrogate taken as U+FFFD.
+pub(in crate::data) fn value(line: &str) -> Result<Value, String> {
+    // Only the escape of a lone surrogate makes a line worth a second look.
+    let read = serde_json::from_str(line).or_else(|error| match without_lone_surrogates(line) {
+        Some(line) => serde_json::from_str(&line),
+        None => Err(error),
+    });
+    read.map_err(|error| {
+        let (text, column) = (error.to_string(), error.column());
+        let what = text.strip_suffix(&format!(" at line 1 column {column}")).unwrap_or(&text);
+        format!("is not JSON: {what} at column {column}")
+    })
+}
+
 /// The line with `\ufffd` for each escape of a lone surrogate, which Python writes and UTF-8 cannot hold; `None` if
 /// there is none.
-fn without_lone_surrogates(line: &str) -> Option<String> {
+pub(in crate::data) fn without_lone_surrogates(line: &str) -> Option<String> {
     let unit = |at: usize| {
         let digits = line.get(at..)?.strip_prefix("\\u")?.get(..4)?;
         u16::from_str_radix(digits, 16).ok()
@@ -125,7 +130,7 @@ fn fields<'a>(keys: impl Iterator<Item = &'a String>) -> String {
 }
 
 /// What kind of JSON value was found; its content may be private and stays out of messages.
-fn kind(value: &Value) -> &'static str {
+pub(in crate::data) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -8,25 +8,25 @@ use crate::error::{Error, Result};
 const BUFFER: usize = 64 << 10;
 
 /// A line, or why it cannot be used.
-pub(super) enum Line<'a> {
+pub(in crate::data) enum Line<'a> {
     Text(&'a str),
     Bad(Error),
 }
 
 /// Numbered lines without their ends, blank ones left out.
-pub(super) struct Lines {
+pub(in crate::data) struct Lines {
     input: BufReader<Box<dyn Read + Send>>,
     line: Vec<u8>,
     number: u64,
 }
 
 impl Lines {
-    pub(super) fn new(read: Box<dyn Read + Send>) -> Self {
+    pub(in crate::data) fn new(read: Box<dyn Read + Send>) -> Self {
         Self { input: BufReader::with_capacity(BUFFER, read), line: Vec::new(), number: 0 }
     }
 
     /// The next line that is not blank, with its number from 1.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Line<'_>)>> {
+    pub(in crate::data) fn next(&mut self) -> Result<Option<(u64, Line<'_>)>> {
         let start = loop {
             self.line.clear();
             let read = (&mut self.input)
@@ -83,7 +83,7 @@ impl Lines {
 ///
 /// # Errors
 /// The mark of UTF-16, which this reader does not take.
-pub(super) fn byte_order_mark(start: &[u8]) -> Result<usize> {
+pub(in crate::data) fn byte_order_mark(start: &[u8]) -> Result<usize> {
     match start {
         [0xef, 0xbb, 0xbf, ..] => Ok(3),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(Error::value("is UTF-16, expected UTF-8: convert it first")),

@@ -1,30 +1,23 @@
 //! One string column of a Parquet file, read row group by row group without arrow.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::vec;
 
-use bytes::Bytes;
 use parquet::basic::{ConvertedType, Repetition, Type as Physical};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType};
-use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
-use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::Type;
 
-use super::{COLUMNS, FIELDS, MAX_ROW_BYTES, Prompt, Row, Rows, listed, not_utf8, read_error, too_long};
-use crate::error::{Error, Kind, Result};
+use super::{COLUMNS, FIELDS, MAX_ROW_BYTES, Prompt, Row, Rows, listed, not_utf8, too_long};
+use crate::data::pages::{Source, guarded};
+use crate::error::{Error, Result};
 
 /// Rows decoded at a time. Their bytes stay in the decompressed page, of which one is held.
 const STEP: usize = 1024;
 
 /// The rows of one string column.
 pub(super) struct Column {
-    file: SerializedFileReader<File>,
-    pages: Arc<Pages>,
+    file: Source,
     index: usize,
     nullable: bool,
     group: usize,
@@ -36,32 +29,25 @@ pub(super) struct Column {
 
 impl Column {
     pub(super) fn open(file: File, column: Option<&str>) -> Result<Self> {
-        let pages = file.try_clone().map_err(|error| read_error(&error))?;
-        let file = guarded(|| SerializedFileReader::new(file))?;
-        let schema = file.metadata().file_metadata().schema_descr();
+        let file = Source::open(file)?;
+        let schema = file.schema();
         let name = choose(schema.root_schema().get_fields(), column)?;
         let leaf = (0..schema.num_columns()).find(|&index| schema.column(index).path().parts() == [name.as_str()]);
         let Some(index) = leaf else {
             return Err(Error::value(format!("has no column `{name}`")));
         };
         let nullable = schema.column(index).max_def_level() > 0;
-        let pages = Arc::new(Pages(pages));
-        Ok(Self { file, pages, index, nullable, group: 0, reader: None, rows: Vec::new().into_iter(), row: 0 })
+        Ok(Self { file, index, nullable, group: 0, reader: None, rows: Vec::new().into_iter(), row: 0 })
     }
 
     /// Decodes the next rows; false at the end of the file.
     fn fill(&mut self) -> Result<bool> {
         loop {
             if self.reader.is_none() {
-                if self.group == self.file.num_row_groups() {
+                if self.group == self.file.groups() {
                     return Ok(false);
                 }
-                let reader = guarded(|| {
-                    let group = self.file.metadata().row_group(self.group);
-                    let (chunk, rows) = (group.column(self.index), usize::try_from(group.num_rows())?);
-                    let pages = SerializedPageReader::new(Arc::clone(&self.pages), chunk, rows, None)?;
-                    Ok(get_column_reader(chunk.column_descr_ptr(), Box::new(pages)))
-                })?;
+                let reader = self.file.column(self.group, self.index, usize::MAX)?;
                 self.group += 1;
                 match reader {
                     ColumnReader::ByteArrayColumnReader(reader) => self.reader = Some(reader),
@@ -113,60 +99,6 @@ impl Rows for Column {
     }
 }
 
-/// The pages of one column. The largest that are unpacked are those a writer may make of rows of [`MAX_ROW_BYTES`]: a
-/// few kilobytes can hold a page of gigabytes.
-struct Pages(File);
-
-/// Writers close a page of 1 MiB; a row that is larger has a page to itself, with a megabyte at most before it.
-const MAX_PAGE_BYTES: u64 = MAX_ROW_BYTES as u64 + (2 << 20);
-
-impl Length for Pages {
-    fn len(&self) -> u64 {
-        Length::len(&self.0)
-    }
-}
-
-impl ChunkReader for Pages {
-    type T = BufReader<File>;
-
-    /// Is asked for the header of each page, which says first how large the page is.
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        let size = page_size(self.0.get_read(start)?)
-            .ok_or_else(|| ParquetError::General("the header of a page is damaged".to_owned()))?;
-        if size > MAX_PAGE_BYTES {
-            let message =
-                format!("a page takes {} MiB unpacked, at most {} are read", size >> 20, MAX_PAGE_BYTES >> 20);
-            return Err(ParquetError::General(message));
-        }
-        self.0.get_read(start)
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        self.0.get_bytes(start, length)
-    }
-}
-
-/// The size of a page once it is unpacked: the second field of its header, after the type. Both are 32-bit numbers of
-/// Thrift's compact protocol: a byte of the kind (5) and the step to the field's number (1), then a zigzag varint.
-fn page_size(header: impl BufRead) -> Option<u64> {
-    const NUMBER: u8 = 0x15;
-    let mut bytes = header.bytes().map_while(std::io::Result::ok);
-    let mut field = || {
-        (bytes.next()? == NUMBER).then_some(())?;
-        let mut number = 0;
-        for shift in (0..35).step_by(7) {
-            let byte = bytes.next()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(number / 2);
-            }
-        }
-        None
-    };
-    field()?;
-    field()
-}
-
 /// The name of the column asked for, or of the first known one that holds strings.
 fn choose(fields: &[std::sync::Arc<Type>], column: Option<&str>) -> Result<String> {
     let find = |name: &str| fields.iter().find(|field| field.name() == name);
@@ -207,26 +139,5 @@ fn found(field: &Type) -> Option<String> {
         (Physical::BYTE_ARRAY, ConvertedType::DECIMAL) => Some("decimals".to_owned()),
         (Physical::BYTE_ARRAY, _) => None,
         (other, _) => Some(other.to_string()),
-    }
-}
-
-/// Runs a step of the parquet crate, which asserts in places what a damaged file does not keep. After a failure the
-/// reader is not used again.
-fn guarded<T>(step: impl FnOnce() -> Result<T, ParquetError>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(step)) {
-        Ok(result) => result.map_err(|error| unreadable(&error)),
-        Err(_) => Err(Error::value("is not a readable Parquet file: its content is damaged")),
-    }
-}
-
-fn unreadable(error: &ParquetError) -> Error {
-    // The crate's own texts begin with "Parquet error: ".
-    let text = error.to_string();
-    let text = text.strip_prefix("Parquet error: ").unwrap_or(&text);
-    match error {
-        ParquetError::External(inner) if inner.is::<std::io::Error>() => {
-            Error::new(Kind::Io, format!("cannot be read: {inner}"))
-        }
-        _ => Error::value(format!("is not a readable Parquet file: {text}")),
     }
 }
