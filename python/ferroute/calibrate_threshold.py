@@ -248,7 +248,7 @@ def _write_rows(path: Path, columns: dict[str, Any], *, csv: bool) -> None:
     import csv as csv_module
     import json
 
-    lists = [column if isinstance(column, list) else column.tolist() for column in columns.values()]
+    lists: list[list[Any]] = [column if isinstance(column, list) else column.tolist() for column in columns.values()]
     rows = zip(*lists, strict=True)
     # A lone surrogate, which a JSON escape can hold, is no character of any file.
     with path.open("w", encoding="utf-8", errors="replace", newline="") as stream:
