@@ -145,11 +145,11 @@ def test_lists_arrays_and_series_are_scores(columns):
     ("scores", "kind", "words"),
     [
         ([], InvalidValueError, "expected at least one win rate, found none"),
-        ([0.1, math.nan], InvalidValueError, "found nan in row 1"),
-        ([0.1, None], InvalidValueError, "found nan in row 1"),
-        ([0.1, 0.2, 1.5], InvalidValueError, "found 1.5 in row 2"),
-        ([-0.1], InvalidValueError, "found -0.1 in row 0"),
-        ([math.inf], InvalidValueError, "found inf in row 0"),
+        ([0.1, math.nan], InvalidValueError, "found nan at index 1"),
+        ([0.1, None], InvalidValueError, "found nan at index 1"),
+        ([0.1, 0.2, 1.5], InvalidValueError, "found 1.5 at index 2"),
+        ([-0.1], InvalidValueError, "found -0.1 at index 0"),
+        ([math.inf], InvalidValueError, "found inf at index 0"),
         ([[0.1, 0.2]], InvalidTypeError, "found 2 dimensions"),
         (0.5, InvalidTypeError, "found 0 dimensions"),
         (["a"], InvalidTypeError, "expected win rates, numbers in one row"),
@@ -300,7 +300,7 @@ def test_bad_columns_are_named(tmp_path, capsys):
     for router, words in {
         "bert": "has no column `bert`: its columns are `mf`, `name` and `bad`",
         "name": "column 'name' holds texts",
-        "bad": "found 2.0 in row 0",
+        "bad": "found 2.0 at index 0",
     }.items():
         with pytest.raises(SystemExit) as ended:
             run("--routers", router, "--strong-model-pct", "0.5", "--win-rates", tmp_path / "rates.csv", capsys=capsys)

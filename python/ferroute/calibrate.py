@@ -130,7 +130,7 @@ def checked_scores(scores: ArrayLike, what: str = "scores") -> NDArray[np.float6
     bad = ~((values >= 0) & (values <= 1))
     if bad.any():
         row = int(bad.argmax())
-        raise InvalidValueError(f"{what}: expected win rates between 0 and 1, found {values[row]} in row {row}")
+        raise InvalidValueError(f"{what}: expected win rates between 0 and 1, found {values[row]} at index {row}")
     return values
 
 

@@ -187,9 +187,7 @@ impl Group {
             wins.extend(members.iter().map(|&j| all.wins[i * all_side + j] / total));
         }
         // A finite optimum exists where everybody has lost to everybody, directly or by way of others.
-        let whole = |leads: &dyn Fn(usize, usize) -> bool| {
-            reach(side, 0, &mut vec![false; side], leads).len() == side
-        };
+        let whole = |leads: &dyn Fn(usize, usize) -> bool| reach(side, 0, &mut vec![false; side], leads).len() == side;
         let beats = |i: usize, j: usize| wins[i * side + j] > 0.0;
         let finite = whole(&beats) && whole(&|i, j| beats(j, i));
         let labels = members.iter().copied().filter(|&label| label < all.labels).collect();

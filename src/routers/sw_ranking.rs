@@ -102,22 +102,20 @@ impl SwRanking {
         }
         let ratings = model_ratings(&battles)?;
         let tiers = match assigned {
-            Some(assigned) => battles.labels.iter().map(|label| {
-                let missing = || Error::new(Kind::Name, format!("model2tier has no tier for the model '{label}'"));
-                assigned.get(label).copied().ok_or_else(missing)
-            }).collect::<Result<Vec<_>>>()?,
+            Some(assigned) => battles
+                .labels
+                .iter()
+                .map(|label| {
+                    let missing = || Error::new(Kind::Name, format!("model2tier has no tier for the model '{label}'"));
+                    assigned.get(label).copied().ok_or_else(missing)
+                })
+                .collect::<Result<Vec<_>>>()?,
             None => cut(&ratings, num_tiers)?,
         };
         Self::prepare(battles, ratings, tiers, num_tiers, matrix)
     }
 
-    fn prepare(
-        battles: Battles,
-        ratings: Vec<f64>,
-        tiers: Vec<u32>,
-        num_tiers: usize,
-        matrix: Matrix,
-    ) -> Result<Self> {
+    fn prepare(battles: Battles, ratings: Vec<f64>, tiers: Vec<u32>, num_tiers: usize, matrix: Matrix) -> Result<Self> {
         let scales: Vec<f64> = matrix.norms.iter().map(|norm| 1.0 / norm).collect();
         if let Some(row) = scales.iter().position(|scale| !scale.is_finite()) {
             return Err(Error::value(format!(
@@ -128,8 +126,7 @@ impl SwRanking {
         let mut used = tiers.clone();
         used.sort_unstable();
         used.dedup();
-        let places: Vec<u32> =
-            tiers.iter().map(|tier| used.binary_search(tier).unwrap_or_default() as u32).collect();
+        let places: Vec<u32> = tiers.iter().map(|tier| used.binary_search(tier).unwrap_or_default() as u32).collect();
         let mut numbers = HashMap::new();
         let mut outcomes = Vec::new();
         let sides = battles.a.iter().zip(&battles.b).zip(&battles.winners);
@@ -290,11 +287,7 @@ impl SwRanking {
     }
 
     /// The fit for similarities that come in lines; None when they need more digits than f32 products have.
-    fn blocked<'a>(
-        &self,
-        unit: &[f64],
-        lines: impl Iterator<Item = &'a [f64]> + Clone,
-    ) -> Result<Option<Vec<f64>>> {
+    fn blocked<'a>(&self, unit: &[f64], lines: impl Iterator<Item = &'a [f64]> + Clone) -> Result<Option<Vec<f64>>> {
         let (mut largest, mut smallest) = (f64::NEG_INFINITY, f64::INFINITY);
         for line in lines.clone() {
             let (high, low) = extremes(line);
