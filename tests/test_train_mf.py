@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ferroute import _core
+from ferroute.embedding import LocalEmbedder
 from ferroute.errors import CheckpointError, InvalidTypeError, InvalidValueError, MissingFileError, UnknownNameError
 from ferroute.routers.matrix_factorization import train_matrix_factorization as module
 from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
@@ -245,6 +246,30 @@ def test_the_recorded_embedding_model_is_the_one_asked_for(tmp_path):
     train(battles, embeddings, epochs=1, embedder="text-embedding-3-large").save(tmp_path)
     router = MatrixFactorizationRouter(str(tmp_path))
     assert router.model.embedding_model == "text-embedding-3-large"
+
+
+def test_embeddings_of_generate_embeddings_fit_their_battles():
+    from ferroute.routers.similarity_weighted.generate_embeddings import get_embeddings
+
+    prompts = ["a prompt that is long enough", "short", "  padded too     ", "another prompt that is long enough"]
+    arena = [
+        {"model_a": A, "model_b": B, "winner_model_a": 1, "winner_model_b": 0, "prompt": json.dumps([prompts[i % 4]])}
+        for i in range(40)
+    ]
+    arena[3]["winner_model_a"] = 0  # a tie keeps its row
+    arena[4]["prompt"] = json.dumps(["a prompt that nobody else has"])
+    made = get_embeddings([battle["prompt"] for battle in arena], embedder="local", progress=False)
+    assert len(made) == 20
+    settings = {"epochs": 2, "dim": 4, "split": 0.5}
+    report = train(arena, made, **settings).report
+    assert report.data["dropped"] == {"no winner": 1, "short prompt": 20}
+    assert report.data["train"] + report.data["held_out"] == 19
+    # One row a battle works as well, and gives what the texts themselves give.
+    rows = LocalEmbedder().embed_batch([json.loads(battle["prompt"])[0].strip() for battle in arena])
+    one, other = train(arena, rows, **settings).model, train(arena, embedder="local", **settings).model
+    np.testing.assert_allclose(one.P.weight, other.P.weight, atol=1e-6)
+    with pytest.raises(InvalidValueError, match="7 embeddings for 40 battles, 20 of them"):
+        train(arena, made[:7], **settings)
 
 
 def test_hostile_input_is_an_error(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 COLUMNS = ("idx", "model_a", "model_b", "winner", "winner_model_a", "winner_model_b", "prompt")
 WINNERS = ("model_a", "model_b")
 
+SHORTEST = 16
+"""Prompts of fewer code points have no embedding in RouteLLM's data sets: their battles are left out."""
+
 
 @dataclass
 class BattleTable:
@@ -32,6 +36,8 @@ class BattleTable:
         texts: Different prompts, in order of appearance; None where the battles carry row numbers instead.
         read: Battles before filtering.
         dropped: Reason -> number of battles.
+        first: With ``texts``, the battle (before filtering) in which each of them appears first.
+        long: With ``texts``, whether each battle (before filtering) has a prompt of at least `SHORTEST` code points.
     """
 
     model_a: list[str]
@@ -41,6 +47,8 @@ class BattleTable:
     texts: list[str] | None
     read: int
     dropped: dict[str, int] = field(default_factory=dict)
+    first: list[int] = field(default_factory=list)
+    long: list[bool] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.winner)
@@ -69,6 +77,35 @@ class BattleTable:
         won = np.array([winner == "model_a" for winner in self.winner], dtype=bool)
         prompt = np.array(self.prompt, dtype=np.int64)
         return np.stack([np.where(won, first, second), np.where(won, second, first), prompt], axis=1)
+
+
+    def aligned(self, rows: int) -> BattleTable:
+        """The same battles with rows of embeddings for texts: of one row a battle, or a row for each long enough one.
+
+        The latter is what ``generate_embeddings`` writes; battles with a shorter prompt are left out then.
+
+        Raises:
+            InvalidValueError: ``rows`` is neither number.
+        """
+        if self.texts is None:
+            return self
+        long = sum(self.long)
+        if rows not in (self.read, long):
+            raise InvalidValueError(
+                f"{rows} embeddings for {self.read} battles, {long} of them with a prompt of at least {SHORTEST} "
+                "characters: expected one for each of the one or of the other, or a column 'idx' in the battles"
+            )
+        numbers = list(range(self.read))
+        if rows != self.read:
+            ranks = accumulate(self.long)
+            numbers = [rank - 1 if long else -1 for rank, long in zip(ranks, self.long, strict=True)]
+        prompt = [numbers[self.first[number]] for number in self.prompt]
+        kept = [index for index, row in enumerate(prompt) if row >= 0]
+        dropped = dict(self.dropped)
+        if len(kept) < len(self):
+            dropped["short prompt"] = len(self) - len(kept)
+        columns = ([column[index] for index in kept] for column in (self.model_a, self.model_b, self.winner))
+        return BattleTable(*columns, [prompt[index] for index in kept], None, self.read, dropped)
 
 
 def read(source: Any) -> BattleTable:
@@ -102,7 +139,12 @@ def read(source: Any) -> BattleTable:
         table.winner.append(winners[row])
         table.prompt.append(prompts[row])
     if texts is not None:
+        first: dict[int, int] = {}
+        for row, number in enumerate(prompts):
+            first.setdefault(number, row)
+        table.long = [number >= 0 and len(texts[number]) >= SHORTEST for number in prompts]
         used = {old: new for new, old in enumerate(dict.fromkeys(table.prompt))}
+        table.first = [first[old] for old in used]
         table.prompt = [used[old] for old in table.prompt]
         table.texts = [texts[old] for old in used]
     return table

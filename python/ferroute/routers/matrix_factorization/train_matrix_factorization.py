@@ -70,7 +70,8 @@ def train(
             with ``model_a``, ``model_b``, ``winner`` and ``idx`` (a row of ``embeddings``) or ``prompt`` (the text).
             Ties, and battles of a model with itself, are left out.
         embeddings: ``[prompts, text_dim]``, or the path of an ``.npy`` file, which is memory-mapped. Without ``idx`` in
-            the battles, row i belongs to battle i. None: the prompts' texts are embedded by ``embedder``.
+            the battles there is a row for each of them, or for each with a prompt of 16 characters or more (what
+            ``generate_embeddings`` writes). None: the prompts' texts are embedded by ``embedder``.
         embedder: As for `MatrixFactorizationRouter`: ``"local"``, settings of an endpoint, or a callable. With
             ``embeddings``, what made them; the name of an embedding model will do. The checkpoint records it, and the
             router refuses another.
@@ -102,7 +103,11 @@ def train(
     if not len(table):
         reasons = ", ".join(f"{reason}: {count}" for reason, count in table.dropped.items()) or "there were none"
         raise InvalidValueError(f"no battle with a winner between two different models is left ({reasons})")
-    vectors = _vectors(table, embeddings, embedder, progress)
+    if embeddings is not None:
+        vectors = load_embeddings(embeddings)
+        table = table.aligned(len(vectors))
+    else:
+        vectors = _vectors(table, embedder, progress)
     names = _names(table, models)
     rows = table.rows({name: row for row, name in enumerate(names)})
     fitting, held_out = _core.split_battles(rows, split, seed)
@@ -151,15 +156,7 @@ def train(
     return Trained(model, report)
 
 
-def _vectors(table: BattleTable, embeddings: Any, embedder: Any, progress: bool) -> NDArray[np.generic]:
-    if embeddings is not None:
-        if table.texts is not None:
-            # Without row numbers the embeddings go with the battles as they came: undo the numbering of texts.
-            raise InvalidValueError(
-                "battles with a column 'prompt' and no 'idx' are embedded by `embedder`; to use your own embeddings, "
-                "give each battle the row of its prompt as 'idx'"
-            )
-        return load_embeddings(embeddings)
+def _vectors(table: BattleTable, embedder: Any, progress: bool) -> NDArray[np.generic]:
     if table.texts is None:
         raise InvalidValueError("give embeddings, or battles with a column 'prompt' (and no 'idx') and an embedder")
     if embedder is None:

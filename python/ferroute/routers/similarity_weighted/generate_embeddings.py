@@ -29,8 +29,6 @@ __all__ = ["get_embeddings", "main"]
 
 EMBEDDING_MODEL = "text-embedding-3-small"
 BATCH = 2000
-SHORTEST = 16
-"""Prompts of fewer code points are left out, as the routers leave out their battles."""
 
 
 def get_embeddings(
@@ -81,7 +79,7 @@ def get_embeddings(
 
 def kept_prompts(battles: Any) -> list[str]:
     """First turns of the battles that are kept: stripped, of at least 16 code points."""
-    from ferroute.routers.matrix_factorization.battles import first_turn
+    from ferroute.routers.matrix_factorization.battles import SHORTEST, first_turn
 
     if isinstance(battles, list):
         column: Any = battles
