@@ -14,6 +14,7 @@
 pub mod data;
 pub mod engine;
 pub mod error;
+pub mod evals;
 pub mod learn;
 pub mod math;
 pub mod neural;

@@ -144,6 +144,78 @@ def torch_conversion_command(path: str | os.PathLike[str]) -> str:
 def dot_kernels() -> str:
     """Which kernels this processor gets: ``avx512``, ``avx2`` or ``plain``. All give the same bits."""
 
+# --- evals.rs ---
+
+_Pairs: TypeAlias = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+def eval_curve(
+    win_rates: NDArray[np.float64], pairs: _Pairs, num_results: int, merge: bool
+) -> tuple[NDArray[np.float64], NDArray[np.uint64], list[NDArray[np.float64]]]:
+    """Routes rows at the quantiles 0, 1/num_results, .. 1 of their win rates.
+
+    Args:
+        win_rates: ``[n]``.
+        pairs: ``(strong, weak)`` columns ``[n]``: scores first, then costs, if any.
+        num_results: Intervals between thresholds.
+        merge: Whether equal thresholds may stay; otherwise they are an error.
+
+    Returns:
+        Thresholds (rising), strong rows at each, and for each pair the mean at each. Strong is ``>=`` the threshold,
+        at the last ``>``.
+
+    Raises:
+        InvalidValueError: Lengths differ, a number is not finite, or thresholds are equal.
+    """
+
+def eval_resample(
+    win_rates: list[NDArray[np.float64]],
+    pairs: _Pairs,
+    num_results: int,
+    resamples: int,
+    seed: int,
+    optimum: bool,
+    threads: int | None = None,
+) -> NDArray[np.float64]:
+    """The curves of routers on rows drawn with replacement, the same draws for all.
+
+    Returns:
+        One row a resample, with m = num_results + 1 points: for each router m percentages of strong calls and m means of
+        each pair; with ``optimum`` m numbers of its quality, from all calls to none; then for each pair the strong and
+        the weak model's mean.
+    """
+
+def eval_figures(
+    percent: NDArray[np.float64],
+    quality: NDArray[np.float64],
+    weak: NDArray[np.float64],
+    strong: NDArray[np.float64],
+    fractions: list[float],
+) -> NDArray[np.float64]:
+    """AUC, APGR and the percentage of strong calls at each fraction of the gap, for curves ``[b, m]``: ``[b, 2 + f]``.
+
+    ``weak`` and ``strong`` are the models' scores, ``[b]``. Points may come in any order.
+    """
+
+def eval_percent_at(
+    percent: NDArray[np.float64], quality: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The least percentage at which each curve ``[b, m]`` reaches the quality ``wanted[b]``; NaN if it never does."""
+
+def eval_value_at(
+    percent: NDArray[np.float64], values: NDArray[np.float64], at: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Each curve ``[b, m]`` at percentages ``[b, k]``, straight between its points, held at both ends."""
+
+def eval_optimum(
+    strong: NDArray[np.float64], weak: NDArray[np.float64], fractions: list[float]
+) -> NDArray[np.float64]:
+    """The best mean score when at most these fractions (rising) of the rows go to the strong model."""
+
+def eval_interp(
+    x: NDArray[np.float64], xp: NDArray[np.float64], fp: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """``numpy.interp``, bit for bit also where ``xp`` does not rise, as called for each ``x`` alone."""
+
 # --- local.rs ---
 
 @final

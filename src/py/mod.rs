@@ -4,6 +4,7 @@ mod arguments;
 mod calls;
 mod columns;
 mod errors;
+mod evals;
 mod learn;
 mod local;
 mod mf;
@@ -26,6 +27,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     mf::register(m)?;
     learn::register(m)?;
     local::register(m)?;
+    evals::register(m)?;
     calls::register(m)?;
     pricing::register(m)?;
     parquet_writer::register(m)?;
