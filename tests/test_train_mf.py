@@ -75,7 +75,7 @@ def test_the_report_counts_what_came_in():
     report = train(battles, embeddings, epochs=1, embedder="mine", date="2026-11-26").report
     found = json.loads(report.to_json())
     assert found["data"]["read"] == 303
-    assert found["data"]["dropped"] == {"no model name": 1, "no winner": 1, "same model twice": 1}
+    assert found["data"]["dropped"] == {"no model name": 1, "same model twice": 1, "tie": 1}
     assert (found["data"]["train"], found["data"]["held_out"]) == (285, 15)
     assert found["models"] == list(MODEL_IDS)
     assert (found["embedder"], found["date"]) == ({"model": "mine", "kind": "endpoint"}, "2026-11-26")
@@ -84,6 +84,24 @@ def test_the_report_counts_what_came_in():
     text = str(report)
     assert "303 read, 285 for training, 15 held out; left out: no model name: 1" in text
     assert "baseline" in text
+
+
+def test_ties_may_be_half_a_win_for_either():
+    battles, embeddings = task(900)
+    for battle in battles:
+        if embeddings[battle["idx"], 2] > 0:  # nobody wins these
+            battle["winner"] = "tie (bothbad)"
+    result = train(battles, embeddings, **FAST, ties="half")
+    data, held = result.report.data, result.report.held_out
+    ties = sum(battle["winner"].startswith("tie") for battle in battles)
+    assert (data["ties"], data["dropped"], data["train"], data["held_out"]) == (ties, {}, 720, 180)
+    assert 40 < held.battles < 140  # those with a winner
+    assert "of them ties" in str(result.report)
+    fresh = task(2000, seed=2)[1]
+    rates = result.model.win_rates(A, C, fresh)
+    assert rates[fresh[:, 2] < -0.2].mean() > rates[fresh[:, 2] > 0.2].mean() + 0.1
+    with pytest.raises(InvalidValueError, match="expected 'drop' or 'half'"):
+        train(battles, embeddings, ties="keep")
 
 
 def test_equal_arguments_give_equal_bytes(tmp_path):
@@ -262,7 +280,7 @@ def test_embeddings_of_generate_embeddings_fit_their_battles():
     assert len(made) == 20
     settings = {"epochs": 2, "dim": 4, "split": 0.5}
     report = train(arena, made, **settings).report
-    assert report.data["dropped"] == {"no winner": 1, "short prompt": 20}
+    assert report.data["dropped"] == {"short prompt": 20, "tie": 1}
     assert report.data["train"] + report.data["held_out"] == 19
     # One row a battle works as well, and gives what the texts themselves give.
     rows = LocalEmbedder().embed_batch([json.loads(battle["prompt"])[0].strip() for battle in arena])
@@ -280,7 +298,7 @@ def test_hostile_input_is_an_error(tmp_path):
             train(battles, embeddings, **{"epochs": 1, **settings})
 
     fails(InvalidValueError, "no battle with a winner .* is left", battles=[])
-    fails(InvalidValueError, r"no winner: 2", battles=[{**battle, "winner": "tie"} for battle in battles[:2]])
+    fails(InvalidValueError, r"\(tie: 2\)", battles=[{**battle, "winner": "tie"} for battle in battles[:2]])
     fails(InvalidValueError, "need a column 'model_b'", battles=[{"model_a": A, "winner": "model_a"}])
     fails(InvalidValueError, "need a column 'winner'", battles=[{"model_a": A, "model_b": B}])
     fails(InvalidTypeError, "battle 1: expected a mapping", battles=[battles[0], 7])
@@ -394,7 +412,7 @@ def benchmark_battles():
 
 def test_an_offline_router_from_outcomes(benchmark_battles, tmp_path):
     fitting, rest = benchmark_battles
-    result = train(fitting, embedder="local", dim=32, lr=1e-3, split=0.9)
+    result = train(fitting, embedder="local", dim=32, alpha=0.02, lr=3e-3, split=0.9, ties="half")
     result.save(tmp_path)
     router = MatrixFactorizationRouter(str(tmp_path))
     decided = [battle for battle in rest if battle["winner"] != "tie"]

@@ -280,6 +280,7 @@ def mf(
     weight_decay: Annotated[float, typer.Option(help="Weight decay of Adam.")] = 1e-5,
     alpha: Annotated[float, typer.Option(help="Deviation of the noise on embeddings.")] = 0.1,
     split: Annotated[float, typer.Option(help="Share of the battles trained on; the rest is held out.")] = 0.95,
+    ties: Annotated[str, typer.Option(metavar="drop|half", help="Leave ties out, or take them as half a win each.")] = "drop",
     seed: Annotated[int, typer.Option(help="Equal seeds give equal bytes.")] = 42,
     threads: Annotated[
         int | None, typer.Option(help="At most so many. (default: one for each processor)", show_default=False)
@@ -288,7 +289,7 @@ def mf(
 ) -> None:
     """Train a matrix factorisation from battles between models, on the CPU.
 
-    A battle has model_a, model_b, winner (model_a or model_b; ties are left out), and idx (a row of the embeddings) or
+    A battle has model_a, model_b, winner (model_a, model_b or tie), and idx (a row of the embeddings) or
     prompt. Beside the checkpoint, training.json and training.txt report losses and held-out accuracy.
     """
     with ending(context.obj):
@@ -312,6 +313,7 @@ def mf(
             weight_decay=weight_decay,
             alpha=alpha,
             split=split,
+            ties=ties,
             seed=seed,
             threads=threads,
             progress=sys.stderr.isatty(),

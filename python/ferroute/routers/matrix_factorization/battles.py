@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("idx", "model_a", "model_b", "winner", "winner_model_a", "winner_model_b", "prompt")
 WINNERS = ("model_a", "model_b")
+TIE = "tie"
 
 SHORTEST = 16
 """Prompts of fewer code points have no embedding in RouteLLM's data sets: their battles are left out."""
@@ -26,12 +27,12 @@ SHORTEST = 16
 
 @dataclass
 class BattleTable:
-    """Battles with a winner between two different models, and what was left out.
+    """Battles between two different models, and what was left out.
 
     Attributes:
         model_a: Names, one a battle.
         model_b: Names.
-        winner: ``"model_a"`` or ``"model_b"``.
+        winner: ``"model_a"``, ``"model_b"``, or ``"tie"`` where ties were asked for.
         prompt: Row of each battle's prompt among the embeddings (or among ``texts``).
         texts: Different prompts, in order of appearance; None where the battles carry row numbers instead.
         read: Battles before filtering.
@@ -59,7 +60,7 @@ class BattleTable:
         return sorted({*self.model_a, *self.model_b})
 
     def rows(self, table: Mapping[str, int]) -> NDArray[np.int64]:
-        """Winner, loser and prompt of each battle, int64 ``[n, 3]``.
+        """Winner, loser and prompt of each battle, int64 ``[n, 3]``; of a tie, the first model as the winner.
 
         Raises:
             UnknownNameError: A model that is not in ``table``.
@@ -74,9 +75,15 @@ class BattleTable:
             )
         first = np.array([table[name] for name in self.model_a], dtype=np.int64)
         second = np.array([table[name] for name in self.model_b], dtype=np.int64)
-        won = np.array([winner == "model_a" for winner in self.winner], dtype=bool)
+        won = np.array([winner != "model_b" for winner in self.winner], dtype=bool)
         prompt = np.array(self.prompt, dtype=np.int64)
         return np.stack([np.where(won, first, second), np.where(won, second, first), prompt], axis=1)
+
+    def tied(self) -> NDArray[np.bool_]:
+        """Which battles are ties, bool ``[n]``."""
+        import numpy as np
+
+        return np.array([winner == TIE for winner in self.winner], dtype=bool)
 
 
     def aligned(self, rows: int) -> BattleTable:
@@ -108,11 +115,11 @@ class BattleTable:
         return BattleTable(*columns, [prompt[index] for index in kept], None, self.read, dropped)
 
 
-def read(source: Any) -> BattleTable:
+def read(source: Any, ties: bool = False) -> BattleTable:
     """Battles of a file, a folder, a Hub data set, a DataFrame or records.
 
-    A battle has ``model_a``, ``model_b`` and ``winner`` (``"model_a"``, ``"model_b"``; anything else is a tie and left
-    out) or the arena's ``winner_model_a`` and ``winner_model_b``. Its prompt is ``idx``, a row of the embeddings; where
+    A battle has ``model_a``, ``model_b`` and ``winner`` (``"model_a"``, ``"model_b"``, or one that begins with ``"tie"``)
+    or the arena's ``winner_model_a``, ``winner_model_b`` and ``winner_tie``. Ties are left out unless ``ties`` is true. Its prompt is ``idx``, a row of the embeddings; where
     there is none, ``prompt``, the text (or the arena's JSON list of turns, whose first one counts); where there is
     neither, its own position.
 
@@ -130,7 +137,7 @@ def read(source: Any) -> BattleTable:
     prompts, texts = _prompts(columns, count, where)
     table = BattleTable([], [], [], [], None, read=count)
     for row in range(count):
-        reason = _reason(a[row], b[row], winners[row], prompts[row])
+        reason = _reason(a[row], b[row], winners[row], prompts[row], ties)
         if reason is not None:
             table.dropped[reason] = table.dropped.get(reason, 0) + 1
             continue
@@ -150,10 +157,12 @@ def read(source: Any) -> BattleTable:
     return table
 
 
-def _reason(a: Any, b: Any, winner: str, prompt: int) -> str | None:
+def _reason(a: Any, b: Any, winner: str, prompt: int, ties: bool) -> str | None:
     if not isinstance(a, str) or not isinstance(b, str):
         return "no model name"
-    if winner not in WINNERS:
+    if winner == TIE and not ties:
+        return "tie"
+    if winner not in (*WINNERS, TIE):
         return "no winner"
     if a == b:
         return "same model twice"
@@ -162,10 +171,11 @@ def _reason(a: Any, b: Any, winner: str, prompt: int) -> str | None:
 
 def _winners(columns: Mapping[str, Any], where: str) -> list[str]:
     if "winner" in columns:
-        return [value if isinstance(value, str) else "" for value in columns["winner"]]
+        named = (value if isinstance(value, str) else "" for value in columns["winner"])
+        return [TIE if value.startswith(TIE) else value for value in named]
     if "winner_model_a" in columns and "winner_model_b" in columns:
         pairs = zip(columns["winner_model_a"], columns["winner_model_b"], strict=True)
-        return ["model_a" if a == 1 else "model_b" if b == 1 else "tie" for a, b in pairs]
+        return ["model_a" if a == 1 else "model_b" if b == 1 else TIE for a, b in pairs]
     raise InvalidValueError(
         f"{where}: battles need a column 'winner', or 'winner_model_a' and 'winner_model_b'; found {', '.join(columns)}"
     )
