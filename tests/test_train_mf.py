@@ -50,7 +50,7 @@ def trained():
 
 
 def test_it_learns_what_the_prompt_decides(trained):
-    result, embeddings = trained
+    result, _embeddings = trained
     report = result.report
     assert report.held_out.accuracy > 0.93
     assert report.held_out.low < report.held_out.accuracy < report.held_out.high < 1
@@ -215,7 +215,9 @@ def test_a_table_of_ones_own_brings_its_names(tmp_path):
     np.testing.assert_array_equal(router.score_embeddings(embeddings), model.win_rates(0, 2, embeddings))
     np.testing.assert_array_equal(router.score_embeddings(embeddings, pairs=[("big", "old")])[0],
                                   model.win_rates("big", "old", embeddings))  # fmt: skip
-    with pytest.raises(UnknownNameError, match=r"no model 'gpt-4-1106-preview' in this checkpoint's table: big, old, small"):
+    with pytest.raises(
+        UnknownNameError, match=r"no model 'gpt-4-1106-preview' in this checkpoint's table: big, old, small"
+    ):
         MatrixFactorizationRouter(str(tmp_path))
     config = json.loads((tmp_path / "config.json").read_text())
     for broken in (["big", "big", "old"], ["big"], "big", [1, 2, 3]):
@@ -373,7 +375,9 @@ def test_the_program(tmp_path, kind):
 
 def test_the_program_says_what_is_wrong(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        module.main(["--battles", str(tmp_path / "none.json"), "--embeddings", "x.npy", "--output", str(tmp_path / "o")])
+        module.main(
+            ["--battles", str(tmp_path / "none.json"), "--embeddings", "x.npy", "--output", str(tmp_path / "o")]
+        )
     assert "none.json" in str(ended.value)
     assert not (tmp_path / "o").exists()
     with pytest.raises(SystemExit) as ended:
@@ -418,8 +422,8 @@ def test_an_offline_router_from_outcomes(benchmark_battles, tmp_path):
     decided = [battle for battle in rest if battle["winner"] != "tie"]
     rates = router.calculate_strong_win_rates([battle["prompt"] for battle in decided])
     won = np.array([battle["winner"] == "model_a" for battle in decided])
-    # Area under the curve of telling strong wins from weak wins, on prompts that training never saw: better than a coin,
-    # and no miracle (the weak model wins one battle in five).
+    # Area under the curve of telling strong wins from weak wins, on prompts that training never saw: better than a
+    # coin, and no miracle.
     order = np.argsort(rates)
     ranks = np.empty(len(rates))
     ranks[order] = np.arange(1, len(rates) + 1)
@@ -427,7 +431,10 @@ def test_an_offline_router_from_outcomes(benchmark_battles, tmp_path):
     auc = (ranks[won].sum() - wins * (wins + 1) / 2) / (wins * (len(won) - wins))
     assert 0.53 < auc < 0.75
     assert router.calculate_strong_win_rate(decided[0]["prompt"]) == rates[0]
-    assert json.loads((tmp_path / "config.json").read_text())["embedder"] == {"model": "ferroute/local-1", "kind": "local"}
+    assert json.loads((tmp_path / "config.json").read_text())["embedder"] == {
+        "model": "ferroute/local-1",
+        "kind": "local",
+    }
     with pytest.raises(CheckpointError, match="'ferroute/local-1', and this router would embed with 'other'"):
         MatrixFactorizationRouter(str(tmp_path), embedder={"model": "other"})
 
@@ -448,7 +455,9 @@ def test_the_command(tmp_path, capsys):
             main(["train", "mf", "--battles", str(path), *arguments])
         return ended.value.code or 0, capsys.readouterr()
 
-    code, printed = run("--embedder", "local", "-o", str(tmp_path / "out"), "--dim", "8", "--lr", "0.01", "--epochs", "30")
+    code, printed = run(
+        "--embedder", "local", "-o", str(tmp_path / "out"), "--dim", "8", "--lr", "0.01", "--epochs", "30"
+    )
     assert code == 0, printed.err
     assert "80 read, 76 for training, 4 held out" in printed.out
     assert printed.err == ""

@@ -118,7 +118,9 @@ def _units(rows: Any, name: str, start: int) -> NDArray[np.float32]:
     norms = np.linalg.norm(wide, axis=1)
     bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
     if len(bad):
-        raise InvalidValueError(f"{name}: row {start + bad[0]} has the length {norms[bad[0]]}; it must be finite and above 0")
+        raise InvalidValueError(
+            f"{name}: row {start + bad[0]} has the length {norms[bad[0]]}; it must be finite and above 0"
+        )
     return (wide / norms[:, None]).astype(np.float32)
 
 

@@ -85,7 +85,6 @@ class BattleTable:
 
         return np.array([winner == TIE for winner in self.winner], dtype=bool)
 
-
     def aligned(self, rows: int) -> BattleTable:
         """The same battles with rows of embeddings for texts: of one row a battle, or a row for each long enough one.
 
@@ -118,10 +117,10 @@ class BattleTable:
 def read(source: Any, ties: bool = False) -> BattleTable:
     """Battles of a file, a folder, a Hub data set, a DataFrame or records.
 
-    A battle has ``model_a``, ``model_b`` and ``winner`` (``"model_a"``, ``"model_b"``, or one that begins with ``"tie"``)
-    or the arena's ``winner_model_a``, ``winner_model_b`` and ``winner_tie``. Ties are left out unless ``ties`` is true. Its prompt is ``idx``, a row of the embeddings; where
-    there is none, ``prompt``, the text (or the arena's JSON list of turns, whose first one counts); where there is
-    neither, its own position.
+    A battle has ``model_a``, ``model_b`` and ``winner`` (``"model_a"``, ``"model_b"``, or what begins with ``"tie"``)
+    or the arena's ``winner_model_a`` and ``winner_model_b``. Ties are left out unless ``ties`` is true. Its prompt is
+    ``idx``, a row of the embeddings; where there is none, ``prompt``, the text (or the arena's JSON list of turns, whose
+    first one counts); where there is neither, its own position.
 
     Raises:
         InvalidValueError: A column is missing, or a battle makes no sense; the message names it.

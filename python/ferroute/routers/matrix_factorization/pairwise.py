@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
@@ -68,7 +69,7 @@ class DataLoader:
         self.shuffle = shuffle
 
     def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
+        return math.ceil(len(self.dataset) / self.batch_size)
 
     def rows(self) -> NDArray[np.int64]:
         """All battles in order, int64 ``[n, 3]``."""
@@ -223,7 +224,7 @@ def train_loops(
         alpha: Deviation of the noise on embeddings.
         num_epochs: Passes.
         device: Accepted and without effect.
-        evaluator: Called after each epoch with net, ``test_iter`` and device; gives loss and accuracy. None: no judging.
+        evaluator: Called after each epoch with net, ``test_iter`` and device; gives loss and accuracy. None: not.
         seed: Decides noise and order.
         threads: At most so many.
         progress_bar: Show tqdm's bar with the losses.

@@ -33,7 +33,7 @@ class Judged:
 
     Attributes:
         battles: How many with a winner.
-        loss: Mean of ``-ln(probability given to the winner)``, a tie being half a win for either; guessing has ln 2 = 0.693.
+        loss: Mean of ``-ln(probability given to the winner)``, a tie being half a win for either; guessing has ln 2.
         accuracy: Share whose winner was called.
         low: Lower end of the accuracy's 95 % interval.
         high: Upper end.
@@ -116,7 +116,7 @@ class TrainingReport:
             + (repr(embedder["model"]) if embedder else "an embedder nobody named"),
             f"data hash  {data['sha256']}",
             "settings   " + ", ".join(f"{name} {value}" for name, value in self.settings.items()),
-            f"versions   " + ", ".join(f"{name} {value}" for name, value in self.versions.items()),
+            "versions   " + ", ".join(f"{name} {value}" for name, value in self.versions.items()),
             "",
             f"kept       epoch {self.best_epoch} of {len(self.epochs)}",
         ]
@@ -144,7 +144,7 @@ class Trained:
     report: TrainingReport
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes the checkpoint (``model.safetensors``, ``config.json``) and the report (``training.json``, ``.txt``)."""
+        """Writes the checkpoint and the report: ``model.safetensors``, ``config.json``, ``training.json``, ``.txt``."""
         self.model.save_pretrained(folder)
         Path(folder, JSON_NAME).write_text(self.report.to_json(), encoding="utf-8")
         Path(folder, TEXT_NAME).write_text(str(self.report), encoding="utf-8")

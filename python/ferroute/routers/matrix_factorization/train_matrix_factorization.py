@@ -118,8 +118,8 @@ def train(
     fitting, held_out, tied = _parts(rows, table.tied(), split, seed)
     if not len(fitting) or (split < 1 and not len(held_out)):
         raise InvalidValueError(
-            f"split={split} leaves {len(fitting)} rows for training and {len(held_out)} held out, of {len(rows)} battles; "
-            "both need at least one (split=1 holds none out)"
+            f"split={split} leaves {len(fitting)} rows for training and {len(held_out)} held out, of {len(rows)} "
+            "battles; both need at least one (split=1 holds none out)"
         )
     trainer = _core.MfTrainer(dim, len(names), vectors.shape[1], use_proj, seed)
     settings: dict[str, Any] = {
@@ -249,7 +249,9 @@ def parser() -> argparse.ArgumentParser:
     add = flags.add_argument
     add("--battles", required=True, metavar="FILE", help="JSON, JSONL, CSV, Parquet, Arrow, a folder or a Hub data set")
     add("--embeddings", metavar="FILE.npy", help="embeddings of the prompts; row = idx of a battle")
-    add("--embedder", metavar="NAME", help="'local', or the embedding model; without --embeddings, prompts are embedded")
+    add(
+        "--embedder", metavar="NAME", help="'local', or the embedding model; without --embeddings, prompts are embedded"
+    )
     add("--api-base", metavar="URL", help="OpenAI-compatible endpoint of the embedding model")
     add("--dimensions", type=int, metavar="N", help="width the endpoint is asked for")
     add("--instruction", metavar="TEXT", help="put before every prompt that is embedded")

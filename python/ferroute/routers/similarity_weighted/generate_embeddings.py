@@ -5,8 +5,8 @@ As a program::
     python -m ferroute.routers.similarity_weighted.generate_embeddings \
         --battles-dataset lmsys/lmsys-arena-human-preference-55k --output-dataset arena_embeddings.npy
 
-Finished batches are written down as they come: a run that was stopped goes on where it was when it is started again with
-the same arguments.
+Finished batches are written down as they come: a run that was stopped goes on where it was when it is started again
+with the same arguments.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def get_embeddings(
     Prints ``Battles after preprocessing: N``.
 
     Args:
-        battles_df: A DataFrame or mapping with a column ``prompt`` (a JSON list of turns each), or a list of such texts.
-            It is not changed.
+        battles_df: A DataFrame or mapping with a column ``prompt`` (a JSON list of turns each), or a list of such
+            texts. It is not changed.
         embedder: As for `MatrixFactorizationRouter`: ``"local"``, settings of an OpenAI-compatible endpoint, or a
             callable; None: ``text-embedding-3-small`` of OpenAI's endpoint.
         batch_size: Prompts between two writes to ``partial``.
@@ -169,7 +169,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add = flags.add_argument
     add("--battles-dataset", required=True, metavar="NAME", help="a file, a folder or a data set of the Hub")
-    add("--output-dataset", required=True, metavar="NAME", help="a path that ends in .npy or .parquet, or a Hub data set")
+    add(
+        "--output-dataset",
+        required=True,
+        metavar="NAME",
+        help="a path that ends in .npy or .parquet, or a Hub data set",
+    )
     add("--embedder", metavar="NAME", help="'local' or an embedding model (default: text-embedding-3-small)")
     add("--api-base", metavar="URL", help="OpenAI-compatible endpoint (default: OPENAI_BASE_URL, else OpenAI's)")
     add("--dimensions", type=int, metavar="N", help="width the endpoint is asked for")
@@ -196,7 +201,8 @@ def _run(given: argparse.Namespace) -> None:
     is_file = output.suffix in {".npy", ".parquet"}
     if not is_file and (output.suffix or output.exists() or given.output_dataset.count("/") != 1):
         raise InvalidValueError(
-            f"--output-dataset: expected a path that ends in .npy or .parquet, or owner/name for the Hub; found {output}"
+            "--output-dataset: expected a path that ends in .npy or .parquet, or owner/name for the Hub; found "
+            f"{output}"
         )
     if is_file and not output.parent.is_dir():
         raise InvalidValueError(f"--output-dataset: there is no folder {output.parent}")
