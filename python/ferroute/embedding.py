@@ -77,8 +77,9 @@ def identity(settings: Mapping[str, Any] | Callable[[str], Any] | str, model: st
     if isinstance(settings, str):
         return {"model": LOCAL if settings == "local" else settings, "dimensions": None, "instruction": None}
     if isinstance(settings, Mapping):
-        name = str(settings.get("model") or model)
-        asked = {key: settings.get(key) or None for key in ("dimensions", "instruction")}
+        given = cast("Mapping[str, Any]", settings)
+        name = str(given.get("model") or model)
+        asked = {key: given.get(key) or None for key in ("dimensions", "instruction")}
         return {"model": name.removeprefix("openai/"), **asked}
     name = getattr(settings, "name", None) or getattr(settings, "__qualname__", None) or type(settings).__qualname__
     return {"model": str(name), "dimensions": None, "instruction": None}

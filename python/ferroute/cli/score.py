@@ -96,8 +96,8 @@ class Spread:
 
         if self.counts is None:
             self.counts = np.zeros(self.BINS + 1, dtype=np.int64)
-        numbers = np.frombuffer(self.values, dtype=np.float64)
-        bins = np.rint(np.clip(np.nan_to_num(numbers), 0, 1) * self.BINS).astype(np.int64)
+        numbers: Any = np.nan_to_num(np.frombuffer(self.values, dtype=np.float64))
+        bins: Any = np.rint(numbers.clip(0, 1) * self.BINS).astype(np.int64)
         self.counts += np.bincount(bins, minlength=self.BINS + 1)
         self.values = array("d")
 

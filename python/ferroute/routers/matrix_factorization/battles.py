@@ -47,9 +47,9 @@ class BattleTable:
     prompt: list[int]
     texts: list[str] | None
     read: int
-    dropped: dict[str, int] = field(default_factory=dict)
-    first: list[int] = field(default_factory=list)
-    long: list[bool] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict[str, int])
+    first: list[int] = field(default_factory=list[int])
+    long: list[bool] = field(default_factory=list[bool])
 
     def __len__(self) -> int:
         return len(self.winner)
@@ -110,8 +110,8 @@ class BattleTable:
         dropped = dict(self.dropped)
         if len(kept) < len(self):
             dropped["short prompt"] = len(self) - len(kept)
-        columns = ([column[index] for index in kept] for column in (self.model_a, self.model_b, self.winner))
-        return BattleTable(*columns, [prompt[index] for index in kept], None, self.read, dropped)
+        a, b, winner = ([names[i] for i in kept] for names in (self.model_a, self.model_b, self.winner))
+        return BattleTable(a, b, winner, [prompt[i] for i in kept], None, self.read, dropped)
 
 
 def read(source: Any, ties: bool = False) -> BattleTable:
@@ -119,8 +119,8 @@ def read(source: Any, ties: bool = False) -> BattleTable:
 
     A battle has ``model_a``, ``model_b`` and ``winner`` (``"model_a"``, ``"model_b"``, or what begins with ``"tie"``)
     or the arena's ``winner_model_a`` and ``winner_model_b``. Ties are left out unless ``ties`` is true. Its prompt is
-    ``idx``, a row of the embeddings; where there is none, ``prompt``, the text (or the arena's JSON list of turns, whose
-    first one counts); where there is neither, its own position.
+    ``idx``, a row of the embeddings; where there is none, ``prompt``, the text (or the arena's JSON list of turns, of
+    which the first counts); where there is neither, its own position.
 
     Raises:
         InvalidValueError: A column is missing, or a battle makes no sense; the message names it.
@@ -259,7 +259,7 @@ def _joined(parts: Iterable[Any]) -> list[Any]:
     return [value for part in parts for value in part]
 
 
-def fingerprint(*arrays: NDArray[Any], names: Sequence[str] = ()) -> str:
+def fingerprint(*arrays: Any, names: Sequence[str] = ()) -> str:
     """SHA-256 over names, shapes, types and values: equal for equal data."""
     import hashlib
 
@@ -294,6 +294,7 @@ def load_embeddings(source: Any) -> NDArray[Any]:
             raise InvalidValueError(f"{path}: expected an array saved by numpy (.npy): {error}") from None
     else:
         array = np.asarray(source)
-    if getattr(array, "ndim", 0) != 2:
-        raise InvalidValueError(f"embeddings: expected an array [n, text_dim], found shape {np.shape(array)}")
-    return array
+    found: Any = array
+    if found.ndim != 2:
+        raise InvalidValueError(f"embeddings: expected an array [n, text_dim], found shape {found.shape}")
+    return found

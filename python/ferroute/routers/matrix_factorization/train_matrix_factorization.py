@@ -224,6 +224,7 @@ def _bar(total: int, wanted: bool) -> Generator[Callable[..., None] | None]:
         return
     from tqdm import tqdm
 
+    bar: Any
     with tqdm(total=total, unit="epoch") as bar:
         best = float("inf")
 

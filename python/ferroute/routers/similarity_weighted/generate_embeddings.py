@@ -81,9 +81,8 @@ def kept_prompts(battles: Any) -> list[str]:
     """First turns of the battles that are kept: stripped, of at least 16 code points."""
     from ferroute.routers.matrix_factorization.battles import SHORTEST, first_turn
 
-    if isinstance(battles, list):
-        column: Any = battles
-    else:
+    column: Any = battles
+    if not isinstance(battles, list):
         if "prompt" not in battles:
             raise InvalidValueError("battles need a column 'prompt'")
         column = battles["prompt"]
@@ -126,7 +125,7 @@ class _Partial:
                     f"{path} holds batches of other prompts or of another embedder: finish that run, or delete the file"
                 )
             start = file.tell()
-            rows = np.fromfile(file, dtype="<f4")
+            rows: Any = np.fromfile(file, dtype="<f4")
         whole = min(len(rows) // width, count)
         self._width, self.done = width, whole
         if whole:
@@ -207,9 +206,10 @@ def _run(given: argparse.Namespace) -> None:
     if is_file and not output.parent.is_dir():
         raise InvalidValueError(f"--output-dataset: there is no folder {output.parent}")
     partial = output.with_name(output.name + ".partial") if is_file else Path(f"{output.name}.embeddings.partial")
-    prompts: list[str] = []
+    prompts: list[str | None] = []
     for path in files(given.battles_dataset):
-        prompts += _core.read_columns(path, ["prompt"])["prompt"]
+        column: Any = _core.read_columns(path, ["prompt"])["prompt"]
+        prompts += column
     embeddings = get_embeddings(
         prompts, embedder=_embedder(given), batch_size=max(given.batch_size, 1), partial=partial
     )
