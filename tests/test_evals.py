@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import random
+import re
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_prompts_left_after_decontamination(name, capsys):
 
 def test_domains():
     found = json.loads((EVAL / "mmlu_domains.json").read_text())
-    assert ALL_MMLU_DOMAINS == (found if isinstance(found, list) else found["domains"])
+    assert (found if isinstance(found, list) else found["domains"]) == ALL_MMLU_DOMAINS
     part = MMLU(["astronomy", "anatomy"])
     assert len(part.prompts()) == 152 + 135
     assert part.prompts()[0] == MMLU(["astronomy"]).prompts()[0]
@@ -193,13 +194,11 @@ def test_few_distinct_win_rates(name):
     want, benchmark = golden(name)["few_distinct_win_rates_error"], CLASSES[name]()
     coarse = np.floor(rates(name, "hash_uniform") * 4) / 4
     beginning = want["message"].split("Index([0.0, 0.0")[0]
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="^" + re.escape(beginning)):
         list(benchmark.evaluate(Stub(coarse), "coarse", 10, True))
-    assert str(caught.value).startswith(beginning)
     strong, weak = scores(benchmark)
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="^" + re.escape(beginning)):
         score_router(coarse, strong, weak)
-    assert str(caught.value).startswith(beginning)
     merged = score_router(coarse, strong, weak, on_ties="merge", bootstrap=50)
     assert merged.points.strong_percentage.tolist() == sorted(set(merged.points.strong_percentage), reverse=True)
     assert merged.points.strong_percentage[0] == 100
@@ -248,7 +247,7 @@ def test_bad_settings(settings_, message):
         score_router([0.1, 0.2], [1, 1], [0, 0], **settings_)
     with pytest.raises(TypeError, match="win_rates"):
         score_router(["a", "b"], [1, 1], [0, 0])
-    with pytest.raises(TypeError, match="shape"):
+    with pytest.raises(TypeError, match="2 dimensions"):
         score_router([[0.1, 0.2]], [1, 1], [0, 0])
 
 
@@ -456,7 +455,7 @@ def test_comparison_with_baselines():
     assert list(compared) == ["local", "random mixing", "prompt length", "regex rules", "optimum"]
     assert compared["random mixing"].apgr == pytest.approx(0.5)
     assert compared["optimum"].apgr > compared["local"].apgr > compared["regex rules"].apgr
-    assert [result.name for result in compared.sorted()][0] == "local"
+    assert compared.sorted()[0].name == "local"
     curve = golden("gsm8k")["optimal_curve"]
     np.testing.assert_allclose(compared["optimum"].points.accuracy[::-1], curve["accuracy"], atol=1e-9)
     frame = compared.to_pandas()
@@ -569,9 +568,7 @@ def test_win_rates_put_into_the_cache_by_hand_are_used():
 
 def test_table(tmp_path):
     path = tmp_path / "own.jsonl"
-    rows = [
-        {"prompt": f"p{i}", "strong": 1, "weak": i % 2, "strong_cost": 0.02, "weak_cost": 0.001} for i in range(20)
-    ]
+    rows = [{"prompt": f"p{i}", "strong": 1, "weak": i % 2, "strong_cost": 0.02, "weak_cost": 0.001} for i in range(20)]
     rows[3]["weak"] = None
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     table = Table(path)

@@ -335,9 +335,7 @@ def collect(
     context: typer.Context,
     file: Annotated[
         Path,
-        typer.Option(
-            "--file", "-f", metavar="PATH", help="Prompts: JSONL, CSV, Parquet, Arrow or text.", exists=True
-        ),
+        typer.Option("--file", "-f", metavar="PATH", help="Prompts: JSONL, CSV, Parquet, Arrow or text.", exists=True),
     ],
     score: Annotated[
         str,

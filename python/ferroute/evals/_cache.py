@@ -12,7 +12,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +62,7 @@ def key(router: Any, prompts: Sequence[str]) -> str | None:
     return digest.hexdigest()[:32]
 
 
-def _sources(cls: type, inspect: Any) -> Iterator[str]:
+def _sources(cls: Any, inspect: Any) -> Iterator[str]:
     """The code of a class and of those it comes from, as far as it can be had."""
     for one in cls.__mro__[:-1]:
         yield f"{one.__module__}.{one.__qualname__}"
@@ -73,7 +73,8 @@ def _sources(cls: type, inspect: Any) -> Iterator[str]:
 def _paths(router: Any) -> Iterator[Path]:
     """Files and folders that the router's attributes name: they may change while the name stays."""
     for value in getattr(router, "__dict__", {}).values():
-        for one in value if isinstance(value, (list, tuple)) else (value,):
+        parts = cast("list[Any]", value) if isinstance(value, (list, tuple)) else [value]
+        for one in parts:
             if isinstance(one, (str, Path)) and 0 < len(str(one)) < 4096:
                 path = Path(one)
                 with contextlib.suppress(OSError, ValueError):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
@@ -81,7 +81,7 @@ class Comparison:
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a router or baseline, figures as numbers with ``_low`` and ``_high`` beside them."""
-        import pandas as pd
+        import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
         return pd.DataFrame(self.records())
 
@@ -102,7 +102,8 @@ class Comparison:
         """Draws ``"quality"`` against the share of strong calls, or against ``"cost"``."""
         from ferroute.evals import plots
 
-        return plots.plot(self, kind, ax)
+        whole: Any = self
+        return plots.plot(whole, kind, ax)
 
     def __repr__(self) -> str:
         from ferroute.evals._tables import text_table
@@ -229,6 +230,7 @@ def _optimum(rows: Rows, settings: Settings, draws: Curve | None) -> RouterResul
 def _records(thresholds: Numbers, quality: Numbers, share: Numbers, total: int, cost: Numbers | None) -> Any:
     import numpy as np
 
+    records: Any = np.rec  # its types know no list of names
     # Calls may be divided here: these are expectations and bounds, not routed rows.
     columns: dict[str, Any] = {
         "threshold": thresholds,
@@ -240,4 +242,4 @@ def _records(thresholds: Numbers, quality: Numbers, share: Numbers, total: int, 
     }
     if cost is not None:
         columns["cost"] = cost
-    return np.rec.fromarrays(list(columns.values()), names=list(columns))
+    return records.fromarrays(list(columns.values()), names=",".join(columns))
