@@ -387,3 +387,32 @@ def test_an_offline_router_from_outcomes(benchmark_battles, tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["embedder"] == {"model": "ferroute/local-1", "kind": "local"}
     with pytest.raises(CheckpointError, match="'ferroute/local-1', and this router would embed with 'other'"):
         MatrixFactorizationRouter(str(tmp_path), embedder={"model": "other"})
+
+
+def test_the_command(tmp_path, capsys):
+    from ferroute.cli import main
+
+    battles = [
+        {"prompt": f"{kind} number {i}", "model_a": "big", "model_b": "small", "winner": winner}
+        for i in range(40)
+        for kind, winner in [("Prove the theorem", "model_a"), ("Say hello", "model_b")]
+    ]
+    path = tmp_path / "battles.jsonl"
+    path.write_text("".join(json.dumps(battle) + "\n" for battle in battles))
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(["train", "mf", "--battles", str(path), *arguments])
+        return ended.value.code or 0, capsys.readouterr()
+
+    code, printed = run("--embedder", "local", "-o", str(tmp_path / "out"), "--dim", "8", "--lr", "0.01", "--epochs", "30")
+    assert code == 0, printed.err
+    assert "80 read, 76 for training, 4 held out" in printed.out
+    assert printed.err == ""
+    router = MatrixFactorizationRouter(str(tmp_path / "out"), "big", "small")
+    hard, easy = router.calculate_strong_win_rates(["Prove the theorem again", "Say hello to everybody"])
+    assert hard > 0.5 > easy
+    code, printed = run("-o", str(tmp_path / "other"))
+    assert code == 1
+    assert printed.err.startswith("ferroute: the prompts need an embedder")
+    assert not (tmp_path / "other").exists()

@@ -328,11 +328,12 @@ def _unpacked(text: Any) -> tuple[float, ...]:
         raise TypeError("expected scores as text")
     most = _KEPT * 8
     try:
+        unpack = zlib.decompressobj()
         # One byte too many is asked for, so that more is noticed and not unpacked.
-        data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), most + 1)
+        data = unpack.decompress(base64.b64decode(text, validate=True), most + 1)
     except zlib.error as error:
         raise ValueError(f"its scores are damaged: {error}") from None
-    if len(data) > most or len(data) % 8:
+    if not unpack.eof or len(data) > most or len(data) % 8:
         raise ValueError("its scores are damaged")
     return struct.unpack(f"<{len(data) // 8}d", data)
 

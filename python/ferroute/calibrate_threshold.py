@@ -216,14 +216,14 @@ def _output(text: str) -> Path | str:
 
 def _write(path: Path, columns: dict[str, Any]) -> None:
     """Writes a table whole or not at all."""
+    if path.suffix.lower() == ".parquet":
+        from ferroute import _core
+
+        _core.write_columns(path, columns)
+        return
     part = path.with_name(f"{path.name}.part")
     try:
-        if path.suffix.lower() == ".parquet":
-            from ferroute import _core
-
-            _core.write_columns(part, columns)
-        else:
-            _write_rows(part, columns, csv=path.suffix.lower() == ".csv")
+        _write_rows(part, columns, csv=path.suffix.lower() == ".csv")
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

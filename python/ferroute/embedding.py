@@ -177,7 +177,7 @@ class PromptEmbedder:
         elif settings is not None:
             found = type(settings).__name__
             raise InvalidTypeError(
-                f"embedder is a mapping of settings, a callable from a text to a vector, or 'local'; found {found}"
+                f"embedder is 'local', a mapping of settings or a callable from a text to a vector; found {found}"
             )
 
     def embed(self, text: str) -> Any:

@@ -11,7 +11,7 @@
 //! Lists come as their JSON text, so a prompt of several turns reads alike whether a file holds a list or its text.
 //! Rows are numbered from 1 in messages, as [`super::prompts`] does.
 
-mod arrow;
+pub(super) mod arrow;
 mod csv;
 mod json;
 mod parquet;
@@ -137,6 +137,14 @@ impl Budget {
             }
             None => Err(Error::value(format!("its columns take more than {} MiB unpacked", self.most >> 20))),
         }
+    }
+
+    /// Fails where there is no room for `rows` more values, and takes nothing.
+    fn fits_rows(&mut self, rows: usize) -> Result<()> {
+        let left = self.left;
+        self.take_rows(rows)?;
+        self.left = left;
+        Ok(())
     }
 
     /// Takes what `rows` texts or nulls occupy, without their bytes.

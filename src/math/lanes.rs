@@ -163,7 +163,7 @@ direct!(f16 f32 f64);
 
 /// Plain Rust, for processors without the features of the others. `mul_add` keeps the bits equal: it is one
 /// instruction on `AArch64` and a library call on x86-64 processors from before 2013.
-struct Plain;
+pub(super) struct Plain;
 
 // SAFETY: needs no processor feature; pointers are only read within the promised 32 elements.
 unsafe impl Simd for Plain {
@@ -244,7 +244,7 @@ pub(super) fn available() -> Vec<&'static Kernels> {
 
 #[cfg(target_arch = "x86_64")]
 #[expect(clippy::inline_always, reason = "intrinsics are inlined only where their processor feature is enabled")]
-mod x86 {
+pub(super) mod x86 {
     #[allow(clippy::wildcard_imports, reason = "the intrinsics carry their origin in their names")]
     use std::arch::x86_64::*;
 
@@ -326,7 +326,8 @@ mod x86 {
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(at.cast())) }
     }
 
-    struct Avx512;
+    /// AVX-512: 32 lanes are two registers.
+    pub(in crate::math) struct Avx512;
 
     // SAFETY: used only by `avx512` above; loads are unaligned and within the promised 32 elements.
     unsafe impl Simd for Avx512 {
@@ -376,7 +377,8 @@ mod x86 {
         }
     }
 
-    struct Avx2;
+    /// AVX2 with FMA and F16C: 32 lanes are four registers.
+    pub(in crate::math) struct Avx2;
 
     // SAFETY: used only by `avx2` above; loads are unaligned and within the promised 32 elements.
     unsafe impl Simd for Avx2 {

@@ -78,6 +78,9 @@ pub struct Linear {
 /// are multiplied with, at some 16 bytes a nanosecond.
 const WORTH: usize = 256 << 10;
 
+/// Packed bytes from which on several threads pack them.
+const LARGE: usize = 4 << 20;
+
 impl Linear {
     /// Packs weights `[outputs, inputs]`.
     pub fn new(weights: Stored, bias: Option<&[f32]>, inputs: usize) -> Self {
@@ -126,11 +129,13 @@ impl Linear {
         let outputs = if gated { parts[0].bytes().len() / row.max(1) } else { rows.len() };
         let steps = row.div_ceil(4);
         let mut panels = Memory::zeros(rows.len().div_ceil(PANEL) * steps * PANEL * 4);
-        if steps > 0 {
-            for (rows, panel) in rows.chunks(PANEL).zip(panels.bytes_mut().chunks_exact_mut(steps * PANEL * 4)) {
-                pack_panel(rows, panel);
-            }
-        }
+        let (panel, threads) = (steps * PANEL * 4, if panels.bytes().len() < LARGE { Some(1) } else { None });
+        Crew::with(threads, |crew| {
+            crew.chunks(panels.bytes_mut(), panel, |first, place| {
+                let first = first / panel * PANEL;
+                pack_panel(&rows[first..rows.len().min(first + PANEL)], place);
+            });
+        });
         let bias = bias.map(|mut bias| {
             bias.resize(outputs.next_multiple_of(PANEL), 0.0);
             bias

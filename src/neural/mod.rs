@@ -5,6 +5,8 @@
 
 pub mod attention;
 pub mod crew;
+pub mod decoder;
+pub mod encoder;
 pub mod kernels;
 pub mod linear;
 mod memory;
@@ -14,3 +16,4 @@ mod simd;
 mod testing;
 mod tiles;
 mod vector;
+pub mod weights;

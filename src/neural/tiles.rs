@@ -76,6 +76,22 @@ pub(super) unsafe fn finish<S: Simd>(sums: &mut Sums, ups: &Sums, finish: &Finis
     }
 }
 
+/// How many steps before they are needed weights are fetched. The processor's own prefetcher stops at the end of a
+/// page and is not awake yet where few rows make the steps short; beyond a panel's end lies the next.
+const AHEAD: usize = 64;
+
+/// Asks for the cache line at an address that may lie anywhere.
+#[inline(always)]
+fn prefetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch never faults, and every x86-64 processor has it.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// One tile: `out[r][c] (+)= sum over steps of x[r][step] * panel[step][c]`.
 ///
 /// # Safety
@@ -102,6 +118,10 @@ pub(super) unsafe fn tile<S: Simd, P: Panel<S>, const R: usize>(
                 }
             }
             for step in 0..steps {
+                let later = panel.wrapping_add((step + AHEAD) * PANEL + column);
+                for line in (0..2 * S::LANES * size_of::<P::W>()).step_by(64) {
+                    prefetch(later.cast::<u8>().wrapping_add(line));
+                }
                 P::step(x.add(step), stride, panel.add(step * PANEL + column), &mut sums);
             }
             for (row, sum) in sums.iter().enumerate() {

@@ -162,7 +162,7 @@ impl MfModel {
     }
 }
 
-fn matrix<T: numpy::Element>(py: Python<'_>, values: Vec<T>, shape: [usize; 2]) -> PyResult<Bound<'_, PyArray2<T>>> {
+pub(super) fn matrix<T: numpy::Element>(py: Python<'_>, values: Vec<T>, shape: [usize; 2]) -> PyResult<Bound<'_, PyArray2<T>>> {
     PyArray1::from_vec(py, values).reshape(shape)
 }
 
@@ -175,7 +175,7 @@ fn tensor(any: &Bound<'_, PyAny>) -> PyResult<Tensor> {
 
 /// Runs `work` on one embedding: a list or tuple of floats is read item by item, an array where it lies, all else through
 /// numpy.
-fn with_vector<T>(any: &Bound<'_, PyAny>, work: impl FnOnce(&Rows) -> crate::Result<T>) -> PyResult<T> {
+pub(super) fn with_vector<T>(any: &Bound<'_, PyAny>, work: impl FnOnce(&Rows) -> crate::Result<T>) -> PyResult<T> {
     let list = any.cast::<PyList>().cloned().or_else(|_| any.cast::<PyTuple>().map(PyTupleMethods::to_list));
     if let Ok(list) = list {
         let numbers = floats(&list)?;

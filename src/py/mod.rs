@@ -1,19 +1,22 @@
 //! The Python face: convert, call, map the error. Anything longer belongs in the core.
 
 mod arguments;
+mod bert;
 mod calls;
+mod causal;
 mod columns;
 mod errors;
 mod evals;
 mod learn;
 mod local;
 mod mf;
-mod pricing;
 mod parquet_writer;
+mod pricing;
 mod prompts;
 mod routing;
 mod runtime;
 mod statistics;
+mod sw;
 
 use pyo3::prelude::*;
 
@@ -27,12 +30,15 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     mf::register(m)?;
     learn::register(m)?;
     local::register(m)?;
+    bert::register(m)?;
     evals::register(m)?;
     calls::register(m)?;
+    causal::register(m)?;
     pricing::register(m)?;
     parquet_writer::register(m)?;
     prompts::register(m)?;
     columns::register(m)?;
     statistics::register(m)?;
+    sw::register(m)?;
     Ok(())
 }

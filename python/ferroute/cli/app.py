@@ -30,7 +30,7 @@ Prompts = Annotated[
 File = Annotated[
     str | None,
     typer.Option(
-        "--file", "-f", metavar="PATH", help="Text, JSONL, CSV or Parquet; - is standard input.", show_default=False
+        "--file", "-f", metavar="PATH", help="Text, JSONL, CSV or Parquet: a file, a folder, a pattern; - is standard input.", show_default=False
     ),
 ]
 Format = Annotated[
@@ -129,12 +129,14 @@ def score(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="PATH", help="File to write; .csv or .jsonl.", show_default=False),
+        typer.Option("--output", "-o", metavar="PATH", help="File to write; .csv, .jsonl or .parquet.", show_default=False),
     ] = None,
     layout: Annotated[
         str | None,
         typer.Option(
-            "--as", metavar="LAYOUT", help="table, csv or jsonl. (default: by --output, else table)", show_default=False
+            "--as",
+            metavar="LAYOUT",
+            help="table, csv, jsonl or parquet. (default: by --output, else table)", show_default=False
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --as jsonl.")] = False,
@@ -146,7 +148,8 @@ def score(
 ) -> None:
     """Score prompts: the win rate of each, under one router or several.
 
-    Columns of CSV: row, prompt, then a router's name each. Fields of JSONL: row, prompt, win_rates (router: number).
+    Columns of CSV and Parquet: row, prompt, then a router's name each. Fields of JSONL: row, prompt, win_rates (router:
+    number). With several files, the file comes first. Rows are streamed, so files may be larger than memory.
     """
     with ending(context.obj):
         from ferroute.cli import score as command
@@ -155,10 +158,10 @@ def score(
         if as_json and layout not in {None, "jsonl"}:
             raise UsageProblem(f"--json and --as {layout} contradict each other")
         wanted = "jsonl" if as_json else layout or command.layout_of(output)
-        if wanted not in {"table", "csv", "jsonl"}:
-            raise UsageProblem(f"--as: expected table, csv or jsonl, found {wanted}")
+        if wanted not in {"table", "csv", "jsonl", "parquet"}:
+            raise UsageProblem(f"--as: expected table, csv, jsonl or parquet, found {wanted}")
         if wanted == "table" and output is not None:
-            raise UsageProblem("a table is for reading here: --output takes csv or jsonl")
+            raise UsageProblem("a table is for reading here: --output takes csv, jsonl or parquet")
         source = Source.of(prompts or [], file, format, column, skip_bad, limit)
         routers = list(dict.fromkeys(router or ["local"]))
         # The names of models play no part in scores.
@@ -228,6 +231,94 @@ def calibrate(
         if scores.sample and not no_save and (save is not None or file is not None):
             saved = scores.table().save(save)
         command.show(scores, shares, confidence, saved, as_json=as_json)
+
+
+training = typer.Typer(no_args_is_help=True, help="Train a router from data of your own.")
+app.add_typer(training, name="train")
+
+
+@training.command(
+    epilog="Example: ferroute train mf --battles battles.jsonl --embedder local --output my_mf"
+    "\n\nExample: ferroute train mf --battles battles.json --embeddings embeddings.npy"
+    " --embedder text-embedding-3-small --output my_mf"
+)
+def mf(
+    context: typer.Context,
+    battles: Annotated[
+        str, typer.Option(metavar="PATH", help="JSON, JSONL, CSV, Parquet, Arrow, a folder or a Hub data set.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the checkpoint.")],
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(metavar="NPY", help="Embeddings of the prompts; row = idx of a battle.", show_default=False),
+    ] = None,
+    embedder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="'local' or an embedding model; without --embeddings it embeds the prompts.",
+            show_default=False,
+        ),
+    ] = None,
+    api_base: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="OpenAI-compatible endpoint of the embedding model.", show_default=False),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name of the table; repeat it in the order of rows. (default: the standard 64, or those found)",
+            show_default=False,
+        ),
+    ] = None,
+    dim: Annotated[int, typer.Option(help="Numbers in a model's row.")] = 128,
+    epochs: Annotated[int, typer.Option(help="Passes over the battles at most.")] = 100,
+    patience: Annotated[int, typer.Option(help="End after so many epochs without a smaller held-out loss; 0: never.")] = 10,
+    batch_size: Annotated[int, typer.Option(help="Battles in a batch.")] = 64,
+    lr: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 3e-4,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay of Adam.")] = 1e-5,
+    alpha: Annotated[float, typer.Option(help="Deviation of the noise on embeddings.")] = 0.1,
+    split: Annotated[float, typer.Option(help="Share of the battles trained on; the rest is held out.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal bytes.")] = 42,
+    threads: Annotated[
+        int | None, typer.Option(help="At most so many. (default: one for each processor)", show_default=False)
+    ] = None,
+    date: Annotated[str | None, typer.Option(help="A date for the report.", show_default=False)] = None,
+) -> None:
+    """Train a matrix factorisation from battles between models, on the CPU.
+
+    A battle has model_a, model_b, winner (model_a or model_b; ties are left out), and idx (a row of the embeddings) or
+    prompt. Beside the checkpoint, training.json and training.txt report losses and held-out accuracy.
+    """
+    with ending(context.obj):
+        import sys
+
+        from ferroute.routers.matrix_factorization.train_matrix_factorization import train
+
+        source: Any = embedder
+        if api_base is not None:
+            source = {"model": embedder or "text-embedding-3-small", "api_base": api_base}
+        trained = train(
+            battles,
+            embeddings,
+            embedder=source,
+            models=model,
+            dim=dim,
+            epochs=epochs,
+            patience=patience or None,
+            batch_size=batch_size,
+            lr=lr,
+            weight_decay=weight_decay,
+            alpha=alpha,
+            split=split,
+            seed=seed,
+            threads=threads,
+            progress=sys.stderr.isatty(),
+            date=date,
+        )
+        trained.save(output)
+        typer.echo(f"{trained.report}\nwritten to {output}")
 
 
 @app.command(epilog="Example: ferroute demo --png share.png --strong claude-opus-4-5 --weak claude-haiku-4-5")

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 const MAGIC: &[u8] = b"ARROW1";
 
 /// Ends a stream.
-const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+pub(in crate::data) const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 pub(super) fn read(
     mut file: File,
@@ -71,7 +71,7 @@ pub(super) fn read(
 }
 
 /// Where the messages lie: the whole of a stream, and between the marks of a file, without its footer.
-fn span(file: &mut File, bytes: u64) -> std::io::Result<(u64, u64)> {
+pub(in crate::data) fn span(file: &mut File, bytes: u64) -> std::io::Result<(u64, u64)> {
     let mut start = [0; 6];
     if bytes < 18 || file.read_exact(&mut start).is_err() || start != MAGIC {
         return Ok((0, bytes));
@@ -82,17 +82,24 @@ fn span(file: &mut File, bytes: u64) -> std::io::Result<(u64, u64)> {
     let footer = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
     // Without its closing mark the file was cut off; its messages are read as far as they go, and the cut is found.
     let end = if &tail[4..] == MAGIC { (bytes - 10).saturating_sub(footer) } else { bytes };
-    Ok((8, end))
+    // Writers fill up to their own alignment with zeros, with which no message begins.
+    let mut at = 8;
+    let mut word = [0; 8];
+    file.seek(SeekFrom::Start(at))?;
+    while at + 8 <= end && file.read_exact(&mut word).is_ok() && word == [0; 8] {
+        at += 8;
+    }
+    Ok((at, end))
 }
 
 /// Cuts a stream into messages, each with its metadata and body.
-struct Messages {
-    file: BufReader<File>,
-    left: u64,
+pub(in crate::data) struct Messages {
+    pub(in crate::data) file: BufReader<File>,
+    pub(in crate::data) left: u64,
 }
 
 impl Messages {
-    fn next(&mut self, most: usize) -> Result<Option<Vec<u8>>> {
+    pub(in crate::data) fn next(&mut self, most: usize) -> Result<Option<Vec<u8>>> {
         let mut message = Vec::new();
         if self.left == 0 {
             return Ok(None);
@@ -220,11 +227,14 @@ fn push(array: &ArrayRef, out: &mut Growing, budget: &mut Budget) -> Result<(), 
             rows(array.len(), |row| text_list(lists.is_valid(row).then(|| lists.value(row)), out, budget))
         }
         kind if is_text(kind) => {
+            // Before there are keys: a dictionary's can be a run of billions.
+            budget.fits_rows(array.len()).map_err(|error| (None, error))?;
             let texts = Texts::of(array);
             rows(array.len(), |row| out.text(checked(texts.get(row))?.map(str::to_owned), budget))
         }
         _ => {
-            budget.take(array.len().saturating_mul(size_of::<f64>())).map_err(|error| (None, error))?;
+            budget.fits_rows(array.len()).map_err(|error| (None, error))?;
+            budget.take(array.len() * size_of::<f64>()).map_err(|error| (None, error))?;
             if let Growing::Numbers(out) = out {
                 numbers(array, out);
             }
@@ -352,12 +362,12 @@ fn place(error: Error, name: &str, row: Option<usize>) -> Error {
     error.context(format!("column {}", listed([name])))
 }
 
-fn damaged(why: &str) -> Error {
+pub(in crate::data) fn damaged(why: &str) -> Error {
     Error::value(format!("is not a readable Arrow file: {why}"))
 }
 
 /// Runs a step of the arrow crates, which assert in places what a damaged file does not keep.
-fn guarded<T>(step: impl FnOnce() -> Result<T, ArrowError>) -> Result<T> {
+pub(in crate::data) fn guarded<T>(step: impl FnOnce() -> Result<T, ArrowError>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(step)) {
         Ok(result) => result.map_err(|error| damaged(&error.to_string())),
         Err(_) => Err(damaged("its content is damaged")),
