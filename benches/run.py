@@ -23,6 +23,7 @@ def main() -> None:
         "mf.py": ["--peer-python"],
         "bert.py": ["--peer-python"],
         "train.py": ["--peer-python"],
+        "evaluation.py": [],
         "calls.py": ["--peers", "--litellm-python"],
     }
     for script, options in takes.items():

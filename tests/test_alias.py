@@ -87,7 +87,6 @@ def test_m_runs_the_real_module():
     [
         "openai_server",
         "calibrate_threshold",
-        "evals.evaluate",
         "routers.matrix_factorization.train_matrix_factorization",
         "routers.similarity_weighted.generate_embeddings",
     ],

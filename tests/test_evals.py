@@ -491,12 +491,14 @@ def test_result_faces():
 class Counting(Router):
     calls = 0
 
-    def __init__(self, factor=1.0):
+    def __init__(self, factor=1.0, keep=True):
         self.factor = factor
+        if keep:
+            self.cache_key = f"factor {factor}"
 
     def calculate_strong_win_rate(self, prompt):
         type(self).calls += 1
-        return (hash(prompt) % 1000 / 1000 + len(prompt) % 7 / 1e6) * self.factor
+        return hashlib.sha256(prompt.encode()).digest()[0] / 256 * self.factor
 
 
 @pytest.fixture
@@ -527,6 +529,40 @@ def test_win_rates_are_kept_under_what_they_depend_on(counting):
     assert asked(MTBench(overwrite_cache=["counting"]), counting(factor=0.5))[0] == n
 
 
+def test_only_what_is_known_through_and_through_is_kept(tmp_path, counting):
+    def files():
+        return len(list((tmp_path / "cache").rglob("*.npy")))
+
+    controller = Controller(["local", "random"], "s", "w")
+    for _ in range(2):
+        MTBench().win_rates(controller, "random")
+        asked(MTBench(), counting(keep=False))
+        assert files() == 0, "of a user's class it is not known what its scores depend on"
+    kept = MTBench().win_rates(controller, "local")
+    assert files() == 1
+    controller.routers["local"].calculate_strong_win_rate = lambda prompt: 0.5
+    assert set(MTBench().win_rates(controller, "local")) == {0.5}, "a patch is noticed"
+    assert files() == 1
+    controller = Controller(["local"], "s", "w")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ROUTER_CLS["local"], "calculate_strong_win_rate", lambda self, prompt: 0.25)
+        assert set(MTBench().win_rates(controller, "local")) == {0.25}
+    assert (MTBench().win_rates(controller, "local") == kept).all()
+
+
+def test_files_that_a_router_names_are_part_of_the_key(tmp_path):
+    from ferroute.evals import _cache
+
+    router = Counting()
+    router.path = str(tmp_path / "weights")
+    keys = {_cache.key(router, ["a"])}
+    for content in ("one", "and two"):
+        (tmp_path / "weights").write_text(content)
+        keys.add(_cache.key(router, ["a"]))
+    assert len(keys) == 3
+    assert _cache.key(router, ["b"]) not in keys
+
+
 def test_a_damaged_cache_is_ignored(counting, tmp_path):
     controller = counting()
     asked(MTBench(), controller)
@@ -547,13 +583,6 @@ def test_a_cache_that_cannot_be_written_is_no_error(counting, tmp_path, monkeypa
     blocked.write_text("")
     monkeypatch.setenv("FERROUTE_CACHE_DIR", str(blocked))
     assert asked(MTBench(), counting())[0] == 72
-
-
-def test_a_router_that_cannot_be_pickled_is_not_kept(counting):
-    controller = counting()
-    controller.routers["counting"].hook = lambda: None
-    assert asked(MTBench(), controller)[0] == 72
-    assert asked(MTBench(), controller)[0] == 72
 
 
 def test_win_rates_put_into_the_cache_by_hand_are_used():

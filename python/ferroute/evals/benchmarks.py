@@ -84,7 +84,7 @@ class _Judged(Benchmark):
     def __init__(self, routed_pair: ModelPair | None, overwrite_cache: Sequence[str]) -> None:
         self.routed_pair = ModelPair(strong=STRONG, weak=WEAK) if routed_pair is None else routed_pair
         self.overwrite_cache = overwrite_cache
-        self.cache_path = str(_cache.folder(self.name))
+        self.cache_path = str(_cache.folder(_file_name(self.name)))
         self.cache: dict[str, Any] = {}
         self._keys: dict[str, str | None] = {}
 
@@ -237,8 +237,8 @@ def seen(benchmark: Any, routers: Iterable[str]) -> str | None:
     )
 
 
-def _file_name(router: str) -> str:
-    return "".join(c if c.isalnum() or c in "._" else "_" for c in router)[:60]
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "_-" else "_" for c in name)[:60]
 
 
 def _packed(name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import contextlib
 import inspect
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -336,7 +337,7 @@ class Store:
         found: dict[int, dict[str, Any]] = {}
         for row in self._rows():
             number = int(row["row"])
-            if not 0 <= number < len(texts) or row["prompt"] != texts[number]:
+            if not 0 <= number < len(texts) or _plain(row["prompt"]) != _plain(texts[number]):
                 raise InvalidValueError(
                     f"{self.path} holds outcomes of other prompts (row {number}); name another file"
                 )
@@ -386,6 +387,11 @@ class Store:
         part.replace(self.path)
         if self._log != self.path:
             self._log.unlink(missing_ok=True)
+
+
+def _plain(text: str) -> str:
+    """A text as a table holds it: a lone surrogate is no character there."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def _end_last_line(path: Path) -> None:

@@ -338,11 +338,14 @@ def _add_bands(line: Line, result: Any) -> None:
 def _averaged(args: argparse.Namespace, controller: Any, benchmark: Any, router: str) -> Line:
     """The mean accuracy at each percentage of strong calls, over rounds of other draws."""
     found: defaultdict[float, list[float]] = defaultdict(list)
+    # Nothing to watch.
+    controller.progress_bar = False
     for _ in range(args.random_iters):
         for _threshold, accuracy, counts, total in benchmark.evaluate(
             controller, router, args.num_results, True, on_ties=args.on_ties
         ):
             found[counts.get(controller.model_pair.strong, 0) / total * 100].append(accuracy)
+    controller.progress_bar = True
     return _line(router, [(percent, sum(values) / len(values)) for percent, values in found.items()])
 
 
