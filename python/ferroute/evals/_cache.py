@@ -42,7 +42,6 @@ def _root() -> Path:
 
 def key(router: Any, prompts: Sequence[str]) -> str | None:
     """A name for the win rates of ``prompts`` under ``router``; None if they should not be kept."""
-    import inspect
     import pickle
 
     from ferroute import _core
@@ -53,7 +52,7 @@ def key(router: Any, prompts: Sequence[str]) -> str | None:
     digest = hashlib.sha256()
     environment = [f"{name}={os.environ.get(name)}" for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE")]
     core = _stamp(Path(_core.__file__ or ""))
-    for part in (_core.__version__, core, *environment, *_sources(type(router), inspect)):
+    for part in (_core.__version__, core, *environment, *_sources(type(router))):
         digest.update(part.encode() + b"\0")
     try:
         digest.update(named.encode() if isinstance(named, str) else pickle.dumps(router, protocol=4))
@@ -75,7 +74,7 @@ def _known(router: Any) -> bool:
 
     if isinstance(router, RandomRouter) or not is_built_in(router):
         return False
-    values = vars(router).values()
+    values: list[Any] = list(getattr(router, "__dict__", {}).values())
     if any(callable(value) and hasattr(value, "__code__") for value in values):
         return False
     for embedder in values:
@@ -86,12 +85,14 @@ def _known(router: Any) -> bool:
     return True
 
 
-def _sources(cls: Any, inspect: Any) -> Iterator[str]:
-    """The code of a class and of those it comes from, as far as it can be had."""
+def _sources(cls: Any) -> Iterator[str]:
+    """The code that a class and those it comes from were written in, as far as it can be had."""
+    import inspect
+
     for one in cls.__mro__[:-1]:
         yield f"{one.__module__}.{one.__qualname__}"
         with contextlib.suppress(OSError, TypeError):
-            yield inspect.getsource(one)
+            yield inspect.getsource(sys.modules.get(one.__module__) or one)
 
 
 def _paths(router: Any) -> Iterator[Path]:

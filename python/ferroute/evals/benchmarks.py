@@ -14,7 +14,7 @@ from ferroute import _core
 from ferroute.decision import ModelPair
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
 from ferroute.evals import _cache
-from ferroute.evals._figures import column
+from ferroute.evals._figures import Rows, column
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -218,12 +218,28 @@ class _Judged(Benchmark):
 
     def compare_scores(self, win_rates: Mapping[str, Any], num_results: int = 10, **settings: Any) -> Comparison:
         """As `compare`, with win rates in the order of `prompts`."""
-        from ferroute.evals.comparison import compare
+        from ferroute.evals.comparison import judge, prompt_baselines
+        from ferroute.evals.results import Settings
 
-        settings.setdefault("costs", self._costs())
+        costs = settings.pop("costs", None) or self._costs()
         pair = self.routed_pair
         strong, weak = self._scores(pair.strong) * self._unit, self._scores(pair.weak) * self._unit
-        return compare(win_rates, strong, weak, num_results, prompts=self.prompts(), **settings)
+        simple = prompt_baselines(self.prompts(), self._rules())
+        settings.setdefault("on_ties", "merge")
+        made = Settings(num_results, **settings)
+        return judge(win_rates, Rows.of(strong, weak, costs), made, simple)
+
+    def _rules(self) -> Numbers:
+        """Scores of the regex rules, kept like those of a router."""
+        from ferroute.cli._rules import RulesRouter
+
+        prompts, rules = self.prompts(), RulesRouter()
+        path = Path(self.cache_path) / f"rules-{_cache.key(rules, prompts)}.npy"
+        rates = _cache.load(path, len(prompts))
+        if rates is None:
+            rates = rules.calculate_strong_win_rates(prompts)
+            _cache.save(path, rates)
+        return rates
 
 
 def seen(benchmark: Any, routers: Iterable[str]) -> str | None:
@@ -399,7 +415,7 @@ class MTBench(_Judged):
         self._questions: Any = None  # pandas frames
         self._judgements: Any = None
         print(f"{len(self._kept)} questions for MT bench after decontamination.")  # noqa: T201
-        if not any(Path(self.cache_path).glob("*.npy")):
+        if all(path.name.startswith("rules-") for path in Path(self.cache_path).glob("*.npy")):
             print("Error loading MT Bench cache, starting fresh.")  # noqa: T201 - RouteLLM's line
 
     @property
