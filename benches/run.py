@@ -24,6 +24,7 @@ def main() -> None:
         "bert.py": ["--peer-python"],
         "causal.py": ["--peer-python"],
         "train.py": ["--peer-python"],
+        "evaluation.py": [],
         "calls.py": ["--peers", "--litellm-python"],
     }
     for script, options in takes.items():
