@@ -59,7 +59,7 @@ impl Source {
                 Physical::INT96 => 12,
                 Physical::FIXED_LEN_BYTE_ARRAY => usize::try_from(column.type_length()).unwrap_or(1).max(1),
             };
-            Ok(get_column_reader(column, Box::new(Bounded { pages, width, most })))
+            Ok(get_column_reader(column, Box::new(Bounded { pages, next: None, width, most })))
         })
     }
 }
@@ -121,6 +121,9 @@ fn page_size(header: impl BufRead) -> Option<u64> {
 /// Pages whose number of values is looked at before room is made for them.
 struct Bounded {
     pages: SerializedPageReader<Pages>,
+    /// A page that was asked about before it was asked for: the crate's own way of looking ahead would have [`Pages`]
+    /// look for a header where there is none.
+    next: Option<Page>,
     /// Bytes that a value of a dictionary takes at least.
     width: usize,
     most: usize,
@@ -128,6 +131,9 @@ struct Bounded {
 
 impl PageReader for Bounded {
     fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
+        if self.next.is_some() {
+            return Ok(self.next.take());
+        }
         let page = self.pages.get_next_page()?;
         let Some(found) = &page else { return Ok(None) };
         let values = found.num_values() as usize;
@@ -142,15 +148,23 @@ impl PageReader for Bounded {
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
-        self.pages.peek_next_page()
+        self.next = self.get_next_page()?;
+        Ok(self.next.as_ref().map(|page| PageMetadata {
+            num_rows: match page {
+                Page::DataPageV2 { num_rows, .. } => Some(*num_rows as usize),
+                _ => None,
+            },
+            num_levels: (!page.is_dictionary_page()).then(|| page.num_values() as usize),
+            is_dict: page.is_dictionary_page(),
+        }))
     }
 
     fn skip_next_page(&mut self) -> Result<(), ParquetError> {
-        self.pages.skip_next_page()
+        self.get_next_page().map(|_| ())
     }
 
     fn at_record_boundary(&mut self) -> Result<bool, ParquetError> {
-        self.pages.at_record_boundary()
+        Ok(self.peek_next_page()?.is_none_or(|page| page.num_rows.is_some()))
     }
 }
 

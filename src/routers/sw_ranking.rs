@@ -85,14 +85,8 @@ impl SwRanking {
         num_tiers: usize,
         assigned: Option<&HashMap<String, u32>>,
     ) -> Result<Self> {
-        if matrix.norms.len() != battles.len() {
-            return Err(Error::value(format!(
-                "expected one embedding for each battle that is kept, found {} embeddings for {} battles ({} before \
-                 those with a prompt of less than {SHORTEST_PROMPT} characters were left out)",
-                matrix.norms.len(),
-                battles.len(),
-                battles.total
-            )));
+        if let Some(error) = Self::mismatch(&battles, &matrix) {
+            return Err(error);
         }
         if battles.is_empty() {
             return Err(Error::value(format!("expected battles, found none of {} that can be kept", battles.total)));
@@ -109,6 +103,19 @@ impl SwRanking {
             None => cut(&ratings, num_tiers)?,
         };
         Self::prepare(battles, ratings, tiers, num_tiers, matrix)
+    }
+
+    /// What is wrong when there is not one embedding for each battle that is kept.
+    pub fn mismatch(battles: &Battles, matrix: &Matrix) -> Option<Error> {
+        (matrix.norms.len() != battles.len()).then(|| {
+            Error::value(format!(
+                "expected one embedding for each battle that is kept, found {} embeddings for {} battles ({} before \
+                 those with a prompt of less than {SHORTEST_PROMPT} characters were left out)",
+                matrix.norms.len(),
+                battles.len(),
+                battles.total
+            ))
+        })
     }
 
     fn prepare(
