@@ -147,12 +147,8 @@ impl SwRanking {
     fn arena<'py>(
         &self,
         py: Python<'py>,
-    ) -> (
-        Bound<'py, PyArray1<u32>>,
-        Bound<'py, PyArray1<u32>>,
-        Bound<'py, PyArray1<u8>>,
-        Bound<'py, PyArray1<u32>>,
-    ) {
+    ) -> (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<u32>>)
+    {
         let battles = self.0.battles();
         let winners = battles.winners.iter().map(|winner| winner.code()).collect::<Vec<_>>();
         let side = |labels: &[u32]| {
@@ -196,10 +192,7 @@ impl SwRanking {
         Ok(found.into_pyarray(py))
     }
 
-    fn tier_ratings_of_weights<'py>(
-        &self,
-        weights: PyReadonlyArray1<'py, f64>,
-    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    fn tier_ratings_of_weights<'py>(&self, weights: PyReadonlyArray1<'py, f64>) -> PyResult<Bound<'py, PyArray1<f64>>> {
         Ok(self.0.tier_ratings_of_weights(weights.as_slice()?)?.into_pyarray(weights.py()))
     }
 

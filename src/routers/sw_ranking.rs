@@ -96,10 +96,14 @@ impl SwRanking {
         }
         let ratings = model_ratings(&battles)?;
         let tiers = match assigned {
-            Some(assigned) => battles.labels.iter().map(|label| {
-                let missing = || Error::new(Kind::Name, format!("model2tier has no tier for the model '{label}'"));
-                assigned.get(label).copied().ok_or_else(missing)
-            }).collect::<Result<Vec<_>>>()?,
+            Some(assigned) => battles
+                .labels
+                .iter()
+                .map(|label| {
+                    let missing = || Error::new(Kind::Name, format!("model2tier has no tier for the model '{label}'"));
+                    assigned.get(label).copied().ok_or_else(missing)
+                })
+                .collect::<Result<Vec<_>>>()?,
             None => cut(&ratings, num_tiers)?,
         };
         Self::prepare(battles, ratings, tiers, num_tiers, matrix)
@@ -118,13 +122,7 @@ impl SwRanking {
         })
     }
 
-    fn prepare(
-        battles: Battles,
-        ratings: Vec<f64>,
-        tiers: Vec<u32>,
-        num_tiers: usize,
-        matrix: Matrix,
-    ) -> Result<Self> {
+    fn prepare(battles: Battles, ratings: Vec<f64>, tiers: Vec<u32>, num_tiers: usize, matrix: Matrix) -> Result<Self> {
         let scales: Vec<f64> = matrix.norms.iter().map(|norm| 1.0 / norm).collect();
         if let Some(row) = scales.iter().position(|scale| !scale.is_finite()) {
             return Err(Error::value(format!(
@@ -135,8 +133,7 @@ impl SwRanking {
         let mut used = tiers.clone();
         used.sort_unstable();
         used.dedup();
-        let places: Vec<u32> =
-            tiers.iter().map(|tier| used.binary_search(tier).unwrap_or_default() as u32).collect();
+        let places: Vec<u32> = tiers.iter().map(|tier| used.binary_search(tier).unwrap_or_default() as u32).collect();
         let mut numbers = HashMap::new();
         let mut outcomes = Vec::new();
         let sides = battles.a.iter().zip(&battles.b).zip(&battles.winners);
@@ -297,11 +294,7 @@ impl SwRanking {
     }
 
     /// The fit for similarities that come in lines; None when they need more digits than f32 products have.
-    fn blocked<'a>(
-        &self,
-        unit: &[f64],
-        lines: impl Iterator<Item = &'a [f64]> + Clone,
-    ) -> Result<Option<Vec<f64>>> {
+    fn blocked<'a>(&self, unit: &[f64], lines: impl Iterator<Item = &'a [f64]> + Clone) -> Result<Option<Vec<f64>>> {
         let (mut largest, mut smallest) = (f64::NEG_INFINITY, f64::INFINITY);
         for line in lines.clone() {
             let (high, low) = extremes(line);
@@ -418,9 +411,13 @@ impl SwRanking {
         if largest == 0.0 {
             return wrong("is all zeros: it has no direction, so it is similar to nothing".to_owned());
         }
-        query.iter_mut().for_each(|x| *x /= largest);
+        for x in &mut query {
+            *x /= largest;
+        }
         let norm = query.iter().map(|x| x * x).sum::<f64>().sqrt();
-        query.iter_mut().for_each(|x| *x /= norm);
+        for x in &mut query {
+            *x /= norm;
+        }
         Ok(query)
     }
 }
@@ -437,7 +434,9 @@ pub fn weightings(similarities: &[f64]) -> Vec<f64> {
 fn relative_weights(similarities: &mut [f64], largest: f64, smallest: f64) {
     let scale = 1.0 / largest;
     if !scale.is_finite() {
-        similarities.iter_mut().for_each(|s| *s = f64::from(u8::from(*s >= largest)));
+        for s in &mut similarities {
+            *s = f64::from(u8::from(*s >= largest));
+        }
         return;
     }
     // With nothing but negative similarities the least similar weighs most.
@@ -521,7 +520,9 @@ fn model_ratings(battles: &Battles) -> Result<Vec<f64>> {
 pub fn anchor(labels: &[String], ratings: &mut [f64]) {
     if let Some(at) = labels.iter().position(|label| label == ANCHOR.0) {
         let shift = ANCHOR.1 - ratings[at];
-        ratings.iter_mut().for_each(|rating| *rating += shift);
+        for rating in &mut ratings {
+            *rating += shift;
+        }
     }
 }
 

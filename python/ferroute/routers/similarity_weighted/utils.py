@@ -152,7 +152,9 @@ def _first_turn(row: int, prompt: Any) -> str:
         turns = json.loads(prompt) if isinstance(prompt, str) else prompt
         turn = turns[0] if not isinstance(turns, (str, Mapping)) else None
     except (ValueError, TypeError, IndexError, KeyError) as error:
-        raise InvalidValueError(f"battle {row}: expected a JSON list of turns, found {prompt!r:.60} ({error})") from error
+        raise InvalidValueError(
+            f"battle {row}: expected a JSON list of turns, found {prompt!r:.60} ({error})"
+        ) from error
     if not isinstance(turn, str):
         raise InvalidValueError(f"battle {row}: expected a list that begins with a text, found {prompt!r:.60}")
     return turn.strip()
