@@ -21,6 +21,8 @@ def main() -> None:
         "imports.py": ["--peer-python"],
         "local.py": [],
         "mf.py": ["--peer-python"],
+        "bert.py": ["--peer-python"],
+        "train.py": ["--peer-python"],
         "calls.py": ["--peers", "--litellm-python"],
     }
     for script, options in takes.items():

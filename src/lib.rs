@@ -14,6 +14,8 @@
 pub mod data;
 pub mod engine;
 pub mod error;
+pub mod evals;
+pub mod learn;
 pub mod math;
 pub mod neural;
 pub mod pricing;

@@ -24,8 +24,8 @@ def win_rates(router: Any, prompts: Any, progress_text: str | None) -> Any:
         raise InvalidTypeError("prompts is a Series, an array or a list of strings; found a single string")
     kind = type(prompts).__module__.partition(".")[0]
     texts = _texts(prompts, kind)
-    with _progress(len(texts), progress_text) as advance:
-        scores = _score(router, texts, advance)
+    with progress(len(texts), progress_text) as advance:
+        scores = score_texts(router, texts, advance)
     if kind == "pandas" and hasattr(prompts, "index"):
         import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
@@ -60,7 +60,8 @@ def _texts(prompts: Any, kind: str) -> list[Any]:
         ) from None
 
 
-def _score(router: Any, texts: list[Any], advance: Callable[[int], object]) -> NDArray[np.float64]:
+def score_texts(router: Any, texts: list[Any], advance: Callable[[int], object]) -> NDArray[np.float64]:
+    """Win rates of ``texts``, float64 ``[n]``; ``advance`` is called with the number newly done."""
     import numpy as np
 
     batch = getattr(router, "calculate_strong_win_rates", None)
@@ -74,7 +75,12 @@ def _score(router: Any, texts: list[Any], advance: Callable[[int], object]) -> N
 
 
 @contextlib.contextmanager
-def _progress(total: int, text: str | None) -> Generator[Callable[[int], object]]:
+def progress(total: int | None, text: str | None) -> Generator[Callable[[int], object]]:
+    """A progress bar on standard error; None where ``text`` is None.
+
+    Yields:
+        A function that takes the number newly done.
+    """
     if text is None:
         yield lambda _done: None
         return

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -144,6 +145,78 @@ def torch_conversion_command(path: str | os.PathLike[str]) -> str:
 def dot_kernels() -> str:
     """Which kernels this processor gets: ``avx512``, ``avx2`` or ``plain``. All give the same bits."""
 
+# --- evals.rs ---
+
+_Pairs: TypeAlias = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+def eval_curve(
+    win_rates: NDArray[np.float64], pairs: _Pairs, num_results: int, merge: bool
+) -> tuple[NDArray[np.float64], NDArray[np.uint64], list[NDArray[np.float64]]]:
+    """Routes rows at the quantiles 0, 1/num_results, .. 1 of their win rates.
+
+    Args:
+        win_rates: ``[n]``.
+        pairs: ``(strong, weak)`` columns ``[n]``: scores first, then costs, if any.
+        num_results: Intervals between thresholds.
+        merge: Whether equal thresholds may stay; otherwise they are an error.
+
+    Returns:
+        Thresholds (rising), strong rows at each, and for each pair the mean at each. Strong is ``>=`` the threshold,
+        at the last ``>``.
+
+    Raises:
+        InvalidValueError: Lengths differ, a number is not finite, or thresholds are equal.
+    """
+
+def eval_resample(
+    win_rates: list[NDArray[np.float64]],
+    pairs: _Pairs,
+    num_results: int,
+    resamples: int,
+    seed: int,
+    optimum: bool,
+    threads: int | None = None,
+) -> NDArray[np.float64]:
+    """The curves of routers on rows drawn with replacement, the same draws for all.
+
+    Returns:
+        One row a resample, with m = num_results + 1 points: for each router m percentages of strong calls and m means of
+        each pair; with ``optimum`` m numbers of its quality, from all calls to none; then for each pair the strong and
+        the weak model's mean.
+    """
+
+def eval_figures(
+    percent: NDArray[np.float64],
+    quality: NDArray[np.float64],
+    weak: NDArray[np.float64],
+    strong: NDArray[np.float64],
+    fractions: list[float],
+) -> NDArray[np.float64]:
+    """AUC, APGR and the percentage of strong calls at each fraction of the gap, for curves ``[b, m]``: ``[b, 2 + f]``.
+
+    ``weak`` and ``strong`` are the models' scores, ``[b]``. Points may come in any order.
+    """
+
+def eval_percent_at(
+    percent: NDArray[np.float64], quality: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The least percentage at which each curve ``[b, m]`` reaches the quality ``wanted[b]``; NaN if it never does."""
+
+def eval_value_at(
+    percent: NDArray[np.float64], values: NDArray[np.float64], at: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Each curve ``[b, m]`` at percentages ``[b, k]``, straight between its points, held at both ends."""
+
+def eval_optimum(
+    strong: NDArray[np.float64], weak: NDArray[np.float64], fractions: list[float]
+) -> NDArray[np.float64]:
+    """The best mean score when at most these fractions (rising) of the rows go to the strong model."""
+
+def eval_interp(
+    x: NDArray[np.float64], xp: NDArray[np.float64], fp: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """``numpy.interp``, bit for bit also where ``xp`` does not rise, as called for each ``x`` alone."""
+
 # --- local.rs ---
 
 @final
@@ -213,6 +286,85 @@ class LocalModel:
             Pairs of a name and its part. The name is a lexical feature (counted from its mean in training),
             ``word "..."`` for a token, ``base``, or ``short request``.
         """
+
+# --- bert.rs ---
+
+@final
+class BertModel:
+    """A BERT, RoBERTa or XLM-RoBERTa sequence classifier with its tokenizer; usable from any thread.
+
+    Args:
+        path: Folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
+        num_labels: Rows of its last layer, at least 3; None: 3.
+
+    Raises:
+        MissingFileError: A file is not there; the message says what it was and, where there is one, gives the command
+            that makes it.
+        CheckpointError: A tensor or entry is missing, unexpected, misshapen or not finite.
+        NotBuiltError: Another architecture, or an option of this one that does not run.
+        InvalidValueError: Fewer than 3 labels.
+    """
+
+    def __new__(cls, path: str | os.PathLike[str], num_labels: int | None = None) -> Self: ...
+    @property
+    def folder(self) -> Path:
+        """Where it was loaded from."""
+    @property
+    def model_type(self) -> str:
+        """``bert``, ``roberta`` or ``xlm-roberta``."""
+    @property
+    def layers(self) -> int:
+        """Layers."""
+    @property
+    def hidden(self) -> int:
+        """Numbers of a token between the layers."""
+    @property
+    def heads(self) -> int:
+        """Heads of a layer's attention."""
+    @property
+    def num_labels(self) -> int:
+        """Logits of a text."""
+    @property
+    def vocabulary(self) -> int:
+        """Tokens the tokenizer knows."""
+    @property
+    def max_length(self) -> int | None:
+        """Tokens a text is cut to; None: texts are not cut."""
+    @property
+    def most_tokens(self) -> int:
+        """Most tokens of a text that can be scored: the smaller of `max_length` and the rows of the position table."""
+    def win_rate(self, text: str, threads: int | None = None) -> float:
+        """One minus the probability of the last two classes."""
+    def win_rates(
+        self, texts: list[str], threads: int | None = None, progress: Callable[[int], object] | None = None
+    ) -> NDArray[np.float64]:
+        """`win_rate` of many texts, bit for bit, float64 ``[n]``.
+
+        Args:
+            texts: Any number of texts.
+            threads: How many to use; None: one for each processor.
+            progress: Called with the number of texts newly done; what it raises ends the work and comes out here.
+        """
+    def logits(
+        self, texts: list[str], threads: int | None = None, progress: Callable[[int], object] | None = None
+    ) -> NDArray[np.float32]:
+        """Logits of many texts, float32 ``[n, num_labels]``; arguments as in `win_rates`."""
+    def logits_of_ids(
+        self, ids: list[int], types: list[int] | None = None, threads: int | None = None
+    ) -> NDArray[np.float32]:
+        """Logits of one sequence of token ids, float32 ``[num_labels]``.
+
+        Args:
+            ids: Token ids, special tokens included.
+            types: Token type of each; None: all 0.
+            threads: How many to use; None: one for each processor.
+        """
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, special tokens included, cut to `max_length`."""
+    def decode(self, ids: list[int]) -> str:
+        """Text of token ids, special tokens included."""
+    def token_to_id(self, token: str) -> int | None:
+        """Id of a token."""
 
 # --- calls.rs ---
 
@@ -445,6 +597,120 @@ class PromptBatches:
     def __iter__(self) -> Self: ...
     def __next__(self) -> list[tuple[int, str]]: ...
 
+# --- causal.rs ---
+
+def label_probability(logits: Sequence[float], threshold: int) -> tuple[float, NDArray[np.float32]]:
+    """Probability of the labels ``threshold`` and above, and of every label: a softmax over the labels alone."""
+
+@final
+class CausalPrompt:
+    """A prompt with room for a question.
+
+    Args:
+        system_message: The system message; an empty one is left out.
+        classifier_message: The user's message, with ``{question}``.
+        system: Text around a system message, with ``{instruction}``.
+        user: Text around a user's message, with ``{instruction}``.
+
+    Raises:
+        CheckpointError: Another field, or a single brace.
+    """
+
+    def __new__(cls, system_message: str, classifier_message: str, system: str, user: str) -> Self: ...
+    def render(self, question: str) -> str:
+        """The text the model continues; a lone surrogate of the question becomes U+FFFD."""
+
+@final
+class CausalTokenizer:
+    """The tokenizer of a folder, with ``special_tokens`` appended."""
+
+    def __new__(cls, path: str | os.PathLike[str], special_tokens: Sequence[str]) -> Self: ...
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, the special tokens around it included; nothing is cut."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens included."""
+
+    def tokens(self, ids: Sequence[int]) -> list[str | None]:
+        """Token of each id, None where there is none."""
+
+    def token_to_id(self, token: str) -> int | None:
+        """Id of a token."""
+
+    def __len__(self) -> int: ...
+
+@final
+class CausalModel:
+    """A Llama-like checkpoint that answers with a label token.
+
+    Args:
+        checkpoint: Folder with ``config.json`` and ``model.safetensors`` (or its index and shards).
+        tokenizer: Folder with the tokenizer of the base model.
+        labels: Texts of the label tokens, appended to the tokenizer's.
+        own_tokenizer: The tokenizer is the checkpoint's own, and must end with the labels.
+        bf16: Round activations to bfloat16.
+        max_new_tokens: Tokens generated at most (6).
+        threads: How many to use; None: one for each processor.
+
+    Raises:
+        MissingFileError, UnreadableFileError: A file is not there, or cannot be read.
+        CheckpointError: A file does not fit; the message says what was expected.
+        NotBuiltError: A kind of model that is not known here.
+    """
+
+    def __new__(
+        cls,
+        checkpoint: str | os.PathLike[str],
+        tokenizer: str | os.PathLike[str],
+        *,
+        labels: Sequence[str],
+        own_tokenizer: bool = False,
+        bf16: bool = False,
+        max_new_tokens: int | None = None,
+        threads: int | None = None,
+    ) -> Self: ...
+    @property
+    def tokenizer(self) -> CausalTokenizer:
+        """The tokenizer, with the label tokens."""
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where it was read from."""
+
+    @property
+    def first_label(self) -> int:
+        """First id that counts as a label; every id from here to the end of the vocabulary does."""
+
+    @property
+    def outputs(self) -> int:
+        """Size of the model's vocabulary, padding included."""
+
+    @property
+    def shared_tokens(self) -> int:
+        """Tokens that the prompts are known to begin with; computed once."""
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of a prompt and its answer."""
+
+    def share(self, prompt: CausalPrompt) -> None:
+        """From now on, computes what all prompts of this form begin with only once."""
+
+    def answer(self, ids: Sequence[int]) -> tuple[list[int], NDArray[np.float32] | None]:
+        """Generated ids up to the first label, and the logits from the first label to the end of the vocabulary.
+
+        Raises:
+            ValueError: An id the model does not have, no id at all, or more than `longest`.
+        """
+
+    def answers(
+        self, prompt: CausalPrompt, texts: Sequence[str], progress: Callable[[int], object] | None = None
+    ) -> list[tuple[list[int], NDArray[np.float32] | None]]:
+        """`answer` for many questions: the same numbers; ``progress`` gets the number newly done."""
+
+    def first_logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """All logits of the first generated position, float32 ``[outputs]``."""
+
 # --- columns.rs ---
 def read_columns(
     path: str | os.PathLike[str], columns: Sequence[str] | None = None
@@ -465,6 +731,159 @@ def read_columns(
         MissingFileError: There is no such file.
         UnreadableFileError: It cannot be read.
     """
+
+# --- statistics.rs ---
+def quantiles(values: NDArray[np.float64], at: Sequence[float], *, percent: bool = True) -> NDArray[np.float64]:
+    """Quantiles of ``values`` ``[n]``, in any order, by linear interpolation.
+
+    Args:
+        values: Numbers without NaN.
+        at: Which quantiles, each in 0..=1.
+        percent: As pandas 2 computes them, bit for bit; False: as numpy and pandas 3 do.
+
+    Raises:
+        InvalidValueError: No value, NaN, or a quantile outside of 0..=1.
+    """
+
+def quantile(values: list[float], at: float) -> float:
+    """One of `quantiles`, as pandas 2 computes it, without numpy."""
+
+def binomial_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:
+    """The exact interval (Clopper and Pearson 1934) of the probability behind ``successes`` of ``trials``."""
+
+# --- learn.rs ---
+_Judged: TypeAlias = tuple[float, int, int]
+
+@final
+class MfTrainer:
+    """A matrix factorisation in training: weights, and what Adam remembers of its steps.
+
+    Random weights are drawn as torch draws them. `x` is always embeddings ``[prompts, text_dim]`` of any number type and
+    layout, read where they lie; battles are int64 ``[n, 3]``: rows of the winner, the loser and the prompt. The same
+    arguments give the same weights, bit for bit, with any number of threads.
+
+    Args:
+        dim: Numbers in a model's row.
+        num_models: Rows of the table.
+        text_dim: Numbers in an embedding.
+        use_proj: Whether embeddings are projected to `dim`; without, both are equal.
+        seed: Decides the weights.
+
+    Raises:
+        InvalidValueError: A size of 0, or one that does not fit into memory.
+    """
+
+    def __new__(cls, dim: int, num_models: int, text_dim: int, use_proj: bool = True, seed: int = 42) -> Self: ...
+    @staticmethod
+    def of(model: MfModel) -> MfTrainer:
+        """Goes on from the weights of a model; what Adam remembers starts empty."""
+
+    def model(self) -> MfModel:
+        """The model as it is now."""
+
+    def fit(
+        self,
+        x: Any,
+        train: NDArray[np.int64],
+        held_out: NDArray[np.int64],
+        *,
+        epochs: int,
+        patience: int | None = None,
+        batch_size: int = 64,
+        lr: float = 3e-4,
+        weight_decay: float = 1e-5,
+        alpha: float = 0.1,
+        shuffle: bool = True,
+        seed: int = 42,
+        threads: int | None = None,
+        on_epoch: Callable[[int, float, _Judged | None], object] | None = None,
+    ) -> tuple[list[tuple[int, float, _Judged | None]], int, _Judged | None]:
+        """Trains for up to `epochs` passes and keeps the weights with the smallest held-out loss.
+
+        Args:
+            x: Embeddings.
+            train: Battles to train on.
+            held_out: Battles to judge by; with none, all epochs are made and the last is kept.
+            epochs: Passes at most.
+            patience: Ends after so many epochs without a smaller held-out loss.
+            batch_size: Battles in a batch.
+            lr: Learning rate of Adam.
+            weight_decay: Of Adam.
+            alpha: Deviation of the noise on embeddings.
+            shuffle: Whether each epoch has an order of its own.
+            seed: Decides orders and noise.
+            threads: At most so many.
+            on_epoch: Called after each epoch with its number, its training loss, and loss, number called right and number
+                of the held-out battles; what it raises ends the training and comes out here.
+
+        Returns:
+            What `on_epoch` heard, the number of the epoch kept, and the held-out battles judged by each model's strength
+            alone.
+
+        Raises:
+            InvalidValueError: No battles, settings that cannot be, NaN, or a loss that is no number any more.
+            UnknownNameError: A row that does not exist.
+        """
+
+    def epoch(
+        self,
+        x: Any,
+        battles: NDArray[np.int64],
+        *,
+        batch_size: int = 64,
+        lr: float = 3e-4,
+        weight_decay: float = 1e-5,
+        alpha: float = 0.1,
+        shuffle: bool = True,
+        seed: int = 42,
+        threads: int | None = None,
+    ) -> float:
+        """One pass over the battles; their mean loss, with noise."""
+
+    def evaluate(self, x: Any, battles: NDArray[np.int64], threads: int | None = None) -> _Judged:
+        """Mean loss without noise, number of battles called right, and number of battles."""
+
+def split_battles(
+    battles: NDArray[np.int64], share: float, seed: int = 42
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Parts battles at random into `share` of them and the rest; all battles of a prompt are on one side."""
+
+# --- parquet_writer.rs ---
+@final
+class ParquetWriter:
+    """A Parquet file that is written as the rows come, in row groups; it gets its name when it is complete.
+
+    As a context manager it is finished at the end of the block, and forgotten when the block raises.
+
+    Args:
+        path: The file.
+        columns: Name -> ``"text"`` (strings or None), ``"number"`` (float64), ``"whole"`` (int64) or ``"vector"`` (float32
+            lists of one length).
+
+    Raises:
+        InvalidValueError: No columns, or another kind.
+        UnreadableFileError: The file cannot be made.
+    """
+
+    def __new__(cls, path: str | os.PathLike[str], columns: dict[str, str]) -> Self: ...
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+
+    def write(self, values: Sequence[Any]) -> None:
+        """Adds rows: a list or array for each column, all of one length (vectors ``[n, d]``)."""
+
+    def finish(self) -> None:
+        """Completes the file and gives it its name."""
+
+    def close(self) -> None:
+        """Forgets a table that is not finished; nothing of it stays."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: object, _value: object, _trace: object) -> None: ...
+
+def write_columns(path: str | os.PathLike[str], columns: dict[str, Any]) -> None:
+    """Writes a Parquet file of columns: lists of strings or None, arrays ``[n]`` of numbers, arrays ``[n, d]``."""
 
 # --- sw.rs ---
 def bradley_terry(

@@ -18,9 +18,9 @@ from time import perf_counter_ns
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from ferroute import _core, _notes, responses
+from ferroute import _core, _notes, _tables, responses
 from ferroute.decision import Decision, ModelPair, Share, make
-from ferroute.errors import InvalidTypeError, UnknownNameError
+from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
 from ferroute.routers.base import Router, routes_by_itself
 
 if TYPE_CHECKING:
@@ -114,7 +114,9 @@ class Controller:
         strong_model: Model for prompts with a win rate of at least the threshold, such as ``"gpt-5.2"`` or
             ``"openai/gpt-5.2"``.
         weak_model: Model for all others.
-        config: Router name -> keyword arguments; `GPT_4_AUGMENTED_CONFIG` if None. A null entry is an empty one.
+        config: Router name -> keyword arguments; `GPT_4_AUGMENTED_CONFIG` if None. A null entry is an empty one. The key
+            ``calibration`` of an entry is the path of a table for the share form (see `ferroute.calibrate`); without it
+            the calibration folder is looked in.
         api_base: Base URL for completions of both models; None: the provider's own.
         api_key: Key for completions of both models; None: from the environment.
         progress_bar: Shows progress while routers load and batches are scored.
@@ -152,8 +154,13 @@ class Controller:
             config = GPT_4_AUGMENTED_CONFIG
         if not hasattr(config, "get"):
             raise InvalidTypeError(f"config maps router names to their arguments; found {type(config).__name__}")
+        self._tables: dict[str, tuple[Any, Any]] = {}
         for name in _with_progress(routers, "Loading routers") if progress_bar else routers:
-            self.routers[name] = _lookup(name)(**(config.get(name) or {}))
+            entry = config.get(name)
+            router = self.routers[name] = build_router(name, entry)
+            table = _calibrated(name, entry, router)
+            if table is not None:
+                self._tables[name] = router, table
         self._start()
 
     def _start(self) -> None:
@@ -169,6 +176,7 @@ class Controller:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self.__dict__.setdefault("_tables", {})
         self.model_counts = _counts()
         self._start()
 
@@ -310,7 +318,14 @@ class Controller:
         enters_window: bool,
     ) -> Decision:
         fields: dict[str, Any] = {"router": name, "win_rate": win_rate}
-        if isinstance(threshold, Share):
+        window = None
+        if isinstance(threshold, Share) and (fixed := self._fixed(name, router, threshold)) is not None:
+            strong, reason = _core.decide(win_rate, fixed.threshold)
+            reason = f"{reason}; the threshold for {threshold} of {fixed.n:,} calibration prompts"
+            fields["share"], fields["threshold"] = float(threshold), fixed.threshold
+            if fixed.note:
+                notes.append(fixed.note)
+        elif isinstance(threshold, Share):
             window = self._window(name, router)
             strong, reason, warmup = window.decide(
                 win_rate, threshold, prompt if isinstance(prompt, str) else str(prompt)
@@ -355,6 +370,13 @@ class Controller:
                     quantiles = getattr(router, "score_quantiles", ())
                     held = self._windows[name] = (router, _core.ShareWindow([float(q) for q in quantiles]))
         return held[1]
+
+    def _fixed(self, name: str, router: Any, share: Share) -> Any:
+        """The threshold that a calibration table has for a share, or None: all and nothing need no table."""
+        held = self._tables.get(name)
+        if held is None or held[0] is not router or not 0 < share < 1:
+            return None
+        return held[1].threshold(share)
 
     def completion(self, *, router: str | None = None, threshold: float | None = None, **kwargs: Any) -> Any:
         """A chat completion by the routed model, in OpenAI's shape, with the decision under ``.routing``.
@@ -430,6 +452,45 @@ def _lookup(name: str) -> Callable[..., Any]:
         return ROUTER_CLS[name]
     except KeyError:
         raise UnknownNameError(f"unknown router {name!r}; ROUTER_CLS has {', '.join(map(repr, ROUTER_CLS))}") from None
+
+
+def build_router(name: str, entry: Mapping[str, Any] | None) -> Any:
+    """The router called ``name`` with the arguments of its config entry.
+
+    Raises:
+        UnknownNameError: There is no such router.
+        TypeError: It misses an argument.
+    """
+    arguments = entry or {}
+    if _tables.KEY in arguments:
+        arguments = {key: value for key, value in arguments.items() if key != _tables.KEY}
+    return _lookup(name)(**arguments)
+
+
+def _calibrated(name: str, entry: Mapping[str, Any] | None, router: Any) -> Any:
+    """The calibration table of a router: the one its entry names, else a saved one of the same configuration."""
+    named = entry.get(_tables.KEY) if entry else None
+    path = named or _tables.find(name, entry, router)
+    if path is None:
+        return None
+    from ferroute.calibrate import CalibrationTable
+
+    try:
+        table = CalibrationTable.load(path)
+    except (ValueError, OSError) as error:
+        if named:
+            raise
+        import warnings
+
+        warnings.warn(f"the calibration table of {name!r} is left aside: {error}", RuntimeWarning, stacklevel=3)
+        return None
+    if table.router != name or table.fingerprint not in {None, _tables.fingerprint(name, entry, router)}:
+        raise InvalidValueError(
+            f"{path}: this calibration table was made with "
+            f"{'another configuration' if table.router == name else f'the router {table.router!r}'}, so its thresholds "
+            f"do not fit {name!r} as it is configured here: calibrate again"
+        )
+    return table
 
 
 def _number(win_rate: Any) -> float:

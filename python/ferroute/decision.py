@@ -23,7 +23,8 @@ class Share(float):
     """A share of strong calls, 0..=1, in the place of a threshold: ``Share(0.3)`` is ``router-...-30%``.
 
     The router's score is ranked among the last 1,000 of the same Controller, and the highest 30 % go to the strong
-    model, whatever the scores look like. Use it where a fixed threshold cannot know the traffic.
+    model, whatever the scores look like. Use it where a fixed threshold cannot know the traffic. With a calibration
+    table for the router (see `ferroute.calibrate`) it stands for the table's fixed threshold instead.
     """
 
     __slots__ = ()
@@ -48,7 +49,7 @@ class Decision:
         router: Name of the router that was asked.
         win_rate: Probability, as the router sees it, that the strong model's answer wins; None if the router does
             not say.
-        threshold: Strong if ``win_rate >= threshold``; None in the share form.
+        threshold: Strong if ``win_rate >= threshold``; None in the share form, unless a calibration table gave one.
         share: Wanted share of strong calls, 0..=1; None in the threshold form.
         tier: Name of the rung, with more than two models.
         reason: One sentence.

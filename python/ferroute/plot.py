@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Curves: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
 
-__all__ = ["plot_share", "save_share", "share_at", "share_chart", "share_curve", "threshold_for"]
+__all__ = ["plot_scores", "plot_share", "save_share", "share_at", "share_chart", "share_curve", "threshold_for"]
 
 COLOURS = ("#1f6fb4", "#d1601f", "#2e8b57", "#8e5bb5", "#b8860b")
 """Told apart by most colour-blind readers, and on white and black alike."""
@@ -140,6 +140,48 @@ def plot_share(
             axes.legend(handles, marks, frameon=False, loc="lower left")
     elif any(curves):
         axes.legend(frameon=False, loc="lower left")
+    return axes
+
+
+def plot_scores(
+    win_rates: ArrayLike, *, shares: Sequence[float] = (0.1, 0.3, 0.5), title: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws a histogram of a router's scores, with the threshold of each share of strong calls.
+
+    Args:
+        win_rates: Scores ``[n]``, 0..=1.
+        shares: Shares of strong calls whose thresholds are marked (see `ferroute.calibrate.threshold_for_share`).
+        title: Title; None: one that says what is drawn.
+        ax: Axes to draw on; None: new ones.
+
+    Returns:
+        The axes; ``.figure.savefig(path)`` writes the picture.
+
+    Raises:
+        InvalidValueError: There is no score, or one is not in 0..=1.
+        NotBuiltError: matplotlib is not installed.
+    """
+    from ferroute.calibrate import threshold_for_share
+
+    scores = _checked(win_rates)
+    made: Any = None if ax is not None else _matplotlib("pyplot").subplots(**LAYOUT)[1]
+    axes: Any = ax or made  # matplotlib's own types are partly unknown
+    left, right = _window({"": scores})
+    axes.hist(scores, bins=60, range=(left, right), color="#b9c9d8", edgecolor="white", linewidth=0.4)
+    for share, colour in zip(shares, _cycle(COLOURS, len(shares)), strict=True):
+        found = threshold_for_share(scores, share)
+        achieved = f" ({found.share:.1%} are)" if found.note else ""
+        label = f"{share:.0%} strong{achieved}: {found.threshold:.3f}"
+        axes.axvline(found.threshold, color=colour, linewidth=2, label=label)
+    axes.set_xlim(left, right)
+    axes.set_xlabel("win rate of the strong model")
+    axes.set_ylabel("prompts")
+    axes.set_title(title or "Scores, and thresholds for shares of strong calls", loc="left", fontsize=12, weight="bold")
+    axes.grid(axis="y", color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if shares:
+        axes.legend(frameon=False, loc="upper right")
     return axes
 
 

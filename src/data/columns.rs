@@ -139,6 +139,14 @@ impl Budget {
         }
     }
 
+    /// Fails where there is no room for `rows` more values, and takes nothing.
+    fn fits_rows(&mut self, rows: usize) -> Result<()> {
+        let left = self.left;
+        self.take_rows(rows)?;
+        self.left = left;
+        Ok(())
+    }
+
     /// Takes what `rows` texts or nulls occupy, without their bytes.
     fn take_rows(&mut self, rows: usize) -> Result<()> {
         self.take(rows.saturating_mul(size_of::<Option<String>>()))

@@ -1,7 +1,8 @@
-//! Files in: safetensors, prompts, and columns of tables. The only disk in the domain.
+//! Files in: safetensors, prompts, and columns of tables; tables out. The only disk in the domain.
 
 pub mod columns;
 pub mod matrix;
 mod pages;
+pub mod parquet_writer;
 pub mod prompts;
 pub mod tensors;

@@ -46,7 +46,7 @@ pub fn open(path: &Path) -> Result<Checkpoint> {
     Ok(Checkpoint { path, content })
 }
 
-fn find(path: &Path) -> Result<PathBuf> {
+pub(crate) fn find(path: &Path) -> Result<PathBuf> {
     let is_torch = path.extension().is_some_and(|e| e == "bin" || e == "pt" || e == "pth");
     if is_torch {
         return Err(Error::new(Kind::Unsupported, torch_file(path)));
@@ -171,11 +171,7 @@ impl<'a> Tensors<'a> {
             return Err(self.wrong(format!("tensor `{name}` of shape {shape} is missing; found {}", self.inventory())));
         };
         let shape = view.shape();
-        let fits = |(&found, &(_, wanted)): (&usize, &Dim)| wanted.is_none_or(|wanted| wanted == found);
-        if shape.len() != expected.len() || !shape.iter().zip(expected).all(fits) {
-            let wanted = show_dims(expected);
-            return Err(self.wrong(format!("tensor `{name}` has shape {shape:?}, expected {wanted}")));
-        }
+        check_shape(name, shape, expected).map_err(|message| self.wrong(message))?;
         let values = widen(&view).ok_or_else(|| {
             let kind = view.dtype();
             self.wrong(format!("tensor `{name}` holds {kind:?} numbers; expected F32, F64, F16 or BF16"))
@@ -204,19 +200,38 @@ impl<'a> Tensors<'a> {
 
     /// Names and shapes, for messages; a long list is cut.
     fn inventory(&self) -> String {
-        const SHOWN: usize = 8;
         let names = self.names();
-        let mut text = String::new();
-        for (i, name) in names.iter().take(SHOWN).enumerate() {
-            let shape = self.inner.tensor(name).map(|view| view.shape().to_vec()).unwrap_or_default();
-            let comma = if i > 0 { ", " } else { "" };
-            let _ = write!(text, "{comma}`{}` {shape:?}", cut(name));
-        }
-        match names.len() {
-            0 => "no tensors".to_owned(),
-            n if n > SHOWN => format!("{text} and {} more", n - SHOWN),
-            _ => text,
-        }
+        let shape = |name: &str| self.inner.tensor(name).map(|view| view.shape().to_vec()).unwrap_or_default();
+        inventory(names.len(), names.iter().map(|&name| (name, shape(name))))
+    }
+
+    /// Each tensor as it lies in the bytes: what a reader needs that keeps the bytes in a map.
+    pub(crate) fn views(&self) -> Vec<(String, TensorView<'a>)> {
+        self.inner.tensors()
+    }
+}
+
+/// Says what is wrong with a shape, if anything is.
+pub(crate) fn check_shape(name: &str, shape: &[usize], expected: &[Dim]) -> Result<(), String> {
+    let fits = |(&found, &(_, wanted)): (&usize, &Dim)| wanted.is_none_or(|wanted| wanted == found);
+    if shape.len() == expected.len() && shape.iter().zip(expected).all(fits) {
+        return Ok(());
+    }
+    Err(format!("tensor `{name}` has shape {shape:?}, expected {}", show_dims(expected)))
+}
+
+/// Names and shapes of `count` tensors, for messages; a long list is cut.
+pub(crate) fn inventory<'a>(count: usize, tensors: impl Iterator<Item = (&'a str, Vec<usize>)>) -> String {
+    const SHOWN: usize = 8;
+    let mut text = String::new();
+    for (i, (name, shape)) in tensors.take(SHOWN).enumerate() {
+        let comma = if i > 0 { ", " } else { "" };
+        let _ = write!(text, "{comma}`{}` {shape:?}", cut(name));
+    }
+    match count {
+        0 => "no tensors".to_owned(),
+        n if n > SHOWN => format!("{text} and {} more", n - SHOWN),
+        _ => text,
     }
 }
 
@@ -226,11 +241,11 @@ fn list(names: &[&str]) -> String {
 }
 
 /// A name short enough for a message, whatever a file says.
-fn cut(name: &str) -> String {
+pub(crate) fn cut(name: &str) -> String {
     name.chars().take(80).collect()
 }
 
-fn show_dims(dims: &[Dim]) -> String {
+pub(crate) fn show_dims(dims: &[Dim]) -> String {
     let shown: Vec<_> = dims
         .iter()
         .map(|(name, length)| length.map_or_else(|| (*name).to_owned(), |length| format!("{name}={length}")))
@@ -239,7 +254,7 @@ fn show_dims(dims: &[Dim]) -> String {
 }
 
 /// Index of a flat position in each dimension.
-fn place(mut index: usize, shape: &[usize]) -> String {
+pub(crate) fn place(mut index: usize, shape: &[usize]) -> String {
     let mut place: Vec<usize> = Vec::with_capacity(shape.len());
     for &length in shape.iter().rev() {
         place.push(index % length.max(1));
@@ -275,11 +290,16 @@ pub fn to_bytes(tensors: &BTreeMap<&str, (Vec<usize>, &[f32])>) -> Result<Vec<u8
     serialize(views, None).map_err(wrong)
 }
 
-/// Writes a file completely or not at all: beside it first, then renamed into place.
-pub fn write(path: &Path, content: &[u8]) -> Result<()> {
+/// A name beside `path` for what is not complete yet; no two calls of this process give the same.
+pub(super) fn partial_name(path: &Path) -> PathBuf {
     static WRITTEN: AtomicU64 = AtomicU64::new(0);
     let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    let beside = path.with_extension(format!("{}-{number}.partial", std::process::id()));
+    path.with_extension(format!("{}-{number}.partial", std::process::id()))
+}
+
+/// Writes a file completely or not at all: beside it first, then renamed into place.
+pub fn write(path: &Path, content: &[u8]) -> Result<()> {
+    let beside = partial_name(path);
     let failed = |e: std::io::Error| Error::new(Kind::Io, format!("cannot write {}: {e}", path.display()));
     // Never a file that is there already: it would be somebody else's.
     let mut file = File::create_new(&beside).map_err(failed)?;

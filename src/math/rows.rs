@@ -213,7 +213,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Copies `count` rows from `first` on, as f32, into C-ordered `scratch`.
-    pub(super) fn gather(&self, first: usize, count: usize, scratch: &mut [f32]) {
+    pub(crate) fn gather(&self, first: usize, count: usize, scratch: &mut [f32]) {
         debug_assert!(first + count <= self.len && scratch.len() >= count * self.cols);
         with_element!(self.number, T => self.gather_as::<T>(first, count, scratch));
     }
@@ -237,7 +237,7 @@ impl<'a> Rows<'a> {
 }
 
 /// `rows * cols` zeros, or an error that calls them `what`.
-pub(super) fn zeros<T: Clone + Default>(what: &str, rows: usize, cols: usize) -> Result<Vec<T>> {
+pub(crate) fn zeros<T: Clone + Default>(what: &str, rows: usize, cols: usize) -> Result<Vec<T>> {
     let mut numbers = Vec::new();
     let size = rows.checked_mul(cols).filter(|&size| numbers.try_reserve_exact(size).is_ok());
     let too_large = || Error::value(format!("{what} of {rows} x {cols} numbers does not fit into memory"));

@@ -1,8 +1,15 @@
 //! A linear layer whose weights are packed once: `out = then(x W^T + b)`.
+//!
+//! Packed means: cut into panels of 32 outputs, each panel holding the weights in the order in which the inner loop
+//! reads them (see [`super::tiles`]). Panels are the tasks of the crew; a panel is multiplied with all rows while it
+//! is in the cache, and bias and activation are applied while the sums are.
 
-use half::bf16;
+use std::borrow::Cow;
 
-use super::crew::Crew;
+use super::crew::{Crew, Pointer};
+use super::kernels::{BEST, Kernels, Tile};
+use super::memory::Memory;
+use super::tiles::{End, Finish, MOST_ROWS, PANEL};
 
 /// Weights as a checkpoint stores them: `[outputs, inputs]`, C order, little endian, at any alignment.
 #[derive(Debug, Clone, Copy)]
@@ -13,7 +20,23 @@ pub enum Stored<'a> {
     Bf16(&'a [u8]),
 }
 
-/// How activations enter a product with bf16 weights.
+impl<'a> Stored<'a> {
+    fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::F32(bytes) | Self::Bf16(bytes) => bytes,
+        }
+    }
+
+    /// Bytes of a number.
+    fn size(self) -> usize {
+        match self {
+            Self::F32(_) => 4,
+            Self::Bf16(_) => 2,
+        }
+    }
+}
+
+/// How activations enter a product with bf16 weights. With f32 weights they always stay as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
     /// Weights are widened, activations stay f32.
@@ -38,32 +61,86 @@ pub enum Then<'a> {
 /// A linear layer.
 #[derive(Debug)]
 pub struct Linear {
-    weights: Vec<f32>,
+    /// Panels, each `[steps, PANEL]` numbers (f32) or pairs of neighbours (bf16). Of a gated pair, the panels of gate
+    /// and up take turns.
+    panels: Memory,
+    /// With zeros up to a whole panel.
     bias: Option<Vec<f32>>,
     inputs: usize,
     outputs: usize,
+    /// Weights are pairs of bf16.
+    bf16: bool,
     /// Two layers side by side whose results are combined as `silu(gate) * up`.
     gated: bool,
 }
 
+/// Work that is worth handing to another thread: bytes of weights that are read from memory, times the rows they
+/// are multiplied with, at some 16 bytes a nanosecond.
+const WORTH: usize = 256 << 10;
+
+/// Packed bytes from which on several threads pack them.
+const LARGE: usize = 4 << 20;
+
 impl Linear {
     /// Packs weights `[outputs, inputs]`.
     pub fn new(weights: Stored, bias: Option<&[f32]>, inputs: usize) -> Self {
-        let weights = widen(weights);
-        let outputs = weights.len() / inputs.max(1);
-        Self { weights, bias: bias.map(<[f32]>::to_vec), inputs, outputs, gated: false }
+        Self::pack(&[weights], bias.map(<[f32]>::to_vec), inputs, false)
     }
 
     /// Several layers with the same input as one (query, key, value): results side by side.
+    ///
+    /// # Panics
+    /// If their numbers are not of one kind.
     pub fn joined(weights: &[Stored], biases: Option<&[&[f32]]>, inputs: usize) -> Self {
-        let weights: Vec<f32> = weights.iter().flat_map(|&part| widen(part)).collect();
-        let outputs = weights.len() / inputs.max(1);
-        Self { weights, bias: biases.map(<[&[f32]]>::concat), inputs, outputs, gated: false }
+        Self::pack(weights, biases.map(<[&[f32]]>::concat), inputs, false)
     }
 
     /// A gated pair: the result is `silu(x gate^T) * (x up^T)`, of `gate`'s width.
+    ///
+    /// # Panics
+    /// If their shapes or kinds of numbers differ.
     pub fn gated(gate: Stored, up: Stored, inputs: usize) -> Self {
-        Self { gated: true, ..Self::joined(&[gate, up], None, inputs) }
+        assert_eq!(gate.bytes().len(), up.bytes().len(), "gate and up have one shape");
+        Self::pack(&[gate, up], None, inputs, true)
+    }
+
+    fn pack(parts: &[Stored], bias: Option<Vec<f32>>, inputs: usize, gated: bool) -> Self {
+        let size = parts.first().map_or(4, |part| part.size());
+        assert!(parts.iter().all(|part| part.size() == size), "joined weights are of one kind");
+        let row = inputs * size;
+        // Rows of all parts; of a gated pair, 32 rows of each in turn.
+        let mut rows: Vec<&[u8]> = Vec::new();
+        if row > 0 {
+            let all = |part: &Stored<'_>| part.bytes().len() / row;
+            if gated {
+                let [gate, up] = [parts[0], parts[1]].map(Stored::bytes);
+                for (gate, up) in gate.chunks(row * PANEL).zip(up.chunks(row * PANEL)) {
+                    for part in [gate, up] {
+                        let before = rows.len();
+                        rows.extend(part.chunks_exact(row));
+                        rows.resize(before + PANEL, &[]);
+                    }
+                }
+            } else {
+                rows.reserve_exact(parts.iter().map(all).sum());
+                rows.extend(parts.iter().flat_map(|part| part.bytes().chunks_exact(row)));
+            }
+        }
+        let outputs = if gated { parts[0].bytes().len() / row.max(1) } else { rows.len() };
+        let steps = row.div_ceil(4);
+        let mut panels = Memory::zeros(rows.len().div_ceil(PANEL) * steps * PANEL * 4);
+        let (panel, threads) = (steps * PANEL * 4, if panels.bytes().len() < LARGE { Some(1) } else { None });
+        Crew::with(threads, |crew| {
+            crew.chunks(panels.bytes_mut(), panel, |first, place| {
+                let first = first / panel * PANEL;
+                pack_panel(&rows[first..rows.len().min(first + PANEL)], place);
+            });
+        });
+        let bias = bias.map(|mut bias| {
+            bias.resize(outputs.next_multiple_of(PANEL), 0.0);
+            bias
+        });
+        Self { panels, bias, inputs, outputs, bf16: size == 2, gated }
     }
 
     /// Width of a row that goes in.
@@ -73,40 +150,372 @@ impl Linear {
 
     /// Width of a row that comes out.
     pub fn outputs(&self) -> usize {
-        if self.gated { self.outputs / 2 } else { self.outputs }
+        self.outputs
+    }
+
+    /// Bytes of the packed weights.
+    pub fn bytes(&self) -> usize {
+        self.panels.bytes().len()
     }
 
     /// `x` is `[rows, inputs]`, `out` is `[rows, outputs]`. Every row's result is the same however many rows there are.
+    ///
+    /// # Panics
+    /// If lengths do not fit each other.
     pub fn apply(&self, crew: &Crew, precision: Precision, x: &[f32], out: &mut [f32], then: Then) {
-        let _ = crew;
-        for (row, (x, out_row)) in x.chunks(self.inputs).zip(out.chunks_mut(self.outputs())).enumerate() {
-            let product = |output: usize| {
-                let weights = &self.weights[output * self.inputs..][..self.inputs];
-                let sum: f32 = weights.iter().zip(x).map(|(w, &x)| w * rounded(x, precision)).sum();
-                sum + self.bias.as_ref().map_or(0.0, |bias| bias[output])
-            };
-            let width = out_row.len();
-            for (output, value) in out_row.iter_mut().enumerate() {
-                let sum = product(output);
-                *value = match then {
-                    _ if self.gated => sum / (1.0 + (-sum).exp()) * product(width + output),
-                    Then::Store => sum,
-                    Then::Gelu => super::ops::gelu(sum),
-                    Then::Tanh => sum.tanh(),
-                    Then::Add(residual) => sum + residual[row * width + output],
-                };
+        self.apply_with(*BEST, crew, precision, x, out, then);
+    }
+
+    fn apply_with(
+        &self,
+        kernels: &'static Kernels,
+        crew: &Crew,
+        precision: Precision,
+        x: &[f32],
+        out: &mut [f32],
+        then: Then,
+    ) {
+        if self.outputs == 0 {
+            return assert!(out.is_empty(), "a layer without outputs");
+        }
+        let rows = out.len() / self.outputs;
+        assert!(out.len() == rows * self.outputs && x.len() == rows * self.inputs, "x and out have the same rows");
+        let (end, residual) = match then {
+            Then::Store if self.gated => (End::Gate, None),
+            Then::Store => (End::Store, None),
+            Then::Gelu => (End::Gelu, None),
+            Then::Tanh => (End::Tanh, None),
+            Then::Add(residual) => (End::Add, Some(residual)),
+        };
+        assert!(!self.gated || matches!(then, Then::Store), "a gated pair is stored as it is");
+        assert!(residual.is_none_or(|residual| residual.len() == out.len()), "a residual has the result's shape");
+        if rows == 0 {
+            return;
+        }
+        let product = Product { layer: self, kernels, rows, end, residual, out: Pointer(out.as_mut_ptr()) };
+        if !self.bf16 {
+            product.run(crew, kernels.single, x);
+        } else if precision == Precision::F32 {
+            product.run(crew, kernels.widened, pairs(&even(x, self.inputs)));
+        } else if let Some(dotted) = kernels.dotted {
+            let width = self.inputs.next_multiple_of(2);
+            let mut rounded = vec![0; rows * width];
+            crew.chunks(&mut rounded, width * SOME_ROWS, |first, chunk| {
+                let x = x[first / width * self.inputs..].chunks(self.inputs.max(1));
+                for (x, out) in x.zip(chunk.chunks_exact_mut(width)) {
+                    // SAFETY: these kernels are among those that the processor can run.
+                    unsafe { (kernels.round)(x, out) }
+                }
+            });
+            product.run(crew, dotted, pairs(&rounded));
+        } else {
+            let mut rounded = vec![0; x.len()];
+            // SAFETY: as above.
+            unsafe { (kernels.round)(x, &mut rounded) }
+            let rounded: Vec<f32> = rounded.into_iter().map(|bits| f32::from_bits(u32::from(bits) << 16)).collect();
+            product.run(crew, kernels.widened, pairs(&even(&rounded, self.inputs)));
+        }
+    }
+}
+
+/// Rows that are rounded in one task.
+const SOME_ROWS: usize = 16;
+
+/// Rows of an even width; an odd one gets a zero at its end.
+fn even(x: &[f32], width: usize) -> Cow<'_, [f32]> {
+    if width.is_multiple_of(2) {
+        return Cow::Borrowed(x);
+    }
+    Cow::Owned(x.chunks(width).flat_map(|row| row.iter().copied().chain([0.0])).collect())
+}
+
+fn pairs<T>(x: &[T]) -> &[[T; 2]] {
+    x.as_chunks().0
+}
+
+/// Transposes up to 32 rows into a panel of 4-byte steps; what is missing stays zero.
+fn pack_panel(rows: &[&[u8]], panel: &mut [u8]) {
+    /// Steps at a time, so that what is written stays in the nearest cache.
+    const STEPS: usize = 64;
+    for (block, places) in panel.chunks_mut(STEPS * PANEL * 4).enumerate() {
+        for (column, row) in rows.iter().enumerate() {
+            let row = row.get(block * STEPS * 4..).unwrap_or_default();
+            let (steps, rest) = row[..row.len().min(STEPS * 4)].as_chunks::<4>();
+            let mut places = places[column * 4..].chunks_mut(PANEL * 4);
+            for (step, place) in steps.iter().zip(places.by_ref()) {
+                place[..4].copy_from_slice(step);
+            }
+            // The last of an odd number of bf16 has no neighbour.
+            if let Some(place) = places.next().filter(|_| !rest.is_empty()) {
+                place[..rest.len()].copy_from_slice(rest);
             }
         }
     }
 }
 
-fn rounded(x: f32, precision: Precision) -> f32 {
-    if precision == Precision::Bf16 { bf16::from_f32(x).to_f32() } else { x }
+/// One product, ready to be run.
+struct Product<'a> {
+    layer: &'a Linear,
+    kernels: &'static Kernels,
+    rows: usize,
+    end: End,
+    residual: Option<&'a [f32]>,
+    out: Pointer<f32>,
 }
 
-fn widen(weights: Stored) -> Vec<f32> {
-    match weights {
-        Stored::F32(bytes) => bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-        Stored::Bf16(bytes) => bytes.as_chunks::<2>().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect(),
+impl Product<'_> {
+    /// `x` holds the rows as the kernels take them: one or two inputs a step.
+    fn run<X: Copy + Sync, W: Copy>(&self, crew: &Crew, tiles: &[Tile<X, W>], x: &[X]) {
+        let layer = self.layer;
+        let steps = x.len() / self.rows;
+        let twice = 1 + usize::from(layer.gated);
+        let (count, bytes) = (layer.outputs.div_ceil(PANEL), steps * PANEL * size_of::<W>() * twice);
+        assert!(layer.bytes() == count * bytes && size_of::<W>() == 4, "panels have the steps of the rows");
+        // Panels next to each other go to one thread, so that memory is read in long runs.
+        let worth = WORTH.div_ceil((bytes * self.rows.div_ceil(4)).max(1));
+        let chunk = worth.max(count.div_ceil(crew.threads() * 8)).min(count);
+        crew.run(count.div_ceil(chunk), |task| {
+            for panel in task * chunk..count.min((task + 1) * chunk) {
+                // SAFETY: the assertion above; every task has columns of its own.
+                unsafe { self.panel(tiles, x, steps, panel) }
+            }
+        });
+    }
+
+    /// All rows by one panel (or a gate's and its partner).
+    ///
+    /// # Safety
+    /// The layer has the panel, of `steps` steps as the rows of `x`, and no other thread has its columns.
+    unsafe fn panel<X: Copy, W: Copy>(&self, tiles: &[Tile<X, W>], x: &[X], steps: usize, panel: usize) {
+        let layer = self.layer;
+        let size = steps * PANEL;
+        let weights = layer.panels.bytes().as_ptr().cast::<W>();
+        let column = panel * PANEL;
+        let mut sums = [0.0_f32; MOST_ROWS * PANEL];
+        let mut ups = [0.0_f32; MOST_ROWS * PANEL];
+        let blocks = self.rows.div_ceil(tiles.len());
+        for block in 0..blocks {
+            // Blocks of nearly one size: tiles of few rows are less efficient.
+            let (first, end) = (self.rows * block / blocks, self.rows * (block + 1) / blocks);
+            let tile = tiles[end - first - 1];
+            // SAFETY: the caller's promise; rows `first..end` are in `x` and `out`; a tile has at most `MOST_ROWS`.
+            unsafe {
+                let x = x.as_ptr().add(first * steps);
+                if layer.gated {
+                    tile(x, steps, weights.add(2 * panel * size), steps, sums.as_mut_ptr(), PANEL, false);
+                    tile(x, steps, weights.add((2 * panel + 1) * size), steps, ups.as_mut_ptr(), PANEL, false);
+                } else {
+                    tile(x, steps, weights.add(panel * size), steps, sums.as_mut_ptr(), PANEL, false);
+                }
+                let place = first * layer.outputs + column;
+                (self.kernels.finish)(
+                    &mut sums,
+                    &ups,
+                    &Finish {
+                        rows: end - first,
+                        columns: PANEL.min(layer.outputs - column),
+                        end: self.end,
+                        bias: layer.bias.as_ref().map(|bias| &bias[column..column + PANEL]),
+                        residual: self.residual.map_or(std::ptr::null(), |residual| residual.as_ptr().add(place)),
+                        out: self.out.at(place),
+                        stride: layer.outputs,
+                    },
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use half::bf16;
+    use proptest::prelude::*;
+
+    use super::super::kernels::available;
+    use super::super::testing::{gelu, noise};
+    use super::*;
+
+    fn bytes(weights: &[f32], wide: bool) -> Vec<u8> {
+        if wide {
+            weights.iter().flat_map(|w| w.to_le_bytes()).collect()
+        } else {
+            weights.iter().flat_map(|&w| bf16::from_f32(w).to_le_bytes()).collect()
+        }
+    }
+
+    fn stored(bytes: &[u8], wide: bool) -> Stored<'_> {
+        if wide { Stored::F32(bytes) } else { Stored::Bf16(bytes) }
+    }
+
+    fn rounded(x: f32) -> f64 {
+        bf16::from_f32(x).to_f64()
+    }
+
+    /// Products in f64, `[rows, outputs]`, and the sums of the absolute values, which bound their rounding errors.
+    fn reference(w: &[f64], x: &[f64], bias: Option<&[f32]>, [rows, inputs, outputs]: [usize; 3]) -> Vec<(f64, f64)> {
+        let one = |row: usize, output: usize| {
+            let terms = (0..inputs).map(|i| w[output * inputs + i] * x[row * inputs + i]);
+            let bias = bias.map_or(0.0, |bias| f64::from(bias[output]));
+            (terms.clone().sum::<f64>() + bias, terms.map(f64::abs).sum::<f64>() + bias.abs())
+        };
+        (0..rows).flat_map(|row| (0..outputs).map(move |output| (row, output))).map(|(r, o)| one(r, o)).collect()
+    }
+
+    fn close(found: &[f32], wanted: impl Iterator<Item = (f64, f64)>, inputs: usize) {
+        let unit = f64::from(f32::EPSILON);
+        for (index, (&found, (wanted, size))) in found.iter().zip(wanted).enumerate() {
+            let most = size * unit * (2.0 + (inputs as f64)) + 3e-7 * wanted.abs().max(1.0);
+            assert!((f64::from(found) - wanted).abs() <= most, "{index}: {found} is not {wanted}");
+        }
+    }
+
+    fn check([rows, inputs, outputs]: [usize; 3], wide: bool, precision: Precision, threads: usize, seed: u32) {
+        let w = noise(outputs * inputs, seed);
+        let x = noise(rows * inputs, seed + 1);
+        let (bias, residual) = (noise(outputs, seed + 2), noise(rows * outputs, seed + 3));
+        let packed = bytes(&w, wide);
+        let layer = Linear::new(stored(&packed, wide), Some(&bias), inputs);
+        assert_eq!((layer.inputs(), layer.outputs()), (inputs, outputs));
+        let w64: Vec<f64> = w.iter().map(|&w| if wide { f64::from(w) } else { rounded(w) }).collect();
+        let narrow = !wide && precision == Precision::Bf16;
+        let x64: Vec<f64> = x.iter().map(|&x| if narrow { rounded(x) } else { f64::from(x) }).collect();
+        let wanted = reference(&w64, &x64, Some(&bias), [rows, inputs, outputs]);
+        for kernels in available() {
+            Crew::with(Some(threads), |crew| {
+                let run = |then: Then| {
+                    let mut out = vec![f32::NAN; rows * outputs];
+                    layer.apply_with(kernels, crew, precision, &x, &mut out, then);
+                    // One by one, the same bits.
+                    for row in 0..rows {
+                        let mut one = vec![f32::NAN; outputs];
+                        let then = match then {
+                            Then::Add(residual) => Then::Add(&residual[row * outputs..][..outputs]),
+                            other => other,
+                        };
+                        let x = &x[row * inputs..][..inputs];
+                        layer.apply_with(kernels, crew, precision, x, &mut one, then);
+                        assert_eq!(one, out[row * outputs..][..outputs], "{} row {row}", kernels.name);
+                    }
+                    out
+                };
+                close(&run(Then::Store), wanted.iter().copied(), inputs);
+                close(&run(Then::Gelu), wanted.iter().map(|&(y, size)| (gelu(y), size)), inputs);
+                close(&run(Then::Tanh), wanted.iter().map(|&(y, size)| (y.tanh(), size)), inputs);
+                let with = wanted.iter().zip(&residual).map(|(&(y, size), &r)| (y + f64::from(r), size));
+                close(&run(Then::Add(&residual)), with, inputs);
+            });
+        }
+    }
+
+    fn check_gated([rows, inputs, outputs]: [usize; 3], wide: bool, precision: Precision, seed: u32) {
+        let (gate, up) = (noise(outputs * inputs, seed), noise(outputs * inputs, seed + 1));
+        let x = noise(rows * inputs, seed + 2);
+        let (gate_bits, up_bits) = (bytes(&gate, wide), bytes(&up, wide));
+        let gated = Linear::gated(stored(&gate_bits, wide), stored(&up_bits, wide), inputs);
+        assert_eq!(gated.outputs(), outputs);
+        for kernels in available() {
+            Crew::with(Some(2), |crew| {
+                let run = |layer: &Linear, width: usize| {
+                    let mut out = vec![f32::NAN; rows * width];
+                    layer.apply_with(kernels, crew, precision, &x, &mut out, Then::Store);
+                    out
+                };
+                let parts = [stored(&gate_bits, wide), stored(&up_bits, wide)];
+                let both = run(&Linear::joined(&parts, None, inputs), 2 * outputs);
+                for (row, both) in run(&gated, outputs).chunks(outputs).zip(both.chunks(2 * outputs)) {
+                    for (i, &found) in row.iter().enumerate() {
+                        let (gate, up) = (f64::from(both[i]), f64::from(both[outputs + i]));
+                        let wanted = gate / (1.0 + (-gate).exp()) * up;
+                        assert!((f64::from(found) - wanted).abs() <= 5e-7 * wanted.abs().max(1e-3), "{found} {wanted}");
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn shapes_with_and_without_tails() {
+        for shape in [[1, 1, 1], [1, 32, 3], [12, 64, 32], [13, 33, 31], [25, 160, 64], [3, 2, 1015], [7, 5, 97]] {
+            for (wide, precision) in
+                [(true, Precision::F32), (true, Precision::Bf16), (false, Precision::F32), (false, Precision::Bf16)]
+            {
+                check(shape, wide, precision, 2, 7);
+                check_gated(shape, wide, precision, 11);
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_that_are_shared_among_threads() {
+        check([40, 301, 700], true, Precision::F32, 3, 5);
+        check([40, 301, 700], false, Precision::Bf16, 3, 5);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn any_shape(rows in 1..40_usize, inputs in 1..150_usize, outputs in 1..150_usize, wide: bool, bf16: bool,
+            threads in 1..4_usize, seed in 0..1000_u32) {
+            let precision = if bf16 { Precision::Bf16 } else { Precision::F32 };
+            check([rows, inputs, outputs], wide, precision, threads, seed);
+            check_gated([rows, inputs, outputs], wide, precision, seed);
+        }
+    }
+
+    #[test]
+    fn joined_layers_lie_side_by_side() {
+        let (a, b) = (noise(5 * 6, 1), noise(40 * 6, 2));
+        let biases = [noise(5, 3), noise(40, 4)];
+        let bytes = [bytes(&a, true), bytes(&b, true)];
+        let parts = [Stored::F32(&bytes[0]), Stored::F32(&bytes[1])];
+        let joined = Linear::joined(&parts, Some(&[&biases[0], &biases[1]]), 6);
+        let x = noise(6, 5);
+        Crew::with(Some(1), |crew| {
+            let mut out = vec![0.0; 45];
+            joined.apply(crew, Precision::F32, &x, &mut out, Then::Store);
+            for (part, bias, place) in [(parts[0], &biases[0], 0..5), (parts[1], &biases[1], 5..45)] {
+                let mut one = vec![0.0; place.len()];
+                Linear::new(part, Some(bias), 6).apply(crew, Precision::F32, &x, &mut one, Then::Store);
+                assert_eq!(out[place], one);
+            }
+        });
+    }
+
+    #[test]
+    fn nan_and_infinity_stay_in_their_row() {
+        let w = noise(40 * 34, 1);
+        for (wide, precision) in [(true, Precision::F32), (false, Precision::F32), (false, Precision::Bf16)] {
+            let bits = bytes(&w, wide);
+            let layer = Linear::new(stored(&bits, wide), None, 34);
+            for kernels in available() {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let mut x = noise(14 * 34, 2);
+                    x[3 * 34 + 33] = bad;
+                    Crew::with(Some(2), |crew| {
+                        for then in [Then::Store, Then::Gelu, Then::Tanh] {
+                            let mut out = vec![0.0; 14 * 40];
+                            layer.apply_with(kernels, crew, precision, &x, &mut out, then);
+                            for (row, out) in out.chunks(40).enumerate() {
+                                let clean = out.iter().all(|y| y.is_finite());
+                                assert!(clean || row == 3, "{} {then:?} {bad} row {row}", kernels.name);
+                                assert!(row != 3 || !bad.is_nan() || out.iter().all(|y| y.is_nan()), "{then:?}");
+                            }
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_by_nothing() {
+        Crew::with(Some(2), |crew| {
+            let layer = Linear::new(Stored::F32(&[]), None, 4);
+            layer.apply(crew, Precision::F32, &[], &mut [], Then::Store);
+            let one = Linear::new(Stored::F32(&[0; 16]), None, 4);
+            one.apply(crew, Precision::F32, &[], &mut [], Then::Store);
+            let empty = Linear::gated(Stored::Bf16(&[]), Stored::Bf16(&[]), 3);
+            empty.apply(crew, Precision::Bf16, &[], &mut [], Then::Store);
+        });
     }
 }

@@ -3,6 +3,17 @@
 //! What pays, in order: weights packed once; bias, activation and residual fused into the product; work split over a
 //! crew that is started once a forward pass; an embedding table that stays in the file's map.
 
+pub mod attention;
 pub mod crew;
+pub mod decoder;
+pub mod encoder;
+pub mod kernels;
 pub mod linear;
+mod memory;
 pub mod ops;
+mod simd;
+#[cfg(test)]
+mod testing;
+mod tiles;
+mod vector;
+pub mod weights;

@@ -35,7 +35,7 @@ fn dot_kernels() -> &'static str {
 }
 
 #[pyclass(frozen, module = "ferroute._core")]
-struct MfModel(Core);
+pub(super) struct MfModel(pub(super) Core);
 
 #[pymethods]
 impl MfModel {

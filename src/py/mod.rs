@@ -1,15 +1,21 @@
 //! The Python face: convert, call, map the error. Anything longer belongs in the core.
 
 mod arguments;
+mod bert;
 mod calls;
+mod causal;
 mod columns;
 mod errors;
+mod evals;
+mod learn;
 mod local;
 mod mf;
+mod parquet_writer;
 mod pricing;
 mod prompts;
 mod routing;
 mod runtime;
+mod statistics;
 mod sw;
 
 use pyo3::prelude::*;
@@ -22,11 +28,17 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     routing::register(m)?;
     mf::register(m)?;
+    learn::register(m)?;
     local::register(m)?;
+    bert::register(m)?;
+    evals::register(m)?;
     calls::register(m)?;
+    causal::register(m)?;
     pricing::register(m)?;
+    parquet_writer::register(m)?;
     prompts::register(m)?;
     columns::register(m)?;
+    statistics::register(m)?;
     sw::register(m)?;
     Ok(())
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferroute.cli._run import BadInput, UsageProblem
@@ -12,7 +14,7 @@ from ferroute.errors import FerrouteError
 from ferroute.prompts import read_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ferroute.prompts import PromptBatches
 
@@ -27,6 +29,11 @@ class Source:
     arguments: list[str]
     batches: PromptBatches | None = None
     limit: int | None = None
+    later: Callable[[Path], PromptBatches] | None = None
+    files: list[Path] = field(default_factory=list)
+    file: Path | None = None
+    """The file that the batch last handed out is from, where there are several."""
+    finished: list[PromptBatches] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -54,8 +61,15 @@ class Source:
             if sys.stdin is None or sys.stdin.isatty():
                 raise UsageProblem("no prompts: give some as arguments, name a file with --file, or pipe them in")
             file = "-"
+
+        def opened(path: str | Path) -> PromptBatches:
+            return read_prompts(path, format=format, column=column, skip_bad=skip_bad, batch_size=BATCH)
+
         try:
-            return cls([], read_prompts(file, format=format, column=column, skip_bad=skip_bad, batch_size=BATCH), limit)
+            files = several(file)
+            if not files:
+                return cls([], opened(file), limit)
+            return cls([], opened(files[0]), limit, opened, files, files[0])
         except FerrouteError as error:
             raise BadInput(str(error)) from None
 
@@ -85,6 +99,10 @@ class Source:
             return
         try:
             yield from self.batches
+            for file in self.files[1:]:
+                self.finished.append(self.batches)
+                self.batches, self.file = self.later(file), file  # type: ignore[misc]
+                yield from self.batches
         except FerrouteError as error:
             raise BadInput(str(error)) from None
 
@@ -92,8 +110,46 @@ class Source:
         """What the user should know about the input: bad rows left out, JSON taken as plain text."""
         if self.batches is None:
             return
-        if skipped := self.batches.skipped:
+        read = [*self.finished, self.batches]
+        if skipped := sum(batches.skipped for batches in read):
             rows = "1 bad row was" if skipped == 1 else f"{skipped:,} bad rows were"
-            yield f"{rows} left out (--skip-bad); the first: {self.batches.first_skipped}"
+            worst = next(batches.first_skipped for batches in read if batches.skipped)
+            yield f"{rows} left out (--skip-bad); the first: {worst}"
         if first is not None and self.batches.format == "text" and first.lstrip().startswith('{"'):
             yield "the lines were read as plain text and look like JSON: --format jsonl reads the prompts in them"
+
+
+SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".csv", ".txt")
+
+
+def several(name: str) -> list[Path]:
+    """The files of a folder, or those that a pattern such as ``data/**/*.parquet`` fits, numbers by value.
+
+    Empty where ``name`` is one file, standard input, or nothing that is there.
+
+    Raises:
+        BadInput: The folder holds none (its own files count, not those of folders in it), or no file fits the pattern.
+    """
+    path = Path(name)
+    if name == "-" or path.is_file():
+        return []
+    if path.is_dir():
+        inside = (file for file in path.iterdir() if not file.name.startswith((".", "_")))
+        found = [file for file in inside if file.suffix.lower() in SUFFIXES and file.is_file()]
+        problem = f"{name} is a folder without files of prompts ({', '.join(SUFFIXES)}); a pattern reaches deeper"
+    elif any(mark in name for mark in "*?["):
+        import glob
+
+        matches = (Path(match) for match in glob.glob(name, recursive=True))  # noqa: PTH207 - absolute patterns, too
+        found = [file for file in matches if file.is_file()]
+        problem = f"{name}: no file fits this pattern"
+    else:
+        return []
+    if not found:
+        raise BadInput(problem)
+    return sorted(found, key=_by_number)
+
+
+def _by_number(path: Path) -> list[tuple[int, int | str]]:
+    parts = re.split(r"(\d+)", str(path))
+    return [(0, int(part)) if part.isdigit() and part.isascii() else (1, part) for part in parts]

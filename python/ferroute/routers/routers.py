@@ -26,7 +26,7 @@ from ferroute.routers.causal_llm.configs import RouterModelConfig
 from ferroute.routers.causal_llm.llm_utils import load_prompt_format, to_openai_api_messages
 from ferroute.routers.causal_llm.model import CausalLLMClassifier
 from ferroute.routers.causal_llm.router import CausalLLMRouter
-from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel, row_of
+from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
 from ferroute.routers.similarity_weighted.router import SWRankingRouter
 from ferroute.routers.similarity_weighted.utils import (
     compute_elo_mle_with_tie,
@@ -97,8 +97,8 @@ class MatrixFactorizationRouter(Router):
 
     Args:
         checkpoint_path: Folder with ``model.safetensors``, or a Hub name such as ``routellm/mf_gpt4_augmented``.
-        strong_model: Row of the table (`MODEL_IDS`) that stands for the strong model. Independent of the pair routed
-            to.
+        strong_model: Name in the table (the checkpoint's own names, else `MODEL_IDS`) that stands for the strong model.
+            Independent of the pair routed to.
         weak_model: The same for the weak model.
         hidden_size: Width of the model table; None: as in the checkpoint (RouteLLM's is 128).
         num_models: Rows of the model table; None: as in the checkpoint (64).
@@ -106,12 +106,14 @@ class MatrixFactorizationRouter(Router):
         num_classes: Outputs of the classifier; None: as in the checkpoint (1).
         use_proj: Whether embeddings are projected to ``hidden_size``; None: as in the checkpoint.
         embedder: Where embeddings come from: a mapping of settings for an OpenAI-compatible endpoint (``model``,
-            ``api_base``, ``api_key``, ...: see `ferroute.embedding.PromptEmbedder`), or any callable from a text to a
-            vector. None: OpenAI's endpoint, with the key and base URL of the environment.
+            ``api_base``, ``api_key``, ...: see `ferroute.embedding.PromptEmbedder`), any callable from a text to a
+            vector, or ``"local"`` for the offline one in this package. None: the one the checkpoint was trained with,
+            if it says so, else OpenAI's endpoint, with the key and base URL of the environment.
+        check_embedder: Refuse an embedder that is not the one the checkpoint says it was trained with.
 
     Raises:
-        KeyError: A model's name is not in `MODEL_IDS`.
-        CheckpointError: The tensors do not fit; the message names the tensor.
+        KeyError: A model's name is not in the table.
+        CheckpointError: The tensors do not fit (the message names the tensor), or the embedder is another one.
     """
 
     def __init__(
@@ -124,9 +126,10 @@ class MatrixFactorizationRouter(Router):
         text_dim: int | None = None,
         num_classes: int | None = None,
         use_proj: bool | None = None,
-        embedder: Mapping[str, Any] | Callable[[str], ArrayLike] | None = None,
+        embedder: Mapping[str, Any] | Callable[[str], ArrayLike] | str | None = None,
+        check_embedder: bool = True,
     ) -> None:
-        from ferroute.embedding import PromptEmbedder
+        from ferroute.embedding import PromptEmbedder, fitting
 
         self.model = MFModel.from_pretrained(
             checkpoint_path,
@@ -136,9 +139,11 @@ class MatrixFactorizationRouter(Router):
             num_classes=num_classes,
             use_proj=use_proj,
         )
-        self.strong_model_id = row_of(strong_model)
-        self.weak_model_id = row_of(weak_model)
-        self.embedder = PromptEmbedder(self.model, embedder)
+        self.strong_model_id = self.model.row_of(strong_model)
+        self.weak_model_id = self.model.row_of(weak_model)
+        self.embedder = PromptEmbedder(
+            self.model, fitting(self.model.trained_with, embedder) if check_embedder else embedder
+        )
         self.model.embedder = self.embedder
 
     def calculate_strong_win_rate(self, prompt: str) -> float:

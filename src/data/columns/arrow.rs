@@ -227,11 +227,14 @@ fn push(array: &ArrayRef, out: &mut Growing, budget: &mut Budget) -> Result<(), 
             rows(array.len(), |row| text_list(lists.is_valid(row).then(|| lists.value(row)), out, budget))
         }
         kind if is_text(kind) => {
+            // Before there are keys: a dictionary's can be a run of billions.
+            budget.fits_rows(array.len()).map_err(|error| (None, error))?;
             let texts = Texts::of(array);
             rows(array.len(), |row| out.text(checked(texts.get(row))?.map(str::to_owned), budget))
         }
         _ => {
-            budget.take(array.len().saturating_mul(size_of::<f64>())).map_err(|error| (None, error))?;
+            budget.fits_rows(array.len()).map_err(|error| (None, error))?;
+            budget.take(array.len() * size_of::<f64>()).map_err(|error| (None, error))?;
             if let Growing::Numbers(out) = out {
                 numbers(array, out);
             }

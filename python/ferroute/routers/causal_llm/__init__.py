@@ -1,1 +1,1 @@
-"""The causal-LLM classifier's names; it runs in a later version."""
+"""RouteLLM's causal-LLM classifier: a language model that answers with a label token."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
 from ferroute._hub import local, resolve
 from ferroute._openai_client import OPENAI_CLIENT
-from ferroute.errors import InvalidTypeError, InvalidValueError, NotBuiltError, UnknownNameError
+from ferroute.embedding import LOCAL
+from ferroute.errors import CheckpointError, InvalidTypeError, InvalidValueError, NotBuiltError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -106,14 +107,33 @@ def row_of(name: str) -> int:
     Raises:
         UnknownNameError: The name is not in `MODEL_IDS`; near names are suggested (also a `KeyError`).
     """
-    row = MODEL_IDS.get(name)
+    return _find(name, MODEL_IDS, "in MODEL_IDS")
+
+
+def _find(name: str, table: Mapping[str, int], where: str) -> int:
+    row = table.get(name)
     if row is None:
         import difflib
 
-        near = difflib.get_close_matches(str(name), MODEL_IDS, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(str(name), table, n=3, cutoff=0.5)
+        few = f": {', '.join(table)}" if len(table) <= 8 else f" ({len(table)} names)"
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise UnknownNameError(f"no model {name!r} in MODEL_IDS ({len(MODEL_IDS)} names){hint}")
+        raise UnknownNameError(f"no model {name!r} {where}{few}{hint}")
     return row
+
+
+def _extras(folder: Path) -> dict[str, Any]:
+    """The names of models and the embedder that ``config.json`` holds; the core has read the file before."""
+    import json
+
+    config = folder / "config.json"
+    if not config.is_file():
+        return {}
+    found: Any = json.loads(config.read_bytes())
+    if not isinstance(found, dict):
+        return {}
+    values = cast("dict[str, Any]", found)
+    return {name: values[name] for name in ("models", "embedder") if values.get(name) is not None}
 
 
 class _Weight:
@@ -158,6 +178,8 @@ class MFModel:
     Attributes:
         embedding_model: Name of the embedding model, read whenever a prompt is embedded.
         use_proj: As given.
+        model_names: Names of the rows, where the checkpoint has a table of its own; None: those of `MODEL_IDS`.
+        trained_with: The embedder the checkpoint says it was trained with (see `ferroute.embedding.identity`), or None.
     """
 
     def __init__(
@@ -199,9 +221,12 @@ class MFModel:
         self.embedding_model = "text-embedding-3-small"
         self.embedder: PromptEmbedder | None = None
         self.training = False
+        self.model_names: list[str] | None = None
+        self.trained_with: dict[str, Any] | None = None
 
     @classmethod
-    def _of(cls, core: _core.MfModel, origin: str) -> Self:
+    def of_core(cls, core: _core.MfModel, origin: str) -> Self:
+        """A model with the weights of the core's; ``origin`` is shown as where it comes from."""
         model = cls.__new__(cls)
         model._set_up(core, origin)
         return model
@@ -271,14 +296,53 @@ class MFModel:
             num_classes=num_classes,
             use_proj=use_proj,
         )
-        return cls._of(core, name)
+        model = cls.of_core(core, name)
+        model._take_extras(_extras(path if path.is_dir() else path.parent), name)
+        return model
+
+    def _take_extras(self, extras: dict[str, Any], origin: str) -> None:
+        names = extras.get("models")
+        if names is not None:
+            strings = isinstance(names, list) and all(isinstance(name, str) for name in cast("list[Any]", names))
+            if not strings or len(set(names)) != len(names) or len(names) != self.num_models:
+                raise CheckpointError(
+                    f"{origin}: config.json has `models`, expected {self.num_models} different names, one a row"
+                )
+            self.model_names = list(names)
+        embedder = extras.get("embedder")
+        if embedder is not None:
+            named = isinstance(embedder, dict) and isinstance(cast("dict[str, Any]", embedder).get("model"), str)
+            if not named:
+                raise CheckpointError(f"{origin}: config.json has `embedder`, expected an object with a `model`")
+            self.trained_with = dict(embedder)
+            if embedder["model"] != LOCAL and embedder.get("kind") != "callable":
+                self.embedding_model = embedder["model"]
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Writes ``model.safetensors`` and ``config.json``, which RouteLLM loads as well.
 
-        The same weights always give the same bytes.
+        The same weights always give the same bytes. A table of its own and the embedder are fields ``models`` and
+        ``embedder`` of the configuration, which RouteLLM passes over.
         """
         self._core.save(save_directory)
+        extras = {"models": self.model_names, "embedder": self.trained_with}
+        extras = {name: value for name, value in extras.items() if value is not None}
+        if extras:
+            import json
+
+            text = json.dumps({**self._sizes(), **extras}, indent=2, sort_keys=True, ensure_ascii=False)
+            Path(save_directory, "config.json").write_text(text, encoding="utf-8")
+
+    def row_of(self, name: str) -> int:
+        """Row of a model's name: in the checkpoint's own table, else in `MODEL_IDS`.
+
+        Raises:
+            UnknownNameError: The name is not there; near names are suggested (also a `KeyError`).
+        """
+        if self.model_names is None:
+            return row_of(name)
+        table = {name: row for row, name in enumerate(self.model_names)}
+        return _find(name, table, "in this checkpoint's table")
 
     def push_to_hub(
         self,
@@ -545,7 +609,7 @@ class MFModel:
             if row < 0:
                 raise UnknownNameError(f"no model has row {row}: the table has rows 0 to {self._core.num_models - 1}")
             return row
-        return row_of(model)
+        return self.row_of(model)
 
     def _embedding(self, prompt: Any) -> Any:
         return self._embed(prompt) if isinstance(prompt, str) else prompt

@@ -1,0 +1,116 @@
+"""Win rates kept between runs, in the user's cache folder, under everything they depend on.
+
+The key is a hash of the router (its class and the source of it, its state as pickle sees it, the files it names), of
+this version of ferroute, and of the prompts. A router that cannot be pickled, or draws at random, is not kept. Files
+that cannot be read, or hold something else, are as good as absent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def folder(benchmark: str) -> Path:
+    """Where win rates of a benchmark are kept; ``FERROUTE_CACHE_DIR`` moves it."""
+    return _root() / "evals" / benchmark
+
+
+def _root() -> Path:
+    if given := os.environ.get("FERROUTE_CACHE_DIR"):
+        return Path(given).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "ferroute"
+
+
+def key(router: Any, prompts: Sequence[str]) -> str | None:
+    """A name for the win rates of ``prompts`` under ``router``; None if they should not be kept."""
+    import inspect
+    import pickle
+
+    from ferroute import _core
+    from ferroute.routers.routers import RandomRouter
+
+    if isinstance(router, RandomRouter):
+        return None
+    digest = hashlib.sha256()
+    for part in (_core.__version__, _stamp(Path(_core.__file__ or "")), *_sources(type(router), inspect)):
+        digest.update(part.encode() + b"\0")
+    try:
+        digest.update(pickle.dumps(router, protocol=4))
+    except Exception:  # whatever a foreign __reduce__ raises
+        return None
+    for path in _paths(router):
+        digest.update(f"{path}\0{_stamp(path)}\0".encode("utf-8", "surrogatepass"))
+    for prompt in prompts:
+        digest.update(prompt.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()[:32]
+
+
+def _sources(cls: type, inspect: Any) -> Iterator[str]:
+    """The code of a class and of those it comes from, as far as it can be had."""
+    for one in cls.__mro__[:-1]:
+        yield f"{one.__module__}.{one.__qualname__}"
+        with contextlib.suppress(OSError, TypeError):
+            yield inspect.getsource(one)
+
+
+def _paths(router: Any) -> Iterator[Path]:
+    """Files and folders that the router's attributes name: they may change while the name stays."""
+    for value in getattr(router, "__dict__", {}).values():
+        for one in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(one, (str, Path)) and 0 < len(str(one)) < 4096:
+                path = Path(one)
+                with contextlib.suppress(OSError, ValueError):
+                    if path.exists():
+                        yield path
+
+
+def _stamp(path: Path) -> str:
+    """Sizes and times of a file, or of the files of a folder."""
+    with contextlib.suppress(OSError):
+        files = sorted(path.iterdir())[:1000] if path.is_dir() else [path]
+        return ";".join(f"{one.name}:{one.stat().st_size}:{one.stat().st_mtime_ns}" for one in files)
+    return ""
+
+
+def load(path: Path, rows: int) -> NDArray[np.float64] | None:
+    """The win rates in a file, if that is what it holds."""
+    import numpy as np
+
+    try:
+        rates = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if rates.shape != (rows,) or rates.dtype != np.float64 or not np.isfinite(rates).all():
+        return None
+    return rates
+
+
+def save(path: Path, rates: NDArray[np.float64]) -> None:
+    """Keeps win rates; where nothing can be written they are computed again next time."""
+    import tempfile
+
+    import numpy as np
+
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Under a name of its own first: another process may be writing the same.
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
+            np.save(part, rates)
+        Path(part.name).replace(path)

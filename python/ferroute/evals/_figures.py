@@ -1,0 +1,188 @@
+"""Figures with intervals, and the numbers they are made of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ferroute import _core
+from ferroute.errors import InvalidTypeError, InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    Numbers = NDArray[np.float64]
+
+FRACTIONS = (0.2, 0.5, 0.8)
+"""Parts of the gap between the two models at which the call percentages are given."""
+
+
+class Estimate(float):
+    """A figure that knows how far chance moves it.
+
+    It is a `float`: compare it, format it, compute with it. `low` and `high` are the ends of its bootstrap interval,
+    None where nothing was resampled or too few resamples have the figure.
+    """
+
+    low: float | None
+    high: float | None
+
+    def __new__(cls, value: float, low: float | None = None, high: float | None = None) -> Estimate:
+        made = super().__new__(cls, value)
+        made.low, made.high = low, high
+        return made
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """``(low, high)``, or None."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    def __getnewargs__(self) -> tuple[float, float | None, float | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return float(self), self.low, self.high
+
+    def __repr__(self) -> str:
+        return self.show(".4g")
+
+    def show(self, form: str, unit: str = "") -> str:
+        """The figure with its interval in brackets, each in the format ``form``."""
+        if math.isnan(self):
+            return "-"
+        text = f"{float(self):{form}}{unit}"
+        return text if self.interval is None else f"{text} ({self.low:{form}}-{self.high:{form}})"
+
+
+def estimate(value: float, draws: Numbers | None, confidence: float) -> Estimate:
+    """The figure ``value`` with the percentile interval of ``draws``.
+
+    Resamples that do not have the figure (NaN) are left out; where they are more than a tenth there is no interval.
+    """
+    import numpy as np
+
+    if draws is None or not draws.size or math.isnan(value):
+        return Estimate(value)
+    known = draws[np.isfinite(draws)]
+    if known.size < 0.9 * draws.size:
+        return Estimate(value)
+    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Estimate(value, float(low), float(high))
+
+
+@dataclass
+class Rows:
+    """Outcomes of the rows that routers are judged on.
+
+    Attributes:
+        strong: Scores when the strong model answers, ``[n]``.
+        weak: Scores when the weak model answers, ``[n]``.
+        costs: What a call costs with the strong and with the weak model, ``[n]`` each, or None.
+    """
+
+    strong: Numbers
+    weak: Numbers
+    costs: tuple[Numbers, Numbers] | None = None
+
+    @classmethod
+    def of(cls, strong: ArrayLike, weak: ArrayLike, costs: Any = None) -> Rows:
+        """Columns as users have them.
+
+        Raises:
+            InvalidTypeError: Something is not a column of numbers.
+        """
+        rows = cls(column("strong_scores", strong), column("weak_scores", weak))
+        if costs is not None:
+            rows.costs = _costs(costs, rows.strong.size)
+        return rows
+
+    def pairs(self) -> list[tuple[Numbers, Numbers]]:
+        """Scores, then costs, each as ``(strong, weak)``."""
+        return [(self.strong, self.weak), *([self.costs] if self.costs else [])]
+
+
+def column(name: str, values: ArrayLike) -> Numbers:
+    """One column as contiguous float64.
+
+    Raises:
+        InvalidTypeError: It does not hold numbers, or not in one dimension.
+    """
+    import numpy as np
+
+    try:
+        array = np.ascontiguousarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidTypeError(f"{name}: expected numbers [n], found {type(values).__name__}") from None
+    if np.ndim(values) != 1:
+        raise InvalidTypeError(f"{name}: expected numbers [n], found an array of shape {np.shape(values)}")
+    return array
+
+
+def _costs(costs: Mapping[str, Any] | tuple[Any, Any], rows: int) -> tuple[Numbers, Numbers]:
+    import numpy as np
+
+    if hasattr(costs, "keys"):
+        given: Any = costs
+        if set(given) != {"strong", "weak"}:
+            raise InvalidValueError(f"costs: expected the keys strong and weak, found {sorted(given)}")
+        costs = given["strong"], given["weak"]
+    try:
+        strong, weak = costs
+    except (TypeError, ValueError):
+        raise InvalidTypeError(f"costs: expected a pair (strong, weak), found {costs!r:.60}") from None
+
+    def one(name: str, cost: Any) -> Numbers:
+        return np.full(rows, float(cost)) if np.ndim(cost) == 0 else column(name, cost)
+
+    return one("strong costs", strong), one("weak costs", weak)
+
+
+@dataclass
+class Curve:
+    """Points of one router, and the same for each resample ``[b, ...]``.
+
+    Attributes:
+        percent: Percentage of strong calls at each point, ``[m]`` and ``[b, m]``.
+        quality: Mean score at each point.
+        cost: Mean cost of a call at each point, or None.
+        weak: Score of the weak model, ``[1]`` and ``[b]``.
+        strong: Score of the strong model.
+    """
+
+    percent: Numbers
+    quality: Numbers
+    cost: Numbers | None
+    weak: Numbers
+    strong: Numbers
+    weak_cost: Numbers | None = None
+    strong_cost: Numbers | None = None
+
+    def figures(self) -> Numbers:
+        """AUC, APGR and the three call percentages of each row, ``[b, 5]``."""
+        return _core.eval_figures(self.percent, self.quality, self.weak, self.strong, list(FRACTIONS))
+
+    def percent_at(self, part: float) -> Numbers:
+        """Percentage of calls from which on ``part`` of the strong model's score is reached."""
+        return _core.eval_percent_at(self.percent, self.quality, part * self.strong)
+
+    def random_at(self, part: float) -> Numbers:
+        """The same for random mixing, which lies on the line between the two models."""
+        import numpy as np
+
+        with np.errstate(divide="ignore", invalid="ignore"):
+            percent = 100 * (part * self.strong - self.weak) / (self.strong - self.weak)
+        percent = np.where(part * self.strong <= self.weak, 0.0, percent)
+        return np.where((percent < 0) | (percent > 100), np.nan, percent)
+
+    def cost_at(self, percent: Numbers) -> Numbers:
+        """Mean cost of a call at a percentage of strong calls, row by row."""
+        if self.cost is None:
+            raise InvalidValueError("no costs were given: costs=(strong, weak), dollars a call or one number a row")
+        return _core.eval_value_at(self.percent, self.cost, percent[:, None])[:, 0]
+
+    def random_cost_at(self, percent: Numbers) -> Numbers:
+        """Mean cost of a call when ``percent`` of the calls, drawn at random, go to the strong model."""
+        if self.weak_cost is None or self.strong_cost is None:
+            raise InvalidValueError("no costs were given")
+        return self.weak_cost + percent / 100 * (self.strong_cost - self.weak_cost)

@@ -1,0 +1,121 @@
+"""Results as tables: plain text for a terminal, HTML for a notebook, and RouteLLM's own layout."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from ferroute.evals._figures import Estimate
+    from ferroute.evals.results import RouterResult
+
+FORMATS = {"AUC": ".4g", "APGR": ".3f", "$ at 95% of strong": ".3g"}
+
+
+def _grid(
+    results: Sequence[RouterResult], baselines: Collection[str], ends: tuple[Estimate, Estimate] | None
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows. A vertical bar would be noise: routers come first, baselines are marked."""
+    columns = list(dict.fromkeys(name for result in results for name in result.summary()))
+    head = ["", *columns]
+    rows: list[list[str]] = []
+    for result in results:
+        summary = result.summary()
+        label = f"  {result.name}" if result.name in baselines else result.name
+        cells = [_cell(name, summary[name]) if name in summary else "-" for name in columns]
+        rows.append([label, *cells])
+    if ends:
+        for name, score in (("  always strong", ends[1]), ("  always weak", ends[0])):
+            rows.append([name, *(_cell(column, score) if column == "AUC" else "-" for column in columns)])
+    return head, rows
+
+
+def _cell(name: str, value: Estimate) -> str:
+    # The AUC of a model is its mean score.
+    form = FORMATS.get(name, ".1f")
+    return value.show(form, "" if name in FORMATS else "%")
+
+
+def caption(results: Sequence[RouterResult]) -> str:
+    """What the brackets mean."""
+    if not results:
+        return ""
+    one = results[0]
+    n = int(one.points["total"][0])
+    text = f"{n:,} prompts; weak score {float(one.weak_score):.4g}, strong score {float(one.strong_score):.4g}"
+    if one.settings.bootstrap:
+        return (
+            f"{text}; in brackets {one.settings.confidence:.0%} intervals, "
+            f"{one.settings.bootstrap:,} paired resamples of the prompts"
+        )
+    return text
+
+
+def text_table(
+    results: Sequence[RouterResult],
+    baselines: Collection[str] = (),
+    ends: tuple[Estimate, Estimate] | None = None,
+) -> str:
+    """The figures of results, one a line."""
+    head, rows = _grid(results, baselines, ends)
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [
+        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        for row in [head, *rows]
+    ]
+    return "\n".join([*(line.rstrip() for line in lines), caption(results)])
+
+
+def html_table(
+    results: Sequence[RouterResult],
+    baselines: Collection[str] = (),
+    ends: tuple[Estimate, Estimate] | None = None,
+) -> str:
+    """The same table for a notebook."""
+    head, rows = _grid(results, baselines, ends)
+    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    body = "".join(
+        "<tr>"
+        + f'<th style="text-align:left;font-weight:{"normal" if row[0].startswith("  ") else "bold"}">'
+        + f"{html.escape(row[0].strip())}</th>"
+        + "".join(f'<td style="text-align:right">{html.escape(cell)}</td>' for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
+        f"<p><small>{html.escape(caption(results))}</small></p>"
+    )
+
+
+def metrics_table(rows: Sequence[tuple[int, str, Sequence[float], float, float]]) -> str:
+    """RouteLLM's table of metrics, laid out as pandas prints it.
+
+    Args:
+        rows: Index, method, the three call percentages, AUC and APGR, in the order to print.
+    """
+    head = ["", "method", "20% qual", "50% qual", "80% qual", " AUC", " APGR"]
+    auc, apgr = _floats([row[3] for row in rows]), _floats([row[4] for row in rows])
+    lines = [head]
+    for (index, method, percents, _, _), area, gap in zip(rows, auc, apgr, strict=True):
+        # pandas leaves room for a sign before every value, and before the header of a column of numbers.
+        texts = [f" {method}", *(f" {percent:.2f}%" for percent in percents), area, gap]
+        lines.append([str(index), *texts])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+
+    def cell(i: int, text: str) -> str:
+        return text.ljust(widths[i]) if i == 0 else text.rjust(widths[i])
+
+    return "\n".join(" ".join(cell(i, text) for i, text in enumerate(line)) for line in lines)
+
+
+def _floats(values: Sequence[float]) -> list[str]:
+    """Six decimals, without the zeros that all of them end in, as pandas writes a column."""
+    texts = [f"{value: .6f}" if value == value else "NaN" for value in values]  # noqa: PLR0124 - NaN
+    known = [text for text in texts if text != "NaN"]
+    while known and all(text.endswith("0") and not text.endswith(".0") for text in known):
+        known = [text[:-1] for text in known]
+    shortened = iter(known)
+    return [text if text == "NaN" else next(shortened) for text in texts]

@@ -1,0 +1,219 @@
+"""Finds prompts of a benchmark that resemble the battles a router was trained on.
+
+As a program::
+
+    python -m ferroute.evals.find_contaminated --benchmark gsm8k --embeddings-path train.npy \
+        --battles-path battles.json --output contaminated.jsonl
+
+A prompt counts as contaminated when the cosine similarity of its embedding with that of a training prompt is at least
+0.95, RouteLLM's threshold for ``text-embedding-3-small``. Other embedding models need a threshold of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ferroute.errors import FerrouteError, InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["THRESHOLD", "check_data_contamination_similarity", "main", "most_similar"]
+
+THRESHOLD = 0.95
+EMBEDDING_MODEL = "text-embedding-3-small"
+
+# Rows of the training embeddings and of the benchmark that are multiplied together: 64 MB of similarities at most.
+_TRAIN_ROWS, _EVAL_ROWS = 8192, 1024
+
+
+def check_data_contamination_similarity(
+    train_embeddings: ArrayLike,
+    eval_prompts: Sequence[str],
+    *,
+    embedder: Mapping[str, Any] | Callable[[str], ArrayLike] | str | None = None,
+    threshold: float | None = None,
+) -> list[tuple[int, int]]:
+    """Prompts of a benchmark that are too similar to a training prompt.
+
+    Args:
+        train_embeddings: ``[n, d]`` of the training prompts; memory-mapped arrays may be larger than memory.
+        eval_prompts: The benchmark's prompts.
+        embedder: As for `MatrixFactorizationRouter`; None: ``text-embedding-3-small`` of OpenAI's endpoint.
+        threshold: Similarity from which on a prompt counts; None: `THRESHOLD` as it is now.
+
+    Returns:
+        ``(row of the prompt, row of the most similar training prompt)``, the first one of equals.
+
+    Raises:
+        InvalidValueError: Widths differ, or an embedding has NaN or length 0.
+    """
+    from ferroute.embedding import PromptEmbedder
+
+    class _Named:
+        embedding_model = EMBEDDING_MODEL
+
+    if isinstance(embedder, str) and embedder != "local":
+        embedder = {"model": embedder}
+    vectors = PromptEmbedder(_Named(), embedder).embed_batch(list(eval_prompts))
+    if not len(eval_prompts):
+        return []
+    best, row = most_similar(train_embeddings, vectors)
+    limit = THRESHOLD if threshold is None else threshold
+    return [(index, int(row[index])) for index in range(len(row)) if best[index] >= limit]
+
+
+def most_similar(
+    train_embeddings: ArrayLike, eval_embeddings: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Largest cosine similarity of each row of ``eval_embeddings``, and the first row of the others that has it.
+
+    Products are made block by block in float32, so memory stays bounded; the winners' similarities are float64.
+
+    Args:
+        train_embeddings: ``[n, d]``, n at least 1.
+        eval_embeddings: ``[m, d]``.
+
+    Returns:
+        float64 ``[m]`` and int64 ``[m]``.
+    """
+    import numpy as np
+
+    train: Any = train_embeddings if hasattr(train_embeddings, "ndim") else np.asarray(train_embeddings)
+    tests: Any = np.asarray(eval_embeddings, dtype=np.float32)
+    for name, array in (("train_embeddings", train), ("eval_embeddings", tests)):
+        if array.ndim != 2 or not len(array):
+            raise InvalidValueError(f"{name}: expected an array [n, d] of at least one row, found {array.shape}")
+    if train.shape[1] != tests.shape[1]:
+        raise InvalidValueError(
+            f"training embeddings have {train.shape[1]} numbers, those of the benchmark {tests.shape[1]}: were they "
+            "made by the same embedding model?"
+        )
+    tests = _units(tests, "eval_embeddings", 0)
+    best = np.full(len(tests), -np.inf)
+    row = np.zeros(len(tests), dtype=np.int64)
+    for start in range(0, len(train), _TRAIN_ROWS):
+        block = _units(train[start : start + _TRAIN_ROWS], "train_embeddings", start)
+        for first in range(0, len(tests), _EVAL_ROWS):
+            part = slice(first, first + _EVAL_ROWS)
+            products = tests[part] @ block.T
+            at = products.argmax(axis=1)
+            # The block's winner again in float64: its neighbours in float32 may differ by rounding alone.
+            found = np.einsum("ij,ij->i", tests[part].astype(np.float64), block[at].astype(np.float64))
+            better = found > best[part]
+            best[part] = np.where(better, found, best[part])
+            row[part] = np.where(better, at + start, row[part])
+    return best, row
+
+
+def _units(rows: Any, name: str, start: int) -> NDArray[np.float32]:
+    import numpy as np
+
+    wide = np.asarray(rows, dtype=np.float64)
+    norms = np.linalg.norm(wide, axis=1)
+    bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
+    if len(bad):
+        raise InvalidValueError(f"{name}: row {start + bad[0]} has the length {norms[bad[0]]}; it must be finite and above 0")
+    return (wide / norms[:, None]).astype(np.float32)
+
+
+def benchmark_prompts(benchmark: str) -> list[str]:
+    """The prompts of ``mmlu``, ``gsm8k`` or ``mt-bench`` (all first turns, then all second ones), none left out."""
+    from pathlib import Path
+
+    from ferroute import _core
+
+    name = benchmark.replace("-", "_")
+    path = Path(__file__).parent.parent / "data" / "benchmarks" / f"{name}.parquet"
+    wanted = ["prompt", "prompt_2"] if name == "mt_bench" else ["prompt"]
+    columns: Mapping[str, Any] = _core.read_columns(path, wanted)
+    return [prompt for name in wanted for prompt in columns[name]]
+
+
+def _train_prompts(path: str) -> list[str]:
+    """First user texts of battles: ``conversation_a`` (turns with ``content``) of JSON, or a column ``prompt``."""
+    import json
+    from pathlib import Path
+
+    from ferroute import _core
+    from ferroute._datasets import files
+    from ferroute.routers.matrix_factorization.battles import first_turn
+
+    found: list[str] = []
+    for file in files(path):
+        records: Any = None
+        if file.suffix == ".json":
+            records = json.loads(Path(file).read_text(encoding="utf-8"))
+        if isinstance(records, list) and records and "conversation_a" in records[0]:
+            found += [str(record["conversation_a"][0]["content"]) for record in records]
+        else:
+            found += [first_turn(text or "") for text in _core.read_columns(file, ["prompt"])["prompt"]]
+    return found
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags of the program."""
+    flags = argparse.ArgumentParser(
+        prog="python -m routellm.evals.find_contaminated",
+        description="Find prompts of a benchmark that resemble training prompts.",
+    )
+    add = flags.add_argument
+    add("--benchmark", required=True, choices=["mt-bench", "mmlu", "gsm8k"], help="whose prompts are checked")
+    add("--output", required=True, metavar="FILE.jsonl", help="contaminated pairs, one JSON object a line")
+    add("--embeddings-path", required=True, metavar="FILE.npy", help="embeddings of the training prompts")
+    add("--battles-path", required=True, metavar="FILE", help="the training prompts, in the same order")
+    add("--threshold", type=float, default=THRESHOLD, help="similarity from which on a prompt counts (%(default)s)")
+    add("--embedder", metavar="NAME", help="'local' or an embedding model (default: text-embedding-3-small)")
+    add("--api-base", metavar="URL", help="OpenAI-compatible endpoint of the embedding model")
+    return flags
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the program; errors of ferroute end it with one line and exit code 1."""
+    given = parser().parse_args(arguments)
+    try:
+        _run(given)
+    except FerrouteError as error:
+        sys.exit(f"{parser().prog}: {error}")
+
+
+def _run(given: argparse.Namespace) -> None:
+    import json
+    from pathlib import Path
+
+    from ferroute.routers.matrix_factorization.battles import load_embeddings
+
+    prompts = benchmark_prompts(given.benchmark)
+    print(f"{len(prompts)} prompts for {given.benchmark}")  # noqa: T201
+    train = load_embeddings(given.embeddings_path)
+    texts = _train_prompts(given.battles_path)
+    if len(texts) != len(train):
+        raise InvalidValueError(f"{len(texts)} battles and {len(train)} embeddings: one embedding a battle is expected")
+    embedder: Any = given.embedder
+    if given.api_base and embedder != "local":
+        embedder = {"model": embedder or EMBEDDING_MODEL, "api_base": given.api_base}
+    pairs = check_data_contamination_similarity(train, prompts, embedder=embedder, threshold=given.threshold)
+    records = [
+        {
+            "train_prompt": texts[train_idx],
+            "eval_prompt": prompts[eval_idx],
+            "train_idx": train_idx,
+            "eval_idx": eval_idx,
+        }
+        for eval_idx, train_idx in pairs
+    ]
+    for record in records:
+        shown = " ".join(str(record["eval_prompt"]).split())[:70]
+        print(f"{record['eval_idx']:6}  {record['train_idx']:6}  {shown}")  # noqa: T201
+    print(f"{len(records)} contaminated")  # noqa: T201
+    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    Path(given.output).write_text("".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""MMLU: the list of its domains, and where RouteLLM's generator was."""

@@ -1,0 +1,273 @@
+"""Pictures of evaluations, in matplotlib (extra ``eval``), good enough to print.
+
+Each function draws on axes of yours or on new ones, and returns them; ``axes.figure.savefig(path)`` writes the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ferroute.errors import InvalidValueError
+from ferroute.evals._figures import column
+from ferroute.evals.comparison import OPTIMUM, RANDOM, Comparison
+from ferroute.plot import COLOURS, _matplotlib  # pyright: ignore[reportPrivateUsage]
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, NDArray
+
+    from ferroute.evals.results import RouterResult
+
+    Numbers = NDArray[np.float64]
+
+MARKERS = ("o", "s", "D", "^", "v", "P")
+GREY = "0.45"
+
+
+def plot(result: RouterResult | Comparison, kind: str = "quality", ax: Axes | None = None) -> Axes:
+    """Draws a result by the name of the picture: ``"quality"``, ``"cost"`` or ``"scores"``.
+
+    Raises:
+        InvalidValueError: There is no such picture, or no costs.
+        NotBuiltError: matplotlib is not installed.
+    """
+    if kind == "quality":
+        return quality_plot(result, ax=ax)
+    if kind == "cost":
+        return quality_plot(result, ax=ax, against="cost")
+    if kind == "scores" and not isinstance(result, Comparison):
+        if result.win_rates is None:
+            raise InvalidValueError(f"{result.name} has no scores of its own to draw")
+        return score_histogram(result.win_rates, thresholds=result.points["threshold"][1:-1], ax=ax)
+    raise InvalidValueError(f"expected 'quality' or 'cost' (or 'scores' of one router), found {kind!r}")
+
+
+def quality_plot(
+    result: RouterResult | Comparison,
+    *,
+    against: str = "share",
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Mean score against the share of strong calls, or against mean dollars of a call, with confidence bands.
+
+    Args:
+        result: One router or a comparison, whose baselines are drawn in grey.
+        against: ``"share"`` or ``"cost"``.
+        title: Title; None: none.
+        ax: Axes to draw on; None: new ones.
+    """
+    if against not in {"share", "cost"}:
+        raise InvalidValueError(f"against: expected 'share' or 'cost', found {against!r}")
+    axes = _axes(ax)
+    routers, baselines = _parts(result)
+    one = (routers or baselines)[0]
+    if against == "cost" and not one.has_costs:
+        raise InvalidValueError("no costs were given: costs=(strong, weak), dollars a call or one number a row")
+    field = "cost" if against == "cost" else "strong_percentage"
+    for score, label, style in ((one.strong_score, "strong model", "-."), (one.weak_score, "weak model", ":")):
+        axes.axhline(score, color=GREY, linewidth=1, linestyle=style, zorder=1, label=f"{label}: {float(score):.4g}")
+    styles = {RANDOM: "--", OPTIMUM: (0, (1, 1))}
+    greys = iter(("0.55", "0.35", "0.65"))
+    for base in baselines:
+        if field in base.points.dtype.names:
+            line = {"color": next(greys, "0.5"), "linewidth": 1.3, "linestyle": styles.get(base.name, "-")}
+            _curve(axes, base, field, band=False, marker=_small(base.name), **line)
+    for i, router in enumerate(routers):
+        marker = MARKERS[i % len(MARKERS)]
+        colour = COLOURS[i % len(COLOURS)]
+        _curve(axes, router, field, band=True, color=colour, linewidth=2, marker=marker, markersize=4.5)
+    if against == "cost":
+        axes.set_xlabel("mean cost of a call (US dollars)")
+    else:
+        axes.set_xlabel("calls to the strong model")
+        axes.xaxis.set_major_formatter("{x:.0f}%")
+        axes.set_xlim(-2, 102)
+    axes.set_ylabel("mean score")
+    _finish(axes, title)
+    axes.legend(frameon=False, fontsize=8.5, loc="lower right")
+    return axes
+
+
+def _small(name: str) -> str:
+    return "" if name in {RANDOM, OPTIMUM} else "."
+
+
+def _curve(axes: Any, result: RouterResult, field: str, band: bool, **style: Any) -> None:
+    import numpy as np
+
+    points = result.points
+    order = np.argsort(points[field], kind="stable")
+    label = result.name if result.name == RANDOM else f"{result.name}: APGR {float(result.apgr):.3f}"
+    axes.plot(points[field][order], points["accuracy"][order], label=label, zorder=3 if band else 2, **style)
+    if band and result.bands is not None:
+        low, high = result.bands[order, 0], result.bands[order, 1]
+        axes.fill_between(points[field][order], low, high, color=style["color"], alpha=0.15, linewidth=0, zorder=2)
+
+
+def _parts(result: RouterResult | Comparison) -> tuple[list[RouterResult], list[RouterResult]]:
+    if isinstance(result, Comparison):
+        return list(result.routers.values()), list(result.baselines.values())
+    return [result], []
+
+
+def score_histogram(
+    win_rates: ArrayLike | Mapping[str, ArrayLike],
+    *,
+    thresholds: ArrayLike = (),
+    bins: int = 50,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """How a router's scores are spread, and where thresholds cut them.
+
+    Args:
+        win_rates: Scores ``[n]``, or label -> scores, drawn over each other.
+        thresholds: Marked by lines, such as a result's ``points.threshold``.
+        bins: Number of bars over the whole range.
+        title: Title; None: none.
+        ax: Axes to draw on; None: new ones.
+    """
+    import numpy as np
+
+    axes = _axes(ax)
+    given: Any = win_rates
+    groups = {str(k): column(str(k), v) for k, v in given.items()} if hasattr(given, "items") else {"": column("win_rates", given)}
+    if any(not scores.size for scores in groups.values()):
+        raise InvalidValueError("win_rates is empty: expected at least one score")
+    low, high = min(s.min() for s in groups.values()), max(s.max() for s in groups.values())
+    edges = np.linspace(low, high if high > low else low + 1e-9, bins + 1)
+    for i, (label, scores) in enumerate(groups.items()):
+        weights = np.full(scores.size, 100 / scores.size)
+        style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "label": label or None}
+        axes.hist(scores, edges, weights=weights, histtype="stepfilled", alpha=0.3, **style)
+        axes.hist(scores, edges, weights=weights, histtype="step", linewidth=1.5, color=style["color"])
+    for i, threshold in enumerate(np.asarray(thresholds, dtype=np.float64).ravel().tolist()):
+        label = "thresholds" if i == 0 else None
+        axes.axvline(threshold, color=GREY, linewidth=1, linestyle=(0, (4, 3)), label=label, zorder=1)
+    axes.set_xlabel("win rate of the strong model, as scored by the router")
+    axes.set_ylabel("prompts")
+    axes.yaxis.set_major_formatter("{x:.0f}%")
+    _finish(axes, title)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8.5)
+    return axes
+
+
+def reliability(
+    win_rates: ArrayLike, strong_scores: ArrayLike, weak_scores: ArrayLike, bins: int = 10
+) -> list[dict[str, float]]:
+    """Whether a win rate of 0.6 means that the strong model wins six times in ten.
+
+    A row counts 1 where the strong model scored more, 0 where it scored less, and one half where both scored the same.
+
+    Args:
+        win_rates: Scores of the router, ``[n]``.
+        strong_scores: Scores of the strong model's answers.
+        weak_scores: Scores of the weak model's answers.
+        bins: Groups of prompts with about equally many rows each, by rising win rate.
+
+    Returns:
+        For each group ``win_rate`` (mean), ``won`` (observed), ``low`` and ``high`` (95 % by the normal approximation
+        of its mean), ``rows``.
+    """
+    import numpy as np
+
+    rates = column("win_rates", win_rates)
+    strong, weak = column("strong_scores", strong_scores), column("weak_scores", weak_scores)
+    if not rates.size or rates.size != strong.size or rates.size != weak.size:
+        raise InvalidValueError(f"expected columns of one length, found {rates.size}, {strong.size} and {weak.size}")
+    won = 0.5 + 0.5 * np.sign(strong - weak)
+    order = np.argsort(rates, kind="stable")
+    out: list[dict[str, float]] = []
+    for rows in np.array_split(order, min(bins, rates.size)):
+        mean, spread = float(won[rows].mean()), float(won[rows].std()) / max(len(rows), 1) ** 0.5
+        out.append(
+            {
+                "win_rate": float(rates[rows].mean()),
+                "won": mean,
+                "low": max(mean - 1.96 * spread, 0.0),
+                "high": min(mean + 1.96 * spread, 1.0),
+                "rows": float(len(rows)),
+            }
+        )
+    return out
+
+
+def reliability_diagram(
+    win_rates: ArrayLike,
+    strong_scores: ArrayLike,
+    weak_scores: ArrayLike,
+    *,
+    bins: int = 10,
+    label: str | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws `reliability`: on the diagonal, scores are probabilities."""
+    axes = _axes(ax)
+    groups = reliability(win_rates, strong_scores, weak_scores, bins)
+    colour = COLOURS[len(axes.containers) % len(COLOURS)]
+    x, y = [group["win_rate"] for group in groups], [group["won"] for group in groups]
+    errors = [[g["won"] - g["low"] for g in groups], [g["high"] - g["won"] for g in groups]]
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", zorder=1)
+    axes.errorbar(x, y, errors, color=colour, marker="o", markersize=4.5, linewidth=1.5, capsize=2, label=label)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_aspect("equal")
+    axes.set_xlabel("win rate of the strong model, as scored")
+    axes.set_ylabel("won by the strong model (ties count half)")
+    _finish(axes, title)
+    if label:
+        axes.legend(frameon=False, fontsize=8.5, loc="upper left")
+    return axes
+
+
+def benchmark_figure(
+    lines: Sequence[Any],
+    benchmark: str,
+    routed_pair: Any,
+    scores: tuple[float, float],
+    optimum: Sequence[tuple[float, float]] | None = None,
+    baselines: Sequence[Any] = (),
+) -> Any:
+    """RouteLLM's picture of a benchmark, with bands where lines have them and baselines in grey."""
+    figure = _matplotlib("figure").Figure(figsize=(6, 5), dpi=150)
+    axes: Any = figure.subplots()
+    for line, grey in zip(baselines, ("0.72", "0.55"), strict=False):
+        axes.plot(line.percent, line.accuracy, label=line.method, marker=".", markersize=4, linewidth=1, color=grey)
+    for i, line in enumerate(lines):
+        colour = COLOURS[i % len(COLOURS)]
+        axes.plot(line.percent, line.accuracy, label=line.method, marker=".", linestyle="-", color=colour, zorder=3)
+        if line.bands is not None:
+            axes.fill_between(
+                line.percent, line.bands[:, 0], line.bands[:, 1], color=colour, alpha=0.13, linewidth=0, zorder=1
+            )
+    weak, strong = scores
+    axes.axhline(y=weak, color="grey", linestyle="--", label=routed_pair.weak)
+    axes.axhline(y=strong, color="red", linestyle="--", label=routed_pair.strong)
+    if optimum:
+        axes.plot(*zip(*optimum, strict=True), label="Optimal", marker="x", linestyle="-", color="black", linewidth=1)
+    axes.set_xlabel("Strong Model Calls (%)")
+    axes.set_ylabel("Performance")
+    axes.set_title(f"Router Performance ({benchmark})")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def _axes(ax: Axes | None) -> Any:
+    if ax is not None:
+        return ax
+    return _matplotlib("pyplot").subplots(figsize=(6.4, 4.6), dpi=150, layout="constrained")[1]
+
+
+def _finish(axes: Any, title: str | None) -> None:
+    if title:
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axes.grid(color="0.92", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,360 @@
+"""The result of one router: RouteLLM's figures, each with an interval, and what they save."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ferroute import _core
+from ferroute.errors import InvalidValueError
+from ferroute.evals._figures import FRACTIONS, Curve, Estimate, Rows, column, estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, NDArray
+
+    Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How figures and intervals are computed."""
+
+    num_results: int = 10
+    bootstrap: int = 1000
+    seed: int = 0
+    confidence: float = 0.95
+    on_ties: str = "error"
+
+    def __post_init__(self) -> None:
+        if self.on_ties not in {"error", "merge"}:
+            raise InvalidValueError(f"on_ties: expected 'error' or 'merge', found {self.on_ties!r}")
+        if not 0 < self.confidence < 1:
+            raise InvalidValueError(f"confidence: expected a number between 0 and 1, found {self.confidence}")
+        if self.bootstrap < 0:
+            raise InvalidValueError(f"bootstrap: expected 0 resamples or more, found {self.bootstrap}")
+        if not 0 <= self.seed < 2**64:
+            raise InvalidValueError(f"seed: expected 0 to 2**64 - 1, found {self.seed}")
+        if self.num_results < 1:
+            raise InvalidValueError(f"num_results: expected 1 or more, found {self.num_results}")
+
+
+class RouterResult:
+    """How one router does on prompts whose scores under both models are known.
+
+    Every figure is a `float` with the ends of its bootstrap interval as ``.low`` and ``.high``.
+
+    Attributes:
+        name: What it is called in tables and pictures.
+        points: Record array, one row a threshold: ``threshold``, ``accuracy`` (mean score), ``strong_count``,
+            ``weak_count``, ``total``, ``strong_percentage``, and ``cost`` (mean dollars of a call) where costs are
+            known. ``points.accuracy`` and ``points[0].threshold`` both work.
+        bands: Ends of the interval of ``accuracy`` at each point's percentage of strong calls, ``[m, 2]``; None
+            without resamples.
+        auc: Area under the mean score over the share of strong calls, in the scores' unit.
+        apgr: Average performance gap recovered: 0.5 is random mixing, 0 the weak model, 1 the strong model's quality
+            at no strong call.
+        cpt: Percent of calls to the strong model (interpolated as RouteLLM does) at which 20, 50 and 80 percent of the
+            gap between the models are recovered: ``cpt[20]``, ``cpt[50]``, ``cpt[80]``.
+        weak_score: Mean score of the weak model.
+        strong_score: Mean score of the strong model.
+        win_rates: The scores the router was judged by, ``[n]``; None for baselines that have none.
+        settings: Intervals' confidence, number of resamples, seed.
+    """
+
+    def __init__(
+        self, name: str, points: Any, curve: Curve, draws: Curve | None, settings: Settings, win_rates: Numbers | None
+    ) -> None:
+        self.name = name
+        self.points = points
+        self.settings = settings
+        self.win_rates = win_rates
+        self._curve = curve
+        self._draws = draws
+        figures, drawn = curve.figures()[0], None if draws is None else draws.figures()
+
+        def figure(index: int) -> Estimate:
+            return self._estimate(float(figures[index]), None if drawn is None else drawn[:, index])
+
+        self.auc, self.apgr = figure(0), figure(1)
+        self.cpt = {round(100 * part): figure(2 + i) for i, part in enumerate(FRACTIONS)}
+        self.weak_score = self._estimate(float(curve.weak[0]), None if draws is None else draws.weak)
+        self.strong_score = self._estimate(float(curve.strong[0]), None if draws is None else draws.strong)
+        self.bands = None if draws is None else self._bands(draws)
+
+    def _estimate(self, value: float, draws: Numbers | None) -> Estimate:
+        return estimate(value, draws, self.settings.confidence)
+
+    def _bands(self, draws: Curve) -> Numbers:
+        import numpy as np
+
+        at = np.tile(self._curve.percent, (draws.weak.size, 1))
+        quality = _core.eval_value_at(draws.percent, draws.quality, at)
+        alpha = (1 - self.settings.confidence) / 2
+        return np.quantile(quality, [alpha, 1 - alpha], axis=0).T
+
+    def share_at_quality(self, quality: float = 0.95) -> Estimate:
+        """The least share of strong calls, 0..=1, at which the mean score reaches ``quality`` of the strong model's.
+
+        "95 % of GPT-4's quality with 14 % of its calls" is ``share_at_quality(0.95) == 0.14``. The curve is taken as
+        straight between points; where it never gets there the result is NaN.
+        """
+        part = _part(quality)
+        draws = None if self._draws is None else self._draws.percent_at(part) / 100
+        return self._estimate(float(self._curve.percent_at(part)[0]) / 100, draws)
+
+    def calls_saving_at_quality(self, quality: float = 0.95) -> Estimate:
+        """The part of the strong calls that are saved against random mixing of the same quality.
+
+        0.48: random mixing needs 100 strong calls where this router needs 52. NaN where the weak model alone is good
+        enough.
+        """
+
+        def saving(curve: Curve) -> Numbers:
+            return _saving(curve.percent_at(part), curve.random_at(part))
+
+        part = _part(quality)
+        draws = None if self._draws is None else saving(self._draws)
+        return self._estimate(float(saving(self._curve)[0]), draws)
+
+    def cost_at_quality(self, quality: float = 0.95) -> Estimate:
+        """Mean dollars of a call at ``quality`` of the strong model's score.
+
+        Raises:
+            InvalidValueError: There are no costs.
+        """
+
+        def cost(curve: Curve) -> Numbers:
+            return curve.cost_at(curve.percent_at(part))
+
+        part = _part(quality)
+        draws = None if self._draws is None else cost(self._draws)
+        return self._estimate(float(cost(self._curve)[0]), draws)
+
+    def cost_saving_at_quality(self, quality: float = 0.95) -> Estimate:
+        """The part of the money that is saved against random mixing of the same quality.
+
+        Raises:
+            InvalidValueError: There are no costs; `calls_saving_at_quality` needs none.
+        """
+
+        def saving(curve: Curve) -> Numbers:
+            return _saving(curve.cost_at(curve.percent_at(part)), curve.random_cost_at(curve.random_at(part)))
+
+        part = _part(quality)
+        draws = None if self._draws is None else saving(self._draws)
+        return self._estimate(float(saving(self._curve)[0]), draws)
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether dollars stand beside the shares of calls."""
+        return self._curve.cost is not None
+
+    def draws(self, figure: str) -> Numbers | None:
+        """The resampled values of ``auc``, ``apgr``, ``cpt20``, ``cpt50`` or ``cpt80``, ``[b]``."""
+        names = ["auc", "apgr", *(f"cpt{part:.0%}".rstrip("%") for part in FRACTIONS)]
+        if figure not in names:
+            raise InvalidValueError(f"expected one of {', '.join(names)}, found {figure!r}")
+        return None if self._draws is None else self._draws.figures()[:, names.index(figure)]
+
+    def summary(self) -> dict[str, Estimate]:
+        """The figures by the names they have in tables."""
+        figures = {f"{part}% qual": value for part, value in self.cpt.items()}
+        figures |= {"AUC": self.auc, "APGR": self.apgr}
+        figures["calls at 95% of strong"] = Estimate(*_percent(self.share_at_quality()))
+        if self.has_costs:
+            figures["$ at 95% of strong"] = self.cost_at_quality()
+        return figures
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The points as a frame; with resamples also ``accuracy_low`` and ``accuracy_high``."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self.points)
+        if self.bands is not None:
+            frame["accuracy_low"], frame["accuracy_high"] = self.bands[:, 0], self.bands[:, 1]
+        return frame
+
+    def plot(self, kind: str = "quality", ax: Axes | None = None) -> Axes:
+        """Draws ``"quality"`` against the share of strong calls, or against ``"cost"``, or the ``"scores"``."""
+        from ferroute.evals import plots
+
+        return plots.plot(self, kind, ax)
+
+    def __repr__(self) -> str:
+        from ferroute.evals._tables import text_table
+
+        return text_table([self])
+
+    def _repr_html_(self) -> str:
+        from ferroute.evals._tables import html_table
+
+        return html_table([self])
+
+
+def _percent(value: Estimate) -> tuple[float, float | None, float | None]:
+    low, high = value.interval or (None, None)
+    return float(value) * 100, None if low is None else low * 100, None if high is None else high * 100
+
+
+def _part(quality: float) -> float:
+    if not quality > 0:
+        raise InvalidValueError(f"quality: expected a part of the strong model's score such as 0.95, found {quality}")
+    return float(quality)
+
+
+def _saving(spent: Numbers, random: Numbers) -> Numbers:
+    import numpy as np
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(random > 0, 1 - spent / random, np.nan)
+
+
+def score_router(
+    win_rates: ArrayLike,
+    strong_scores: ArrayLike,
+    weak_scores: ArrayLike,
+    num_results: int = 10,
+    *,
+    costs: Any = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    on_ties: str = "error",
+    name: str = "router",
+) -> RouterResult:
+    """RouteLLM's figures for a router whose prompts were answered by both models.
+
+    Scores keep their unit: nothing is rescaled. Correct or not as 0 and 1 (or booleans) gives an AUC between 0 and 1;
+    multiply them by 100 for RouteLLM's percentages. APGR and the call percentages are the same either way.
+
+    Args:
+        win_rates: The router's scores, ``[n]``; the strong model answers from a threshold on.
+        strong_scores: Quality when the strong model answers, ``[n]``; more is better.
+        weak_scores: Quality when the weak model answers, ``[n]``.
+        num_results: Thresholds are the win rates' quantiles at 0, 1/num_results, .. 1.
+        costs: What a call costs, as ``(strong, weak)`` or ``{"strong": ..., "weak": ...}``: dollars a call, or one
+            number a row.
+        bootstrap: Resamples for the intervals; 0: none.
+        seed: The same seed gives the same intervals.
+        confidence: Of the intervals.
+        on_ties: What to do when thresholds coincide because many win rates are equal: ``"error"`` as RouteLLM does,
+            or ``"merge"``: repeated points are left out, the figures are those of the points that remain.
+        name: What tables and pictures call it.
+
+    Returns:
+        The result: ``.apgr``, ``.auc``, ``.cpt[50]``, ``.points``, ``.share_at_quality(0.95)``, ``.plot()``, ...
+
+    Raises:
+        InvalidValueError: Lengths differ, a number is not finite, or thresholds coincide.
+
+    Example:
+        >>> r = score_router([0.1, 0.9, 0.4, 0.6], strong_scores=[1, 1, 1, 1], weak_scores=[1, 0, 1, 0], num_results=2)
+        >>> float(r.apgr), float(r.share_at_quality(1.0))
+        (0.75, 0.5)
+    """
+    settings = Settings(num_results, bootstrap, seed, confidence, on_ties)
+    rows = Rows.of(strong_scores, weak_scores, costs)
+    return study({name: column("win_rates", win_rates)}, rows, settings)[0][0]
+
+
+def study(
+    win_rates: dict[str, Numbers], rows: Rows, settings: Settings, optimum: bool = False
+) -> tuple[list[RouterResult], Curve | None]:
+    """Results of several routers on the same draws; with ``optimum`` also its resampled curve."""
+    pairs = rows.pairs()
+    merge = settings.on_ties == "merge"
+    curves = {
+        name: _core.eval_curve(rates, pairs, settings.num_results, merge) for name, rates in win_rates.items()
+    }
+    draws, best = _drawn(list(win_rates.values()), rows, settings, optimum)
+    results: list[RouterResult] = []
+    for index, (name, (thresholds, strong, means)) in enumerate(curves.items()):
+        points = _points(thresholds, strong, means, rows.strong.size)
+        results.append(
+            RouterResult(
+                name, points, observed(points, rows), None if draws is None else draws[index], settings, win_rates[name]
+            )
+        )
+    return results, best
+
+
+def _drawn(
+    win_rates: Sequence[Numbers], rows: Rows, settings: Settings, optimum: bool
+) -> tuple[list[Curve] | None, Curve | None]:
+    if not settings.bootstrap:
+        return None, None
+    pairs = rows.pairs()
+    table = _core.eval_resample(
+        list(win_rates), pairs, settings.num_results, settings.bootstrap, settings.seed, optimum
+    )
+    points = settings.num_results + 1
+    means = table[:, table.shape[1] - 2 * len(pairs) :]
+    models: dict[str, Any] = {"strong": means[:, 0].copy(), "weak": means[:, 1].copy()}
+    if rows.costs:
+        models |= {"strong_cost": means[:, 2].copy(), "weak_cost": means[:, 3].copy()}
+
+    def block(index: int) -> Numbers:
+        return table[:, index * points : (index + 1) * points].copy()
+
+    each = 1 + len(pairs)
+    curves = [
+        Curve(
+            percent=block(i * each),
+            quality=block(i * each + 1),
+            cost=block(i * each + 2) if rows.costs else None,
+            **models,
+        )
+        for i in range(len(win_rates))
+    ]
+    if not optimum:
+        return curves, None
+    import numpy as np
+
+    steps = np.tile(np.linspace(100, 0, points), (settings.bootstrap, 1))
+    return curves, Curve(percent=steps, quality=block(len(win_rates) * each), cost=None, **models)
+
+
+def _points(thresholds: Numbers, strong: Any, means: list[Numbers], total: int) -> Any:
+    """The points as records; repeated ones are left out."""
+    import numpy as np
+
+    keep = np.ones(len(thresholds), dtype=bool)
+    # Equal thresholds come one after the other and route alike, but for the last, which leaves out the rows on it.
+    keep[1:] = (thresholds[1:] != thresholds[:-1]) | (strong[1:] != strong[:-1])
+    columns: dict[str, Any] = {
+        "threshold": thresholds,
+        "accuracy": means[0],
+        "strong_count": strong.astype(np.int64),
+        "weak_count": total - strong.astype(np.int64),
+        "total": np.full(len(strong), total, dtype=np.int64),
+        "strong_percentage": strong / total * 100,
+    }
+    if len(means) > 1:
+        columns["cost"] = means[1]
+    return np.rec.fromarrays([values[keep] for values in columns.values()], names=list(columns))
+
+
+def observed(points: Any, rows: Rows) -> Curve:
+    """The curve of points that were not resampled."""
+    import numpy as np
+
+    def one(values: Any) -> Numbers:
+        return np.ascontiguousarray(values, dtype=np.float64).reshape(1, -1)
+
+    def mean(values: Numbers) -> Numbers:
+        return np.array([values.mean()])
+
+    return Curve(
+        percent=one(points["strong_percentage"]),
+        quality=one(points["accuracy"]),
+        cost=one(points["cost"]) if "cost" in points.dtype.names else None,
+        weak=mean(rows.weak),
+        strong=mean(rows.strong),
+        weak_cost=mean(rows.costs[1]) if rows.costs else None,
+        strong_cost=mean(rows.costs[0]) if rows.costs else None,
+    )

@@ -1,0 +1,248 @@
+"""Battles for training: read from a file or from records, filtered as RouteLLM filters, and turned into rows."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ferroute import _core
+from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+COLUMNS = ("idx", "model_a", "model_b", "winner", "winner_model_a", "winner_model_b", "prompt")
+WINNERS = ("model_a", "model_b")
+
+
+@dataclass
+class BattleTable:
+    """Battles with a winner between two different models, and what was left out.
+
+    Attributes:
+        model_a: Names, one a battle.
+        model_b: Names.
+        winner: ``"model_a"`` or ``"model_b"``.
+        prompt: Row of each battle's prompt among the embeddings (or among ``texts``).
+        texts: Different prompts, in order of appearance; None where the battles carry row numbers instead.
+        read: Battles before filtering.
+        dropped: Reason -> number of battles.
+    """
+
+    model_a: list[str]
+    model_b: list[str]
+    winner: list[str]
+    prompt: list[int]
+    texts: list[str] | None
+    read: int
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.winner)
+
+    @property
+    def names(self) -> list[str]:
+        """The models' names, sorted."""
+        return sorted({*self.model_a, *self.model_b})
+
+    def rows(self, table: Mapping[str, int]) -> NDArray[np.int64]:
+        """Winner, loser and prompt of each battle, int64 ``[n, 3]``.
+
+        Raises:
+            UnknownNameError: A model that is not in ``table``.
+        """
+        import numpy as np
+
+        unknown = [name for name in self.names if name not in table]
+        if unknown:
+            raise UnknownNameError(
+                f"no model {unknown[0]!r} in the table of {len(table)} models"
+                + (f", nor {len(unknown) - 1} others" if len(unknown) > 1 else "")
+            )
+        first = np.array([table[name] for name in self.model_a], dtype=np.int64)
+        second = np.array([table[name] for name in self.model_b], dtype=np.int64)
+        won = np.array([winner == "model_a" for winner in self.winner], dtype=bool)
+        prompt = np.array(self.prompt, dtype=np.int64)
+        return np.stack([np.where(won, first, second), np.where(won, second, first), prompt], axis=1)
+
+
+def read(source: Any) -> BattleTable:
+    """Battles of a file, a folder, a Hub data set, a DataFrame or records.
+
+    A battle has ``model_a``, ``model_b`` and ``winner`` (``"model_a"``, ``"model_b"``; anything else is a tie and left
+    out) or the arena's ``winner_model_a`` and ``winner_model_b``. Its prompt is ``idx``, a row of the embeddings; where
+    there is none, ``prompt``, the text (or the arena's JSON list of turns, whose first one counts); where there is
+    neither, its own position.
+
+    Raises:
+        InvalidValueError: A column is missing, or a battle makes no sense; the message names it.
+        InvalidTypeError: Another kind of object.
+    """
+    columns, where = _columns(source)
+    for name in ("model_a", "model_b"):
+        if name not in columns:
+            raise InvalidValueError(f"{where}: battles need a column {name!r}; found {', '.join(columns) or 'none'}")
+    winners = _winners(columns, where)
+    count = len(winners)
+    a, b = list(columns["model_a"]), list(columns["model_b"])
+    prompts, texts = _prompts(columns, count, where)
+    table = BattleTable([], [], [], [], None, read=count)
+    for row in range(count):
+        reason = _reason(a[row], b[row], winners[row], prompts[row])
+        if reason is not None:
+            table.dropped[reason] = table.dropped.get(reason, 0) + 1
+            continue
+        table.model_a.append(a[row])
+        table.model_b.append(b[row])
+        table.winner.append(winners[row])
+        table.prompt.append(prompts[row])
+    if texts is not None:
+        used = {old: new for new, old in enumerate(dict.fromkeys(table.prompt))}
+        table.prompt = [used[old] for old in table.prompt]
+        table.texts = [texts[old] for old in used]
+    return table
+
+
+def _reason(a: Any, b: Any, winner: str, prompt: int) -> str | None:
+    if not isinstance(a, str) or not isinstance(b, str):
+        return "no model name"
+    if winner not in WINNERS:
+        return "no winner"
+    if a == b:
+        return "same model twice"
+    return "no prompt" if prompt < 0 else None
+
+
+def _winners(columns: Mapping[str, Any], where: str) -> list[str]:
+    if "winner" in columns:
+        return [value if isinstance(value, str) else "" for value in columns["winner"]]
+    if "winner_model_a" in columns and "winner_model_b" in columns:
+        pairs = zip(columns["winner_model_a"], columns["winner_model_b"], strict=True)
+        return ["model_a" if a == 1 else "model_b" if b == 1 else "tie" for a, b in pairs]
+    raise InvalidValueError(
+        f"{where}: battles need a column 'winner', or 'winner_model_a' and 'winner_model_b'; found {', '.join(columns)}"
+    )
+
+
+def _prompts(columns: Mapping[str, Any], count: int, where: str) -> tuple[list[int], list[str] | None]:
+    """Row of each battle's prompt, -1 where it has none; and the different texts."""
+    if "idx" in columns:
+        return [_whole(value, row, where) for row, value in enumerate(columns["idx"])], None
+    if "prompt" not in columns:
+        return list(range(count)), None
+    numbers: dict[str, int] = {}
+    rows: list[int] = []
+    for value in columns["prompt"]:
+        text = first_turn(value) if isinstance(value, str) else ""
+        rows.append(numbers.setdefault(text, len(numbers)) if text else -1)
+    return rows, list(numbers)
+
+
+def _whole(value: Any, row: int, where: str) -> int:
+    try:
+        number = int(value)
+        if number == value and number >= 0:
+            return number
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InvalidValueError(f"{where}: battle {row}: idx is a row of the embeddings (0, 1, ...); found {value!r}")
+
+
+def first_turn(prompt: str) -> str:
+    """The first turn of the arena's JSON list of turns; any other text is itself. White space around it is cut."""
+    if prompt.lstrip().startswith("["):
+        import json
+
+        try:
+            turns: Any = json.loads(prompt)
+        except ValueError:
+            return prompt.strip()
+        if isinstance(turns, list) and turns and isinstance(turns[0], str):
+            return turns[0].strip()
+    return prompt.strip()
+
+
+def _columns(source: Any) -> tuple[dict[str, Any], str]:
+    if isinstance(source, (str, os.PathLike)):
+        return _from_files(cast("str | os.PathLike[str]", source))
+    if hasattr(source, "columns") and hasattr(source, "__getitem__"):  # a DataFrame of pandas or polars
+        return {name: source[name].to_list() for name in COLUMNS if name in source.columns}, "battles"
+    if isinstance(source, (bytes, int, float)) or not hasattr(source, "__iter__"):
+        found = type(source).__name__
+        raise InvalidTypeError(f"battles are a path, a DataFrame, or a list of mappings; found {found}")
+    return _from_records(list(source)), "battles"
+
+
+def _from_records(records: Sequence[Any]) -> dict[str, Any]:
+    for row, record in enumerate(records):
+        if not hasattr(record, "keys"):
+            raise InvalidTypeError(f"battle {row}: expected a mapping, found {type(record).__name__}")
+    names = [name for name in COLUMNS if any(name in record for record in records)]
+    if not records:
+        names = ["model_a", "model_b", "winner", "idx"]
+    return {name: [record.get(name) for record in records] for name in names}
+
+
+def _from_files(source: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
+    from ferroute._datasets import files
+
+    paths = files(source)
+    parts = [_known(_core.read_columns(path)) for path in paths]
+    names = list(parts[0])
+    for path, part in zip(paths, parts, strict=True):
+        if list(part) != names:
+            raise InvalidValueError(f"{path}: has the columns {', '.join(part)}; {paths[0]} has {', '.join(names)}")
+    return {name: _joined(part[name] for part in parts) for name in names}, os.fspath(source)
+
+
+def _known(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: columns[name] for name in COLUMNS if name in columns}
+
+
+def _joined(parts: Iterable[Any]) -> list[Any]:
+    return [value for part in parts for value in part]
+
+
+def fingerprint(*arrays: NDArray[Any], names: Sequence[str] = ()) -> str:
+    """SHA-256 over names, shapes, types and values: equal for equal data."""
+    import hashlib
+
+    import numpy as np
+
+    digest = hashlib.sha256("\0".join(names).encode("utf-8", "replace"))
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        for start in range(0, len(array), 4096):
+            digest.update(np.ascontiguousarray(array[start : start + 4096]).tobytes())
+    return digest.hexdigest()
+
+
+def load_embeddings(source: Any) -> NDArray[Any]:
+    """Embeddings ``[n, text_dim]``: an array as it is, or an ``.npy`` file, which is memory-mapped.
+
+    Raises:
+        InvalidValueError: Not two dimensions, or a file that is none of numpy's.
+        MissingFileError: There is no such file.
+    """
+    import numpy as np
+
+    from ferroute.errors import MissingFileError
+
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(cast("str | os.PathLike[str]", source))
+        try:
+            array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            raise MissingFileError(f"there is no file {path}") from None
+        except (ValueError, OSError, EOFError) as error:
+            raise InvalidValueError(f"{path}: expected an array saved by numpy (.npy): {error}") from None
+    else:
+        array = np.asarray(source)
+    if getattr(array, "ndim", 0) != 2:
+        raise InvalidValueError(f"embeddings: expected an array [n, text_dim], found shape {np.shape(array)}")
+    return array

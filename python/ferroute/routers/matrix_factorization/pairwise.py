@@ -1,0 +1,282 @@
+"""RouteLLM's classes and loops for training, under their names, on numpy and the core instead of torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ferroute import _core
+from ferroute.errors import InvalidTypeError, InvalidValueError
+from ferroute.routers.matrix_factorization.battles import load_embeddings
+from ferroute.routers.matrix_factorization.model import MFModel, row_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+    from typing_extensions import Self
+
+
+class PairwiseDataset:
+    """Battles as rows: the model that won, the one that lost, and the prompt.
+
+    Args:
+        data: Mappings with ``idx``, ``model_a``, ``model_b`` and ``winner`` (``"model_a"`` or ``"model_b"``); names are
+            those of `MODEL_IDS`.
+
+    Raises:
+        KeyError: A name is not in `MODEL_IDS`.
+    """
+
+    def __init__(self, data: Iterable[Mapping[str, Any]]) -> None:
+        data = list(data)
+        self.models_a = [row_of(sample["model_a"]) for sample in data]
+        self.models_b = [row_of(sample["model_b"]) for sample in data]
+        self.prompt_id: list[int] = [sample["idx"] for sample in data]
+        self.winners: list[str] = [sample["winner"] for sample in data]
+
+    def __len__(self) -> int:
+        return len(self.models_a)
+
+    def __getitem__(self, index: int) -> tuple[int, int, int]:
+        winner = self.winners[index]
+        if winner not in {"model_a", "model_b"}:
+            raise AssertionError(winner)
+        a, b = self.models_a[index], self.models_b[index]
+        return (a, b, self.prompt_id[index]) if winner == "model_a" else (b, a, self.prompt_id[index])
+
+    def get_dataloaders(self, batch_size: int, shuffle: bool = True) -> DataLoader:
+        """Batches of winners, losers and prompts."""
+        return DataLoader(self, batch_size, shuffle=shuffle)
+
+
+class DataLoader:
+    """Iterates over a data set in batches of three int64 arrays; each pass has an order of its own if it shuffles.
+
+    Args:
+        dataset: Anything with a length and items (winner, loser, prompt).
+        batch_size: Battles in a batch; the last one may be shorter.
+        shuffle: Whether the order changes.
+    """
+
+    def __init__(self, dataset: Any, batch_size: int = 1, shuffle: bool = False) -> None:
+        if batch_size < 1:
+            raise InvalidValueError(f"batch_size: expected a whole number of at least 1, found {batch_size}")
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def rows(self) -> NDArray[np.int64]:
+        """All battles in order, int64 ``[n, 3]``."""
+        import numpy as np
+
+        return np.array([self.dataset[i] for i in range(len(self.dataset))], dtype=np.int64).reshape(-1, 3)
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        import numpy as np
+
+        rows = self.rows()
+        if self.shuffle:
+            rows = rows[np.random.permutation(len(rows))]  # noqa: NPY002 - `np.random.seed` governs it, as in RouteLLM
+        for start in range(0, len(rows), self.batch_size):
+            winners, losers, prompts = rows[start : start + self.batch_size].T
+            yield winners, losers, prompts
+
+
+class MFModel_Train:  # noqa: N801 - the original's name
+    """A matrix factorisation in training.
+
+    Args:
+        dim: Numbers in a model's row.
+        num_models: Rows of the table.
+        num_prompts: Rows of the embeddings.
+        text_dim: Numbers in an embedding.
+        num_classes: Only 1 is possible: a battle has one logit.
+        use_proj: Whether embeddings are projected to ``dim``.
+        npy_path: The embeddings' ``.npy`` file, memory-mapped, or an array.
+        seed: Decides the first weights.
+
+    Raises:
+        InvalidValueError: Sizes that contradict each other or the embeddings.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_models: int,
+        num_prompts: int,
+        text_dim: int = 1536,
+        num_classes: int = 1,
+        use_proj: bool = True,
+        npy_path: str | os.PathLike[str] | ArrayLike | None = None,
+        seed: int = 42,
+    ) -> None:
+        if num_classes != 1:
+            raise InvalidValueError(f"num_classes: a battle has one logit, so 1 is expected; found {num_classes}")
+        if npy_path is None:
+            raise InvalidValueError("npy_path: expected the .npy file of the prompts' embeddings, found None")
+        self.embeddings = load_embeddings(npy_path)
+        if self.embeddings.shape != (num_prompts, text_dim):
+            raise InvalidValueError(
+                f"npy_path: expected embeddings [{num_prompts}, {text_dim}] (num_prompts, text_dim), found "
+                f"{list(self.embeddings.shape)}"
+            )
+        self.use_proj = use_proj
+        self.training = True
+        self.trainer = _core.MfTrainer(dim, num_models, text_dim, use_proj, seed)
+
+    def get_device(self) -> str:
+        """Where it computes: ``"cpu"``."""
+        return "cpu"
+
+    def to(self, *_args: object, **_kwargs: object) -> Self:
+        """Returns the model, which stays on the CPU."""
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets `training`."""
+        self.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Sets `training` to False."""
+        return self.train(False)
+
+    def model(self) -> MFModel:
+        """The model as the router uses it, with the weights as they are now."""
+        return MFModel.of_core(self.trainer.model(), "training")
+
+    def state_dict(self) -> dict[str, NDArray[np.float32]]:
+        """The tensors under the names that `MFModel` loads."""
+        return self.trainer.model().tensors()
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Writes a checkpoint that `MFModel.from_pretrained` and the router load."""
+        self.model().save_pretrained(save_directory)
+
+    def forward(
+        self, model_win: ArrayLike, model_loss: ArrayLike, prompt: ArrayLike, test: bool = False, alpha: float = 0.05
+    ) -> NDArray[np.float32]:
+        """Logits of battles, float32 ``[n]``: above 0 where the first model is expected to win.
+
+        Args:
+            model_win: Rows of the first models ``[n]``.
+            model_loss: Rows of the others.
+            prompt: Rows of the embeddings.
+            test: Without noise.
+            alpha: Deviation of the noise, which numpy's global generator draws.
+        """
+        import numpy as np
+
+        tensors = self.state_dict()
+        table = tensors["P.weight"] / np.maximum(np.linalg.norm(tensors["P.weight"], axis=1, keepdims=True), 1e-12)
+        x = np.asarray(self.embeddings[np.atleast_1d(np.asarray(prompt))], dtype=np.float32)
+        if not test:
+            x = x + alpha * np.random.standard_normal(x.shape).astype(np.float32)  # noqa: NPY002 - as in RouteLLM
+        if self.use_proj:
+            x = x @ tensors["text_proj.0.weight"].T
+        side = table[np.atleast_1d(np.asarray(model_win))] - table[np.atleast_1d(np.asarray(model_loss))]
+        return ((side * x) @ tensors["classifier.0.weight"].T).squeeze().astype(np.float32)
+
+    __call__ = forward
+
+    def predict(self, model_win: ArrayLike, model_loss: ArrayLike, prompt: ArrayLike) -> NDArray[np.bool_]:
+        """Whether the first model is expected to win each battle."""
+        return self.forward(model_win, model_loss, prompt, test=True) > 0
+
+
+def evaluator(net: MFModel_Train, test_iter: Iterable[Any], device: object = "cpu") -> tuple[float, float]:
+    """Mean loss and accuracy on battles, without noise (RouteLLM's loss has the noise of training in it)."""
+    del device
+    loss, right, count = net.trainer.evaluate(net.embeddings, _rows(test_iter)[0])
+    return loss, right / count
+
+
+def train_loops(
+    net: MFModel_Train,
+    train_iter: Iterable[Any],
+    test_iter: Iterable[Any] | None,
+    lr: float,
+    weight_decay: float,
+    alpha: float,
+    num_epochs: int,
+    device: object = "cpu",
+    evaluator: Callable[..., tuple[float, float]] | None = evaluator,
+    *,
+    seed: int = 42,
+    threads: int | None = None,
+    progress_bar: bool = True,
+    **kwargs: Any,
+) -> dict[str, list[float]]:
+    """Trains ``net`` for all epochs; the weights after the last one are kept.
+
+    Args:
+        net: The model; its weights change.
+        train_iter: Battles to train on: of `PairwiseDataset.get_dataloaders`, or batches of three arrays.
+        test_iter: Battles to judge by; None with ``evaluator=None``.
+        lr: Learning rate of Adam.
+        weight_decay: Of Adam.
+        alpha: Deviation of the noise on embeddings.
+        num_epochs: Passes.
+        device: Accepted and without effect.
+        evaluator: Called after each epoch with net, ``test_iter`` and device; gives loss and accuracy. None: no judging.
+        seed: Decides noise and order.
+        threads: At most so many.
+        progress_bar: Show tqdm's bar with the losses.
+        kwargs: Accepted and without effect, as in RouteLLM.
+
+    Returns:
+        ``train_losses``, ``test_losses`` and ``test_acces``, one number an epoch.
+    """
+    from tqdm import tqdm
+
+    del kwargs
+    rows, batch_size, shuffle = _rows(train_iter)
+    losses: dict[str, list[float]] = {"train_losses": [], "test_losses": [], "test_acces": []}
+    with tqdm(total=num_epochs, disable=not progress_bar) as bar:
+        for epoch in range(num_epochs):
+            net.train()
+            loss = net.trainer.epoch(
+                net.embeddings,
+                rows,
+                batch_size=batch_size,
+                lr=lr,
+                weight_decay=weight_decay,
+                alpha=alpha,
+                shuffle=shuffle,
+                seed=seed,
+                threads=threads,
+            )
+            losses["train_losses"].append(loss)
+            info: dict[str, float] = {"train_loss": loss, "epoch": epoch}
+            if evaluator is not None:
+                test_loss, test_acc = evaluator(net, test_iter, device)
+                losses["test_losses"].append(test_loss)
+                losses["test_acces"].append(test_acc)
+                best = {"best_test_acc": max(losses["test_acces"]), "best_test_loss": min(losses["test_losses"])}
+                info |= {"test_loss": test_loss, "test_acc": test_acc, **best}
+            bar.set_postfix(info, refresh=False)
+            bar.update(1)
+    return losses
+
+
+def _rows(batches: Any) -> tuple[NDArray[np.int64], int, bool]:
+    """All battles ``[n, 3]`` of an iterable of batches, the size of a batch, and whether each pass shuffles."""
+    import numpy as np
+
+    if isinstance(batches, DataLoader):
+        return batches.rows(), batches.batch_size, batches.shuffle
+    if batches is None:
+        raise InvalidTypeError("expected batches of battles, found None")
+    parts: list[NDArray[np.int64]] = []
+    for batch in batches:
+        if len(batch) != 3:
+            raise InvalidValueError(f"a batch has winners, losers and prompts; found {len(batch)} parts")
+        parts.append(np.stack([np.asarray(part, dtype=np.int64) for part in batch], axis=1))
+    if not parts:
+        return np.empty((0, 3), dtype=np.int64), 1, False
+    return np.concatenate(parts), max(map(len, parts)), True
