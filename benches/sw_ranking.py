@@ -52,7 +52,8 @@ def timed(work, repeats):
 for threads in (1, os.cpu_count()):
     one = timed(lambda: core.win_rate(x[0], *tiers, threads=threads), 9)
     many = timed(lambda: router.score_embeddings(x, threads=threads), 3)
-    print(json.dumps({"threads": threads, "query_s": one, "batch_s": [s / len(x) for s in many], "peak_mib": peak()}), flush=True)
+    many = [s / len(x) for s in many]
+    print(json.dumps({"threads": threads, "query_s": one, "batch_s": many, "peak_mib": peak()}), flush=True)
 single = np.array([core.win_rate(row, *tiers) for row in x[:24]])
 path = f"{folder}/arena.index"
 saved = timed(lambda: router.save_index(path), 1)[0]
@@ -68,7 +69,8 @@ print(json.dumps({
 PEER = r"""
 import os, sys, json, time
 folder, dim = sys.argv[1], int(sys.argv[2])
-os.environ.update(OPENAI_API_KEY="x", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HOME=folder + "/hf", TOKENIZERS_PARALLELISM="false",
+os.environ.update(OPENAI_API_KEY="x", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HOME=folder + "/hf",
+                  TOKENIZERS_PARALLELISM="false",
                   LITELLM_LOCAL_MODEL_COST_MAP="True")
 from types import SimpleNamespace
 import numpy as np

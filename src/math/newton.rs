@@ -397,7 +397,9 @@ mod tests {
     fn a_start_does_not_change_the_result() {
         let battles = random_battles(10, 700, 9);
         let mut comparisons = Comparisons::new(10).unwrap();
-        battles.iter().for_each(|&(a, b, winner, weight)| comparisons.battle(a, b, winner, weight));
+        for &(a, b, winner, weight) in &battles {
+            comparisons.battle(a, b, winner, weight);
+        }
         let cold = comparisons.fit(None).unwrap();
         for start in [vec![1.0; 10], (0..10).map(f64::from).collect(), vec![f64::NAN; 10], vec![0.0; 3]] {
             let warm = comparisons.fit(Some(&start)).unwrap();

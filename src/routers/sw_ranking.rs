@@ -34,15 +34,17 @@ pub const INITIAL: f64 = 1000.0;
 /// The model whose rating anchors the others, where it is among them, and that rating.
 pub const ANCHOR: (&str, f64) = ("llama-2-70b-chat", 1082.0);
 
-/// Below so many stored numbers a batch, too, is computed in f64: it is quick, and rounding would not average out.
+/// Below so many stored numbers, or battles, a batch, too, is computed in f64: it is quick, and rounding would not average
+/// out.
 const SMALL: usize = 1 << 20;
+const FEW: usize = 2_048;
 
 /// Queries in a block, and bytes that their products may take.
 const BLOCK_QUERIES: usize = 48;
 const BLOCK_BYTES: usize = 64 << 20;
 
 /// Where the largest similarity is closer to zero, the exponents magnify the error of f32: such a query goes in f64.
-const NEAR_ZERO: f64 = 0.02;
+const NEAR_ZERO: f64 = 0.05;
 
 /// Products in f32 that are closer to the largest one may be the largest: they are made again in f64, so many at most.
 const NEAR_LARGEST: f64 = 1e-5;
@@ -256,7 +258,7 @@ impl SwRanking {
         let mut rates = Vec::new();
         rates.try_reserve_exact(queries.len()).map_err(|_| Error::value("the result does not fit into memory"))?;
         rates.resize(queries.len(), 0.0);
-        if self.numbers.values().len() < SMALL || queries.len() == 1 {
+        if self.numbers.values().len() < SMALL || self.len() < FEW || queries.len() == 1 {
             let (outer, inner) = if queries.len() > 1 { (threads, 1) } else { (1, threads) };
             each(&mut rates, outer, |row| {
                 let ratings = self.exact(queries, row, inner)?;
@@ -434,7 +436,7 @@ pub fn weightings(similarities: &[f64]) -> Vec<f64> {
 fn relative_weights(similarities: &mut [f64], largest: f64, smallest: f64) {
     let scale = 1.0 / largest;
     if !scale.is_finite() {
-        for s in &mut similarities {
+        for s in similarities {
             *s = f64::from(u8::from(*s >= largest));
         }
         return;
@@ -520,7 +522,7 @@ fn model_ratings(battles: &Battles) -> Result<Vec<f64>> {
 pub fn anchor(labels: &[String], ratings: &mut [f64]) {
     if let Some(at) = labels.iter().position(|label| label == ANCHOR.0) {
         let shift = ANCHOR.1 - ratings[at];
-        for rating in &mut ratings {
+        for rating in ratings {
             *rating += shift;
         }
     }

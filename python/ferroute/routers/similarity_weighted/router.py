@@ -39,8 +39,8 @@ class SWRankingRouter(Router):
 
     Args:
         arena_battle_datasets: Files, folders or Hub names of battles (Parquet, JSONL, Arrow, CSV).
-        arena_embedding_datasets: The same for the embeddings of the battles that are kept, in the same order (`.npy`, or
-            a list column of Parquet, Arrow or JSONL).
+        arena_embedding_datasets: The same for the embeddings of the battles that are kept, in the same order (`.npy`,
+            or a list column of Parquet, Arrow or JSONL).
         strong_model: The model, among those of the battles, that stands for the strong one.
         weak_model: The same for the weak one.
         num_tiers: How many tiers the models are cut into.
