@@ -62,7 +62,7 @@ def compute_elo_mle_with_tie(
         ValueError: An unknown winner, a missing label, or weights that are none.
     """
     import numpy as np
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
     pandas: Any = pd  # its annotations are not complete
     if not BASE > 0 or BASE == 1:
@@ -131,7 +131,7 @@ def preprocess_battles(battles_df: Any) -> Any:
         InvalidValueError: A prompt is not a list that begins with a text; the row is named.
         UnknownNameError: A column is missing (also a `KeyError`).
     """
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
     pandas: Any = pd
     for name in ("model_a", "model_b", "prompt", "winner_model_a", "winner_model_b"):
