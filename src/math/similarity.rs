@@ -332,8 +332,8 @@ unsafe fn tile<S: Simd, const R: usize, const Q: usize>(
             }
             for q in 0..Q {
                 let weights = S::f32(at_query.add(q * queries.stride + i));
-                for r in 0..R {
-                    sums[r][q] = S::fma(values[r], weights, sums[r][q]);
+                for (sums, &value) in sums.iter_mut().zip(&values) {
+                    sums[q] = S::fma(value, weights, sums[q]);
                 }
             }
         }

@@ -34,7 +34,8 @@ fn write_parquet(path: &Path, rows: usize, cols: usize, group: usize, double: bo
          {{ OPTIONAL {kind} element; }} }} }}"
     );
     let schema = Arc::new(parse_message_type(&schema).unwrap());
-    let properties = Arc::new(WriterProperties::default());
+    let properties =
+        Arc::new(WriterProperties::builder().set_data_page_row_count_limit(20).set_write_batch_size(16).build());
     let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, properties).unwrap();
     for (index, part) in numbers(rows, cols).chunks(group * cols).enumerate() {
         let count = part.len() / cols;
