@@ -648,8 +648,8 @@ def test_the_command_shows_a_table_and_saves_it(cli, saved, fixed, tenths):
     assert "fixed: 11 prompts; prompts of prompts.txt" in out
     interval = threshold_for_share([n / 10 for n in range(11)], 0.5).interval
     words = [line.split() for line in out.splitlines()]
-    assert ["20%", "0.80000", "27.27%"] in [line[:3] for line in words]
-    assert ["50%", "0.50000", "54.55%", f"{interval[0] * 100:.4g}%", "to", f"{interval[1] * 100:.4g}%"] in words
+    assert ["20%", "0.80000", "27.3%"] in [line[:3] for line in words]
+    assert ["50%", "0.50000", "54.5%", f"{interval[0]:.1%}", "to", f"{interval[1]:.1%}"] in words
     (table,) = saved.iterdir()
     assert str(table) in err
     assert "router-fixed-20% is a fixed threshold from now on" in err
