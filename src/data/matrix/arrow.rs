@@ -1,7 +1,7 @@
 //! A column of lists of float numbers in Arrow IPC, batch by batch.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
