@@ -114,6 +114,14 @@ def test_the_ends_reach_one_score_and_all():
     assert threshold_for_share([0.5], 0.3).threshold == 0.5
 
 
+def test_rounding_in_float32_is_no_error(tmp_path):
+    scores = [-1.2e-7, 0.5, 1.0000001]
+    found = threshold_for_share(scores, 1)
+    assert (found.threshold, found.share) == (-1.2e-7, 1.0)
+    path = calibrate.calibrate(scores, name="bert").save(tmp_path / "t.json")
+    assert CalibrationTable.load(path).threshold(1) == found
+
+
 def test_ties_are_told_in_words(columns):
     found = threshold_for_share(columns["causal_llm"], 0.1)
     assert found.threshold == 1.0
