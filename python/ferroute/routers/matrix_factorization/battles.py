@@ -189,7 +189,7 @@ def _prompts(columns: Mapping[str, Any], count: int, where: str) -> tuple[list[i
     numbers: dict[str, int] = {}
     rows: list[int] = []
     for value in columns["prompt"]:
-        text = first_turn(value) if isinstance(value, str) else ""
+        text = first_turn(value)
         rows.append(numbers.setdefault(text, len(numbers)) if text else -1)
     return rows, list(numbers)
 
@@ -204,18 +204,22 @@ def _whole(value: Any, row: int, where: str) -> int:
     raise InvalidValueError(f"{where}: battle {row}: idx is a row of the embeddings (0, 1, ...); found {value!r}")
 
 
-def first_turn(prompt: str) -> str:
-    """The first turn of the arena's JSON list of turns; any other text is itself. White space around it is cut."""
-    if prompt.lstrip().startswith("["):
+def first_turn(prompt: Any) -> str:
+    """The first turn of a list of turns, or of the arena's JSON of one; any other text is itself, all else is empty.
+
+    White space around it is cut.
+    """
+    turns: Any = prompt
+    if isinstance(prompt, str) and prompt.lstrip().startswith("["):
         import json
 
         try:
-            turns: Any = json.loads(prompt)
+            turns = json.loads(prompt)
         except ValueError:
-            return prompt.strip()
-        if isinstance(turns, list) and turns and isinstance(turns[0], str):
-            return turns[0].strip()
-    return prompt.strip()
+            turns = prompt
+    if isinstance(turns, (list, tuple)) and turns and isinstance(turns[0], str):
+        return turns[0].strip()
+    return prompt.strip() if isinstance(prompt, str) else ""
 
 
 def _columns(source: Any) -> tuple[dict[str, Any], str]:
