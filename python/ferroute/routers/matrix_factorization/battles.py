@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -197,7 +198,7 @@ def _prompts(columns: Mapping[str, Any], count: int, where: str) -> tuple[list[i
 def _whole(value: Any, row: int, where: str) -> int:
     try:
         number = int(value)
-        if number == value and number >= 0:
+        if number == value and 0 <= number < 2**63:
             return number
     except (TypeError, ValueError, OverflowError):
         pass
@@ -261,6 +262,22 @@ def _known(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 def _joined(parts: Iterable[Any]) -> list[Any]:
     return [value for part in parts for value in part]
+
+
+def checked_count(name: str, value: Any, least: int = 1) -> int:
+    """``value`` as a whole number of at least ``least``.
+
+    Raises:
+        InvalidValueError: A smaller one, or one beyond 64 bits.
+        InvalidTypeError: No whole number at all.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InvalidTypeError(f"{name}: expected a whole number, found {type(value).__name__}") from None
+    if not least <= number < 2**63:
+        raise InvalidValueError(f"{name}: expected a whole number of at least {least}, found {number}")
+    return number
 
 
 def fingerprint(*arrays: Any, names: Sequence[str] = ()) -> str:
