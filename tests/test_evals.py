@@ -40,8 +40,7 @@ def rates(name, method):
 
 
 def scores(benchmark):
-    pair = benchmark.routed_pair
-    return tuple(benchmark._scores(model) * benchmark._unit for model in (pair.strong, pair.weak))
+    return benchmark.scores()
 
 
 class Stub:
@@ -404,6 +403,7 @@ def test_estimate_is_a_float():
     assert json.dumps(value) == "0.5"
     assert f"{value:.2f}" == "0.50"
     assert repr(value) == "0.5 (0.4-0.6)"
+    assert repr(Estimate(0.5, -0.4, 0.6)) == "0.5 (-0.4 to 0.6)"
     again = pickle.loads(pickle.dumps(value))
     assert (again, again.interval) == (0.5, (0.4, 0.6))
     assert Estimate(0.5).interval is None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ferroute.evals.comparison import Comparison
     from ferroute.evals.results import RouterResult
 
-WIDE = 110
+WIDE = 120
 
 BENCHMARKS = {"mmlu": benchmarks.MMLU, "gsm8k": benchmarks.GSM8K, "mt-bench": benchmarks.MTBench}
 
@@ -63,9 +63,9 @@ def evaluate(
     random.seed(seed)
     compared = benchmark.compare(controller, routers, num_results, bootstrap=bootstrap, seed=seed)
     if png is not None:
-        from ferroute.plot import _matplotlib  # pyright: ignore[reportPrivateUsage]
+        from ferroute.evals.plots import new_figure
 
-        figure = _matplotlib("figure").Figure(figsize=(6.4, 4.6), dpi=150, layout="constrained")
+        figure = new_figure()
         compared.plot(ax=figure.subplots())
         figure.savefig(png)
     if as_json:

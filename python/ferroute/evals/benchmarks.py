@@ -96,6 +96,15 @@ class _Judged(Benchmark):
         """Scores of one model, row by row, in units of ``_unit``."""
         raise NotImplementedError
 
+    def scores(self) -> tuple[Numbers, Numbers]:
+        """Scores of the strong and of the weak model, prompt by prompt, in the unit of `get_model_accuracy`.
+
+        Raises:
+            KeyError: There are no outcomes of one of them.
+        """
+        pair = self.routed_pair
+        return self._scores(pair.strong) * self._unit, self._scores(pair.weak) * self._unit
+
     def _costs(self) -> tuple[Numbers, Numbers] | None:
         return None
 
@@ -222,8 +231,7 @@ class _Judged(Benchmark):
         from ferroute.evals.results import Settings
 
         costs = settings.pop("costs", None) or self._costs()
-        pair = self.routed_pair
-        strong, weak = self._scores(pair.strong) * self._unit, self._scores(pair.weak) * self._unit
+        strong, weak = self.scores()
         simple = prompt_baselines(self.prompts(), self._rules())
         settings.setdefault("on_ties", "merge")
         made = Settings(num_results, **settings)
@@ -507,7 +515,8 @@ class MTBench(_Judged):
     def _counts(self, strong: int, total: int, strong_first: bool) -> Mapping[str, int]:
         pair = self.routed_pair
         counts = [(pair.strong, 2 * strong), (pair.weak, 2 * (total - strong))]
-        # The more frequent model first, then those that were never called.
+        # The more frequent model first; of equals the one that answered the first question.
+        counts = counts if strong_first or not strong else counts[::-1]
         return dict(sorted(counts, key=lambda item: -item[1]))
 
     def get_optimal_accuracy(self, strong_percent: float) -> float:
