@@ -38,6 +38,8 @@ before = peak()
 start = time.perf_counter()
 router = SWRankingRouter(battles, embeddings, **names)
 print(json.dumps({"load_s": time.perf_counter() - start, "peak_mib": peak(), "before_mib": before}), flush=True)
+names = dict(strong_model=list(router.model2tier)[0], weak_model=list(router.model2tier)[-1])
+router.strong_model, router.weak_model = names.values()
 x = np.random.default_rng(7).standard_normal((192, dim), dtype="float32")
 core, tiers = router._core, router._tiers()
 def timed(work, repeats):
@@ -50,7 +52,8 @@ def timed(work, repeats):
 for threads in (1, os.cpu_count()):
     one = timed(lambda: core.win_rate(x[0], *tiers, threads=threads), 9)
     many = timed(lambda: router.score_embeddings(x, threads=threads), 3)
-    print(json.dumps({"threads": threads, "query_s": one, "batch_s": [s / len(x) for s in many], "peak_mib": peak()}), flush=True)
+    many = [s / len(x) for s in many]
+    print(json.dumps({"threads": threads, "query_s": one, "batch_s": many, "peak_mib": peak()}), flush=True)
 single = np.array([core.win_rate(row, *tiers) for row in x[:24]])
 path = f"{folder}/arena.index"
 saved = timed(lambda: router.save_index(path), 1)[0]
@@ -66,7 +69,8 @@ print(json.dumps({
 PEER = r"""
 import os, sys, json, time
 folder, dim = sys.argv[1], int(sys.argv[2])
-os.environ.update(OPENAI_API_KEY="x", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HOME=folder + "/hf", TOKENIZERS_PARALLELISM="false",
+os.environ.update(OPENAI_API_KEY="x", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HOME=folder + "/hf",
+                  TOKENIZERS_PARALLELISM="false",
                   LITELLM_LOCAL_MODEL_COST_MAP="True")
 from types import SimpleNamespace
 import numpy as np
@@ -106,14 +110,16 @@ def write_arena(folder: Path, battles: int, dim: int) -> None:
         b = (a + random.integers(1, MODELS, count)) % MODELS
         tie = random.random(count) < 0.2
         a_wins = ~tie & (random.random(count) < 1 / (1 + np.exp(strength[b] - strength[a])))
-        table = pa.table({
-            "model_a": names[a],
-            "model_b": names[b],
-            "prompt": [json.dumps([f"question {part} {i}: please explain how a heap works"]) for i in range(count)],
-            "winner_model_a": a_wins.astype("int64"),
-            "winner_model_b": (~tie & ~a_wins).astype("int64"),
-            "winner_tie": tie.astype("int64"),
-        })
+        table = pa.table(
+            {
+                "model_a": names[a],
+                "model_b": names[b],
+                "prompt": [json.dumps([f"question {part} {i}: please explain how a heap works"]) for i in range(count)],
+                "winner_model_a": a_wins.astype("int64"),
+                "winner_model_b": (~tie & ~a_wins).astype("int64"),
+                "winner_tie": tie.astype("int64"),
+            }
+        )
         (folder / f"battles{part}").mkdir()
         pq.write_table(table, folder / f"battles{part}/train.parquet", row_group_size=10_000, compression="none")
         (folder / f"embeddings{part}").mkdir()
@@ -159,7 +165,13 @@ def main() -> None:
             figures = {"query_ms": milliseconds(line["query_s"]), "batch_ms_a_query": milliseconds(line["batch_s"])}
             emit("sw_query", threads=line["threads"], peak_mib=line["peak_mib"], **figures)
         opened = milliseconds(index["open_s"])
-        emit("sw_index", save_s=round(index["save_s"], 2), open_ms=opened, first_query_ms=round(index["first_query_s"] * 1000, 1), batch_error=index["batch_error"])
+        emit(
+            "sw_index",
+            save_s=round(index["save_s"], 2),
+            open_ms=opened,
+            first_query_ms=round(index["first_query_s"] * 1000, 1),
+            batch_error=index["batch_error"],
+        )
         if args.peer_python:
             peer_load, peer = run(args.peer_python, PEER, folder, args.dim)
             best, theirs = min(queries[-1]["query_s"]), min(peer["query_s"])

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 import ferroute.controller as module
 from ferroute.controller import GPT_4_AUGMENTED_CONFIG, ROUTER_CLS, Controller, ModelPair, RoutingError
 from ferroute.decision import Decision, Share
-from ferroute.errors import NotBuiltError
 from ferroute.routers.routers import NAME_TO_CLS, LocalRouter, RandomRouter, Router, no_parallel
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -242,19 +241,6 @@ def test_construction_errors(registered):
     with pytest.raises(TypeError, match="list of names"):
         Controller("random", "a", "b")
     Controller(["random"], "a", "b", {"random": None})
-    for name in ("causal_llm", "bert"):
-        with pytest.raises(NotBuiltError, match=name):
-            Controller([name], "a", "b")
-
-
-def test_helpers_of_later_routers_say_so():
-    from ferroute.routers import routers
-
-    for name in ("load_prompt_format",):
-        with pytest.raises(NotBuiltError, match="not part of this version"):
-            getattr(routers, name)(None)
-    with pytest.raises(NotImplementedError):
-        routers.CausalLLMClassifier()
 
 
 def test_names_of_routers_registered_later(registered):

@@ -896,8 +896,8 @@ def bradley_terry(
     """Ratings of ``labels`` labels from comparisons of ``a`` with ``b``, in units of the logit.
 
     A comparison counts twice: two wins, or one for each side. A label against itself is compared with zero, as in
-    RouteLLM. Where only differences are determined, ratings sum to 0; where a label never lost (or won), a ridge of 1e-6
-    keeps its group finite.
+    RouteLLM. Where only differences are determined, ratings sum to 0; where a label never lost (or won), a ridge of
+    1e-6 keeps its group finite.
 
     Args:
         a: First side of each comparison, contiguous.

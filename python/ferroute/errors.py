@@ -15,6 +15,10 @@ class InvalidValueError(FerrouteError, ValueError):
     """A value outside what was expected; the message says what that was."""
 
 
+class CountMismatchError(InvalidValueError, AssertionError):
+    """Not one embedding for each battle that is kept (RouteLLM asserts it, hence also an `AssertionError`)."""
+
+
 class InvalidTypeError(FerrouteError, TypeError):
     """A value of the wrong type."""
 

@@ -243,14 +243,19 @@ fn choose<'a>(lists: &[&'a str], all: &[&str], column: Option<&str>) -> Result<&
         return find(name).ok_or_else(|| {
             if all.contains(&name) {
                 let lists = there();
-                return Error::value(format!("column `{name}`: expected lists of numbers; columns of such are {lists}"));
+                return Error::value(format!(
+                    "column `{name}`: expected lists of numbers; columns of such are {lists}"
+                ));
             }
             Error::new(Kind::Name, format!("has no column `{name}`: its columns of lists of numbers are {}", there()))
         });
     }
     match (COLUMNS.into_iter().find_map(find), lists) {
         (Some(name), _) | (None, &[name]) => Ok(name),
-        _ => Err(Error::value(format!("expected a column `embeddings` of lists of numbers; such columns are {}", there()))),
+        _ => Err(Error::value(format!(
+            "expected a column `embeddings` of lists of numbers; such columns are {}",
+            there()
+        ))),
     }
 }
 

@@ -277,10 +277,7 @@ fn field(name: &str, holds: Holds) -> Result<Type, ParquetError> {
     }
 }
 
-fn column(
-    group: &mut SerializedRowGroupWriter<'_, BufWriter<File>>,
-    values: &Values,
-) -> Result<(), ParquetError> {
+fn column(group: &mut SerializedRowGroupWriter<'_, BufWriter<File>>, values: &Values) -> Result<(), ParquetError> {
     let Some(mut writer) = group.next_column()? else {
         return Err(ParquetError::General("a column too many".to_owned()));
     };

@@ -125,11 +125,7 @@ struct Weights {
 impl Weights {
     fn zeros_like(&self) -> Self {
         let zeros = |values: &Vec<f32>| vec![0.0; values.len()];
-        Self {
-            models: zeros(&self.models),
-            projection: zeros(&self.projection),
-            classifier: zeros(&self.classifier),
-        }
+        Self { models: zeros(&self.models), projection: zeros(&self.projection), classifier: zeros(&self.classifier) }
     }
 }
 
@@ -163,7 +159,9 @@ impl Trainer {
         let linear = |key: Key, out: &mut [f32], inputs: usize| {
             key.uniform(out);
             let scale = 1.0 / (inputs as f32).sqrt();
-            out.iter_mut().for_each(|value| *value *= scale);
+            for value in out {
+                *value *= scale;
+            }
         };
         for (index, row) in trainer.weights.projection.chunks_exact_mut(width).enumerate() {
             linear(key.part(PROJECTION).part(index as u64), &mut row[..dim], text_dim);
@@ -222,19 +220,7 @@ impl Trainer {
             classifier: zeros(1)?,
         };
         let (first, second, units) = (weights.zeros_like(), weights.zeros_like(), zeros(num_models)?);
-        Ok(Self {
-            dim,
-            width,
-            text_dim,
-            num_models,
-            use_proj,
-            weights,
-            first,
-            second,
-            units,
-            steps: 0,
-            epochs: 0,
-        })
+        Ok(Self { dim, width, text_dim, num_models, use_proj, weights, first, second, units, steps: 0, epochs: 0 })
     }
 
     /// Rows of the table.
@@ -475,27 +461,25 @@ impl Trainer {
         );
         let block = Block { weights: classifier, first: &mut first.classifier, second: &mut second.classifier };
         tasks.push(Mutex::new(Task::Classifier(block)));
-        crew.run(tasks.len(), |task| {
-            match &mut *tasks[task].lock().unwrap_or_else(PoisonError::into_inner) {
-                Task::Projection(row, block) => {
-                    let mut gradient = vec![0.0; block.weights.len()];
-                    let values = &room.x[*row..batch.len() * text_dim];
-                    let left = Left { values, row_step: 1, depth_step: text_dim };
-                    product(left, &room.to_text[..batch.len() * width], width, &mut gradient);
-                    apply(block, &gradient);
+        crew.run(tasks.len(), |task| match &mut *tasks[task].lock().unwrap_or_else(PoisonError::into_inner) {
+            Task::Projection(row, block) => {
+                let mut gradient = vec![0.0; block.weights.len()];
+                let values = &room.x[*row..batch.len() * text_dim];
+                let left = Left { values, row_step: 1, depth_step: text_dim };
+                product(left, &room.to_text[..batch.len() * width], width, &mut gradient);
+                apply(block, &gradient);
+            }
+            Task::Models(row, block, units) => {
+                let gradient = models_gradient(batch, &room.to_models, *row, width, block.weights, units);
+                apply(block, &gradient);
+                normalise(block.weights, units, width);
+            }
+            Task::Classifier(block) => {
+                let mut gradient = vec![0.0; width];
+                for row in room.to_classifier[..batch.len() * width].chunks_exact(width) {
+                    gradient.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
                 }
-                Task::Models(row, block, units) => {
-                    let gradient = models_gradient(batch, &room.to_models, *row, width, block.weights, units);
-                    apply(block, &gradient);
-                    normalise(block.weights, units, width);
-                }
-                Task::Classifier(block) => {
-                    let mut gradient = vec![0.0; width];
-                    for row in room.to_classifier[..batch.len() * width].chunks_exact(width) {
-                        gradient.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-                    }
-                    apply(block, &gradient);
-                }
+                apply(block, &gradient);
             }
         });
     }

@@ -157,9 +157,9 @@ fn reach(side: usize, first: usize, seen: &mut [bool], leads: impl Fn(usize, usi
     let mut next = 0;
     while let Some(&i) = found.get(next) {
         next += 1;
-        for j in 0..side {
-            if !seen[j] && leads(i, j) {
-                seen[j] = true;
+        for (j, seen) in seen.iter_mut().enumerate().take(side) {
+            if !*seen && leads(i, j) {
+                *seen = true;
                 found.push(j);
             }
         }
@@ -187,9 +187,7 @@ impl Group {
             wins.extend(members.iter().map(|&j| all.wins[i * all_side + j] / total));
         }
         // A finite optimum exists where everybody has lost to everybody, directly or by way of others.
-        let whole = |leads: &dyn Fn(usize, usize) -> bool| {
-            reach(side, 0, &mut vec![false; side], leads).len() == side
-        };
+        let whole = |leads: &dyn Fn(usize, usize) -> bool| reach(side, 0, &mut vec![false; side], leads).len() == side;
         let beats = |i: usize, j: usize| wins[i * side + j] > 0.0;
         let finite = whole(&beats) && whole(&|i, j| beats(j, i));
         let labels = members.iter().copied().filter(|&label| label < all.labels).collect();
@@ -213,7 +211,9 @@ impl Group {
         let mut found = found.unwrap_or_else(|| vec![0.0; size]);
         if !self.has_zero() {
             let mean = found.iter().sum::<f64>() / size as f64;
-            found.iter_mut().for_each(|x| *x -= mean);
+            for x in &mut found {
+                *x -= mean;
+            }
         }
         for (&label, x) in self.labels.iter().zip(found) {
             ratings[label] = x;
@@ -263,8 +263,8 @@ impl Group {
         }
         for i in 0..self.side {
             for j in 0..i {
-                let (won, lost) = (self.wins[i * self.side + j], self.wins[j * self.side + i]);
-                let both = won + lost;
+                let (mine, yours) = (self.wins[i * self.side + j], self.wins[j * self.side + i]);
+                let both = mine + yours;
                 if both <= 0.0 {
                     continue;
                 }
@@ -272,12 +272,12 @@ impl Group {
                 let difference = x.get(i).copied().unwrap_or(0.0) - x[j];
                 let small = (-difference.abs()).exp();
                 let (likely, unlikely) = (1.0 / (1.0 + small), small / (1.0 + small));
-                let (win, lose) = if difference >= 0.0 { (likely, unlikely) } else { (unlikely, likely) };
+                let (above, below) = if difference >= 0.0 { (likely, unlikely) } else { (unlikely, likely) };
                 let softplus = small.ln_1p();
-                loss += won * (softplus + (-difference).max(0.0)) + lost * (softplus + difference.max(0.0));
-                // Not `both * win - won`, which cancels where one side wins almost always.
-                let pull = lost * win - won * lose;
-                let curve = both * win * lose;
+                loss += mine * (softplus + (-difference).max(0.0)) + yours * (softplus + difference.max(0.0));
+                // Not `both * above - mine`, which cancels where one side wins almost always.
+                let pull = yours * above - mine * below;
+                let curve = both * above * below;
                 gradient[j] -= pull;
                 hessian[j * size + j] += curve;
                 if i < size {
@@ -397,7 +397,9 @@ mod tests {
     fn a_start_does_not_change_the_result() {
         let battles = random_battles(10, 700, 9);
         let mut comparisons = Comparisons::new(10).unwrap();
-        battles.iter().for_each(|&(a, b, winner, weight)| comparisons.battle(a, b, winner, weight));
+        for &(a, b, winner, weight) in &battles {
+            comparisons.battle(a, b, winner, weight);
+        }
         let cold = comparisons.fit(None).unwrap();
         for start in [vec![1.0; 10], (0..10).map(f64::from).collect(), vec![f64::NAN; 10], vec![0.0; 3]] {
             let warm = comparisons.fit(Some(&start)).unwrap();

@@ -58,7 +58,6 @@ unsafe fn avx2(numbers: &mut [f64], reference: f64, scale: f64) {
 /// term is below 1e-15. Multiplications and additions only, so compilers turn a loop of it into vectors and all of them
 /// round alike.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "it is compiled anew for each processor")]
 fn exp2(y: f64) -> f64 {
     /// Added to a number below 2^51, it leaves the nearest whole number in the lowest bits.
     const SHIFTER: f64 = 6_755_399_441_055_744.0;

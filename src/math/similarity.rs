@@ -332,8 +332,8 @@ unsafe fn tile<S: Simd, const R: usize, const Q: usize>(
             }
             for q in 0..Q {
                 let weights = S::f32(at_query.add(q * queries.stride + i));
-                for r in 0..R {
-                    sums[r][q] = S::fma(values[r], weights, sums[r][q]);
+                for (sums, &value) in sums.iter_mut().zip(&values) {
+                    sums[q] = S::fma(value, weights, sums[q]);
                 }
             }
         }
@@ -478,7 +478,9 @@ mod tests {
 
     #[test]
     fn products_are_right_for_all_shapes_kernels_and_threads() {
-        for (rows, cols, queries) in [(1, 1, 1), (2, 31, 3), (7, 33, 5), (193, 64, 4), (400, 301, 9), (5, 4100, 7), (0, 8, 2)] {
+        for (rows, cols, queries) in
+            [(1, 1, 1), (2, 31, 3), (7, 33, 5), (193, 64, 4), (400, 301, 9), (5, 4100, 7), (0, 8, 2)]
+        {
             let (numbers, asked) = (noise(rows * cols, 1), noise(queries * cols, 2));
             let asked: Vec<f64> = asked.into_iter().map(f64::from).collect();
             let scales: Vec<f64> = (0..rows).map(|i| 1.0 + i as f64 * 0.125).collect();

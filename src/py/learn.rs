@@ -31,8 +31,7 @@ impl MfTrainer {
         seed: u64,
     ) -> PyResult<Self> {
         let size = |name: &str, value| Ok::<_, PyErr>(count(name, Some(value))?.unwrap_or(0));
-        let (dim, models, text) =
-            (size("dim", dim)?, size("num_models", num_models)?, size("text_dim", text_dim)?);
+        let (dim, models, text) = (size("dim", dim)?, size("num_models", num_models)?, size("text_dim", text_dim)?);
         Ok(Self(Mutex::new(Trainer::new(dim, models, text, use_proj, seed)?)))
     }
 

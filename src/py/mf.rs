@@ -162,7 +162,11 @@ impl MfModel {
     }
 }
 
-pub(super) fn matrix<T: numpy::Element>(py: Python<'_>, values: Vec<T>, shape: [usize; 2]) -> PyResult<Bound<'_, PyArray2<T>>> {
+pub(super) fn matrix<T: numpy::Element>(
+    py: Python<'_>,
+    values: Vec<T>,
+    shape: [usize; 2],
+) -> PyResult<Bound<'_, PyArray2<T>>> {
     PyArray1::from_vec(py, values).reshape(shape)
 }
 

@@ -15,6 +15,12 @@ use crate::error::Error;
 use crate::math::newton::{Comparisons, Winner};
 use crate::routers::sw_ranking::{Battles, SwRanking as Core, descending, tiers, weightings};
 
+mod raised {
+    use pyo3::import_exception;
+
+    import_exception!(ferroute.errors, CountMismatchError);
+}
+
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<SwRanking>()?;
     m.add_function(wrap_pyfunction!(bradley_terry, m)?)?;
@@ -48,6 +54,9 @@ fn bradley_terry<'py>(
         let (Some(winner), true) = (winner, (a.max(b) as usize) < labels) else {
             return Err(Error::value("expected labels below their number, and winners of 0, 1 or 2").into());
         };
+        if !(weight.is_finite() && weight >= 0.0) {
+            return Err(Error::value(format!("weights must be finite and not negative, found {weight}")).into());
+        }
         comparisons.battle(a as usize, b as usize, winner, weight);
     }
     Ok(comparisons.fit(None)?.into_pyarray(py))
@@ -84,12 +93,15 @@ impl SwRanking {
     ) -> PyResult<Self> {
         let num_tiers = count("num_tiers", Some(num_tiers))?.unwrap_or(1);
         let threads = count("threads", threads)?.unwrap_or(usize::MAX);
-        let build = || {
+        let read = || {
             let battles = Battles::read(&battles)?;
-            let matrix = matrix::read(&embeddings, column.as_deref(), threads)?;
-            Core::new(battles, matrix, num_tiers, model2tier.as_ref())
+            Ok((battles, matrix::read(&embeddings, column.as_deref(), threads)?))
         };
-        Ok(Self(py.detach(build)?))
+        let (battles, matrix) = py.detach(read).map_err(|error: Error| PyErr::from(error))?;
+        if let Some(error) = Core::mismatch(&battles, &matrix) {
+            return Err(raised::CountMismatchError::new_err(error.message().to_owned()));
+        }
+        Ok(Self(py.detach(|| Core::new(battles, matrix, num_tiers, model2tier.as_ref()))?))
     }
 
     #[staticmethod]
@@ -135,12 +147,8 @@ impl SwRanking {
     fn arena<'py>(
         &self,
         py: Python<'py>,
-    ) -> (
-        Bound<'py, PyArray1<u32>>,
-        Bound<'py, PyArray1<u32>>,
-        Bound<'py, PyArray1<u8>>,
-        Bound<'py, PyArray1<u32>>,
-    ) {
+    ) -> (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<u32>>)
+    {
         let battles = self.0.battles();
         let winners = battles.winners.iter().map(|winner| winner.code()).collect::<Vec<_>>();
         let side = |labels: &[u32]| {
@@ -184,10 +192,7 @@ impl SwRanking {
         Ok(found.into_pyarray(py))
     }
 
-    fn tier_ratings_of_weights<'py>(
-        &self,
-        weights: PyReadonlyArray1<'py, f64>,
-    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    fn tier_ratings_of_weights<'py>(&self, weights: PyReadonlyArray1<'py, f64>) -> PyResult<Bound<'py, PyArray1<f64>>> {
         Ok(self.0.tier_ratings_of_weights(weights.as_slice()?)?.into_pyarray(weights.py()))
     }
 

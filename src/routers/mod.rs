@@ -1,7 +1,7 @@
 //! Routers: one kind a file. A router turns a prompt, or its embedding, into a win rate in 0..=1.
 
-pub mod causal;
 pub mod bert;
+pub mod causal;
 pub mod local;
 pub mod mf;
 pub mod sw_ranking;

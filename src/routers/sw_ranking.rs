@@ -34,15 +34,17 @@ pub const INITIAL: f64 = 1000.0;
 /// The model whose rating anchors the others, where it is among them, and that rating.
 pub const ANCHOR: (&str, f64) = ("llama-2-70b-chat", 1082.0);
 
-/// Below so many stored numbers a batch, too, is computed in f64: it is quick, and rounding would not average out.
+/// Below so many stored numbers, or battles, a batch, too, is computed in f64: it is quick, and rounding would not average
+/// out.
 const SMALL: usize = 1 << 20;
+const FEW: usize = 2_048;
 
 /// Queries in a block, and bytes that their products may take.
 const BLOCK_QUERIES: usize = 48;
 const BLOCK_BYTES: usize = 64 << 20;
 
 /// Where the largest similarity is closer to zero, the exponents magnify the error of f32: such a query goes in f64.
-const NEAR_ZERO: f64 = 0.02;
+const NEAR_ZERO: f64 = 0.05;
 
 /// Products in f32 that are closer to the largest one may be the largest: they are made again in f64, so many at most.
 const NEAR_LARGEST: f64 = 1e-5;
@@ -85,14 +87,8 @@ impl SwRanking {
         num_tiers: usize,
         assigned: Option<&HashMap<String, u32>>,
     ) -> Result<Self> {
-        if matrix.norms.len() != battles.len() {
-            return Err(Error::value(format!(
-                "expected one embedding for each battle that is kept, found {} embeddings for {} battles ({} before \
-                 those with a prompt of less than {SHORTEST_PROMPT} characters were left out)",
-                matrix.norms.len(),
-                battles.len(),
-                battles.total
-            )));
+        if let Some(error) = Self::mismatch(&battles, &matrix) {
+            return Err(error);
         }
         if battles.is_empty() {
             return Err(Error::value(format!("expected battles, found none of {} that can be kept", battles.total)));
@@ -102,22 +98,33 @@ impl SwRanking {
         }
         let ratings = model_ratings(&battles)?;
         let tiers = match assigned {
-            Some(assigned) => battles.labels.iter().map(|label| {
-                let missing = || Error::new(Kind::Name, format!("model2tier has no tier for the model '{label}'"));
-                assigned.get(label).copied().ok_or_else(missing)
-            }).collect::<Result<Vec<_>>>()?,
+            Some(assigned) => battles
+                .labels
+                .iter()
+                .map(|label| {
+                    let missing = || Error::new(Kind::Name, format!("model2tier has no tier for the model '{label}'"));
+                    assigned.get(label).copied().ok_or_else(missing)
+                })
+                .collect::<Result<Vec<_>>>()?,
             None => cut(&ratings, num_tiers)?,
         };
         Self::prepare(battles, ratings, tiers, num_tiers, matrix)
     }
 
-    fn prepare(
-        battles: Battles,
-        ratings: Vec<f64>,
-        tiers: Vec<u32>,
-        num_tiers: usize,
-        matrix: Matrix,
-    ) -> Result<Self> {
+    /// What is wrong when there is not one embedding for each battle that is kept.
+    pub fn mismatch(battles: &Battles, matrix: &Matrix) -> Option<Error> {
+        (matrix.norms.len() != battles.len()).then(|| {
+            Error::value(format!(
+                "expected one embedding for each battle that is kept, found {} embeddings for {} battles ({} before \
+                 those with a prompt of less than {SHORTEST_PROMPT} characters were left out)",
+                matrix.norms.len(),
+                battles.len(),
+                battles.total
+            ))
+        })
+    }
+
+    fn prepare(battles: Battles, ratings: Vec<f64>, tiers: Vec<u32>, num_tiers: usize, matrix: Matrix) -> Result<Self> {
         let scales: Vec<f64> = matrix.norms.iter().map(|norm| 1.0 / norm).collect();
         if let Some(row) = scales.iter().position(|scale| !scale.is_finite()) {
             return Err(Error::value(format!(
@@ -128,8 +135,7 @@ impl SwRanking {
         let mut used = tiers.clone();
         used.sort_unstable();
         used.dedup();
-        let places: Vec<u32> =
-            tiers.iter().map(|tier| used.binary_search(tier).unwrap_or_default() as u32).collect();
+        let places: Vec<u32> = tiers.iter().map(|tier| used.binary_search(tier).unwrap_or_default() as u32).collect();
         let mut numbers = HashMap::new();
         let mut outcomes = Vec::new();
         let sides = battles.a.iter().zip(&battles.b).zip(&battles.winners);
@@ -252,7 +258,7 @@ impl SwRanking {
         let mut rates = Vec::new();
         rates.try_reserve_exact(queries.len()).map_err(|_| Error::value("the result does not fit into memory"))?;
         rates.resize(queries.len(), 0.0);
-        if self.numbers.values().len() < SMALL || queries.len() == 1 {
+        if self.numbers.values().len() < SMALL || self.len() < FEW || queries.len() == 1 {
             let (outer, inner) = if queries.len() > 1 { (threads, 1) } else { (1, threads) };
             each(&mut rates, outer, |row| {
                 let ratings = self.exact(queries, row, inner)?;
@@ -290,11 +296,7 @@ impl SwRanking {
     }
 
     /// The fit for similarities that come in lines; None when they need more digits than f32 products have.
-    fn blocked<'a>(
-        &self,
-        unit: &[f64],
-        lines: impl Iterator<Item = &'a [f64]> + Clone,
-    ) -> Result<Option<Vec<f64>>> {
+    fn blocked<'a>(&self, unit: &[f64], lines: impl Iterator<Item = &'a [f64]> + Clone) -> Result<Option<Vec<f64>>> {
         let (mut largest, mut smallest) = (f64::NEG_INFINITY, f64::INFINITY);
         for line in lines.clone() {
             let (high, low) = extremes(line);
@@ -411,9 +413,13 @@ impl SwRanking {
         if largest == 0.0 {
             return wrong("is all zeros: it has no direction, so it is similar to nothing".to_owned());
         }
-        query.iter_mut().for_each(|x| *x /= largest);
+        for x in &mut query {
+            *x /= largest;
+        }
         let norm = query.iter().map(|x| x * x).sum::<f64>().sqrt();
-        query.iter_mut().for_each(|x| *x /= norm);
+        for x in &mut query {
+            *x /= norm;
+        }
         Ok(query)
     }
 }
@@ -430,7 +436,9 @@ pub fn weightings(similarities: &[f64]) -> Vec<f64> {
 fn relative_weights(similarities: &mut [f64], largest: f64, smallest: f64) {
     let scale = 1.0 / largest;
     if !scale.is_finite() {
-        similarities.iter_mut().for_each(|s| *s = f64::from(u8::from(*s >= largest)));
+        for s in similarities {
+            *s = f64::from(u8::from(*s >= largest));
+        }
         return;
     }
     // With nothing but negative similarities the least similar weighs most.
@@ -514,7 +522,9 @@ fn model_ratings(battles: &Battles) -> Result<Vec<f64>> {
 pub fn anchor(labels: &[String], ratings: &mut [f64]) {
     if let Some(at) = labels.iter().position(|label| label == ANCHOR.0) {
         let shift = ANCHOR.1 - ratings[at];
-        ratings.iter_mut().for_each(|rating| *rating += shift);
+        for rating in ratings {
+            *rating += shift;
+        }
     }
 }
 

@@ -54,6 +54,7 @@ impl Batches {
         bytes: u64,
         mut take: impl FnMut(&arrow_array::RecordBatch) -> Result<bool>,
     ) -> Result<()> {
+        file.rewind().map_err(|error| read_error(&error))?;
         let (start, end) = span(&mut file, bytes).map_err(|error| read_error(&error))?;
         file.seek(SeekFrom::Start(start)).map_err(|error| read_error(&error))?;
         let mut messages = Messages { file: BufReader::new(file), left: end.saturating_sub(start) };

@@ -100,7 +100,8 @@ impl Npy {
             rest if rest.starts_with("False") => false,
             _ => return Err(wrong()),
         };
-        let shape = field(header, "shape").and_then(|rest| rest.strip_prefix('(')).and_then(|rest| rest.split_once(')'));
+        let shape =
+            field(header, "shape").and_then(|rest| rest.strip_prefix('(')).and_then(|rest| rest.split_once(')'));
         let sizes = shape.ok_or_else(wrong)?.0.split(',').map(str::trim).filter(|size| !size.is_empty());
         let sizes = sizes.map(|size| size.trim_end_matches('L').parse::<usize>().ok());
         let sizes = sizes.collect::<Option<Vec<_>>>().ok_or_else(wrong)?;

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use arrow_array::types::Float64Type;
-use arrow_array::{ArrayRef, FixedSizeListArray, ListArray, RecordBatch};
-use arrow_ipc::writer::{FileWriter, StreamWriter};
-use arrow_schema::{Field, Schema};
 use ::parquet::data_type::{ByteArrayType, DoubleType, FloatType};
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
+use arrow_array::types::Float64Type;
+use arrow_array::{ArrayRef, FixedSizeListArray, ListArray, RecordBatch};
+use arrow_ipc::writer::{FileWriter, StreamWriter};
+use arrow_schema::{Field, Schema};
 
 use super::*;
 
@@ -34,7 +34,8 @@ fn write_parquet(path: &Path, rows: usize, cols: usize, group: usize, double: bo
          {{ OPTIONAL {kind} element; }} }} }}"
     );
     let schema = Arc::new(parse_message_type(&schema).unwrap());
-    let properties = Arc::new(WriterProperties::default());
+    let properties =
+        Arc::new(WriterProperties::builder().set_data_page_row_count_limit(20).set_write_batch_size(16).build());
     let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, properties).unwrap();
     for (index, part) in numbers(rows, cols).chunks(group * cols).enumerate() {
         let count = part.len() / cols;
@@ -99,8 +100,10 @@ fn every_format_gives_the_same_rows() {
         put("c8.npy", npy(&header("<f8", "False", rows, cols), &wide));
         let big: Vec<u8> = expected.iter().flat_map(|&x| x.to_be_bytes()).collect();
         put("b4.npy", npy(&header(">f4", "False", rows, cols), &big));
-        let lines: Vec<String> =
-            expected.chunks(cols).map(|row| serde_json::json!({"prompt": "x", "embeddings": row}).to_string()).collect();
+        let lines: Vec<String> = expected
+            .chunks(cols)
+            .map(|row| serde_json::json!({"prompt": "x", "embeddings": row}).to_string())
+            .collect();
         put("a.jsonl", lines.join("\n").into_bytes());
         for (name, array) in lists(rows, cols) {
             let field = Field::new("embeddings", array.data_type().clone(), true);

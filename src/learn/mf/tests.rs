@@ -189,8 +189,7 @@ fn without_held_out_battles_the_last_epoch_is_kept() {
     let rows = Rows::of_f32(&embeddings, 4);
     let battles = Battles::new(battles, 3, &rows).unwrap();
     let mut trainer = Trainer::new(4, 3, 4, true, 1).unwrap();
-    let fit =
-        trainer.fit(&rows, (&battles, &Battles::default()), &settings(), (3, Some(1)), |_| Ok(())).unwrap();
+    let fit = trainer.fit(&rows, (&battles, &Battles::default()), &settings(), (3, Some(1)), |_| Ok(())).unwrap();
     assert_eq!((fit.best, fit.epochs.len(), fit.baseline), (3, 3, None));
     assert!(fit.epochs.iter().all(|epoch| epoch.held_out.is_none()));
     let stopped = trainer.fit(&rows, (&battles, &battles), &settings(), (9, None), |epoch| {

@@ -233,7 +233,9 @@ mod tests {
         ] {
             assert_eq!(first_turn_length(prompt), Ok(length), "{prompt}");
         }
-        for prompt in ["", "hello", "[]", "[1]", "[null]", "[[\"a\"]]", "{\"a\": 1}", "[\"a\"", "[\"a\"] x", "[\"\\x\"]", "\"a\""] {
+        for prompt in
+            ["", "hello", "[]", "[1]", "[null]", "[[\"a\"]]", "{\"a\": 1}", "[\"a\"", "[\"a\"] x", "[\"\\x\"]", "\"a\""]
+        {
             assert!(first_turn_length(prompt).is_err(), "{prompt}");
         }
     }
@@ -247,8 +249,12 @@ mod tests {
                 .to_string()
         };
         let long = r#"["sixteen letters."]"#;
-        let lines =
-            [row("x", "y", long, (1, 0)), row("p", "q", "[\"short\"]", (1, 0)), row("z", "x", long, (0, 1)), row("y", "w", long, (0, 0))];
+        let lines = [
+            row("x", "y", long, (1, 0)),
+            row("p", "q", "[\"short\"]", (1, 0)),
+            row("z", "x", long, (0, 1)),
+            row("y", "w", long, (0, 0)),
+        ];
         std::fs::write(&path, lines.join("\n")).unwrap();
         let found = Battles::read(&[path.clone(), path]).unwrap();
         assert_eq!(found.labels, ["x", "z", "y", "w"]);

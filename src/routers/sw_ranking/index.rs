@@ -73,7 +73,8 @@ impl SwRanking {
         let failed = |e: std::io::Error| Error::new(Kind::Io, format!("cannot write {}: {e}", path.display()));
         // Never a file that is there already: it would be somebody else's.
         let file = File::create_new(&beside).map_err(failed)?;
-        let written = self.write(&file, sources).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
+        let written =
+            self.write(&file, sources).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
         written.map_err(|e| {
             let _ = fs::remove_file(&beside);
             failed(e)

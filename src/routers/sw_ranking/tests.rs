@@ -117,7 +117,9 @@ fn tier_ratings_are_those_of_the_plain_regression() {
 
 #[test]
 fn a_batch_is_within_its_tolerance_of_single_queries() {
-    for (rows, cols, count, seed) in [(5_000, 256, 70, 4), (21_003, 67, 9, 5), (700, 1536, 50, 6), (400, 64, 5, 7)] {
+    for (rows, cols, count, seed) in
+        [(5_000, 256, 70, 4), (21_003, 67, 9, 5), (2_100, 1536, 50, 6), (700, 1536, 5, 6), (400, 64, 5, 7)]
+    {
         let ranking = ranking(rows, cols, 20, 10, seed);
         let asked = queries(count, cols, seed + 90);
         let asked = Rows::of_f32(&asked, cols);
@@ -152,7 +154,9 @@ fn queries_without_similar_battles_have_a_win_rate() {
         assert!((0.0..=1.0).contains(rate), "{row}: {rate}");
         assert!((rate - ranking.win_rate(&asked, row, tiers, 1).unwrap()).abs() < 1e-7);
     }
-    assert!(weightings(&[-0.1, -0.2]).iter().zip([100.0, 1000.0]).all(|(a, b): (&f64, f64)| (a / b - 1.0).abs() < 1e-12));
+    assert!(
+        weightings(&[-0.1, -0.2]).iter().zip([100.0, 1000.0]).all(|(a, b): (&f64, f64)| (a / b - 1.0).abs() < 1e-12)
+    );
 }
 
 #[test]
@@ -183,7 +187,8 @@ fn bad_queries_and_weights_are_errors() {
 #[test]
 fn bad_problems_are_errors() {
     let (battles, numbers) = problem(50, 4, 5, 10);
-    let build = |battles: &Battles, numbers: &[f32], tiers| SwRanking::new(battles.clone(), matrix(numbers, 4), tiers, None);
+    let build =
+        |battles: &Battles, numbers: &[f32], tiers| SwRanking::new(battles.clone(), matrix(numbers, 4), tiers, None);
     let error = build(&battles, &numbers[4..], 3).unwrap_err();
     assert!(error.message().contains("found 49 embeddings for 50 battles (53 before"), "{error}");
     assert!(build(&battles, &numbers, 0).is_err());
@@ -209,7 +214,10 @@ fn an_index_is_what_was_saved() {
     let (second, sources) = SwRanking::open(&path).unwrap();
     assert_eq!(sources, "whence");
     assert_eq!(first.battles(), second.battles());
-    assert_eq!((first.ratings(), first.tiers(), first.num_tiers()), (second.ratings(), second.tiers(), second.num_tiers()));
+    assert_eq!(
+        (first.ratings(), first.tiers(), first.num_tiers()),
+        (second.ratings(), second.tiers(), second.num_tiers())
+    );
     let asked = queries(6, 48, 12);
     let asked = Rows::of_f32(&asked, 48);
     assert_eq!(first.win_rates(&asked, (0, 7), 2).unwrap(), second.win_rates(&asked, (0, 7), 1).unwrap());

@@ -41,13 +41,13 @@ pub fn tiers(ratings: &[f64], tiers: usize) -> Vec<usize> {
     }
     let mut found = vec![0; count];
     let mut end = count;
-    for tier in (0..tiers).rev() {
-        let start = if tier == 0 { 0 } else { cuts[end * width + (tier + 1).min(columns)] };
+    let mut tier = tiers - 1;
+    while tier > 0 {
+        let start = cuts[end * width + (tier + 1).min(columns)];
         found[start..end].fill(tier);
+        // Where more runs than ratings are left, an empty one is followed by others.
+        tier = if start == end { (tier - 1).min(columns) } else { tier - 1 };
         end = start;
-        if end == 0 {
-            break;
-        }
     }
     found
 }

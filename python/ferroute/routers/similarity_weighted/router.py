@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
 from ferroute.errors import InvalidValueError, UnknownNameError
@@ -39,8 +39,8 @@ class SWRankingRouter(Router):
 
     Args:
         arena_battle_datasets: Files, folders or Hub names of battles (Parquet, JSONL, Arrow, CSV).
-        arena_embedding_datasets: The same for the embeddings of the battles that are kept, in the same order (`.npy`, or
-            a list column of Parquet, Arrow or JSONL).
+        arena_embedding_datasets: The same for the embeddings of the battles that are kept, in the same order (`.npy`,
+            or a list column of Parquet, Arrow or JSONL).
         strong_model: The model, among those of the battles, that stands for the strong one.
         weak_model: The same for the weak one.
         num_tiers: How many tiers the models are cut into.
@@ -256,7 +256,7 @@ class SWRankingRouter(Router):
         """
         if self._arena_df is None:
             import numpy as np
-            import pandas as pd
+            import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
             a, b, winners, rows = self._core.arena()
             self._arena_df = pd.DataFrame(
@@ -336,20 +336,21 @@ def _compare(index: str, found: str, expected: str) -> None:
     """Raises unless an index was made of what it is asked to stand for."""
     if found == expected:
         return
-    try:
-        there: Any = json.loads(found)
-    except ValueError:
-        there = {}
-    wanted: Any = json.loads(expected)
-    differ = [name for name in wanted if not isinstance(there, dict) or there.get(name) != wanted[name]]
+    wanted, there = _parsed(expected), _parsed(found)
+    differ = [name for name in wanted if there.get(name) != wanted[name]]
     raise InvalidValueError(
         f"{index} was made of other {', '.join(differ)}: expected {_shown(wanted, differ)}, found "
         f"{_shown(there, differ)}; remove the file to have it written anew"
     )
 
 
-def _shown(made_of: Any, names: list[str]) -> str:
-    if not isinstance(made_of, dict):
-        return "none"
-    shown = {name: made_of.get(name) for name in names}  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    return f"{json.dumps(shown):.300}"
+def _parsed(made_of: str) -> dict[str, Any]:
+    try:
+        found = json.loads(made_of)
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _shown(made_of: dict[str, Any], names: list[str]) -> str:
+    return f"{json.dumps({name: made_of.get(name) for name in names}):.300}"

@@ -62,7 +62,7 @@ def compute_elo_mle_with_tie(
         ValueError: An unknown winner, a missing label, or weights that are none.
     """
     import numpy as np
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
     pandas: Any = pd  # its annotations are not complete
     if not BASE > 0 or BASE == 1:
@@ -131,7 +131,7 @@ def preprocess_battles(battles_df: Any) -> Any:
         InvalidValueError: A prompt is not a list that begins with a text; the row is named.
         UnknownNameError: A column is missing (also a `KeyError`).
     """
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
     pandas: Any = pd
     for name in ("model_a", "model_b", "prompt", "winner_model_a", "winner_model_b"):
@@ -152,7 +152,9 @@ def _first_turn(row: int, prompt: Any) -> str:
         turns = json.loads(prompt) if isinstance(prompt, str) else prompt
         turn = turns[0] if not isinstance(turns, (str, Mapping)) else None
     except (ValueError, TypeError, IndexError, KeyError) as error:
-        raise InvalidValueError(f"battle {row}: expected a JSON list of turns, found {prompt!r:.60} ({error})") from error
+        raise InvalidValueError(
+            f"battle {row}: expected a JSON list of turns, found {prompt!r:.60} ({error})"
+        ) from error
     if not isinstance(turn, str):
         raise InvalidValueError(f"battle {row}: expected a list that begins with a text, found {prompt!r:.60}")
     return turn.strip()
