@@ -607,6 +607,10 @@ def test_table(tmp_path):
     assert compared.strong_score == 1
     assert table.get_model_accuracy("weak") == pytest.approx(9 / 19)
     assert table.get_optimal_accuracy(1.0) == 1
+    named = Table({"prompt": ["a", "b"], "strong_score": [2, 3], "weak_score": [1, 1]})
+    assert named.scores()[0].tolist() == [2, 3]
+    with pytest.raises(ValueError, match="no column 'weak'; there are prompt, strong"):
+        Table({"prompt": ["a"], "strong": [1]})
     with pytest.raises(ValueError, match="no column 'quality'"):
         Table(path, strong="quality")
     with pytest.raises(ValueError, match="does not hold numbers"):

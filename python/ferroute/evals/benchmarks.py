@@ -538,10 +538,11 @@ class Table(_Judged):
         routed_pair: The two models; None: ``strong`` and ``weak``.
         overwrite_cache: Routers whose kept win rates are not to be used.
         prompt: Column of the prompts.
-        strong: Column of the strong model's scores; more is better. Any unit; 0 and 1 for wrong and right.
-        weak: Column of the weak model's scores.
+        strong: Column of the strong model's scores; more is better. Any unit; 0 and 1 for wrong and right. By default
+            ``strong`` or ``strong_score``.
+        weak: Column of the weak model's scores; by default ``weak`` or ``weak_score``.
         strong_cost: Column of the strong model's costs in dollars; by default ``strong_cost`` if there is one.
-        weak_cost: Column of the weak model's costs.
+        weak_cost: Column of the weak model's costs; by default ``weak_cost`` if there is one.
         name: How pictures and files call it; by default the file's name.
 
     Raises:
@@ -556,8 +557,8 @@ class Table(_Judged):
         overwrite_cache: Sequence[str] = (),
         *,
         prompt: str = "prompt",
-        strong: str = "strong",
-        weak: str = "weak",
+        strong: str | None = None,
+        weak: str | None = None,
         strong_cost: str | None = None,
         weak_cost: str | None = None,
         name: str | None = None,
@@ -573,6 +574,10 @@ class Table(_Judged):
             where = name or Path(given).stem
         self.name = where
         super().__init__(routed_pair or ModelPair(strong="strong", weak="weak"), overwrite_cache)
+        strong, weak = (
+            given or next((usual for usual in (side, f"{side}_score") if usual in columns), side)
+            for given, side in ((strong, "strong"), (weak, "weak"))
+        )
         wanted = {prompt, strong, weak, *(c for c in (strong_cost, weak_cost) if c)}
         if missing := sorted(wanted - columns.keys()):
             raise InvalidValueError(f"{where}: no column {missing[0]!r}; there are {', '.join(columns)}")

@@ -177,7 +177,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--random-iters", type=int, default=10, help="rounds that the random router is averaged over")
     ours = made.add_argument_group("beyond RouteLLM")
     ours.add_argument("--data", metavar="FILE", help="your own outcomes: columns prompt, strong, weak[, costs]")
-    ours.add_argument("--columns", metavar="A,B,C", default="prompt,strong,weak", help="their names, if others")
+    ours.add_argument("--columns", metavar="A,B,C", help="their names, if others than prompt,strong,weak")
     ours.add_argument("--win-rates", metavar="FILE", help="evaluate these columns, one a router, as well")
     ours.add_argument("--bootstrap", type=int, default=1000, help="resamples for the intervals; 0: none")
     ours.add_argument("--seed", type=int, default=0, help="of the resamples")
@@ -229,7 +229,7 @@ def _run(args: argparse.Namespace) -> None:
             benchmark.get_model_accuracy(model)
         columns = _columns(args.win_rates, benchmark)
         benchmark.cache.update(columns)
-        _evaluate(args, controller, benchmark, label, [*controller.routers, *columns])
+        _evaluate(args, controller, benchmark, label, dict.fromkeys([*controller.routers, *columns]))
 
 
 def _config(path: str | None) -> Any:
@@ -253,7 +253,7 @@ def _open(name: str | None, args: argparse.Namespace, pair: ModelPair) -> Any:
     if name == "gsm8k":
         _say("Running eval for GSM8k.")
         return benchmarks.GSM8K(pair, args.overwrite_cache)
-    names = args.columns.split(",")
+    names = args.columns.split(",") if args.columns else ["prompt", None, None]
     if len(names) != 3:
         raise InvalidValueError(f"--columns: expected three names such as prompt,strong,weak, found {args.columns!r}")
     _say(f"Running eval for {args.data}.")
@@ -286,7 +286,7 @@ def _evaluate(args: argparse.Namespace, controller: Any, benchmark: Any, label: 
     for router in routers:
         # Reproducible router by router, as RouteLLM has it.
         random.seed(0)
-        if router == "random":
+        if router == "random" and router not in benchmark.cache:
             lines.append(_averaged(args, controller, benchmark, router))
             continue
         points: list[tuple[float, float]] = []
@@ -309,7 +309,7 @@ def _evaluate(args: argparse.Namespace, controller: Any, benchmark: Any, label: 
     for line in lines:
         if line.method in rates:
             _add_bands(line, compared[_named(line.method)])
-        elif line.method == "random":
+        elif line.method == "random":  # averaged
             _add_bands(line, compared["random mixing"])
     _report(
         lines, benchmark, label, controller.model_pair, args.output, args.plot_optimal, list(_baseline_lines(compared))
