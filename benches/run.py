@@ -22,7 +22,9 @@ def main() -> None:
         "local.py": [],
         "mf.py": ["--peer-python"],
         "bert.py": ["--peer-python"],
+        "causal.py": ["--peer-python"],
         "train.py": ["--peer-python"],
+        "evaluation.py": [],
         "calls.py": ["--peers", "--litellm-python"],
     }
     for script, options in takes.items():

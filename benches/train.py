@@ -3,8 +3,8 @@
     python benches/train.py [--peer-python other/venv/bin/python] [--battles 20000] [--threads 2]
 
 Prints a JSON line: seconds an epoch takes, here and in RouteLLM 0.2.0 on torch (device "cpu", as many threads), their
-ratio, and the held-out losses after as many epochs, which should be close. Compare ratios of minima: absolute times move
-with the load of the machine.
+ratio, and the held-out losses after as many epochs, which should be close. Compare ratios of minima: absolute times
+move with the load of the machine.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import emit
 
+from common import emit
 from ferroute.routers.matrix_factorization.model import MODEL_IDS
 from ferroute.routers.matrix_factorization.train_matrix_factorization import (
     MFModel_Train,

@@ -3,9 +3,9 @@
     pip install ferroute "dask[dataframe]" distributed
     python examples/dask_scores.py prompts/ scores/ [--scheduler tcp://host:8786] [--workers 2]
 
-`prompts/` holds Parquet files with a column `prompt`; `scores/` gets files with the same rows and a column `win_rate`. The
-router is made once, pickled, and sent to the workers with the work. A partition is scored in one piece on one worker, so
-memory is bounded by the largest partition, and the numbers are those of a single process, to the last bit.
+`prompts/` holds Parquet files with a column `prompt`; `scores/` gets files with the same rows and a column `win_rate`.
+The router is made once, pickled, and sent to the workers with the work. A partition is scored in one piece on one
+worker, so memory is bounded by the largest partition, and the numbers are those of a single process, to the last bit.
 """
 
 from __future__ import annotations
@@ -49,9 +49,7 @@ def main() -> None:
         return
     # On the loopback interface only, and without the dashboard.
     with (
-        LocalCluster(
-            n_workers=args.workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
-        ) as cluster,
+        LocalCluster(n_workers=args.workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
         Client(cluster),
     ):
         score_folder(args.source, args.target, LocalRouter())

@@ -77,7 +77,7 @@ def main() -> None:
         lambda f: plots.score_histogram(
             scores,
             thresholds=[cut],
-            title=f"Scores of local; the line sends half of MMLU to the strong model ({cut:.3f})",
+            title=f"Scores of local: {cut:.3f} splits MMLU in halves, and only MMLU",
             ax=f.subplots(),
         ),
     )
@@ -87,7 +87,7 @@ def main() -> None:
         for title, (benchmark, rates, _) in runs.items():
             pair = benchmark.routed_pair
             strong, weak = (benchmark._scores(model) for model in (pair.strong, pair.weak))
-            bins = 10 if len(rates) > 1000 else 4
+            bins = 10 if len(rates) > 5000 else 4
             plots.reliability_diagram(rates, strong, weak, bins=bins, label=title, ax=axes)
         axes.set_title("Scores are a ranking, not probabilities", loc="left", fontsize=11, fontweight="bold")
 

@@ -86,10 +86,6 @@ def test_m_runs_the_real_module():
     "module",
     [
         "openai_server",
-        "calibrate_threshold",
-        "evals.evaluate",
-        "routers.matrix_factorization.train_matrix_factorization",
-        "routers.similarity_weighted.generate_embeddings",
     ],
 )
 def test_programs_of_later_versions_say_so(module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import pickle
@@ -18,11 +17,9 @@ from ferroute.calibrate import CalibrationTable, threshold_for_share
 from ferroute.controller import Controller
 from ferroute.decision import Share
 from ferroute.errors import (
-    FerrouteError,
     InvalidTypeError,
     InvalidValueError,
     MissingFileError,
-    NotBuiltError,
     UnknownNameError,
 )
 from ferroute.routers.base import ROUTER_CLS, Router
@@ -91,7 +88,7 @@ def test_quantiles_are_those_of_numpy_to_the_bit():
     draw = np.random.default_rng(11)
     for n in (1, 2, 3, 10, 997):
         values = draw.random(n).round(2 if n % 2 else 17)
-        at = draw.random(200).tolist() + [0.0, 1.0, 0.07, 0.93]
+        at = [*draw.random(200).tolist(), 0.0, 1.0, 0.07, 0.93]
         assert _core.quantiles(values, at, percent=False).tolist() == np.quantile(values, at).tolist()
         hundredfold = [(q * 100) / 100 for q in at]
         assert _core.quantiles(values, at).tolist() == np.quantile(values, hundredfold).tolist()
@@ -148,11 +145,11 @@ def test_lists_arrays_and_series_are_scores(columns):
     ("scores", "kind", "words"),
     [
         ([], InvalidValueError, "expected at least one win rate, found none"),
-        ([0.1, math.nan], InvalidValueError, "found nan in row 1"),
-        ([0.1, None], InvalidValueError, "found nan in row 1"),
-        ([0.1, 0.2, 1.5], InvalidValueError, "found 1.5 in row 2"),
-        ([-0.1], InvalidValueError, "found -0.1 in row 0"),
-        ([math.inf], InvalidValueError, "found inf in row 0"),
+        ([0.1, math.nan], InvalidValueError, "found nan at index 1"),
+        ([0.1, None], InvalidValueError, "found nan at index 1"),
+        ([0.1, 0.2, 1.5], InvalidValueError, "found 1.5 at index 2"),
+        ([-0.1], InvalidValueError, "found -0.1 at index 0"),
+        ([math.inf], InvalidValueError, "found inf at index 0"),
         ([[0.1, 0.2]], InvalidTypeError, "found 2 dimensions"),
         (0.5, InvalidTypeError, "found 0 dimensions"),
         (["a"], InvalidTypeError, "expected win rates, numbers in one row"),
@@ -303,7 +300,7 @@ def test_bad_columns_are_named(tmp_path, capsys):
     for router, words in {
         "bert": "has no column `bert`: its columns are `mf`, `name` and `bad`",
         "name": "column 'name' holds texts",
-        "bad": "found 2.0 in row 0",
+        "bad": "found 2.0 at index 0",
     }.items():
         with pytest.raises(SystemExit) as ended:
             run("--routers", router, "--strong-model-pct", "0.5", "--win-rates", tmp_path / "rates.csv", capsys=capsys)
@@ -357,7 +354,18 @@ def battles(tmp_path):
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_generate_scores_the_first_turns(tmp_path, battles, fixed, ending, capsys):
     target = tmp_path / f"rates.{ending}"
-    run("--task", "generate", "--battles_dataset", battles, "--routers", "fixed", "local", "--output", target, capsys=capsys)
+    run(
+        "--task",
+        "generate",
+        "--battles_dataset",
+        battles,
+        "--routers",
+        "fixed",
+        "local",
+        "--output",
+        target,
+        capsys=capsys,
+    )
     found = _core.read_columns(target)
     assert list(found) == ["prompt", "fixed", "local"]
     np.testing.assert_array_equal(found["fixed"], [n / 10 for n in range(11)])
@@ -370,7 +378,10 @@ def test_generate_scores_the_first_turns(tmp_path, battles, fixed, ending, capsy
 def test_generate_names_what_is_wrong(tmp_path, battles, fixed, capsys):
     (tmp_path / "bad.jsonl").write_text('{"prompt": "[\\"a\\"]"}\n{"prompt": "no list"}\n')
     for arguments, words in [
-        (["--battles_dataset", tmp_path / "bad.jsonl", "--output", tmp_path / "x.csv"], "row 2: `prompt`: expected a JSON list"),
+        (
+            ["--battles_dataset", tmp_path / "bad.jsonl", "--output", tmp_path / "x.csv"],
+            "row 2: `prompt`: expected a JSON list",
+        ),
         (["--battles_dataset", battles, "--output", tmp_path / "x.xlsx"], "expected a file that ends in .parquet"),
         (["--battles_dataset", battles, "--output", tmp_path / "none" / "x.csv"], "there is no folder"),
         (["--battles_dataset", "lmsys/nothing", "--output", tmp_path / "x.csv"], "HF_HUB_OFFLINE is set"),
@@ -500,7 +511,10 @@ def test_a_saved_table_is_a_fixed_threshold(saved, fixed):
     decision = routed.decide("0.75", model="router-fixed-30%")
     assert (decision.model, decision.share, decision.warmup) == ("strong", 0.3, False)
     assert decision.threshold == pytest.approx(0.7)
-    assert decision.reason == "win rate 0.7500 >= threshold 0.7: strong model; the threshold for 30% of 11 calibration prompts"
+    assert (
+        decision.reason
+        == "win rate 0.7500 >= threshold 0.7: strong model; the threshold for 30% of 11 calibration prompts"
+    )
     assert routed.decide("0.65", router="fixed", threshold=Share(0.3)).model == "weak"
     # What came before changes nothing.
     for _ in range(200):
@@ -515,9 +529,7 @@ def test_another_configuration_is_not_served(saved, fixed):
     calibrate.calibrate("fixed", TENTHS, config=CONFIG).save()
     assert controller({"fixed": {"scale": 0.5}}).decide("0.9", model="router-fixed-30%").threshold is None
     assert controller({}).decide("0.9", model="router-fixed-30%").threshold is None
-    # A key is no part of what a router scores.
-    with_key = controller({"fixed": {"scale": 1.0, "api_key": "k"}}) if False else controller(CONFIG)
-    assert with_key.decide("0.9", model="router-fixed-30%").threshold == pytest.approx(0.7)
+    assert controller().decide("0.9", model="router-fixed-30%").threshold == pytest.approx(0.7)
 
 
 def test_a_router_in_the_place_of_the_calibrated_one_has_no_table(saved, fixed):
@@ -533,8 +545,7 @@ def test_the_config_names_a_table(tmp_path, saved, fixed):
     routed = controller({"fixed": entry})
     assert routed.decide("0.9", model="router-fixed-50%").threshold == 0.5
     assert entry["calibration"] == str(path)
-    again = pickle.loads(pickle.dumps(routed.routers["fixed"])) if False else routed
-    assert again.decide("0.1", model="router-fixed-50%").model == "weak"
+    assert routed.decide("0.1", model="router-fixed-50%").model == "weak"
 
 
 def test_a_table_that_does_not_fit_is_refused(tmp_path, saved, fixed):
@@ -568,8 +579,8 @@ def test_a_controller_with_a_table_pickles(saved):
     calibrate.calibrate("local", prompts).save()
     routed = Controller(["local"], strong_model="s", weak_model="w")
     assert routed.decide("hi", model="router-local-30%").threshold is not None
-    again = pickle.loads(pickle.dumps(routed))
-    assert again.decide("hi", model="router-local-30%") .threshold == routed.decide("hi", model="router-local-30%").threshold
+    again = pickle.loads(pickle.dumps(routed)).decide("hi", model="router-local-30%")
+    assert again.threshold == routed.decide("hi", model="router-local-30%").threshold
 
 
 def test_fingerprints_follow_the_files(tmp_path):
@@ -606,12 +617,105 @@ def test_the_folder(monkeypatch, tmp_path):
     assert _tables.folder() == tmp_path / "here"
 
 
+# --- ferroute calibrate ---
+
+
+@pytest.fixture
+def cli(capsys):
+    """Runs the command in this process: exit code, output, errors."""
+    from ferroute.cli import main
+
+    def command(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(["calibrate", *map(str, arguments)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return ended.value.code or 0, out, err
+
+    return command
+
+
+@pytest.fixture
+def tenths(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_text("\n".join(TENTHS))
+    return path
+
+
+def test_the_command_shows_a_table_and_saves_it(cli, saved, fixed, tenths):
+    code, out, err = cli("--router", "fixed", "--file", tenths, "--share", "20%", "--share", "50%")
+    assert code == 0, err
+    assert "fixed: 11 prompts; prompts of prompts.txt" in out
+    interval = threshold_for_share([n / 10 for n in range(11)], 0.5).interval
+    words = [line.split() for line in out.splitlines()]
+    assert ["20%", "0.80000", "27.27%"] in [line[:3] for line in words]
+    assert ["50%", "0.50000", "54.55%", f"{interval[0] * 100:.4g}%", "to", f"{interval[1] * 100:.4g}%"] in words
+    (table,) = saved.iterdir()
+    assert str(table) in err
+    assert "router-fixed-20% is a fixed threshold from now on" in err
+    routed = Controller(["fixed"], strong_model="s", weak_model="w")
+    assert routed.decide("0.75", model="router-fixed-20%").threshold == pytest.approx(0.8)
+
+
+def test_the_command_for_programs(cli, saved, columns, tmp_path):
+    path = tmp_path / "rates.csv"
+    path.write_text("mf\n" + "\n".join(map(repr, columns["mf"].tolist())) + "\n")
+    target = tmp_path / "mf.json"
+    code, out, _err = cli("--router", "mf", "--win-rates", path, "--share", "30%", "--json", "--save", target)
+    found = threshold_for_share(columns["mf"], 0.3)
+    assert code == 0
+    assert json.loads(out) == {
+        "router": "mf",
+        "source": "column of rates.csv",
+        "n": 5000,
+        "thresholds": [
+            {
+                "asked": 0.3,
+                "threshold": found.threshold,
+                "share": found.share,
+                "interval": list(found.interval),
+                "confidence": 0.95,
+            }
+        ],
+        "saved": str(target),
+    }
+    assert CalibrationTable.load(target).threshold(0.3) == found
+    assert not saved.exists()
+
+
+def test_the_command_without_prompts_says_where_the_numbers_are_from(cli, saved):
+    code, out, _err = cli("--json")
+    read = json.loads(out)
+    assert (code, read["router"], read["n"], read["saved"]) == (0, "local", None, None)
+    assert "the package ships" in read["source"]
+    assert len(read["thresholds"]) == 7
+    assert set(read["thresholds"][0]) == {"asked", "threshold"}
+    assert not saved.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--file", "a", "--win-rates", "b"], 2, "not both"),
+        (["--save", "a", "--no-save"], 2, "contradict"),
+        (["--share", "half"], 2, "expected a percentage"),
+        (["--router", "nobody", "--file", "{tenths}"], 2, "unknown router 'nobody'"),
+        (["--file", "/nowhere.jsonl"], 3, "no such file"),
+        (["--router", "mf"], 1, "published on the Hugging Face Hub"),
+    ],
+)
+def test_the_command_says_what_is_wrong(cli, saved, tenths, arguments, code, words):
+    found, _out, err = cli(*(argument.format(tenths=tenths) for argument in arguments))
+    assert (found, words in err) == (code, True), err
+
+
 # --- the acceptance scripts ---
 
 
 def test_the_acceptance_scripts_reach_a_model(monkeypatch, capsys):
-    from fakeserver import FakeServer
     from routellm.tests import test_openai_client, test_openai_server
+
+    from fakeserver import FakeServer
 
     with FakeServer() as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)

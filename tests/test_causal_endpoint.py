@@ -97,6 +97,10 @@ def test_label_ids_give_exactly_the_labels(server):
     router = router_of(server, logprobs=1, label_token_ids=IDS)
     np.testing.assert_allclose(router.calculate_strong_win_rates(PROMPTS), WIN_RATES, atol=5e-5, rtol=0)
 
+    with LabelServer(knows_ids=False) as older:
+        router = router_of(older, label_token_ids=IDS)
+        np.testing.assert_allclose(router.calculate_strong_win_rates(PROMPTS[:6]), WIN_RATES[:6], atol=5e-5, rtol=0)
+
 
 def labels_of(server: LabelServer, text: str, **probabilities: float) -> None:
     """The next answer: one label, with these probabilities of labels 1 to 5 (l1 .. l5) and of others."""

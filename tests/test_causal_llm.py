@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
 import shutil
 import struct
@@ -268,6 +269,24 @@ def test_configurations_that_are_not_read(tmp_path, changes, error, message):
         router_of(broken(tmp_path, **changes))
 
 
+def test_generation_settings(tmp_path):
+    folder = broken(tmp_path)
+    for name, value in {"num_beams": 4, "repetition_penalty": 1.2, "suppress_tokens": [1], "min_new_tokens": 2}.items():
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [1], name: value}))
+        with pytest.raises(NotBuiltError, match=name):
+            router_of(folder)
+    plain = {"num_beams": 1, "repetition_penalty": 1.0, "suppress_tokens": [], "temperature": 0.1, "do_sample": True}
+    (folder / "generation_config.json").write_text(json.dumps(plain))
+    # A file that names no end of the text leaves it without one, whatever config.json says.
+    rates = router_of(folder).calculate_strong_win_rates(PROMPTS)
+    (folder / "generation_config.json").unlink()
+    assert router_of(folder).calculate_strong_win_rates(PROMPTS).shape == rates.shape
+    for text in ('{"eos_token_id": "x"}', "[]", "{"):
+        (folder / "generation_config.json").write_text(text)
+        with pytest.raises(CheckpointError, match="generation_config"):
+            router_of(folder)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -340,7 +359,7 @@ def test_weights_that_overflow_are_an_error_not_a_win_rate(tmp_path):
     head = json.loads(weights[8:start])["model.norm.weight"]["data_offsets"]
     weights[start + head[0] : start + head[1]] = struct.pack("<f", 3e38) * 30
     (folder / "model.safetensors").write_bytes(weights)
-    with pytest.raises(CheckpointError, match="not a number"):
+    with pytest.raises(CheckpointError, match="expected a finite number"):
         router_of(folder).calculate_strong_win_rate("hello")
 
 
@@ -575,3 +594,54 @@ def test_the_format_table_is_llama_3_s():
     form = llm_utils.load_prompt_format("meta-llama/Meta-Llama-3-8B")
     turns = form.generate_prompt_turns([{"role": "system", "content": "s"}, {"role": "user", "content": "u"}])
     assert [turn["role"] for turn in turns] == ["system", "user"]
+
+
+@pytest.mark.parametrize("cpu", ["avx512_bf16", "avx512", "avx2", "plain"])
+def test_every_processor_path_gives_the_golden_answers(cpu):
+    """The bits differ between paths, the answers do not; within one path a batch still has the bits of single calls."""
+    script = """
+import json, sys
+from ferroute.routers.routers import CausalLLMRouter
+found = {}
+for precision in ("f32", "bf16"):
+    router = CausalLLMRouter(sys.argv[1], model_id=sys.argv[2], precision=precision)
+    prompts = json.loads(sys.stdin.read()) if not found else prompts
+    found[precision] = router.calculate_strong_win_rates(prompts).tolist()
+    assert found[precision] == [router.calculate_strong_win_rate(prompt) for prompt in prompts]
+print(json.dumps(found))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(GOLDEN / "checkpoint"), str(BASE)],
+        input=json.dumps(PROMPTS), env=os.environ | {"FERROUTE_CPU": cpu}, check=True, timeout=100,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout.splitlines()[-1])
+    for precision, file, tolerance in (("f32", "outputs_f32.json", 5e-5), ("bf16", "outputs_bf16.json", 0.06)):
+        for rate, wanted in zip(found[precision], golden(file), strict=True):
+            if precision == "f32" or (wanted["min_top2_gap_until_label"] or 0) >= 0.1:
+                assert rate == pytest.approx(wanted["win_rate"], abs=tolerance)
+
+
+def test_a_checkpoint_in_parts_from_the_hub_s_cache(tmp_path):
+    """By their names, as RouteLLM's users give them; the cache of this machine stands where the Hub would be."""
+
+    def repository(name: str) -> Path:
+        root = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+        (root / "refs").mkdir(parents=True)
+        (root / "refs" / "main").write_text("0" * 40)
+        return root / "snapshots" / ("0" * 40)
+
+    llama.checkpoint(repository("routellm/causal_llm_gpt4_augmented"), seed=5, shards=3)
+    shutil.copytree(BASE, repository("meta-llama/Meta-Llama-3-8B"))
+    script = (
+        "from ferroute.controller import Controller, GPT_4_AUGMENTED_CONFIG as config;"
+        "router = Controller(['causal_llm'], 'a', 'b').routers['causal_llm'];"
+        "print(router.calculate_strong_win_rate('hello'))"
+    )
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], env=environment, cwd=tmp_path, check=True, timeout=100,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    llama.checkpoint(tmp_path / "same", seed=5)
+    assert float(done.stdout.splitlines()[-1]) == router_of(tmp_path / "same").calculate_strong_win_rate("hello")

@@ -165,7 +165,7 @@ def test_bad_rows_stop_or_are_counted(cli, tmp_path):
         (["route", "a", "--router", "random", "--threshold", "7"], 2, "must be a float between 0.0 and 1.0"),
         (["route", "a", "--router", "nope"], 2, "unknown router 'nope'"),
         (["route", "a", "--column", "x"], 2, "are for files and standard input"),
-        (["route", "a", "--router", "bert"], 1, "not part of this version"),
+        (["route", "a", "--router", "bert"], 1, "routellm/bert_gpt4_augmented"),
         (["route", "--file", "/none.txt"], 3, "/none.txt: no such file"),
         (["route", "--file", "/", "--format", "csv"], 3, "is a folder"),
         (["score", "a", "--as", "xml"], 2, "--as: expected table, csv, jsonl or parquet, found xml"),

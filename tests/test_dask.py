@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_a_cluster_scores_as_one_process_does(tmp_path):
     everyday = (ROOT / "data" / "everyday.jsonl").read_text(encoding="utf-8")
     prompts = pandas.read_json(pandas.io.common.StringIO(everyday), lines=True)["prompt"].tolist()
     cuts = [0, 1, 300, 301, 800, len(prompts)]
-    for number, (start, end) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for number, (start, end) in enumerate(pairwise(cuts)):
         part = pandas.DataFrame({"id": range(start, end), "prompt": prompts[start:end]})
         part.to_parquet(source / f"part-{number}.parquet")
     script = ROOT / "examples" / "dask_scores.py"

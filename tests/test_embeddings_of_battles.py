@@ -18,9 +18,12 @@ from ferroute.routers.similarity_weighted import generate_embeddings
 from ferroute.routers.similarity_weighted.generate_embeddings import get_embeddings
 
 PROMPTS = [f"a prompt that is long enough, number {i}" for i in range(9)]
-BATTLES = [json.dumps([text, "a second turn"]) for text in PROMPTS[:5]] + ['["short"]', '["  padded short        "]'] + [
-    json.dumps([text]) for text in PROMPTS[5:]
-]  # fmt: skip
+BATTLES = [
+    *(json.dumps([text, "a second turn"]) for text in PROMPTS[:5]),
+    '["short"]',
+    '["  padded short        "]',
+    *(json.dumps([text]) for text in PROMPTS[5:]),
+]
 
 
 def test_battles_that_are_too_short_are_left_out(capsys):
@@ -62,7 +65,7 @@ def test_a_run_that_was_stopped_goes_on(tmp_path):
     with partial.open("ab") as file:
         file.write(b"\x00" * 7)
     found = get_embeddings(BATTLES, embedder=Failing(99), batch_size=2, partial=partial, progress=False)
-    assert sum(asked, []) == PROMPTS
+    assert [text for batch in asked for text in batch] == PROMPTS
     np.testing.assert_array_equal(found, LocalEmbedder().embed_batch(PROMPTS))
     for battles, embedder in [(BATTLES[1:], Failing(9)), (BATTLES, "local")]:
         with pytest.raises(InvalidValueError, match="of other prompts or of another embedder"):
@@ -145,7 +148,8 @@ def test_blocks_are_the_whole(monkeypatch):
     np.testing.assert_array_equal(row, expected.argmax(axis=1))
     assert row[5] == 7
     for wrong, message in [(train[:0], "at least one row"), (train[:, :3], "3 numbers, those of the benchmark 7"),
-                           (np.zeros((2, 7)), "row 0 has the length 0"), (np.full((2, 7), np.nan), "length nan")]:  # fmt: skip
+                           (np.zeros((2, 7)), "row 0 has the length 0"),
+                           (np.full((2, 7), np.nan), "length nan")]:  # fmt: skip
         with pytest.raises(InvalidValueError, match=message):
             most_similar(wrong, tests)
 
@@ -160,7 +164,8 @@ def test_the_program_finds_a_prompt_that_was_trained_on(tmp_path, benchmark, cou
     np.save(tmp_path / "e.npy", LocalEmbedder().embed_batch(train))
     name = "routellm.evals.find_contaminated"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", name, "--benchmark", benchmark, "--embedder", "local", "--threshold", "0.999999",
+        [sys.executable, "-W", "error", "-m", name, "--benchmark", benchmark, "--embedder", "local",
+         "--threshold", "0.999999",
          "--embeddings-path", tmp_path / "e.npy", "--battles-path", tmp_path / "battles.json",
          "--output", tmp_path / "out.jsonl"],
         capture_output=True, text=True, check=False,

@@ -60,7 +60,16 @@ def test_the_program_on_fixed_columns(name, tmp_path, capsys):
     pq.write_table(pa.table(columns), tmp_path / "rates.parquet")
     label = name.replace("_", "-")
     evaluate.main(
-        ["--benchmark", label, "--win-rates", f"{tmp_path}/rates.parquet", "--output", str(tmp_path), "--bootstrap", "20"]
+        [
+            "--benchmark",
+            label,
+            "--win-rates",
+            f"{tmp_path}/rates.parquet",
+            "--output",
+            str(tmp_path),
+            "--bootstrap",
+            "20",
+        ]
     )
     out = capsys.readouterr().out
     lines = out.splitlines()
@@ -235,7 +244,9 @@ def test_the_command(outcomes, tmp_path):
     assert len(record["points"]["random"]) == 11
     assert "give --benchmark" in ferroute("evaluate", check=2).stderr
     assert "found imagenet" in ferroute("evaluate", "--benchmark", "imagenet", check=2).stderr
-    assert "no column 'c'" in ferroute("evaluate", "--data", str(outcomes), "--columns", "prompt,c,weak", check=1).stderr
+    assert (
+        "no column 'c'" in ferroute("evaluate", "--data", str(outcomes), "--columns", "prompt,c,weak", check=1).stderr
+    )
 
 
 # --- collect ---
@@ -370,9 +381,7 @@ def test_scores_of_ones_own_and_judges(server):
 
 def test_dollars_where_the_price_is_known(server):
     model = {"api_base": server.url, "api_key": "k"}
-    done = collect(
-        ["1+1"], {"model": "gpt-5.2", **model}, {"model": "homemade", **model}, lambda *_: 1, progress=False
-    )
+    done = collect(["1+1"], {"model": "gpt-5.2", **model}, {"model": "homemade", **model}, lambda *_: 1, progress=False)
     from ferroute import prices
 
     price = prices.price("gpt-5.2")

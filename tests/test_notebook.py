@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, offline, in a fresh kernel."""
+"""The notebooks run from top to bottom, offline, in a fresh kernel, and are committed without outputs."""
 
 from __future__ import annotations
 
@@ -8,32 +8,52 @@ import pytest
 
 from conftest import ROOT
 
-NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
+EXAMPLES = ROOT / "examples"
+
+
+def run(name, folder):
+    """Outputs of all cells."""
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    notebook = nbformat.read(EXAMPLES / name, as_version=4)
+    client = nbclient.NotebookClient(
+        notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    return outputs, "".join(output.get("text", "") for output in outputs)
+
+
+def pictures(outputs):
+    return sum("image/png" in output.get("data", {}) for output in outputs)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # of jupyter's own parts
 def test_quickstart_runs(tmp_path):
-    nbformat = pytest.importorskip("nbformat")
-    nbclient = pytest.importorskip("nbclient")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
     start = time.monotonic()
-    client = nbclient.NotebookClient(
-        notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    )
-    client.execute()
+    outputs, printed = run("quickstart.ipynb", tmp_path)
     assert time.monotonic() - start < 30
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    printed = "".join(output.get("text", "") for output in outputs)
     assert "saves 60%" in printed
     assert "14,042 prompts" in printed
-    assert not [output for output in outputs if output.get("name") == "stderr"]
-    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert pictures(outputs) >= 1
 
 
-def test_quickstart_is_committed_without_outputs():
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_thresholds_runs(tmp_path):
+    outputs, printed = run("thresholds.ipynb", tmp_path)
+    assert "14,037 prompts" in printed
+    assert "router-local-30%" in printed
+    assert "checked: " in printed
+    assert pictures(outputs) >= 3
+    assert sum("text/html" in output.get("data", {}) for output in outputs) >= 3
+    assert {path.name for path in tmp_path.iterdir()} == {"my_mf", "mine.csv", "local.json"}
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_are_committed_without_outputs(path):
     nbformat = pytest.importorskip("nbformat")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    for cell in notebook.cells:
+    for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
             assert cell.outputs == []
             assert cell.execution_count is None

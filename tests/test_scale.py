@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import pickle
 import subprocess
 import sys
@@ -124,7 +123,9 @@ def test_a_folder_or_a_pattern_is_scored_file_by_file(folder, tmp_path):
     assert done.returncode == 0, done.stderr
     found = _core.read_columns(out)
     assert list(found) == ["file", "row", "prompt", "local"]
-    assert [Path(name).name for name in found["file"]] == ["part-1.parquet"] + ["part-2.parquet"] * 2 + ["part-10.parquet"] * 10
+    assert [Path(name).name for name in found["file"]] == ["part-1.parquet"] + ["part-2.parquet"] * 2 + [
+        "part-10.parquet"
+    ] * 10
     assert found["row"].tolist() == [1, 1, 2, *range(1, 11)]
     expected = LocalRouter().calculate_strong_win_rates(found["prompt"])
     np.testing.assert_array_equal(found["local"], expected)
@@ -264,4 +265,4 @@ def test_tables_are_read_back(tmp_path):
     with pytest.raises(ValueError, match="closed"):
         table.write([["x"]])
     assert _core.read_columns(tmp_path / "c.parquet")["a"] == ["\ufffd"]
-    assert sorted(os.listdir(tmp_path)) == ["a.parquet", "c.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.parquet", "c.parquet"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ferroute import _core
+from ferroute.embedding import LocalEmbedder
 from ferroute.errors import CheckpointError, InvalidTypeError, InvalidValueError, MissingFileError, UnknownNameError
 from ferroute.routers.matrix_factorization import train_matrix_factorization as module
 from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
@@ -49,7 +50,7 @@ def trained():
 
 
 def test_it_learns_what_the_prompt_decides(trained):
-    result, embeddings = trained
+    result, _embeddings = trained
     report = result.report
     assert report.held_out.accuracy > 0.93
     assert report.held_out.low < report.held_out.accuracy < report.held_out.high < 1
@@ -74,7 +75,7 @@ def test_the_report_counts_what_came_in():
     report = train(battles, embeddings, epochs=1, embedder="mine", date="2026-11-26").report
     found = json.loads(report.to_json())
     assert found["data"]["read"] == 303
-    assert found["data"]["dropped"] == {"no model name": 1, "no winner": 1, "same model twice": 1}
+    assert found["data"]["dropped"] == {"no model name": 1, "same model twice": 1, "tie": 1}
     assert (found["data"]["train"], found["data"]["held_out"]) == (285, 15)
     assert found["models"] == list(MODEL_IDS)
     assert (found["embedder"], found["date"]) == ({"model": "mine", "kind": "endpoint"}, "2026-11-26")
@@ -83,6 +84,24 @@ def test_the_report_counts_what_came_in():
     text = str(report)
     assert "303 read, 285 for training, 15 held out; left out: no model name: 1" in text
     assert "baseline" in text
+
+
+def test_ties_may_be_half_a_win_for_either():
+    battles, embeddings = task(900)
+    for battle in battles:
+        if embeddings[battle["idx"], 2] > 0:  # nobody wins these
+            battle["winner"] = "tie (bothbad)"
+    result = train(battles, embeddings, **FAST, ties="half")
+    data, held = result.report.data, result.report.held_out
+    ties = sum(battle["winner"].startswith("tie") for battle in battles)
+    assert (data["ties"], data["dropped"], data["train"], data["held_out"]) == (ties, {}, 720, 180)
+    assert 40 < held.battles < 140  # those with a winner
+    assert "of them ties" in str(result.report)
+    fresh = task(2000, seed=2)[1]
+    rates = result.model.win_rates(A, C, fresh)
+    assert rates[fresh[:, 2] < -0.2].mean() > rates[fresh[:, 2] > 0.2].mean() + 0.1
+    with pytest.raises(InvalidValueError, match="expected 'drop' or 'half'"):
+        train(battles, embeddings, ties="keep")
 
 
 def test_equal_arguments_give_equal_bytes(tmp_path):
@@ -196,7 +215,9 @@ def test_a_table_of_ones_own_brings_its_names(tmp_path):
     np.testing.assert_array_equal(router.score_embeddings(embeddings), model.win_rates(0, 2, embeddings))
     np.testing.assert_array_equal(router.score_embeddings(embeddings, pairs=[("big", "old")])[0],
                                   model.win_rates("big", "old", embeddings))  # fmt: skip
-    with pytest.raises(UnknownNameError, match=r"no model 'gpt-4-1106-preview' in this checkpoint's table: big, old, small"):
+    with pytest.raises(
+        UnknownNameError, match=r"no model 'gpt-4-1106-preview' in this checkpoint's table: big, old, small"
+    ):
         MatrixFactorizationRouter(str(tmp_path))
     config = json.loads((tmp_path / "config.json").read_text())
     for broken in (["big", "big", "old"], ["big"], "big", [1, 2, 3]):
@@ -247,6 +268,30 @@ def test_the_recorded_embedding_model_is_the_one_asked_for(tmp_path):
     assert router.model.embedding_model == "text-embedding-3-large"
 
 
+def test_embeddings_of_generate_embeddings_fit_their_battles():
+    from ferroute.routers.similarity_weighted.generate_embeddings import get_embeddings
+
+    prompts = ["a prompt that is long enough", "short", "  padded too     ", "another prompt that is long enough"]
+    arena = [
+        {"model_a": A, "model_b": B, "winner_model_a": 1, "winner_model_b": 0, "prompt": json.dumps([prompts[i % 4]])}
+        for i in range(40)
+    ]
+    arena[3]["winner_model_a"] = 0  # a tie keeps its row
+    arena[4]["prompt"] = json.dumps(["a prompt that nobody else has"])
+    made = get_embeddings([battle["prompt"] for battle in arena], embedder="local", progress=False)
+    assert len(made) == 20
+    settings = {"epochs": 2, "dim": 4, "split": 0.5}
+    report = train(arena, made, **settings).report
+    assert report.data["dropped"] == {"short prompt": 20, "tie": 1}
+    assert report.data["train"] + report.data["held_out"] == 19
+    # One row a battle works as well, and gives what the texts themselves give.
+    rows = LocalEmbedder().embed_batch([json.loads(battle["prompt"])[0].strip() for battle in arena])
+    one, other = train(arena, rows, **settings).model, train(arena, embedder="local", **settings).model
+    np.testing.assert_allclose(one.P.weight, other.P.weight, atol=1e-6)
+    with pytest.raises(InvalidValueError, match="7 embeddings for 40 battles, 20 of them"):
+        train(arena, made[:7], **settings)
+
+
 def test_hostile_input_is_an_error(tmp_path):
     battles, embeddings = task(40)
 
@@ -255,7 +300,7 @@ def test_hostile_input_is_an_error(tmp_path):
             train(battles, embeddings, **{"epochs": 1, **settings})
 
     fails(InvalidValueError, "no battle with a winner .* is left", battles=[])
-    fails(InvalidValueError, r"no winner: 2", battles=[{**battle, "winner": "tie"} for battle in battles[:2]])
+    fails(InvalidValueError, r"\(tie: 2\)", battles=[{**battle, "winner": "tie"} for battle in battles[:2]])
     fails(InvalidValueError, "need a column 'model_b'", battles=[{"model_a": A, "winner": "model_a"}])
     fails(InvalidValueError, "need a column 'winner'", battles=[{"model_a": A, "model_b": B}])
     fails(InvalidTypeError, "battle 1: expected a mapping", battles=[battles[0], 7])
@@ -330,7 +375,9 @@ def test_the_program(tmp_path, kind):
 
 def test_the_program_says_what_is_wrong(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        module.main(["--battles", str(tmp_path / "none.json"), "--embeddings", "x.npy", "--output", str(tmp_path / "o")])
+        module.main(
+            ["--battles", str(tmp_path / "none.json"), "--embeddings", "x.npy", "--output", str(tmp_path / "o")]
+        )
     assert "none.json" in str(ended.value)
     assert not (tmp_path / "o").exists()
     with pytest.raises(SystemExit) as ended:
@@ -369,14 +416,14 @@ def benchmark_battles():
 
 def test_an_offline_router_from_outcomes(benchmark_battles, tmp_path):
     fitting, rest = benchmark_battles
-    result = train(fitting, embedder="local", dim=32, lr=1e-3, split=0.9)
+    result = train(fitting, embedder="local", dim=32, alpha=0.02, lr=3e-3, split=0.9, ties="half")
     result.save(tmp_path)
     router = MatrixFactorizationRouter(str(tmp_path))
     decided = [battle for battle in rest if battle["winner"] != "tie"]
     rates = router.calculate_strong_win_rates([battle["prompt"] for battle in decided])
     won = np.array([battle["winner"] == "model_a" for battle in decided])
-    # Area under the curve of telling strong wins from weak wins, on prompts that training never saw: better than a coin,
-    # and no miracle (the weak model wins one battle in five).
+    # Area under the curve of telling strong wins from weak wins, on prompts that training never saw: better than a
+    # coin, and no miracle.
     order = np.argsort(rates)
     ranks = np.empty(len(rates))
     ranks[order] = np.arange(1, len(rates) + 1)
@@ -384,7 +431,10 @@ def test_an_offline_router_from_outcomes(benchmark_battles, tmp_path):
     auc = (ranks[won].sum() - wins * (wins + 1) / 2) / (wins * (len(won) - wins))
     assert 0.53 < auc < 0.75
     assert router.calculate_strong_win_rate(decided[0]["prompt"]) == rates[0]
-    assert json.loads((tmp_path / "config.json").read_text())["embedder"] == {"model": "ferroute/local-1", "kind": "local"}
+    assert json.loads((tmp_path / "config.json").read_text())["embedder"] == {
+        "model": "ferroute/local-1",
+        "kind": "local",
+    }
     with pytest.raises(CheckpointError, match="'ferroute/local-1', and this router would embed with 'other'"):
         MatrixFactorizationRouter(str(tmp_path), embedder={"model": "other"})
 
@@ -405,7 +455,9 @@ def test_the_command(tmp_path, capsys):
             main(["train", "mf", "--battles", str(path), *arguments])
         return ended.value.code or 0, capsys.readouterr()
 
-    code, printed = run("--embedder", "local", "-o", str(tmp_path / "out"), "--dim", "8", "--lr", "0.01", "--epochs", "30")
+    code, printed = run(
+        "--embedder", "local", "-o", str(tmp_path / "out"), "--dim", "8", "--lr", "0.01", "--epochs", "30"
+    )
     assert code == 0, printed.err
     assert "80 read, 76 for training, 4 held out" in printed.out
     assert printed.err == ""

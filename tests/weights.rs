@@ -89,6 +89,23 @@ fn numbers_that_are_none_are_found_with_their_place() {
 }
 
 #[test]
+fn a_table_outlives_the_map_and_its_rows_are_missed_when_the_file_is_cut() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.safetensors");
+    file(&path, &[("x", Dtype::F32, &[2, 3], f32s(&NUMBERS))]);
+    let mapped = Mapped::open(&path).expect("a checkpoint");
+    let table = mapped.tensor("x", &ANY).expect("it fits").table().expect("a matrix");
+    drop(mapped);
+    let mut row = [0.0; 3];
+    table.read(1, &mut row).expect("the row is there");
+    assert_eq!(row, NUMBERS[3..]);
+    let length = fs::metadata(&path).expect("a file").len();
+    fs::File::options().write(true).open(&path).and_then(|f| f.set_len(length - 4)).expect("cut");
+    table.read(0, &mut row).expect("this row is whole");
+    assert_eq!(table.read(1, &mut row).expect_err("this is not").kind(), Kind::Io);
+}
+
+#[test]
 fn several_files_are_one_checkpoint() {
     let folder = tempfile::tempdir().expect("a folder");
     file(&folder.path().join("a.safetensors"), &[("x", Dtype::F32, &[2, 3], f32s(&NUMBERS))]);

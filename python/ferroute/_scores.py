@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PUBLISHED = "routellm/lmsys-arena-human-preference-55k-thresholds"
-"""The data set with a column of win rates for each of RouteLLM's routers, on the prompts of the Chatbot Arena battles."""
+"""The data set with a column of win rates for each of RouteLLM's routers, on the prompts of Chatbot Arena battles."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def of_table(name_or_path: str | os.PathLike[str], routers: Sequence[str]) -> di
             parts[name].append(column)
     source = f"column of {Path(os.fspath(name_or_path)).name}"
     return {
-        name: Scores(name, checked_scores(np.concatenate(columns), f"win rates {name!r} of {os.fspath(name_or_path)}"), source)
+        name: Scores(
+            name, checked_scores(np.concatenate(columns), f"win rates {name!r} of {os.fspath(name_or_path)}"), source
+        )
         for name, columns in parts.items()
     }
 
@@ -89,8 +91,8 @@ def published(router: str) -> Scores:
         if shipped is not None:
             return shipped()
         raise MissingFileError(
-            f"RouteLLM's win rates for {router!r} are published on the Hugging Face Hub ({PUBLISHED}) and not part of this "
-            f"package: {error}. Or calibrate on your own traffic: on prompts, or on a table of win rates"
+            f"RouteLLM's win rates for {router!r} are published on the Hugging Face Hub ({PUBLISHED}) and not part of "
+            f"this package: {error}. Or calibrate on your own traffic: on prompts, or on a table of win rates"
         ) from error
     except KeyError:
         if shipped is not None:
@@ -136,9 +138,8 @@ def of_prompts(
 
     entry = (GPT_4_AUGMENTED_CONFIG if config is None else config).get(name)
     router = build_router(name, entry)
-    parts: list[Any] = []
-    for texts in batches:
-        parts.append(score_texts(router, list(texts), progress or (lambda _done: None)))
+    advance: Callable[[int], object] = progress or (lambda _done: None)
+    parts = [score_texts(router, list(texts), advance) for texts in batches]
     if not parts:
         raise InvalidValueError(f"{source}: expected prompts, found none")
     values = checked_scores(np.concatenate(parts), f"scores of {name}")

@@ -87,9 +87,9 @@ def _settings(value: Any) -> Any:
         return {str(key): _settings(item) for key, item in items if key not in _ASIDE}
     if isinstance(value, (list, tuple)):
         return [_settings(item) for item in cast("list[Any]", value)]
-    if isinstance(value, (str, os.PathLike)) and _existing(value) is not None:
+    if isinstance(value, (str, os.PathLike)) and _existing(cast("str | os.PathLike[str]", value)) is not None:
         return "a path"
-    return value
+    return cast("Any", value)
 
 
 def _code(value: Any) -> str:
@@ -105,7 +105,7 @@ def _paths(value: Any) -> list[Path]:
     if isinstance(value, (list, tuple)):
         return [path for item in cast("list[Any]", value) for path in _paths(item)]
     if isinstance(value, (str, os.PathLike)):
-        path = _existing(value)
+        path = _existing(cast("str | os.PathLike[str]", value))
         return [] if path is None else [path]
     return []
 

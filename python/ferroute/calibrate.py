@@ -72,9 +72,10 @@ class Threshold:
 
     def __repr__(self) -> str:
         low, high = self.interval
+        interval = f"{_percent(self.confidence)} interval {_percent(low)} to {_percent(high)}"
         text = (
-            f"<threshold {self.threshold!r} for a share of {_percent(self.asked)}: {_percent(self.share)} of {self.n:,} "
-            f"scores are at or above it ({_percent(self.confidence)} interval {_percent(low)} to {_percent(high)})"
+            f"<threshold {self.threshold!r} for a share of {_percent(self.asked)}: {_percent(self.share)} of "
+            f"{self.n:,} scores are at or above it ({interval})"
         )
         return f"{text}; {self.note}>" if self.note else f"{text}>"
 
@@ -129,7 +130,7 @@ def checked_scores(scores: ArrayLike, what: str = "scores") -> NDArray[np.float6
     bad = ~((values >= 0) & (values <= 1))
     if bad.any():
         row = int(bad.argmax())
-        raise InvalidValueError(f"{what}: expected win rates between 0 and 1, found {values[row]} in row {row}")
+        raise InvalidValueError(f"{what}: expected win rates between 0 and 1, found {values[row]} at index {row}")
     return values
 
 
@@ -205,8 +206,9 @@ class CalibrationTable:
         if path is None:
             if self.fingerprint is None:
                 raise InvalidValueError(
-                    f"the configuration of the router {self.router!r} is not known to this table, so no Controller could "
-                    f"be given it by itself: give a path, and name it in the config: {self.router}: {{calibration: path}}"
+                    f"the configuration of the router {self.router!r} is not known to this table, so no Controller "
+                    "could be given it by itself: give a path, and name it in the config: "
+                    f"{self.router}: {{calibration: path}}"
                 )
             target = _tables.folder() / _tables.file_name(self.router, self.fingerprint)
         else:
@@ -270,7 +272,7 @@ class CalibrationTable:
         scores = _unpacked(found["scores"])
         if not isinstance(n, int) or not 0 < len(scores) <= n <= 2**53:
             raise ValueError(f"expected at least as many prompts as scores ({len(scores)}), found {n!r:.40}")
-        if not all(0 <= score <= 1 for score in scores) or any(a > b for a, b in zip(scores, scores[1:], strict=False)):
+        if not all(0 <= score <= 1 for score in scores) or list(scores) != sorted(scores):
             raise ValueError("expected scores between 0 and 1 that rise")
         router, created, source = texts
         return cls(router, fingerprint, n, created, source, scores)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BATTLES = "lmsys/lmsys-arena-human-preference-55k"
 """The data set of battles that RouteLLM's win rates were computed on."""
 
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program; ``arguments`` are those of this process if None.
 
@@ -68,11 +69,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--config", metavar="YAML", help="arguments of each router, by name")
     add("--routers", nargs="+", default=["random"], metavar="NAME", help="routers to calibrate (random)")
     add("--strong-model-pct", type=float, metavar="SHARE", help="share of strong calls, between 0 and 1")
-    add("--task", choices=["generate", "calibrate"], default="calibrate", help="score a data set, or calibrate (default)")
+    add(
+        "--task",
+        choices=["generate", "calibrate"],
+        default="calibrate",
+        help="score a data set, or calibrate (default)",
+    )
     add(
         "--win-rates",
         metavar="TABLE",
-        help="calibrate on this table, one column for each router (.parquet, .arrow, .csv, .jsonl, or a folder of them)",
+        help="calibrate on this table, a column for each router (.parquet, .arrow, .csv, .jsonl, or a folder of them)",
     )
     add("--prompts", metavar="FILE", help="calibrate on these prompts (.jsonl, .csv, .parquet, .txt)")
     add("--column", metavar="NAME", help="field or column of --prompts that holds the prompt")
@@ -87,7 +93,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="task generate: write here, .parquet, .csv or .jsonl, or push to this data set of the Hub (owner/name)",
     )
-    add("--import", dest="imports", action="append", default=[], metavar="MODULE", help="import this module first: yours, that adds to ROUTER_CLS")
+    add(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import this module first: yours, that adds to ROUTER_CLS",
+    )
     return parser
 
 
@@ -96,11 +109,11 @@ def _import(modules: Sequence[str]) -> None:
 
     if modules and os.getcwd() not in sys.path:  # noqa: PTH109
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
-    for module in modules:
-        try:
+    try:
+        for module in modules:
             importlib.import_module(module)
-        except ImportError as error:
-            raise InvalidValueError(f"--import {module}: {error}") from error
+    except ImportError as error:
+        raise InvalidValueError(f"--import: {error}") from error
 
 
 def _note(text: str) -> None:
@@ -210,7 +223,8 @@ def _output(text: str) -> Path | str:
     if "/" in text and REPOSITORY.fullmatch(text) and not path.exists():
         return text
     raise InvalidValueError(
-        f"--output {text}: expected a file that ends in .parquet, .csv or .jsonl, or owner/name of a data set on the Hub"
+        f"--output {text}: expected a file that ends in .parquet, .csv or .jsonl, or owner/name of a data set of "
+        "the Hub"
     )
 
 
@@ -234,7 +248,7 @@ def _write_rows(path: Path, columns: dict[str, Any], *, csv: bool) -> None:
     import csv as csv_module
     import json
 
-    lists = [column if isinstance(column, list) else column.tolist() for column in columns.values()]
+    lists: list[list[Any]] = [column if isinstance(column, list) else column.tolist() for column in columns.values()]
     rows = zip(*lists, strict=True)
     # A lone surrogate, which a JSON escape can hold, is no character of any file.
     with path.open("w", encoding="utf-8", errors="replace", newline="") as stream:
@@ -267,8 +281,8 @@ def _push(repository: str, columns: dict[str, Any]) -> None:
         except Exception as error:
             reason = (str(error).strip().splitlines() or [""])[0]
             raise InvalidValueError(
-                f"--output {repository}: the Hub did not take the data set: {type(error).__name__}: {reason}. A file name "
-                "that ends in .parquet keeps the win rates on this disk"
+                f"--output {repository}: the Hub did not take the data set: {type(error).__name__}: {reason}. A file "
+                "name that ends in .parquet keeps the win rates on this disk"
             ) from error
 
 

@@ -114,9 +114,9 @@ class Controller:
         strong_model: Model for prompts with a win rate of at least the threshold, such as ``"gpt-5.2"`` or
             ``"openai/gpt-5.2"``.
         weak_model: Model for all others.
-        config: Router name -> keyword arguments; `GPT_4_AUGMENTED_CONFIG` if None. A null entry is an empty one. The key
-            ``calibration`` of an entry is the path of a table for the share form (see `ferroute.calibrate`); without it
-            the calibration folder is looked in.
+        config: Router name -> keyword arguments; `GPT_4_AUGMENTED_CONFIG` if None. A null entry is an empty one. The
+            key ``calibration`` of an entry is the path of a table for the share form (see `ferroute.calibrate`);
+            without it the calibration folder is looked in.
         api_base: Base URL for completions of both models; None: the provider's own.
         api_key: Key for completions of both models; None: from the environment.
         progress_bar: Shows progress while routers load and batches are scored.

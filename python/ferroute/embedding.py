@@ -77,8 +77,9 @@ def identity(settings: Mapping[str, Any] | Callable[[str], Any] | str, model: st
     if isinstance(settings, str):
         return {"model": LOCAL if settings == "local" else settings, "dimensions": None, "instruction": None}
     if isinstance(settings, Mapping):
-        name = str(settings.get("model") or model)
-        asked = {key: settings.get(key) or None for key in ("dimensions", "instruction")}
+        given = cast("Mapping[str, Any]", settings)
+        name = str(given.get("model") or model)
+        asked = {key: given.get(key) or None for key in ("dimensions", "instruction")}
         return {"model": name.removeprefix("openai/"), **asked}
     name = getattr(settings, "name", None) or getattr(settings, "__qualname__", None) or type(settings).__qualname__
     return {"model": str(name), "dimensions": None, "instruction": None}
@@ -115,8 +116,8 @@ def fitting(
         return "local"
     if record.get("kind") == "callable":
         raise CheckpointError(
-            f"these weights were trained on embeddings of {_shown(trained)}: pass embedder= a callable with the attribute "
-            f"name = {trained['model']!r}"
+            f"these weights were trained on embeddings of {_shown(trained)}: pass embedder= a callable with the "
+            f"attribute name = {trained['model']!r}"
         )
     # A name alone is the model's `embedding_model` already, and leaves OPENAI_CLIENT its turn.
     return known if len(known) > 1 else None
@@ -254,7 +255,7 @@ class PromptEmbedder:
             found = np.asarray(_not_awaitable(embed_batch(part)))
             if found.ndim != 2 or len(found) != len(part):
                 raise InvalidValueError(
-                    f"embed_batch of {len(part)} texts gives an array [{len(part)}, d]; found one of shape {found.shape}"
+                    f"embed_batch of {len(part)} texts gives an array [{len(part)}, d], found one of {found.shape}"
                 )
             parts.append(found)
             advance(len(part))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ferroute.routers._later import not_yet
-
 if __name__ == "__main__":
-    not_yet("The OpenAI-compatible server")
+    raise SystemExit(
+        "The OpenAI-compatible server is not part of this version of ferroute yet; `ferroute --help` lists what is"
+    )

@@ -98,9 +98,8 @@ impl Layout {
             Some("parquet" | "pq") => Self::Parquet,
             Some("arrow" | "feather" | "ipc") => Self::Arrow,
             Some("csv") => Self::Csv,
-            Some("jsonl" | "ndjson") => Self::Lines,
             Some("json") if start.trim_ascii_start().starts_with(b"[") => Self::List,
-            Some("json") => Self::Lines,
+            Some("json" | "jsonl" | "ndjson") => Self::Lines,
             _ if start.starts_with(b"PAR1") => Self::Parquet,
             _ if start.starts_with(b"ARROW1") || start.starts_with(&[0xff; 4]) => Self::Arrow,
             _ => {

@@ -89,7 +89,9 @@ pub fn split(battles: &[Battle], share: f64, seed: u64) -> Result<(Vec<Battle>, 
     }
     let wanted = (battles.len() as f64 * share) as usize;
     let mut of_prompt = HashMap::<usize, usize>::new();
-    battles.iter().for_each(|battle| *of_prompt.entry(battle.prompt).or_default() += 1);
+    for battle in battles {
+        *of_prompt.entry(battle.prompt).or_default() += 1;
+    }
     let mut kept = HashSet::new();
     let mut count = 0;
     for index in Key::new(seed).part(SPLIT).shuffled(battles.len()) {

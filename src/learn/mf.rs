@@ -159,7 +159,9 @@ impl Trainer {
         let linear = |key: Key, out: &mut [f32], inputs: usize| {
             key.uniform(out);
             let scale = 1.0 / (inputs as f32).sqrt();
-            out.iter_mut().for_each(|value| *value *= scale);
+            for value in out {
+                *value *= scale;
+            }
         };
         for (index, row) in trainer.weights.projection.chunks_exact_mut(width).enumerate() {
             linear(key.part(PROJECTION).part(index as u64), &mut row[..dim], text_dim);

@@ -118,7 +118,7 @@ impl Decoder {
         let norm = mapped.vector("model.norm.weight", "hidden_size", hidden)?;
         let frequencies = config.rope.frequencies(config.head_dim);
         let rotary = Mutex::new(Arc::new(Rotary::new(&frequencies, 0)));
-        Ok(Self { table, layers, norm, head, frequencies, rotary, config })
+        Ok(Self { config, table, layers, norm, head, frequencies, rotary })
     }
 
     /// Sizes and switches.
@@ -387,7 +387,9 @@ impl Loader<'_> {
         let stored: Vec<Stored> = weights.iter().map(Weights::stored).collect();
         let packed = pack(&stored, bias.then_some(&biases));
         drop(weights);
-        views.iter().for_each(|view| self.mapped.release(view));
+        for view in &views {
+            self.mapped.release(view);
+        }
         Ok(packed)
     }
 }
@@ -395,12 +397,14 @@ impl Loader<'_> {
 /// The first of the largest numbers, as torch picks it.
 ///
 /// # Errors
-/// `Kind::Checkpoint` when a number is NaN: weights within bounds have overflowed.
+/// `Kind::Checkpoint` when a number is infinite or NaN: sums of finite weights have overflowed.
 pub fn largest(logits: &[f32]) -> Result<usize> {
     let mut best = 0;
     for (index, &logit) in logits.iter().enumerate() {
-        if logit.is_nan() {
-            return Err(Error::new(Kind::Checkpoint, format!("the model's output {index} is not a number (NaN)")));
+        if !logit.is_finite() {
+            let message =
+                format!("the model's output {index} is {logit}, expected a finite number: its weights overflow");
+            return Err(Error::new(Kind::Checkpoint, message));
         }
         if logit > logits[best] {
             best = index;

@@ -135,15 +135,16 @@ mod avx512_bf16 {
 }
 
 /// The kernels in use.
-pub(super) static BEST: LazyLock<&'static Kernels> = LazyLock::new(|| {
-    let all = available();
-    let wanted = std::env::var(VARIABLE).unwrap_or_default();
-    // What is asked for, or the next best; a name that is not known asks for nothing.
+pub(super) static BEST: LazyLock<&'static Kernels> =
+    LazyLock::new(|| choose(&std::env::var(VARIABLE).unwrap_or_default(), &available()));
+
+/// What is asked for, or else the next best that the processor has; a name that is not known asks for nothing.
+fn choose(wanted: &str, all: &[&'static Kernels]) -> &'static Kernels {
     let order = ["avx512_bf16", "avx512", "avx2", "plain"];
     let from = order.iter().position(|&name| name == wanted).unwrap_or(0);
     let found = order[from..].iter().find_map(|&name| all.iter().find(|kernels| kernels.name == name));
     found.copied().unwrap_or(&plain::KERNELS)
-});
+}
 
 /// All kernels this processor can run, fastest first.
 pub(super) fn available() -> Vec<&'static Kernels> {
@@ -169,4 +170,25 @@ pub(super) fn available() -> Vec<&'static Kernels> {
 /// The name of the kernels in use.
 pub fn name() -> &'static str {
     BEST.name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_switches_off_and_never_on() {
+        let all = available();
+        assert_eq!(all.last().map(|kernels| kernels.name), Some("plain"));
+        for wanted in ["", "fastest", "AVX2"] {
+            assert_eq!(choose(wanted, &all).name, all[0].name);
+        }
+        assert_eq!(choose("plain", &all).name, "plain");
+        for kernels in &all {
+            assert_eq!(choose(kernels.name, &all).name, kernels.name);
+        }
+        for wanted in ["avx512_bf16", "avx512", "avx2", ""] {
+            assert_eq!(choose(wanted, &[&plain::KERNELS]).name, "plain");
+        }
+    }
 }

@@ -49,3 +49,20 @@ impl Memory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_and_large_rooms_are_zero_aligned_and_of_the_length_asked_for() {
+        for len in [0, 1, 63, 64, 65, LARGE - 1, LARGE, LARGE + 1, 3 * LARGE] {
+            let mut memory = Memory::zeros(len);
+            assert_eq!(memory.bytes().len(), len);
+            assert!(memory.bytes().iter().all(|&byte| byte == 0));
+            assert!(len == 0 || memory.bytes().as_ptr().addr().is_multiple_of(64));
+            memory.bytes_mut().fill(7);
+            assert!(memory.bytes().iter().all(|&byte| byte == 7));
+        }
+    }
+}

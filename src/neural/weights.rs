@@ -1,11 +1,12 @@
 //! Weights of a checkpoint folder, mapped into memory: one `model.safetensors`, or several with an index.
 //!
 //! Nothing is read before it is used. What has been packed is given back with [`Mapped::release`], and an embedding
-//! table ([`Table`]) is never read as a whole: only the pages of the rows that occur are resident.
+//! table ([`Table`]) is never read as a whole: only the rows that occur are, and past the map.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ const MOST_FILES: usize = 1024;
 #[derive(Debug)]
 pub struct Mapped {
     source: String,
-    maps: Vec<Arc<Mmap>>,
+    maps: Vec<(PathBuf, Mmap)>,
     entries: BTreeMap<String, Entry>,
 }
 
@@ -84,10 +85,9 @@ impl Mapped {
     }
 
     fn add(&mut self, path: &Path) -> Result<BTreeMap<String, Entry>> {
-        let unreadable = |e: std::io::Error| Error::new(Kind::Io, format!("cannot read {}: {e}", path.display()));
-        let file = File::open(path).map_err(unreadable)?;
+        let file = File::open(path).map_err(|e| unreadable(path, &e))?;
         // SAFETY: the map is read only; that nobody cuts the file meanwhile is what every reader of checkpoints asks.
-        let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| unreadable(path, &e))?;
         let parsed = Tensors::parse(&map, &path.display().to_string())?;
         let start = map.as_ptr() as usize;
         let number = self.maps.len();
@@ -96,7 +96,7 @@ impl Mapped {
             Entry { map: number, dtype: view.dtype(), shape: view.shape().to_vec(), range: at..at + view.data().len() }
         };
         let entries = parsed.views().iter().map(|(name, view)| (name.clone(), entry(view))).collect();
-        self.maps.push(Arc::new(map));
+        self.maps.push((path.to_owned(), map));
         Ok(entries)
     }
 
@@ -137,7 +137,7 @@ impl Mapped {
 
     /// Gives the pages of a tensor back to the system: they are read again from the file if anybody asks.
     pub fn release(&self, view: &View) {
-        release(&self.maps[view.entry.map], &view.entry.range);
+        release(&self.maps[view.entry.map].1, &view.entry.range);
     }
 }
 
@@ -195,7 +195,7 @@ impl<'a> View<'a> {
 
     /// The numbers as they lie in the file, at any alignment.
     pub fn bytes(&self) -> &'a [u8] {
-        &self.mapped.maps[self.entry.map][self.entry.range.clone()]
+        &self.mapped.maps[self.entry.map].1[self.entry.range.clone()]
     }
 
     /// The numbers for a linear layer: F32 and BF16 stay in the map, F16 and F64 are widened or rounded to f32.
@@ -246,10 +246,10 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// The tensor as a table whose rows are read when they are needed; keeps the file mapped.
+    /// The tensor as a table whose rows are read when they are needed; keeps the file open.
     ///
     /// # Errors
-    /// `Kind::Checkpoint` when the tensor is not a matrix.
+    /// `Kind::Checkpoint` when the tensor is not a matrix, `Kind::Io` when its file cannot be opened again.
     pub fn table(&self) -> Result<Table> {
         let &[rows, width] = self.shape() else {
             return Err(self.mapped.wrong(format!(
@@ -258,11 +258,12 @@ impl<'a> View<'a> {
                 self.shape()
             )));
         };
-        let path = PathBuf::from(&self.mapped.source);
+        let path = self.mapped.maps[self.entry.map].0.clone();
+        let file = File::open(&path).map_err(|e| unreadable(&path, &e))?;
         Ok(Table {
             path,
             name: self.name.to_owned(),
-            map: Arc::clone(&self.mapped.maps[self.entry.map]),
+            file: Arc::new(file),
             start: self.entry.range.start,
             dtype: self.entry.dtype,
             rows,
@@ -291,12 +292,15 @@ impl Weights<'_> {
     }
 }
 
-/// A table of embeddings in the map of its file.
+/// A table of embeddings that stays in its file.
+///
+/// Its rows are read, not mapped: where a file lies in huge pages, a row that is touched in a map makes two megabytes
+/// resident, and five hundred tokens the whole table. A read costs a microsecond.
 #[derive(Debug, Clone)]
 pub struct Table {
     path: PathBuf,
     name: String,
-    map: Arc<Mmap>,
+    file: Arc<File>,
     start: usize,
     dtype: Dtype,
     rows: usize,
@@ -318,7 +322,7 @@ impl Table {
     ///
     /// # Errors
     /// `Kind::Value` when there is no such row; `Kind::Checkpoint` when a number of it is infinite or NaN: a table is
-    /// not read as a whole, so this is found when the row is met.
+    /// not read as a whole, so this is found when the row is met. `Kind::Io` when the file cannot be read any more.
     pub fn read(&self, row: usize, out: &mut [f32]) -> Result<()> {
         if row >= self.rows || out.len() != self.width {
             let (name, rows, width) = (&self.name, self.rows, self.width);
@@ -327,7 +331,9 @@ impl Table {
             )));
         }
         let bytes = self.width * size_of_dtype(self.dtype);
-        widen(self.dtype, &self.map[self.start + row * bytes..][..bytes], out);
+        let mut stored = vec![0; bytes];
+        read_at(&self.file, &mut stored, (self.start + row * bytes) as u64).map_err(|e| unreadable(&self.path, &e))?;
+        widen(self.dtype, &stored, out);
         if out.iter().all(|value| value.is_finite()) {
             return Ok(());
         }
@@ -337,6 +343,30 @@ impl Table {
             format!("{path}: tensor `{name}` holds an infinite number or NaN in row {row}"),
         ))
     }
+}
+
+fn unreadable(path: &Path, e: &io::Error) -> Error {
+    Error::new(Kind::Io, format!("cannot read {}: {e}", path.display()))
+}
+
+/// Fills `bytes` from a place of a file; threads do not disturb each other.
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+}
+
+/// Fills `bytes` from a place of a file; threads do not disturb each other.
+#[cfg(windows)]
+fn read_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let read = std::os::windows::fs::FileExt::seek_read(file, bytes, at)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes = &mut bytes[read..];
+        at += read as u64;
+    }
+    Ok(())
 }
 
 /// Bytes of a number of the four floating types.

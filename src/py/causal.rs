@@ -163,7 +163,7 @@ impl CausalModel {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Vec<Scores<'py>>> {
         let texts: Vec<_> = texts.iter().map(read).collect();
-        let answers = py.detach(|| {
+        let answers: PyResult<Vec<Answer>> = py.detach(|| {
             let encode = |text| self.0.tokenizer().encode(&prompt.0.render(text));
             let ids = texts.iter().map(|text| encode(text)).collect::<crate::Result<Vec<_>>>()?;
             self.0.answer(&ids, |done| {
@@ -173,7 +173,7 @@ impl CausalModel {
                 })
             })
         });
-        Ok(answers.map_err(|error: PyErr| error)?.into_iter().map(|answer| scores(py, answer)).collect())
+        Ok(answers?.into_iter().map(|answer| scores(py, answer)).collect())
     }
 
     fn first_logits<'py>(&self, py: Python<'py>, ids: Vec<u32>) -> PyResult<Bound<'py, PyArray1<f32>>> {

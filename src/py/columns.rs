@@ -11,7 +11,7 @@ use crate::data::columns::{self, Column};
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
 #[pyo3(signature = (path, columns = None))]
-fn read_columns<'py>(py: Python<'py>, path: PathBuf, columns: Option<Vec<String>>) -> PyResult<Bound<'py, PyDict>> {
+fn read_columns(py: Python<'_>, path: PathBuf, columns: Option<Vec<String>>) -> PyResult<Bound<'_, PyDict>> {
     let wanted: Option<Vec<&str>> = columns.as_ref().map(|names| names.iter().map(String::as_str).collect());
     let table = py.detach(|| columns::read(&path, wanted.as_deref()))?;
     let found = PyDict::new(py);

@@ -81,7 +81,9 @@ pub fn probability(logits: &[f32], threshold: usize) -> (f32, Vec<f32>) {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut softmax: Vec<f32> = logits.iter().map(|logit| (logit - max).exp()).collect();
     let sum: f32 = softmax.iter().sum();
-    softmax.iter_mut().for_each(|p| *p /= sum);
+    for p in &mut softmax {
+        *p /= sum;
+    }
     (softmax.iter().skip(threshold.saturating_sub(1)).sum(), softmax)
 }
 

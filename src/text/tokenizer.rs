@@ -4,19 +4,23 @@
 //! and, in some tokenizer classes, replace a part of the pipeline. [`settings`] reads what they say.
 
 mod settings;
+mod unigram;
 
 use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use serde::Deserialize;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{
-    AddedToken, NormalizerWrapper, PostProcessor, PreTokenizerWrapper, TruncationDirection, TruncationParams,
+    AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper,
+    TokenizerBuilder, TokenizerImpl, TruncationDirection, TruncationParams,
 };
 
 use self::settings::{Class, Named, Settings};
+use self::unigram::Model;
 use crate::error::{Error, Kind, Result};
 
 /// The one file that is needed.
@@ -25,10 +29,13 @@ pub const TOKENIZER: &str = "tokenizer.json";
 /// Largest file that is read; the largest published ones have 35 MB.
 const LARGEST: u64 = 512 << 20;
 
+/// The crate's pipeline around a model.
+type Pipeline<M> = TokenizerImpl<M, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
+
 /// A tokenizer as a checkpoint folder defines it. Nothing is cut or padded unless [`Self::truncating`] is asked for.
 #[derive(Clone)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: Pipeline<Model>,
     max_length: Option<usize>,
     direction: TruncationDirection,
     clean_up: bool,
@@ -63,8 +70,8 @@ impl Tokenizer {
             fs::read(&file).map_err(|e| Error::new(Kind::Io, format!("cannot read {}: {e}", file.display())))?;
         let settings = Settings::read(folder)?;
         let wrong = |e: &dyn fmt::Display| Error::new(Kind::Checkpoint, format!("{}: {e}", file.display()));
-        let inner = guarded(|| tokenizers::Tokenizer::from_bytes(&bytes)).and_then(|read| read.map_err(|e| wrong(&e)));
-        let mut inner = inner.map_err(|e| if e.kind() == Kind::Checkpoint { e } else { wrong(&e) })?;
+        let mut inner = guarded(|| pipeline(&bytes).map_err(|e| wrong(&e))).flatten()?;
+        drop(bytes);
         let direction = settings.direction.or_else(|| inner.get_truncation().map(|stored| stored.direction));
         guarded(|| {
             inner.with_padding(None);
@@ -172,8 +179,34 @@ impl fmt::Debug for Tokenizer {
     }
 }
 
+/// The pipeline that stands in a `tokenizer.json`.
+fn pipeline(bytes: &[u8]) -> tokenizers::Result<Pipeline<Model>> {
+    #[derive(Deserialize)]
+    struct Peek {
+        model: Kind,
+    }
+    #[derive(Deserialize)]
+    struct Kind {
+        r#type: Option<String>,
+    }
+    let peek: Peek = serde_json::from_slice(bytes)?;
+    if peek.model.r#type.as_deref() == Some("Unigram") {
+        return Ok(serde_json::from_slice(bytes)?);
+    }
+    let other = tokenizers::Tokenizer::from_bytes(bytes)?.into_inner();
+    TokenizerBuilder::new()
+        .with_model(Model::Other(Box::new(other.get_model().clone())))
+        .with_normalizer(other.get_normalizer().cloned())
+        .with_pre_tokenizer(other.get_pre_tokenizer().cloned())
+        .with_post_processor(other.get_post_processor().cloned())
+        .with_decoder(other.get_decoder().cloned())
+        .with_added_vocabulary(other.get_added_vocabulary().clone())
+        .with_truncation(other.get_truncation().cloned())
+        .build()
+}
+
 /// Makes `tokenizer.json`'s pipeline what the tokenizer class of transformers makes of it.
-fn adjust(tokenizer: &mut tokenizers::Tokenizer, settings: &Settings) -> tokenizers::Result<()> {
+fn adjust(tokenizer: &mut Pipeline<Model>, settings: &Settings) -> tokenizers::Result<()> {
     add_tokens(tokenizer, settings)?;
     tokenizer.set_encode_special_tokens(settings.split_special);
     match settings.class {
@@ -200,7 +233,7 @@ fn adjust(tokenizer: &mut tokenizers::Tokenizer, settings: &Settings) -> tokeniz
     Ok(())
 }
 
-fn add_tokens(tokenizer: &mut tokenizers::Tokenizer, settings: &Settings) -> tokenizers::Result<()> {
+fn add_tokens(tokenizer: &mut Pipeline<Model>, settings: &Settings) -> tokenizers::Result<()> {
     let known = tokenizer.get_added_tokens_decoder();
     let mut tokens = settings.added.clone();
     for Named { token, exact } in &settings.named {
@@ -218,14 +251,13 @@ fn add_tokens(tokenizer: &mut tokenizers::Tokenizer, settings: &Settings) -> tok
 }
 
 /// What Llama's tokenizer class puts around a text, whatever the file says.
-fn around(tokenizer: &tokenizers::Tokenizer, settings: &Settings) -> tokenizers::Result<TemplateProcessing> {
+fn around(tokenizer: &Pipeline<Model>, settings: &Settings) -> tokenizers::Result<TemplateProcessing> {
     let id = |token: &Option<String>| {
         token.as_ref().and_then(|token| tokenizer.token_to_id(token).map(|id| (token.clone(), id)))
     };
     let (before, after) = (id(&settings.before), id(&settings.after));
-    let mut pieces = vec!["$A".to_owned()];
-    before.iter().for_each(|(token, _)| pieces.insert(0, token.clone()));
-    after.iter().for_each(|(token, _)| pieces.push(token.clone()));
+    let name = |(token, _): &(String, u32)| token.clone();
+    let pieces: Vec<String> = before.iter().map(name).chain(["$A".to_owned()]).chain(after.iter().map(name)).collect();
     let mut builder = TemplateProcessing::builder();
     builder.try_single(pieces)?;
     builder.special_tokens(before.into_iter().chain(after).collect::<Vec<_>>());

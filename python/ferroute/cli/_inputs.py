@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ferroute.cli._run import BadInput, UsageProblem
 from ferroute.errors import FerrouteError
@@ -30,10 +30,10 @@ class Source:
     batches: PromptBatches | None = None
     limit: int | None = None
     later: Callable[[Path], PromptBatches] | None = None
-    files: list[Path] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list[Any])
     file: Path | None = None
     """The file that the batch last handed out is from, where there are several."""
-    finished: list[PromptBatches] = field(default_factory=list)
+    finished: list[PromptBatches] = field(default_factory=list[Any])
 
     @classmethod
     def of(

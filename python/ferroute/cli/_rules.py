@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 
-from ferroute.routers.base import Router, no_parallel
+from ferroute.routers.base import Router, built_in, no_parallel
 
 NAME = "regex rules"
 
@@ -34,6 +34,7 @@ def score(prompt: str) -> float:
     return min(max(math.log1p(len(prompt)) + SIGN * signs, 0.0) / LARGEST, 1.0)
 
 
+@built_in
 @no_parallel
 class RulesRouter(Router):
     """Counts the signs of a hard task; a longer prompt is a harder one."""

@@ -30,7 +30,11 @@ Prompts = Annotated[
 File = Annotated[
     str | None,
     typer.Option(
-        "--file", "-f", metavar="PATH", help="Text, JSONL, CSV or Parquet: a file, a folder, a pattern; - is standard input.", show_default=False
+        "--file",
+        "-f",
+        metavar="PATH",
+        help="Text, JSONL, CSV or Parquet: a file, a folder, a pattern; - is standard input.",
+        show_default=False,
     ),
 ]
 Format = Annotated[
@@ -129,14 +133,17 @@ def score(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="PATH", help="File to write; .csv, .jsonl or .parquet.", show_default=False),
+        typer.Option(
+            "--output", "-o", metavar="PATH", help="File to write; .csv, .jsonl or .parquet.", show_default=False
+        ),
     ] = None,
     layout: Annotated[
         str | None,
         typer.Option(
             "--as",
             metavar="LAYOUT",
-            help="table, csv, jsonl or parquet. (default: by --output, else table)", show_default=False
+            help="table, csv, jsonl or parquet. (default: by --output, else table)",
+            show_default=False,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --as jsonl.")] = False,
@@ -274,12 +281,17 @@ def mf(
     ] = None,
     dim: Annotated[int, typer.Option(help="Numbers in a model's row.")] = 128,
     epochs: Annotated[int, typer.Option(help="Passes over the battles at most.")] = 100,
-    patience: Annotated[int, typer.Option(help="End after so many epochs without a smaller held-out loss; 0: never.")] = 10,
+    patience: Annotated[
+        int, typer.Option(help="End after so many epochs without a smaller held-out loss; 0: never.")
+    ] = 10,
     batch_size: Annotated[int, typer.Option(help="Battles in a batch.")] = 64,
     lr: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 3e-4,
     weight_decay: Annotated[float, typer.Option(help="Weight decay of Adam.")] = 1e-5,
     alpha: Annotated[float, typer.Option(help="Deviation of the noise on embeddings.")] = 0.1,
     split: Annotated[float, typer.Option(help="Share of the battles trained on; the rest is held out.")] = 0.95,
+    ties: Annotated[
+        str, typer.Option(metavar="drop|half", help="Leave ties out, or take them as half a win each.")
+    ] = "drop",
     seed: Annotated[int, typer.Option(help="Equal seeds give equal bytes.")] = 42,
     threads: Annotated[
         int | None, typer.Option(help="At most so many. (default: one for each processor)", show_default=False)
@@ -288,7 +300,7 @@ def mf(
 ) -> None:
     """Train a matrix factorisation from battles between models, on the CPU.
 
-    A battle has model_a, model_b, winner (model_a or model_b; ties are left out), and idx (a row of the embeddings) or
+    A battle has model_a, model_b, winner (model_a, model_b or tie), and idx (a row of the embeddings) or
     prompt. Beside the checkpoint, training.json and training.txt report losses and held-out accuracy.
     """
     with ending(context.obj):
@@ -312,6 +324,7 @@ def mf(
             weight_decay=weight_decay,
             alpha=alpha,
             split=split,
+            ties=ties,
             seed=seed,
             threads=threads,
             progress=sys.stderr.isatty(),
@@ -426,9 +439,7 @@ def collect(
     context: typer.Context,
     file: Annotated[
         Path,
-        typer.Option(
-            "--file", "-f", metavar="PATH", help="Prompts: JSONL, CSV, Parquet, Arrow or text.", exists=True
-        ),
+        typer.Option("--file", "-f", metavar="PATH", help="Prompts: JSONL, CSV, Parquet, Arrow or text.", exists=True),
     ],
     score: Annotated[
         str,

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ferroute import _scores, _tables
-from ferroute.cli._inputs import Source
-from ferroute.cli._output import Column, Rows, ascii_only, console, json_line, note, progress
+from ferroute.cli._output import Column, Rows, console, json_line, note, progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ferroute.calibrate import Threshold
+    from ferroute.cli._inputs import Source
 
 
 def scores_of(
@@ -51,7 +51,7 @@ def show(
     out.print(Text(f"{scores.router}: {n}{scores.source}\n"))
     columns = (Column("asked", 7, True), Column("threshold", 10, True), Column("achieved", 8, True), Column("interval"))
     table = Rows(out, columns)
-    dash = "-" if ascii_only(out) else "–"
+    dash = "-"
     for one in found:
         low, high = one.interval
         known = scores.sample

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.text import Text
 
@@ -12,6 +12,9 @@ from ferroute.cli._run import BadInput, UsageProblem
 from ferroute.errors import FerrouteError
 from ferroute.evals import scoring
 from ferroute.evals.collect import Collected, collect
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROMPTS, REFERENCES = ("prompt", "question", "text"), ("reference", "answer", "target")
 FAILED = 1
@@ -75,7 +78,7 @@ def read(
             found = _pick(file, "--column", column, PROMPTS, columns)
             if found is None:
                 raise UsageProblem(f"{file}: no column {', '.join(PROMPTS)}; name it with --column")
-            texts = _texts(file, found, columns[found])
+            texts = _texts(columns[found])
     except FerrouteError as error:
         raise BadInput(str(error)) from None
     if any(text is None for text in texts):
@@ -85,7 +88,7 @@ def read(
         if needed:
             raise UsageProblem("this score compares with right answers: name their column with --reference")
         return texts, None
-    return texts, _texts(file, right, columns[right])
+    return texts, _texts(columns[right])
 
 
 def _pick(file: Path, option: str, name: str | None, usual: tuple[str, ...], columns: dict[str, Any]) -> str | None:
@@ -94,11 +97,12 @@ def _pick(file: Path, option: str, name: str | None, usual: tuple[str, ...], col
     return name or next((one for one in usual if one in columns), None)
 
 
-def _texts(file: Path, name: str, values: Any) -> list[Any]:
+def _texts(values: Any) -> list[Any]:
     if isinstance(values, list):
-        return values
+        return cast("list[Any]", values)
     # A column of numbers as right answers, or as prompts.
-    return [None if value != value else f"{value:.15g}" for value in values.tolist()]  # noqa: PLR0124 - NaN
+    numbers: list[float] = values.tolist()
+    return [None if math.isnan(value) else f"{value:.15g}" for value in numbers]
 
 
 def _mean(collected: Collected, name: str) -> float | None:
@@ -107,8 +111,8 @@ def _mean(collected: Collected, name: str) -> float | None:
 
 
 def _total(collected: Collected, side: str) -> float | None:
-    values = [row.get(f"{side}_cost") for row in collected.rows if row[side] is not None]
-    return sum(values) if values and all(value is not None for value in values) else None  # pyright: ignore[reportArgumentType]
+    values: list[Any] = [row.get(f"{side}_cost") for row in collected.rows if row[side] is not None]
+    return sum(values) if values and all(value is not None for value in values) else None
 
 
 def _record(collected: Collected, output: Path) -> dict[str, Any]:

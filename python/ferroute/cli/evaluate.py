@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 WIDE = 110
 
 BENCHMARKS = {"mmlu": benchmarks.MMLU, "gsm8k": benchmarks.GSM8K, "mt-bench": benchmarks.MTBench}
+
 
 def open_benchmark(name: str | None, data: Path | None, columns: str) -> Any:
     """The benchmark by its name, or outcomes in a file.
@@ -126,4 +128,5 @@ def _record(benchmark: Any, compared: Comparison) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN is not JSON
+    # NaN is not JSON.
+    return None if isinstance(value, float) and math.isnan(value) else value

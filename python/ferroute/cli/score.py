@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rich.text import Text
 
 from ferroute import _core
-from ferroute.cli._output import Column, Rows as TableRows, console, note, one_line, progress, row_column
+from ferroute.cli._output import Column, console, note, one_line, progress, row_column
+from ferroute.cli._output import Rows as TableRows
 from ferroute.cli._run import UsageProblem
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ class _ByRow:
 
 
 def score(source: Source, controller: Controller, routers: list[str], *, layout: str, output: Path | None) -> None:
-    """Scores batch after batch and writes ``layout``: table, csv, jsonl or parquet. Memory does not grow with the rows."""
+    """Scores batch after batch and writes ``layout``: table, csv, jsonl or parquet.
+
+    Memory does not grow with the rows.
+    """
     out = console()
     scores = {name: Spread() for name in routers}
     first: str | None = None
@@ -92,8 +96,8 @@ class Spread:
 
         if self.counts is None:
             self.counts = np.zeros(self.BINS + 1, dtype=np.int64)
-        numbers = np.frombuffer(self.values, dtype=np.float64)
-        bins = np.rint(np.clip(np.nan_to_num(numbers), 0, 1) * self.BINS).astype(np.int64)
+        numbers: Any = np.nan_to_num(np.frombuffer(self.values, dtype=np.float64))
+        bins: Any = np.rint(numbers.clip(0, 1) * self.BINS).astype(np.int64)
         self.counts += np.bincount(bins, minlength=self.BINS + 1)
         self.values = array("d")
 
@@ -149,9 +153,7 @@ class _Parquet:
 
 
 @contextlib.contextmanager
-def _opened(
-    layout: str, output: Path | None, out: Console, routers: list[str], several: bool
-) -> Generator[Writer]:
+def _opened(layout: str, output: Path | None, out: Console, routers: list[str], several: bool) -> Generator[Writer]:
     if layout == "parquet":
         if output is None:
             raise UsageProblem("Parquet is a file: give its name with --output")

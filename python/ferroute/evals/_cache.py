@@ -1,8 +1,10 @@
 """Win rates kept between runs, in the user's cache folder, under everything they depend on.
 
 The key is a hash of the router (its class and the source of it, its state as pickle sees it, the files it names), of
-this version of ferroute, and of the prompts. A router that cannot be pickled, or draws at random, is not kept. Files
-that cannot be read, or hold something else, are as good as absent.
+this version of ferroute, and of the prompts. Only routers of this package are kept, and only as they are: what an
+override, a patch or a callable depends on cannot be known. A router of the user's own is kept if its attribute
+``cache_key`` is a string that changes whenever its scores do. Files that cannot be read, or hold something else, are as
+good as absent.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,20 +42,21 @@ def _root() -> Path:
 
 def key(router: Any, prompts: Sequence[str]) -> str | None:
     """A name for the win rates of ``prompts`` under ``router``; None if they should not be kept."""
-    import inspect
     import pickle
 
     from ferroute import _core
-    from ferroute.routers.routers import RandomRouter
 
-    if isinstance(router, RandomRouter):
+    named = getattr(router, "cache_key", None)
+    if not isinstance(named, str) and not _known(router):
         return None
     digest = hashlib.sha256()
-    for part in (_core.__version__, _stamp(Path(_core.__file__ or "")), *_sources(type(router), inspect)):
+    environment = [f"{name}={os.environ.get(name)}" for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE")]
+    core = _stamp(Path(_core.__file__ or ""))
+    for part in (_core.__version__, core, *environment, *_sources(type(router))):
         digest.update(part.encode() + b"\0")
     try:
-        digest.update(pickle.dumps(router, protocol=4))
-    except Exception:  # whatever a foreign __reduce__ raises
+        digest.update(named.encode() if isinstance(named, str) else pickle.dumps(router, protocol=4))
+    except Exception:  # whatever __reduce__ raises
         return None
     for path in _paths(router):
         digest.update(f"{path}\0{_stamp(path)}\0".encode("utf-8", "surrogatepass"))
@@ -62,18 +65,41 @@ def key(router: Any, prompts: Sequence[str]) -> str | None:
     return digest.hexdigest()[:32]
 
 
-def _sources(cls: type, inspect: Any) -> Iterator[str]:
-    """The code of a class and of those it comes from, as far as it can be had."""
+def _known(router: Any) -> bool:
+    """Whether the scores of a router depend on nothing but what the key holds."""
+    from ferroute._openai_client import assigned
+    from ferroute.embedding import LocalEmbedder, PromptEmbedder
+    from ferroute.routers.base import is_built_in
+    from ferroute.routers.routers import RandomRouter
+
+    if isinstance(router, RandomRouter) or not is_built_in(router):
+        return False
+    values: list[Any] = list(getattr(router, "__dict__", {}).values())
+    if any(callable(value) and hasattr(value, "__code__") for value in values):
+        return False
+    for embedder in values:
+        if isinstance(embedder, PromptEmbedder):
+            call: Any = getattr(embedder, "_call", None)
+            if assigned() is not None or (call is not None and not isinstance(call, LocalEmbedder)):
+                return False
+    return True
+
+
+def _sources(cls: Any) -> Iterator[str]:
+    """The code that a class and those it comes from were written in, as far as it can be had."""
+    import inspect
+
     for one in cls.__mro__[:-1]:
         yield f"{one.__module__}.{one.__qualname__}"
         with contextlib.suppress(OSError, TypeError):
-            yield inspect.getsource(one)
+            yield inspect.getsource(sys.modules.get(one.__module__) or one)
 
 
 def _paths(router: Any) -> Iterator[Path]:
     """Files and folders that the router's attributes name: they may change while the name stays."""
     for value in getattr(router, "__dict__", {}).values():
-        for one in value if isinstance(value, (list, tuple)) else (value,):
+        parts = cast("list[Any]", value) if isinstance(value, (list, tuple)) else [value]
+        for one in parts:
             if isinstance(one, (str, Path)) and 0 < len(str(one)) < 4096:
                 path = Path(one)
                 with contextlib.suppress(OSError, ValueError):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
+    from typing_extensions import Self
 
     Numbers = NDArray[np.float64]
 
@@ -31,7 +32,7 @@ class Estimate(float):
     low: float | None
     high: float | None
 
-    def __new__(cls, value: float, low: float | None = None, high: float | None = None) -> Estimate:
+    def __new__(cls, value: float, low: float | None = None, high: float | None = None) -> Self:
         made = super().__new__(cls, value)
         made.low, made.high = low, high
         return made
@@ -115,7 +116,7 @@ def column(name: str, values: ArrayLike) -> Numbers:
     except (TypeError, ValueError):
         raise InvalidTypeError(f"{name}: expected numbers [n], found {type(values).__name__}") from None
     if np.ndim(values) != 1:
-        raise InvalidTypeError(f"{name}: expected numbers [n], found an array of shape {np.shape(values)}")
+        raise InvalidTypeError(f"{name}: expected numbers [n], found {np.ndim(values)} dimensions")
     return array
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,7 +63,10 @@ def text_table(
     head, rows = _grid(results, baselines, ends)
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = [
-        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in [head, *rows]
     ]
     return "\n".join([*(line.rstrip() for line in lines), caption(results)])
@@ -78,8 +82,8 @@ def html_table(
     cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     body = "".join(
         "<tr>"
-        + f'<th style="text-align:left;font-weight:{"normal" if row[0].startswith("  ") else "bold"}">'
-        + f"{html.escape(row[0].strip())}</th>"
+        f'<th style="text-align:left;font-weight:{"normal" if row[0].startswith("  ") else "bold"}">'
+        f"{html.escape(row[0].strip())}</th>"
         + "".join(f'<td style="text-align:right">{html.escape(cell)}</td>' for cell in row[1:])
         + "</tr>"
         for row in rows
@@ -113,7 +117,7 @@ def metrics_table(rows: Sequence[tuple[int, str, Sequence[float], float, float]]
 
 def _floats(values: Sequence[float]) -> list[str]:
     """Six decimals, without the zeros that all of them end in, as pandas writes a column."""
-    texts = [f"{value: .6f}" if value == value else "NaN" for value in values]  # noqa: PLR0124 - NaN
+    texts = [f"{value: .6f}" if not math.isnan(value) else "NaN" for value in values]
     known = [text for text in texts if text != "NaN"]
     while known and all(text.endswith("0") and not text.endswith(".0") for text in known):
         known = [text[:-1] for text in known]

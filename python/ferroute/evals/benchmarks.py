@@ -8,20 +8,20 @@ from __future__ import annotations
 import abc
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ferroute import _core
 from ferroute.decision import ModelPair
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
 from ferroute.evals import _cache
-from ferroute.evals._figures import column
+from ferroute.evals._figures import Rows, column
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     import numpy as np
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     from numpy.typing import NDArray
 
     from ferroute.evals.comparison import Comparison
@@ -84,7 +84,7 @@ class _Judged(Benchmark):
     def __init__(self, routed_pair: ModelPair | None, overwrite_cache: Sequence[str]) -> None:
         self.routed_pair = ModelPair(strong=STRONG, weak=WEAK) if routed_pair is None else routed_pair
         self.overwrite_cache = overwrite_cache
-        self.cache_path = str(_cache.folder(self.name))
+        self.cache_path = str(_cache.folder(_file_name(self.name)))
         self.cache: dict[str, Any] = {}
         self._keys: dict[str, str | None] = {}
 
@@ -101,7 +101,7 @@ class _Judged(Benchmark):
 
     def _series(self) -> Any:
         """The prompts as RouteLLM hands them to a controller: a pandas Series."""
-        import pandas as pd
+        import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
         return pd.Series(self.prompts(), name="prompt")
 
@@ -212,16 +212,34 @@ class _Judged(Benchmark):
             num_results: Intervals between thresholds.
             **settings: ``bootstrap``, ``seed``, ``confidence``, ``on_ties``, ``costs``.
         """
-        return self.compare_scores({name: self.win_rates(controller, name) for name in routers}, num_results, **settings)
+        return self.compare_scores(
+            {name: self.win_rates(controller, name) for name in routers}, num_results, **settings
+        )
 
     def compare_scores(self, win_rates: Mapping[str, Any], num_results: int = 10, **settings: Any) -> Comparison:
         """As `compare`, with win rates in the order of `prompts`."""
-        from ferroute.evals.comparison import compare
+        from ferroute.evals.comparison import judge, prompt_baselines
+        from ferroute.evals.results import Settings
 
-        settings.setdefault("costs", self._costs())
+        costs = settings.pop("costs", None) or self._costs()
         pair = self.routed_pair
         strong, weak = self._scores(pair.strong) * self._unit, self._scores(pair.weak) * self._unit
-        return compare(win_rates, strong, weak, num_results, prompts=self.prompts(), **settings)
+        simple = prompt_baselines(self.prompts(), self._rules())
+        settings.setdefault("on_ties", "merge")
+        made = Settings(num_results, **settings)
+        return judge(win_rates, Rows.of(strong, weak, costs), made, simple)
+
+    def _rules(self) -> Numbers:
+        """Scores of the regex rules, kept like those of a router."""
+        from ferroute.cli._rules import RulesRouter
+
+        prompts, rules = self.prompts(), RulesRouter()
+        path = Path(self.cache_path) / f"rules-{_cache.key(rules, prompts)}.npy"
+        rates = _cache.load(path, len(prompts))
+        if rates is None:
+            rates = rules.calculate_strong_win_rates(prompts)
+            _cache.save(path, rates)
+        return rates
 
 
 def seen(benchmark: Any, routers: Iterable[str]) -> str | None:
@@ -235,8 +253,8 @@ def seen(benchmark: Any, routers: Iterable[str]) -> str | None:
     )
 
 
-def _file_name(router: str) -> str:
-    return "".join(c if c.isalnum() or c in "._" else "_" for c in router)[:60]
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "_-" else "_" for c in name)[:60]
 
 
 def _packed(name: str) -> dict[str, Any]:
@@ -258,7 +276,7 @@ class _Correct(_Judged):
             WEAK: column("outcomes", [columns["weak"][i] for i in kept]),
             STRONG: column("outcomes", [columns["strong"][i] for i in kept]),
         }
-        self._frame: pd.DataFrame | None = None
+        self._frame: Any = None  # a pandas frame, whose types are partly unknown
 
     @property
     def all_data(self) -> pd.DataFrame:
@@ -267,7 +285,7 @@ class _Correct(_Judged):
         Made on first use (needs pandas). From then on it is what counts: change it, or put another in its place.
         """
         if self._frame is None:
-            import pandas as pd
+            import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
             columns = {name: values.astype(bool) for name, values in self._outcomes.items()}
             self._frame = pd.DataFrame({"prompt": self._prompts, **columns}, index=self._index)
@@ -282,7 +300,7 @@ class _Correct(_Judged):
         return self._prompts if self._frame is None else self._frame["prompt"].tolist()
 
     def _series(self) -> Any:
-        return self.all_data["prompt"]
+        return cast("Any", self.all_data)["prompt"]
 
     def _scores(self, model: str) -> Numbers:
         known = self._outcomes if self._frame is None else self._frame
@@ -394,17 +412,17 @@ class MTBench(_Judged):
         super().__init__(routed_pair, overwrite_cache)
         self._columns = _packed("mt_bench.parquet")
         self._kept = [i for i, contaminated in enumerate(self._columns["contaminated"]) if not contaminated]
-        self._questions: pd.DataFrame | None = None
-        self._judgements: pd.DataFrame | None = None
+        self._questions: Any = None  # pandas frames
+        self._judgements: Any = None
         print(f"{len(self._kept)} questions for MT bench after decontamination.")  # noqa: T201
-        if not any(Path(self.cache_path).glob("*.npy")):
+        if all(path.name.startswith("rules-") for path in Path(self.cache_path).glob("*.npy")):
             print("Error loading MT Bench cache, starting fresh.")  # noqa: T201 - RouteLLM's line
 
     @property
     def questions(self) -> pd.DataFrame:
         """``question_id``, ``category``, ``turns``, ``turn1``, ``turn2`` of the questions that are left (pandas)."""
         if self._questions is None:
-            import pandas as pd
+            import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
             c = self._columns
             first, second = [c["prompt"][i] for i in self._kept], [c["prompt_2"][i] for i in self._kept]
@@ -426,14 +444,19 @@ class MTBench(_Judged):
 
     @property
     def judgements(self) -> pd.DataFrame:
-        """``question_id``, ``model``, ``turn``, ``score`` of all 80 questions (pandas); the judge's text is not kept."""
+        """``question_id``, ``model``, ``turn``, ``score`` of all 80 questions (pandas), without the judge's text."""
         if self._judgements is None:
-            import pandas as pd
+            import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
             c = self._columns
             self._judgements = pd.DataFrame(
                 [
-                    {"question_id": int(c["question_id"][i]), "model": model, "turn": turn, "score": c[f"{side}_{turn}"][i]}
+                    {
+                        "question_id": int(c["question_id"][i]),
+                        "model": model,
+                        "turn": turn,
+                        "score": c[f"{side}_{turn}"][i],
+                    }
                     for model, side in self._SIDES.items()
                     for i in range(len(c["question_id"]))
                     for turn in (1, 2)
@@ -452,7 +475,8 @@ class MTBench(_Judged):
         return [self._columns["prompt"][i] for i in self._kept]
 
     def _series(self) -> Any:
-        return self.questions["turns"].apply(lambda turns: turns[0])
+        frame = cast("Any", self.questions)
+        return frame["turns"].str[0]
 
     def _by_question(self, model: str) -> dict[int, float]:
         """Mean judgement of each of all questions."""
@@ -543,7 +567,7 @@ class Table(_Judged):
         wanted = {prompt, strong, weak, *(c for c in (strong_cost, weak_cost) if c)}
         if missing := sorted(wanted - columns.keys()):
             raise InvalidValueError(f"{where}: no column {missing[0]!r}; there are {', '.join(columns)}")
-        texts = list(columns[prompt])
+        texts: list[Any] = list(columns[prompt])
         scores = {side: _numbers(where, side, columns[side]) for side in (strong, weak)}
         if any(values.size != len(texts) for values in scores.values()):
             raise InvalidValueError(f"{where}: its columns differ in length")
@@ -560,7 +584,7 @@ class Table(_Judged):
         if not usable.any():
             raise InvalidValueError(f"{where}: no row has a prompt and a score of both models")
         self.skipped = int(len(texts) - usable.sum())
-        self._prompts = [text for text, good in zip(texts, usable, strict=True) if good]
+        self._prompts: list[str] = [text for text, good in zip(texts, usable, strict=True) if good]
         self._by_model = {
             self.routed_pair.strong: scores[strong][usable],
             self.routed_pair.weak: scores[weak][usable],

@@ -11,6 +11,7 @@ import contextlib
 import inspect
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,11 @@ from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.evals import scoring
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
     from os import PathLike
 
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+    from typing_extensions import Self
 
     from ferroute.evals.benchmarks import Table
 
@@ -51,8 +53,8 @@ class Collected:
 
     Attributes:
         rows: One dict a prompt: ``row``, ``prompt``, ``reference``, ``strong`` and ``weak`` (scores), ``strong_cost``
-            and ``weak_cost`` (dollars, None where the price is unknown), ``strong_model`` ..., token counts, the answers
-            if they are kept, and ``error`` (None where all went well).
+            and ``weak_cost`` (dollars, None where the price is unknown), ``strong_model`` ..., token counts, the
+            answers if they are kept, and ``error`` (None where all went well).
     """
 
     rows: list[dict[str, Any]]
@@ -76,7 +78,7 @@ class Collected:
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows as a frame."""
-        import pandas as pd
+        import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
         return pd.DataFrame(self.rows)
 
@@ -209,7 +211,7 @@ class _Run:
     async def row(self, row: int, prompt: str, reference: str | None) -> dict[str, Any]:
         """Both answers with their marks; whatever goes wrong is part of the row."""
         done: dict[str, Any] = {"row": row, "prompt": prompt, "reference": reference}
-        done |= {side: None for side in SIDES}
+        done |= dict.fromkeys(SIDES)
         done |= {f"{side}_model": self.models[side]["model"] for side in SIDES}
         sides = await asyncio.gather(*(self._side(side, prompt, reference) for side in SIDES))
         done["error"] = "; ".join(error for _, error in sides if error) or None
@@ -316,7 +318,7 @@ class Store:
             raise InvalidValueError(f"{path}: there is no folder {path.parent}")
         self._log = path.with_name(path.name + ".rows.jsonl") if path.suffix == ".parquet" else path
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         if self._log is not None:
             _end_last_line(self._log)
             self._file = self._log.open("a", encoding="utf-8")
@@ -335,12 +337,14 @@ class Store:
         found: dict[int, dict[str, Any]] = {}
         for row in self._rows():
             number = int(row["row"])
-            if not 0 <= number < len(texts) or row["prompt"] != texts[number]:
-                raise InvalidValueError(f"{self.path} holds outcomes of other prompts (row {number}); name another file")
+            if not 0 <= number < len(texts) or _plain(row["prompt"]) != _plain(texts[number]):
+                raise InvalidValueError(
+                    f"{self.path} holds outcomes of other prompts (row {number}); name another file"
+                )
             for side in SIDES:
                 if row[f"{side}_model"] != models[side]:
                     raise InvalidValueError(
-                        f"{self.path} holds outcomes of {row[f'{side}_model']!r}, not {models[side]!r}; name another file"
+                        f"{self.path} holds outcomes of {row[f'{side}_model']!r}, not {models[side]!r}: name another"
                     )
             if row.get("error") is None:
                 # A column without a value is not in a table.
@@ -385,6 +389,11 @@ class Store:
             self._log.unlink(missing_ok=True)
 
 
+def _plain(text: str) -> str:
+    """A text as a table holds it: a lone surrogate is no character there."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
 def _end_last_line(path: Path) -> None:
     """A run that was killed may have left half a line: what comes next begins on a new one."""
     with contextlib.suppress(OSError), path.open("rb+") as file:
@@ -421,7 +430,7 @@ def _value(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _bar(total: int, done: int, wanted: bool) -> Iterator[Callable[[int], object]]:
+def _bar(total: int, done: int, wanted: bool) -> Generator[Callable[[int], object]]:
     if not wanted:
         yield lambda _done: None
         return

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
+from ferroute.cli._rules import RulesRouter
 from ferroute.errors import InvalidValueError, UnknownNameError
 from ferroute.evals._figures import Curve, Estimate, Rows, column, estimate
 from ferroute.evals.results import RouterResult, Settings, observed, study
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
@@ -81,7 +82,7 @@ class Comparison:
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a router or baseline, figures as numbers with ``_low`` and ``_high`` beside them."""
-        import pandas as pd
+        import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
         return pd.DataFrame(self.records())
 
@@ -102,7 +103,8 @@ class Comparison:
         """Draws ``"quality"`` against the share of strong calls, or against ``"cost"``."""
         from ferroute.evals import plots
 
-        return plots.plot(self, kind, ax)
+        whole: Any = self
+        return plots.plot(whole, kind, ax)
 
     def __repr__(self) -> str:
         from ferroute.evals._tables import text_table
@@ -152,13 +154,19 @@ def compare(
     """
     settings = Settings(num_results, bootstrap, seed, confidence, on_ties)
     rows = Rows.of(strong_scores, weak_scores, costs)
+    return judge(routers, rows, settings, {} if prompts is None else prompt_baselines(prompts))
+
+
+def judge(
+    routers: Mapping[str, ArrayLike], rows: Rows, settings: Settings, simple: Mapping[str, Numbers]
+) -> Comparison:
+    """`compare` with everything read; ``simple`` are the scores of the baselines that look at prompts."""
     scored = {name: column(f"win rates of {name}", rates) for name, rates in routers.items()}
     asked = list(scored)
     taken = {RANDOM, LENGTH, RULES, OPTIMUM}.intersection(asked)
     if taken:
         raise InvalidValueError(f"{', '.join(sorted(taken))}: baselines have this name; give the router another one")
-    if prompts is not None:
-        scored |= prompt_baselines(prompts)
+    scored |= simple
     results, drawn_best = study(scored, rows, settings, optimum=True)
     found = {result.name: result for result in results}
     baselines = {RANDOM: _random(rows, settings, drawn_best)}
@@ -167,17 +175,13 @@ def compare(
     return Comparison({name: found[name] for name in asked}, baselines)
 
 
-def prompt_baselines(prompts: Sequence[str]) -> dict[str, Numbers]:
+def prompt_baselines(prompts: Sequence[str], rules: Numbers | None = None) -> dict[str, Numbers]:
     """Scores that anybody can have without a router: the length of a prompt, and a few regular expressions."""
     import numpy as np
 
-    from ferroute.cli._rules import score
-
     texts = list(prompts)
-    return {
-        LENGTH: np.array([float(len(text)) for text in texts]),
-        RULES: np.array([score(text) for text in texts]),
-    }
+    found = RulesRouter().calculate_strong_win_rates(texts) if rules is None else rules
+    return {LENGTH: np.array([float(len(text)) for text in texts]), RULES: found}
 
 
 def _steps(settings: Settings) -> Numbers:
@@ -229,6 +233,7 @@ def _optimum(rows: Rows, settings: Settings, draws: Curve | None) -> RouterResul
 def _records(thresholds: Numbers, quality: Numbers, share: Numbers, total: int, cost: Numbers | None) -> Any:
     import numpy as np
 
+    records: Any = np.rec  # its types know no list of names
     # Calls may be divided here: these are expectations and bounds, not routed rows.
     columns: dict[str, Any] = {
         "threshold": thresholds,
@@ -240,4 +245,4 @@ def _records(thresholds: Numbers, quality: Numbers, share: Numbers, total: int, 
     }
     if cost is not None:
         columns["cost"] = cost
-    return np.rec.fromarrays(list(columns.values()), names=list(columns))
+    return records.fromarrays(list(columns.values()), names=",".join(columns))

@@ -8,6 +8,7 @@ there is no picture.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 from collections import defaultdict
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     from numpy.typing import NDArray
 
     from ferroute.decision import ModelPair
@@ -70,8 +71,9 @@ def generate_results(
         plot_optimal: Whether the best that any router could do is drawn too.
     """
     lines: list[Line] = []
-    for method in df_router_result["method"].unique():
-        frame = df_router_result[df_router_result["method"] == method].sort_values("strong_percentage", kind="stable")
+    given: Any = df_router_result  # pandas' types are partly unknown
+    for method in given["method"].unique():
+        frame = given[given["method"] == method].sort_values("strong_percentage", kind="stable")
         bands: Any = None
         if {"accuracy_low", "accuracy_high"} <= set(frame.columns):
             bands = frame[["accuracy_low", "accuracy_high"]].to_numpy(dtype="float64")
@@ -107,7 +109,7 @@ def _report(
         _say(f"No plot: {error}")
     rows = [_metrics(index, line, weak, strong) for index, line in enumerate(lines)]
     # NaN, where both models score the same, comes last.
-    rows.sort(key=lambda row: (row[4] != row[4], -row[4]))  # noqa: PLR0124
+    rows.sort(key=lambda row: (math.isnan(row[4]), -row[4]))
     _say(f"Metrics:\n {metrics_table(rows)}")
 
 
@@ -115,8 +117,8 @@ def _metrics(index: int, line: Line, weak: float, strong: float) -> tuple[int, s
     import numpy as np
 
     figures = _core.eval_figures(
-        line.percent.reshape(1, -1),
-        line.accuracy.reshape(1, -1),
+        np.array([line.percent]),
+        np.array([line.accuracy]),
         np.array([weak]),
         np.array([strong]),
         list(FRACTIONS),
@@ -155,7 +157,9 @@ def parser() -> argparse.ArgumentParser:
     )
     routers = list(ROUTER_CLS)
     made.add_argument("--routers", nargs="+", default=["random"], choices=routers, help="routers to evaluate")
-    made.add_argument("--benchmark", nargs="+", choices=NAMES, metavar="NAME", help=f"one or more of {', '.join(NAMES)}")
+    made.add_argument(
+        "--benchmark", nargs="+", choices=NAMES, metavar="NAME", help=f"one or more of {', '.join(NAMES)}"
+    )
     made.add_argument("--output", default=".", help="folder of the pictures")
     made.add_argument(
         "--overwrite-cache",
@@ -251,9 +255,7 @@ def _open(name: str | None, args: argparse.Namespace, pair: ModelPair) -> Any:
     if len(names) != 3:
         raise InvalidValueError(f"--columns: expected three names such as prompt,strong,weak, found {args.columns!r}")
     _say(f"Running eval for {args.data}.")
-    table = benchmarks.Table(
-        args.data, pair, args.overwrite_cache, prompt=names[0], strong=names[1], weak=names[2]
-    )
+    table = benchmarks.Table(args.data, pair, args.overwrite_cache, prompt=names[0], strong=names[1], weak=names[2])
     left_out = f", {table.skipped} rows without a score of both models left out" if table.skipped else ""
     _say(f"{len(table.prompts())} prompts{left_out}.")
     return table
@@ -323,8 +325,8 @@ _BASELINES = ("random mixing", "prompt length", "regex rules", "optimum")
 def _line(method: str, points: Sequence[tuple[float, float]], bands: Numbers | None = None) -> Line:
     import numpy as np
 
-    table = np.array(sorted(points), dtype=np.float64).reshape(-1, 2)
-    return Line(method, table[:, 0].copy(), table[:, 1].copy(), bands)
+    rising = sorted(points)
+    return Line(method, np.array([x for x, _ in rising]), np.array([y for _, y in rising]), bands)
 
 
 def _add_bands(line: Line, result: Any) -> None:
@@ -336,11 +338,14 @@ def _add_bands(line: Line, result: Any) -> None:
 def _averaged(args: argparse.Namespace, controller: Any, benchmark: Any, router: str) -> Line:
     """The mean accuracy at each percentage of strong calls, over rounds of other draws."""
     found: defaultdict[float, list[float]] = defaultdict(list)
+    # Nothing to watch.
+    controller.progress_bar = False
     for _ in range(args.random_iters):
         for _threshold, accuracy, counts, total in benchmark.evaluate(
             controller, router, args.num_results, True, on_ties=args.on_ties
         ):
             found[counts.get(controller.model_pair.strong, 0) / total * 100].append(accuracy)
+    controller.progress_bar = True
     return _line(router, [(percent, sum(values) / len(values)) for percent, values in found.items()])
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.errors import FerrouteError, InvalidValueError
 
@@ -95,14 +95,14 @@ def most_similar(
             "made by the same embedding model?"
         )
     tests = _units(tests, "eval_embeddings", 0)
-    best = np.full(len(tests), -np.inf)
+    best: Any = np.full(len(tests), -np.inf)
     row = np.zeros(len(tests), dtype=np.int64)
     for start in range(0, len(train), _TRAIN_ROWS):
-        block = _units(train[start : start + _TRAIN_ROWS], "train_embeddings", start)
+        block: Any = _units(train[start : start + _TRAIN_ROWS], "train_embeddings", start)
         for first in range(0, len(tests), _EVAL_ROWS):
             part = slice(first, first + _EVAL_ROWS)
-            products = tests[part] @ block.T
-            at = products.argmax(axis=1)
+            products: Any = tests[part] @ block.T
+            at: Any = products.argmax(axis=1)
             # The block's winner again in float64: its neighbours in float32 may differ by rounding alone.
             found = np.einsum("ij,ij->i", tests[part].astype(np.float64), block[at].astype(np.float64))
             better = found > best[part]
@@ -118,7 +118,9 @@ def _units(rows: Any, name: str, start: int) -> NDArray[np.float32]:
     norms = np.linalg.norm(wide, axis=1)
     bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
     if len(bad):
-        raise InvalidValueError(f"{name}: row {start + bad[0]} has the length {norms[bad[0]]}; it must be finite and above 0")
+        raise InvalidValueError(
+            f"{name}: row {start + bad[0]} has the length {norms[bad[0]]}; it must be finite and above 0"
+        )
     return (wide / norms[:, None]).astype(np.float32)
 
 
@@ -131,8 +133,8 @@ def benchmark_prompts(benchmark: str) -> list[str]:
     name = benchmark.replace("-", "_")
     path = Path(__file__).parent.parent / "data" / "benchmarks" / f"{name}.parquet"
     wanted = ["prompt", "prompt_2"] if name == "mt_bench" else ["prompt"]
-    columns: Mapping[str, Any] = _core.read_columns(path, wanted)
-    return [prompt for name in wanted for prompt in columns[name]]
+    columns: Any = _core.read_columns(path, wanted)
+    return [str(prompt) for name in wanted for prompt in columns[name]]
 
 
 def _train_prompts(path: str) -> list[str]:
@@ -146,13 +148,15 @@ def _train_prompts(path: str) -> list[str]:
 
     found: list[str] = []
     for file in files(path):
-        records: Any = None
+        records: list[Any] = []
         if file.suffix == ".json":
-            records = json.loads(Path(file).read_text(encoding="utf-8"))
-        if isinstance(records, list) and records and "conversation_a" in records[0]:
+            loaded: Any = json.loads(Path(file).read_text(encoding="utf-8"))
+            records = cast("list[Any]", loaded) if isinstance(loaded, list) else []
+        if records and "conversation_a" in records[0]:
             found += [str(record["conversation_a"][0]["content"]) for record in records]
         else:
-            found += [first_turn(text or "") for text in _core.read_columns(file, ["prompt"])["prompt"]]
+            column: Any = _core.read_columns(file, ["prompt"])["prompt"]
+            found += [first_turn(text or "") for text in column]
     return found
 
 

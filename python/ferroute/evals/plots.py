@@ -5,8 +5,7 @@ Each function draws on axes of yours or on new ones, and returns them; ``axes.fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.errors import InvalidValueError
 from ferroute.evals._figures import column
@@ -14,7 +13,7 @@ from ferroute.evals.comparison import OPTIMUM, RANDOM, Comparison
 from ferroute.plot import COLOURS, _matplotlib  # pyright: ignore[reportPrivateUsage]
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from matplotlib.axes import Axes
@@ -69,8 +68,23 @@ def quality_plot(
     if against == "cost" and not one.has_costs:
         raise InvalidValueError("no costs were given: costs=(strong, weak), dollars a call or one number a row")
     field = "cost" if against == "cost" else "strong_percentage"
-    for score, label, style in ((one.strong_score, "strong model", "-."), (one.weak_score, "weak model", ":")):
-        axes.axhline(score, color=GREY, linewidth=1, linestyle=style, zorder=1, label=f"{label}: {float(score):.4g}")
+    # Where no curve is: two thirds of the way above the one, a third below the other.
+    for score, label, at, above in (
+        (one.strong_score, "strong model", 0.68, True),
+        (one.weak_score, "weak model", 0.3, False),
+    ):
+        axes.axhline(score, color=GREY, linewidth=0.9, linestyle="-.", zorder=1)
+        axes.annotate(
+            f"{label} {float(score):.4g}",
+            (at, score),
+            (0, 3 if above else -3),
+            xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if above else "top",
+            fontsize=8.5,
+            color="0.3",
+        )
     styles = {RANDOM: "--", OPTIMUM: (0, (1, 1))}
     greys = iter(("0.55", "0.35", "0.65"))
     for base in baselines:
@@ -89,7 +103,10 @@ def quality_plot(
         axes.set_xlim(-2, 102)
     axes.set_ylabel("mean score")
     _finish(axes, title)
-    axes.legend(frameon=False, fontsize=8.5, loc="lower right")
+    handles, labels = axes.get_legend_handles_labels()
+    first = len(labels) - len(routers)  # drawn last, named first
+    handles, labels = handles[first:] + handles[:first], labels[first:] + labels[:first]
+    axes.legend(handles, labels, fontsize=8.5, loc="lower right", framealpha=0.92, edgecolor="none")
     return axes
 
 
@@ -136,11 +153,15 @@ def score_histogram(
 
     axes = _axes(ax)
     given: Any = win_rates
-    groups = {str(k): column(str(k), v) for k, v in given.items()} if hasattr(given, "items") else {"": column("win_rates", given)}
+    groups = (
+        {str(k): column(str(k), v) for k, v in given.items()}
+        if hasattr(given, "items")
+        else {"": column("win_rates", given)}
+    )
     if any(not scores.size for scores in groups.values()):
         raise InvalidValueError("win_rates is empty: expected at least one score")
     low, high = min(s.min() for s in groups.values()), max(s.max() for s in groups.values())
-    edges = np.linspace(low, high if high > low else low + 1e-9, bins + 1)
+    edges = cast("Numbers", np.linspace(low, high if high > low else low + 1e-9, bins + 1))
     for i, (label, scores) in enumerate(groups.items()):
         weights = np.full(scores.size, 100 / scores.size)
         style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "label": label or None}
@@ -151,7 +172,7 @@ def score_histogram(
         axes.axvline(threshold, color=GREY, linewidth=1, linestyle=(0, (4, 3)), label=label, zorder=1)
     axes.set_xlabel("win rate of the strong model, as scored by the router")
     axes.set_ylabel("prompts")
-    axes.yaxis.set_major_formatter("{x:.0f}%")
+    axes.yaxis.set_major_formatter("{x:g}%")
     _finish(axes, title)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8.5)
@@ -214,10 +235,13 @@ def reliability_diagram(
     colour = COLOURS[len(axes.containers) % len(COLOURS)]
     x, y = [group["win_rate"] for group in groups], [group["won"] for group in groups]
     errors = [[g["won"] - g["low"] for g in groups], [g["high"] - g["won"] for g in groups]]
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", zorder=1)
+    axes.axline((0, 0), slope=1, color=GREY, linewidth=1, linestyle="--", zorder=1)
     axes.errorbar(x, y, errors, color=colour, marker="o", markersize=4.5, linewidth=1.5, capsize=2, label=label)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    # As near as the data allow, and wide enough for what was drawn before.
+    before = axes.get_xlim()[0] if len(axes.containers) > 1 else 1.0
+    low = max(min([before + 0.05, *x, *(group["low"] for group in groups)]) - 0.05, 0.0)
+    axes.set_xlim(low, 1)
+    axes.set_ylim(low, 1)
     axes.set_aspect("equal")
     axes.set_xlabel("win rate of the strong model, as scored")
     axes.set_ylabel("won by the strong model (ties count half)")

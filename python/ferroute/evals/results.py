@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
@@ -95,7 +95,7 @@ class RouterResult:
         at = np.tile(self._curve.percent, (draws.weak.size, 1))
         quality = _core.eval_value_at(draws.percent, draws.quality, at)
         alpha = (1 - self.settings.confidence) / 2
-        return np.quantile(quality, [alpha, 1 - alpha], axis=0).T
+        return np.stack([np.quantile(quality, q, axis=0) for q in (alpha, 1 - alpha)], axis=1)
 
     def share_at_quality(self, quality: float = 0.95) -> Estimate:
         """The least share of strong calls, 0..=1, at which the mean score reaches ``quality`` of the strong model's.
@@ -172,7 +172,7 @@ class RouterResult:
 
     def to_pandas(self) -> pd.DataFrame:
         """The points as a frame; with resamples also ``accuracy_low`` and ``accuracy_high``."""
-        import pandas as pd
+        import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
         frame = pd.DataFrame(self.points)
         if self.bands is not None:
@@ -183,17 +183,20 @@ class RouterResult:
         """Draws ``"quality"`` against the share of strong calls, or against ``"cost"``, or the ``"scores"``."""
         from ferroute.evals import plots
 
-        return plots.plot(self, kind, ax)
+        whole: Any = self
+        return plots.plot(whole, kind, ax)
 
     def __repr__(self) -> str:
         from ferroute.evals._tables import text_table
 
-        return text_table([self])
+        whole: Any = self
+        return text_table([whole])
 
     def _repr_html_(self) -> str:
         from ferroute.evals._tables import html_table
 
-        return html_table([self])
+        whole: Any = self
+        return html_table([whole])
 
 
 def _percent(value: Estimate) -> tuple[float, float | None, float | None]:
@@ -268,9 +271,7 @@ def study(
     """Results of several routers on the same draws; with ``optimum`` also its resampled curve."""
     pairs = rows.pairs()
     merge = settings.on_ties == "merge"
-    curves = {
-        name: _core.eval_curve(rates, pairs, settings.num_results, merge) for name, rates in win_rates.items()
-    }
+    curves = {name: _core.eval_curve(rates, pairs, settings.num_results, merge) for name, rates in win_rates.items()}
     draws, best = _drawn(list(win_rates.values()), rows, settings, optimum)
     results: list[RouterResult] = []
     for index, (name, (thresholds, strong, means)) in enumerate(curves.items()):
@@ -289,7 +290,7 @@ def _drawn(
     if not settings.bootstrap:
         return None, None
     pairs = rows.pairs()
-    table = _core.eval_resample(
+    table: Any = _core.eval_resample(
         list(win_rates), pairs, settings.num_results, settings.bootstrap, settings.seed, optimum
     )
     points = settings.num_results + 1
@@ -323,6 +324,7 @@ def _points(thresholds: Numbers, strong: Any, means: list[Numbers], total: int) 
     """The points as records; repeated ones are left out."""
     import numpy as np
 
+    records: Any = np.rec  # its types know no list of names
     keep = np.ones(len(thresholds), dtype=bool)
     # Equal thresholds come one after the other and route alike, but for the last, which leaves out the rows on it.
     keep[1:] = (thresholds[1:] != thresholds[:-1]) | (strong[1:] != strong[:-1])
@@ -336,7 +338,7 @@ def _points(thresholds: Numbers, strong: Any, means: list[Numbers], total: int) 
     }
     if len(means) > 1:
         columns["cost"] = means[1]
-    return np.rec.fromarrays([values[keep] for values in columns.values()], names=list(columns))
+    return records.fromarrays([values[keep] for values in columns.values()], names=",".join(columns))
 
 
 def observed(points: Any, rows: Rows) -> Curve:
@@ -344,7 +346,7 @@ def observed(points: Any, rows: Rows) -> Curve:
     import numpy as np
 
     def one(values: Any) -> Numbers:
-        return np.ascontiguousarray(values, dtype=np.float64).reshape(1, -1)
+        return np.array([values], dtype=np.float64)
 
     def mean(values: Numbers) -> Numbers:
         return np.array([values.mean()])

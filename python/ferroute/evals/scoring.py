@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001 - every scorer is given everything
 """Marks for answers: right or wrong by a reference, or a judge's number.
 
 A scorer takes the prompt, the answer's text and the reference (None where there is none) and returns a number; more is

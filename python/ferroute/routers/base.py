@@ -106,6 +106,11 @@ def scores_itself(router: Router, home: type[Router]) -> bool:
     return cls.calculate_strong_win_rate is _SCORING[home] and "calculate_strong_win_rate" not in vars(router)
 
 
+def is_built_in(router: Any) -> bool:
+    """Whether ``router`` is one of ours, of exactly that class, and scores with the method it was written with."""
+    return type(router) in _SCORING and scores_itself(router, type(router))
+
+
 def routes_by_itself(router: Any) -> bool:
     """Whether `route` is somebody else's: an override, a patch, or an object that is no `Router` at all."""
     cls = cast("Any", type(router))

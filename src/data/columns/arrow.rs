@@ -169,19 +169,17 @@ fn chosen(schema: &SchemaRef, wanted: Option<&[&str]>) -> Result<Vec<(usize, Str
             let place = |name: &&str| {
                 let at = fields.iter().position(|field| field.name() == name);
                 let at = at.ok_or_else(|| no_column(name, fields.iter().map(|field| field.name().as_str())))?;
-                match readable(fields[at].data_type()) {
-                    true => Ok(at),
-                    false => Err(other_kind(name, &format!("{:?}", fields[at].data_type()))),
-                }
+                let kind = fields[at].data_type();
+                if readable(kind) { Ok(at) } else { Err(other_kind(name, &format!("{kind:?}"))) }
             };
             wanted.iter().map(place).collect::<Result<_>>()?
         }
         None => (0..fields.len()).filter(|&at| readable(fields[at].data_type())).collect(),
     };
-    let start = |at: usize| match is_text(fields[at].data_type()) {
-        true => Growing::Text(Vec::new()),
-        false if fields[at].data_type() == &DataType::Null => Growing::Unknown,
-        false => Growing::Numbers(Vec::new()),
+    let start = |at: usize| match fields[at].data_type() {
+        DataType::Null => Growing::Unknown,
+        kind if is_text(kind) => Growing::Text(Vec::new()),
+        _ => Growing::Numbers(Vec::new()),
     };
     Ok(places.into_iter().map(|at| (at, fields[at].name().clone(), start(at))).collect())
 }

@@ -249,13 +249,13 @@ fn flat(leaf: &ColumnDescriptor) -> Result<Kind, String> {
     match (leaf.physical_type(), leaf.converted_type(), leaf.logical_type_ref()) {
         (_, ConvertedType::DECIMAL, _) | (_, _, Some(LogicalType::Decimal { .. })) => Err("decimals".to_owned()),
         (Physical::BYTE_ARRAY, ..) => Ok(Kind::Text),
-        (Physical::BOOLEAN | Physical::FLOAT | Physical::DOUBLE, ..) => Ok(Kind::Number),
         (
             Physical::INT32 | Physical::INT64,
             ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64,
             _,
         ) => Ok(Kind::Unsigned),
-        (
+        (Physical::BOOLEAN | Physical::FLOAT | Physical::DOUBLE, ..)
+        | (
             Physical::INT32 | Physical::INT64,
             ConvertedType::NONE
             | ConvertedType::INT_8

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::rope::Rope;
 use crate::error::{Error, Kind, Result};
@@ -79,6 +79,24 @@ struct Raw {
     quantization_config: Option<Value>,
 }
 
+/// `generation_config.json`: the ids that end a text, and what must not be asked for.
+///
+/// How to draw a token (`do_sample`, `temperature`, ...) has no effect on a greedy continuation.
+type Generation = Map<String, Value>;
+
+/// What would change a greedy continuation, and the numbers that ask for nothing.
+const CHANGES: [(&str, f64); 9] = [
+    ("num_beams", 1.0),
+    ("repetition_penalty", 1.0),
+    ("no_repeat_ngram_size", 0.0),
+    ("min_length", 0.0),
+    ("min_new_tokens", 0.0),
+    ("bad_words_ids", 0.0),
+    ("suppress_tokens", 0.0),
+    ("begin_suppress_tokens", 0.0),
+    ("sequence_bias", 0.0),
+];
+
 impl Config {
     /// Reads `config.json` and `generation_config.json` of a checkpoint folder.
     ///
@@ -90,19 +108,15 @@ impl Config {
         let Some(raw) = read::<Raw>(&path)? else {
             return Err(Error::new(Kind::Missing, format!("the folder {} holds no config.json", folder.display())));
         };
-        let mut config = Self::from_raw(raw).map_err(|e| e.context(path.display()))?;
-        #[derive(Deserialize)]
-        struct Generation {
-            eos_token_id: Option<Value>,
-        }
+        let mut config = Self::from_raw(&raw).map_err(|e| e.context(path.display()))?;
         let path = folder.join("generation_config.json");
         if let Some(generation) = read::<Generation>(&path)? {
-            config.end_of_text = ids(generation.eos_token_id.as_ref()).map_err(|e| e.context(path.display()))?;
+            config.end_of_text = end_of_text(&generation).map_err(|e| e.context(path.display()))?;
         }
         Ok(config)
     }
 
-    fn from_raw(raw: Raw) -> Result<Self> {
+    fn from_raw(raw: &Raw) -> Result<Self> {
         let kind = raw.model_type.as_deref().unwrap_or("(none)");
         let (qkv_bias, out_bias, mlp_bias) = match kind {
             "llama" => {
@@ -142,7 +156,7 @@ impl Config {
             return Err(wrong(format!("heads are turned in halves, so head_dim must be even, found {head_dim}")));
         }
         let eps = raw.rms_norm_eps.unwrap_or(1e-6);
-        if !(eps >= 0.0 && eps < 1.0) {
+        if !(0.0..1.0).contains(&eps) {
             return Err(wrong(format!("expected rms_norm_eps of 0 to 1, found {eps}")));
         }
         let positions = size("max_position_embeddings", raw.max_position_embeddings.or(Some(2048)))?;
@@ -167,6 +181,23 @@ impl Config {
             end_of_text: ids(raw.eos_token_id.as_ref())?,
         })
     }
+}
+
+/// The ids that end a text: those of this file alone, also where it names none.
+fn end_of_text(generation: &Generation) -> Result<Vec<u32>> {
+    for (name, nothing) in CHANGES {
+        let asked = generation.get(name).filter(|value| match value {
+            Value::Null => false,
+            Value::Array(list) => !list.is_empty(),
+            Value::Object(map) => !map.is_empty(),
+            value => value.as_f64() != Some(nothing),
+        });
+        if let Some(value) = asked {
+            let message = format!("{name} = {value} is not followed here; expected a plain greedy continuation");
+            return Err(Error::new(Kind::Unsupported, message));
+        }
+    }
+    ids(generation.get("eos_token_id"))
 }
 
 /// A JSON file, if it is there.

@@ -277,7 +277,7 @@ mod tests {
             let mut row = [1.0, -100.0, 0.0];
             activation.apply(&mut row);
             assert!((row[0] - expected).abs() < 1e-6, "{activation:?}");
-            assert_eq!(row[1..], [0.0, 0.0], "{activation:?}");
+            assert!(row[1..].iter().all(|x| x.abs() < 1e-6), "{activation:?}: {row:?}");
         }
     }
 }

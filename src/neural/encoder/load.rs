@@ -136,7 +136,9 @@ impl<'a> Loader<'a> {
         let biases: Vec<&[f32]> = biases.iter().map(Vec::as_slice).collect();
         let linear = Linear::joined(&stored, Some(&biases), self.config.hidden);
         drop(weights);
-        views.iter().for_each(|view| self.mapped.release(view));
+        for view in &views {
+            self.mapped.release(view);
+        }
         Ok(linear)
     }
 

@@ -34,6 +34,7 @@ pub(super) struct Named {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an entry of a file")]
 pub(super) struct Settings {
     pub(super) class: Class,
     pub(super) max_length: Option<usize>,
@@ -76,21 +77,17 @@ impl Class {
 
     /// The token a role has where no file says anything.
     fn default_token(self, role: &str) -> Option<&'static str> {
-        match (self, role) {
-            (Self::Bert, "unk_token") => Some("[UNK]"),
-            (Self::Bert, "sep_token") => Some("[SEP]"),
-            (Self::Bert, "pad_token") => Some("[PAD]"),
-            (Self::Bert, "cls_token") => Some("[CLS]"),
-            (Self::Bert, "mask_token") => Some("[MASK]"),
-            (Self::Roberta | Self::XlmRoberta | Self::Llama, "bos_token") => Some("<s>"),
-            (Self::Roberta | Self::XlmRoberta | Self::Llama, "eos_token") => Some("</s>"),
-            (Self::Roberta | Self::XlmRoberta | Self::Llama, "unk_token") => Some("<unk>"),
-            (Self::Roberta | Self::XlmRoberta, "sep_token") => Some("</s>"),
-            (Self::Roberta | Self::XlmRoberta, "cls_token") => Some("<s>"),
-            (Self::Roberta | Self::XlmRoberta, "pad_token") => Some("<pad>"),
-            (Self::Roberta | Self::XlmRoberta, "mask_token") => Some("<mask>"),
-            _ => None,
-        }
+        let bert = ["", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"];
+        let roberta = ["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"];
+        let llama = ["<s>", "</s>", "<unk>", "", "", "", ""];
+        let tokens = match self {
+            Self::Bert => bert,
+            Self::Roberta | Self::XlmRoberta => roberta,
+            Self::Llama => llama,
+            Self::Other => return None,
+        };
+        let (_, token) = ROLES.into_iter().zip(tokens).find(|&(known, _)| known == role)?;
+        Some(token).filter(|token| !token.is_empty())
     }
 }
 

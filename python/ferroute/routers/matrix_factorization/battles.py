@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,20 +19,26 @@ if TYPE_CHECKING:
 
 COLUMNS = ("idx", "model_a", "model_b", "winner", "winner_model_a", "winner_model_b", "prompt")
 WINNERS = ("model_a", "model_b")
+TIE = "tie"
+
+SHORTEST = 16
+"""Prompts of fewer code points have no embedding in RouteLLM's data sets: their battles are left out."""
 
 
 @dataclass
 class BattleTable:
-    """Battles with a winner between two different models, and what was left out.
+    """Battles between two different models, and what was left out.
 
     Attributes:
         model_a: Names, one a battle.
         model_b: Names.
-        winner: ``"model_a"`` or ``"model_b"``.
+        winner: ``"model_a"``, ``"model_b"``, or ``"tie"`` where ties were asked for.
         prompt: Row of each battle's prompt among the embeddings (or among ``texts``).
         texts: Different prompts, in order of appearance; None where the battles carry row numbers instead.
         read: Battles before filtering.
         dropped: Reason -> number of battles.
+        first: With ``texts``, the battle (before filtering) in which each of them appears first.
+        long: With ``texts``, whether each battle (before filtering) has a prompt of at least `SHORTEST` code points.
     """
 
     model_a: list[str]
@@ -40,7 +47,9 @@ class BattleTable:
     prompt: list[int]
     texts: list[str] | None
     read: int
-    dropped: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict[str, int])
+    first: list[int] = field(default_factory=list[int])
+    long: list[bool] = field(default_factory=list[bool])
 
     def __len__(self) -> int:
         return len(self.winner)
@@ -51,7 +60,7 @@ class BattleTable:
         return sorted({*self.model_a, *self.model_b})
 
     def rows(self, table: Mapping[str, int]) -> NDArray[np.int64]:
-        """Winner, loser and prompt of each battle, int64 ``[n, 3]``.
+        """Winner, loser and prompt of each battle, int64 ``[n, 3]``; of a tie, the first model as the winner.
 
         Raises:
             UnknownNameError: A model that is not in ``table``.
@@ -66,18 +75,52 @@ class BattleTable:
             )
         first = np.array([table[name] for name in self.model_a], dtype=np.int64)
         second = np.array([table[name] for name in self.model_b], dtype=np.int64)
-        won = np.array([winner == "model_a" for winner in self.winner], dtype=bool)
+        won = np.array([winner != "model_b" for winner in self.winner], dtype=bool)
         prompt = np.array(self.prompt, dtype=np.int64)
         return np.stack([np.where(won, first, second), np.where(won, second, first), prompt], axis=1)
 
+    def tied(self) -> NDArray[np.bool_]:
+        """Which battles are ties, bool ``[n]``."""
+        import numpy as np
 
-def read(source: Any) -> BattleTable:
+        return np.array([winner == TIE for winner in self.winner], dtype=bool)
+
+    def aligned(self, rows: int) -> BattleTable:
+        """The same battles with rows of embeddings for texts: of one row a battle, or a row for each long enough one.
+
+        The latter is what ``generate_embeddings`` writes; battles with a shorter prompt are left out then.
+
+        Raises:
+            InvalidValueError: ``rows`` is neither number.
+        """
+        if self.texts is None:
+            return self
+        long = sum(self.long)
+        if rows not in (self.read, long):
+            raise InvalidValueError(
+                f"{rows} embeddings for {self.read} battles, {long} of them with a prompt of at least {SHORTEST} "
+                "characters: expected one for each of the one or of the other, or a column 'idx' in the battles"
+            )
+        numbers = list(range(self.read))
+        if rows != self.read:
+            ranks = accumulate(self.long)
+            numbers = [rank - 1 if long else -1 for rank, long in zip(ranks, self.long, strict=True)]
+        prompt = [numbers[self.first[number]] for number in self.prompt]
+        kept = [index for index, row in enumerate(prompt) if row >= 0]
+        dropped = dict(self.dropped)
+        if len(kept) < len(self):
+            dropped["short prompt"] = len(self) - len(kept)
+        a, b, winner = ([names[i] for i in kept] for names in (self.model_a, self.model_b, self.winner))
+        return BattleTable(a, b, winner, [prompt[i] for i in kept], None, self.read, dropped)
+
+
+def read(source: Any, ties: bool = False) -> BattleTable:
     """Battles of a file, a folder, a Hub data set, a DataFrame or records.
 
-    A battle has ``model_a``, ``model_b`` and ``winner`` (``"model_a"``, ``"model_b"``; anything else is a tie and left
-    out) or the arena's ``winner_model_a`` and ``winner_model_b``. Its prompt is ``idx``, a row of the embeddings; where
-    there is none, ``prompt``, the text (or the arena's JSON list of turns, whose first one counts); where there is
-    neither, its own position.
+    A battle has ``model_a``, ``model_b`` and ``winner`` (``"model_a"``, ``"model_b"``, or what begins with ``"tie"``)
+    or the arena's ``winner_model_a`` and ``winner_model_b``. Ties are left out unless ``ties`` is true. Its prompt is
+    ``idx``, a row of the embeddings; where there is none, ``prompt``, the text (or the arena's JSON list of turns, of
+    which the first counts); where there is neither, its own position.
 
     Raises:
         InvalidValueError: A column is missing, or a battle makes no sense; the message names it.
@@ -93,7 +136,7 @@ def read(source: Any) -> BattleTable:
     prompts, texts = _prompts(columns, count, where)
     table = BattleTable([], [], [], [], None, read=count)
     for row in range(count):
-        reason = _reason(a[row], b[row], winners[row], prompts[row])
+        reason = _reason(a[row], b[row], winners[row], prompts[row], ties)
         if reason is not None:
             table.dropped[reason] = table.dropped.get(reason, 0) + 1
             continue
@@ -102,16 +145,23 @@ def read(source: Any) -> BattleTable:
         table.winner.append(winners[row])
         table.prompt.append(prompts[row])
     if texts is not None:
+        first: dict[int, int] = {}
+        for row, number in enumerate(prompts):
+            first.setdefault(number, row)
+        table.long = [number >= 0 and len(texts[number]) >= SHORTEST for number in prompts]
         used = {old: new for new, old in enumerate(dict.fromkeys(table.prompt))}
+        table.first = [first[old] for old in used]
         table.prompt = [used[old] for old in table.prompt]
         table.texts = [texts[old] for old in used]
     return table
 
 
-def _reason(a: Any, b: Any, winner: str, prompt: int) -> str | None:
+def _reason(a: Any, b: Any, winner: str, prompt: int, ties: bool) -> str | None:
     if not isinstance(a, str) or not isinstance(b, str):
         return "no model name"
-    if winner not in WINNERS:
+    if winner == TIE and not ties:
+        return "tie"
+    if winner not in (*WINNERS, TIE):
         return "no winner"
     if a == b:
         return "same model twice"
@@ -120,10 +170,11 @@ def _reason(a: Any, b: Any, winner: str, prompt: int) -> str | None:
 
 def _winners(columns: Mapping[str, Any], where: str) -> list[str]:
     if "winner" in columns:
-        return [value if isinstance(value, str) else "" for value in columns["winner"]]
+        named = (value if isinstance(value, str) else "" for value in columns["winner"])
+        return [TIE if value.startswith(TIE) else value for value in named]
     if "winner_model_a" in columns and "winner_model_b" in columns:
         pairs = zip(columns["winner_model_a"], columns["winner_model_b"], strict=True)
-        return ["model_a" if a == 1 else "model_b" if b == 1 else "tie" for a, b in pairs]
+        return ["model_a" if a == 1 else "model_b" if b == 1 else TIE for a, b in pairs]
     raise InvalidValueError(
         f"{where}: battles need a column 'winner', or 'winner_model_a' and 'winner_model_b'; found {', '.join(columns)}"
     )
@@ -208,7 +259,7 @@ def _joined(parts: Iterable[Any]) -> list[Any]:
     return [value for part in parts for value in part]
 
 
-def fingerprint(*arrays: NDArray[Any], names: Sequence[str] = ()) -> str:
+def fingerprint(*arrays: Any, names: Sequence[str] = ()) -> str:
     """SHA-256 over names, shapes, types and values: equal for equal data."""
     import hashlib
 
@@ -243,6 +294,7 @@ def load_embeddings(source: Any) -> NDArray[Any]:
             raise InvalidValueError(f"{path}: expected an array saved by numpy (.npy): {error}") from None
     else:
         array = np.asarray(source)
-    if getattr(array, "ndim", 0) != 2:
-        raise InvalidValueError(f"embeddings: expected an array [n, text_dim], found shape {np.shape(array)}")
-    return array
+    found: Any = array
+    if found.ndim != 2:
+        raise InvalidValueError(f"embeddings: expected an array [n, text_dim], found shape {found.shape}")
+    return found

@@ -301,22 +301,23 @@ class MFModel:
         return model
 
     def _take_extras(self, extras: dict[str, Any], origin: str) -> None:
-        names = extras.get("models")
-        if names is not None:
-            strings = isinstance(names, list) and all(isinstance(name, str) for name in cast("list[Any]", names))
-            if not strings or len(set(names)) != len(names) or len(names) != self.num_models:
+        if "models" in extras:
+            listed: Any = extras["models"]
+            names = cast("list[Any]", listed) if isinstance(listed, list) else []
+            strings = all(isinstance(name, str) for name in names)
+            if not strings or not len(set(names)) == len(names) == self.num_models:
                 raise CheckpointError(
                     f"{origin}: config.json has `models`, expected {self.num_models} different names, one a row"
                 )
             self.model_names = list(names)
-        embedder = extras.get("embedder")
-        if embedder is not None:
-            named = isinstance(embedder, dict) and isinstance(cast("dict[str, Any]", embedder).get("model"), str)
-            if not named:
+        if "embedder" in extras:
+            found: Any = extras["embedder"]
+            record = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+            if not isinstance(record.get("model"), str):
                 raise CheckpointError(f"{origin}: config.json has `embedder`, expected an object with a `model`")
-            self.trained_with = dict(embedder)
-            if embedder["model"] != LOCAL and embedder.get("kind") != "callable":
-                self.embedding_model = embedder["model"]
+            self.trained_with = dict(record)
+            if record["model"] != LOCAL and record.get("kind") != "callable":
+                self.embedding_model = record["model"]
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Writes ``model.safetensors`` and ``config.json``, which RouteLLM loads as well.

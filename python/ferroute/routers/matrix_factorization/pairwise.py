@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
@@ -68,18 +69,19 @@ class DataLoader:
         self.shuffle = shuffle
 
     def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
+        return math.ceil(len(self.dataset) / self.batch_size)
 
     def rows(self) -> NDArray[np.int64]:
         """All battles in order, int64 ``[n, 3]``."""
         import numpy as np
 
-        return np.array([self.dataset[i] for i in range(len(self.dataset))], dtype=np.int64).reshape(-1, 3)
+        rows: Any = np.array([self.dataset[i] for i in range(len(self.dataset))], dtype=np.int64)
+        return rows.reshape(-1, 3)
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
         import numpy as np
 
-        rows = self.rows()
+        rows: Any = self.rows()
         if self.shuffle:
             rows = rows[np.random.permutation(len(rows))]  # noqa: NPY002 - `np.random.seed` governs it, as in RouteLLM
         for start in range(0, len(rows), self.batch_size):
@@ -172,15 +174,17 @@ class MFModel_Train:  # noqa: N801 - the original's name
         """
         import numpy as np
 
-        tensors = self.state_dict()
-        table = tensors["P.weight"] / np.maximum(np.linalg.norm(tensors["P.weight"], axis=1, keepdims=True), 1e-12)
-        x = np.asarray(self.embeddings[np.atleast_1d(np.asarray(prompt))], dtype=np.float32)
+        tensors: dict[str, Any] = dict(self.state_dict())
+        table: Any = tensors["P.weight"] / np.maximum(np.linalg.norm(tensors["P.weight"], axis=1, keepdims=True), 1e-12)
+        x: Any = np.asarray(self.embeddings[np.atleast_1d(np.asarray(prompt))], dtype=np.float32)
         if not test:
-            x = x + alpha * np.random.standard_normal(x.shape).astype(np.float32)  # noqa: NPY002 - as in RouteLLM
+            random: Any = np.random  # the global generator, as in RouteLLM
+            x = x + alpha * random.standard_normal(x.shape).astype(np.float32)
         if self.use_proj:
             x = x @ tensors["text_proj.0.weight"].T
         side = table[np.atleast_1d(np.asarray(model_win))] - table[np.atleast_1d(np.asarray(model_loss))]
-        return ((side * x) @ tensors["classifier.0.weight"].T).squeeze().astype(np.float32)
+        logits: Any = (side * x) @ tensors["classifier.0.weight"].T
+        return logits.squeeze().astype(np.float32)
 
     __call__ = forward
 
@@ -223,7 +227,7 @@ def train_loops(
         alpha: Deviation of the noise on embeddings.
         num_epochs: Passes.
         device: Accepted and without effect.
-        evaluator: Called after each epoch with net, ``test_iter`` and device; gives loss and accuracy. None: no judging.
+        evaluator: Called after each epoch with net, ``test_iter`` and device; gives loss and accuracy. None: not.
         seed: Decides noise and order.
         threads: At most so many.
         progress_bar: Show tqdm's bar with the losses.
@@ -237,6 +241,7 @@ def train_loops(
     del kwargs
     rows, batch_size, shuffle = _rows(train_iter)
     losses: dict[str, list[float]] = {"train_losses": [], "test_losses": [], "test_acces": []}
+    bar: Any
     with tqdm(total=num_epochs, disable=not progress_bar) as bar:
         for epoch in range(num_epochs):
             net.train()

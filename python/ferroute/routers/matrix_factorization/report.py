@@ -32,8 +32,8 @@ class Judged:
     """Held-out battles called.
 
     Attributes:
-        battles: How many.
-        loss: Mean of ``-ln(probability given to the winner)``; ln 2 = 0.693 is what guessing has.
+        battles: How many with a winner.
+        loss: Mean of ``-ln(probability given to the winner)``, a tie being half a win for either; guessing has ln 2.
         accuracy: Share whose winner was called.
         low: Lower end of the accuracy's 95 % interval.
         high: Upper end.
@@ -46,12 +46,13 @@ class Judged:
     high: float
 
     @classmethod
-    def of(cls, found: tuple[float, int, int] | None) -> Judged | None:
-        """From loss, number called right and number of battles."""
+    def of(cls, found: tuple[float, int, int] | None, ties: int = 0) -> Judged | None:
+        """From loss, number called right and number of rows; each of ``ties`` is two rows, one of them called right."""
         if found is None:
             return None
         loss, right, count = found
-        return cls(count, loss, right / count, *interval(right, count))
+        right, count = max(right - ties, 0), count - 2 * ties
+        return cls(count, loss, right / count if count else 0.0, *interval(right, count))
 
     def __str__(self) -> str:
         return f"accuracy {self.accuracy:.3f} (95 % interval {self.low:.3f} to {self.high:.3f}), loss {self.loss:.4f}"
@@ -108,13 +109,14 @@ class TrainingReport:
             "Training of the matrix factorisation" + (f", {self.date}" if self.date else ""),
             "",
             f"battles    {data['read']:,} read, {data['train']:,} for training, {data['held_out']:,} held out; "
-            f"left out: {dropped}",
+            + (f"{data['ties']:,} of them ties; " if data["ties"] else "")
+            + f"left out: {dropped}",
             f"models     {len(self.models)}",
             f"embeddings {data['prompts']:,} x {data['text_dim']:,}, from "
             + (repr(embedder["model"]) if embedder else "an embedder nobody named"),
             f"data hash  {data['sha256']}",
             "settings   " + ", ".join(f"{name} {value}" for name, value in self.settings.items()),
-            f"versions   " + ", ".join(f"{name} {value}" for name, value in self.versions.items()),
+            "versions   " + ", ".join(f"{name} {value}" for name, value in self.versions.items()),
             "",
             f"kept       epoch {self.best_epoch} of {len(self.epochs)}",
         ]
@@ -142,7 +144,7 @@ class Trained:
     report: TrainingReport
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes the checkpoint (``model.safetensors``, ``config.json``) and the report (``training.json``, ``.txt``)."""
+        """Writes the checkpoint and the report: ``model.safetensors``, ``config.json``, ``training.json``, ``.txt``."""
         self.model.save_pretrained(folder)
         Path(folder, JSON_NAME).write_text(self.report.to_json(), encoding="utf-8")
         Path(folder, TEXT_NAME).write_text(str(self.report), encoding="utf-8")

@@ -56,6 +56,7 @@ def train(
     alpha: float = 0.1,
     use_proj: bool = True,
     split: float = 0.95,
+    ties: str = "drop",
     seed: int = 42,
     threads: int | None = None,
     progress: bool = False,
@@ -68,9 +69,10 @@ def train(
     Args:
         battles: A path (JSON, JSONL, CSV, Parquet, Arrow, a folder, a Hub data set), a DataFrame or a list of mappings
             with ``model_a``, ``model_b``, ``winner`` and ``idx`` (a row of ``embeddings``) or ``prompt`` (the text).
-            Ties, and battles of a model with itself, are left out.
+            Battles of a model with itself are left out.
         embeddings: ``[prompts, text_dim]``, or the path of an ``.npy`` file, which is memory-mapped. Without ``idx`` in
-            the battles, row i belongs to battle i. None: the prompts' texts are embedded by ``embedder``.
+            the battles there is a row for each of them, or for each with a prompt of 16 characters or more (what
+            ``generate_embeddings`` writes). None: the prompts' texts are embedded by ``embedder``.
         embedder: As for `MatrixFactorizationRouter`: ``"local"``, settings of an endpoint, or a callable. With
             ``embeddings``, what made them; the name of an embedding model will do. The checkpoint records it, and the
             router refuses another.
@@ -86,6 +88,8 @@ def train(
         use_proj: Whether embeddings are projected to ``dim``; without, both must be equally wide.
         split: Share of the battles that is trained on; the others are held out, choose the epoch and judge it. All
             battles of a prompt are on one side.
+        ties: ``"drop"`` leaves ties out, as RouteLLM does; ``"half"`` takes each as half a win for either side, so that
+            the router also learns on which prompts it does not matter who answers.
         seed: Decides the split, the first weights, the order of battles and the noise.
         threads: At most so many; None: one for each processor.
         progress: Show a bar on standard error.
@@ -98,18 +102,24 @@ def train(
         InvalidValueError: No battle is left, NaN in an embedding, a setting that cannot be, or a loss that overflows.
         UnknownNameError: A model that is not in ``models``, or a prompt without an embedding.
     """
-    table = battles if isinstance(battles, BattleTable) else read(battles)
+    if ties not in {"drop", "half"}:
+        raise InvalidValueError(f"ties: expected 'drop' or 'half', found {ties!r}")
+    table = battles if isinstance(battles, BattleTable) else read(battles, ties == "half")
     if not len(table):
         reasons = ", ".join(f"{reason}: {count}" for reason, count in table.dropped.items()) or "there were none"
         raise InvalidValueError(f"no battle with a winner between two different models is left ({reasons})")
-    vectors = _vectors(table, embeddings, embedder, progress)
+    if embeddings is not None:
+        vectors = load_embeddings(embeddings)
+        table = table.aligned(len(vectors))
+    else:
+        vectors = _vectors(table, embedder, progress)
     names = _names(table, models)
     rows = table.rows({name: row for row, name in enumerate(names)})
-    fitting, held_out = _core.split_battles(rows, split, seed)
+    fitting, held_out, tied = _parts(rows, table.tied(), split, seed)
     if not len(fitting) or (split < 1 and not len(held_out)):
         raise InvalidValueError(
-            f"split={split} leaves {len(fitting)} battles for training and {len(held_out)} held out, of {len(rows)}; "
-            "both need at least one (split=1 holds none out)"
+            f"split={split} leaves {len(fitting)} rows for training and {len(held_out)} held out, of {len(rows)} "
+            "battles; both need at least one (split=1 holds none out)"
         )
     trainer = _core.MfTrainer(dim, len(names), vectors.shape[1], use_proj, seed)
     settings: dict[str, Any] = {
@@ -131,35 +141,45 @@ def train(
             "sha256": fingerprint(vectors, rows, names=names),
             "read": table.read,
             "dropped": dict(sorted(table.dropped.items())),
-            "train": len(fitting),
-            "held_out": len(held_out),
+            "train": len(table) - (len(held_out) - tied),
+            "held_out": len(held_out) - tied,
+            "ties": int(table.tied().sum()),
             "prompts": len(vectors),
             "text_dim": vectors.shape[1],
         },
         models=names,
         embedder=model.trained_with,
-        settings={"dim": dim, "use_proj": use_proj, **settings, "split": split},
+        settings={"dim": dim, "use_proj": use_proj, **settings, "split": split, "ties": ties},
         epochs=[
-            EpochLosses(number, loss, held and held[0], held and held[1] / held[2]) for number, loss, held in done
+            EpochLosses(number, loss, held and held[0], held and _accuracy(held, tied)) for number, loss, held in done
         ],
         best_epoch=best,
-        held_out=Judged.of(done[best - 1][2]),
-        baseline=Judged.of(baseline),
+        held_out=Judged.of(done[best - 1][2], tied),
+        baseline=Judged.of(baseline, tied),
         versions={"ferroute": _core.__version__, "report": 1},
         date=date,
     )
     return Trained(model, report)
 
 
-def _vectors(table: BattleTable, embeddings: Any, embedder: Any, progress: bool) -> NDArray[np.generic]:
-    if embeddings is not None:
-        if table.texts is not None:
-            # Without row numbers the embeddings go with the battles as they came: undo the numbering of texts.
-            raise InvalidValueError(
-                "battles with a column 'prompt' and no 'idx' are embedded by `embedder`; to use your own embeddings, "
-                "give each battle the row of its prompt as 'idx'"
-            )
-        return load_embeddings(embeddings)
+def _parts(
+    rows: NDArray[np.int64], tied: NDArray[np.bool_], split: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Battles to train on and held-out ones, ties turned into a win for either side, and how many ties are held out."""
+    import numpy as np
+
+    _, held_out = _core.split_battles(rows, split, seed)
+    held = np.isin(rows[:, 2], held_out[:, 2])  # a prompt's battles are on one side
+    parts = [np.concatenate([rows[side], rows[side & tied][:, [1, 0, 2]]]) for side in (~held, held)]
+    return parts[0], parts[1], int((held & tied).sum())
+
+
+def _accuracy(held: tuple[float, int, int], tied: int) -> float | None:
+    judged = Judged.of(held, tied)
+    return judged and judged.accuracy
+
+
+def _vectors(table: BattleTable, embedder: Any, progress: bool) -> NDArray[np.generic]:
     if table.texts is None:
         raise InvalidValueError("give embeddings, or battles with a column 'prompt' (and no 'idx') and an embedder")
     if embedder is None:
@@ -204,6 +224,7 @@ def _bar(total: int, wanted: bool) -> Generator[Callable[..., None] | None]:
         return
     from tqdm import tqdm
 
+    bar: Any
     with tqdm(total=total, unit="epoch") as bar:
         best = float("inf")
 
@@ -229,7 +250,9 @@ def parser() -> argparse.ArgumentParser:
     add = flags.add_argument
     add("--battles", required=True, metavar="FILE", help="JSON, JSONL, CSV, Parquet, Arrow, a folder or a Hub data set")
     add("--embeddings", metavar="FILE.npy", help="embeddings of the prompts; row = idx of a battle")
-    add("--embedder", metavar="NAME", help="'local', or the embedding model; without --embeddings, prompts are embedded")
+    add(
+        "--embedder", metavar="NAME", help="'local', or the embedding model; without --embeddings, prompts are embedded"
+    )
     add("--api-base", metavar="URL", help="OpenAI-compatible endpoint of the embedding model")
     add("--dimensions", type=int, metavar="N", help="width the endpoint is asked for")
     add("--instruction", metavar="TEXT", help="put before every prompt that is embedded")
@@ -244,6 +267,7 @@ def parser() -> argparse.ArgumentParser:
     add("--alpha", type=float, default=0.1, help="deviation of the noise on embeddings (%(default)s)")
     add("--no-proj", action="store_true", help="no projection; --dim is the embeddings' width")
     add("--split", type=float, default=0.95, help="share trained on; the rest is held out (%(default)s)")
+    add("--ties", choices=["drop", "half"], default="drop", help="leave ties out, or take them as half a win each")
     add("--seed", type=int, default=42, help="(%(default)s)")
     add("--threads", type=int, help="at most so many (default: one for each processor)")
     add("--date", help="a date for the report (default: none, so that equal runs give equal bytes)")
@@ -269,6 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             alpha=given.alpha,
             use_proj=not given.no_proj,
             split=given.split,
+            ties=given.ties,
             seed=given.seed,
             threads=given.threads,
             progress=not given.quiet,

@@ -5,8 +5,8 @@ As a program::
     python -m ferroute.routers.similarity_weighted.generate_embeddings \
         --battles-dataset lmsys/lmsys-arena-human-preference-55k --output-dataset arena_embeddings.npy
 
-Finished batches are written down as they come: a run that was stopped goes on where it was when it is started again with
-the same arguments.
+Finished batches are written down as they come: a run that was stopped goes on where it was when it is started again
+with the same arguments.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ __all__ = ["get_embeddings", "main"]
 
 EMBEDDING_MODEL = "text-embedding-3-small"
 BATCH = 2000
-SHORTEST = 16
-"""Prompts of fewer code points are left out, as the routers leave out their battles."""
 
 
 def get_embeddings(
@@ -46,8 +44,8 @@ def get_embeddings(
     Prints ``Battles after preprocessing: N``.
 
     Args:
-        battles_df: A DataFrame or mapping with a column ``prompt`` (a JSON list of turns each), or a list of such texts.
-            It is not changed.
+        battles_df: A DataFrame or mapping with a column ``prompt`` (a JSON list of turns each), or a list of such
+            texts. It is not changed.
         embedder: As for `MatrixFactorizationRouter`: ``"local"``, settings of an OpenAI-compatible endpoint, or a
             callable; None: ``text-embedding-3-small`` of OpenAI's endpoint.
         batch_size: Prompts between two writes to ``partial``.
@@ -81,11 +79,10 @@ def get_embeddings(
 
 def kept_prompts(battles: Any) -> list[str]:
     """First turns of the battles that are kept: stripped, of at least 16 code points."""
-    from ferroute.routers.matrix_factorization.battles import first_turn
+    from ferroute.routers.matrix_factorization.battles import SHORTEST, first_turn
 
-    if isinstance(battles, list):
-        column: Any = battles
-    else:
+    column: Any = battles
+    if not isinstance(battles, list):
         if "prompt" not in battles:
             raise InvalidValueError("battles need a column 'prompt'")
         column = battles["prompt"]
@@ -128,7 +125,7 @@ class _Partial:
                     f"{path} holds batches of other prompts or of another embedder: finish that run, or delete the file"
                 )
             start = file.tell()
-            rows = np.fromfile(file, dtype="<f4")
+            rows: Any = np.fromfile(file, dtype="<f4")
         whole = min(len(rows) // width, count)
         self._width, self.done = width, whole
         if whole:
@@ -171,7 +168,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add = flags.add_argument
     add("--battles-dataset", required=True, metavar="NAME", help="a file, a folder or a data set of the Hub")
-    add("--output-dataset", required=True, metavar="NAME", help="a path that ends in .npy or .parquet, or a Hub data set")
+    add(
+        "--output-dataset",
+        required=True,
+        metavar="NAME",
+        help="a path that ends in .npy or .parquet, or a Hub data set",
+    )
     add("--embedder", metavar="NAME", help="'local' or an embedding model (default: text-embedding-3-small)")
     add("--api-base", metavar="URL", help="OpenAI-compatible endpoint (default: OPENAI_BASE_URL, else OpenAI's)")
     add("--dimensions", type=int, metavar="N", help="width the endpoint is asked for")
@@ -198,14 +200,16 @@ def _run(given: argparse.Namespace) -> None:
     is_file = output.suffix in {".npy", ".parquet"}
     if not is_file and (output.suffix or output.exists() or given.output_dataset.count("/") != 1):
         raise InvalidValueError(
-            f"--output-dataset: expected a path that ends in .npy or .parquet, or owner/name for the Hub; found {output}"
+            "--output-dataset: expected a path that ends in .npy or .parquet, or owner/name for the Hub; found "
+            f"{output}"
         )
     if is_file and not output.parent.is_dir():
         raise InvalidValueError(f"--output-dataset: there is no folder {output.parent}")
     partial = output.with_name(output.name + ".partial") if is_file else Path(f"{output.name}.embeddings.partial")
-    prompts: list[str] = []
+    prompts: list[str | None] = []
     for path in files(given.battles_dataset):
-        prompts += _core.read_columns(path, ["prompt"])["prompt"]
+        column: Any = _core.read_columns(path, ["prompt"])["prompt"]
+        prompts += column
     embeddings = get_embeddings(
         prompts, embedder=_embedder(given), batch_size=max(given.batch_size, 1), partial=partial
     )
