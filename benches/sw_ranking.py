@@ -70,7 +70,8 @@ print(json.dumps({
 PEER = r"""
 import os, sys, json, time
 folder, dim = sys.argv[1], int(sys.argv[2])
-os.environ.update(OPENAI_API_KEY="x", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_DATASETS_DISABLE_PROGRESS_BARS="1", HF_HOME=folder + "/hf",
+os.environ.update(OPENAI_API_KEY="x", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1",
+                  HF_DATASETS_DISABLE_PROGRESS_BARS="1", HF_HOME=folder + "/hf",
                   TOKENIZERS_PARALLELISM="false",
                   LITELLM_LOCAL_MODEL_COST_MAP="True")
 from types import SimpleNamespace
