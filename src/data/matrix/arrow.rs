@@ -11,7 +11,7 @@ use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::{MessageHeader, root_as_message};
 use arrow_schema::DataType;
 
-use super::{Layout, NUMBERS_PER_BYTE, choose, opened, wrong_count, wrong_width};
+use super::{Layout, choose, most_numbers, opened, wrong_count, wrong_width};
 use crate::data::columns::arrow::{END, Messages, damaged, guarded, span};
 use crate::data::prompts::read_error;
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ pub(super) struct Batches {
 
 impl Batches {
     pub(super) fn open(mut file: File, bytes: u64, column: Option<&str>) -> Result<Self> {
-        let most = usize::try_from(bytes.saturating_mul(4 * NUMBERS_PER_BYTE)).unwrap_or(usize::MAX);
+        let most = most_numbers(bytes).saturating_mul(size_of::<f64>());
         let rows = count(&mut file, bytes)?;
         let (mut name, mut cols) = (None, 0);
         let found = Self { column: String::new(), rows, cols: 0, most };
