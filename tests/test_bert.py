@@ -215,6 +215,28 @@ def test_weights_in_several_files(checkpoint: Path):
     assert (BERTRouter(checkpoint).logits(["a b"]) == expected).all()
 
 
+# --- files beside tokenizer.json
+
+# Ids that transformers 4.44.0 (RouteLLM's version) gave for folders that differ from a golden tokenizer as listed.
+CASES: dict[str, Any] = json.loads((Path(__file__).parent / "tokenizer_cases.json").read_text())
+
+
+@pytest.mark.parametrize("case", CASES["cases"], ids=lambda case: case["name"])
+def test_tokenizers_are_what_transformers_makes_of_a_folder(case: dict[str, Any], tmp_path: Path):
+    kind = "bert" if case["model_type"] == "llama" else case["model_type"]
+    config = sizes(kind, hidden_size=1, num_attention_heads=1, intermediate_size=1, num_hidden_layers=0)
+    write_checkpoint(tmp_path, config, random_tensors(config, 3, 1))
+    tokenizer = json.loads((GOLDENS.parent / case["base"] / "tokenizer.json").read_text()) | case["changes"]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (tmp_path / "tokenizer_config.json").unlink()
+    for name in ("tokenizer_config", "special_tokens_map"):
+        if case[name] is not None:
+            (tmp_path / f"{name}.json").write_text(json.dumps(case[name]))
+    tokenizer = BERTRouter(tmp_path).tokenizer
+    assert len(tokenizer) == case["length"]
+    assert [tokenizer(text) for text in CASES["texts"]] == case["ids"]
+
+
 # --- lengths
 
 
