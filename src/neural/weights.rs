@@ -203,6 +203,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// `Kind::Checkpoint` when one is infinite or not a number; the message says where.
     pub fn weights(&self) -> Result<Weights<'a>> {
+        self.will_read();
         match self.entry.dtype {
             Dtype::BF16 => {
                 let infinite = |bytes: &[u8; 2]| u16::from_le_bytes(*bytes) & 0x7F80 == 0x7F80;
@@ -218,6 +219,16 @@ impl<'a> View<'a> {
                 let bytes = self.to_f32()?.into_iter().flat_map(f32::to_le_bytes).collect();
                 Ok(Weights(Numbers::F32(Cow::Owned(bytes))))
             }
+        }
+    }
+
+    /// Brings the pages in with one call, which costs less than a fault for every few of them.
+    fn will_read(&self) {
+        #[cfg(target_os = "linux")]
+        {
+            let (map, range) = (&self.mapped.maps[self.entry.map].1, &self.entry.range);
+            // Kernels before 5.14 refuse, and the faults come one by one.
+            let _ = map.advise_range(memmap2::Advice::PopulateRead, range.start, range.len());
         }
     }
 
