@@ -19,6 +19,9 @@ struct MfTrainer(Mutex<Trainer>);
 
 type Judged = (f64, usize, usize);
 
+/// Battles for Python, `[n, 3]`.
+type Table<'py> = Bound<'py, PyArray2<i64>>;
+
 #[pymethods]
 impl MfTrainer {
     #[new]
@@ -155,7 +158,7 @@ fn split_battles<'py>(
     battles: PyReadonlyArray2<'py, i64>,
     share: f64,
     seed: u64,
-) -> PyResult<(Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<i64>>)> {
+) -> PyResult<(Table<'py>, Table<'py>)> {
     let battles = self::battles(&battles)?;
     let (train, held_out) = py.detach(|| split(&battles, share, seed))?;
     Ok((to_array(py, &train)?, to_array(py, &held_out)?))
@@ -179,7 +182,7 @@ fn battles(array: &PyReadonlyArray2<'_, i64>) -> PyResult<Vec<Battle>> {
     Ok(view.outer_iter().enumerate().map(row).collect::<crate::Result<_>>()?)
 }
 
-fn to_array<'py>(py: Python<'py>, battles: &[Battle]) -> PyResult<Bound<'py, PyArray2<i64>>> {
+fn to_array<'py>(py: Python<'py>, battles: &[Battle]) -> PyResult<Table<'py>> {
     let numbers = battles.iter().flat_map(|b| [b.winner as i64, b.loser as i64, b.prompt as i64]).collect();
     PyArray1::from_vec(py, numbers).reshape([battles.len(), 3])
 }

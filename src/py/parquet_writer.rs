@@ -114,9 +114,7 @@ fn read(holds: Holds, column: &Bound<'_, PyAny>) -> PyResult<Values> {
         Holds::Text => {
             let one = |item: PyResult<Bound<'_, PyAny>>| {
                 let item = item?;
-                Ok((!item.is_none())
-                    .then(|| Ok::<_, PyErr>(text(item.cast::<PyString>()?).into_owned()))
-                    .transpose()?)
+                (!item.is_none()).then(|| Ok(text(item.cast::<PyString>()?).into_owned())).transpose()
             };
             Values::Text(column.try_iter()?.map(one).collect::<PyResult<_>>()?)
         }
