@@ -34,10 +34,10 @@ def peak():
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
 battles, embeddings = ([f"{folder}/{kind}{part}" for part in (0, 1)] for kind in ("battles", "embeddings"))
 names = dict(strong_model="model-3", weak_model="model-5")
-before = peak()
 start = time.perf_counter()
 router = SWRankingRouter(battles, embeddings, **names)
-print(json.dumps({"load_s": time.perf_counter() - start, "peak_mib": peak(), "before_mib": before}), flush=True)
+seconds = time.perf_counter() - start
+print(json.dumps({"load_s": seconds, "peak_mib": peak(), "pair": [*router.model2tier][:: len(router.model2tier) - 1]}))
 names = dict(strong_model=list(router.model2tier)[0], weak_model=list(router.model2tier)[-1])
 router.strong_model, router.weak_model = names.values()
 x = np.random.default_rng(7).standard_normal((192, dim), dtype="float32")
@@ -62,6 +62,7 @@ other = SWRankingRouter.from_index(path, **names)
 first = timed(lambda: other._core.win_rate(x[0], *tiers), 1)[0]
 print(json.dumps({
     "save_s": saved, "open_s": opened, "first_query_s": first,
+    "rates": router.score_embeddings(x[:8]).tolist(),
     "batch_error": float(np.abs(router.score_embeddings(x)[:24] - single).max()),
 }), flush=True)
 """
@@ -69,7 +70,8 @@ print(json.dumps({
 PEER = r"""
 import os, sys, json, time
 folder, dim = sys.argv[1], int(sys.argv[2])
-os.environ.update(OPENAI_API_KEY="x", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_HOME=folder + "/hf",
+os.environ.update(OPENAI_API_KEY="x", HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1",
+                  HF_DATASETS_DISABLE_PROGRESS_BARS="1", HF_HOME=folder + "/hf",
                   TOKENIZERS_PARALLELISM="false",
                   LITELLM_LOCAL_MODEL_COST_MAP="True")
 from types import SimpleNamespace
@@ -80,7 +82,7 @@ def peak():
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
 battles, embeddings = ([f"{folder}/{kind}{part}" for part in (0, 1)] for kind in ("battles", "embeddings"))
 start = time.perf_counter()
-router = routers.SWRankingRouter(battles, embeddings, strong_model="model-3", weak_model="model-5")
+router = routers.SWRankingRouter(battles, embeddings, strong_model=sys.argv[3], weak_model=sys.argv[4])
 print(json.dumps({"load_s": time.perf_counter() - start, "peak_mib": peak()}), flush=True)
 rows = np.random.default_rng(7).standard_normal((8, dim), dtype="float32").tolist()
 def client(vector):
@@ -134,8 +136,8 @@ def write_arena(folder: Path, battles: int, dim: int) -> None:
                 writer.write_table(pa.table({"embeddings": lists}))
 
 
-def run(python: str, code: str, folder: Path, dim: int) -> list[dict]:
-    command = [python, "-W", "ignore", "-c", code, str(folder), str(dim)]
+def run(python: str, code: str, folder: Path, *arguments: object) -> list[dict]:
+    command = [python, "-W", "ignore", "-c", code, str(folder), *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
@@ -173,7 +175,7 @@ def main() -> None:
             batch_error=index["batch_error"],
         )
         if args.peer_python:
-            peer_load, peer = run(args.peer_python, PEER, folder, args.dim)
+            peer_load, peer = run(args.peer_python, PEER, folder, args.dim, *load["pair"])
             best, theirs = min(queries[-1]["query_s"]), min(peer["query_s"])
             emit(
                 "sw_peer",
@@ -184,6 +186,7 @@ def main() -> None:
                 query_ratio=round(theirs / best, 1),
                 batch_ratio=round(theirs / min(queries[-1]["batch_s"]), 1),
                 threads=os.cpu_count(),
+                largest_difference=max(abs(a - b) for a, b in zip(index["rates"], peer["rates"], strict=True)),
             )
 
 

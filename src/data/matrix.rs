@@ -30,8 +30,10 @@ use crate::math::threads;
 /// The columns that are looked for when none is named; else the only one that holds lists of numbers.
 const COLUMNS: [&str; 2] = ["embeddings", "embedding"];
 
-/// Numbers a file may hold for each of its bytes. Embeddings hardly compress; what claims more is no embedding.
-const NUMBERS_PER_BYTE: u64 = 64;
+/// The most numbers that a file of this size may hold: embeddings hardly compress, but a toy's may.
+fn most_numbers(bytes: u64) -> usize {
+    usize::try_from(bytes.saturating_mul(16).saturating_add(1 << 24)).unwrap_or(usize::MAX)
+}
 
 /// Rows of f32 with the Euclidean norm of each.
 #[derive(Debug)]
@@ -189,8 +191,7 @@ impl Table {
         };
         let layout = layout.map_err(|error| error.context(path.display()))?;
         let table = Self { path: path.to_path_buf(), layout };
-        let numbers = (table.rows() as u64).saturating_mul(table.cols() as u64);
-        if numbers > bytes.saturating_mul(NUMBERS_PER_BYTE) {
+        if table.rows().saturating_mul(table.cols()) > most_numbers(bytes) {
             let (rows, cols) = (table.rows(), table.cols());
             return Err(Error::value(format!(
                 "{}: claims {rows} rows of {cols} numbers in {bytes} bytes",

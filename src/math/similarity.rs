@@ -12,7 +12,7 @@ use super::threads;
 /// Columns that f32 sums run over. Each of the 32 lanes then adds 64 products, so their error stays near one rounding.
 const SLICE: usize = 2048;
 
-/// Rows that a thread takes at a time from [`wide`], and from [`tiles`].
+/// Rows that a thread takes at a time from [`wide`].
 const WIDE_ROWS: usize = 512;
 
 /// Rows per block of [`tiles`]: the unit of its result's layout.

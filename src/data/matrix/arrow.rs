@@ -1,7 +1,7 @@
 //! A column of lists of float numbers in Arrow IPC, batch by batch.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
@@ -11,7 +11,7 @@ use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::{MessageHeader, root_as_message};
 use arrow_schema::DataType;
 
-use super::{Layout, NUMBERS_PER_BYTE, choose, opened, wrong_count, wrong_width};
+use super::{Layout, choose, most_numbers, opened, wrong_count, wrong_width};
 use crate::data::columns::arrow::{END, Messages, damaged, guarded, span};
 use crate::data::prompts::read_error;
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ pub(super) struct Batches {
 
 impl Batches {
     pub(super) fn open(mut file: File, bytes: u64, column: Option<&str>) -> Result<Self> {
-        let most = usize::try_from(bytes.saturating_mul(4 * NUMBERS_PER_BYTE)).unwrap_or(usize::MAX);
+        let most = most_numbers(bytes).saturating_mul(size_of::<f64>());
         let rows = count(&mut file, bytes)?;
         let (mut name, mut cols) = (None, 0);
         let found = Self { column: String::new(), rows, cols: 0, most };
@@ -57,7 +57,7 @@ impl Batches {
         file.rewind().map_err(|error| read_error(&error))?;
         let (start, end) = span(&mut file, bytes).map_err(|error| read_error(&error))?;
         file.seek(SeekFrom::Start(start)).map_err(|error| read_error(&error))?;
-        let mut messages = Messages { file: BufReader::new(file), left: end.saturating_sub(start) };
+        let mut messages = Messages::new(file, end.saturating_sub(start));
         let mut decoder = StreamDecoder::new();
         loop {
             let message = messages.next(self.most)?;

@@ -7,7 +7,7 @@ use parquet::basic::Type as Physical;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{DataType, DoubleType, FloatType};
 
-use super::{Layout, NUMBERS_PER_BYTE, choose, opened, wrong_count, wrong_width};
+use super::{Layout, choose, most_numbers, opened, wrong_count, wrong_width};
 use crate::data::pages::{Source, guarded};
 use crate::error::{Error, Result};
 
@@ -45,8 +45,7 @@ impl Lists {
         let present = leaves[leaf].max_def_level();
         let groups = (0..source.groups()).map(|group| usize::try_from(source.rows(group)).unwrap_or(usize::MAX));
         let groups: Vec<usize> = groups.collect();
-        let most = usize::try_from(bytes.saturating_mul(NUMBERS_PER_BYTE)).unwrap_or(usize::MAX);
-        let mut found = Self { leaf, present, groups, cols: 0, most };
+        let mut found = Self { leaf, present, groups, cols: 0, most: most_numbers(bytes) };
         if let Some(group) = found.groups.iter().position(|&rows| rows > 0) {
             found.cols = found.first_width(&source, group)?;
         }

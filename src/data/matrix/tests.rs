@@ -232,6 +232,17 @@ fn a_damaged_file_never_panics() {
 }
 
 #[test]
+fn a_file_cannot_claim_more_than_it_could_hold() {
+    let folder = folder();
+    let path = folder.path().join("a.npy");
+    // A sparse file: its size is a claim as well, and no room is made beyond it.
+    std::fs::write(&path, npy(&header("<f4", "False", 1 << 40, 1 << 10), &[0; 64])).unwrap();
+    assert!(one(&path).unwrap_err().message().contains("numbers, which take"));
+    assert_eq!(most_numbers(0), 1 << 24);
+    assert_eq!(most_numbers(u64::MAX), usize::MAX);
+}
+
+#[test]
 fn files_of_different_widths_do_not_mix() {
     let folder = folder();
     let (a, b) = (folder.path().join("a.npy"), folder.path().join("b.npy"));

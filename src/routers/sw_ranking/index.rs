@@ -171,6 +171,7 @@ impl SwRanking {
         let (rows, cols) = (header.rows as usize, header.cols as usize);
         let numbers = Numbers::of_file(&file, numbers_at as usize, rows * cols)
             .ok_or_else(|| wrong("it cannot be mapped into memory"))?;
+        numbers.will_need();
         Self::of_parts(header, &tail, numbers).map_err(|error| wrong(error.message()))
     }
 
