@@ -180,9 +180,9 @@ def eval_resample(
     """The curves of routers on rows drawn with replacement, the same draws for all.
 
     Returns:
-        One row a resample, with m = num_results + 1 points: for each router m percentages of strong calls and m means of
-        each pair; with ``optimum`` m numbers of its quality, from all calls to none; then for each pair the strong and
-        the weak model's mean.
+        One row a resample, with m = num_results + 1 points: for each router m percentages of strong calls (NaN where a
+        point repeats the one before) and m means of each pair; with ``optimum`` m numbers of its quality, from all
+        calls to none; then for each pair the strong and the weak model's mean.
     """
 
 def eval_figures(
@@ -207,14 +207,10 @@ def eval_value_at(
 ) -> NDArray[np.float64]:
     """Each curve ``[b, m]`` at percentages ``[b, k]``, straight between its points, held at both ends."""
 
-def eval_optimum(
-    strong: NDArray[np.float64], weak: NDArray[np.float64], fractions: list[float]
-) -> NDArray[np.float64]:
+def eval_optimum(strong: NDArray[np.float64], weak: NDArray[np.float64], fractions: list[float]) -> NDArray[np.float64]:
     """The best mean score when at most these fractions (rising) of the rows go to the strong model."""
 
-def eval_interp(
-    x: NDArray[np.float64], xp: NDArray[np.float64], fp: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def eval_interp(x: NDArray[np.float64], xp: NDArray[np.float64], fp: NDArray[np.float64]) -> NDArray[np.float64]:
     """``numpy.interp``, bit for bit also where ``xp`` does not rise, as called for each ``x`` alone."""
 
 # --- local.rs ---

@@ -37,7 +37,7 @@ def open_benchmark(name: str | None, data: Path | None, columns: str | None) -> 
     if (name is None) == (data is None):
         raise UsageProblem(f"give --benchmark ({', '.join(BENCHMARKS)}) or --data with outcomes of your own")
     if data is not None:
-        names = columns.split(",") if columns else ["prompt", None, None]
+        names = columns.split(",") if columns else [None, None, None]
         if len(names) != 3:
             raise UsageProblem(f"--columns: expected three names such as prompt,strong,weak, found {columns}")
         return benchmarks.Table(data, prompt=names[0], strong=names[1], weak=names[2])

@@ -537,7 +537,7 @@ class Table(_Judged):
         source: A Parquet, Arrow, JSONL or CSV file, or a mapping of columns. `ferroute collect` writes such files.
         routed_pair: The two models; None: ``strong`` and ``weak``.
         overwrite_cache: Routers whose kept win rates are not to be used.
-        prompt: Column of the prompts.
+        prompt: Column of the prompts; by default ``prompt``.
         strong: Column of the strong model's scores; more is better. Any unit; 0 and 1 for wrong and right. By default
             ``strong`` or ``strong_score``.
         weak: Column of the weak model's scores; by default ``weak`` or ``weak_score``.
@@ -556,7 +556,7 @@ class Table(_Judged):
         routed_pair: ModelPair | None = None,
         overwrite_cache: Sequence[str] = (),
         *,
-        prompt: str = "prompt",
+        prompt: str | None = None,
         strong: str | None = None,
         weak: str | None = None,
         strong_cost: str | None = None,
@@ -578,6 +578,7 @@ class Table(_Judged):
             given or next((usual for usual in (side, f"{side}_score") if usual in columns), side)
             for given, side in ((strong, "strong"), (weak, "weak"))
         )
+        prompt = prompt or "prompt"
         wanted = {prompt, strong, weak, *(c for c in (strong_cost, weak_cost) if c)}
         if missing := sorted(wanted - columns.keys()):
             raise InvalidValueError(f"{where}: no column {missing[0]!r}; there are {', '.join(columns)}")

@@ -253,7 +253,7 @@ def _open(name: str | None, args: argparse.Namespace, pair: ModelPair) -> Any:
     if name == "gsm8k":
         _say("Running eval for GSM8k.")
         return benchmarks.GSM8K(pair, args.overwrite_cache)
-    names = args.columns.split(",") if args.columns else ["prompt", None, None]
+    names = args.columns.split(",") if args.columns else [None, None, None]
     if len(names) != 3:
         raise InvalidValueError(f"--columns: expected three names such as prompt,strong,weak, found {args.columns!r}")
     _say(f"Running eval for {args.data}.")

@@ -108,7 +108,8 @@ def scores_itself(router: Router, home: type[Router]) -> bool:
 
 def is_built_in(router: Any) -> bool:
     """Whether ``router`` is one of ours, of exactly that class, and scores with the method it was written with."""
-    return type(router) in _SCORING and scores_itself(router, type(router))
+    cls = cast("type[Router]", type(router))
+    return cls in _SCORING and scores_itself(router, cls)
 
 
 def routes_by_itself(router: Any) -> bool:
