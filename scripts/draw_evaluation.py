@@ -85,8 +85,7 @@ def main() -> None:
     def reliability(figure: Figure) -> None:
         axes = figure.subplots()
         for title, (benchmark, rates, _) in runs.items():
-            pair = benchmark.routed_pair
-            strong, weak = (benchmark._scores(model) for model in (pair.strong, pair.weak))
+            strong, weak = benchmark.scores()
             bins = 10 if len(rates) > 5000 else 4
             plots.reliability_diagram(rates, strong, weak, bins=bins, label=title, ax=axes)
         axes.set_title("Scores are a ranking, not probabilities", loc="left", fontsize=11, fontweight="bold")

@@ -1,4 +1,5 @@
 //! The language model as a classifier, against the original's answers on the golden checkpoint.
+#![allow(clippy::expect_used, reason = "a test may panic")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

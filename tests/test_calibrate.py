@@ -114,6 +114,14 @@ def test_the_ends_reach_one_score_and_all():
     assert threshold_for_share([0.5], 0.3).threshold == 0.5
 
 
+def test_rounding_in_float32_is_no_error(tmp_path):
+    scores = [-1.2e-7, 0.5, 1.0000001]
+    found = threshold_for_share(scores, 1)
+    assert (found.threshold, found.share) == (-1.2e-7, 1.0)
+    path = calibrate.calibrate(scores, name="bert").save(tmp_path / "t.json")
+    assert CalibrationTable.load(path).threshold(1) == found
+
+
 def test_ties_are_told_in_words(columns):
     found = threshold_for_share(columns["causal_llm"], 0.1)
     assert found.threshold == 1.0
@@ -648,8 +656,8 @@ def test_the_command_shows_a_table_and_saves_it(cli, saved, fixed, tenths):
     assert "fixed: 11 prompts; prompts of prompts.txt" in out
     interval = threshold_for_share([n / 10 for n in range(11)], 0.5).interval
     words = [line.split() for line in out.splitlines()]
-    assert ["20%", "0.80000", "27.27%"] in [line[:3] for line in words]
-    assert ["50%", "0.50000", "54.55%", f"{interval[0] * 100:.4g}%", "to", f"{interval[1] * 100:.4g}%"] in words
+    assert ["20%", "0.80000", "27.3%"] in [line[:3] for line in words]
+    assert ["50%", "0.50000", "54.5%", f"{interval[0]:.1%}", "to", f"{interval[1]:.1%}"] in words
     (table,) = saved.iterdir()
     assert str(table) in err
     assert "router-fixed-20% is a fixed threshold from now on" in err

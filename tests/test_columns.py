@@ -200,6 +200,17 @@ def test_a_small_file_cannot_fill_the_memory(tmp_path):
         _core.read_columns(path)
 
 
+def test_dictionaries_count_together(tmp_path):
+    values = pa.array(["x" * 10_000_000] * 9)
+    columns = {str(n): pa.DictionaryArray.from_arrays(pa.array([n], pa.int8()), values) for n in range(3)}
+    batch = pa.record_batch(columns)
+    path = tmp_path / "three.arrow"
+    with pa.ipc.new_stream(str(path), batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
+        stream.write_batch(batch)
+    with pytest.raises(InvalidValueError, match=r"three\.arrow: a batch takes 25\d MiB unpacked, at most 256 are read"):
+        _core.read_columns(path)
+
+
 def test_the_files_of_a_data_set(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "owner" / "battles"

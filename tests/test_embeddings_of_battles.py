@@ -16,6 +16,7 @@ from ferroute.evals import find_contaminated
 from ferroute.evals.find_contaminated import THRESHOLD, check_data_contamination_similarity, most_similar
 from ferroute.routers.similarity_weighted import generate_embeddings
 from ferroute.routers.similarity_weighted.generate_embeddings import get_embeddings
+from ferroute.routers.similarity_weighted.utils import preprocess_battles
 
 PROMPTS = [f"a prompt that is long enough, number {i}" for i in range(9)]
 BATTLES = [
@@ -36,6 +37,12 @@ def test_battles_that_are_too_short_are_left_out(capsys):
     assert list(frame.columns) == ["prompt"]
     with pytest.raises(InvalidValueError, match="need a column 'prompt'"):
         get_embeddings({"text": BATTLES})
+    # Lists of turns, as a Parquet column may hold them; the same battles are kept as by the router.
+    lists = {"prompt": [json.loads(battle) for battle in BATTLES]}
+    np.testing.assert_array_equal(get_embeddings(lists, embedder="local", progress=False), found)
+    sides = ("model_a", "model_b", "winner_model_a", "winner_model_b")
+    battles = pandas.DataFrame({"prompt": BATTLES, **{name: [1] * len(BATTLES) for name in sides}})
+    assert len(preprocess_battles(battles)) == 9
     assert get_embeddings({"prompt": []}, embedder="local", progress=False).shape == (0, 0)
 
 

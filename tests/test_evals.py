@@ -40,8 +40,7 @@ def rates(name, method):
 
 
 def scores(benchmark):
-    pair = benchmark.routed_pair
-    return tuple(benchmark._scores(model) * benchmark._unit for model in (pair.strong, pair.weak))
+    return benchmark.scores()
 
 
 class Stub:
@@ -404,6 +403,7 @@ def test_estimate_is_a_float():
     assert json.dumps(value) == "0.5"
     assert f"{value:.2f}" == "0.50"
     assert repr(value) == "0.5 (0.4-0.6)"
+    assert repr(Estimate(0.5, -0.4, 0.6)) == "0.5 (-0.4 to 0.6)"
     again = pickle.loads(pickle.dumps(value))
     assert (again, again.interval) == (0.5, (0.4, 0.6))
     assert Estimate(0.5).interval is None
@@ -607,6 +607,10 @@ def test_table(tmp_path):
     assert compared.strong_score == 1
     assert table.get_model_accuracy("weak") == pytest.approx(9 / 19)
     assert table.get_optimal_accuracy(1.0) == 1
+    named = Table({"prompt": ["a", "b"], "strong_score": [2, 3], "weak_score": [1, 1]})
+    assert named.scores()[0].tolist() == [2, 3]
+    with pytest.raises(ValueError, match="no column 'weak'; there are prompt, strong"):
+        Table({"prompt": ["a"], "strong": [1]})
     with pytest.raises(ValueError, match="no column 'quality'"):
         Table(path, strong="quality")
     with pytest.raises(ValueError, match="does not hold numbers"):

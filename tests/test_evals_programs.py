@@ -221,10 +221,12 @@ def outcomes(tmp_path):
 def test_own_data(outcomes, tmp_path):
     done = python(
         "-m", "ferroute.evals.evaluate", "--data", str(outcomes), "--routers", "local", "--output", str(tmp_path),
-        "--bootstrap", "20",
+        "--bootstrap", "20", "--more-plots",
     )  # fmt: skip
+    for name in ("cost", "local-scores", "local-reliability"):
+        assert png_size(tmp_path / f"own-{name}.png")[0] > 600
     assert "80 prompts." in done.stdout
-    assert "$ at 95% of strong" in done.stdout
+    assert "$ at 95%" in done.stdout
     assert (tmp_path / "own.png").is_file()
 
 

@@ -318,6 +318,13 @@ def test_hostile_input_is_an_error(tmp_path):
     for name, value in [("batch_size", 0), ("lr", -1.0), ("alpha", math.nan), ("epochs", 0), ("dim", 0), ("split", 1.5),
                         ("weight_decay", math.inf), ("threads", 0)]:  # fmt: skip
         fails(InvalidValueError, name, **{name: value})
+    for name in ("epochs", "batch_size", "dim", "patience", "seed"):
+        for wrong in (-1, 1 << 64):
+            fails(InvalidValueError, f"{name}: expected a whole number of at least", **{name: wrong})
+        fails(InvalidTypeError, f"{name}: expected a whole number, found str", **{name: "3"})
+    fails(InvalidValueError, "idx is a row", battles=[{**battles[0], "idx": 1 << 63}])
+    fails(InvalidValueError, "lone surrogates", battles=[{**battles[0], "model_a": "\ud800"}], split=1.0)
+    fails(InvalidValueError, "different names", models=[A, A, B])
     fails(InvalidValueError, "both need at least one", split=0.0)
     fails(InvalidValueError, "both need at least one", battles=battles[:1])
     fails(InvalidValueError, "a smaller lr may help", lr=1e30, batch_size=1)

@@ -1,4 +1,5 @@
 //! Checkpoints in a map: one file or several, whole or broken.
+#![allow(clippy::expect_used, reason = "a test may panic")]
 
 use std::fs;
 use std::path::Path;

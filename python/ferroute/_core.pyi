@@ -758,9 +758,9 @@ _Judged: TypeAlias = tuple[float, int, int]
 class MfTrainer:
     """A matrix factorisation in training: weights, and what Adam remembers of its steps.
 
-    Random weights are drawn as torch draws them. `x` is always embeddings ``[prompts, text_dim]`` of any number type and
-    layout, read where they lie; battles are int64 ``[n, 3]``: rows of the winner, the loser and the prompt. The same
-    arguments give the same weights, bit for bit, with any number of threads.
+    Random weights are drawn as torch draws them. `x` is always embeddings ``[prompts, text_dim]`` of any number type
+    and layout, read where they lie; battles are int64 ``[n, 3]``: rows of the winner, the loser and the prompt. The
+    same arguments give the same weights, bit for bit, with any number of threads.
 
     Args:
         dim: Numbers in a model's row.
@@ -813,12 +813,12 @@ class MfTrainer:
             shuffle: Whether each epoch has an order of its own.
             seed: Decides orders and noise.
             threads: At most so many.
-            on_epoch: Called after each epoch with its number, its training loss, and loss, number called right and number
-                of the held-out battles; what it raises ends the training and comes out here.
+            on_epoch: Called after each epoch with its number, its training loss, and loss, number called right and
+                number of the held-out battles; what it raises ends the training and comes out here.
 
         Returns:
-            What `on_epoch` heard, the number of the epoch kept, and the held-out battles judged by each model's strength
-            alone.
+            What `on_epoch` heard, the number of the epoch kept, and the held-out battles judged by each model's
+            strength alone.
 
         Raises:
             InvalidValueError: No battles, settings that cannot be, NaN, or a loss that is no number any more.
@@ -857,8 +857,8 @@ class ParquetWriter:
 
     Args:
         path: The file.
-        columns: Name -> ``"text"`` (strings or None), ``"number"`` (float64), ``"whole"`` (int64) or ``"vector"`` (float32
-            lists of one length).
+        columns: Name -> ``"text"`` (strings or None), ``"number"`` (float64), ``"whole"`` (int64) or ``"vector"``
+            (float32 lists of one length).
 
     Raises:
         InvalidValueError: No columns, or another kind.

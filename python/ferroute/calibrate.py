@@ -36,6 +36,10 @@ _KEPT = 10_000
 """Scores that a table keeps: of more, as many at even distances, which moves a share by 0.0001 at most."""
 
 
+_ROUNDING = 1e-6
+"""How far a win rate may lie outside of 0..1: routers subtract float32 sums from 1."""
+
+
 @dataclass(frozen=True, repr=False)
 class Threshold:
     """A threshold, and what it does to the scores it was read off.
@@ -87,7 +91,8 @@ def threshold_for_share(scores: ArrayLike, share: float, confidence: float = 0.9
     A share of 0 gives the highest score, which itself still goes to the strong model.
 
     Args:
-        scores: Win rates ``[n]`` of one router on traffic like yours, each in 0..=1: a list, an array or a Series.
+        scores: Win rates ``[n]`` of one router on traffic like yours, each in 0..=1 (up to a millionth, which rounding
+            in float32 leaves): a list, an array or a Series.
         share: Wanted share of strong calls, 0..=1.
         confidence: Of the interval, in 0..1.
 
@@ -127,7 +132,7 @@ def checked_scores(scores: ArrayLike, what: str = "scores") -> NDArray[np.float6
         raise InvalidTypeError(f"{what}: expected win rates in one row, found {found} dimensions")
     if not values.size:
         raise InvalidValueError(f"{what}: expected at least one win rate, found none")
-    bad = ~((values >= 0) & (values <= 1))
+    bad = ~((values >= -_ROUNDING) & (values <= 1 + _ROUNDING))
     if bad.any():
         row = int(bad.argmax())
         raise InvalidValueError(f"{what}: expected win rates between 0 and 1, found {values[row]} at index {row}")
@@ -272,7 +277,7 @@ class CalibrationTable:
         scores = _unpacked(found["scores"])
         if not isinstance(n, int) or not 0 < len(scores) <= n <= 2**53:
             raise ValueError(f"expected at least as many prompts as scores ({len(scores)}), found {n!r:.40}")
-        if not all(0 <= score <= 1 for score in scores) or list(scores) != sorted(scores):
+        if not all(-_ROUNDING <= score <= 1 + _ROUNDING for score in scores) or list(scores) != sorted(scores):
             raise ValueError("expected scores between 0 and 1 that rise")
         router, created, source = texts
         return cls(router, fingerprint, n, created, source, scores)
@@ -286,7 +291,7 @@ class CalibrationTable:
         from ferroute.plot import plot_scores
 
         title = f"Scores of {self.router} on {self.n:,} prompts"
-        return plot_scores(self.scores, shares=shares, title=title, ax=ax)
+        return plot_scores([min(max(score, 0.0), 1.0) for score in self.scores], shares=shares, title=title, ax=ax)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{_percent(share)}: {self.threshold(share).threshold:.5g}" for share in (0.1, 0.3, 0.5))

@@ -165,6 +165,9 @@ impl Writer {
     /// # Errors
     /// `Kind::Value` when they do not fit the columns; `Kind::Io` when they cannot be written.
     pub fn write(&mut self, values: Vec<Values>) -> Result<()> {
+        if self.inner.is_none() {
+            return Err(Error::value("this table is finished"));
+        }
         if values.len() != self.waiting.len() {
             let (expected, found) = (self.waiting.len(), values.len());
             return Err(Error::value(format!("expected values for {expected} columns, found {found}")));

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::excessive_precision, clippy::unreadable_literal, reason = "as scipy 1.17 prints them")]
+    #[expect(clippy::unreadable_literal, reason = "as scipy 1.17 prints them")]
     fn it_agrees_with_scipy() {
         for (k, n, confidence, low, high) in [
             (3, 10, 0.95, 0.0667395111777345, 0.6524528500599973),

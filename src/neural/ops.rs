@@ -118,6 +118,10 @@ mod tests {
                 let error = (f64::from(y) - wanted).abs();
                 assert!(error <= 1e-7 * f64::from(x.abs()).max(1.0), "{} gelu({x}) = {y}, not {wanted}", kernels.name);
             }
+            let mut far = [-25.0, -1e30, f32::MIN];
+            // SAFETY: as above.
+            unsafe { (kernels.gelu)(far.as_mut_ptr(), far.len()) }
+            assert_eq!(far, [0.0; 3], "{}", kernels.name);
             let mut odd = [f32::NAN, f32::INFINITY, 1.0];
             // SAFETY: as above.
             unsafe { (kernels.gelu)(odd.as_mut_ptr(), odd.len()) }

@@ -41,7 +41,9 @@ pub(super) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
 pub(super) unsafe fn gelu<S: Simd>(x: S::V) -> S::V {
     // SAFETY: the caller's promise.
     unsafe {
-        let a = S::min(S::splat(8.5), S::abs(x));
+        // Beyond the fit the tail goes on falling, to 0 from 25 on.
+        let size = S::abs(x);
+        let a = S::min(S::splat(8.5), size);
         let mut p = S::splat(-1.484_855e-9);
         for factor in [
             6.011_894e-8,
@@ -57,7 +59,7 @@ pub(super) unsafe fn gelu<S: Simd>(x: S::V) -> S::V {
         ] {
             p = S::fma(p, a, S::splat(factor));
         }
-        let tail = S::mul(S::splat(0.5), exp::<S>(S::mul(S::sub(S::splat(0.0), a), p)));
+        let tail = S::mul(S::splat(0.5), exp::<S>(S::mul(S::sub(S::splat(0.0), size), p)));
         S::mul(x, S::if_negative(x, tail, S::sub(S::splat(1.0), tail)))
     }
 }

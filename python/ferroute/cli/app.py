@@ -395,7 +395,10 @@ def evaluate(
             metavar="PATH", help="Or your own outcomes: Parquet, Arrow, JSONL or CSV.", exists=True, show_default=False
         ),
     ] = None,
-    columns: Annotated[str, typer.Option(metavar="A,B,C", help="Their columns.")] = "prompt,strong,weak",
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,C", help="Their columns. (default: prompt,strong,weak)", show_default=False),
+    ] = None,
     router: Annotated[
         list[str] | None,
         typer.Option(help="Name of a router; repeat it to compare. (default: local)", show_default=False),

@@ -49,20 +49,19 @@ def show(
     out = console()
     n = f"{len(scores.values):,} prompts; " if scores.sample else ""
     out.print(Text(f"{scores.router}: {n}{scores.source}\n"))
-    columns = (Column("asked", 7, True), Column("threshold", 10, True), Column("achieved", 8, True), Column("interval"))
+    columns = (
+        Column("asked", 7, True),
+        Column("threshold", 10, True),
+        Column("achieved", 8, True),
+        Column("interval", 17),
+    )
     table = Rows(out, columns)
-    dash = "-"
     for one in found:
         low, high = one.interval
-        known = scores.sample
-        table.row(
-            [
-                (_percent(one.asked), ""),
-                (f"{one.threshold:.5f}", "bold"),
-                (_percent(one.share) if known else dash, ""),
-                (f"{_percent(low)} to {_percent(high)}" if known else dash, "dim"),
-            ]
-        )
+        # Of quantiles that stand for scores, neither is known.
+        achieved, interval = (f"{one.share:.1%}", f"{low:.1%} to {high:.1%}") if scores.sample else ("-", "-")
+        cells = (_percent(one.asked), f"{one.threshold:.5f}", achieved, interval)
+        table.row(list(zip(cells, ("", "bold", "", "dim"), strict=True)))
     out.print()
     if scores.sample:
         out.print(Text(f"Intervals are exact, at {_percent(confidence)}, for traffic like these prompts.", style="dim"))

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from ferroute.evals.comparison import Comparison
     from ferroute.evals.results import RouterResult
 
-WIDE = 110
+WIDE = 120
 
 BENCHMARKS = {"mmlu": benchmarks.MMLU, "gsm8k": benchmarks.GSM8K, "mt-bench": benchmarks.MTBench}
 
 
-def open_benchmark(name: str | None, data: Path | None, columns: str) -> Any:
+def open_benchmark(name: str | None, data: Path | None, columns: str | None) -> Any:
     """The benchmark by its name, or outcomes in a file.
 
     Raises:
@@ -37,7 +37,7 @@ def open_benchmark(name: str | None, data: Path | None, columns: str) -> Any:
     if (name is None) == (data is None):
         raise UsageProblem(f"give --benchmark ({', '.join(BENCHMARKS)}) or --data with outcomes of your own")
     if data is not None:
-        names = columns.split(",")
+        names = columns.split(",") if columns else ["prompt", None, None]
         if len(names) != 3:
             raise UsageProblem(f"--columns: expected three names such as prompt,strong,weak, found {columns}")
         return benchmarks.Table(data, prompt=names[0], strong=names[1], weak=names[2])
@@ -63,9 +63,9 @@ def evaluate(
     random.seed(seed)
     compared = benchmark.compare(controller, routers, num_results, bootstrap=bootstrap, seed=seed)
     if png is not None:
-        from ferroute.plot import _matplotlib  # pyright: ignore[reportPrivateUsage]
+        from ferroute.evals.plots import new_figure
 
-        figure = _matplotlib("figure").Figure(figsize=(6.4, 4.6), dpi=150, layout="constrained")
+        figure = new_figure()
         compared.plot(ax=figure.subplots())
         figure.savefig(png)
     if as_json:

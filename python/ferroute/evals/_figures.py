@@ -53,7 +53,9 @@ class Estimate(float):
         if math.isnan(self):
             return "-"
         text = f"{float(self):{form}}{unit}"
-        return text if self.interval is None else f"{text} ({self.low:{form}}-{self.high:{form}})"
+        if self.low is None or self.high is None:
+            return text
+        return f"{text} ({self.low:{form}}{' to ' if self.low < 0 else '-'}{self.high:{form}})"
 
 
 def estimate(value: float, draws: Numbers | None, confidence: float) -> Estimate:

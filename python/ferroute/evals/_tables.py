@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ferroute.evals._figures import Estimate
     from ferroute.evals.results import RouterResult
 
-FORMATS = {"AUC": ".4g", "APGR": ".3f", "$ at 95% of strong": ".3g"}
+FORMATS = {"AUC": ".4g", "APGR": ".3f", "$ at 95%": ".3g"}
 
 
 def _grid(
@@ -45,13 +45,17 @@ def caption(results: Sequence[RouterResult]) -> str:
         return ""
     one = results[0]
     n = int(one.points["total"][0])
-    text = f"{n:,} prompts; weak score {float(one.weak_score):.4g}, strong score {float(one.strong_score):.4g}"
+    scores = f"weak score {float(one.weak_score):.4g}, strong score {float(one.strong_score):.4g}"
+    parts = [
+        f"{n:,} prompts",
+        scores,
+        "at 95%: where 95 % of the strong score are reached",
+        "saved: against random mixing of that quality",
+    ]
     if one.settings.bootstrap:
-        return (
-            f"{text}; in brackets {one.settings.confidence:.0%} intervals, "
-            f"{one.settings.bootstrap:,} paired resamples of the prompts"
-        )
-    return text
+        confidence, times = one.settings.confidence, one.settings.bootstrap
+        parts.append(f"in brackets {confidence:.0%} intervals, {times:,} paired resamples of the prompts")
+    return "; ".join(parts)
 
 
 def text_table(

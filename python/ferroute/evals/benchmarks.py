@@ -96,6 +96,15 @@ class _Judged(Benchmark):
         """Scores of one model, row by row, in units of ``_unit``."""
         raise NotImplementedError
 
+    def scores(self) -> tuple[Numbers, Numbers]:
+        """Scores of the strong and of the weak model, prompt by prompt, in the unit of `get_model_accuracy`.
+
+        Raises:
+            KeyError: There are no outcomes of one of them.
+        """
+        pair = self.routed_pair
+        return self._scores(pair.strong) * self._unit, self._scores(pair.weak) * self._unit
+
     def _costs(self) -> tuple[Numbers, Numbers] | None:
         return None
 
@@ -222,8 +231,7 @@ class _Judged(Benchmark):
         from ferroute.evals.results import Settings
 
         costs = settings.pop("costs", None) or self._costs()
-        pair = self.routed_pair
-        strong, weak = self._scores(pair.strong) * self._unit, self._scores(pair.weak) * self._unit
+        strong, weak = self.scores()
         simple = prompt_baselines(self.prompts(), self._rules())
         settings.setdefault("on_ties", "merge")
         made = Settings(num_results, **settings)
@@ -507,7 +515,8 @@ class MTBench(_Judged):
     def _counts(self, strong: int, total: int, strong_first: bool) -> Mapping[str, int]:
         pair = self.routed_pair
         counts = [(pair.strong, 2 * strong), (pair.weak, 2 * (total - strong))]
-        # The more frequent model first, then those that were never called.
+        # The more frequent model first; of equals the one that answered the first question.
+        counts = counts if strong_first or not strong else counts[::-1]
         return dict(sorted(counts, key=lambda item: -item[1]))
 
     def get_optimal_accuracy(self, strong_percent: float) -> float:
@@ -529,10 +538,11 @@ class Table(_Judged):
         routed_pair: The two models; None: ``strong`` and ``weak``.
         overwrite_cache: Routers whose kept win rates are not to be used.
         prompt: Column of the prompts.
-        strong: Column of the strong model's scores; more is better. Any unit; 0 and 1 for wrong and right.
-        weak: Column of the weak model's scores.
+        strong: Column of the strong model's scores; more is better. Any unit; 0 and 1 for wrong and right. By default
+            ``strong`` or ``strong_score``.
+        weak: Column of the weak model's scores; by default ``weak`` or ``weak_score``.
         strong_cost: Column of the strong model's costs in dollars; by default ``strong_cost`` if there is one.
-        weak_cost: Column of the weak model's costs.
+        weak_cost: Column of the weak model's costs; by default ``weak_cost`` if there is one.
         name: How pictures and files call it; by default the file's name.
 
     Raises:
@@ -547,8 +557,8 @@ class Table(_Judged):
         overwrite_cache: Sequence[str] = (),
         *,
         prompt: str = "prompt",
-        strong: str = "strong",
-        weak: str = "weak",
+        strong: str | None = None,
+        weak: str | None = None,
         strong_cost: str | None = None,
         weak_cost: str | None = None,
         name: str | None = None,
@@ -564,6 +574,10 @@ class Table(_Judged):
             where = name or Path(given).stem
         self.name = where
         super().__init__(routed_pair or ModelPair(strong="strong", weak="weak"), overwrite_cache)
+        strong, weak = (
+            given or next((usual for usual in (side, f"{side}_score") if usual in columns), side)
+            for given, side in ((strong, "strong"), (weak, "weak"))
+        )
         wanted = {prompt, strong, weak, *(c for c in (strong_cost, weak_cost) if c)}
         if missing := sorted(wanted - columns.keys()):
             raise InvalidValueError(f"{where}: no column {missing[0]!r}; there are {', '.join(columns)}")

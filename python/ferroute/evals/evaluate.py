@@ -13,6 +13,7 @@ import os
 import random
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from ferroute.evals._tables import metrics_table
 from ferroute.routers.routers import ROUTER_CLS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy as np
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
@@ -176,11 +177,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--random-iters", type=int, default=10, help="rounds that the random router is averaged over")
     ours = made.add_argument_group("beyond RouteLLM")
     ours.add_argument("--data", metavar="FILE", help="your own outcomes: columns prompt, strong, weak[, costs]")
-    ours.add_argument("--columns", metavar="A,B,C", default="prompt,strong,weak", help="their names, if others")
+    ours.add_argument("--columns", metavar="A,B,C", help="their names, if others than prompt,strong,weak")
     ours.add_argument("--win-rates", metavar="FILE", help="evaluate these columns, one a router, as well")
     ours.add_argument("--bootstrap", type=int, default=1000, help="resamples for the intervals; 0: none")
     ours.add_argument("--seed", type=int, default=0, help="of the resamples")
     ours.add_argument("--on-ties", choices=("merge", "error"), default="merge", help="where thresholds coincide")
+    ours.add_argument("--more-plots", action="store_true", help="also scores, reliability, and dollars where known")
     ours.add_argument("--plot-optimal", action="store_true", help="draw the best that any router could do")
     return made
 
@@ -227,7 +229,7 @@ def _run(args: argparse.Namespace) -> None:
             benchmark.get_model_accuracy(model)
         columns = _columns(args.win_rates, benchmark)
         benchmark.cache.update(columns)
-        _evaluate(args, controller, benchmark, label, [*controller.routers, *columns])
+        _evaluate(args, controller, benchmark, label, dict.fromkeys([*controller.routers, *columns]))
 
 
 def _config(path: str | None) -> Any:
@@ -251,7 +253,7 @@ def _open(name: str | None, args: argparse.Namespace, pair: ModelPair) -> Any:
     if name == "gsm8k":
         _say("Running eval for GSM8k.")
         return benchmarks.GSM8K(pair, args.overwrite_cache)
-    names = args.columns.split(",")
+    names = args.columns.split(",") if args.columns else ["prompt", None, None]
     if len(names) != 3:
         raise InvalidValueError(f"--columns: expected three names such as prompt,strong,weak, found {args.columns!r}")
     _say(f"Running eval for {args.data}.")
@@ -284,7 +286,7 @@ def _evaluate(args: argparse.Namespace, controller: Any, benchmark: Any, label: 
     for router in routers:
         # Reproducible router by router, as RouteLLM has it.
         random.seed(0)
-        if router == "random":
+        if router == "random" and router not in benchmark.cache:
             lines.append(_averaged(args, controller, benchmark, router))
             continue
         points: list[tuple[float, float]] = []
@@ -298,25 +300,53 @@ def _evaluate(args: argparse.Namespace, controller: Any, benchmark: Any, label: 
         if len(points) < args.num_results + 1:
             _say(f"{router}: equal win rates, {len(points)} of {args.num_results + 1} thresholds are different.")
         lines.append(_line(router, points))
-    names = {name: f"{name} (router)" if name in _BASELINES else name for name in rates}
     compared = benchmark.compare_scores(
-        {names[name]: values for name, values in rates.items()},
+        {_named(name): values for name, values in rates.items()},
         args.num_results,
         bootstrap=args.bootstrap,
         seed=args.seed,
     )
     for line in lines:
         if line.method in rates:
-            _add_bands(line, compared[names[line.method]])
-        elif line.method == "random":
+            _add_bands(line, compared[_named(line.method)])
+        elif line.method == "random":  # averaged
             _add_bands(line, compared["random mixing"])
     _report(
         lines, benchmark, label, controller.model_pair, args.output, args.plot_optimal, list(_baseline_lines(compared))
     )
+    if args.more_plots:
+        _draw_more(benchmark, rates, compared, f"{args.output}/{label}")
     _say(f"\nWith baselines:\n{compared!r}")
     if warning := benchmarks.seen(benchmark, rates):
         _say(f"Note: {warning}.")
     _say("")
+
+
+def _draw_more(benchmark: Any, rates: Mapping[str, Numbers], compared: Comparison, path: str) -> None:
+    """Scores with their thresholds and reliability of each router, and dollars where they are known."""
+    from ferroute.evals import plots
+
+    def save(name: str, draw: Callable[..., object], size: tuple[float, float] = (6.4, 4.6)) -> None:
+        figure = plots.new_figure(size)
+        draw(ax=figure.subplots())
+        _say(f"Saving plot to {path}-{name}.png")
+        figure.savefig(f"{path}-{name}.png")
+
+    try:
+        if compared["random mixing"].has_costs:
+            save("cost", partial(plots.plot, compared, "cost"))
+        for router, values in rates.items():
+            draw = partial(plots.plot, compared.routers[_named(router)], "scores")
+            save(f"{router}-scores", draw)
+            draw = partial(plots.reliability_diagram, values, *benchmark.scores(), label=router)
+            save(f"{router}-reliability", draw, (4.8, 4.8))
+    except NotBuiltError:
+        return  # the reason was given where the first picture is missing
+
+
+def _named(router: str) -> str:
+    """A router's name in a comparison, where the baselines' names are taken."""
+    return f"{router} (router)" if router in _BASELINES else router
 
 
 _BASELINES = ("random mixing", "prompt length", "regex rules", "optimum")

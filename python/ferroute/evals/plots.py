@@ -283,6 +283,11 @@ def benchmark_figure(
     return figure
 
 
+def new_figure(size: tuple[float, float] = (6.4, 4.6)) -> Any:
+    """An empty figure that needs no display and is not in pyplot's list."""
+    return _matplotlib("figure").Figure(figsize=size, dpi=150, layout="constrained")
+
+
 def _axes(ax: Axes | None) -> Any:
     if ax is not None:
         return ax

@@ -165,9 +165,11 @@ class RouterResult:
         """The figures by the names they have in tables."""
         figures = {f"{part}% qual": value for part, value in self.cpt.items()}
         figures |= {"AUC": self.auc, "APGR": self.apgr}
-        figures["calls at 95% of strong"] = Estimate(*_percent(self.share_at_quality()))
+        figures["calls at 95%"] = _percent(self.share_at_quality())
+        figures["calls saved"] = _percent(self.calls_saving_at_quality())
         if self.has_costs:
-            figures["$ at 95% of strong"] = self.cost_at_quality()
+            figures["$ at 95%"] = self.cost_at_quality()
+            figures["$ saved"] = _percent(self.cost_saving_at_quality())
         return figures
 
     def to_pandas(self) -> pd.DataFrame:
@@ -199,9 +201,8 @@ class RouterResult:
         return html_table([whole])
 
 
-def _percent(value: Estimate) -> tuple[float, float | None, float | None]:
-    low, high = value.interval or (None, None)
-    return float(value) * 100, None if low is None else low * 100, None if high is None else high * 100
+def _percent(value: Estimate) -> Estimate:
+    return Estimate(*(None if part is None else float(part) * 100 for part in (value, value.low, value.high)))  # pyright: ignore[reportArgumentType]
 
 
 def _part(quality: float) -> float:
@@ -214,7 +215,9 @@ def _saving(spent: Numbers, random: Numbers) -> Numbers:
     import numpy as np
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(random > 0, 1 - spent / random, np.nan)
+        saved = np.where(random > 0, 1 - spent / random, np.nan)
+    # Random mixing saves nothing against itself, whatever is left of rounding.
+    return np.where(np.abs(saved) < 1e-12, 0.0, saved)
 
 
 def score_router(

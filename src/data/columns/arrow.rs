@@ -33,7 +33,7 @@ pub(super) fn read(
 ) -> Result<Vec<(String, Column)>> {
     let (start, end) = span(&mut file, bytes).map_err(|error| read_error(&error))?;
     file.seek(SeekFrom::Start(start)).map_err(|error| read_error(&error))?;
-    let mut messages = Messages { file: BufReader::new(file), left: end.saturating_sub(start) };
+    let mut messages = Messages::new(file, end.saturating_sub(start));
     let mut decoder = StreamDecoder::new();
     let mut columns: Option<Vec<(usize, String, Growing)>> = None;
     let mut rows = 0;
@@ -94,11 +94,18 @@ pub(in crate::data) fn span(file: &mut File, bytes: u64) -> std::io::Result<(u64
 
 /// Cuts a stream into messages, each with its metadata and body.
 pub(in crate::data) struct Messages {
-    pub(in crate::data) file: BufReader<File>,
-    pub(in crate::data) left: u64,
+    file: BufReader<File>,
+    left: u64,
+    /// Bytes of dictionaries so far, unpacked: they are kept until the end.
+    kept: u64,
 }
 
 impl Messages {
+    /// Reads `left` bytes of a file from where it stands.
+    pub(in crate::data) fn new(file: File, left: u64) -> Self {
+        Self { file: BufReader::new(file), left, kept: 0 }
+    }
+
     pub(in crate::data) fn next(&mut self, most: usize) -> Result<Option<Vec<u8>>> {
         let mut message = Vec::new();
         if self.left == 0 {
@@ -117,10 +124,10 @@ impl Messages {
         self.take(&mut message, u64::from(length))?;
         let parsed = root_as_message(&message[head..]).map_err(|error| damaged(&error.to_string()))?;
         let body = u64::try_from(parsed.bodyLength()).map_err(|_| damaged("a message has a negative length"))?;
-        let lengths = compressed(&parsed);
+        let (lengths, stays) = (compressed(&parsed), parsed.header_type() == MessageHeader::DictionaryBatch);
         let start = message.len();
         self.take(&mut message, body)?;
-        let mut unpacked = 0_u64;
+        let mut unpacked = self.kept;
         for at in lengths {
             let prefix = usize::try_from(at).ok().and_then(|at| message.get(start + at..)?.first_chunk::<8>());
             let claimed = prefix.map_or(0, |bytes| i64::from_le_bytes(*bytes));
@@ -132,6 +139,9 @@ impl Messages {
                 unpacked >> 20,
                 most >> 20
             )));
+        }
+        if stays {
+            self.kept = unpacked;
         }
         Ok(Some(message))
     }

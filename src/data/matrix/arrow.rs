@@ -1,7 +1,7 @@
 //! A column of lists of float numbers in Arrow IPC, batch by batch.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
@@ -57,7 +57,7 @@ impl Batches {
         file.rewind().map_err(|error| read_error(&error))?;
         let (start, end) = span(&mut file, bytes).map_err(|error| read_error(&error))?;
         file.seek(SeekFrom::Start(start)).map_err(|error| read_error(&error))?;
-        let mut messages = Messages { file: BufReader::new(file), left: end.saturating_sub(start) };
+        let mut messages = Messages::new(file, end.saturating_sub(start));
         let mut decoder = StreamDecoder::new();
         loop {
             let message = messages.next(self.most)?;

@@ -132,7 +132,7 @@ fn threads_do_not_change_a_bit() {
     let battles = Battles::new(battles, 3, &rows).unwrap();
     let weights = |threads, seed| {
         let mut trainer = Trainer::new(100, 3, 200, true, seed).unwrap();
-        let settings = Settings { threads, seed, ..settings() };
+        let settings = Settings { seed, threads, ..settings() };
         let loss: Vec<f64> = (0..3).map(|_| trainer.epoch(&rows, &battles, &settings).unwrap()).collect();
         (trainer.weights.models, trainer.weights.projection, trainer.weights.classifier, loss)
     };

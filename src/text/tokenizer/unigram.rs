@@ -87,13 +87,19 @@ impl TryFrom<Stored> for Unigram {
     }
 }
 
-/// The best way to reach a place in a text.
+/// The best way to reach a place in a text. Small: a text has as many as bytes.
 #[derive(Clone, Copy)]
 struct Step {
-    id: u32,
     score: f64,
-    start: usize,
+    id: u32,
+    /// Where the last piece starts; [`NOWHERE`] while the place has not been reached.
+    start: u32,
 }
+
+const NOWHERE: u32 = u32::MAX;
+
+/// Stands for the id of an unknown character where there is none.
+const NO_ID: u32 = u32::MAX;
 
 impl Unigram {
     fn piece(&self, id: u32) -> &str {
@@ -126,14 +132,17 @@ impl Unigram {
 
     /// Parts of the text, each with the id of its piece; neighbours that are unknown are one part.
     fn cut(&self, text: &str) -> tokenizers::Result<Vec<Range<usize>>> {
-        let mut best: Vec<Option<Step>> = vec![None; text.len() + 1];
+        if text.len() >= NOWHERE as usize {
+            return Err("a word of 4 GiB cannot be cut into pieces".into());
+        }
+        let mut best = vec![Step { score: 0.0, id: NO_ID, start: NOWHERE }; text.len() + 1];
         for (start, character) in text.char_indices() {
-            let score = best[start].map_or(0.0, |step| step.score);
+            let score = best[start].score;
             let mut offer = |length: usize, id: u32, own: f64| {
-                let step = Step { id, score: own + score, start };
+                let step = Step { score: own + score, id, start: start as u32 };
                 let place = &mut best[start + length];
-                if place.is_none_or(|known| step.score > known.score) {
-                    *place = Some(step);
+                if place.start == NOWHERE || step.score > place.score {
+                    *place = step;
                 }
             };
             let mut known = false;
@@ -142,25 +151,26 @@ impl Unigram {
                 offer(length, id, self.scores[id as usize]);
             });
             if !known {
-                let place = start + character.len_utf8();
-                // As in the crate: it only matters that there is none where it would be taken.
-                let id = self.unknown.unwrap_or(u32::MAX);
-                offer(place - start, id, self.unknown_score);
+                offer(character.len_utf8(), self.unknown.unwrap_or(NO_ID), self.unknown_score);
+                // The crate gives up where it would take it, whether or not the best way leads there in the end.
+                if best[start + character.len_utf8()].id == NO_ID {
+                    return Err("the text holds a character that is in no piece, and there is no unk_id".into());
+                }
             }
         }
         let mut parts: Vec<Range<usize>> = Vec::new();
         let (mut end, mut unknown_before) = (text.len(), false);
         while end > 0 {
-            let Some(step) = best[end] else { return Err("a text cannot be cut into pieces".into()) };
-            if step.id == u32::MAX {
-                return Err("the text holds a character that is in no piece, and there is no unk_id".into());
+            let step = best[end];
+            if step.start as usize >= end {
+                return Err("a text cannot be cut into pieces".into());
             }
-            let unknown = Some(step.id) == self.unknown;
+            let (start, unknown) = (step.start as usize, Some(step.id) == self.unknown);
             match parts.last_mut() {
-                Some(part) if unknown && unknown_before => part.start = step.start,
-                _ => parts.push(step.start..end),
+                Some(part) if unknown && unknown_before => part.start = start,
+                _ => parts.push(start..end),
             }
-            (end, unknown_before) = (step.start, unknown);
+            (end, unknown_before) = (start, unknown);
         }
         parts.reverse();
         Ok(parts)

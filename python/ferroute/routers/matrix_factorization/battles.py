@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -189,7 +190,7 @@ def _prompts(columns: Mapping[str, Any], count: int, where: str) -> tuple[list[i
     numbers: dict[str, int] = {}
     rows: list[int] = []
     for value in columns["prompt"]:
-        text = first_turn(value) if isinstance(value, str) else ""
+        text = first_turn(value)
         rows.append(numbers.setdefault(text, len(numbers)) if text else -1)
     return rows, list(numbers)
 
@@ -197,25 +198,29 @@ def _prompts(columns: Mapping[str, Any], count: int, where: str) -> tuple[list[i
 def _whole(value: Any, row: int, where: str) -> int:
     try:
         number = int(value)
-        if number == value and number >= 0:
+        if number == value and 0 <= number < 2**63:
             return number
     except (TypeError, ValueError, OverflowError):
         pass
     raise InvalidValueError(f"{where}: battle {row}: idx is a row of the embeddings (0, 1, ...); found {value!r}")
 
 
-def first_turn(prompt: str) -> str:
-    """The first turn of the arena's JSON list of turns; any other text is itself. White space around it is cut."""
-    if prompt.lstrip().startswith("["):
+def first_turn(prompt: Any) -> str:
+    """The first turn of a list of turns, or of the arena's JSON of one; any other text is itself, all else is empty.
+
+    White space around it is cut.
+    """
+    turns: Any = prompt
+    if isinstance(prompt, str) and prompt.lstrip().startswith("["):
         import json
 
         try:
-            turns: Any = json.loads(prompt)
+            turns = json.loads(prompt)
         except ValueError:
-            return prompt.strip()
-        if isinstance(turns, list) and turns and isinstance(turns[0], str):
-            return turns[0].strip()
-    return prompt.strip()
+            turns = prompt
+    if isinstance(turns, (list, tuple)) and turns and isinstance(turns[0], str):
+        return turns[0].strip()
+    return prompt.strip() if isinstance(prompt, str) else ""
 
 
 def _columns(source: Any) -> tuple[dict[str, Any], str]:
@@ -257,6 +262,22 @@ def _known(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 def _joined(parts: Iterable[Any]) -> list[Any]:
     return [value for part in parts for value in part]
+
+
+def checked_count(name: str, value: Any, least: int = 1) -> int:
+    """``value`` as a whole number of at least ``least``.
+
+    Raises:
+        InvalidValueError: A smaller one, or one beyond 64 bits.
+        InvalidTypeError: No whole number at all.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InvalidTypeError(f"{name}: expected a whole number, found {type(value).__name__}") from None
+    if not least <= number < 2**63:
+        raise InvalidValueError(f"{name}: expected a whole number of at least {least}, found {number}")
+    return number
 
 
 def fingerprint(*arrays: Any, names: Sequence[str] = ()) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
 from ferroute.errors import InvalidTypeError, InvalidValueError
-from ferroute.routers.matrix_factorization.battles import load_embeddings
+from ferroute.routers.matrix_factorization.battles import checked_count, load_embeddings
 from ferroute.routers.matrix_factorization.model import MFModel, row_of
 
 if TYPE_CHECKING:
@@ -62,10 +62,8 @@ class DataLoader:
     """
 
     def __init__(self, dataset: Any, batch_size: int = 1, shuffle: bool = False) -> None:
-        if batch_size < 1:
-            raise InvalidValueError(f"batch_size: expected a whole number of at least 1, found {batch_size}")
         self.dataset = dataset
-        self.batch_size = batch_size
+        self.batch_size = checked_count("batch_size", batch_size)
         self.shuffle = shuffle
 
     def __len__(self) -> int:
@@ -129,7 +127,7 @@ class MFModel_Train:  # noqa: N801 - the original's name
             )
         self.use_proj = use_proj
         self.training = True
-        self.trainer = _core.MfTrainer(dim, num_models, text_dim, use_proj, seed)
+        self.trainer = _core.MfTrainer(dim, num_models, text_dim, use_proj, checked_count("seed", seed, 0))
 
     def get_device(self) -> str:
         """Where it computes: ``"cpu"``."""
@@ -239,6 +237,7 @@ def train_loops(
     from tqdm import tqdm
 
     del kwargs
+    checked_count("seed", seed, 0)
     rows, batch_size, shuffle = _rows(train_iter)
     losses: dict[str, list[float]] = {"train_losses": [], "test_losses": [], "test_acces": []}
     bar: Any

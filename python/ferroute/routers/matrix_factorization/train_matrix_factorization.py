@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
 from ferroute.errors import FerrouteError, InvalidValueError
-from ferroute.routers.matrix_factorization.battles import BattleTable, fingerprint, load_embeddings, read
+from ferroute.routers.matrix_factorization.battles import (
+    BattleTable,
+    checked_count,
+    fingerprint,
+    load_embeddings,
+    read,
+)
 from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
 from ferroute.routers.matrix_factorization.pairwise import MFModel_Train, PairwiseDataset, evaluator, train_loops
 from ferroute.routers.matrix_factorization.report import EpochLosses, Judged, Trained, TrainingReport
@@ -102,6 +108,11 @@ def train(
         InvalidValueError: No battle is left, NaN in an embedding, a setting that cannot be, or a loss that overflows.
         UnknownNameError: A model that is not in ``models``, or a prompt without an embedding.
     """
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("dim", dim)):
+        checked_count(name, value)
+    checked_count("seed", seed, 0)
+    if patience is not None:
+        checked_count("patience", patience)
     if ties not in {"drop", "half"}:
         raise InvalidValueError(f"ties: expected 'drop' or 'half', found {ties!r}")
     table = battles if isinstance(battles, BattleTable) else read(battles, ties == "half")
@@ -208,13 +219,15 @@ def _record(embedder: Any) -> dict[str, Any] | None:
 
 
 def _names(table: BattleTable, models: Sequence[str] | None) -> list[str]:
+    names = table.names if models is None else list(models)
+    if len(set(names)) != len(names):
+        raise InvalidValueError("models: expected different names")
+    for name in names:
+        if not isinstance(name, str) or any("\ud800" <= character <= "\udfff" for character in name):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidValueError(f"models: expected names without lone surrogates, found {name!r:.60}")
     if models is not None:
-        names = list(models)
-        if len(set(names)) != len(names):
-            raise InvalidValueError("models: expected different names")
         return names
-    found = table.names
-    return list(MODEL_IDS) if all(name in MODEL_IDS for name in found) else found
+    return list(MODEL_IDS) if all(name in MODEL_IDS for name in names) else names
 
 
 @contextlib.contextmanager

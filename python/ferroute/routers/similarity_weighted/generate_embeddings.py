@@ -86,7 +86,7 @@ def kept_prompts(battles: Any) -> list[str]:
         if "prompt" not in battles:
             raise InvalidValueError("battles need a column 'prompt'")
         column = battles["prompt"]
-    texts = (first_turn(text) if isinstance(text, str) else "" for text in column)
+    texts = map(first_turn, column)
     return [text for text in texts if len(text) >= SHORTEST]
 
 
