@@ -54,9 +54,10 @@ unsafe fn avx2(numbers: &mut [f64], reference: f64, scale: f64) {
     all(numbers, reference, scale);
 }
 
-/// 2^y for y up to 0: the whole part becomes the exponent's bits, the rest a Taylor series around 0, whose first missing
-/// term is below 1e-15. Multiplications and additions only, so compilers turn a loop of it into vectors and all of them
-/// round alike.
+/// 2^y for y up to 0: the whole part becomes the exponent's bits, the rest a Taylor series around 0.
+///
+/// Its first missing term is below 1e-15. Multiplications and additions only, so compilers turn a loop of it into vectors
+/// and all of them round alike.
 #[inline(always)]
 fn exp2(y: f64) -> f64 {
     /// Added to a number below 2^51, it leaves the nearest whole number in the lowest bits.

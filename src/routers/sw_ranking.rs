@@ -10,20 +10,22 @@
 mod battles;
 mod index;
 mod tiers;
+mod weights;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 pub use battles::{Battles, SHORTEST_PROMPT, first_turn_length};
 pub use tiers::tiers;
+pub use weights::weightings;
 
 use crate::data::matrix::{Matrix, Numbers};
 use crate::error::{Error, Kind, Result};
 use crate::math::newton::{Comparisons, Winner};
-use crate::math::powers::powers_of_ten;
 use crate::math::rows::Rows;
 use crate::math::similarity::{BLOCK, Queries, Scaled, tiles, wide};
 use crate::math::threads;
+use weights::{Sums, extremes, relative_weights};
 
 /// Points of Elo for a factor of ten in the odds.
 pub const SCALE: f64 = 400.0;
@@ -34,8 +36,7 @@ pub const INITIAL: f64 = 1000.0;
 /// The model whose rating anchors the others, where it is among them, and that rating.
 pub const ANCHOR: (&str, f64) = ("llama-2-70b-chat", 1082.0);
 
-/// Below so many stored numbers, or battles, a batch, too, is computed in f64: it is quick, and rounding would not average
-/// out.
+/// Below so many stored numbers, or battles, a batch is computed in f64, too: rounding would not average out.
 const SMALL: usize = 1 << 20;
 const FEW: usize = 2_048;
 
@@ -421,63 +422,6 @@ impl SwRanking {
             *x /= norm;
         }
         Ok(query)
-    }
-}
-
-/// Weights of battles of given similarities: `10 * 10^(s / max s)`, as `RouteLLM` defines them. They may overflow.
-pub fn weightings(similarities: &[f64]) -> Vec<f64> {
-    let largest = similarities.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    similarities.iter().map(|s| 10.0 * 10_f64.powf(s / largest)).collect()
-}
-
-/// Turns similarities into weights relative to the largest of them.
-///
-/// With a largest similarity of zero (no more, no less) the limit from above is taken: only the most similar count.
-fn relative_weights(similarities: &mut [f64], largest: f64, smallest: f64) {
-    let scale = 1.0 / largest;
-    if !scale.is_finite() {
-        for s in similarities {
-            *s = f64::from(u8::from(*s >= largest));
-        }
-        return;
-    }
-    // With nothing but negative similarities the least similar weighs most.
-    let reference = if largest > 0.0 { largest } else { smallest };
-    powers_of_ten(similarities, reference, scale);
-}
-
-/// Largest and smallest.
-fn extremes(numbers: &[f64]) -> (f64, f64) {
-    let (mut high, mut low) = ([f64::NEG_INFINITY; 8], [f64::INFINITY; 8]);
-    let (chunks, rest) = numbers.as_chunks::<8>();
-    for chunk in chunks {
-        for ((high, low), &x) in high.iter_mut().zip(&mut low).zip(chunk) {
-            *high = if x > *high { x } else { *high };
-            *low = if x < *low { x } else { *low };
-        }
-    }
-    let largest = high.iter().chain(rest).copied().fold(f64::NEG_INFINITY, f64::max);
-    (largest, low.iter().chain(rest).copied().fold(f64::INFINITY, f64::min))
-}
-
-/// A sum of weights for each kind of battle; four of each, because a sum waits for the one before it.
-struct Sums(Vec<[f64; 4]>);
-
-impl Sums {
-    fn new(kinds: usize) -> Self {
-        Self(vec![[0.0; 4]; kinds])
-    }
-
-    fn add(&mut self, kinds: &[u32], weights: &[f64]) {
-        for (kinds, weights) in kinds.chunks(4).zip(weights.chunks(4)) {
-            for (lane, (&kind, &weight)) in kinds.iter().zip(weights).enumerate() {
-                self.0[kind as usize][lane] += weight;
-            }
-        }
-    }
-
-    fn totals(&self) -> impl Iterator<Item = f64> {
-        self.0.iter().map(|sums| (sums[0] + sums[1]) + (sums[2] + sums[3]))
     }
 }
 

@@ -245,8 +245,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
         let row = |a: &str, b: &str, prompt: &str, wins: (u8, u8)| {
-            serde_json::json!({"model_a": a, "model_b": b, "prompt": prompt, "winner_model_a": wins.0, "winner_model_b": wins.1})
-                .to_string()
+            let sides = serde_json::json!({"model_a": a, "model_b": b, "prompt": prompt}).to_string();
+            format!("{}, \"winner_model_a\": {}, \"winner_model_b\": {}}}", &sides[..sides.len() - 1], wins.0, wins.1)
         };
         let long = r#"["sixteen letters."]"#;
         let lines = [
