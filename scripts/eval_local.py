@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ferroute.cli._rules import score
+from ferroute.routers._rules import score
 from train_local import ROOT, SHIPPED, Head, Set, everyday, fit, outcome_sets
 
 F64 = NDArray[np.float64]

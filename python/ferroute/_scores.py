@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, _datasets, _hub, _tables
-from ferroute.calibrate import CalibrationTable, Threshold, checked_scores, make_table, threshold_for_share
 from ferroute.errors import InvalidTypeError, InvalidValueError, MissingFileError
+from ferroute.thresholds import CalibrationTable, Threshold, checked_scores, make_table, threshold_for_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

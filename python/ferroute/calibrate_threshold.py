@@ -178,7 +178,7 @@ def _target(args: argparse.Namespace, name: str) -> Path | None:
 
 def line(router: str, share: float, threshold: float) -> str:
     """What RouteLLM prints: Python's own form of both numbers, the threshold to five places."""
-    from ferroute.calibrate import rounded
+    from ferroute.thresholds import rounded
 
     return f"For {share * 100}% strong model calls for {router}, threshold = {rounded(threshold)}"
 

@@ -473,7 +473,7 @@ def _calibrated(name: str, entry: Mapping[str, Any] | None, router: Any) -> Any:
     path = named or _tables.find(name, entry, router)
     if path is None:
         return None
-    from ferroute.calibrate import CalibrationTable
+    from ferroute.thresholds import CalibrationTable
 
     try:
         table = CalibrationTable.load(path)

@@ -20,7 +20,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use super::prompts::listed;
+use super::reading::listed;
 use crate::error::{Error, Kind, Result};
 
 /// One column, a value for each row.

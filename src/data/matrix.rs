@@ -23,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub use store::Numbers;
 
-use super::prompts::listed;
+use super::reading::listed;
 use crate::error::{Error, Kind, Result};
 use crate::math::threads;
 

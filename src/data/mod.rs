@@ -5,4 +5,5 @@ pub mod matrix;
 mod pages;
 pub mod parquet_writer;
 pub mod prompts;
+mod reading;
 pub mod tensors;

@@ -14,7 +14,7 @@ use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReade
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::SchemaDescriptor;
 
-use super::prompts::{MAX_ROW_BYTES, read_error};
+use super::reading::{MAX_ROW_BYTES, read_error};
 use crate::error::{Error, Kind, Result};
 
 /// An open Parquet file.

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from ferroute.calibrate import Threshold
     from ferroute.cli._inputs import Source
+    from ferroute.thresholds import Threshold
 
 
 def scores_of(

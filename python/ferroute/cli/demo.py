@@ -14,12 +14,12 @@ from rich.text import Text
 
 from ferroute import _core, prices
 from ferroute.cli._output import STRONG, WEAK, ascii_only, console, fitted, json_line, one_line, percent
-from ferroute.cli._rules import NAME as RULES
-from ferroute.cli._rules import RulesRouter
 from ferroute.controller import Controller
 from ferroute.errors import MissingFileError
 from ferroute.plot import save_share, share_at, share_chart, threshold_for
 from ferroute.prompts import read_texts
+from ferroute.routers._rules import NAME as RULES
+from ferroute.routers._rules import RulesRouter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

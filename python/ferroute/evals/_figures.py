@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ferroute import _core
 from ferroute.errors import InvalidTypeError, InvalidValueError
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 FRACTIONS = (0.2, 0.5, 0.8)
 """Parts of the gap between the two models at which the call percentages are given."""
+
+RANDOM, LENGTH, RULES, OPTIMUM = "random mixing", "prompt length", "regex rules", "optimum"
+"""Names of the baselines."""
 
 
 class Estimate(float):
@@ -72,6 +75,45 @@ def estimate(value: float, draws: Numbers | None, confidence: float) -> Estimate
         return Estimate(value)
     low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(value, float(low), float(high))
+
+
+class Shown(Protocol):
+    """What tables and pictures need of a router's result: `ferroute.evals.results.RouterResult`."""
+
+    name: str
+    points: Any
+    settings: Any
+    apgr: Estimate
+    weak_score: Estimate
+    strong_score: Estimate
+    bands: Numbers | None
+    win_rates: Numbers | None
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether points have costs."""
+        ...
+
+    def summary(self) -> dict[str, Estimate]:
+        """The figures by the names they have in tables."""
+        ...
+
+
+class Compared(Protocol):
+    """What they need of a comparison: `ferroute.evals.comparison.Comparison`."""
+
+    weak_score: Estimate
+    strong_score: Estimate
+
+    @property
+    def routers(self) -> Mapping[str, Shown]:
+        """Results of the routers that were asked about."""
+        ...
+
+    @property
+    def baselines(self) -> Mapping[str, Shown]:
+        """Results of what they are compared with."""
+        ...
 
 
 @dataclass

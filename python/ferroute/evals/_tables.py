@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from ferroute.evals._figures import Estimate
-    from ferroute.evals.results import RouterResult
+    from ferroute.evals._figures import Estimate, Shown
 
 FORMATS = {"AUC": ".4g", "APGR": ".3f", "$ at 95%": ".3g"}
 
 
 def _grid(
-    results: Sequence[RouterResult], baselines: Collection[str], ends: tuple[Estimate, Estimate] | None
+    results: Sequence[Shown], baselines: Collection[str], ends: tuple[Estimate, Estimate] | None
 ) -> tuple[list[str], list[list[str]]]:
     """Header and rows. A vertical bar would be noise: routers come first, baselines are marked."""
     columns = list(dict.fromkeys(name for result in results for name in result.summary()))
@@ -39,7 +38,7 @@ def _cell(name: str, value: Estimate) -> str:
     return value.show(form, "" if name in FORMATS else "%")
 
 
-def caption(results: Sequence[RouterResult]) -> str:
+def caption(results: Sequence[Shown]) -> str:
     """What the brackets mean."""
     if not results:
         return ""
@@ -59,7 +58,7 @@ def caption(results: Sequence[RouterResult]) -> str:
 
 
 def text_table(
-    results: Sequence[RouterResult],
+    results: Sequence[Shown],
     baselines: Collection[str] = (),
     ends: tuple[Estimate, Estimate] | None = None,
 ) -> str:
@@ -77,7 +76,7 @@ def text_table(
 
 
 def html_table(
-    results: Sequence[RouterResult],
+    results: Sequence[Shown],
     baselines: Collection[str] = (),
     ends: tuple[Estimate, Estimate] | None = None,
 ) -> str:

@@ -239,7 +239,7 @@ class _Judged(Benchmark):
 
     def _rules(self) -> Numbers:
         """Scores of the regex rules, kept like those of a router."""
-        from ferroute.cli._rules import RulesRouter
+        from ferroute.routers._rules import RulesRouter
 
         prompts, rules = self.prompts(), RulesRouter()
         path = Path(self.cache_path) / f"rules-{_cache.key(rules, prompts)}.npy"

@@ -6,10 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
-from ferroute.cli._rules import RulesRouter
 from ferroute.errors import InvalidValueError, UnknownNameError
-from ferroute.evals._figures import Curve, Estimate, Rows, column, estimate
+from ferroute.evals._figures import LENGTH, OPTIMUM, RANDOM, RULES, Curve, Estimate, Rows, column, estimate
 from ferroute.evals.results import RouterResult, Settings, observed, study
+from ferroute.routers._rules import RulesRouter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Numbers = NDArray[np.float64]
-
-RANDOM, LENGTH, RULES, OPTIMUM = "random mixing", "prompt length", "regex rules", "optimum"
 
 
 class Comparison:
@@ -103,8 +101,7 @@ class Comparison:
         """Draws ``"quality"`` against the share of strong calls, or against ``"cost"``."""
         from ferroute.evals import plots
 
-        whole: Any = self
-        return plots.plot(whole, kind, ax)
+        return plots.plot(self, kind, ax)
 
     def __repr__(self) -> str:
         from ferroute.evals._tables import text_table

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.errors import InvalidValueError
-from ferroute.evals._figures import column
-from ferroute.evals.comparison import OPTIMUM, RANDOM, Comparison
+from ferroute.evals._figures import OPTIMUM, RANDOM, column
 from ferroute.plot import COLOURS, _matplotlib  # pyright: ignore[reportPrivateUsage]
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-    from ferroute.evals.results import RouterResult
+    from ferroute.evals._figures import Compared, Shown
 
     Numbers = NDArray[np.float64]
 
@@ -27,7 +26,7 @@ MARKERS = ("o", "s", "D", "^", "v", "P")
 GREY = "0.45"
 
 
-def plot(result: RouterResult | Comparison, kind: str = "quality", ax: Axes | None = None) -> Axes:
+def plot(result: Shown | Compared, kind: str = "quality", ax: Axes | None = None) -> Axes:
     """Draws a result by the name of the picture: ``"quality"``, ``"cost"`` or ``"scores"``.
 
     Raises:
@@ -38,7 +37,7 @@ def plot(result: RouterResult | Comparison, kind: str = "quality", ax: Axes | No
         return quality_plot(result, ax=ax)
     if kind == "cost":
         return quality_plot(result, ax=ax, against="cost")
-    if kind == "scores" and not isinstance(result, Comparison):
+    if kind == "scores" and not hasattr(result, "baselines"):
         if result.win_rates is None:
             raise InvalidValueError(f"{result.name} has no scores of its own to draw")
         return score_histogram(result.win_rates, thresholds=result.points["threshold"][1:-1], ax=ax)
@@ -46,7 +45,7 @@ def plot(result: RouterResult | Comparison, kind: str = "quality", ax: Axes | No
 
 
 def quality_plot(
-    result: RouterResult | Comparison,
+    result: Shown | Compared,
     *,
     against: str = "share",
     title: str | None = None,
@@ -114,7 +113,7 @@ def _small(name: str) -> str:
     return "" if name in {RANDOM, OPTIMUM} else "."
 
 
-def _curve(axes: Any, result: RouterResult, field: str, band: bool, **style: Any) -> None:
+def _curve(axes: Any, result: Shown, field: str, band: bool, **style: Any) -> None:
     import numpy as np
 
     points = result.points
@@ -126,8 +125,8 @@ def _curve(axes: Any, result: RouterResult, field: str, band: bool, **style: Any
         axes.fill_between(points[field][order], low, high, color=style["color"], alpha=0.15, linewidth=0, zorder=2)
 
 
-def _parts(result: RouterResult | Comparison) -> tuple[list[RouterResult], list[RouterResult]]:
-    if isinstance(result, Comparison):
+def _parts(result: Shown | Compared) -> tuple[list[Shown], list[Shown]]:
+    if hasattr(result, "baselines"):
         return list(result.routers.values()), list(result.baselines.values())
     return [result], []
 

@@ -17,7 +17,7 @@ use arrow_ipc::{MessageHeader, root_as_message};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 
 use super::{Budget, Column, Growing, json_list, no_column, other_kind};
-use crate::data::prompts::{MAX_ROW_BYTES, listed, read_error, too_long};
+use crate::data::reading::{MAX_ROW_BYTES, listed, read_error, too_long};
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8] = b"ARROW1";

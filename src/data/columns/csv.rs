@@ -4,7 +4,7 @@ use std::fs::File;
 
 use super::{Budget, Column, no_column};
 use crate::data::prompts::csv::Records;
-use crate::data::prompts::{listed, not_utf8};
+use crate::data::reading::{listed, not_utf8};
 use crate::error::{Error, Result};
 
 pub(super) fn read(file: File, wanted: Option<&[&str]>, budget: &mut Budget) -> Result<Vec<(String, Column)>> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Budget, Column, Growing, no_column};
 use crate::data::prompts::json::{kind, value, without_lone_surrogates};
 use crate::data::prompts::lines::{Line, Lines, byte_order_mark};
-use crate::data::prompts::{not_utf8, read_error};
+use crate::data::reading::{not_utf8, read_error};
 use crate::error::{Error, Result};
 
 /// One object a line.

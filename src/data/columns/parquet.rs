@@ -9,7 +9,7 @@ use parquet::schema::types::{ColumnDescriptor, Type};
 
 use super::{Budget, Column, json_list, no_column, other_kind};
 use crate::data::pages::{Source, guarded};
-use crate::data::prompts::{MAX_ROW_BYTES, not_utf8, too_long};
+use crate::data::reading::{MAX_ROW_BYTES, not_utf8, too_long};
 use crate::error::{Error, Result};
 
 /// Rows decoded at a time.

@@ -13,7 +13,7 @@ use arrow_schema::DataType;
 
 use super::{Layout, choose, most_numbers, opened, wrong_count, wrong_width};
 use crate::data::columns::arrow::{END, Messages, damaged, guarded, span};
-use crate::data::prompts::read_error;
+use crate::data::reading::read_error;
 use crate::error::{Error, Result};
 
 /// The batches of a file.
