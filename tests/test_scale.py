@@ -287,6 +287,9 @@ def test_arrays_are_written_as_what_they_are(tmp_path):
         with pytest.raises(TypeError, match=message) as raised:
             _core.write_columns(tmp_path / "b.parquet", {"a": wrong})
         assert isinstance(raised.value, errors.FerrouteError)
+    for shape in [(2, 2, 2), ()]:
+        with pytest.raises(errors.InvalidValueError, match="dimensions, found shape"):
+            _core.write_columns(tmp_path / "b.parquet", {"a": np.zeros(shape)})
     with _core.ParquetWriter(path, {"w": "whole", "n": "number"}) as table:
         table.write([[], []])
         table.write([[1, 2], [0.5, None]])

@@ -417,6 +417,8 @@ def test_layouts_and_bad_rows(small):
         np.testing.assert_allclose(small.score_embeddings(other), expected, rtol=0, atol=1e-7)
     assert small.score_embeddings(x[:0]).shape == (0,)
     np.testing.assert_array_equal(small.score_embeddings(x, threads=1), expected)
+    with pytest.raises(InvalidValueError, match="threads: expected a whole number of at least 1"):
+        small.score_embeddings(x, threads=0)
     for bad, message in [
         (x[:, :-1], "expected embeddings of 24 numbers.*found 23"),
         (x[0], "two dimensions"),

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 TABLES = (".parquet", ".arrow", ".jsonl", ".csv", ".json")
-"""What `ferroute._core.read_columns` reads, by extension; of several kinds side by side the first counts that has a train split."""
+"""What `ferroute._core.read_columns` reads, by extension; of several kinds side by side the first counts that has a
+file of the train split."""
 
 # Beside the data in a folder: what `datasets` writes about them, and the Hub's own.
 _ABOUT = {

@@ -132,8 +132,8 @@ fn cell(row: usize, item: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     Err(Error::new(Kind::Type, format!("row {}: expected a text or None, found {found}", row + 1)).into())
 }
 
-/// A column as an array of `kind`; what numpy would turn into other values is an error.
-fn numbers<'py>(column: &Bound<'py, PyAny>, kind: &str) -> PyResult<Bound<'py, PyAny>> {
+/// A column as an array of `kind`, of one dimension or (vectors) two; what numpy would turn into other values is an error.
+fn numbers<'py>(column: &Bound<'py, PyAny>, kind: &str, dimensions: usize) -> PyResult<Bound<'py, PyAny>> {
     let numpy = column.py().import("numpy")?;
     let array = numpy.call_method1("asarray", (column,))?;
     let (found, empty) = (kind_of(&array).unwrap_or_default(), array.getattr("size")?.extract::<usize>()? == 0);
@@ -152,20 +152,27 @@ fn numbers<'py>(column: &Bound<'py, PyAny>, kind: &str) -> PyResult<Bound<'py, P
         let wanted = if whole { "whole numbers below 2^63" } else { "numbers" };
         return Err(Error::new(Kind::Type, format!("expected a column of {wanted}, found an array of {dtype}")).into());
     }
+    let shape = array.getattr("shape")?;
+    if shape.len()? != dimensions {
+        return Err(Error::value(format!("expected a column of {dimensions} dimensions, found shape {shape}")).into());
+    }
     numpy.call_method1("asarray", (array, kind))
 }
 
 fn read(holds: Holds, column: &Bound<'_, PyAny>) -> PyResult<Values> {
-    let numpy = |kind: &str| numbers(column, kind);
     Ok(match holds {
         Holds::Text => {
             let cells = column.try_iter()?.enumerate().map(|(row, item)| cell(row, &item?));
             Values::Text(cells.collect::<PyResult<_>>()?)
         }
-        Holds::Number => Values::Numbers(numpy("float64")?.extract::<PyReadonlyArray1<'_, f64>>()?.as_array().to_vec()),
-        Holds::Whole => Values::Whole(numpy("int64")?.extract::<PyReadonlyArray1<'_, i64>>()?.as_array().to_vec()),
+        Holds::Number => {
+            Values::Numbers(numbers(column, "float64", 1)?.extract::<PyReadonlyArray1<'_, f64>>()?.as_array().to_vec())
+        }
+        Holds::Whole => {
+            Values::Whole(numbers(column, "int64", 1)?.extract::<PyReadonlyArray1<'_, i64>>()?.as_array().to_vec())
+        }
         Holds::Vector => {
-            let array = numpy("float32")?;
+            let array = numbers(column, "float32", 2)?;
             let array = array.extract::<PyReadonlyArray2<'_, f32>>()?;
             let width = array.shape()[1];
             if width == 0 {

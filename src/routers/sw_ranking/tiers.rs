@@ -74,8 +74,8 @@ fn pairwise_sum(numbers: &[f64]) -> f64 {
         for chunk in chunks {
             sums.iter_mut().zip(chunk).for_each(|(sum, x)| *sum += x);
         }
-        let [a, b, c, d, e, f, g, h] = sums;
-        sum = ((a + b) + (c + d)) + ((e + f) + (g + h));
+        let [left, right] = [0, 4].map(|at| (sums[at] + sums[at + 1]) + (sums[at + 2] + sums[at + 3]));
+        sum = left + right;
     }
     rest.iter().fold(sum, |sum, x| sum + x)
 }

@@ -198,7 +198,7 @@ class SWRankingRouter(Router):
         Raises:
             ValueError: Wrong width, a NaN or infinity, or a row of zeros; the message names the first bad row.
         """
-        threads = threads or self._threads
+        threads = self._threads if threads is None else threads
         if self._weighs_itself():
             return self._core.win_rates(embeddings, *self._tiers(), threads=threads)
         import numpy as np
