@@ -152,8 +152,8 @@ def fitting(
         )
     if trained["kind"] == "local":
         raise CheckpointError(
-            f"these weights were trained on embeddings of {_shown(trained)}, and this version of ferroute has {LOCAL!r}: "
-            "train again, or use the version they were trained with"
+            f"these weights were trained on embeddings of {_shown(trained)}, and this version of ferroute has "
+            f"{LOCAL!r}: train again, or use the version they were trained with"
         )
     if trained["kind"] != "endpoint":
         raise CheckpointError(
