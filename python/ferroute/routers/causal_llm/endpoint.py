@@ -435,16 +435,17 @@ def _secrets(settings: Mapping[str, Any]) -> re.Pattern[str]:
         whole += [password, base64.b64encode(f"{user}:{password}".encode()).decode()]
     # A server may repeat "Bearer KEY" without the first word, and any text in escapes, once or more.
     parts = {part for text in whole for part in (text, *text.split()[-1:]) if len(part) > 3}
-    longest_first = sorted(parts, key=len, reverse=True)
-    # One pattern for a run of backslashes: several in a row would try every way to share them.
-    escaped = ("".join(map(_escaped, re.sub(r"\\+", r"\\", part))) for part in longest_first)
-    return re.compile("|".join(escaped) or "(?!)")
+    return re.compile("|".join(map(_escaped, sorted(parts, key=len, reverse=True))) or "(?!)")
 
 
-def _escaped(letter: str) -> str:
-    """A pattern for a letter, with and without backslashes before it if they may be there."""
-    slashes = {"\\": r"\\+", '"': r'\\*"', "'": r"\\*'", "/": r"\\*/"}
-    return slashes.get(letter) or re.escape(letter)
+def _escaped(part: str) -> str:
+    """A pattern for a text as it is, and escaped up to three times: each time doubles the backslashes."""
+    pieces: list[str] = []
+    for run, letter in re.findall(r"(\\*)([^\\]?)", part):
+        if run or letter in tuple("\"'/"):
+            pieces.append(rf"\\{{{len(run)},{8 * len(run) + 7}}}")
+        pieces.append(re.escape(letter))
+    return "".join(pieces)
 
 
 def _without_secrets(error: Exception, secrets: re.Pattern[str]) -> Exception:
