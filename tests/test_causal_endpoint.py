@@ -249,18 +249,16 @@ def test_a_password_in_the_address_is_not_shown(server):
 
 def test_the_first_error_does_not_wait_for_others(server):
     router = router_of(server, concurrency=4, timeout=60, max_retries=2)
-    stuck = [Answer(delay=30, status=500) for _ in range(3)]
-    server.then(stuck[0], stuck[1], Answer(status=401), stuck[2])
+    stuck = [Answer(delay=30, status=500) for _ in range(12)]
+    server.then(*stuck[:2], Answer(status=401), *stuck[2:])
     start = time.monotonic()
     with pytest.raises(openai.AuthenticationError):
         router.calculate_strong_win_rates(["a"] * 500)
     assert time.monotonic() - start < 10
-    asked = len(server.requests)
-    assert asked <= 5
-    # The router is as good as before; nothing of the old batch is sent meanwhile.
+    # Of the old batch came four, and perhaps one in place of the refused; the router is as good as before.
     server._next.clear()
     assert router.calculate_strong_win_rates(PROMPTS[:3]).tolist() == pytest.approx(WIN_RATES[:3], abs=5e-5)
-    assert len(server.requests) <= asked + 4
+    assert len(server.requests) <= 5 + 3
 
 
 def test_texts_are_written_when_their_turn_comes(server):
@@ -272,10 +270,10 @@ def test_texts_are_written_when_their_turn_comes(server):
             return super().__getitem__(place)
 
     questions = Counted([PROMPTS[0]] * 1000)
-    server.then(*[Answer() for _ in range(20)], Answer(status=401))
+    server.then(*[Answer() for _ in range(20)], Answer(status=401), *[Answer(delay=30) for _ in range(4)])
     with pytest.raises(openai.AuthenticationError):
         router_of(server, concurrency=3).router_model.scores_of(questions)
-    assert questions.read <= 21 + 2 * 3
+    assert questions.read <= 21 + 3
 
 
 def test_no_questions_ask_nothing(server):
@@ -329,7 +327,7 @@ def test_failures_are_openai_s_and_show_no_key(server):
     assert KEY not in str(caught.value) and KEY not in repr(caught.value)
     server.then(Answer(status=503))
     with pytest.raises(openai.InternalServerError):
-        router.calculate_strong_win_rates(PROMPTS)
+        router.calculate_strong_win_rates(PROMPTS[:1])  # of more, some would still be on their way
     server.then(Answer(delay=5))
     with pytest.raises(openai.APITimeoutError):
         router_of(server, timeout=0.2).calculate_strong_win_rate("a")
