@@ -17,7 +17,7 @@ import pytest
 from ferroute import _core, errors
 from ferroute.cli.score import Spread
 from ferroute.embedding import LocalEmbedder
-from ferroute.routers.routers import LocalRouter, MatrixFactorizationRouter, RandomRouter
+from ferroute.routers.routers import BERTRouter, CausalLLMRouter, LocalRouter, MatrixFactorizationRouter, RandomRouter
 
 GOLDENS = Path(__file__).parent / "goldens" / "mf"
 PAIR = {"strong_model": "claude-1", "weak_model": "chatglm-6b"}
@@ -78,6 +78,19 @@ def test_mf_with_each_kind_of_embedder_pickles(tmp_path):
         str(GOLDENS / "small" / "checkpoint"), **PAIR, embedder={"model": "m", "api_base": "http://127.0.0.1:1/v1"}
     )
     assert repr(pickle.loads(pickle.dumps(endpoint)).embedder) == repr(endpoint.embedder)
+
+
+def test_pickles_of_relative_folders_wake_up_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(GOLDENS.parent)
+    made = [
+        BERTRouter("bert/wordpiece/checkpoint"),
+        CausalLLMRouter("causal_llm/checkpoint", model_id="causal_llm/checkpoint"),
+        MatrixFactorizationRouter("mf/small/checkpoint", **PAIR, embedder=embed),
+    ]
+    pickled = [(pickle.dumps(router), router.calculate_strong_win_rate(TEXTS[0])) for router in made]
+    monkeypatch.chdir(tmp_path)
+    for content, rate in pickled:
+        assert pickle.loads(content).calculate_strong_win_rate(TEXTS[0]) == rate
 
 
 def test_the_local_embedder_is_what_it_says():

@@ -140,7 +140,7 @@ def fitting(
         return settings
     known = {key: value for key, value in trained.items() if value is not None and key != "kind"}
     if isinstance(settings, Mapping) and trained["kind"] == "endpoint":
-        settings = {**known, **settings}
+        settings = {**known, **cast("Mapping[str, Any]", settings)}
     if settings is not None:
         asked = identity(settings, str(trained["model"]))
         if asked == trained:

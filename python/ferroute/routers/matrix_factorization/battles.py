@@ -344,4 +344,4 @@ def _stored(path: Path) -> Any:
     if not isinstance(array, np.ndarray):
         array.close()
         raise InvalidValueError(f"{path}: is an archive of arrays (.npz), expected one array (.npy): np.save writes it")
-    return array
+    return cast("Any", array)
