@@ -140,9 +140,8 @@ def fitting(
         return settings
     known = {key: value for key, value in trained.items() if value is not None and key != "kind"}
     if settings is not None:
-        wanted: Any = settings
-        if isinstance(wanted, Mapping) and trained["kind"] == "endpoint":
-            wanted = {**known, **cast("Mapping[str, Any]", wanted)}
+        merged = isinstance(settings, Mapping) and trained["kind"] == "endpoint"
+        wanted: Any = {**known, **cast("Mapping[str, Any]", settings)} if merged else settings
         asked = identity(wanted, str(trained["model"]))
         if asked == trained:
             return wanted
