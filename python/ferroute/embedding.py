@@ -140,8 +140,9 @@ def fitting(
         return settings
     known = {key: value for key, value in trained.items() if value is not None and key != "kind"}
     if settings is not None:
-        merged = isinstance(settings, Mapping) and trained["kind"] == "endpoint"
-        wanted: Any = {**known, **cast("Mapping[str, Any]", settings)} if merged else settings
+        wanted = settings
+        if trained["kind"] == "endpoint" and not isinstance(settings, str) and hasattr(settings, "keys"):
+            wanted = {**known, **cast("Mapping[str, Any]", settings)}
         asked = identity(wanted, str(trained["model"]))
         if asked == trained:
             return wanted
