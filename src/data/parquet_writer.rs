@@ -206,6 +206,7 @@ impl Writer {
         // More than a group: cut, so that a reader need not hold all of it.
         let mut values = values;
         for from in (0..rows).step_by(step) {
+            self.flush()?;
             let range = from..rows.min(from + step);
             let count = range.len();
             self.add(values.iter_mut().map(|values| values.take(range.clone())).collect(), count)?;
