@@ -9,7 +9,6 @@ Higher threshold = fewer strong calls: the strong model answers when the win rat
 from __future__ import annotations
 
 import math
-import os
 import sys
 import threading
 from collections import defaultdict
@@ -470,8 +469,8 @@ def build_router(name: str, entry: Mapping[str, Any] | None) -> Any:
 
 def _calibrated(name: str, entry: Mapping[str, Any] | None, router: Any) -> Any:
     """The calibration table of a router: the one its entry names, else a saved one of the same configuration."""
-    named = entry.get(_tables.KEY) if entry else None
-    if named and not isinstance(named, (str, os.PathLike)):
+    named: Any = entry.get(_tables.KEY) if entry else None
+    if named and type(named) is not str and not hasattr(named, "__fspath__"):
         raise InvalidTypeError(f"{name}: calibration: expected the path of a table, found {named!r:.60}")
     path = named or _tables.find(name, entry, router)
     if path is None:

@@ -52,8 +52,6 @@ def share_curve(win_rates: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.f
     Raises:
         InvalidValueError: There is no score, or one is not in 0..=1.
     """
-    import numpy as np
-
     scores = _checked(win_rates)
     thresholds, first = np.unique(scores, return_index=True)
     shares = 1 - first / scores.size
@@ -171,7 +169,7 @@ def plot_scores(
     left, right = _window({"": scores})
     axes.hist(scores, bins=60, range=(left, right), color="#b9c9d8", edgecolor="white", linewidth=0.4)
     for share, threshold, colour in zip(shares, thresholds, _cycle(COLOURS, len(shares)), strict=True):
-        found = float(np.mean(scores >= threshold))
+        found = float((scores >= threshold).mean())
         achieved = f" ({found:.1%} are)" if abs(found - share) > max(2 / scores.size, 0.01) else ""
         label = f"{share:.0%} strong{achieved}: {threshold:.3f}"
         axes.axvline(threshold, color=colour, linewidth=2, label=label)

@@ -117,8 +117,9 @@ def checked_scores(scores: ArrayLike, what: str = "scores") -> NDArray[np.float6
 
     if isinstance(scores, (str, bytes)):
         raise InvalidTypeError(f"{what}: expected win rates, found a string")
-    if np.ma.isMaskedArray(scores) or np.iscomplexobj(cast("Any", scores)):
-        kind = "a masked array" if np.ma.isMaskedArray(scores) else "complex numbers"
+    given: Any = scores
+    if np.ma.isMaskedArray(given) or np.iscomplexobj(given):
+        kind = "a masked array" if np.ma.isMaskedArray(given) else "complex numbers"
         raise InvalidTypeError(f"{what}: expected win rates, found {kind}")
     try:
         values = np.ascontiguousarray(scores, dtype=np.float64)

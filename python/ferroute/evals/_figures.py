@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ferroute import _core
 from ferroute.errors import InvalidTypeError, InvalidValueError
@@ -159,8 +159,9 @@ def column(name: str, values: ArrayLike) -> Numbers:
     """
     import numpy as np
 
-    if np.ma.isMaskedArray(values) or np.iscomplexobj(cast("Any", values)):
-        kind = "a masked array" if np.ma.isMaskedArray(values) else "complex numbers"
+    given: Any = values
+    if np.ma.isMaskedArray(given) or np.iscomplexobj(given):
+        kind = "a masked array" if np.ma.isMaskedArray(given) else "complex numbers"
         raise InvalidTypeError(f"{name}: expected numbers [n], found {kind}")
     try:
         array = np.ascontiguousarray(values, dtype=np.float64)

@@ -15,7 +15,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, controller
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnreadableFileError
@@ -487,15 +487,14 @@ def _outcome(row: Any, path: Path, number: int) -> dict[str, Any]:
     Raises:
         InvalidValueError: It is not: the file is somebody else's, and stays as it is.
     """
+    found = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
     if (
-        not isinstance(row, dict)
-        or not row.keys() >= _NEEDED
-        or type(row["row"]) is not int
-        or row["row"] < 0
-        or not all(isinstance(row[name], str) for name in _NEEDED - {"row"})
+        not found.keys() >= _NEEDED
+        or type(found["row"]) is not int
+        or found["row"] < 0
+        or not all(isinstance(found[name], str) for name in _NEEDED - {"row"})
     ):
         raise _no_outcomes(path, number)
-    found: dict[str, Any] = row
     return found
 
 

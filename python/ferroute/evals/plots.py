@@ -38,9 +38,10 @@ def plot(result: Shown | Compared, kind: str = "quality", ax: Axes | None = None
     if kind == "cost":
         return quality_plot(result, ax=ax, against="cost")
     if kind == "scores" and not hasattr(result, "baselines"):
-        if result.win_rates is None:
-            raise InvalidValueError(f"{result.name} has no scores of its own to draw")
-        return score_histogram(result.win_rates, thresholds=result.points["threshold"][1:-1], ax=ax)
+        one = cast("Shown", result)
+        if one.win_rates is None:
+            raise InvalidValueError(f"{one.name} has no scores of its own to draw")
+        return score_histogram(one.win_rates, thresholds=one.points["threshold"][1:-1], ax=ax)
     raise InvalidValueError(f"expected 'quality' or 'cost' (or 'scores' of one router), found {kind!r}")
 
 
@@ -127,8 +128,9 @@ def _curve(axes: Any, result: Shown, field: str, band: bool, **style: Any) -> No
 
 def _parts(result: Shown | Compared) -> tuple[list[Shown], list[Shown]]:
     if hasattr(result, "baselines"):
-        return list(result.routers.values()), list(result.baselines.values())
-    return [result], []
+        compared = cast("Compared", result)
+        return list(compared.routers.values()), list(compared.baselines.values())
+    return [cast("Shown", result)], []
 
 
 def score_histogram(
