@@ -52,6 +52,8 @@ def share_curve(win_rates: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.f
     Raises:
         InvalidValueError: There is no score, or one is not in 0..=1.
     """
+    import numpy as np
+
     scores = _checked(win_rates)
     thresholds, first = np.unique(scores, return_index=True)
     shares = 1 - first / scores.size
@@ -160,8 +162,6 @@ def plot_scores(
         InvalidValueError: There is no score, or one is not in 0..=1.
         NotBuiltError: matplotlib is not installed.
     """
-    import numpy as np
-
     scores = _checked(win_rates)
     thresholds = _core.quantiles(scores, [1 - share for share in shares])
     made: Any = None if ax is not None else _matplotlib("pyplot").subplots(**LAYOUT)[1]

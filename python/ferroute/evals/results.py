@@ -210,6 +210,8 @@ def _percent(value: Estimate) -> Estimate:
 
 
 def _part(quality: float) -> float:
+    if isinstance(quality, str) or quality is None:  # pyright: ignore[reportUnnecessaryComparison, reportUnnecessaryIsInstance]
+        raise InvalidTypeError(f"quality: expected a part of the strong model's score such as 0.95, found {quality!r}")
     if not quality > 0:
         raise InvalidValueError(f"quality: expected a part of the strong model's score such as 0.95, found {quality}")
     return float(quality)
