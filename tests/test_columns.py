@@ -287,3 +287,32 @@ def test_a_hub_that_cannot_be_reached(hub, monkeypatch):
     with pytest.raises(MissingFileError, match="cannot be reached: ConnectionError: down"):
         _datasets.files("owner/battles")
     assert hub == []
+
+
+def test_which_files_are_the_data():
+    for paths, expected in [
+        (["data-1-of-2.arrow", "data-0-of-2.arrow", "cache-a1b2.arrow"], ["data-0-of-2.arrow", "data-1-of-2.arrow"]),
+        (["train.csv", "info.parquet"], ["train.csv"]),
+        (["train.jsonl", "metadata.json", "tokenizer.json"], ["train.jsonl"]),
+        (["metadata.json", "data.csv"], ["data.csv"]),
+        (["training_args.json", "data.parquet"], ["data.parquet"]),
+        (["notes.json", "data.csv"], ["data.csv"]),
+        (["train.json", "test.json"], ["train.json"]),
+        (["test.parquet", "other.jsonl"], ["other.jsonl"]),
+        (["test.parquet"], ["test.parquet"]),
+        (["metadata.json", "README.md"], []),
+    ]:
+        assert _datasets.choose(paths) == expected
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.feather", "a.jsonl", "a.csv"])
+def test_a_column_that_is_wanted_twice_comes_once(tmp_path, name):
+    path = tmp_path / name
+    if name == "a.jsonl":
+        path.write_text('{"a": "x", "b": "y"}\n')
+    elif name == "a.csv":
+        path.write_text("a,b\nx,y\n")
+    else:
+        write(pa.table({"a": ["x"], "b": ["y"]}), path)
+    assert _core.read_columns(path, ["b", "a", "b"]) == {"b": ["y"], "a": ["x"]}
+    assert list(_core.read_columns(path, ["b", "a", "b"])) == ["b", "a"]

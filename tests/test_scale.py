@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ferroute import _core
+from ferroute import _core, errors
 from ferroute.cli.score import Spread
 from ferroute.embedding import LocalEmbedder
 from ferroute.routers.routers import LocalRouter, MatrixFactorizationRouter, RandomRouter
@@ -266,3 +266,35 @@ def test_tables_are_read_back(tmp_path):
         table.write([["x"]])
     assert _core.read_columns(tmp_path / "c.parquet")["a"] == ["\ufffd"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.parquet", "c.parquet"]
+
+
+def test_arrays_are_written_as_what_they_are(tmp_path):
+    path = tmp_path / "a.parquet"
+    for texts in (np.array(["x", None], object), np.array(["x", "ü"]), np.array(["x", "ü".encode()], "S")):
+        _core.write_columns(path, {"a": texts})
+        assert _core.read_columns(path)["a"] == ["x", texts[1] and "ü"]
+    for numbers in (np.array([True, False]), np.array([2**53, 1], "uint64"), np.arange(4)[::2], np.float16([0.5, 1])):
+        _core.write_columns(path, {"a": numbers})
+        np.testing.assert_array_equal(_core.read_columns(path)["a"], numbers.astype(float))
+    for wrong, message in [
+        (np.array([2**63 + 5], "uint64"), "whole numbers below 2\\^63, found an array of uint64"),
+        (np.zeros(2, complex), "complex128"),
+        (np.zeros((2, 2), complex), "complex128"),
+        (np.zeros(2, "datetime64[s]"), "datetime64"),
+        (np.array([1, "x"], object), "row 1: expected a text or None, found int"),
+        (np.array([b"\xff"]), "row 1: expected a text or None, found bytes"),
+    ]:
+        with pytest.raises(TypeError, match=message) as raised:
+            _core.write_columns(tmp_path / "b.parquet", {"a": wrong})
+        assert isinstance(raised.value, errors.FerrouteError)
+    for shape in [(2, 2, 2), ()]:
+        with pytest.raises(errors.InvalidValueError, match="dimensions, found shape"):
+            _core.write_columns(tmp_path / "b.parquet", {"a": np.zeros(shape)})
+    with _core.ParquetWriter(path, {"w": "whole", "n": "number"}) as table:
+        table.write([[], []])
+        table.write([[1, 2], [0.5, None]])
+        for wrong in ([0.5], ["1"]):
+            with pytest.raises(TypeError, match="expected a column of"):
+                table.write([wrong, [1.0]])
+    np.testing.assert_array_equal(_core.read_columns(path)["n"], [0.5, np.nan])
+    assert [file.name for file in tmp_path.iterdir()] == ["a.parquet"]

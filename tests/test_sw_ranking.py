@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -150,6 +151,50 @@ def test_tier_cases():
         labels = [f"m{i}" for i in range(len(case["ratings_desc"]))]
         found = compute_tiers(pd.Series(case["ratings_desc"], index=labels), case["num_tiers"])
         assert list(found.items()) == list(zip(labels, case["tiers"], strict=True))
+
+
+def by_numpy(ratings: list[float], num_tiers: int) -> list[int]:
+    """The original's dynamic program: costs of i..=j in t + 1 runs."""
+    n = len(ratings)
+    costs, cuts = np.zeros((n, n, num_tiers)), np.zeros((n, n, num_tiers), int)
+    for i in range(n):
+        for j in range(i + 1, n):
+            costs[i, j, 0] = np.var(ratings[i : j + 1])
+    for t in range(1, num_tiers):
+        for i in range(n):
+            for j in range(i + 1, n):
+                found = [costs[i, cut, t - 1] + costs[cut + 1, j, 0] for cut in range(i, j)]
+                cuts[i, j, t] = i + int(np.argmin(found))
+                costs[i, j, t] = min(found)
+    ends, end = [n - 1], n
+    for t in range(num_tiers - 1, 0, -1):
+        ends.append(int(cuts[0, end - 1, t]))
+        end = ends[-1] + 1
+    tiers, start = [0] * n, 0
+    for tier, last in enumerate(reversed(ends)):
+        if last >= start:
+            tiers[start : last + 1] = [tier] * (last + 1 - start)
+            start = last + 1
+    return tiers
+
+
+def test_ties_between_cuts_fall_as_with_numpy():
+    assert list(compute_tiers(dict(enumerate([5, 5, 5, 4, 3, 3, 3, 1])), 3).values()) == [0, 0, 0, 1, 1, 1, 1, 2]
+    random = np.random.default_rng(7)
+    for _ in range(150):
+        n, num_tiers = int(random.integers(1, 15)), int(random.integers(1, 8))
+        kind = random.integers(3)
+        if kind == 0:
+            ratings = random.integers(0, 6, n).astype(float)
+        elif kind == 1:
+            ratings = np.round(random.normal(1000, 3, n), 1)
+        else:
+            ratings = random.choice(random.normal(1000, 90, 4), n)
+        ratings = sorted(ratings.tolist(), reverse=True)
+        assert list(compute_tiers(dict(enumerate(ratings)), num_tiers).values()) == by_numpy(ratings, num_tiers)
+    # Runs so long that numpy adds them in eight sums, and in halves.
+    ratings = sorted(random.integers(0, 9, 300).astype(float).tolist(), reverse=True)
+    assert compute_tiers(dict(enumerate(ratings)), 1) == dict.fromkeys(range(300), 0)
 
 
 def test_tiers_of_either_ratings():
@@ -316,10 +361,29 @@ def test_overridden_weights_are_used(small, monkeypatch):
         found = small.score_embeddings(x)
         np.testing.assert_allclose(found, 1 - 1 / (1 + 10 ** (difference / 400)), rtol=0, atol=1e-10)
         assert small.tier_ratings(x[0]) == pytest.approx(expected.to_dict(), rel=0, abs=1e-6)
-    for bad in (np.ones(3), np.full(len(small.arena_df), -1.0)):
+    n = len(small.arena_df)
+    for bad, error, message in [
+        (np.ones(3), InvalidValueError, "found 3"),
+        (np.full(n, -1.0), InvalidValueError, "battle 0 is -1"),
+        (np.full(n, np.inf), InvalidValueError, "battle 0 is inf"),
+        (np.zeros(n), InvalidValueError, "all battles are 0"),
+        (np.ones((n, 1)), InvalidValueError, rf"shape \({n},\), found \({n}, 1\)"),
+        (1.0, InvalidValueError, r"found \(\)"),
+        (None, InvalidTypeError, "array of numbers"),
+        (["a"] * n, InvalidTypeError, "array of numbers"),
+        (np.ones(n, complex), InvalidTypeError, "complex128"),
+    ]:
         monkeypatch.setattr(small, "get_weightings", lambda s, bad=bad: bad, raising=False)
-        with pytest.raises(InvalidValueError, match="weight"):
-            small.score_embeddings(x[:1])
+        for scores in (small.score_embeddings, lambda x: small.tier_ratings(x[0])):
+            with pytest.raises(error, match=message):
+                scores(x[:1])
+    monkeypatch.setattr(small, "get_weightings", lambda s: [1] * n, raising=False)
+    assert small.score_embeddings(x[:0]).shape == (0,)
+    for place, value, message in [(3, 0, "row 3 is all zeros"), (2, np.nan, "row 2 holds NaN")]:
+        wrong = x.copy()
+        wrong[place] = value
+        with pytest.raises(InvalidValueError, match=message):
+            small.score_embeddings(wrong)
     monkeypatch.undo()
     np.testing.assert_array_equal(small.score_embeddings(x), before)
     monkeypatch.setattr(SWRankingRouter, "get_weightings", lambda self, s: np.ones(len(s)))
@@ -353,6 +417,8 @@ def test_layouts_and_bad_rows(small):
         np.testing.assert_allclose(small.score_embeddings(other), expected, rtol=0, atol=1e-7)
     assert small.score_embeddings(x[:0]).shape == (0,)
     np.testing.assert_array_equal(small.score_embeddings(x, threads=1), expected)
+    with pytest.raises(InvalidValueError, match="threads: expected a whole number of at least 1"):
+        small.score_embeddings(x, threads=0)
     for bad, message in [
         (x[:, :-1], "expected embeddings of 24 numbers.*found 23"),
         (x[0], "two dimensions"),
@@ -432,6 +498,60 @@ def test_bad_data_sets(tmp_path):
         SWRankingRouter([HERE / "small/battles_0.parquet"], good, *pair, 0)
 
 
+@pytest.mark.parametrize("kind", ["arrow", "parquet", "jsonl"])
+def test_winners_that_are_all_null_are_no_wins(kind, tmp_path):
+    arena(tmp_path, n=60)
+    frame = pd.read_json(tmp_path / "battles.jsonl", lines=True)
+    expected = [1 if win else 2 for win in 1 - frame["winner_model_a"]]
+    frame["prompt"] = [json.dumps(["a question that is long enough"])] * 60
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    at = table.column_names.index("winner_model_a")
+    table = table.set_column(at, "winner_model_a", pa.nulls(60))
+    path = tmp_path / f"nulls.{kind}"
+    if kind == "arrow":
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    elif kind == "parquet":
+        pq.write_table(table, path)
+    else:
+        path.write_text("\n".join(map(json.dumps, table.to_pylist())))
+    router = SWRankingRouter([path], [tmp_path / "embeddings.npy"], "m0", "m2", 3)
+    np.testing.assert_array_equal(router._core.arena()[2], expected)
+
+
+def test_battles_of_csv_whose_names_are_numbers(tmp_path):
+    path = tmp_path / "battles.csv"
+    rows = [[i % 3, (i + 1) % 3, json.dumps(["a question that is long enough"]), i % 2, 0] for i in range(60)]
+    names = ["model_a", "model_b", "prompt", "winner_model_a", "winner_model_b"]
+    pd.DataFrame(rows, columns=names).to_csv(path, index=False)
+    np.save(tmp_path / "embeddings.npy", np.random.default_rng(0).standard_normal((60, 4)))
+    router = SWRankingRouter([path], [tmp_path / "embeddings.npy"], "0", "2", 2)
+    assert set(router.model2tier) == {"0", "1", "2"}
+
+
+def test_pages_may_be_large(tmp_path):
+    rows, dim = 4700, 2048
+    stored = np.random.default_rng(0).standard_normal((rows, dim))
+    lists = pa.ListArray.from_arrays(np.arange(0, rows * dim + 1, dim, dtype="int32"), pa.array(stored.ravel()))
+    path = tmp_path / "embeddings.parquet"
+    pq.write_table(pa.table({"embeddings": lists}), path, data_page_size=100_000_000, use_dictionary=False)
+    arena(tmp_path, n=rows)
+    router = SWRankingRouter([tmp_path / "battles.jsonl"], [path], "m0", "m2", 3)
+    np.testing.assert_array_equal(router.arena_conv_embedding, stored.astype("float32"))
+
+
+def test_batches_of_tiny_embeddings(tmp_path):
+    n, dim = 2_100, 512
+    arena(tmp_path, n=n)
+    random = np.random.default_rng(4)
+    # Products in f32 would have next to no digits left.
+    np.save(tmp_path / "embeddings.npy", (random.normal(0.2, 1, (n, dim)) * 1e-43).astype("float32"))
+    queries = random.normal(0.2, 1, (6, dim))
+    router = build(tmp_path)
+    one_by_one = [router.score_embeddings(queries[i : i + 1])[0] for i in range(6)]
+    np.testing.assert_allclose(router.score_embeddings(queries), one_by_one, rtol=0, atol=1e-7)
+
+
 # --- index and pickle
 
 
@@ -484,6 +604,125 @@ def test_an_index_beside_its_sources(tmp_path):
     np.save(folder / "embeddings_0.npy", embeddings)
     with pytest.raises(InvalidValueError, match="made of other embeddings"):
         build()
+
+
+def arena(folder, seed=0, flipped=slice(0), n=3000):
+    """Data sets whose middle may be changed without changing their sizes."""
+    random = np.random.default_rng(seed)
+    wins = random.integers(0, 2, n)
+    wins[flipped] ^= 1
+    rows = [
+        {
+            "model_a": f"m{i % 4}",
+            "model_b": f"m{(i + 1 + i % 3) % 4}",
+            "prompt": json.dumps([f"a long enough question {i:06d}"]),
+            "winner_model_a": int(win),
+            "winner_model_b": int(1 - win),
+        }
+        for i, win in enumerate(wins)
+    ]
+    (folder / "battles.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    stored = random.standard_normal((n, 16), dtype="float32")
+    np.save(folder / "embeddings.npy", stored)
+    return stored
+
+
+def build(folder, **options) -> SWRankingRouter:
+    return SWRankingRouter([folder / "battles.jsonl"], [folder / "embeddings.npy"], "m0", "m2", 3, **options)
+
+
+def test_an_index_of_files_whose_middle_has_changed_is_refused(tmp_path):
+    stored = arena(tmp_path)
+    index = tmp_path / "arena.index"
+    first = build(tmp_path, index=index)
+    sizes = [path.stat().st_size for path in (tmp_path / "battles.jsonl", tmp_path / "embeddings.npy")]
+    arena(tmp_path, flipped=slice(1000, 2000))
+    assert (tmp_path / "battles.jsonl").stat().st_size == sizes[0]
+    with pytest.raises(InvalidValueError, match=r"made of other battles.*remove the file to have it written anew"):
+        build(tmp_path, index=index)
+    # Other times and the same content.
+    arena(tmp_path)
+    again = build(tmp_path, index=index)
+    np.testing.assert_array_equal(again.score_embeddings(stored[:5]), first.score_embeddings(stored[:5]))
+    np.save(tmp_path / "embeddings.npy", np.where(np.arange(3000)[:, None] // 1000 == 1, -stored, stored))
+    with pytest.raises(InvalidValueError, match="made of other embeddings"):
+        build(tmp_path, index=index)
+    # The time of before does not help where the file is as new as the index.
+    arena(tmp_path, flipped=slice(1000, 2000))
+    stamp = json.loads(index.read_bytes()[24:].split(b'"sources":', 1)[1].split(b',"tail"', 1)[0])
+    then = json.loads(stamp)["battles"][0][2]
+    os.utime(tmp_path / "battles.jsonl", ns=(then, then))
+    os.utime(index, ns=(then, then))
+    with pytest.raises(InvalidValueError, match="made of other battles"):
+        build(tmp_path, index=index)
+
+
+def test_a_pickle_needs_its_index_alone(tmp_path):
+    stored = arena(tmp_path)
+    index = tmp_path / "arena.index"
+    one, two = build(tmp_path), build(tmp_path, index=index)
+    one.save_index(tmp_path / "other.index")
+    expected = one.score_embeddings(stored[:5])
+    pickles = [pickle.dumps(one), pickle.dumps(two)]
+    for name in ("battles.jsonl", "embeddings.npy"):
+        (tmp_path / name).unlink()
+    for content in pickles:
+        np.testing.assert_array_equal(pickle.loads(content).score_embeddings(stored[:5]), expected)
+    # What is saved without its data sets has no hashes, and serves.
+    two.save_index(index)
+    np.testing.assert_array_equal(pickle.loads(pickles[1]).score_embeddings(stored[:5]), expected)
+
+
+def test_a_pickle_never_meets_other_battles(tmp_path):
+    arena(tmp_path)
+    index = tmp_path / "arena.index"
+    router = build(tmp_path)
+    by_files = pickle.dumps(router)
+    router.save_index(index)
+    by_index = [pickle.dumps(router), pickle.dumps(SWRankingRouter.from_index(index, "m0", "m2"))]
+    arena(tmp_path, seed=1)
+    with pytest.raises(CheckpointError, match="found other battles"):
+        pickle.loads(by_files)
+    build(tmp_path).save_index(index)
+    for content in by_index:
+        with pytest.raises(CheckpointError, match=r"arena.index: expected what the pickled router was made of"):
+            pickle.loads(content)
+
+
+def test_what_a_killed_process_left_does_not_matter(tmp_path):
+    arena(tmp_path, n=50)
+    router = build(tmp_path)
+    for number in range(300):
+        (tmp_path / f"arena.{os.getpid()}-{number}.partial").write_text("left")
+    router.save_index(tmp_path / "arena.index")
+    assert (tmp_path / "arena.index").is_file()
+    (tmp_path / "folder.index").mkdir()
+    with pytest.raises(OSError, match=r"cannot write .*folder.index \(by way of folder\..*\.partial\)"):
+        router.save_index(tmp_path / "folder.index")
+    assert not list(tmp_path.glob("folder.*.partial"))
+
+
+def test_tiers_are_any_whole_numbers(tmp_path):
+    arena(tmp_path, n=50)
+    files = [tmp_path / "battles.jsonl"], [tmp_path / "embeddings.npy"], "m0", "m2"
+    tiers = {f"m{i}": i // 2 for i in range(4)}
+    other = {name: np.int64(tier) for name, tier in tiers.items()}
+    for options in ({}, {"index": tmp_path / "a.index"}, {"index": tmp_path / "a.index"}):
+        router = SWRankingRouter(*files, np.int64(3), model2tier=other, **options)
+        assert router.model2tier == tiers
+        assert pickle.loads(pickle.dumps(router)).model2tier == tiers
+    for num_tiers, error in [
+        (0, InvalidValueError),
+        (2**32, InvalidValueError),
+        (2**70, InvalidValueError),
+        (3.0, InvalidTypeError),
+        ("3", InvalidTypeError),
+    ]:
+        with pytest.raises(error, match="num_tiers: expected a whole number"):
+            SWRankingRouter(*files, num_tiers)
+    for tier, error in [(-1, InvalidValueError), (2**32, InvalidValueError), (1.0, InvalidTypeError)]:
+        with pytest.raises(error, match="tier of 'm1': expected a whole number"):
+            SWRankingRouter(*files, 3, model2tier={**tiers, "m1": tier})
 
 
 def test_what_is_no_index_is_an_error(tmp_path):

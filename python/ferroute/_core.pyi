@@ -919,6 +919,9 @@ def bradley_terry(
 def cut_tiers(ratings: Sequence[float], num_tiers: int) -> list[int]:
     """The tier of each rating: runs of descending ratings with the smallest sum of variances, 0 being the best."""
 
+def hash_of_file(path: str | os.PathLike[str]) -> str:
+    """Hash (xxh3, 128 bits) of a file's whole content."""
+
 def sw_weightings(similarities: NDArray[np.float64]) -> NDArray[np.float64]:
     """``10 * 10 ** (s / max s)`` of contiguous similarities."""
 
@@ -955,6 +958,9 @@ class SwRanking:
     def save(self, path: str | os.PathLike[str], sources: str) -> None:
         """Writes the index, completely or not at all."""
 
+    @property
+    def digest(self) -> str:
+        """Hash of battles, ratings, tiers and the norms of the embeddings."""
     def __len__(self) -> int: ...
     @property
     def dim(self) -> int:
@@ -979,6 +985,9 @@ class SwRanking:
         """The stored embeddings ``[n, dim]``, read-only, not copied."""
     def similarities(self, vector: Any, threads: int | None = None) -> NDArray[np.float64]:
         """Cosine similarity with each battle."""
+
+    def similarities_of_row(self, x: Any, row: int, threads: int | None = None) -> NDArray[np.float64]:
+        """The same for a row of ``[n, dim]``, which errors name."""
 
     def tier_ratings(self, vector: Any, threads: int | None = None) -> NDArray[np.float64]:
         """Elo of `used_tiers`, with the battles weighed for this embedding."""

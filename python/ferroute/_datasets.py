@@ -13,11 +13,23 @@ from ferroute.errors import InvalidValueError, MissingFileError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-TABLES = (".parquet", ".arrow", ".jsonl", ".json", ".csv")
-"""What `ferroute._core.read_columns` reads, by extension; of several kinds side by side the first counts."""
+TABLES = (".parquet", ".arrow", ".jsonl", ".csv", ".json")
+"""What `ferroute._core.read_columns` reads, by extension; of several kinds side by side the first counts that has a
+file of the train split."""
 
 # Beside the data in a folder: what `datasets` writes about them, and the Hub's own.
-_ABOUT = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "config.json"}
+_ABOUT = {
+    "dataset_info.json",
+    "dataset_infos.json",
+    "state.json",
+    "dataset_dict.json",
+    "config.json",
+    "metadata.json",
+    "metadata.jsonl",
+}
+
+# What `map` and `filter` of `datasets` leave beside the data they were asked about.
+_CACHE = re.compile(r"(^|/)(cache|tmp)-[^/]*\.arrow$")
 
 _OTHER_SPLIT = re.compile(r"(^|[-_./])(test|validation|valid|val|dev|eval)([-_./]|$)", re.IGNORECASE)
 _TRAIN = re.compile(r"(^|[-_./])train(ing)?([-_./]|$)", re.IGNORECASE)
@@ -66,15 +78,17 @@ def files(
 
 def choose(paths: Iterable[str], kinds: Sequence[str] = TABLES) -> list[str]:
     """Those of ``paths`` (relative, with ``/``) that are the train split: of one kind, sorted."""
-    paths = [path for path in paths if path.rpartition("/")[2] not in _ABOUT]
-    for kind in kinds:
-        found = [path for path in paths if path.lower().endswith(kind)]
-        train = [path for path in found if _TRAIN.search(path)]
-        rest = [path for path in found if not _OTHER_SPLIT.search(path)]
+    paths = [path for path in paths if path.rpartition("/")[2] not in _ABOUT and not _CACHE.search(path)]
+    train = [path for path in paths if _TRAIN.search(path)]
+    rest = [path for path in paths if not _OTHER_SPLIT.search(path)]
+    # JSON may hold anything about the data, or about a model: it counts where there is nothing else.
+    for among in ([kind for kind in kinds if kind != ".json"], [kind for kind in kinds if kind == ".json"]):
         # What is left when a folder holds nothing but other splits is what the user asked for.
-        for some in (train, rest, found):
-            if some:
-                return sorted(some, key=_by_number)
+        for some in (train, rest, paths):
+            for kind in among:
+                found = [path for path in some if path.lower().endswith(kind)]
+                if found:
+                    return sorted(found, key=_by_number)
     return []
 
 

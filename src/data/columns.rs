@@ -47,7 +47,7 @@ impl Column {
     }
 }
 
-/// Reads the columns called `wanted`, in that order; by default all that hold texts or numbers, in the file's order.
+/// Reads the columns called `wanted`, in that order, each once; by default all that hold texts or numbers, in the file's order.
 ///
 /// What is read may take 64 times the file's size in memory, at least 256 MiB: a small file can unpack to anything.
 ///
@@ -55,6 +55,16 @@ impl Column {
 /// [`Kind::Missing`] or [`Kind::Io`] where the file cannot be read, [`Kind::Name`] for a column it does not have (those
 /// it has are named), [`Kind::Value`] for a column of another kind, a bad row (its number is named) and a damaged file.
 pub fn read(path: &Path, wanted: Option<&[&str]>) -> Result<Vec<(String, Column)>> {
+    read_with_texts(path, wanted, &[])
+}
+
+/// As [`read`]; of CSV, where a field may be meant as either, columns called as in `texts` are never numbers.
+pub fn read_with_texts(path: &Path, wanted: Option<&[&str]>, texts: &[&str]) -> Result<Vec<(String, Column)>> {
+    let once = wanted.map(|wanted| {
+        let first = |&(at, name): &(usize, &&str)| !wanted[..at].contains(name);
+        wanted.iter().enumerate().filter(first).map(|(_, &name)| name).collect::<Vec<_>>()
+    });
+    let wanted = once.as_deref();
     let name = path.display();
     let mut file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::new(Kind::Missing, format!("{name}: no such file")),
@@ -73,7 +83,7 @@ pub fn read(path: &Path, wanted: Option<&[&str]>) -> Result<Vec<(String, Column)
     match layout {
         Layout::Parquet => parquet::read(file, wanted, &mut budget),
         Layout::Arrow => arrow::read(file, data.len(), wanted, &mut budget),
-        Layout::Csv => csv::read(file, wanted, &mut budget),
+        Layout::Csv => csv::read(file, wanted, texts, &mut budget),
         Layout::Lines => json::lines(file, wanted, &mut budget),
         Layout::List => json::list(file, wanted, &mut budget),
     }
@@ -290,6 +300,25 @@ mod tests {
         assert_eq!(columns[1].1, text(&[Some("x"), Some("2"), Some("y,\n")]));
         assert_eq!(columns[2].1, Column::Numbers(vec![1.0, 0.0, 1.0]));
         assert_eq!(columns[3].1, text(&[Some(""), Some(""), Some("")]));
+    }
+
+    #[test]
+    fn texts_of_a_csv_may_look_like_numbers() {
+        let (_folder, path) = file("a.csv", b"model,n\n1,2\n007,3\n");
+        let columns = read_with_texts(&path, None, &["model"]).unwrap();
+        assert_eq!(columns[0].1, text(&[Some("1"), Some("007")]));
+        assert_eq!(columns[1].1, Column::Numbers(vec![2.0, 3.0]));
+    }
+
+    #[test]
+    fn a_column_that_is_asked_for_twice_comes_once() {
+        for (name, content) in
+            [("a.csv", &b"a,b\n1,2\n"[..]), ("a.jsonl", b"{\"a\": 1, \"b\": 2}"), ("a.json", b"[{\"a\": 1}]")]
+        {
+            let (_folder, path) = file(name, content);
+            let columns = read(&path, Some(&["a", "a"])).unwrap();
+            assert_eq!(columns, [("a".to_owned(), Column::Numbers(vec![1.0]))], "{name}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod columns;
 pub mod matrix;
 mod pages;
 pub mod parquet_writer;
+pub(crate) mod partial;
 pub mod prompts;
 mod reading;
 pub mod tensors;

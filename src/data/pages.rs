@@ -26,7 +26,13 @@ pub(super) struct Source {
 impl Source {
     /// Reads the footer.
     pub(super) fn open(file: File) -> Result<Self> {
-        let pages = Arc::new(Pages(file.try_clone().map_err(|error| read_error(&error))?));
+        Self::with_pages_of(file, MAX_PAGE_BYTES)
+    }
+
+    /// As [`Source::open`]; pages may take `most` bytes unpacked, where those of rows of [`MAX_ROW_BYTES`] take less.
+    pub(super) fn with_pages_of(file: File, most: u64) -> Result<Self> {
+        let clone = file.try_clone().map_err(|error| read_error(&error))?;
+        let pages = Arc::new(Pages { file: clone, most: most.max(MAX_PAGE_BYTES) });
         Ok(Self { file: guarded(|| SerializedFileReader::new(file))?, pages })
     }
 
@@ -66,14 +72,17 @@ impl Source {
 
 /// The pages of one column. The largest that are unpacked are those a writer may make of rows of [`MAX_ROW_BYTES`]: a
 /// few kilobytes can hold a page of gigabytes.
-struct Pages(File);
+struct Pages {
+    file: File,
+    most: u64,
+}
 
 /// Writers close a page of 1 MiB; a row that is larger has a page to itself, with a megabyte at most before it.
 const MAX_PAGE_BYTES: u64 = MAX_ROW_BYTES as u64 + (2 << 20);
 
 impl Length for Pages {
     fn len(&self) -> u64 {
-        Length::len(&self.0)
+        Length::len(&self.file)
     }
 }
 
@@ -82,18 +91,17 @@ impl ChunkReader for Pages {
 
     /// Is asked for the header of each page, which says first how large the page is.
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        let size = page_size(self.0.get_read(start)?)
+        let size = page_size(self.file.get_read(start)?)
             .ok_or_else(|| ParquetError::General("the header of a page is damaged".to_owned()))?;
-        if size > MAX_PAGE_BYTES {
-            let message =
-                format!("a page takes {} MiB unpacked, at most {} are read", size >> 20, MAX_PAGE_BYTES >> 20);
+        if size > self.most {
+            let message = format!("a page takes {} MiB unpacked, at most {} are read", size >> 20, self.most >> 20);
             return Err(ParquetError::General(message));
         }
-        self.0.get_read(start)
+        self.file.get_read(start)
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        self.0.get_bytes(start, length)
+        self.file.get_bytes(start, length)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A file gets its name only when it is complete; before that it is a `.partial` file beside it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{Type, TypePtr};
 
+use super::partial::Partial;
 use crate::error::{Error, Kind, Result};
 
 /// A row group ends when it holds about this many bytes...
@@ -91,24 +92,28 @@ impl Values {
         }
     }
 
-    /// Takes the values of `more`; false when it is of another kind or width.
-    fn append(&mut self, more: Self) -> bool {
+    /// Whether `more` is of the same kind and width.
+    fn takes(&self, more: &Self) -> bool {
+        match (self, more) {
+            (Self::Vectors(_, width), Self::Vectors(more, found)) => *width == 0 || width == found || more.is_empty(),
+            _ => std::mem::discriminant(self) == std::mem::discriminant(more),
+        }
+    }
+
+    /// Takes the values of `more`, if it is of the same kind.
+    fn append(&mut self, more: Self) {
         match (self, more) {
             (Self::Text(values), Self::Text(mut more)) => values.append(&mut more),
             (Self::Numbers(values), Self::Numbers(mut more)) => values.append(&mut more),
             (Self::Whole(values), Self::Whole(mut more)) => values.append(&mut more),
             (Self::Vectors(values, width), Self::Vectors(mut more, found)) => {
-                if *width != 0 && *width != found && !more.is_empty() {
-                    return false;
-                }
                 if !more.is_empty() {
                     *width = found;
                 }
                 values.append(&mut more);
             }
-            _ => return false,
+            _ => {}
         }
-        true
     }
 
     /// Forgets the rows, and keeps a vector's width.
@@ -125,11 +130,12 @@ impl Values {
 /// A Parquet file in the making; dropped before [`Writer::finish`], it leaves nothing behind.
 pub struct Writer {
     path: PathBuf,
-    partial: PathBuf,
     /// None once finished.
-    inner: Option<SerializedFileWriter<BufWriter<File>>>,
+    inner: Option<(SerializedFileWriter<BufWriter<File>>, Partial)>,
     names: Vec<String>,
     waiting: Vec<Values>,
+    /// Bytes of all that is waiting.
+    bytes: usize,
     rows: u64,
 }
 
@@ -150,14 +156,12 @@ impl Writer {
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by("ferroute".to_owned())
             .build();
-        let partial = crate::data::tensors::partial_name(path);
-        let file = File::create_new(&partial)
-            .map_err(|e| Error::new(Kind::Io, format!("cannot write {}: {e}", path.display())))?;
+        let (partial, file) = Partial::create(path)?;
         let made = SerializedFileWriter::new(BufWriter::new(file), schema, Arc::new(properties));
-        let inner = Some(made.map_err(|e| failed(path, &e))?);
+        let inner = Some((made.map_err(|e| failed(path, &e))?, partial));
         let names = columns.iter().map(|(name, _)| name.clone()).collect();
         let waiting = columns.iter().map(|&(_, holds)| Values::empty(holds)).collect();
-        Ok(Self { path: path.to_path_buf(), partial, inner, names, waiting, rows: 0 })
+        Ok(Self { path: path.to_path_buf(), inner, names, waiting, bytes: 0, rows: 0 })
     }
 
     /// Adds rows; one value for each column, all of one length.
@@ -176,14 +180,15 @@ impl Writer {
         if let Some((name, found)) = self.names.iter().zip(&values).find(|(_, values)| values.rows() != rows) {
             return Err(Error::value(format!("column {name} has {} rows, the first one {rows}", found.rows())));
         }
-        for ((waiting, values), name) in self.waiting.iter_mut().zip(values).zip(&self.names) {
-            if !waiting.append(values) {
-                return Err(Error::value(format!("column {name} got values of another kind or width")));
-            }
+        // All of them first: rows that do not fit leave the table as it was.
+        let mut sides = self.waiting.iter().zip(&values).zip(&self.names);
+        if let Some((_, name)) = sides.find(|((waiting, values), _)| !waiting.takes(values)) {
+            return Err(Error::value(format!("column {name} got values of another kind or width")));
         }
+        self.bytes += values.iter().map(Values::bytes).sum::<usize>();
+        self.waiting.iter_mut().zip(values).for_each(|(waiting, values)| waiting.append(values));
         self.rows += rows as u64;
-        let bytes: usize = self.waiting.iter().map(Values::bytes).sum();
-        if bytes >= GROUP_BYTES || self.waiting.first().is_some_and(|values| values.rows() >= GROUP_ROWS) {
+        if self.bytes >= GROUP_BYTES || self.waiting.first().is_some_and(|values| values.rows() >= GROUP_ROWS) {
             self.flush()?;
         }
         Ok(())
@@ -200,17 +205,16 @@ impl Writer {
     /// `Kind::Io` when that cannot be done; `Kind::Value` when it was done before.
     pub fn finish(&mut self) -> Result<()> {
         self.flush()?;
-        let Some(inner) = self.inner.take() else {
+        let Some((inner, partial)) = self.inner.take() else {
             return Err(Error::value("this table is finished"));
         };
-        let unwritten = |e: std::io::Error| Error::new(Kind::Io, format!("cannot write {}: {e}", self.path.display()));
         let buffer = inner.into_inner().map_err(|e| failed(&self.path, &e))?;
-        let file = buffer.into_inner().map_err(|e| unwritten(e.into_error()))?;
-        file.sync_all().and_then(|()| fs::rename(&self.partial, &self.path)).map_err(unwritten)
+        let file = buffer.into_inner().map_err(|e| partial.failed(e.error()))?;
+        partial.finish(&file)
     }
 
     fn flush(&mut self) -> Result<()> {
-        let Some(inner) = &mut self.inner else {
+        let Some((inner, _)) = &mut self.inner else {
             return Err(Error::value("this table is finished"));
         };
         if self.waiting.first().is_none_or(|values| values.rows() == 0) {
@@ -221,15 +225,8 @@ impl Writer {
             group.close().map(|_| ())
         });
         self.waiting.iter_mut().for_each(Values::clear);
+        self.bytes = 0;
         written.map_err(|e| failed(&self.path, &e))
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if self.inner.take().is_some() {
-            let _ = fs::remove_file(&self.partial);
-        }
     }
 }
 
@@ -307,6 +304,8 @@ fn column(group: &mut SerializedRowGroupWriter<'_, BufWriter<File>>, values: &Va
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::data::columns::{self, Column};
 
@@ -360,6 +359,10 @@ mod tests {
         drop(writer);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(Writer::create(&folder.path().join("no/such/a.parquet"), &columns()).is_err());
+        fs::create_dir(&path).unwrap();
+        let mut writer = Writer::create(&path, &columns()).unwrap();
+        assert!(writer.finish().unwrap_err().message().contains("cannot write"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -374,6 +377,16 @@ mod tests {
         assert!(writer.write(vec![Values::Numbers(vec![1.0])]).is_err());
         writer.write(vec![Values::Vectors(vec![1.0, 2.0], 2)]).unwrap();
         assert!(writer.write(vec![Values::Vectors(vec![1.0, 2.0, 3.0], 3)]).is_err());
+        let two = [("t".to_owned(), Holds::Number), ("v".to_owned(), Holds::Vector)];
+        let path = folder.path().join("two.parquet");
+        let mut writer = Writer::create(&path, &two).unwrap();
+        let row = |width: usize| vec![Values::Numbers(vec![1.0]), Values::Vectors(vec![1.0; width], width)];
+        writer.write(row(2)).unwrap();
+        assert!(writer.write(row(3)).unwrap_err().message().contains("column v got values of another kind or width"));
+        // What did not fit left nothing behind.
+        writer.write(row(2)).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(columns::read(&path, Some(&["t"])).unwrap()[0].1, Column::Numbers(vec![1.0; 2]));
         let mut writer = Writer::create(&folder.path().join("b"), &columns()).unwrap();
         let mut uneven = rows(0, 5);
         uneven[2] = Values::Whole(vec![1]);

@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
+use super::partial::Partial;
 use crate::error::{Error, Kind, Result};
 
 /// The file a checkpoint folder is expected to hold.
@@ -290,24 +290,11 @@ pub fn to_bytes(tensors: &BTreeMap<&str, (Vec<usize>, &[f32])>) -> Result<Vec<u8
     serialize(views, None).map_err(wrong)
 }
 
-/// A name beside `path` for what is not complete yet; no two calls of this process give the same.
-pub(super) fn partial_name(path: &Path) -> PathBuf {
-    static WRITTEN: AtomicU64 = AtomicU64::new(0);
-    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    path.with_extension(format!("{}-{number}.partial", std::process::id()))
-}
-
 /// Writes a file completely or not at all: beside it first, then renamed into place.
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
-    let beside = partial_name(path);
-    let failed = |e: std::io::Error| Error::new(Kind::Io, format!("cannot write {}: {e}", path.display()));
-    // Never a file that is there already: it would be somebody else's.
-    let mut file = File::create_new(&beside).map_err(failed)?;
-    let written = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
-    written.map_err(|e| {
-        let _ = fs::remove_file(&beside);
-        failed(e)
-    })
+    let (partial, mut file) = Partial::create(path)?;
+    file.write_all(content).map_err(|error| partial.failed(&error))?;
+    partial.finish(&file)
 }
 
 /// Body of the fuzz target: any bytes give tensors or an error, in bounded memory.

@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::arguments::text;
 use crate::data::parquet_writer::{Holds, Values, Writer};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 
 /// The lock is only taken with the interpreter released.
 #[pyclass(frozen, module = "ferroute._core")]
@@ -100,28 +100,79 @@ fn write_columns(py: Python<'_>, path: PathBuf, columns: &Bound<'_, PyDict>) -> 
 
 /// Arrays say what they hold; all else is text.
 fn holds_of(column: &Bound<'_, PyAny>) -> PyResult<Holds> {
-    let Ok(dtype) = column.getattr("dtype") else { return Ok(Holds::Text) };
+    let Some(kind) = kind_of(column) else { return Ok(Holds::Text) };
     if column.getattr("ndim")?.extract::<usize>()? == 2 {
         return Ok(Holds::Vector);
     }
-    let kind: String = dtype.getattr("kind")?.extract()?;
-    Ok(if matches!(kind.as_str(), "i" | "u") { Holds::Whole } else { Holds::Number })
+    Ok(match kind.as_str() {
+        "i" | "u" => Holds::Whole,
+        "O" | "U" | "S" | "T" => Holds::Text,
+        _ => Holds::Number,
+    })
+}
+
+/// The letter by which numpy calls the kind of an array's numbers.
+fn kind_of(column: &Bound<'_, PyAny>) -> Option<String> {
+    column.getattr("dtype").and_then(|dtype| dtype.getattr("kind")?.extract()).ok()
+}
+
+/// The text of a cell; bytes, of which numpy's arrays of kind `S` are made, are UTF-8.
+fn cell(row: usize, item: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    if item.is_none() {
+        return Ok(None);
+    }
+    if let Ok(item) = item.cast::<PyString>() {
+        return Ok(Some(text(item).into_owned()));
+    }
+    let bytes = item.cast::<PyBytes>().ok().and_then(|bytes| std::str::from_utf8(bytes.as_bytes()).ok());
+    if let Some(text) = bytes {
+        return Ok(Some(text.to_owned()));
+    }
+    let found = item.get_type().name()?;
+    Err(Error::new(Kind::Type, format!("row {}: expected a text or None, found {found}", row + 1)).into())
+}
+
+/// A column as an array of `kind`, of one dimension or (vectors) two; what numpy would turn into other values is an error.
+fn numbers<'py>(column: &Bound<'py, PyAny>, kind: &str, dimensions: usize) -> PyResult<Bound<'py, PyAny>> {
+    let numpy = column.py().import("numpy")?;
+    let array = numpy.call_method1("asarray", (column,))?;
+    let (found, empty) = (kind_of(&array).unwrap_or_default(), array.getattr("size")?.extract::<usize>()? == 0);
+    let whole = kind == "int64";
+    let fits = match found.as_str() {
+        "b" | "i" | "O" => true,
+        "u" => {
+            let beyond = |most: Bound<'py, PyAny>| Ok(most.extract::<u64>()? > i64::MAX as u64);
+            !whole || empty || !array.call_method0("max").and_then(beyond)?
+        }
+        "f" => !whole || empty,
+        _ => false,
+    };
+    if !fits {
+        let dtype = array.getattr("dtype")?;
+        let wanted = if whole { "whole numbers below 2^63" } else { "numbers" };
+        return Err(Error::new(Kind::Type, format!("expected a column of {wanted}, found an array of {dtype}")).into());
+    }
+    let shape = array.getattr("shape")?;
+    if shape.len()? != dimensions {
+        return Err(Error::value(format!("expected a column of {dimensions} dimensions, found shape {shape}")).into());
+    }
+    numpy.call_method1("asarray", (array, kind))
 }
 
 fn read(holds: Holds, column: &Bound<'_, PyAny>) -> PyResult<Values> {
-    let numpy = |kind: &str| column.py().import("numpy")?.call_method1("asarray", (column, kind));
     Ok(match holds {
         Holds::Text => {
-            let one = |item: PyResult<Bound<'_, PyAny>>| {
-                let item = item?;
-                (!item.is_none()).then(|| Ok(text(item.cast::<PyString>()?).into_owned())).transpose()
-            };
-            Values::Text(column.try_iter()?.map(one).collect::<PyResult<_>>()?)
+            let cells = column.try_iter()?.enumerate().map(|(row, item)| cell(row, &item?));
+            Values::Text(cells.collect::<PyResult<_>>()?)
         }
-        Holds::Number => Values::Numbers(numpy("float64")?.extract::<PyReadonlyArray1<'_, f64>>()?.as_array().to_vec()),
-        Holds::Whole => Values::Whole(numpy("int64")?.extract::<PyReadonlyArray1<'_, i64>>()?.as_array().to_vec()),
+        Holds::Number => {
+            Values::Numbers(numbers(column, "float64", 1)?.extract::<PyReadonlyArray1<'_, f64>>()?.as_array().to_vec())
+        }
+        Holds::Whole => {
+            Values::Whole(numbers(column, "int64", 1)?.extract::<PyReadonlyArray1<'_, i64>>()?.as_array().to_vec())
+        }
         Holds::Vector => {
-            let array = numpy("float32")?;
+            let array = numbers(column, "float32", 2)?;
             let array = array.extract::<PyReadonlyArray2<'_, f32>>()?;
             let width = array.shape()[1];
             if width == 0 {

@@ -13,7 +13,7 @@ use super::mf::{as_array, matrix_view, with_vector};
 use crate::data::matrix;
 use crate::error::Error;
 use crate::math::newton::{Comparisons, Winner};
-use crate::routers::sw_ranking::{Battles, SwRanking as Core, descending, tiers, weightings};
+use crate::routers::sw_ranking::{Battles, SwRanking as Core, descending, hash_of_file, tiers, weightings};
 
 mod raised {
     use pyo3::import_exception;
@@ -25,6 +25,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<SwRanking>()?;
     m.add_function(wrap_pyfunction!(bradley_terry, m)?)?;
     m.add_function(wrap_pyfunction!(cut_tiers, m)?)?;
+    m.add_function(wrap_pyfunction!(hash_of_file_, m)?)?;
     m.add_function(wrap_pyfunction!(sw_weightings, m)?)
 }
 
@@ -65,6 +66,12 @@ fn bradley_terry<'py>(
 #[pyfunction]
 fn cut_tiers(ratings: Vec<f64>, num_tiers: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
     Ok(tiers(&ratings, count("num_tiers", Some(num_tiers))?.unwrap_or(1)))
+}
+
+#[pyfunction]
+#[pyo3(name = "hash_of_file")]
+fn hash_of_file_(py: Python<'_>, path: PathBuf) -> PyResult<String> {
+    Ok(py.detach(|| hash_of_file(&path)).map(|hash| format!("{hash:032x}"))?)
 }
 
 #[pyfunction]
@@ -112,6 +119,11 @@ impl SwRanking {
 
     fn save(&self, py: Python<'_>, path: PathBuf, sources: &str) -> PyResult<()> {
         Ok(py.detach(|| self.0.save(&path, sources))?)
+    }
+
+    #[getter]
+    fn digest(&self, py: Python<'_>) -> String {
+        py.detach(|| format!("{:016x}", self.0.digest()))
     }
 
     fn __len__(&self) -> usize {
@@ -179,6 +191,19 @@ impl SwRanking {
         let (py, threads) = (vector.py(), count("threads", threads)?.unwrap_or(usize::MAX));
         let found = with_vector(vector, |rows| py.detach(|| self.0.similarities(rows, 0, threads)))?;
         Ok(found.into_pyarray(py))
+    }
+
+    #[pyo3(signature = (x, row, threads=None))]
+    fn similarities_of_row<'py>(
+        &self,
+        x: &Bound<'py, PyAny>,
+        row: usize,
+        threads: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let threads = count("threads", threads)?.unwrap_or(usize::MAX);
+        let array = as_array(x)?;
+        let rows = matrix_view(&array, "embeddings")?;
+        Ok(x.py().detach(|| self.0.similarities(&rows, row, threads))?.into_pyarray(x.py()))
     }
 
     #[pyo3(signature = (vector, threads=None))]

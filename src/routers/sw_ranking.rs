@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 pub use battles::{Battles, SHORTEST_PROMPT, first_turn_length};
+pub use index::hash_of_file;
 pub use tiers::tiers;
 pub use weights::weightings;
 
@@ -39,6 +40,9 @@ pub const ANCHOR: (&str, f64) = ("llama-2-70b-chat", 1082.0);
 /// Below so many stored numbers, or battles, a batch is computed in f64, too: rounding would not average out.
 const SMALL: usize = 1 << 20;
 const FEW: usize = 2_048;
+
+/// A batch in f32 keeps its digits where the norms are of these sizes; else all is computed in f64.
+const USUAL_NORMS: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
 
 /// Queries in a block, and bytes that their products may take.
 const BLOCK_QUERIES: usize = 48;
@@ -227,7 +231,7 @@ impl SwRanking {
     /// As [`SwRanking::tier_ratings`], for weights of the battles that were found in another way.
     ///
     /// # Errors
-    /// `Kind::Value` when there is not one weight for each battle, or one is negative, NaN or infinite.
+    /// `Kind::Value` when there is not one weight for each battle, one is negative, NaN or infinite, or all are 0.
     pub fn tier_ratings_of_weights(&self, weights: &[f64]) -> Result<Vec<f64>> {
         Ok(in_elo(&self.of_weights(weights)?))
     }
@@ -259,7 +263,8 @@ impl SwRanking {
         let mut rates = Vec::new();
         rates.try_reserve_exact(queries.len()).map_err(|_| Error::value("the result does not fit into memory"))?;
         rates.resize(queries.len(), 0.0);
-        if self.numbers.values().len() < SMALL || self.len() < FEW || queries.len() == 1 {
+        let small = self.numbers.values().len() < SMALL || self.len() < FEW || queries.len() == 1;
+        if small || !self.norms.iter().all(|norm| USUAL_NORMS.contains(norm)) {
             let (outer, inner) = if queries.len() > 1 { (threads, 1) } else { (1, threads) };
             each(&mut rates, outer, |row| {
                 let ratings = self.exact(queries, row, inner)?;
@@ -362,7 +367,10 @@ impl SwRanking {
             )));
         }
         let largest = weights.iter().copied().fold(0.0, f64::max);
-        let relative: Vec<f64> = weights.iter().map(|weight| weight / largest.max(f64::MIN_POSITIVE)).collect();
+        if largest == 0.0 {
+            return Err(Error::value("weights of all battles are 0; at least one must count"));
+        }
+        let relative: Vec<f64> = weights.iter().map(|weight| weight / largest).collect();
         let mut sums = Sums::new(self.outcomes.len());
         sums.add(&self.kinds, &relative);
         self.fit(&sums)

@@ -187,7 +187,6 @@ fn chosen(schema: &SchemaRef, wanted: Option<&[&str]>) -> Result<Vec<(usize, Str
         None => (0..fields.len()).filter(|&at| readable(fields[at].data_type())).collect(),
     };
     let start = |at: usize| match fields[at].data_type() {
-        DataType::Null => Growing::Unknown,
         kind if is_text(kind) => Growing::Text(Vec::new()),
         _ => Growing::Numbers(Vec::new()),
     };

@@ -7,7 +7,12 @@ use crate::data::prompts::csv::Records;
 use crate::data::reading::{listed, not_utf8};
 use crate::error::{Error, Result};
 
-pub(super) fn read(file: File, wanted: Option<&[&str]>, budget: &mut Budget) -> Result<Vec<(String, Column)>> {
+pub(super) fn read(
+    file: File,
+    wanted: Option<&[&str]>,
+    texts: &[&str],
+    budget: &mut Budget,
+) -> Result<Vec<(String, Column)>> {
     let mut records = Records::new(Box::new(file))?;
     let names = records.header()?.unwrap_or_default();
     if let Some(name) = names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name)) {
@@ -34,7 +39,12 @@ pub(super) fn read(file: File, wanted: Option<&[&str]>, budget: &mut Budget) -> 
             column.push(Some(text.to_owned()));
         }
     }
-    Ok(places.into_iter().map(|at| names[at].clone()).zip(columns.into_iter().map(typed)).collect())
+    let typed = |(at, fields): (usize, Vec<Option<String>>)| {
+        let name = &names[at];
+        let column = if texts.contains(&name.as_str()) { Column::Text(fields) } else { typed(fields) };
+        (name.clone(), column)
+    };
+    Ok(places.into_iter().zip(columns).map(typed).collect())
 }
 
 /// The numbers that the fields stand for, or the fields.

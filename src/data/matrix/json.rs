@@ -43,8 +43,15 @@ fn text(line: Line<'_>) -> Result<&str> {
     }
 }
 
+/// The first of [`COLUMNS`] that the object has, else its only list of numbers.
 fn first(value: &Value) -> Option<String> {
-    COLUMNS.into_iter().find(|name| value.get(name).is_some()).map(str::to_owned)
+    if let Some(name) = COLUMNS.into_iter().find(|name| value.get(name).is_some()) {
+        return Some(name.to_owned());
+    }
+    let is_list = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(Value::is_number));
+    let mut lists = value.as_object()?.iter().filter(|(_, value)| is_list(value));
+    let (name, _) = lists.next()?;
+    lists.next().is_none().then(|| name.clone())
 }
 
 fn numbers<'a>(value: &'a Value, field: &str) -> Result<&'a Vec<Value>> {

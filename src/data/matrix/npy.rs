@@ -58,10 +58,12 @@ impl Npy {
         let header = String::from_utf8_lossy(&header).into_owned();
         let mut found = Self::parse(header.trim())?;
         found.start = before + length as u64;
-        let needed = (found.rows as u128) * (found.cols as u128) * (found.size as u128) + u128::from(found.start);
-        if u128::from(bytes) < needed {
+        let needed = found.rows.checked_mul(found.cols).and_then(|numbers| numbers.checked_mul(found.size));
+        let needed = needed.and_then(|needed| (needed as u64).checked_add(found.start));
+        if needed.is_none_or(|needed| bytes < needed) {
+            let needed = needed.map_or_else(|| "more than any file has".to_owned(), |needed| format!("{needed} bytes"));
             return Err(Error::value(format!(
-                "its header promises {} x {} numbers, which take {needed} bytes; it has {bytes}",
+                "its header promises {} x {} numbers, which take {needed}; it has {bytes} bytes",
                 found.rows, found.cols
             )));
         }

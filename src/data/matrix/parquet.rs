@@ -25,11 +25,18 @@ pub(super) struct Lists {
     cols: usize,
     /// The most values that any page of a file of this size may hold.
     most: usize,
+    /// The most bytes that one may take.
+    page: u64,
+}
+
+/// Programs that write embeddings choose large pages; what is in them hardly compresses.
+fn largest_page(bytes: u64) -> u64 {
+    bytes.saturating_mul(4)
 }
 
 impl Lists {
     pub(super) fn open(file: File, bytes: u64, column: Option<&str>) -> Result<Self> {
-        let source = Source::open(file)?;
+        let source = Source::with_pages_of(file, largest_page(bytes))?;
         let schema = source.schema();
         let leaves: Vec<_> = (0..schema.num_columns()).map(|index| schema.column(index)).collect();
         let is_list = |index: &usize| {
@@ -45,7 +52,7 @@ impl Lists {
         let present = leaves[leaf].max_def_level();
         let groups = (0..source.groups()).map(|group| usize::try_from(source.rows(group)).unwrap_or(usize::MAX));
         let groups: Vec<usize> = groups.collect();
-        let mut found = Self { leaf, present, groups, cols: 0, most: most_numbers(bytes) };
+        let mut found = Self { leaf, present, groups, cols: 0, most: most_numbers(bytes), page: largest_page(bytes) };
         if let Some(group) = found.groups.iter().position(|&rows| rows > 0) {
             found.cols = found.first_width(&source, group)?;
         }
@@ -71,7 +78,7 @@ impl Lists {
 
     fn group(&self, path: &Path, group: usize, first: usize, cols: usize, out: &mut [f32]) -> Result<()> {
         // Opened anew: the cursor of a file is shared by all its handles.
-        let source = Source::open(opened(path)?.0)?;
+        let source = Source::with_pages_of(opened(path)?.0, self.page)?;
         let decode = Decode { present: self.present, first, cols };
         match source.column(group, self.leaf, self.most)? {
             ColumnReader::FloatColumnReader(reader) => decode.all::<FloatType>(reader, out, |x| x),

@@ -164,6 +164,20 @@ fn bad_rows_are_named() {
 }
 
 #[test]
+fn the_only_list_of_numbers_is_found_in_lines() {
+    let folder = folder();
+    let path = folder.path().join("a.jsonl");
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        one(&path).map(|found| found.numbers.values().to_vec())
+    };
+    assert_eq!(read("{\"t\": [\"x\"], \"n\": 1, \"vector\": [1, 2.5]}").unwrap(), [1.0, 2.5]);
+    assert_eq!(read("{\"other\": [1], \"embedding\": [3]}").unwrap(), [3.0]);
+    assert!(read("{\"a\": [1], \"b\": [2]}").unwrap_err().message().contains("line 1: expected an object with"));
+    assert!(read("{\"a\": 1}").is_err());
+}
+
+#[test]
 fn hostile_headers_are_errors() {
     let folder = folder();
     let path = folder.path().join("a.npy");
@@ -174,6 +188,9 @@ fn hostile_headers_are_errors() {
         b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(),
         b"\x93NUMPY\x09\x00\x00\x00".to_vec(),
         npy(&header("<f4", "False", huge, huge), &[]),
+        npy(&header("<f4", "False", 1 << 63, 1 << 63), &[0; 64]),
+        npy(&header("<f8", "True", usize::MAX, usize::MAX), &[]),
+        npy(&header("<f4", "False", 1 << 61, 8), &[]),
         npy(&header("<f4", "False", 3, 3), &[0; 35]),
         npy(&header("<i4", "False", 1, 1), &[0; 4]),
         npy(&header("|O", "False", 1, 1), &[0; 400]),

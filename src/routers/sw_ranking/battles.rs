@@ -1,5 +1,6 @@
 //! Battles between models, as `RouteLLM` filters and reads them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -51,7 +52,7 @@ impl Battles {
         let mut found = Self::default();
         let mut numbers = HashMap::new();
         for path in files {
-            let table = columns::read(path, Some(&COLUMNS))?;
+            let table = columns::read_with_texts(path, Some(&COLUMNS), &COLUMNS[..3])?;
             let columns: Vec<Column> = table.into_iter().map(|(_, column)| column).collect();
             found.push(&columns, &mut numbers).map_err(|error| error.context(path.display()))?;
         }
@@ -119,10 +120,11 @@ fn texts<'a>(column: &'a Column, name: &str) -> Result<&'a [Option<String>]> {
     }
 }
 
-fn values<'a>(column: &'a Column, name: &str) -> Result<&'a [f64]> {
+fn values<'a>(column: &'a Column, name: &str) -> Result<Cow<'a, [f64]>> {
     match column {
-        Column::Numbers(numbers) => Ok(numbers),
-        Column::Text(texts) if texts.is_empty() => Ok(&[]),
+        Column::Numbers(numbers) => Ok(Cow::Borrowed(numbers)),
+        // Nothing but nulls says nothing about the kind.
+        Column::Text(texts) if texts.iter().all(Option::is_none) => Ok(Cow::Owned(vec![f64::NAN; texts.len()])),
         Column::Text(_) => {
             Err(Error::new(Kind::Value, format!("column `{name}`: expected 0, 1 or truth values, found texts")))
         }

@@ -13,16 +13,16 @@
 //! All numbers are little-endian. The header holds the hash of the tail. The embeddings are too many to be hashed at
 //! each start: the norms of some of them are compared with those stored.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{Battles, SwRanking};
 use crate::data::matrix::{Matrix, Numbers, square_sum};
+use crate::data::partial::Partial;
 use crate::error::{Error, Kind, Result};
 use crate::math::newton::Winner;
 
@@ -50,6 +50,28 @@ struct Header {
     tail: u64,
 }
 
+/// xxh3 of the whole content of a file, by which an index knows what it was made of.
+///
+/// # Errors
+/// `Kind::Missing`, `Kind::Io` where it cannot be read.
+pub fn hash_of_file(path: &Path) -> Result<u128> {
+    let failed = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => Error::new(Kind::Missing, format!("{}: no such file", path.display())),
+        _ => Error::new(Kind::Io, format!("{}: cannot be read: {e}", path.display())),
+    };
+    let mut file = File::open(path).map_err(failed)?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut hash = Xxh3::new();
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hash.digest128()),
+            Ok(read) => hash.update(&buffer[..read]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
 impl Header {
     /// Bytes after the embeddings.
     fn tail_bytes(&self) -> Option<u64> {
@@ -67,18 +89,20 @@ impl SwRanking {
     /// # Errors
     /// `Kind::Io` when it cannot be written.
     pub fn save(&self, path: &Path, sources: &str) -> Result<()> {
-        static WRITTEN: AtomicU64 = AtomicU64::new(0);
-        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-        let beside = path.with_extension(format!("{}-{number}.partial", std::process::id()));
-        let failed = |e: std::io::Error| Error::new(Kind::Io, format!("cannot write {}: {e}", path.display()));
-        // Never a file that is there already: it would be somebody else's.
-        let file = File::create_new(&beside).map_err(failed)?;
-        let written =
-            self.write(&file, sources).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
-        written.map_err(|e| {
-            let _ = fs::remove_file(&beside);
-            failed(e)
-        })
+        let (partial, file) = Partial::create(path)?;
+        self.write(&file, sources).map_err(|error| partial.failed(&error))?;
+        partial.finish(&file)
+    }
+
+    /// A hash of battles, ratings, tiers and the norms of the embeddings.
+    pub fn digest(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        hash.update(&self.tail());
+        for label in &self.battles.labels {
+            hash.update(&(label.len() as u64).to_le_bytes());
+            hash.update(label.as_bytes());
+        }
+        hash.digest()
     }
 
     fn write(&self, file: &File, sources: &str) -> std::io::Result<()> {

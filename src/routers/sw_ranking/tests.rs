@@ -181,7 +181,9 @@ fn bad_queries_and_weights_are_errors() {
     assert!(ranking.win_rate_of_weights(&[1.0], (0, 2)).is_err());
     let huge = ranking.win_rate_of_weights(&[f64::MAX; 60], (0, 2)).unwrap();
     assert!((huge - ranking.win_rate_of_weights(&[1.0; 60], (0, 2)).unwrap()).abs() < 1e-12);
-    assert_eq!(ranking.win_rate_of_weights(&[0.0; 60], (0, 2)).unwrap(), 0.5);
+    let tiny = ranking.win_rate_of_weights(&[5e-324; 60], (0, 2)).unwrap();
+    assert!((huge - tiny).abs() < 1e-12);
+    assert!(ranking.win_rate_of_weights(&[0.0; 60], (0, 2)).unwrap_err().message().contains("all battles are 0"));
 }
 
 #[test]

@@ -5,6 +5,8 @@
 /// The variances are those of whole populations, not weighted by the runs' sizes. Of equally good cuts the one that
 /// begins its last run earliest is taken, then the run before it, and so on. A run but the first may be empty, so with
 /// fewer ratings than tiers the best rating is in tier 0 and the others in the last ones.
+///
+/// Cuts that are equally good on paper are told apart by rounding, so the variances are rounded as numpy's are.
 pub fn tiers(ratings: &[f64], tiers: usize) -> Vec<usize> {
     let count = ratings.len();
     if count == 0 || tiers == 0 {
@@ -16,15 +18,10 @@ pub fn tiers(ratings: &[f64], tiers: usize) -> Vec<usize> {
     let mut costs = vec![f64::INFINITY; (count + 1) * width];
     let mut cuts = vec![0; (count + 1) * width];
     costs[0] = 0.0;
-    let mut variances = vec![0.0; count + 1];
+    let (mut variances, mut squares) = (vec![0.0; count + 1], Vec::with_capacity(count));
     for end in 1..=count {
-        let (mut mean, mut squares) = (0.0, 0.0);
-        for start in (0..end).rev() {
-            let size = (end - start) as f64;
-            let away = ratings[start] - mean;
-            mean += away / size;
-            squares += away * (ratings[start] - mean);
-            variances[start] = squares / size;
+        for start in 0..end {
+            variances[start] = variance(&ratings[start..end], &mut squares);
         }
         variances[end] = 0.0;
         for run in 1..=columns {
@@ -52,6 +49,37 @@ pub fn tiers(ratings: &[f64], tiers: usize) -> Vec<usize> {
     found
 }
 
+/// The variance of a population to the last bit of `numpy.var`.
+fn variance(numbers: &[f64], squares: &mut Vec<f64>) -> f64 {
+    let size = numbers.len() as f64;
+    let mean = pairwise_sum(numbers) / size;
+    squares.clear();
+    squares.extend(numbers.iter().map(|x| (x - mean) * (x - mean)));
+    pairwise_sum(squares) / size
+}
+
+/// Adds in numpy's order: one by one below 8 numbers, in eight sums up to 128, beyond them each half by itself.
+fn pairwise_sum(numbers: &[f64]) -> f64 {
+    const FEW: usize = 8;
+    const BLOCK: usize = 128;
+    if numbers.len() > BLOCK {
+        let half = numbers.len() / 2;
+        let (left, right) = numbers.split_at(half - half % FEW);
+        return pairwise_sum(left) + pairwise_sum(right);
+    }
+    let (chunks, rest) = numbers.as_chunks::<FEW>();
+    let mut sum = 0.0;
+    if let Some((first, chunks)) = chunks.split_first() {
+        let mut sums = *first;
+        for chunk in chunks {
+            sums.iter_mut().zip(chunk).for_each(|(sum, x)| *sum += x);
+        }
+        let [left, right] = [0, 4].map(|at| (sums[at] + sums[at + 1]) + (sums[at + 2] + sums[at + 3]));
+        sum = left + right;
+    }
+    rest.iter().fold(sum, |sum, x| sum + x)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +99,10 @@ mod tests {
         assert_eq!(tiers(&[3.0, 2.0], 1_000_000_000), [0, 999_999_999]);
         assert!(tiers(&[], 3).is_empty());
         assert_eq!(tiers(&[9.0, 5.0, 5.0], 5), [0, 4, 4]);
+    }
+
+    #[test]
+    fn equally_good_cuts_are_told_apart_as_in_numpy() {
+        assert_eq!(tiers(&[5.0, 5.0, 5.0, 4.0, 3.0, 3.0, 3.0, 1.0], 3), [0, 0, 0, 1, 1, 1, 1, 2]);
     }
 }

@@ -148,7 +148,8 @@ def _check_fields(classifier_message: str) -> None:
         raise CheckpointError(f"{CLASSIFIER_FILE}: {error}; write {{{{ and }}}} for braces that stay") from None
     for _, name, form, conversion in parts:
         if name is not None and (name != "question" or form or conversion):
+            found = name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
             raise CheckpointError(
-                f"{CLASSIFIER_FILE}: expected the field {{question}} and no other, found {{{name}}}; write {{{{ and "
+                f"{CLASSIFIER_FILE}: expected the field {{question}} and no other, found {{{found}}}; write {{{{ and "
                 "}} for braces that stay"
             )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
+import operator
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
-from ferroute.errors import InvalidValueError, UnknownNameError
+from ferroute.errors import CheckpointError, InvalidTypeError, InvalidValueError, UnknownNameError
 from ferroute.routers.base import Router, built_in, check_text, checked_texts, scores_itself
 from ferroute.routers.similarity_weighted.utils import WINNERS
 
@@ -25,8 +25,7 @@ STRONG, WEAK = "gpt-4-1106-preview", "mixtral-8x7b-instruct-v0.1"
 
 _EMBEDDING_KINDS = (".parquet", ".arrow", ".npy", ".jsonl")
 
-# Bytes at both ends of a file that stand for its content.
-_ENDS = 1 << 16
+_MOST_TIERS = 2**32 - 1
 
 
 @built_in
@@ -79,8 +78,8 @@ class SWRankingRouter(Router):
         sources = {
             "battles": _files(battles),
             "embeddings": _files(embeddings, _EMBEDDING_KINDS),
-            "num_tiers": num_tiers,
-            "model2tier": None if model2tier is None else dict(model2tier),
+            "num_tiers": _whole("num_tiers", num_tiers, 1),
+            "model2tier": None if model2tier is None else _tiers_given(model2tier),
             "index": None if index is None else os.path.abspath(index),  # noqa: PTH100 - as text
         }
         self._start(sources, threads)
@@ -109,29 +108,40 @@ class SWRankingRouter(Router):
     def save_index(self, path: str | os.PathLike[str]) -> None:
         """Writes battles, ratings, tiers and embeddings to one file, completely or not at all.
 
-        A pickled router is loaded from it afterwards, as long as it is there.
+        A pickled router is loaded from it afterwards, as long as it is there; the data sets are then not needed.
         """
-        self._core.save(path, self._made_of)
+        self._made_of = _hashed(self._made_of, self._sources)
+        self._core.save(path, json.dumps(self._made_of, sort_keys=True))
         self._sources["index"] = os.path.abspath(path)  # noqa: PTH100 - as text
 
     def _start(self, sources: dict[str, Any], threads: int | None) -> None:
         self._sources, self._threads = sources, threads
         index = sources.get("index")
-        if index is not None and (Path(index).exists() or "battles" not in sources):
-            self._core, self._made_of = _core.SwRanking.open(index)
+        if index is None:
+            self._read()
+        elif "battles" not in sources or Path(index).exists():
+            self._map(index)
             if "battles" in sources:
-                _compare(index, self._made_of, _fingerprint(sources))
-            return
-        self._made_of = _fingerprint(sources)
+                _compare(index, self._made_of, sources)
+        else:
+            self._read()
+            self.save_index(index)
+
+    def _map(self, index: str) -> None:
+        self._core, made_of = _core.SwRanking.open(index)
+        self._made_of = _parsed(made_of)
+
+    def _read(self) -> None:
+        sources = self._sources
+        # Before the reading: what changes afterwards is not what was read.
+        self._made_of = _made_of(sources)
         self._core = _core.SwRanking(
             sources["battles"],
             sources["embeddings"],
             sources["num_tiers"],
             model2tier=sources["model2tier"],
-            threads=threads,
+            threads=self._threads,
         )
-        if index is not None:
-            self._core.save(index, self._made_of)
 
     def _set_up(self, strong_model: str, weak_model: str, embedder: Any) -> None:
         from ferroute.embedding import PromptEmbedder
@@ -188,7 +198,7 @@ class SWRankingRouter(Router):
         Raises:
             ValueError: Wrong width, a NaN or infinity, or a row of zeros; the message names the first bad row.
         """
-        threads = threads or self._threads
+        threads = self._threads if threads is None else threads
         if self._weighs_itself():
             return self._core.win_rates(embeddings, *self._tiers(), threads=threads)
         import numpy as np
@@ -196,7 +206,12 @@ class SWRankingRouter(Router):
         rows = np.asarray(embeddings)
         if rows.ndim != 2:
             raise InvalidValueError(f"expected embeddings of two dimensions, found an array of shape {rows.shape}")
-        return np.array([self._win_rate(row) for row in rows], dtype=np.float64)
+        tiers = self._tiers()
+        rates = [
+            self._core.win_rate_of_weights(self._weights(self._core.similarities_of_row(rows, row, threads)), *tiers)
+            for row in range(len(rows))
+        ]
+        return np.array(rates, dtype=np.float64)
 
     def get_weightings(self, similarities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Weight of each battle, ``10 * 10 ** (s / max s)``; override it for a law of your own.
@@ -205,7 +220,7 @@ class SWRankingRouter(Router):
             similarities: Cosine similarity of the prompt with each battle, float64 ``[battles]``.
 
         Returns:
-            float64 ``[battles]``, not negative; only ratios count.
+            float64 ``[battles]``, finite, not negative and not all 0; only ratios count.
         """
         import numpy as np
 
@@ -216,23 +231,30 @@ class SWRankingRouter(Router):
         if self._weighs_itself():
             ratings = self._core.tier_ratings(embedding, self._threads)
         else:
-            ratings = self._core.tier_ratings_of_weights(self._weights(embedding))
+            similarities = self._core.similarities(embedding, self._threads)
+            ratings = self._core.tier_ratings_of_weights(self._weights(similarities))
         return dict(zip(self._core.used_tiers, ratings.tolist(), strict=True))
 
     def _win_rate(self, vector: Any) -> float:
         if self._weighs_itself():
             return self._core.win_rate(vector, *self._tiers(), threads=self._threads)
-        return self._core.win_rate_of_weights(self._weights(vector), *self._tiers())
+        similarities = self._core.similarities(vector, self._threads)
+        return self._core.win_rate_of_weights(self._weights(similarities), *self._tiers())
 
     def _weighs_itself(self) -> bool:
         """Whether nobody has overridden or patched `get_weightings`."""
         return getattr(type(self), "get_weightings", None) is _GET_WEIGHTINGS and "get_weightings" not in vars(self)
 
-    def _weights(self, vector: Any) -> NDArray[np.float64]:
+    def _weights(self, similarities: NDArray[np.float64]) -> NDArray[np.float64]:
         import numpy as np
 
-        weights = self.get_weightings(self._core.similarities(vector, self._threads))
-        return np.ascontiguousarray(weights, dtype=np.float64)
+        found = np.asarray(self.get_weightings(similarities))
+        if found.dtype.kind not in "biuf":
+            raise InvalidTypeError(f"get_weightings: expected an array of numbers, found one of {found.dtype}")
+        if found.ndim != 1:
+            shape = similarities.shape
+            raise InvalidValueError(f"get_weightings: expected weights of shape {shape}, found {found.shape}")
+        return np.ascontiguousarray(found, dtype=np.float64)
 
     def _tiers(self) -> tuple[int, int]:
         return self._tier(self.strong_model), self._tier(self.weak_model)
@@ -281,12 +303,26 @@ class SWRankingRouter(Router):
         return self._core.embeddings
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in {"_core", "_arena_df"}}
+        state = {name: value for name, value in vars(self).items() if name not in {"_core", "_arena_df"}}
+        return {**state, "_digest": self._core.digest}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
-            setattr(self, name, value)
-        self._start(self._sources, self._threads)
+            if name != "_digest":
+                setattr(self, name, value)
+        sources, index = self._sources, self._sources.get("index")
+        if index is not None and ("battles" not in sources or Path(index).exists()):
+            expected = self._made_of
+            self._map(index)
+            differ, whence = _differ(self._made_of, expected), index
+        else:
+            self._read()
+            differ, whence = [], "the data sets"
+        # The state holds tiers and ratings: they must not meet other battles.
+        if differ or self._core.digest != state["_digest"]:
+            raise CheckpointError(
+                f"{whence}: expected what the pickled router was made of, found other {', '.join(differ) or 'battles'}"
+            )
 
     def __repr__(self) -> str:
         core = self._core
@@ -314,34 +350,99 @@ def _files(datasets: list[str], kinds: Sequence[str] | None = None) -> list[str]
     return [os.path.abspath(file) for name in datasets for file in files(name, **options)]  # noqa: PTH100 - as text
 
 
-def _fingerprint(sources: Mapping[str, Any]) -> str:
-    """What an index is made of: size and a hash of both ends of each file, in order, and the tiers asked for."""
-    made_of: dict[str, Any] = {
-        kind: [_ends(Path(file)) for file in sources[kind]] for kind in ("battles", "embeddings")
-    }
-    return json.dumps(made_of | {name: sources[name] for name in ("num_tiers", "model2tier")}, sort_keys=True)
+def _whole(name: str, value: Any, least: int) -> int:
+    """A tier, or a number of tiers: any integer, numpy's too."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InvalidTypeError(f"{name}: expected a whole number, found {type(value).__name__}") from None
+    if not least <= number <= _MOST_TIERS:
+        raise InvalidValueError(f"{name}: expected a whole number from {least} to {_MOST_TIERS}, found {number}")
+    return number
 
 
-def _ends(file: Path) -> list[Any]:
-    size = file.stat().st_size
-    digest = hashlib.blake2b(digest_size=16)
-    with file.open("rb") as content:
-        digest.update(content.read(_ENDS))
-        content.seek(max(size - _ENDS, 0))
-        digest.update(content.read(_ENDS))
-    return [file.name, size, digest.hexdigest()]
+def _tiers_given(model2tier: Mapping[str, int]) -> dict[str, int]:
+    return {model: _whole(f"model2tier: the tier of {model!r}", tier, 0) for model, tier in model2tier.items()}
 
 
-def _compare(index: str, found: str, expected: str) -> None:
-    """Raises unless an index was made of what it is asked to stand for."""
-    if found == expected:
-        return
-    wanted, there = _parsed(expected), _parsed(found)
-    differ = [name for name in wanted if there.get(name) != wanted[name]]
-    raise InvalidValueError(
-        f"{index} was made of other {', '.join(differ)}: expected {_shown(wanted, differ)}, found "
-        f"{_shown(there, differ)}; remove the file to have it written anew"
-    )
+# --- what an index is made of: name, size, time and hash of each file, in order, and the tiers asked for
+
+
+def _made_of(sources: Mapping[str, Any]) -> dict[str, Any]:
+    """Without hashes, which would be a second reading of all files."""
+    made_of: dict[str, Any] = {kind: [_stamp(file) for file in sources[kind]] for kind in ("battles", "embeddings")}
+    return made_of | {name: sources[name] for name in ("num_tiers", "model2tier")}
+
+
+def _stamp(file: str) -> list[Any]:
+    found = Path(file).stat()
+    return [Path(file).name, found.st_size, found.st_mtime_ns, None]
+
+
+def _hashed(made_of: dict[str, Any], sources: Mapping[str, Any]) -> dict[str, Any]:
+    """With hashes of the files that are still as they were when they were read."""
+    if "battles" not in sources:
+        return made_of
+    filled = dict(made_of)
+    for kind in ("battles", "embeddings"):
+        pairs = zip(_stamps(made_of, kind), sources[kind], strict=True)
+        filled[kind] = [stamp if stamp[3] else _with_hash(stamp, file) for stamp, file in pairs]
+    return filled
+
+
+def _with_hash(stamp: list[Any], file: str) -> list[Any]:
+    try:
+        content = _core.hash_of_file(file)
+        return [*stamp[:3], content if _stamp(file) == stamp else None]
+    except OSError:
+        return stamp
+
+
+def _compare(index: str, found: dict[str, Any], sources: Mapping[str, Any]) -> None:
+    """Raises unless an index was made of what it is asked to stand for.
+
+    A file of the same size and time is the same, unless it is as new as the index; the others are hashed.
+    """
+    expected, written = _made_of(sources), Path(index).stat().st_mtime_ns
+    for kind in ("battles", "embeddings"):
+        for at, file in enumerate(sources[kind]):
+            stamp = expected[kind][at]
+            there = next(iter(_stamps(found, kind)[at : at + 1]), None)
+            if there is None or there[:2] != stamp[:2]:
+                continue
+            if there[2] == stamp[2] < written:
+                stamp[3] = there[3]
+            elif there[3] is not None:
+                stamp[3] = _core.hash_of_file(file)
+    differ = _differ(found, expected)
+    if differ:
+        raise InvalidValueError(
+            f"{index} was made of other {', '.join(differ)}: expected {_shown(expected, differ)}, found "
+            f"{_shown(found, differ)}; remove the file to have it written anew"
+        )
+
+
+def _differ(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """What is not the same. Files are by their hash, where there is one; else by their time."""
+    differ = [name for name in ("num_tiers", "model2tier") if found.get(name) != expected.get(name)]
+    for kind in ("battles", "embeddings"):
+        ours, theirs = _stamps(expected, kind), _stamps(found, kind)
+        if len(ours) != len(theirs) or not all(map(_same, ours, theirs)):
+            differ.append(kind)
+    return sorted(differ)
+
+
+def _same(one: list[Any], other: list[Any]) -> bool:
+    if one[3] is not None and other[3] is not None:
+        return [*one[:2], one[3]] == [*other[:2], other[3]]
+    return one[:3] == other[:3]
+
+
+def _stamps(made_of: dict[str, Any], kind: str) -> list[list[Any]]:
+    """Those of an index may be anything."""
+    found = made_of.get(kind)
+    stamps = cast("list[Any]", found) if isinstance(found, list) else []
+    return [cast("list[Any]", stamp) for stamp in stamps if isinstance(stamp, list) and len(cast("Any", stamp)) == 4]
 
 
 def _parsed(made_of: str) -> dict[str, Any]:
