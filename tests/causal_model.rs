@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ferroute::Error;
 use ferroute::neural::linear::Precision;
 use ferroute::routers::causal::{Answer, CausalModel, Format, Options, Prompt};
 use serde_json::Value;
@@ -36,7 +35,7 @@ fn model(checkpoint: &str, precision: Precision) -> (CausalModel, Prompt) {
 }
 
 fn answers(model: &CausalModel, prompts: &[Vec<u32>]) -> Vec<Answer> {
-    model.answer::<Error>(prompts, |_| Ok(())).expect("answers")
+    model.answer(prompts, |_| Ok(())).expect("answers")
 }
 
 #[test]
@@ -92,9 +91,9 @@ fn prompts_may_leave_the_shared_beginning_anywhere() {
     for (ids, answer) in cuts.iter().zip(together) {
         assert_eq!(answers(&model, std::slice::from_ref(ids))[0], answer, "{}", ids.len());
     }
-    let failed = model.answer::<Error>(&[vec![]], |_| Ok(())).expect_err("nothing to continue");
+    let failed = model.answer(&[vec![]], |_| Ok(())).expect_err("nothing to continue");
     assert!(failed.message().contains("at least one token"), "{failed}");
-    let failed = model.answer::<Error>(&[vec![5_000]], |_| Ok(())).expect_err("no such token");
+    let failed = model.answer(&[vec![5_000]], |_| Ok(())).expect_err("no such token");
     assert!(failed.message().contains("1015 rows"), "{failed}");
-    assert_eq!(model.answer::<Error>(&[], |_| Ok(())).expect("nothing to do"), []);
+    assert_eq!(model.answer(&[], |_| Ok(())).expect("nothing to do"), []);
 }
