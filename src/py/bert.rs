@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::arguments::{count, text as read};
-use crate::error::{Error, Kind, Result};
+use super::watched::watched;
+use crate::error::Error;
 use crate::neural::encoder::Sequence;
 use crate::routers::bert::BertModel as Model;
 
@@ -139,35 +140,6 @@ impl BertModel {
     #[getter]
     fn folder(&self) -> PathBuf {
         self.0.folder().to_path_buf()
-    }
-}
-
-/// Runs `work` with the interpreter released; whenever it has advanced, signals are handled and `progress` is called with
-/// the number of texts newly done. What either raises ends the work and comes out.
-fn watched<T: Send>(
-    py: Python<'_>,
-    progress: Option<Py<PyAny>>,
-    work: impl FnOnce(&mut dyn FnMut(usize) -> Result<()>) -> Result<T> + Send,
-) -> PyResult<T> {
-    let mut raised = None;
-    let result = py.detach(|| {
-        work(&mut |done| {
-            Python::attach(|py| {
-                py.check_signals()?;
-                match &progress {
-                    Some(progress) if done > 0 => progress.call1(py, (done,)).map(drop),
-                    _ => Ok(()),
-                }
-            })
-            .map_err(|error: PyErr| {
-                raised = Some(error);
-                Error::new(Kind::Cancelled, "ended by a signal or by progress")
-            })
-        })
-    });
-    match raised {
-        Some(error) => Err(error),
-        None => Ok(result?),
     }
 }
 
