@@ -93,7 +93,7 @@ fn saving_gives_the_bytes_the_original_wrote() {
     for variant in ["main", "small", "noproj"] {
         let source = folder(variant).join("checkpoint");
         let target = tempfile::tempdir().unwrap();
-        MfModel::load(&source, Sizes::default()).unwrap().save(target.path()).unwrap();
+        MfModel::load(&source, Sizes::default()).unwrap().save(target.path(), None).unwrap();
         for file in ["model.safetensors", "config.json"] {
             let (ours, theirs) = (std::fs::read(target.path().join(file)), std::fs::read(source.join(file)));
             assert_eq!(ours.unwrap(), theirs.unwrap(), "{variant} {file}");

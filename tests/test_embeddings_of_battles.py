@@ -11,7 +11,7 @@ import pytest
 
 from fakeserver import Answer, FakeServer, vector
 from ferroute.embedding import LocalEmbedder
-from ferroute.errors import InvalidValueError
+from ferroute.errors import InvalidValueError, UnreadableFileError
 from ferroute.evals import find_contaminated
 from ferroute.evals.find_contaminated import THRESHOLD, check_data_contamination_similarity, most_similar
 from ferroute.routers.similarity_weighted import generate_embeddings
@@ -77,6 +77,61 @@ def test_a_run_that_was_stopped_goes_on(tmp_path):
     for battles, embedder in [(BATTLES[1:], Failing(9)), (BATTLES, "local")]:
         with pytest.raises(InvalidValueError, match="of other prompts or of another embedder"):
             get_embeddings(battles, embedder=embedder, partial=partial, progress=False)
+
+
+def test_two_runs_do_not_write_the_same_file(tmp_path):
+    pytest.importorskip("fcntl")
+    partial = tmp_path / "partial"
+    refused = []
+
+    class Meddling:
+        name = "mine"
+
+        def __call__(self, text):
+            raise AssertionError
+
+        def embed_batch(self, texts):
+            try:
+                get_embeddings(BATTLES, embedder=Named(), batch_size=2, partial=partial, progress=False)
+            except UnreadableFileError as error:
+                refused.append(str(error))
+            return LocalEmbedder().embed_batch(texts)
+
+    class Named(LocalEmbedder):
+        name = "mine"
+
+    found = get_embeddings(BATTLES, embedder=Meddling(), batch_size=2, partial=partial, progress=False)
+    np.testing.assert_array_equal(found, LocalEmbedder().embed_batch(PROMPTS))
+    assert len(refused) == 5
+    assert all(f"another run is writing {partial}" in message for message in refused)
+    again = get_embeddings(BATTLES, embedder=Meddling(), batch_size=2, partial=partial, progress=False)
+    np.testing.assert_array_equal(again, found)
+    assert len(refused) == 5  # all was there
+
+
+def test_a_run_without_a_batch_leaves_no_file(tmp_path):
+    def failing(text):
+        raise ConnectionError("gone")
+
+    with pytest.raises(ConnectionError):
+        get_embeddings(BATTLES, embedder=failing, partial=tmp_path / "partial", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGTERM")
+def test_sigterm_keeps_finished_batches_and_leaves_nothing_else(tmp_path):
+    (tmp_path / "battles.jsonl").write_text("".join(json.dumps({"prompt": battle}) + "\n" for battle in BATTLES))
+    code = (
+        "import os, signal, numpy\n"
+        "from ferroute.routers.similarity_weighted import generate_embeddings as module\n"
+        "def save(file, array):\n"
+        "    file.write(b'half'); os.kill(os.getpid(), signal.SIGTERM); signal.sigtimedwait([signal.SIGUSR1], 10)\n"
+        "numpy.save = save\n"
+        "module.main(['--battles-dataset', 'battles.jsonl', '--output-dataset', 'e.npy', '--embedder', 'local'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 143, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["battles.jsonl", "e.npy.partial"]
 
 
 def test_the_program_asks_any_endpoint_and_goes_on_after_a_failure(tmp_path, monkeypatch):
@@ -159,6 +214,54 @@ def test_blocks_are_the_whole(monkeypatch):
                            (np.full((2, 7), np.nan), "length nan")]:  # fmt: skip
         with pytest.raises(InvalidValueError, match=message):
             most_similar(wrong, tests)
+
+
+@pytest.mark.parametrize("width", [5, 107, 1536])
+def test_the_first_of_equals_is_found(width):
+    random = np.random.default_rng(width)
+    base = random.standard_normal((40, width)).astype("f4")
+    chosen = random.integers(0, 40, 9000)
+    train, tests = base[chosen], base + (np.arange(40) % 2)[:, None] * random.standard_normal((40, width)) * 0.1
+    best, row = most_similar(train, tests)
+    first = [int(np.flatnonzero(chosen == index)[0]) for index in range(40)]
+    if width > 5:
+        np.testing.assert_array_equal(row, first)
+    np.testing.assert_array_equal(row, [int(np.flatnonzero(chosen == chosen[index])[0]) for index in row])
+    assert (best[::2] == 1.0).all()
+    assert (best[1::2] < 1.0).all()
+    best, _row = most_similar(base * 1e-30, base * 1e30)
+    assert (best == 1.0).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("{not json", "expected a JSON list of battles"),
+        ('[{"conversation_a": []}]', "record 0: expected `conversation_a`"),
+        ('[{"conversation_a": [{"content": "x"}]}, {"conversation_a": [{"content": 3}]}]', "record 1: expected"),
+        ('[{"conversation_a": [{"content": "x"}]}, 7]', "record 1: expected"),
+        ("[1, 2]", "bad.json"),
+        ('[{"prompt": 3}]', "holds numbers, expected texts"),
+    ],
+)
+def test_battles_that_make_no_sense_are_named(tmp_path, content, expected):
+    (tmp_path / "bad.json").write_text(content)
+    np.save(tmp_path / "e.npy", np.ones((2, 107)))
+    with pytest.raises(SystemExit, match=expected) as ended:
+        find_contaminated.main(
+            ["--benchmark", "mt-bench", "--embedder", "local", "--embeddings-path", str(tmp_path / "e.npy"),
+             "--battles-path", str(tmp_path / "bad.json"), "--output", str(tmp_path / "o")]
+        )  # fmt: skip
+    assert "bad.json" in str(ended.value)
+
+
+@pytest.mark.parametrize(("output", "expected"), [("none/o.jsonl", "no folder"), (".", "is a folder")])
+def test_the_output_is_looked_at_before_the_work(tmp_path, monkeypatch, output, expected):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=expected):
+        find_contaminated.main(
+            ["--benchmark", "mt-bench", "--embeddings-path", "x.npy", "--battles-path", "x.json", "--output", output]
+        )
 
 
 @pytest.mark.parametrize(("benchmark", "count"), [("gsm8k", 1319), ("mmlu", 14042), ("mt-bench", 160)])

@@ -7,6 +7,7 @@ import multiprocessing
 import pickle
 import subprocess
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from ferroute import _core, errors
 from ferroute.cli.score import Spread
 from ferroute.embedding import LocalEmbedder
-from ferroute.routers.routers import LocalRouter, MatrixFactorizationRouter, RandomRouter
+from ferroute.routers.routers import BERTRouter, CausalLLMRouter, LocalRouter, MatrixFactorizationRouter, RandomRouter
 
 GOLDENS = Path(__file__).parent / "goldens" / "mf"
 PAIR = {"strong_model": "claude-1", "weak_model": "chatglm-6b"}
@@ -77,6 +78,19 @@ def test_mf_with_each_kind_of_embedder_pickles(tmp_path):
         str(GOLDENS / "small" / "checkpoint"), **PAIR, embedder={"model": "m", "api_base": "http://127.0.0.1:1/v1"}
     )
     assert repr(pickle.loads(pickle.dumps(endpoint)).embedder) == repr(endpoint.embedder)
+
+
+def test_pickles_of_relative_folders_wake_up_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(GOLDENS.parent)
+    made = [
+        BERTRouter("bert/wordpiece/checkpoint"),
+        CausalLLMRouter("causal_llm/checkpoint", model_id="causal_llm/checkpoint"),
+        MatrixFactorizationRouter("mf/small/checkpoint", **PAIR, embedder=embed),
+    ]
+    pickled = [(pickle.dumps(router), router.calculate_strong_win_rate(TEXTS[0])) for router in made]
+    monkeypatch.chdir(tmp_path)
+    for content, rate in pickled:
+        assert pickle.loads(content).calculate_strong_win_rate(TEXTS[0]) == rate
 
 
 def test_the_local_embedder_is_what_it_says():
@@ -194,6 +208,43 @@ sys.exit(code)
 """
 
 
+def test_the_output_is_no_input(tmp_path):
+    (tmp_path / "p").mkdir()
+    prompts = tmp_path / "p" / "a.jsonl"
+    prompts.write_text('{"prompt": "x"}\n')
+    before = prompts.read_bytes()
+    for name in (prompts, "p/../p/a.jsonl"):
+        done = ferroute("score", "--file", "p/a.jsonl", "--output", name, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "is the file that the prompts are read from" in done.stderr
+        assert prompts.read_bytes() == before
+    for file in ("p", "p", "p/*"):  # the second time it is there
+        done = ferroute("score", "--file", file, "--output", "p/out.jsonl", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        records = [json.loads(line) for line in (tmp_path / "p" / "out.jsonl").read_text().splitlines()]
+        assert [record["prompt"] for record in records] == ["x"]
+    done = ferroute("score", "--file", "p/o*", "--output", "p/out.jsonl", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "nothing but p/out.jsonl" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGTERM")
+@pytest.mark.parametrize("name", ["out.parquet", "out.csv"])
+def test_sigterm_leaves_nothing(tmp_path, name):
+    command = [sys.executable, "-m", "ferroute", "score", "--router", "local", "--output", name]
+    process = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(b"a prompt\n" * 5000)
+    process.stdin.flush()
+    while not list(tmp_path.iterdir()):  # it has begun
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.terminate()
+    process.stdin.close()
+    assert process.wait(30) == 143
+    assert list(tmp_path.iterdir()) == []
+    process.stderr.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
 @pytest.mark.parametrize("name", ["out.parquet", "out.jsonl"])
 def test_memory_does_not_grow_with_the_data(tmp_path, name):
@@ -266,6 +317,18 @@ def test_tables_are_read_back(tmp_path):
         table.write([["x"]])
     assert _core.read_columns(tmp_path / "c.parquet")["a"] == ["\ufffd"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.parquet", "c.parquet"]
+
+
+def test_whole_numbers_are_not_cut(tmp_path):
+    with _core.ParquetWriter(tmp_path / "a.parquet", {"w": "whole"}) as table:
+        for wrong in ([1.9, -1.9], [1.0, 1 << 63], [1 << 64], np.array([1.5, 2], dtype=object), [None], ["1"],
+                      np.array([1 << 63], dtype="u8")):  # fmt: skip
+            with pytest.raises(TypeError, match=r"expected a column of whole numbers below 2\^63"):
+                table.write([wrong])
+        for right in ([1, -2], np.array([3], dtype="u8"), np.array([4, 1 << 62], dtype=object), [True], []):
+            table.write([right])
+    found = _core.read_columns(tmp_path / "a.parquet")["w"]
+    np.testing.assert_array_equal(found, [1, -2, 3, 4, 1 << 62, 1])
 
 
 def test_arrays_are_written_as_what_they_are(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import subprocess
@@ -10,9 +11,17 @@ import sys
 import numpy as np
 import pytest
 
+from fakeserver import FakeServer
 from ferroute import _core
 from ferroute.embedding import LocalEmbedder
-from ferroute.errors import CheckpointError, InvalidTypeError, InvalidValueError, MissingFileError, UnknownNameError
+from ferroute.errors import (
+    CheckpointError,
+    CountMismatchError,
+    InvalidTypeError,
+    InvalidValueError,
+    MissingFileError,
+    UnknownNameError,
+)
 from ferroute.routers.matrix_factorization import train_matrix_factorization as module
 from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
 from ferroute.routers.matrix_factorization.train_matrix_factorization import (
@@ -125,6 +134,7 @@ def test_one_step_is_the_formula(tmp_path):
     rows = np.array([data[i] for i in range(30)])
     x = embeddings.astype(float)[rows[:, 2]]
     lr, decay = 0.01, 0.05
+    losses = []
     for step in (1, 2):
         p, w, c = weights["P.weight"], weights["text_proj.0.weight"], weights["classifier.0.weight"][0]
         norms = np.linalg.norm(p, axis=1, keepdims=True)
@@ -146,11 +156,12 @@ def test_one_step_is_the_formula(tmp_path):
             m[:] = 0.9 * m + 0.1 * gradient
             v[:] = 0.999 * v + 0.001 * gradient**2
             weights[name] -= lr * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
-        loss = train_loops(
-            net, data.get_dataloaders(64, shuffle=False), None, lr, decay, 0.0, 1, evaluator=None, progress_bar=False
-        )
-        assert loss["train_losses"][0] == pytest.approx(np.mean(np.log1p(np.exp(-logits))), rel=1e-6)
-        assert loss["test_losses"] == []
+        losses.append(np.mean(np.log1p(np.exp(-logits))))
+    found = train_loops(
+        net, data.get_dataloaders(64, shuffle=False), None, lr, decay, 0.0, 2, evaluator=None, progress_bar=False
+    )
+    np.testing.assert_allclose(found["train_losses"], losses, rtol=1e-6)
+    assert found["test_losses"] == []
     for name, array in net.state_dict().items():
         np.testing.assert_allclose(array, weights[name], rtol=0, atol=2e-5, err_msg=name)
 
@@ -199,10 +210,52 @@ def test_a_saved_training_loads_into_the_router(trained, tmp_path):
     rates = result.model.win_rates(A, B, embeddings)
     np.testing.assert_array_equal(router.score_embeddings(embeddings), rates)
     assert router.calculate_strong_win_rate("7") == rates[7]
-    # The standard table needs no names in the configuration: RouteLLM's own five fields.
-    assert set(json.loads((tmp_path / "config.json").read_text())) == {
-        "dim", "num_classes", "num_models", "text_dim", "use_proj",
-    }  # fmt: skip
+    # The standard table needs no names in the configuration: RouteLLM's own five fields, and who was trained.
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config.pop("trained") == [B, A, C]
+    assert set(config) == {"dim", "num_classes", "num_models", "text_dim", "use_proj"}
+
+
+def test_models_without_a_battle_are_refused(trained, tmp_path):
+    result, embeddings = trained
+    assert result.report.trained == result.model.trained_names == [B, A, C]
+    assert f"trained 3: {B}, {A}, {C}" in str(result.report)
+    result.save(tmp_path)
+    for pair in ((A, "gpt-4-0613"), ("gpt-4-0613", B)):
+        with pytest.raises(CheckpointError, match=f"no battle .* 'gpt-4-0613'.* Trained are {B}, {A}, {C}"):
+            MatrixFactorizationRouter(str(tmp_path), *pair)
+    router = MatrixFactorizationRouter(str(tmp_path), C, A)
+    for other in ("gpt-4-0613", MODEL_IDS["gpt-4-0613"]):
+        with pytest.raises(CheckpointError, match="no battle"):
+            router.score_embeddings(embeddings, pairs=[(A, B), (A, other)])
+    assert len(router.score_embeddings(embeddings, pairs=[(A, MODEL_IDS[B])])) == 1
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    for broken in (["nobody", A], [A], A, [1, 2], {}):
+        path.write_text(json.dumps({**config, "trained": broken}))
+        with pytest.raises(CheckpointError, match="`trained`"):
+            MFModel.from_pretrained(tmp_path)
+    del config["trained"]  # an early checkpoint does not say
+    path.write_text(json.dumps(config))
+    assert MFModel.from_pretrained(tmp_path).trained_names is None
+    MatrixFactorizationRouter(str(tmp_path), "gpt-4-0613", "claude-1")
+
+
+def test_two_trained_models_are_the_pair(tmp_path):
+    embeddings = task(200)[1]
+    names = ["gpt-4-0613", "llama-13b"]
+    rows = [
+        {"idx": i, "model_a": names[i % 2], "model_b": names[1 - i % 2], "winner": "model_a" if i % 2 else "model_b"}
+        for i in range(200)
+    ]
+    rows[0]["winner"] = "model_a"
+    train(rows, embeddings, epochs=2).save(tmp_path)
+    router = MatrixFactorizationRouter(str(tmp_path))
+    assert (router.strong_model_id, router.weak_model_id) == (MODEL_IDS["llama-13b"], MODEL_IDS["gpt-4-0613"])
+    with pytest.raises(CheckpointError, match=f"'{B}'"):
+        MatrixFactorizationRouter(str(tmp_path), strong_model="llama-13b")
+    with pytest.raises(CheckpointError, match=f"'{A}'"):
+        MatrixFactorizationRouter(str(tmp_path), A, B)
 
 
 def test_a_table_of_ones_own_brings_its_names(tmp_path):
@@ -238,15 +291,26 @@ def embed_other(text):
     return np.full(24, 1.0)
 
 
+class Named:
+    def __init__(self, name):
+        self.name = name
+
+    def __call__(self, text):
+        return np.full(24, len(text) / 100)
+
+
 @pytest.mark.parametrize(
     ("trained_with", "accepted", "refused"),
     [
         ("bge-small", [None, {"model": "bge-small"}, {"api_base": "http://127.0.0.1:1"}, {"model": "openai/bge-small"}],
-         [{"model": "other"}, "local", embed_mine, {"model": "bge-small", "dimensions": 24}]),
+         [{"model": "other"}, embed_mine, Named("bge-small"), {"model": "bge-small", "dimensions": 24}]),
+        ({"model": "openai/bge-small"}, [None, {"model": "bge-small"}], [{"model": "other"}]),
+        ("openai/bge-small", [None, {"model": "bge-small"}], [{"model": "other"}]),
+        (Named("mine"), [Named("mine")], [None, {"model": "mine"}, {}, {"api_base": "http://127.0.0.1:1"}]),
         ({"model": "e5", "dimensions": 24, "instruction": "query: ", "api_base": "http://127.0.0.1:1"},
          [None, {"model": "e5", "dimensions": 24, "instruction": "query: "}, {"api_key": "x"}],
          [{"model": "e5", "dimensions": 12}, {"model": "e5", "instruction": "passage: "}, embed_mine]),
-        (embed_mine, [embed_mine], [None, embed_other, "local", {"model": "embed_mine2"}]),
+        (embed_mine, [embed_mine], [None, embed_other, {"model": "embed_mine"}, {"api_base": "http://127.0.0.1:1"}]),
     ],
 )  # fmt: skip
 def test_another_embedder_is_refused(tmp_path, trained_with, accepted, refused):
@@ -259,6 +323,48 @@ def test_another_embedder_is_refused(tmp_path, trained_with, accepted, refused):
         with pytest.raises(CheckpointError, match="trained on embeddings of"):
             MatrixFactorizationRouter(str(tmp_path), embedder=embedder)
         MatrixFactorizationRouter(str(tmp_path), embedder=embedder, check_embedder=False)
+
+
+@pytest.mark.parametrize(
+    "record", [{"model": "ferroute/local-0", "kind": "local"}, {"model": "ferroute/local-0"},
+               {"model": "mine", "kind": "callable"}]
+)  # fmt: skip
+def test_prompts_stay_here_when_the_embedder_is_not_there(tmp_path, record, monkeypatch):
+    battles, embeddings = task(60)
+    result = train(battles, embeddings, epochs=1)
+    result.model.trained_with = record
+    result.save(tmp_path)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
+    for embedder in (None, {"model": record["model"]}, {}, "local"):
+        with pytest.raises(CheckpointError, match="trained on embeddings of"):
+            MatrixFactorizationRouter(str(tmp_path), embedder=embedder)
+    model = MFModel.from_pretrained(tmp_path)
+    assert model.embedding_model == "text-embedding-3-small"
+    with pytest.raises(CheckpointError, match="trained on embeddings of"):
+        model.pred_win_rate(A, B, "a prompt")
+
+
+def test_the_local_embedder_is_of_one_width(tmp_path):
+    battles, embeddings = task(60)
+    train(battles, embeddings, epochs=1).save(tmp_path)
+    with pytest.raises(CheckpointError, match=r"take embeddings of 24 numbers, and those of .*'local' have 107"):
+        MatrixFactorizationRouter(str(tmp_path), embedder="local")
+    train(battles, LocalEmbedder().embed_batch(["x"] * 60), epochs=1, embedder=LocalEmbedder()).save(tmp_path)
+    for embedder, check in [(None, True), ("local", True), (LocalEmbedder(), True), (None, False)]:
+        router = MatrixFactorizationRouter(str(tmp_path), embedder=embedder, check_embedder=check)
+        assert 0 < router.calculate_strong_win_rate("hi") < 1
+
+
+def test_an_embedder_without_a_name_is_refused_in_training():
+    battles, embeddings = task(60)
+
+    class Nameless:
+        def __call__(self, text):
+            raise AssertionError
+
+    for embedder in (Nameless(), lambda text: text, functools.partial(embed_mine), Nameless().__call__):
+        with pytest.raises(InvalidValueError, match="has no name of its own"):
+            train(battles, embeddings, epochs=1, embedder=embedder)
 
 
 def test_the_recorded_embedding_model_is_the_one_asked_for(tmp_path):
@@ -288,8 +394,117 @@ def test_embeddings_of_generate_embeddings_fit_their_battles():
     rows = LocalEmbedder().embed_batch([json.loads(battle["prompt"])[0].strip() for battle in arena])
     one, other = train(arena, rows, **settings).model, train(arena, embedder="local", **settings).model
     np.testing.assert_allclose(one.P.weight, other.P.weight, atol=1e-6)
-    with pytest.raises(InvalidValueError, match="7 embeddings for 40 battles, 20 of them"):
+    with pytest.raises(CountMismatchError, match="7 embeddings for 40 battles, 20 of them"):
         train(arena, made[:7], **settings)
+    # Neither idx nor prompt: a battle's embedding is the one of its position.
+    bare = [{key: value for key, value in battle.items() if key != "prompt"} for battle in arena]
+    assert train(bare, rows, **settings).report.data["prompts"] == 40
+    for wrong in (made, np.concatenate([rows, rows])):
+        with pytest.raises(CountMismatchError, match=f"{len(wrong)} embeddings for 40 battles without 'idx'"):
+            train(bare, wrong, **settings)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "jsonl", "npy"])
+def test_embeddings_come_from_tables_too(tmp_path, suffix):
+    pytest.importorskip("pandas")
+    battles, embeddings = task(60)
+    path = tmp_path / f"e.{suffix}"
+    if suffix == "parquet":
+        _core.write_columns(path, {"embeddings": embeddings})
+    elif suffix == "arrow":
+        pa = pytest.importorskip("pyarrow")
+        table = pa.table({"embeddings": pa.array(list(embeddings), pa.list_(pa.float32()))})
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+    elif suffix == "jsonl":
+        path.write_text("".join(json.dumps({"embedding": row.tolist()}) + "\n" for row in embeddings))
+    else:
+        np.save(path, embeddings)
+    expected = train(battles, embeddings, epochs=1, dim=8).model
+    np.testing.assert_array_equal(train(battles, path, epochs=1, dim=8).model.P.weight, expected.P.weight)
+    path.write_bytes(b"something else")
+    with pytest.raises(InvalidValueError, match=rf"e\.{suffix}"):
+        train(battles, path, epochs=1)
+
+
+def test_losses_that_overflow_are_never_saved():
+    battles, embeddings = task(4000)
+    for split in (0.95, 1.0):
+        with pytest.raises(InvalidValueError, match=r"loss of epoch 1 is .*: a smaller lr may help"):
+            train(battles, embeddings, lr=1e30, epochs=1, batch_size=10_000, split=split)
+
+
+def test_the_report_says_when_training_had_not_ended(trained):
+    battles, embeddings = task(600)
+    unfinished = "training had not ended"
+    assert unfinished in str(train(battles, embeddings, **{**FAST, "epochs": 1}).report)
+    assert unfinished not in str(train(battles, embeddings, epochs=1, split=1).report)
+    assert unfinished not in str(trained[0].report)
+
+
+def test_the_configuration_is_written_once(tmp_path, monkeypatch):
+    battles, embeddings = task(60)
+    result = train(battles, embeddings, epochs=1, embedder="mine")
+    monkeypatch.setattr(
+        "pathlib.Path.write_text", None
+    )  # the core writes it, and gives it its name when it is complete
+    result.model.save_pretrained(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["text_dim"], config["trained"], config["embedder"]["model"]) == (24, [B, A, C], "mine")
+
+
+def test_each_call_has_an_optimizer_of_its_own():
+    battles, embeddings = task(300)
+    data = PairwiseDataset(battles)
+    quiet = {"lr": 3e-3, "weight_decay": 0.0, "alpha": 0.0, "evaluator": None, "progress_bar": False}
+    batches = data.get_dataloaders(64, shuffle=False)
+
+    def made():
+        return MFModel_Train(8, 64, 300, text_dim=24, npy_path=embeddings)
+
+    twice, fresh = made(), made()
+    train_loops(twice, batches, None, num_epochs=1, **quiet)
+    fresh.trainer = _core.MfTrainer.of(twice.trainer.model())  # the same weights, and nothing remembered
+    for net in (twice, fresh):
+        train_loops(net, batches, None, num_epochs=1, **quiet)
+    np.testing.assert_array_equal(twice.state_dict()["P.weight"], fresh.state_dict()["P.weight"])
+
+
+def test_batches_of_others_keep_their_order():
+    battles, embeddings = task(300)
+    rows = PairwiseDataset(battles).get_dataloaders(1).rows()
+    quiet = {"lr": 3e-3, "weight_decay": 0.0, "alpha": 0.0, "evaluator": None, "progress_bar": False}
+
+    class Batches:
+        asked = 0
+
+        def __iter__(self):
+            self.asked += 1
+            for part in np.split(rows, [64, 128, 129, 193, 257]):
+                yield part[:, 0].tolist(), part[:, 1], part[:, 2]
+
+    def made():
+        return MFModel_Train(8, 64, 300, text_dim=24, npy_path=embeddings)
+
+    net, by_hand, batches = made(), made(), Batches()
+    found = train_loops(net, batches, None, num_epochs=2, **quiet)["train_losses"]
+    assert batches.asked == 2
+    expected = []
+    for _ in range(2):
+        loss = 0.0
+        for part in np.split(rows, [64, 128, 129, 193, 257]):
+            loss += len(part) * by_hand.trainer.epoch(
+                embeddings, part, batch_size=len(part), lr=3e-3, weight_decay=0, alpha=0
+            , shuffle=False)  # fmt: skip
+        expected.append(loss / 300)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_array_equal(net.state_dict()["P.weight"], by_hand.state_dict()["P.weight"])
+    for empty in ([], iter([])):
+        with pytest.raises(InvalidValueError, match="batches of battles, found none"):
+            train_loops(made(), empty, None, num_epochs=1, **quiet)
+    with pytest.raises(InvalidValueError, match="used up after one epoch"):
+        train_loops(made(), iter(batches), None, num_epochs=2, **quiet)
 
 
 def test_hostile_input_is_an_error(tmp_path):
@@ -314,7 +529,9 @@ def test_hostile_input_is_an_error(tmp_path):
     bad[7, 3] = np.inf
     fails(InvalidValueError, "embedding 7 .* holds inf", embeddings=bad)
     fails(InvalidValueError, r"expected an array \[n, text_dim\]", embeddings=embeddings[0])
-    fails(InvalidTypeError, "found object", embeddings=embeddings.astype(object))
+    fails(InvalidValueError, "expected numbers, found an array of object", embeddings=embeddings.astype(object))
+    np.savez(tmp_path / "several.npz", embeddings)
+    fails(InvalidValueError, r"several\.npz: is an archive", embeddings=tmp_path / "several.npz")
     for name, value in [("batch_size", 0), ("lr", -1.0), ("alpha", math.nan), ("epochs", 0), ("dim", 0), ("split", 1.5),
                         ("weight_decay", math.inf), ("threads", 0)]:  # fmt: skip
         fails(InvalidValueError, name, **{name: value})
@@ -387,6 +604,11 @@ def test_the_program_says_what_is_wrong(tmp_path, capsys):
         )
     assert "none.json" in str(ended.value)
     assert not (tmp_path / "o").exists()
+    # An output that cannot be is found before the work.
+    (tmp_path / "file").write_text("")
+    for output in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(SystemExit, match=r"expected a folder to write to, and .*file is a file"):
+            module.main(["--battles", str(tmp_path / "none.json"), "--output", str(output)])
     with pytest.raises(SystemExit) as ended:
         module.main([])
     assert ended.value.code == 2
@@ -471,6 +693,24 @@ def test_the_command(tmp_path, capsys):
     router = MatrixFactorizationRouter(str(tmp_path / "out"), "big", "small")
     hard, easy = router.calculate_strong_win_rates(["Prove the theorem again", "Say hello to everybody"])
     assert hard > 0.5 > easy
+    code, printed = run("-o", str(path), "--embedder", "local")
+    assert code == 1
+    assert "expected a folder to write to" in printed.err
+    code, printed = run("-o", str(tmp_path / "out"), "--embedder", "local", "--dimensions", "8")
+    assert code == 2
+    assert "--dimensions is for an endpoint" in printed.err
+    settings = ["--embedder", "local", "--no-proj", "--dim", "107", "--epochs", "1"]
+    assert run("-o", str(tmp_path / "bare"), *settings)[0] == 0
+    assert MFModel.from_pretrained(tmp_path / "bare").use_proj is False
+    with FakeServer(dim=6) as server:
+        code, printed = run("-o", str(tmp_path / "e5"), "--embedder", "e5", "--api-base", server.url, "--epochs", "1",
+                            "--instruction", "query: ", "--dimensions", "6")  # fmt: skip
+        assert code == 0, printed.err
+        asked = server.requests[0].json
+    assert (asked["dimensions"], asked["input"][0]) == (6, "query: Prove the theorem number 0")
+    assert MFModel.from_pretrained(tmp_path / "e5").trained_with == {
+        "kind": "endpoint", "model": "e5", "dimensions": 6, "instruction": "query: ",
+    }  # fmt: skip
     code, printed = run("-o", str(tmp_path / "other"))
     assert code == 1
     assert printed.err.startswith("ferroute: the prompts need an embedder")

@@ -111,8 +111,8 @@ class MfModel:
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Copies of the tensors under the names of the checkpoint."""
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes ``model.safetensors`` and ``config.json``; the same weights give the same bytes."""
+    def save(self, folder: str | os.PathLike[str], config: str | None = None) -> None:
+        """Writes ``model.safetensors`` and ``config.json`` (its text, or None for the sizes alone), each atomically."""
 
     def win_rate(self, vector: Any, strong: int, weak: int) -> float:
         """Win rate of row `strong` over row `weak` for one embedding: a list of floats, or an array ``[text_dim]``.
@@ -780,6 +780,9 @@ class MfTrainer:
     """
 
     def __new__(cls, dim: int, num_models: int, text_dim: int, use_proj: bool = True, seed: int = 42) -> Self: ...
+    def restart(self) -> None:
+        """Forgets what Adam remembers; the weights stay."""
+
     @staticmethod
     def of(model: MfModel) -> MfTrainer:
         """Goes on from the weights of a model; what Adam remembers starts empty."""
@@ -848,6 +851,16 @@ class MfTrainer:
 
     def evaluate(self, x: Any, battles: NDArray[np.int64], threads: int | None = None) -> _Judged:
         """Mean loss without noise, number of battles called right, and number of battles."""
+
+def read_matrix(path: str | os.PathLike[str], column: str | None = None) -> NDArray[np.float32]:
+    """Embeddings ``[n, d]`` of a Parquet, Arrow, JSONL or npy file.
+
+    `column` holds lists of numbers of one length; None: ``embeddings``, ``embedding``, or the only such column.
+
+    Raises:
+        MissingFileError: There is no such file.
+        InvalidValueError: It is not of its format, rows differ in width, or a number is missing or not finite.
+    """
 
 def split_battles(
     battles: NDArray[np.int64], share: float, seed: int = 42

@@ -32,6 +32,15 @@ def local(name_or_path: str | os.PathLike[str]) -> Path | None:
     return path if path.exists() else None
 
 
+def portable(name_or_path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The whole path of what is on this disk, any other name as it is.
+
+    A pickled router may wake up in another folder.
+    """
+    found = local(name_or_path)
+    return name_or_path if found is None else str(found.absolute())
+
+
 def resolve(
     name_or_path: str | os.PathLike[str],
     filenames: Sequence[str],

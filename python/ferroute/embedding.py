@@ -38,7 +38,8 @@ SETTINGS = (
 _BATCH = 256
 _TOGETHER = 8_192
 
-LOCAL = "ferroute/local-1"
+_LOCALS = "ferroute/local-"
+LOCAL = f"{_LOCALS}1"
 """Name of the embedder ``"local"`` in checkpoints; the number changes whenever its vectors do."""
 
 
@@ -50,6 +51,7 @@ class LocalEmbedder:
     """
 
     name = LOCAL
+    width = 107
 
     def __call__(self, text: str) -> NDArray[np.float32]:
         """The vector of one text, float32 ``[107]``."""
@@ -68,41 +70,77 @@ def identity(settings: Mapping[str, Any] | Callable[[str], Any] | str, model: st
     """What a checkpoint remembers of the embedder it was trained with.
 
     Args:
-        settings: As for `PromptEmbedder`.
+        settings: As for `PromptEmbedder`, or the name of an embedding model.
         model: Name of the embedding model where the settings have none.
 
     Returns:
-        ``model`` (for a callable its attribute ``name``, else its qualified name), ``dimensions``, ``instruction``.
+        ``kind`` (``"local"``, ``"endpoint"`` or ``"callable"``), ``model`` (for a callable its attribute ``name``, else
+        its qualified name), ``dimensions``, ``instruction``.
     """
+    asked: dict[str, Any] = {"dimensions": None, "instruction": None}
+    if isinstance(settings, LocalEmbedder) or settings == "local":
+        return {"kind": "local", "model": LOCAL, **asked}
     if isinstance(settings, str):
-        return {"model": LOCAL if settings == "local" else settings, "dimensions": None, "instruction": None}
+        return {"kind": "endpoint", "model": settings.removeprefix("openai/"), **asked}
     if isinstance(settings, Mapping):
         given = cast("Mapping[str, Any]", settings)
         name = str(given.get("model") or model)
-        asked = {key: given.get(key) or None for key in ("dimensions", "instruction")}
-        return {"model": name.removeprefix("openai/"), **asked}
+        asked = {key: given.get(key) or None for key in asked}
+        return {"kind": "endpoint", "model": name.removeprefix("openai/"), **asked}
     name = getattr(settings, "name", None) or getattr(settings, "__qualname__", None) or type(settings).__qualname__
-    return {"model": str(name), "dimensions": None, "instruction": None}
+    return {"kind": "callable", "model": str(name), **asked}
+
+
+def check_named(embedder: Any) -> None:
+    """Refuses a callable that a checkpoint could not tell from another one.
+
+    Raises:
+        InvalidValueError: It has no attribute ``name`` and is no function with a name of its own.
+    """
+    if not callable(embedder) or isinstance(embedder, LocalEmbedder) or getattr(embedder, "name", None):
+        return
+    name = getattr(embedder, "__qualname__", None)
+    if name is None or "<lambda>" in name or hasattr(embedder, "__self__"):
+        raise InvalidValueError(
+            f"the checkpoint records which embedder it was trained with, and {embedder!r:.80} has no name of its own: "
+            "give it an attribute name = '...', or wrap it in a function that is called like the embedding model"
+        )
+
+
+def recorded(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a checkpoint with all fields of `identity`; early ones had no ``kind``."""
+    name = str(record["model"])
+    kind = record.get("kind") or ("local" if name.startswith(_LOCALS) else "endpoint")
+    if kind == "endpoint":
+        name = name.removeprefix("openai/")
+    return {"kind": kind, "model": name, **{key: record.get(key) or None for key in ("dimensions", "instruction")}}
 
 
 def fitting(
-    record: Mapping[str, Any] | None, settings: Mapping[str, Any] | Callable[[str], Any] | str | None
+    record: Mapping[str, Any] | None,
+    settings: Mapping[str, Any] | Callable[[str], Any] | str | None,
+    check: bool = True,
 ) -> Mapping[str, Any] | Callable[[str], Any] | str | None:
     """The embedder for weights that were trained with the one in ``record``.
 
     Args:
         record: As from `identity`; None where the checkpoint does not say.
         settings: What the user asks for; None: what the checkpoint says.
+        check: Whether another one than the checkpoint's is refused.
 
     Raises:
         CheckpointError: That is another one, or the checkpoint's cannot be made from its name.
     """
     if record is None:
         return settings
-    trained = {key: record.get(key) or None for key in ("model", "dimensions", "instruction")}
-    known = {key: value for key, value in trained.items() if value is not None}
-    if isinstance(settings, Mapping):
-        settings = {**known, **settings}
+    trained = recorded(record)
+    if settings is None and trained["model"] == LOCAL and trained["kind"] == "local":
+        return "local"
+    if not check:
+        return settings
+    known = {key: value for key, value in trained.items() if value is not None and key != "kind"}
+    if isinstance(settings, Mapping) and trained["kind"] == "endpoint":
+        settings = {**known, **cast("Mapping[str, Any]", settings)}
     if settings is not None:
         asked = identity(settings, str(trained["model"]))
         if asked == trained:
@@ -112,9 +150,12 @@ def fitting(
             f"{_shown(asked)}. Use the same embedder (a callable says which it is by its attribute `name`), or pass "
             "check_embedder=False if you know that both give the same vectors"
         )
-    if trained["model"] == LOCAL:
-        return "local"
-    if record.get("kind") == "callable":
+    if trained["kind"] == "local":
+        raise CheckpointError(
+            f"these weights were trained on embeddings of {_shown(trained)}, and this version of ferroute has "
+            f"{LOCAL!r}: train again, or use the version they were trained with"
+        )
+    if trained["kind"] != "endpoint":
         raise CheckpointError(
             f"these weights were trained on embeddings of {_shown(trained)}: pass embedder= a callable with the "
             f"attribute name = {trained['model']!r}"
@@ -125,6 +166,7 @@ def fitting(
 
 def _shown(record: Mapping[str, Any]) -> str:
     extra = [f"{key} {record[key]!r}" for key in ("dimensions", "instruction") if record[key] is not None]
+    extra = ["a callable", *extra] if record["kind"] == "callable" else extra
     return repr(record["model"]) + (f" ({', '.join(extra)})" if extra else "")
 
 
@@ -180,6 +222,11 @@ class PromptEmbedder:
             raise InvalidTypeError(
                 f"embedder is 'local', a mapping of settings or a callable from a text to a vector; found {found}"
             )
+
+    @property
+    def width(self) -> int | None:
+        """Numbers in a vector, where that is known beforehand: of the embedder ``"local"``."""
+        return LocalEmbedder.width if isinstance(self._call, LocalEmbedder) else None
 
     def embed(self, text: str) -> Any:
         """The embedding of one text: an array or a list of ``text_dim`` numbers."""

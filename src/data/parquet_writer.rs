@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::BufWriter;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -116,6 +117,18 @@ impl Values {
         }
     }
 
+    /// Some of the rows, texts taken out of their places.
+    fn take(&mut self, rows: Range<usize>) -> Self {
+        match self {
+            Self::Text(values) => Self::Text(values[rows].iter_mut().map(Option::take).collect()),
+            Self::Numbers(values) => Self::Numbers(values[rows].to_vec()),
+            Self::Whole(values) => Self::Whole(values[rows].to_vec()),
+            Self::Vectors(values, width) => {
+                Self::Vectors(values[rows.start * *width..rows.end * *width].to_vec(), *width)
+            }
+        }
+    }
+
     /// Forgets the rows, and keeps a vector's width.
     fn clear(&mut self) {
         match self {
@@ -185,6 +198,22 @@ impl Writer {
         if let Some((_, name)) = sides.find(|((waiting, values), _)| !waiting.takes(values)) {
             return Err(Error::value(format!("column {name} got values of another kind or width")));
         }
+        let bytes: usize = values.iter().map(Values::bytes).sum();
+        let step = GROUP_BYTES.checked_div(bytes.div_ceil(rows.max(1))).unwrap_or(GROUP_ROWS).clamp(1, GROUP_ROWS);
+        if rows <= step {
+            return self.add(values, rows);
+        }
+        // More than a group: cut, so that a reader need not hold all of it.
+        let mut values = values;
+        for from in (0..rows).step_by(step) {
+            let range = from..rows.min(from + step);
+            let count = range.len();
+            self.add(values.iter_mut().map(|values| values.take(range.clone())).collect(), count)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, values: Vec<Values>, rows: usize) -> Result<()> {
         self.bytes += values.iter().map(Values::bytes).sum::<usize>();
         self.waiting.iter_mut().zip(values).for_each(|(waiting, values)| waiting.append(values));
         self.rows += rows as u64;
@@ -348,6 +377,27 @@ mod tests {
         assert_eq!((texts[0].as_deref(), texts[7].as_deref()), (None, Some("t7")));
         assert!(numbers.iter().zip(whole).enumerate().all(|(i, (n, w))| *w == i as f64 && *n == w / 8.0));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn one_large_write_is_cut_into_groups() {
+        use parquet::file::reader::{FileReader, SerializedFileReader};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let named = [("v".to_owned(), Holds::Vector), ("t".to_owned(), Holds::Text)];
+        let mut writer = Writer::create(&path, &named).unwrap();
+        let (rows, width) = (GROUP_BYTES / 1024 * 2 + 3, 256);
+        let numbers = (0..rows * width).map(|i| (i / width) as f32).collect();
+        let texts = (0..rows).map(|row| Some(row.to_string())).collect();
+        writer.write(vec![Values::Vectors(numbers, width), Values::Text(texts)]).unwrap();
+        assert_eq!(writer.rows(), rows as u64);
+        writer.finish().unwrap();
+        assert_eq!(SerializedFileReader::new(File::open(&path).unwrap()).unwrap().num_row_groups(), 3);
+        let found = crate::data::matrix::read(std::slice::from_ref(&path), None, 1).unwrap();
+        assert!(found.numbers.values().iter().enumerate().all(|(i, &n)| n == (i / width) as f32));
+        let Column::Text(texts) = &columns::read(&path, Some(&["t"])).unwrap()[0].1 else { panic!("no texts") };
+        assert!(texts.iter().enumerate().all(|(row, text)| text.as_deref() == Some(row.to_string().as_str())));
+        assert_eq!(texts.len(), rows);
     }
 
     #[test]

@@ -243,6 +243,12 @@ impl Trainer {
             .map_err(|e| Error::value(format!("training has left the range of numbers: {e}; a smaller lr may help")))
     }
 
+    /// Forgets what Adam remembers; the weights stay, and orders and noise go on.
+    pub fn restart(&mut self) {
+        (self.first, self.second) = (self.weights.zeros_like(), self.weights.zeros_like());
+        self.steps = 0;
+    }
+
     /// Trains for up to `epochs` passes and keeps the weights of the one with the smallest held-out loss.
     ///
     /// It ends early when `patience` epochs in a row brought no smaller held-out loss. Without held-out battles all
@@ -267,6 +273,9 @@ impl Trainer {
             let train_loss = self.epoch(embeddings, train, settings)?;
             let judged = (!held_out.is_empty()).then(|| self.evaluate(embeddings, held_out, settings.threads));
             let held = judged.transpose()?;
+            if let Some(Evaluation { loss, .. }) = held.filter(|held| !held.loss.is_finite()) {
+                return Err(overflowed("held-out ", number, loss));
+            }
             let epoch = Epoch { number, train_loss, held_out: held };
             done.push(epoch);
             on_epoch(&epoch)?;
@@ -278,6 +287,13 @@ impl Trainer {
                     }
                 }
                 _ => best = Some((number, loss, self.weights.clone())),
+            }
+        }
+        if best.is_none() {
+            // The losses of an epoch are those before its steps: nothing else has seen the weights that are kept.
+            let Evaluation { loss, .. } = self.evaluate(embeddings, train, settings.threads)?;
+            if !loss.is_finite() {
+                return Err(overflowed("", done.len(), loss));
             }
         }
         let mut kept = done.len();
@@ -327,7 +343,8 @@ impl Trainer {
         if loss.is_finite() {
             return Ok(loss);
         }
-        Err(Error::value(format!("the loss of epoch {} is {loss}: a smaller lr may help", self.epochs)))
+        let epoch = usize::try_from(self.epochs).unwrap_or(usize::MAX);
+        Err(overflowed("", epoch, loss))
     }
 
     /// Loss and calls without noise.
@@ -487,6 +504,10 @@ impl Trainer {
     fn normalise(&mut self) {
         normalise(&self.weights.models, &mut self.units, self.width);
     }
+}
+
+fn overflowed(which: &str, epoch: usize, loss: f64) -> Error {
+    Error::value(format!("the {which}loss of epoch {epoch} is {loss}: a smaller lr may help"))
 }
 
 /// A part of the weights that one task moves.

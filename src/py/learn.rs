@@ -1,6 +1,7 @@
 //! `_core.MfTrainer`: training of the matrix factorisation.
 #![expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2};
@@ -9,6 +10,7 @@ use pyo3::types::PyTuple;
 
 use super::arguments::count;
 use super::mf::{MfModel, as_array, matrix_view};
+use crate::data::matrix;
 use crate::error::{Error, Kind};
 use crate::learn::battles::{Battle, Battles, split};
 use crate::learn::mf::{Epoch, Evaluation, Settings, Trainer};
@@ -41,6 +43,11 @@ impl MfTrainer {
     #[staticmethod]
     fn of(model: &MfModel) -> PyResult<Self> {
         Ok(Self(Mutex::new(Trainer::of(&model.0)?)))
+    }
+
+    fn restart(&self) -> PyResult<()> {
+        self.free()?.restart();
+        Ok(())
     }
 
     fn model(&self) -> PyResult<MfModel> {
@@ -164,6 +171,14 @@ fn split_battles<'py>(
     Ok((to_array(py, &train)?, to_array(py, &held_out)?))
 }
 
+#[pyfunction]
+#[pyo3(signature = (path, column=None))]
+fn read_matrix<'py>(py: Python<'py>, path: PathBuf, column: Option<String>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let read = py.detach(|| matrix::read(&[path], column.as_deref(), usize::MAX))?;
+    let values = read.numbers.values();
+    PyArray1::from_slice(py, values).reshape([values.len().checked_div(read.cols).unwrap_or(0), read.cols])
+}
+
 /// Rows of winner, loser, prompt.
 fn battles(array: &PyReadonlyArray2<'_, i64>) -> PyResult<Vec<Battle>> {
     let view = array.as_array();
@@ -201,5 +216,6 @@ fn heard(py: Python<'_>, on_epoch: Option<&Py<PyAny>>, epoch: &Epoch) -> PyResul
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<MfTrainer>()?;
-    m.add_function(wrap_pyfunction!(split_battles, m)?)
+    m.add_function(wrap_pyfunction!(split_battles, m)?)?;
+    m.add_function(wrap_pyfunction!(read_matrix, m)?)
 }

@@ -104,8 +104,9 @@ impl MfModel {
         Ok(tensors)
     }
 
-    fn save(&self, py: Python<'_>, folder: PathBuf) -> PyResult<()> {
-        Ok(py.detach(|| self.0.save(&folder))?)
+    #[pyo3(signature = (folder, config=None))]
+    fn save(&self, py: Python<'_>, folder: PathBuf, config: Option<&str>) -> PyResult<()> {
+        Ok(py.detach(|| self.0.save(&folder, config))?)
     }
 
     fn win_rate(&self, vector: &Bound<'_, PyAny>, strong: Row, weak: Row) -> PyResult<f64> {

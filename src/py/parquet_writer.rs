@@ -147,16 +147,24 @@ fn numbers<'py>(column: &Bound<'py, PyAny>, kind: &str, dimensions: usize) -> Py
         "f" => !whole || empty,
         _ => false,
     };
+    let wanted = if whole { "whole numbers below 2^63" } else { "numbers" };
     if !fits {
         let dtype = array.getattr("dtype")?;
-        let wanted = if whole { "whole numbers below 2^63" } else { "numbers" };
         return Err(Error::new(Kind::Type, format!("expected a column of {wanted}, found an array of {dtype}")).into());
     }
     let shape = array.getattr("shape")?;
     if shape.len()? != dimensions {
         return Err(Error::value(format!("expected a column of {dimensions} dimensions, found shape {shape}")).into());
     }
-    numpy.call_method1("asarray", (array, kind))
+    if found != "O" {
+        return numpy.call_method1("asarray", (array, kind));
+    }
+    let converted = numpy.call_method1("asarray", (&array, kind)).ok();
+    let equal = |made: &Bound<'py, PyAny>| numpy.call_method1("array_equal", (made, &array))?.extract::<bool>();
+    match converted {
+        Some(made) if !whole || equal(&made)? => Ok(made),
+        _ => Err(Error::new(Kind::Type, format!("expected a column of {wanted}, found other objects")).into()),
+    }
 }
 
 fn read(holds: Holds, column: &Bound<'_, PyAny>) -> PyResult<Values> {

@@ -199,14 +199,15 @@ impl MfModel {
         [(MODELS, &self.models), (CLASSIFIER, &self.classifier)].into_iter().chain(projection).collect()
     }
 
-    /// Writes `model.safetensors` and `config.json` into a folder, as the original's `save_pretrained` does.
-    pub fn save(&self, folder: &Path) -> Result<()> {
+    /// Writes `model.safetensors` and `config.json` into a folder, as the original's `save_pretrained` does; `config` is
+    /// the text of the latter, where it holds more than the sizes.
+    pub fn save(&self, folder: &Path, config: Option<&str>) -> Result<()> {
         let unwritable = |e| Error::new(Kind::Io, format!("cannot make the folder {}: {e}", folder.display()));
         std::fs::create_dir_all(folder).map_err(unwritable)?;
         let named = self.named();
         let by_name: BTreeMap<_, _> = named.iter().map(|(n, t)| (*n, (t.shape.clone(), t.values.as_slice()))).collect();
         tensors::write(&folder.join(WEIGHTS), &tensors::to_bytes(&by_name)?)?;
-        tensors::write(&folder.join(CONFIG), self.config().as_bytes())
+        tensors::write(&folder.join(CONFIG), config.unwrap_or(&self.config()).as_bytes())
     }
 
     /// The text of `config.json`: keys sorted, indented by two, no line feed at the end.

@@ -44,11 +44,12 @@ class Source:
         column: str | None = None,
         skip_bad: bool = False,
         limit: int | None = None,
+        output: Path | None = None,
     ) -> Source:
-        """The prompts that a command line names.
+        """The prompts that a command line names; a folder's or a pattern's file ``output`` is none of them.
 
         Raises:
-            UsageProblem: Prompts are named twice, or not at all.
+            UsageProblem: Prompts are named twice, or not at all, or ``output`` is the file they are in.
             BadInput: The file cannot be opened.
         """
         if prompts and file is not None:
@@ -68,7 +69,13 @@ class Source:
         try:
             files = several(file)
             if not files:
+                if output is not None and file != "-" and _same(output, Path(file)):
+                    raise UsageProblem(f"--output: {output} is the file that the prompts are read from")
                 return cls([], opened(file), limit)
+            if output is not None:
+                files = [found for found in files if not _same(output, found)]
+                if not files:
+                    raise BadInput(f"{file}: there is nothing but {output}, which is to be written")
             return cls([], opened(files[0]), limit, opened, files, files[0])
         except FerrouteError as error:
             raise BadInput(str(error)) from None
@@ -148,6 +155,10 @@ def several(name: str) -> list[Path]:
     if not found:
         raise BadInput(problem)
     return sorted(found, key=_by_number)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _by_number(path: Path) -> list[tuple[int, int | str]]:

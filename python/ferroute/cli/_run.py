@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ferroute._signals import stoppable
 from ferroute.controller import RoutingError
 from ferroute.errors import FerrouteError
 
@@ -30,11 +31,13 @@ class UsageProblem(Exception):
 def ending(debug: bool) -> Generator[None]:
     """Turns what a command raises into one line on standard error and an exit code.
 
-    With ``debug`` unexpected errors keep their traceback.
+    SIGTERM unwinds the command as Ctrl-C does, with the code 143. With ``debug`` unexpected errors keep their
+    traceback.
     """
     _lenient_output()
     try:
-        yield
+        with stoppable():
+            yield
         sys.stdout.flush()
     except (typer.Exit, typer.Abort):
         raise

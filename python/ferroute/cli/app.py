@@ -169,7 +169,7 @@ def score(
             raise UsageProblem(f"--as: expected table, csv, jsonl or parquet, found {wanted}")
         if wanted == "table" and output is not None:
             raise UsageProblem("a table is for reading here: --output takes csv, jsonl or parquet")
-        source = Source.of(prompts or [], file, format, column, skip_bad, limit)
+        source = Source.of(prompts or [], file, format, column, skip_bad, limit, output)
         routers = list(dict.fromkeys(router or ["local"]))
         # The names of models play no part in scores.
         controller = _controller(routers, "strong", "weak", config)
@@ -257,7 +257,11 @@ def mf(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the checkpoint.")],
     embeddings: Annotated[
         Path | None,
-        typer.Option(metavar="NPY", help="Embeddings of the prompts; row = idx of a battle.", show_default=False),
+        typer.Option(
+            metavar="PATH",
+            help=".npy, Parquet or Arrow: embeddings of the prompts; row = idx of a battle.",
+            show_default=False,
+        ),
     ] = None,
     embedder: Annotated[
         str | None,
@@ -271,6 +275,14 @@ def mf(
         str | None,
         typer.Option(metavar="URL", help="OpenAI-compatible endpoint of the embedding model.", show_default=False),
     ] = None,
+    dimensions: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Width the endpoint is asked for.", show_default=False),
+    ] = None,
+    instruction: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Put before every prompt that is embedded.", show_default=False),
+    ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -280,6 +292,7 @@ def mf(
         ),
     ] = None,
     dim: Annotated[int, typer.Option(help="Numbers in a model's row.")] = 128,
+    no_proj: Annotated[bool, typer.Option("--no-proj", help="No projection; --dim is the embeddings' width.")] = False,
     epochs: Annotated[int, typer.Option(help="Passes over the battles at most.")] = 100,
     patience: Annotated[
         int, typer.Option(help="End after so many epochs without a smaller held-out loss; 0: never.")
@@ -306,11 +319,17 @@ def mf(
     with ending(context.obj):
         import sys
 
+        from ferroute.routers.matrix_factorization.report import check_output
         from ferroute.routers.matrix_factorization.train_matrix_factorization import train
 
         source: Any = embedder
-        if api_base is not None:
-            source = {"model": embedder or "text-embedding-3-small", "api_base": api_base}
+        asked = {"api_base": api_base, "dimensions": dimensions, "instruction": instruction}
+        asked = {name: value for name, value in asked.items() if value is not None}
+        if asked and embedder == "local":
+            raise UsageProblem(f"--{next(iter(asked)).replace('_', '-')} is for an endpoint, not for --embedder local")
+        if asked:
+            source = {"model": embedder or "text-embedding-3-small", **asked}
+        check_output(output)
         trained = train(
             battles,
             embeddings,
@@ -323,6 +342,7 @@ def mf(
             lr=lr,
             weight_decay=weight_decay,
             alpha=alpha,
+            use_proj=not no_proj,
             split=split,
             ties=ties,
             seed=seed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
-from ferroute._hub import resolve_model
+from ferroute._hub import portable, resolve_model
 from ferroute.routers.base import Router, built_in, check_text, checked_texts, no_parallel, scores_itself
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class BERTRouter(Router):
     def __init__(
         self, checkpoint_path: str | os.PathLike[str], num_labels: int = 3, *, threads: int | None = None
     ) -> None:
-        self._start({"checkpoint_path": checkpoint_path, "num_labels": num_labels, "threads": threads})
+        self._start({"checkpoint_path": portable(checkpoint_path), "num_labels": num_labels, "threads": threads})
 
     def _start(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
 from ferroute._openai_client import OPENAI_CLIENT
+from ferroute.errors import CheckpointError
 from ferroute.routers.base import (
     NAME_TO_CLS,
     ROUTER_CLS,
@@ -98,8 +99,9 @@ class MatrixFactorizationRouter(Router):
     Args:
         checkpoint_path: Folder with ``model.safetensors``, or a Hub name such as ``routellm/mf_gpt4_augmented``.
         strong_model: Name in the table (the checkpoint's own names, else `MODEL_IDS`) that stands for the strong model.
-            Independent of the pair routed to.
-        weak_model: The same for the weak model.
+            Independent of the pair routed to. None: `STRONG`; of a checkpoint that was trained on battles between just
+            two models, the one that won more of them.
+        weak_model: The same for the weak model; None: `WEAK`, or the other one of the two.
         hidden_size: Width of the model table; None: as in the checkpoint (RouteLLM's is 128).
         num_models: Rows of the model table; None: as in the checkpoint (64).
         text_dim: Width of a prompt's embedding; None: as in the checkpoint (1536).
@@ -113,14 +115,15 @@ class MatrixFactorizationRouter(Router):
 
     Raises:
         KeyError: A model's name is not in the table.
-        CheckpointError: The tensors do not fit (the message names the tensor), or the embedder is another one.
+        CheckpointError: The tensors do not fit (the message names the tensor), the embedder is another one, or no
+            battle has trained one of the two models.
     """
 
     def __init__(
         self,
         checkpoint_path: str,
-        strong_model: str = STRONG,
-        weak_model: str = WEAK,
+        strong_model: str | None = None,
+        weak_model: str | None = None,
         hidden_size: int | None = None,
         num_models: int | None = None,
         text_dim: int | None = None,
@@ -139,11 +142,17 @@ class MatrixFactorizationRouter(Router):
             num_classes=num_classes,
             use_proj=use_proj,
         )
-        self.strong_model_id = self.model.row_of(strong_model)
-        self.weak_model_id = self.model.row_of(weak_model)
-        self.embedder = PromptEmbedder(
-            self.model, fitting(self.model.trained_with, embedder) if check_embedder else embedder
-        )
+        trained = self.model.trained_names or ()
+        usual = trained if strong_model is weak_model is None and len(trained) == 2 else (STRONG, WEAK)
+        pair = (strong_model or usual[0], weak_model or usual[1])
+        self.strong_model_id, self.weak_model_id = map(self.model.row_of, pair)
+        self.model.check_trained(*pair)
+        self.embedder = PromptEmbedder(self.model, fitting(self.model.trained_with, embedder, check_embedder))
+        if self.embedder.width not in {None, self.model.text_dim}:
+            raise CheckpointError(
+                f"{checkpoint_path}: these weights take embeddings of {self.model.text_dim} numbers, and those of "
+                f"the embedder 'local' have {self.embedder.width}"
+            )
         self.model.embedder = self.embedder
 
     def calculate_strong_win_rate(self, prompt: str) -> float:
@@ -196,10 +205,12 @@ class MatrixFactorizationRouter(Router):
             float64 ``[n]``, or ``[len(pairs), n]`` with ``pairs``.
 
         Raises:
-            ValueError: Wrong width, or a NaN or infinity; the message names the first bad row.
+            ValueError: Wrong width, or a NaN or infinity (the message names the first bad row), or a model that no
+                battle has trained.
         """
         if pairs is None:
             return self.model.win_rates(self.strong_model_id, self.weak_model_id, embeddings, threads=threads)
+        self.model.check_trained(*(model for pair in pairs for model in pair))
         return self.model.win_rates_pairs(pairs, embeddings, threads=threads)
 
     def __repr__(self) -> str:

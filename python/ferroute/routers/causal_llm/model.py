@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
+from ferroute._hub import portable
 from ferroute.errors import InvalidValueError
 from ferroute.routers.causal_llm.configs import LabelError, ModelTypeEnum, RouterModelConfig
 from ferroute.routers.causal_llm.llm_utils import Tokenizer, get_model
@@ -60,7 +62,7 @@ class CausalLLMClassifier:
         threads: int | None = None,
     ) -> None:
         check_labels(config, score_threshold)
-        self.config = config
+        self.config = dataclasses.replace(config, model_id=str(portable(config.model_id)))
         self.prompt_format = prompt_format
         self.score_threshold = score_threshold
         self.prompt_field = prompt_field
@@ -69,7 +71,7 @@ class CausalLLMClassifier:
         self.max_new_tokens = max_new_tokens
         self.precision = precision
         self.threads = threads
-        self._checkpoint = ckpt_local_path
+        self._checkpoint = portable(ckpt_local_path)
         self.prompt: _core.CausalPrompt | None = None
         self._shared: tuple[str, str] | None = None
         print(f"Loading model checkpoint from {ckpt_local_path} ...")  # noqa: T201 - what RouteLLM users see

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
-from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
+from ferroute.errors import CountMismatchError, InvalidTypeError, InvalidValueError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,6 +39,7 @@ class BattleTable:
         read: Battles before filtering.
         dropped: Reason -> number of battles.
         first: With ``texts``, the battle (before filtering) in which each of them appears first.
+        by_position: Whether the prompt of a battle is its own position, because it has neither ``idx`` nor ``prompt``.
         long: With ``texts``, whether each battle (before filtering) has a prompt of at least `SHORTEST` code points.
     """
 
@@ -51,6 +52,7 @@ class BattleTable:
     dropped: dict[str, int] = field(default_factory=dict[str, int])
     first: list[int] = field(default_factory=list[int])
     long: list[bool] = field(default_factory=list[bool])
+    by_position: bool = False
 
     def __len__(self) -> int:
         return len(self.winner)
@@ -92,13 +94,17 @@ class BattleTable:
         The latter is what ``generate_embeddings`` writes; battles with a shorter prompt are left out then.
 
         Raises:
-            InvalidValueError: ``rows`` is neither number.
+            CountMismatchError: ``rows`` is neither number (the first, without ``idx`` and ``prompt``).
         """
+        if self.by_position and rows != self.read:
+            raise CountMismatchError(
+                f"{rows} embeddings for {self.read} battles without 'idx' and 'prompt': expected one for each of them"
+            )
         if self.texts is None:
             return self
         long = sum(self.long)
         if rows not in (self.read, long):
-            raise InvalidValueError(
+            raise CountMismatchError(
                 f"{rows} embeddings for {self.read} battles, {long} of them with a prompt of at least {SHORTEST} "
                 "characters: expected one for each of the one or of the other, or a column 'idx' in the battles"
             )
@@ -135,7 +141,8 @@ def read(source: Any, ties: bool = False) -> BattleTable:
     count = len(winners)
     a, b = list(columns["model_a"]), list(columns["model_b"])
     prompts, texts = _prompts(columns, count, where)
-    table = BattleTable([], [], [], [], None, read=count)
+    by_position = "idx" not in columns and "prompt" not in columns
+    table = BattleTable([], [], [], [], None, read=count, by_position=by_position)
     for row in range(count):
         reason = _reason(a[row], b[row], winners[row], prompts[row], ties)
         if reason is not None:
@@ -295,27 +302,46 @@ def fingerprint(*arrays: Any, names: Sequence[str] = ()) -> str:
 
 
 def load_embeddings(source: Any) -> NDArray[Any]:
-    """Embeddings ``[n, text_dim]``: an array as it is, or an ``.npy`` file, which is memory-mapped.
+    """Embeddings ``[n, text_dim]``: an array as it is, an ``.npy`` file, which is memory-mapped, or a table.
+
+    Parquet, Arrow and JSONL files have them in a column ``embeddings`` or ``embedding``, or in the only one with lists
+    of numbers.
 
     Raises:
-        InvalidValueError: Not two dimensions, or a file that is none of numpy's.
+        InvalidValueError: Not two dimensions, or a file that is none of these.
         MissingFileError: There is no such file.
     """
     import numpy as np
 
+    array: Any = (
+        np.asarray(source) if not isinstance(source, (str, os.PathLike)) else _stored(Path(cast("str", source)))
+    )
+    if array.ndim != 2:
+        raise InvalidValueError(f"embeddings: expected an array [n, text_dim], found shape {array.shape}")
+    if array.dtype.kind not in "fiu":
+        raise InvalidValueError(f"embeddings: expected numbers, found an array of {array.dtype}")
+    return array
+
+
+_TABLES = (".parquet", ".arrow", ".feather", ".ipc", ".jsonl", ".ndjson")
+
+
+def _stored(path: Path) -> Any:
+    import numpy as np
+
     from ferroute.errors import MissingFileError
 
-    if isinstance(source, (str, os.PathLike)):
-        path = Path(cast("str | os.PathLike[str]", source))
-        try:
-            array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            raise MissingFileError(f"there is no file {path}") from None
-        except (ValueError, OSError, EOFError) as error:
-            raise InvalidValueError(f"{path}: expected an array saved by numpy (.npy): {error}") from None
-    else:
-        array = np.asarray(source)
-    found: Any = array
-    if found.ndim != 2:
-        raise InvalidValueError(f"embeddings: expected an array [n, text_dim], found shape {found.shape}")
-    return found
+    if not path.exists():
+        raise MissingFileError(f"there is no file {path}")
+    if path.suffix.lower() in _TABLES:
+        return _core.read_matrix(path)
+    try:
+        array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InvalidValueError(
+            f"{path}: expected an array saved by numpy (.npy), or a table ({', '.join(_TABLES)}): {error}"
+        ) from None
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise InvalidValueError(f"{path}: is an archive of arrays (.npz), expected one array (.npy): np.save writes it")
+    return cast("Any", array)

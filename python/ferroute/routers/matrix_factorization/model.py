@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ferroute import _core
 from ferroute._hub import local, resolve
 from ferroute._openai_client import OPENAI_CLIENT
-from ferroute.embedding import LOCAL
+from ferroute.embedding import recorded
 from ferroute.errors import CheckpointError, InvalidTypeError, InvalidValueError, NotBuiltError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _extras(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         return {}
     values = cast("dict[str, Any]", found)
-    return {name: values[name] for name in ("models", "embedder") if values.get(name) is not None}
+    return {name: values[name] for name in ("models", "embedder", "trained") if values.get(name) is not None}
 
 
 class _Weight:
@@ -179,6 +179,8 @@ class MFModel:
         embedding_model: Name of the embedding model, read whenever a prompt is embedded.
         use_proj: As given.
         model_names: Names of the rows, where the checkpoint has a table of its own; None: those of `MODEL_IDS`.
+        trained_names: Models that battles of the training had, the ones that won most often first; None: the checkpoint
+            does not say. Rows of others still hold the random numbers that training began with.
         trained_with: The embedder the checkpoint says it was trained with (see `ferroute.embedding.identity`), or None.
     """
 
@@ -222,6 +224,7 @@ class MFModel:
         self.embedder: PromptEmbedder | None = None
         self.training = False
         self.model_names: list[str] | None = None
+        self.trained_names: list[str] | None = None
         self.trained_with: dict[str, Any] | None = None
 
     @classmethod
@@ -316,23 +319,31 @@ class MFModel:
             if not isinstance(record.get("model"), str):
                 raise CheckpointError(f"{origin}: config.json has `embedder`, expected an object with a `model`")
             self.trained_with = dict(record)
-            if record["model"] != LOCAL and record.get("kind") != "callable":
-                self.embedding_model = record["model"]
+            whole = recorded(record)
+            if whole["kind"] == "endpoint":
+                self.embedding_model = whole["model"]
+        if "trained" in extras:
+            listed = extras["trained"]
+            names = cast("list[Any]", listed) if isinstance(listed, list) else []
+            known = MODEL_IDS if self.model_names is None else self.model_names
+            if len(names) < 2 or not all(isinstance(name, str) and name in known for name in names):
+                raise CheckpointError(f"{origin}: config.json has `trained`, expected names of the table, at least two")
+            self.trained_names = list(dict.fromkeys(names))
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Writes ``model.safetensors`` and ``config.json``, which RouteLLM loads as well.
 
-        The same weights always give the same bytes. A table of its own and the embedder are fields ``models`` and
-        ``embedder`` of the configuration, which RouteLLM passes over.
+        The same weights always give the same bytes. A table of its own, the models that were trained and the embedder
+        are fields ``models``, ``trained`` and ``embedder`` of the configuration, which RouteLLM passes over.
         """
-        self._core.save(save_directory)
-        extras = {"models": self.model_names, "embedder": self.trained_with}
+        extras = {"models": self.model_names, "embedder": self.trained_with, "trained": self.trained_names}
         extras = {name: value for name, value in extras.items() if value is not None}
+        text: str | None = None
         if extras:
             import json
 
             text = json.dumps({**self._sizes(), **extras}, indent=2, sort_keys=True, ensure_ascii=False)
-            Path(save_directory, "config.json").write_text(text, encoding="utf-8")
+        self._core.save(save_directory, text)
 
     def row_of(self, name: str) -> int:
         """Row of a model's name: in the checkpoint's own table, else in `MODEL_IDS`.
@@ -344,6 +355,22 @@ class MFModel:
             return row_of(name)
         table = {name: row for row, name in enumerate(self.model_names)}
         return _find(name, table, "in this checkpoint's table")
+
+    def check_trained(self, *models: int | str) -> None:
+        """Refuses models whose rows no battle has trained.
+
+        Raises:
+            CheckpointError: One of them, by name or row, is none of `trained_names`; the message names those.
+        """
+        if self.trained_names is None:
+            return
+        trained = {self.row_of(name) for name in self.trained_names}
+        for model in models:
+            if self._row(model) not in trained:
+                raise CheckpointError(
+                    f"{self._origin}: no battle of the training had the model {model!r}, so its row is random. Trained "
+                    f"are {', '.join(self.trained_names)}: name two of them as strong_model and weak_model"
+                )
 
     def push_to_hub(
         self,
@@ -394,6 +421,7 @@ class MFModel:
             )
         self._core = _core.MfModel(file, **self._sizes())
         self._origin = os.fspath(path)
+        self.trained_names = None
 
     def state_dict(self) -> dict[str, npt.NDArray[np.float32]]:
         """The tensors under the names of the checkpoint, as copies."""
@@ -418,6 +446,7 @@ class MFModel:
         projection = state_dict["text_proj.0.weight"] if self.use_proj else None
         self._core = _core.MfModel.from_arrays(state_dict["P.weight"], state_dict["classifier.0.weight"], projection)
         self._origin = "load_state_dict"
+        self.trained_names = None
 
     # --- sizes, as constructed
 
@@ -618,9 +647,9 @@ class MFModel:
     def _embed(self, prompt: str) -> Any:
         """Embeds a text with `embedder`, which the router makes from its configuration."""
         if self.embedder is None:
-            from ferroute.embedding import PromptEmbedder
+            from ferroute.embedding import PromptEmbedder, fitting
 
-            self.embedder = PromptEmbedder(self)
+            self.embedder = PromptEmbedder(self, fitting(self.trained_with, None))
         return self.embedder.embed(prompt)
 
     # --- Python's own

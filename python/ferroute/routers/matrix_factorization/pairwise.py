@@ -194,7 +194,7 @@ class MFModel_Train:  # noqa: N801 - the original's name
 def evaluator(net: MFModel_Train, test_iter: Iterable[Any], device: object = "cpu") -> tuple[float, float]:
     """Mean loss and accuracy on battles, without noise (RouteLLM's loss has the noise of training in it)."""
     del device
-    loss, right, count = net.trainer.evaluate(net.embeddings, _rows(test_iter)[0])
+    loss, right, count = net.trainer.evaluate(net.embeddings, _rows(test_iter))
     return loss, right / count
 
 
@@ -214,11 +214,12 @@ def train_loops(
     progress_bar: bool = True,
     **kwargs: Any,
 ) -> dict[str, list[float]]:
-    """Trains ``net`` for all epochs; the weights after the last one are kept.
+    """Trains ``net`` for all epochs; the weights after the last one are kept. Adam starts anew with each call.
 
     Args:
         net: The model; its weights change.
-        train_iter: Battles to train on: of `PairwiseDataset.get_dataloaders`, or batches of three arrays.
+        train_iter: Battles to train on: of `PairwiseDataset.get_dataloaders`, or any iterable of batches of three
+            arrays (winners, losers, prompts), which is asked for them once an epoch.
         test_iter: Battles to judge by; None with ``evaluator=None``.
         lr: Learning rate of Adam.
         weight_decay: Of Adam.
@@ -238,23 +239,14 @@ def train_loops(
 
     del kwargs
     checked_count("seed", seed, 0)
-    rows, batch_size, shuffle = _rows(train_iter)
+    net.trainer.restart()  # each call has an optimizer of its own
+    settings = {"lr": lr, "weight_decay": weight_decay, "alpha": alpha, "seed": seed, "threads": threads}
     losses: dict[str, list[float]] = {"train_losses": [], "test_losses": [], "test_acces": []}
     bar: Any
     with tqdm(total=num_epochs, disable=not progress_bar) as bar:
         for epoch in range(num_epochs):
             net.train()
-            loss = net.trainer.epoch(
-                net.embeddings,
-                rows,
-                batch_size=batch_size,
-                lr=lr,
-                weight_decay=weight_decay,
-                alpha=alpha,
-                shuffle=shuffle,
-                seed=seed,
-                threads=threads,
-            )
+            loss = _epoch(net, train_iter, settings)
             losses["train_losses"].append(loss)
             info: dict[str, float] = {"train_loss": loss, "epoch": epoch}
             if evaluator is not None:
@@ -268,19 +260,55 @@ def train_loops(
     return losses
 
 
-def _rows(batches: Any) -> tuple[NDArray[np.int64], int, bool]:
-    """All battles ``[n, 3]`` of an iterable of batches, the size of a batch, and whether each pass shuffles."""
+def _epoch(net: MFModel_Train, batches: Any, settings: Mapping[str, Any]) -> float:
+    """One pass over the batches; the mean loss of a battle."""
+    if isinstance(batches, DataLoader):
+        rows = batches.rows()
+        return net.trainer.epoch(
+            net.embeddings, rows, batch_size=batches.batch_size, shuffle=batches.shuffle, **settings
+        )
+    loss, count = 0.0, 0
+    for size, rows in _runs(batches):
+        loss += len(rows) * net.trainer.epoch(net.embeddings, rows, batch_size=size, shuffle=False, **settings)
+        count += len(rows)
+    if not count:
+        raise InvalidValueError(
+            "expected batches of battles, found none: an iterator is used up after one epoch, a list is not"
+        )
+    return loss / count
+
+
+def _runs(batches: Any) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Batches in their order, those of one size together, with that size; the last of them may be smaller."""
     import numpy as np
 
-    if isinstance(batches, DataLoader):
-        return batches.rows(), batches.batch_size, batches.shuffle
+    waiting: list[NDArray[np.int64]] = []
+    for batch in _each(batches):
+        if waiting and not len(waiting[-1]) == len(waiting[0]) >= len(batch):
+            yield len(waiting[0]), np.concatenate(waiting)
+            waiting = []
+        if len(batch):
+            waiting.append(batch)
+    if waiting:
+        yield len(waiting[0]), np.concatenate(waiting)
+
+
+def _each(batches: Any) -> Iterator[NDArray[np.int64]]:
+    """Each batch as rows of winner, loser and prompt."""
+    import numpy as np
+
     if batches is None:
         raise InvalidTypeError("expected batches of battles, found None")
-    parts: list[NDArray[np.int64]] = []
     for batch in batches:
         if len(batch) != 3:
             raise InvalidValueError(f"a batch has winners, losers and prompts; found {len(batch)} parts")
-        parts.append(np.stack([np.asarray(part, dtype=np.int64) for part in batch], axis=1))
-    if not parts:
-        return np.empty((0, 3), dtype=np.int64), 1, False
-    return np.concatenate(parts), max(map(len, parts)), True
+        yield np.stack([np.asarray(part, dtype=np.int64) for part in batch], axis=1)
+
+
+def _rows(batches: Any) -> NDArray[np.int64]:
+    """All battles ``[n, 3]`` of an iterable of batches."""
+    import numpy as np
+
+    if isinstance(batches, DataLoader):
+        return batches.rows()
+    return np.concatenate([np.empty((0, 3), dtype=np.int64), *_each(batches)])

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ferroute.errors import InvalidValueError
+
 if TYPE_CHECKING:
     import os
 
@@ -77,6 +79,7 @@ class TrainingReport:
     Attributes:
         data: Hash, battles read, dropped (by reason), used for training and held out, prompts, width of embeddings.
         models: Names of the rows of the table.
+        trained: Those that battles of the training had, the ones that won most often first.
         embedder: What the embeddings came from (see `ferroute.embedding.identity`), or None where nobody said.
         settings: Of the training.
         epochs: Losses of each.
@@ -89,6 +92,7 @@ class TrainingReport:
 
     data: dict[str, Any]
     models: list[str]
+    trained: list[str]
     embedder: dict[str, Any] | None
     settings: dict[str, Any]
     epochs: list[EpochLosses]
@@ -111,7 +115,7 @@ class TrainingReport:
             f"battles    {data['read']:,} read, {data['train']:,} for training, {data['held_out']:,} held out; "
             + (f"{data['ties']:,} of them ties; " if data["ties"] else "")
             + f"left out: {dropped}",
-            f"models     {len(self.models)}",
+            f"models     {len(self.models)} in the table, trained {_few(self.trained)}",
             f"embeddings {data['prompts']:,} x {data['text_dim']:,}, from "
             + (repr(embedder["model"]) if embedder else "an embedder nobody named"),
             f"data hash  {data['sha256']}",
@@ -120,6 +124,8 @@ class TrainingReport:
             "",
             f"kept       epoch {self.best_epoch} of {len(self.epochs)}",
         ]
+        if self.held_out is not None and self.best_epoch == len(self.epochs):
+            lines.append("           The last epoch was the best: training had not ended; more epochs may do better.")
         if self.held_out is not None and self.baseline is not None:
             lines += [
                 f"held out   {self.held_out}",
@@ -134,6 +140,25 @@ class TrainingReport:
             accuracy = f"{epoch.held_out_accuracy:17.4f}" if held else ""
             lines.append(f"{epoch.epoch:5}  {epoch.train_loss:10.5f}  {loss}  {accuracy}".rstrip())
         return "\n".join(lines) + "\n"
+
+
+def _few(names: list[str]) -> str:
+    shown = ", ".join(names[:8])
+    return f"{len(names)}: {shown}" + (", ..." if len(names) > 8 else "")
+
+
+def check_output(folder: str | os.PathLike[str]) -> None:
+    """Finds out before the work whether a checkpoint can be written into ``folder``, which need not exist.
+
+    Raises:
+        InvalidValueError: It, or one of the folders it would be in, is something else.
+    """
+    path = Path(folder)
+    for part in (path, *path.parents):
+        if part.is_dir():
+            return
+        if part.exists():
+            raise InvalidValueError(f"{path}: expected a folder to write to, and {part} is a file")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
+from ferroute._signals import stoppable
+from ferroute.embedding import PromptEmbedder, check_named, identity
 from ferroute.errors import FerrouteError, InvalidValueError
 from ferroute.routers.matrix_factorization.battles import (
     BattleTable,
@@ -26,7 +28,7 @@ from ferroute.routers.matrix_factorization.battles import (
 )
 from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
 from ferroute.routers.matrix_factorization.pairwise import MFModel_Train, PairwiseDataset, evaluator, train_loops
-from ferroute.routers.matrix_factorization.report import EpochLosses, Judged, Trained, TrainingReport
+from ferroute.routers.matrix_factorization.report import EpochLosses, Judged, Trained, TrainingReport, check_output
 
 if TYPE_CHECKING:
     import os
@@ -76,12 +78,13 @@ def train(
         battles: A path (JSON, JSONL, CSV, Parquet, Arrow, a folder, a Hub data set), a DataFrame or a list of mappings
             with ``model_a``, ``model_b``, ``winner`` and ``idx`` (a row of ``embeddings``) or ``prompt`` (the text).
             Battles of a model with itself are left out.
-        embeddings: ``[prompts, text_dim]``, or the path of an ``.npy`` file, which is memory-mapped. Without ``idx`` in
+        embeddings: ``[prompts, text_dim]``, or the path of an ``.npy`` file, which is memory-mapped, or of a Parquet,
+            Arrow or JSONL file with a column of them. Without ``idx`` in
             the battles there is a row for each of them, or for each with a prompt of 16 characters or more (what
             ``generate_embeddings`` writes). None: the prompts' texts are embedded by ``embedder``.
         embedder: As for `MatrixFactorizationRouter`: ``"local"``, settings of an endpoint, or a callable. With
             ``embeddings``, what made them; the name of an embedding model will do. The checkpoint records it, and the
-            router refuses another.
+            router refuses another; a callable needs a name of its own.
         models: Names of the table, in the order of its rows. None: the standard 64 (`MODEL_IDS`) if they hold all
             models of the battles, else the names in the battles, sorted.
         dim: Numbers in a model's row.
@@ -115,6 +118,7 @@ def train(
         checked_count("patience", patience)
     if ties not in {"drop", "half"}:
         raise InvalidValueError(f"ties: expected 'drop' or 'half', found {ties!r}")
+    check_named(embedder)
     table = battles if isinstance(battles, BattleTable) else read(battles, ties == "half")
     if not len(table):
         reasons = ", ".join(f"{reason}: {count}" for reason, count in table.dropped.items()) or "there were none"
@@ -146,6 +150,7 @@ def train(
         done, best, baseline = trainer.fit(vectors, fitting, held_out, **settings, threads=threads, on_epoch=advance)
     model = MFModel.of_core(trainer.model(), "training")
     model.model_names = None if names == list(MODEL_IDS) else names
+    model.trained_names = _by_wins(fitting, names)
     model.trained_with = _record(embedder)
     report = TrainingReport(
         data={
@@ -159,6 +164,7 @@ def train(
             "text_dim": vectors.shape[1],
         },
         models=names,
+        trained=model.trained_names,
         embedder=model.trained_with,
         settings={"dim": dim, "use_proj": use_proj, **settings, "split": split, "ties": ties},
         epochs=[
@@ -196,7 +202,6 @@ def _vectors(table: BattleTable, embedder: Any, progress: bool) -> NDArray[np.ge
     if embedder is None:
         raise InvalidValueError("the prompts need an embedder: 'local', a callable, or the settings of an endpoint")
     from ferroute._batch import progress as counting
-    from ferroute.embedding import PromptEmbedder
 
     if isinstance(embedder, str) and embedder != "local":
         embedder = {"model": embedder}
@@ -211,11 +216,17 @@ class _Named:
 def _record(embedder: Any) -> dict[str, Any] | None:
     if embedder is None:
         return None
-    from ferroute.embedding import LOCAL, identity
+    return {key: value for key, value in identity(embedder, _Named.embedding_model).items() if value is not None}
 
-    found = {key: value for key, value in identity(embedder, _Named.embedding_model).items() if value is not None}
-    kind = "local" if found["model"] == LOCAL else "callable" if callable(embedder) else "endpoint"
-    return {**found, "kind": kind}
+
+def _by_wins(rows: NDArray[np.int64], names: Sequence[str]) -> list[str]:
+    """Names of the models that have battles, by the share of them that they won."""
+    import numpy as np
+
+    won, lost = (np.bincount(rows[:, side], minlength=len(names)) for side in (0, 1))
+    counts = zip(names, won.tolist(), (won + lost).tolist(), strict=True)
+    shares = {name: won / count for name, won, count in counts if count}
+    return sorted(shares, key=lambda name: (-shares[name], name))
 
 
 def _names(table: BattleTable, models: Sequence[str] | None) -> list[str]:
@@ -262,7 +273,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = flags.add_argument
     add("--battles", required=True, metavar="FILE", help="JSON, JSONL, CSV, Parquet, Arrow, a folder or a Hub data set")
-    add("--embeddings", metavar="FILE.npy", help="embeddings of the prompts; row = idx of a battle")
+    add("--embeddings", metavar="FILE", help=".npy, Parquet, Arrow: embeddings of prompts; row = idx of a battle")
     add(
         "--embedder", metavar="NAME", help="'local', or the embedding model; without --embeddings, prompts are embedded"
     )
@@ -292,31 +303,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program; errors of ferroute end it with one line and exit code 1."""
     given = parser().parse_args(arguments)
     try:
-        trained = train(
-            given.battles,
-            given.embeddings,
-            embedder=_embedder(given),
-            models=given.models,
-            dim=given.dim,
-            batch_size=given.batch_size,
-            epochs=given.epochs,
-            patience=given.patience or None,
-            lr=given.lr,
-            weight_decay=given.weight_decay,
-            alpha=given.alpha,
-            use_proj=not given.no_proj,
-            split=given.split,
-            ties=given.ties,
-            seed=given.seed,
-            threads=given.threads,
-            progress=not given.quiet,
-            date=given.date,
-        )
-        trained.save(given.output)
-    except FerrouteError as error:
+        with stoppable():
+            trained = _run(given)
+    except (FerrouteError, OSError) as error:
         sys.exit(f"{parser().prog}: {error}")
     print(trained.report, end="")  # noqa: T201 - what the program is for
     print(f"\nwritten to {given.output}")  # noqa: T201
+
+
+def _run(given: argparse.Namespace) -> Trained:
+    check_output(given.output)
+    trained = train(
+        given.battles,
+        given.embeddings,
+        embedder=_embedder(given),
+        models=given.models,
+        dim=given.dim,
+        batch_size=given.batch_size,
+        epochs=given.epochs,
+        patience=given.patience or None,
+        lr=given.lr,
+        weight_decay=given.weight_decay,
+        alpha=given.alpha,
+        use_proj=not given.no_proj,
+        split=given.split,
+        ties=given.ties,
+        seed=given.seed,
+        threads=given.threads,
+        progress=not given.quiet,
+        date=given.date,
+    )
+    trained.save(given.output)
+    return trained
 
 
 def _embedder(given: argparse.Namespace) -> Mapping[str, Any] | str | None:

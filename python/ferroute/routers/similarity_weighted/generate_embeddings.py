@@ -15,15 +15,17 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ferroute.errors import FerrouteError, InvalidValueError
+from ferroute._signals import stoppable
+from ferroute.errors import FerrouteError, InvalidValueError, UnreadableFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
+    from typing_extensions import Self
 
 __all__ = ["get_embeddings", "main"]
 
@@ -50,7 +52,7 @@ def get_embeddings(
             callable; None: ``text-embedding-3-small`` of OpenAI's endpoint.
         batch_size: Prompts between two writes to ``partial``.
         partial: File in which finished batches are kept until the end; a call that finds it there, of the same prompts
-            and embedder, goes on from it.
+            and embedder, goes on from it. Only one run at a time may write to it.
         progress: Show a bar on standard error.
 
     Returns:
@@ -68,13 +70,15 @@ def get_embeddings(
         embedder = {"model": embedder}
     source = PromptEmbedder(_Named(), embedder)
     who = identity(embedder, EMBEDDING_MODEL) if embedder is not None else {"model": EMBEDDING_MODEL}
-    store = _Partial(Path(partial) if partial is not None else None, texts, who)
-    with counting(len(texts), "embedding" if progress else None) as advance:
+    with (
+        _Partial(Path(partial) if partial is not None else None, texts, who) as store,
+        counting(len(texts), "embedding" if progress else None) as advance,
+    ):
         advance(store.done)
         while store.done < len(texts):
             part = texts[store.done : store.done + batch_size]
             store.add(source.embed_batch(part, advance))
-    return store.all()
+        return store.all()
 
 
 def kept_prompts(battles: Any) -> list[str]:
@@ -93,7 +97,7 @@ def kept_prompts(battles: Any) -> list[str]:
 class _Partial:
     """Finished batches, in memory or in a file that outlives the program.
 
-    The file has one line of JSON that says what it is, then rows of float32.
+    The file has one line of JSON that says what it is, then rows of float32. It is locked while it is open.
     """
 
     def __init__(self, path: Path | None, texts: list[str], embedder: Mapping[str, Any]) -> None:
@@ -104,60 +108,97 @@ class _Partial:
         self._head = {"prompts": digest, "embedder": dict(embedder)}
         self._json = json
         self._path = path
+        self._file: BinaryIO | None = None
         self._parts: list[Any] = []
         self._width: int | None = None
         self.done = 0
-        if path is not None and path.exists():
-            self._go_on(path, len(texts))
+        if path is not None:
+            self._file = _locked(path)
+            try:
+                self._go_on(path, self._file, len(texts))
+            except BaseException:
+                self._file.close()
+                raise
 
-    def _go_on(self, path: Path, count: int) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        if self._file is None or self._path is None:
+            return
+        if self._width is None:  # nothing is in it
+            self._path.unlink(missing_ok=True)
+        self._file.close()
+
+    def _go_on(self, path: Path, file: BinaryIO, count: int) -> None:
         import numpy as np
 
-        with path.open("rb") as file:
-            try:
-                head: Any = self._json.loads(file.readline())
-                width = int(head.pop("width"))
-                fits = head == self._head and width > 0
-            except (ValueError, KeyError, AttributeError, TypeError):
-                fits, width = False, 0
-            if not fits:
-                raise InvalidValueError(
-                    f"{path} holds batches of other prompts or of another embedder: finish that run, or delete the file"
-                )
-            start = file.tell()
-            rows: Any = np.fromfile(file, dtype="<f4")
-        whole = min(len(rows) // width, count)
+        file.seek(0)
+        first = file.readline()
+        if not first:
+            return
+        try:
+            head: Any = self._json.loads(first)
+            width = int(head.pop("width"))
+            fits = head == self._head and width > 0
+        except (ValueError, KeyError, AttributeError, TypeError):
+            fits, width = False, 0
+        if not fits:
+            raise InvalidValueError(
+                f"{path} holds batches of other prompts or of another embedder: finish that run, or delete the file"
+            )
+        start = file.tell()
+        rows: Any = np.frombuffer(bytearray(file.read()[: count * width * 4]), dtype=np.uint8)
+        whole = len(rows) // (width * 4)
         self._width, self.done = width, whole
         if whole:
-            self._parts.append(rows[: whole * width].reshape(whole, width))
+            self._parts.append(rows[: whole * width * 4].view("<f4").reshape(whole, width))
         # A batch that was cut off in the middle of a row is forgotten.
-        with path.open("r+b") as file:
-            file.truncate(start + whole * width * 4)
+        file.truncate(start + whole * width * 4)
 
     def add(self, rows: Any) -> None:
         import numpy as np
 
         part = np.ascontiguousarray(rows, dtype="<f4")
-        if self._width is None:
-            self._width = part.shape[1]
-            if self._path is not None:
-                self._path.write_bytes(self._json.dumps({**self._head, "width": self._width}).encode() + b"\n")
-        if part.shape[1] != self._width:
+        if self._width is not None and part.shape[1] != self._width:
             raise InvalidValueError(f"embeddings of {part.shape[1]} numbers after such of {self._width}")
         if not np.isfinite(part).all():
             raise InvalidValueError("the embedder gave NaN or an infinity")
+        if self._width is None:
+            self._width = part.shape[1]
+            self._write(self._json.dumps({**self._head, "width": self._width}).encode() + b"\n")
         self._parts.append(part)
         self.done += len(part)
-        if self._path is not None:
-            with self._path.open("ab") as file:
-                file.write(part.tobytes())
-                file.flush()
-                os.fsync(file.fileno())
+        self._write(part.tobytes())
+
+    def _write(self, content: bytes) -> None:
+        if self._file is not None:
+            self._file.write(content)
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def all(self) -> NDArray[np.float32]:
         import numpy as np
 
         return np.concatenate(self._parts) if self._parts else np.empty((0, self._width or 0), dtype=np.float32)
+
+
+def _locked(path: Path) -> BinaryIO:
+    """The file, opened to read and to append to, that nobody else has open for it (where the system has locks)."""
+    file = path.open("a+b")
+    try:
+        import fcntl
+    except ImportError:
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The other run may have ended, and removed the file, in between.
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
+    except OSError:
+        pass
+    file.close()
+    raise UnreadableFileError(f"another run is writing {path}: wait for its end, or give another --output-dataset")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -187,8 +228,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program; errors of ferroute end it with one line and exit code 1."""
     given = parser().parse_args(arguments)
     try:
-        _run(given)
-    except FerrouteError as error:
+        with stoppable():
+            _run(given)
+    except (FerrouteError, OSError) as error:
         sys.exit(f"{parser().prog}: {error}")
 
 
@@ -205,6 +247,8 @@ def _run(given: argparse.Namespace) -> None:
         )
     if is_file and not output.parent.is_dir():
         raise InvalidValueError(f"--output-dataset: there is no folder {output.parent}")
+    if is_file and output.is_dir():
+        raise InvalidValueError(f"--output-dataset: {output} is a folder, expected a file")
     partial = output.with_name(output.name + ".partial") if is_file else Path(f"{output.name}.embeddings.partial")
     prompts: list[str | None] = []
     for path in files(given.battles_dataset):
@@ -240,10 +284,14 @@ def _write(path: Path, embeddings: NDArray[np.float32]) -> None:
     if path.suffix == ".parquet":
         _core.write_columns(path, {"embeddings": embeddings})
         return
-    beside = path.with_name(path.name + ".part")
-    with beside.open("wb") as file:
-        np.save(file, embeddings)
-    beside.replace(path)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            np.save(file, embeddings)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _push(repository: str, embeddings: NDArray[np.float32], private: bool) -> None:
