@@ -33,13 +33,13 @@ const MOST_FILES: usize = 1024;
 #[derive(Debug)]
 pub struct Mapped {
     source: String,
-    maps: Vec<Map>,
+    maps: Vec<Shard>,
     entries: BTreeMap<String, Entry>,
 }
 
 /// A file, its map, and where it was found.
 #[derive(Debug)]
-struct Map {
+struct Shard {
     path: PathBuf,
     file: File,
     map: Mmap,
@@ -104,7 +104,7 @@ impl Mapped {
             Entry { map: number, dtype: view.dtype(), shape: view.shape().to_vec(), range: at..at + view.data().len() }
         };
         let entries = parsed.views().iter().map(|(name, view)| (name.clone(), entry(view))).collect();
-        self.maps.push(Map { path: path.to_owned(), file, map });
+        self.maps.push(Shard { path: path.to_owned(), file, map });
         Ok(entries)
     }
 
@@ -294,7 +294,7 @@ impl<'a> View<'a> {
             )));
         };
         // The file that was mapped and checked, not the one that has its name by now.
-        let Map { path, file, .. } = &self.mapped.maps[self.entry.map];
+        let Shard { path, file, .. } = &self.mapped.maps[self.entry.map];
         let file = file.try_clone().map_err(|e| unreadable(path, &e))?;
         Ok(Table {
             path: path.clone(),

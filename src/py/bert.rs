@@ -48,7 +48,7 @@ impl BertModel {
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let texts = texts.iter().map(read).collect::<Vec<_>>();
         let threads = count("threads", threads)?;
-        let rates = watched(py, progress, |advanced| self.0.win_rates(&texts, threads, advanced))?;
+        let rates = watched(py, progress.as_ref(), |advanced| self.0.win_rates(&texts, threads, advanced))?;
         Ok(rates.into_pyarray(py))
     }
 
@@ -62,7 +62,7 @@ impl BertModel {
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let texts = texts.iter().map(read).collect::<Vec<_>>();
         let threads = count("threads", threads)?;
-        let logits = watched(py, progress, |advanced| self.0.logits(&texts, threads, advanced))?;
+        let logits = watched(py, progress.as_ref(), |advanced| self.0.logits(&texts, threads, advanced))?;
         logits.into_pyarray(py).reshape([texts.len(), self.0.encoder().labels()])
     }
 

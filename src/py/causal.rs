@@ -164,7 +164,7 @@ impl CausalModel {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Vec<Scores<'py>>> {
         let texts: Vec<_> = texts.iter().map(read).collect();
-        let answers = watched(py, progress, |advanced| self.0.answer_texts(&prompt.0, &texts, advanced))?;
+        let answers = watched(py, progress.as_ref(), |advanced| self.0.answer_texts(&prompt.0, &texts, advanced))?;
         Ok(answers.into_iter().map(|answer| scores(py, answer)).collect())
     }
 

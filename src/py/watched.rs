@@ -13,13 +13,13 @@ const EVERY: Duration = Duration::from_millis(20);
 /// called with every number that is not 0. What either raises ends the work and comes out.
 pub(super) fn watched<T: Send>(
     py: Python<'_>,
-    progress: Option<Py<PyAny>>,
+    progress: Option<&Py<PyAny>>,
     work: impl FnOnce(&mut dyn FnMut(usize) -> Result<()>) -> Result<T> + Send,
 ) -> PyResult<T> {
     let (mut raised, mut looked) = (None, Instant::now());
     let result = py.detach(|| {
         work(&mut |done| {
-            let progress = progress.as_ref().filter(|_| done > 0);
+            let progress = progress.filter(|_| done > 0);
             if progress.is_none() && looked.elapsed() < EVERY {
                 return Ok(());
             }

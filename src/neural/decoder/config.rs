@@ -84,6 +84,7 @@ struct Raw {
     quantization_config: Option<Value>,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the type of the field")]
 fn usual_window() -> Option<usize> {
     Some(USUAL_WINDOW)
 }
