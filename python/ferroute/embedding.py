@@ -139,12 +139,13 @@ def fitting(
     if not check:
         return settings
     known = {key: value for key, value in trained.items() if value is not None and key != "kind"}
-    if isinstance(settings, Mapping) and trained["kind"] == "endpoint":
-        settings = {**known, **cast("Mapping[str, Any]", settings)}
     if settings is not None:
-        asked = identity(settings, str(trained["model"]))
+        wanted = settings
+        if trained["kind"] == "endpoint" and not isinstance(settings, str) and hasattr(settings, "keys"):
+            wanted = {**known, **cast("Mapping[str, Any]", settings)}
+        asked = identity(wanted, str(trained["model"]))
         if asked == trained:
-            return settings
+            return wanted
         raise CheckpointError(
             f"these weights were trained on embeddings of {_shown(trained)}, and this router would embed with "
             f"{_shown(asked)}. Use the same embedder (a callable says which it is by its attribute `name`), or pass "

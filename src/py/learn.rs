@@ -173,7 +173,7 @@ fn split_battles<'py>(
 
 #[pyfunction]
 #[pyo3(signature = (path, column=None))]
-fn read_matrix<'py>(py: Python<'py>, path: PathBuf, column: Option<String>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+fn read_matrix(py: Python<'_>, path: PathBuf, column: Option<String>) -> PyResult<Bound<'_, PyArray2<f32>>> {
     let read = py.detach(|| matrix::read(&[path], column.as_deref(), usize::MAX))?;
     let values = read.numbers.values();
     PyArray1::from_slice(py, values).reshape([values.len().checked_div(read.cols).unwrap_or(0), read.cols])
