@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ferroute::Error;
 use ferroute::neural::linear::Precision;
 use ferroute::routers::causal::{Answer, CausalModel, Format, Options, Prompt};
+use ferroute::{Error, Kind};
 use serde_json::Value;
 
 const SYSTEM: &str = "<|start_header_id|>system<|end_header_id|>\n\n{instruction}<|eot_id|>";
@@ -36,7 +36,7 @@ fn model(checkpoint: &str, precision: Precision) -> (CausalModel, Prompt) {
 }
 
 fn answers(model: &CausalModel, prompts: &[Vec<u32>]) -> Vec<Answer> {
-    model.answer::<Error>(prompts, |_| Ok(())).expect("answers")
+    model.answer(prompts, |_| Ok(())).expect("answers")
 }
 
 #[test]
@@ -92,9 +92,41 @@ fn prompts_may_leave_the_shared_beginning_anywhere() {
     for (ids, answer) in cuts.iter().zip(together) {
         assert_eq!(answers(&model, std::slice::from_ref(ids))[0], answer, "{}", ids.len());
     }
-    let failed = model.answer::<Error>(&[vec![]], |_| Ok(())).expect_err("nothing to continue");
+    let failed = model.answer(&[vec![]], |_| Ok(())).expect_err("nothing to continue");
     assert!(failed.message().contains("at least one token"), "{failed}");
-    let failed = model.answer::<Error>(&[vec![5_000]], |_| Ok(())).expect_err("no such token");
+    let failed = model.answer(&[vec![5_000]], |_| Ok(())).expect_err("no such token");
     assert!(failed.message().contains("1015 rows"), "{failed}");
-    assert_eq!(model.answer::<Error>(&[], |_| Ok(())).expect("nothing to do"), []);
+    assert_eq!(model.answer(&[], |_| Ok(())).expect("nothing to do"), []);
+}
+
+#[test]
+fn long_work_can_be_ended_anywhere() {
+    let (model, prompt) = model("checkpoint", Precision::F32);
+    let layers = model.decoder().config().layers;
+    let long: Vec<u32> = (0..2_000).map(|i| i % 900).collect();
+    let all = |limit: usize| {
+        let mut calls = 0;
+        let result = model.first_logits(&long, |_| {
+            calls += 1;
+            if calls < limit { Ok(()) } else { Err(Error::new(Kind::Cancelled, "enough")) }
+        });
+        (result.is_ok(), calls)
+    };
+    assert_eq!(all(usize::MAX), (true, 4 * layers), "after each layer of each pass");
+    assert_eq!(all(2), (false, 2));
+    let mut calls = 0;
+    let ended = model.answer(&[long], |_| {
+        calls += 1;
+        Err(Error::new(Kind::Cancelled, "enough"))
+    });
+    assert_eq!((ended.expect_err("ended").kind(), calls), (Kind::Cancelled, 1));
+    // Texts are not all tokenized before the first is answered.
+    let mut calls = Vec::new();
+    let answers = model.answer_texts(&prompt, &["a"; 600], |done| {
+        calls.push(done);
+        Ok(())
+    });
+    assert_eq!((answers.expect("answers").len(), calls.iter().sum::<usize>()), (600, 600));
+    let before = calls.iter().position(|&done| done > 0).expect("progress");
+    assert!((256..300 + 6 * layers).contains(&before), "{before}");
 }

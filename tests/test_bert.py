@@ -215,6 +215,43 @@ def test_weights_in_several_files(checkpoint: Path):
     assert (BERTRouter(checkpoint).logits(["a b"]) == expected).all()
 
 
+def test_weights_in_several_files_from_the_hub_s_cache(checkpoint: Path, tmp_path: Path):
+    expected = BERTRouter(checkpoint).calculate_strong_win_rate("a b")
+    config = json.loads((checkpoint / "config.json").read_text())
+    tensors = random_tensors(config, 3, 5)
+    (checkpoint / "model.safetensors").unlink()
+    places = {name: f"part-{number % 2}.safetensors" for number, name in enumerate(tensors)}
+    for file in set(places.values()):
+        write_safetensors(checkpoint / file, {name: tensors[name] for name in tensors if places[name] == file})
+    index = checkpoint / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    root = tmp_path / "hub" / "models--someone--bert"
+    (root / "refs").mkdir(parents=True)
+    (root / "refs" / "main").write_text("0" * 40)
+    (root / "snapshots").mkdir()
+    folder = checkpoint.rename(root / "snapshots" / ("0" * 40))
+    code = (
+        "from ferroute.routers.bert import BERTRouter;"
+        "print(BERTRouter('someone/bert').calculate_strong_win_rate('a b'))"
+    )
+
+    def run() -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == expected
+    index = folder / index.name
+    for bad in ("[]", "{", '{"weight_map": {"a": "../part-0.safetensors"}}', '{"weight_map": {"a": 5}}'):
+        index.write_text(bad)
+        assert "CheckpointError" in run().stderr, bad
+    index.unlink()
+    assert "'model.safetensors' of 'someone/bert'" in run().stderr
+
+
 # --- files beside tokenizer.json
 
 # Ids that transformers 4.44.0 (RouteLLM's version) gave for folders that differ from a golden tokenizer as listed.
@@ -450,6 +487,9 @@ print(resident() - before)
         ({"position_embedding_type": "relative_key"}, NotBuiltError, "relative_key"),
         ({"model_type": "deberta-v2"}, NotBuiltError, "deberta-v2"),
         ({"model_type": "roberta", "pad_token_id": 90}, CheckpointError, "pad_token_id"),
+        ({"model_type": "roberta", "pad_token_id": 89}, CheckpointError, "pad_token_id"),
+        ({"pad_token_id": -1}, CheckpointError, "pad_token_id"),
+        ({"layer_norm_eps": None}, CheckpointError, "layer_norm_eps"),
         ({"model_type": "roberta"}, CheckpointError, r"roberta\.embeddings\.word_embeddings\.weight"),
         ({"is_decoder": True}, NotBuiltError, "is_decoder"),
     ],
@@ -470,6 +510,21 @@ def test_broken_json(checkpoint: Path, file: str, text: str):
     (checkpoint / file).write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises((CheckpointError, UnreadableFileError), match=file):
         BERTRouter(checkpoint)
+
+
+def test_a_tokenizer_that_would_fill_the_memory(checkpoint: Path):
+    path = checkpoint / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    empty = {"type": "Replace", "pattern": {"String": ""}, "content": "xx"}
+    double = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
+    for normalizer, named in [
+        (empty, "expected a pattern"),
+        ({"type": "Sequence", "normalizers": [double] * 40}, "times longer"),
+        ({"type": "Prepend", "prepend": "a" * 1000}, "64 bytes"),
+    ]:
+        path.write_text(json.dumps(tokenizer | {"normalizer": normalizer}))
+        with pytest.raises(CheckpointError, match=named):
+            BERTRouter(checkpoint)
 
 
 def test_tensors_that_do_not_fit(checkpoint: Path):

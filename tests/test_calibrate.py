@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from conftest import GOLDENS
-from ferroute import _core, _tables, calibrate, calibrate_threshold
+from ferroute import _core, _tables, calibrate, calibrate_threshold, thresholds
 from ferroute.calibrate import CalibrationTable, threshold_for_share
 from ferroute.controller import Controller
 from ferroute.decision import Share
@@ -69,7 +69,7 @@ def test_every_threshold_of_the_original(columns):
     for result in RESULTS:
         found = threshold_for_share(columns[result["router"]], result["strong_model_pct"])
         assert abs(found.threshold - result["quantile"]) <= 1e-15
-        assert calibrate.rounded(found.threshold) == result["threshold_rounded_5"]
+        assert thresholds.rounded(found.threshold) == result["threshold_rounded_5"]
         line = calibrate_threshold.line(result["router"], result["strong_model_pct"], found.threshold)
         assert line == result["printed_line"]
         above = float(np.mean(columns[result["router"]] >= result["threshold_rounded_5"]))
@@ -112,6 +112,12 @@ def test_the_ends_reach_one_score_and_all():
     assert (threshold_for_share(scores, 0).threshold, threshold_for_share(scores, 0).share) == (0.9, 1 / 3)
     assert (threshold_for_share(scores, 1).threshold, threshold_for_share(scores, 1).share) == (0.2, 1.0)
     assert threshold_for_share([0.5], 0.3).threshold == 0.5
+
+
+def test_masks_and_complex_numbers_are_refused():
+    for scores in (np.ma.array([0.1, 0.2], mask=[0, 1]), np.array([0.1, 0.2], dtype=complex)):
+        with pytest.raises(InvalidTypeError, match=r"masked array|complex numbers"):
+            threshold_for_share(scores, 0.5)
 
 
 def test_rounding_in_float32_is_no_error(tmp_path):
@@ -467,9 +473,9 @@ def test_a_table_shows_itself(columns, tmp_path):
         lambda read: read.pop("scores"),
         lambda read: read.update(scores="!!"),
         lambda read: read.update(scores=read["scores"][:-8]),
-        lambda read: read.update(scores=calibrate._packed([0.5, 0.25])),
-        lambda read: read.update(scores=calibrate._packed([0.5, math.nan])),
-        lambda read: read.update(scores=calibrate._packed([0.0] * 10_001)),
+        lambda read: read.update(scores=thresholds._packed([0.5, 0.25])),
+        lambda read: read.update(scores=thresholds._packed([0.5, math.nan])),
+        lambda read: read.update(scores=thresholds._packed([0.0] * 10_001)),
         lambda read: read.update(scores=5),
         lambda read: read.update(n=1),
         lambda read: read.update(n="3"),
@@ -531,6 +537,41 @@ def test_a_saved_table_is_a_fixed_threshold(saved, fixed):
     for prompt in ("0", "1"):
         assert routed.decide(prompt, model="router-fixed-0%").model == "weak"
         assert routed.decide(prompt, model="router-fixed-100%").model == "strong"
+
+
+def test_code_of_ones_own_is_part_of_the_configuration(saved, fixed, monkeypatch):
+    calibrate.calibrate("fixed", TENTHS, config=CONFIG).save()
+
+    class Other(Fixed):
+        def calculate_strong_win_rate(self, prompt):
+            return 1 - super().calculate_strong_win_rate(prompt)
+
+    monkeypatch.setitem(ROUTER_CLS, "fixed", Other)
+    assert controller().decide("0.9", model="router-fixed-30%").threshold is None
+    keyed = Fixed()
+    told = {_tables.fingerprint("fixed", {}, keyed)}
+    for key in ("one", "two"):
+        keyed.cache_key = key
+        told.add(_tables.fingerprint("fixed", {}, keyed))
+    keyed.calculate_strong_win_rate = lambda prompt: 0.5
+    told.add(_tables.fingerprint("fixed", {}, keyed))
+    assert len(told) == 4
+    # From win rates that are at hand the same as from a router.
+    table = calibrate.calibrate([0.1, 0.2], name="fixed", config={})
+    assert table.fingerprint == _tables.fingerprint("fixed", None, Other())
+    local = calibrate.calibrate([0.1, 0.2], name="mf", config={})
+    assert local.fingerprint == _tables.fingerprint("mf", None)
+
+
+def test_a_table_in_the_folder_that_does_not_fit_is_left_aside(saved, fixed):
+    path = calibrate.calibrate("fixed", TENTHS, config=CONFIG).save()
+    read = json.loads(path.read_text())
+    path.write_text(json.dumps(read | {"fingerprint": "0" * 64}))
+    with pytest.warns(RuntimeWarning, match="left aside: .*another configuration"):
+        routed = controller()
+    assert routed.decide("0.9", model="router-fixed-30%").threshold is None
+    with pytest.raises(InvalidTypeError, match="fixed: calibration: expected the path"):
+        controller({"fixed": {"calibration": 5}})
 
 
 def test_another_configuration_is_not_served(saved, fixed):
@@ -663,6 +704,22 @@ def test_the_command_shows_a_table_and_saves_it(cli, saved, fixed, tenths):
     assert "router-fixed-20% is a fixed threshold from now on" in err
     routed = Controller(["fixed"], strong_model="s", weak_model="w")
     assert routed.decide("0.75", model="router-fixed-20%").threshold == pytest.approx(0.8)
+
+
+def test_printed_thresholds_achieve_what_is_said(cli, tmp_path, capsys):
+    path = tmp_path / "rates.csv"
+    # 2/3 is rounded upwards, past the scores that are equal to it.
+    path.write_text("mf\n" + "0.1\n" * 70 + f"{2 / 3!r}\n" * 30)
+    calibrate_threshold.main(["--routers", "mf", "--strong-model-pct", "0.2", "--win-rates", str(path)])
+    out, err = capsys.readouterr()
+    assert out == "For 20.0% strong model calls for mf, threshold = 0.66667\n"
+    assert "at 0.66667 0.00% of the calls are strong, where 20.00% were asked for; unrounded it is 30.00%" in err
+    code, out, err = cli("--router", "mf", "--win-rates", path, "--share", "20%")
+    (row,) = [line.split() for line in out.splitlines() if line.split()[:1] == ["20%"]]
+    assert (code, row[2]) == (0, "30.0%")
+    values = np.array([0.1] * 70 + [2 / 3] * 30)
+    assert (values >= float(row[1])).mean() == 0.3
+    assert f"equal to {2 / 3!r}" in err
 
 
 def test_the_command_for_programs(cli, saved, columns, tmp_path):

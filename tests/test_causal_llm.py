@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -318,6 +319,33 @@ def test_sizes_that_do_not_fit_the_tensors(tmp_path, changes):
         router_of(folder)
 
 
+def test_tensors_without_a_place_are_refused(tmp_path):
+    biases = broken(tmp_path, attention_bias=True, mlp_bias=True)
+    config = json.loads((biases / "config.json").read_text())
+    for changes, named in (
+        ({"mlp_bias": False}, r"unexpected tensor `model\.layers\.0\.mlp\.down_proj\.bias` and 8 more"),
+        ({"attention_bias": False}, r"unexpected tensor .*_proj\.bias` and 11 more"),
+        ({"num_hidden_layers": 2}, r"unexpected tensor `model\.layers\.2\..*the decoder of 2 layers"),
+    ):
+        (biases / "config.json").write_text(json.dumps(config | changes))
+        with pytest.raises(CheckpointError, match=named):
+            router_of(biases)
+
+
+def test_tensors_that_have_no_part_are_left_out(tmp_path):
+    expected = llama.checkpoint(tmp_path / "plain", tie_word_embeddings=True)
+    tensors = {
+        name: ("F32", values.shape, llama.as_bytes(values, "F32")[0])
+        for name, values in expected.items() if name != "config"
+    }  # fmt: skip
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
+    tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = ("F32", (5,), b"\0" * 20)
+    shutil.copytree(tmp_path / "plain", tmp_path / "more")
+    llama.write_safetensors(tmp_path / "more" / "model.safetensors", tensors)
+    plain, more = (router_of(tmp_path / name).calculate_strong_win_rates(PROMPTS) for name in ("plain", "more"))
+    assert plain.tolist() == more.tolist()
+
+
 def test_files_that_are_broken(tmp_path):
     folder = broken(tmp_path)
     weights = (folder / "model.safetensors").read_bytes()
@@ -553,12 +581,44 @@ def test_a_progress_callback_can_stop_the_work(router):
             router.calculate_strong_win_rates(bad)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize(
+    "call", ["router.calculate_strong_win_rate(text)", "model.answer(ids)", "model.first_logits(ids)"]
+)
+def test_a_signal_ends_a_long_prompt(call):
+    script = f"""
+import os, signal, sys, threading
+from ferroute.routers.routers import CausalLLMRouter
+router = CausalLLMRouter(sys.argv[1], model_id=sys.argv[2])
+model, text = router.router_model.model, "word " * 150_000
+ids = router.router_model.tokenizer.encode(text)
+threading.Timer(0.5, os.kill, (os.getpid(), {signal.SIGINT:d})).start()
+try:
+    {call}
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    command = [sys.executable, "-c", script, str(GOLDEN / "checkpoint"), str(BASE)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines()[-1] == "interrupted", done.stderr
+
+
 def test_a_prompt_beyond_all_bounds_is_an_error(tmp_path):
     folder = broken(tmp_path, model_type="mistral", sliding_window=200)
     one = router_of(folder)
     assert one.router_model.model.longest == 200
     with pytest.raises(InvalidValueError, match="at most 200"):
         one.calculate_strong_win_rate("word " * 300)
+    # transformers' own window is 4096; that there is none is written as null.
+    config = json.loads((folder / "config.json").read_text())
+    del config["sliding_window"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert router_of(folder).router_model.model.longest == 4096
+    (folder / "config.json").write_text(json.dumps(config | {"sliding_window": None}))
+    assert router_of(folder).router_model.model.longest > 4096
+    (folder / "config.json").write_text(json.dumps(config | {"sliding_window": 0}))
+    with pytest.raises(CheckpointError, match="sliding_window"):
+        router_of(folder)
     with pytest.raises(InvalidValueError, match="at least one token"):
         one.router_model.model.answer([])
     with pytest.raises(InvalidValueError, match="rows"):

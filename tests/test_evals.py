@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from conftest import GOLDENS
 from ferroute import _core
 from ferroute.controller import Controller, ModelPair
+from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.evals import Estimate, compare, score_router
 from ferroute.evals.benchmarks import GSM8K, MMLU, MTBench, Table
 from ferroute.evals.mmlu.domains import ALL_MMLU_DOMAINS
@@ -185,6 +186,62 @@ def test_against_the_formulas_in_numpy(rows, results):
         assert result.apgr == pytest.approx((result.auc - weak.mean() * (share[-1] - share[0])) / gap, abs=1e-6)
 
 
+def test_call_percentages_where_a_target_is_an_accuracy():
+    """Of 0 and 1 sums are exact: a mean that misses numpy's by a bit would take another segment."""
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        n = int(rng.choice([12, 20, 57]))
+        win_rates = rng.permutation(n) / n
+        strong, weak = (rng.random(n) < 0.75) * 1.0, (rng.random(n) < 0.5) * 1.0
+        result = score_router(win_rates, strong, weak, bootstrap=0)
+        quality, share = [], []
+        for k, threshold in enumerate(result.points.threshold):
+            to_strong = win_rates >= threshold if k < 10 else win_rates > threshold
+            quality.append(np.where(to_strong, strong, weak).mean())
+            share.append(to_strong.mean() * 100)
+        assert result.points.accuracy.tolist() == quality
+        for percent, found in result.cpt.items():
+            target = percent / 100 * (strong.mean() - weak.mean()) + weak.mean()
+            assert found == pytest.approx(np.interp(target, quality[::-1], share[::-1]), abs=1e-9)
+
+
+def test_accuracies_of_benchmarks_are_the_originals_to_the_bit():
+    benchmark = GSM8K()
+    benchmark.all_data = benchmark.all_data.sample(57, random_state=1)
+    strong, weak = (
+        benchmark.all_data[m].to_numpy() for m in (benchmark.routed_pair.strong, benchmark.routed_pair.weak)
+    )
+    win_rates = np.random.default_rng(1).permutation(57) / 57
+    want = []
+    for threshold, accuracy, _, total in benchmark.evaluate(Stub(win_rates), "x", 10, True):
+        to_strong = win_rates >= threshold if len(want) < 10 else win_rates > threshold
+        assert accuracy == int(np.where(to_strong, strong, weak).sum()) / total * 100
+        want.append(accuracy)
+    compared = benchmark.compare_scores({"x": win_rates}, bootstrap=0)
+    assert compared["x"].points.accuracy.tolist() == want
+    assert compared.weak_score == benchmark.get_model_accuracy(benchmark.routed_pair.weak)
+
+
+@pytest.mark.parametrize("unit", [1, 100])
+def test_no_router_is_above_the_optimum(unit):
+    rng = np.random.default_rng(3)
+    strong, weak = (rng.integers(0, 2, 144) * unit, rng.integers(0, 2, 144) * unit)
+    perfect = (strong - weak) + rng.random(144) / 9
+    for results in (10, 144, 500):
+        compared = compare({"perfect": perfect}, strong, weak, results, bootstrap=40)
+        best, router = compared["optimum"], compared["perfect"]
+        bound = np.interp(
+            router.points.strong_percentage, *(best.points[f][::-1] for f in ("strong_percentage", "accuracy"))
+        )
+        assert (router.points.accuracy <= bound + 1e-9).all()
+        assert best.auc >= router.auc - 1e-9
+        assert (best.draws("auc") >= router.draws("auc") - 1e-9).all()
+    # The corner where the gains end is a point: nothing is lost to sampling.
+    gained = (strong > weak).mean()
+    area = weak.mean() + gained * unit * (1 - gained / 2)
+    assert best.auc == pytest.approx(area, abs=1e-9)
+
+
 # --- few distinct win rates ---
 
 
@@ -223,10 +280,11 @@ def test_a_router_that_says_one_everywhere_can_be_judged():
         (([0.5, 0.6], [1.0, 1.0], [0.0]), "expected 2 weak scores"),
         (([0.5, float("nan")], [1.0, 1.0], [0.0, 0.0]), "finite win rates, found nan in row 1"),
         (([0.5, 0.6], [1.0, None], [0.0, 0.0]), "finite strong scores"),
+        ((np.ma.array([0.5, 0.6], mask=[0, 1]), [1.0, 1.0], [0.0, 0.0]), "masked array"),
     ],
 )
 def test_bad_columns(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, InvalidTypeError), match=message):
         score_router(*arguments)
 
 
@@ -244,10 +302,37 @@ def test_bad_columns(arguments, message):
 def test_bad_settings(settings_, message):
     with pytest.raises(ValueError, match=message):
         score_router([0.1, 0.2], [1, 1], [0, 0], **settings_)
+    for wrong in ({"num_results": 1.5}, {"bootstrap": 10.5}, {"seed": 0.5}, {"confidence": "a"}, {"costs": "ab"}):
+        with pytest.raises(InvalidTypeError, match=next(iter(wrong))):
+            score_router([0.1, 0.2], [1, 1], [0, 0], **wrong)
+    with pytest.raises(InvalidTypeError, match="strong costs: expected dollars"):
+        score_router([0.1, 0.2], [1, 1], [0, 0], costs=("a", "b"))
+    with pytest.raises(InvalidValueError, match="do not fit"):
+        score_router(np.arange(20) / 20, [1] * 20, [0] * 20, bootstrap=10**7)
     with pytest.raises(TypeError, match="win_rates"):
         score_router(["a", "b"], [1, 1], [0, 0])
     with pytest.raises(TypeError, match="2 dimensions"):
         score_router([[0.1, 0.2]], [1, 1], [0, 0])
+
+
+def test_bad_win_rates_say_whose_they_are():
+    with pytest.raises(InvalidValueError, match="win rates of mine: expected finite win rates, found nan in row 1"):
+        compare({"mine": [0.5, np.nan]}, [1, 1], [0, 0])
+    with pytest.raises(InvalidValueError, match="win rates of x: expected finite win rates, found nan in row 0"):
+        list(GSM8K().evaluate(Stub(np.full(1307, np.nan)), "x", 10, True))
+    with pytest.raises(InvalidTypeError, match=r"num_results: expected a whole number, found 1\.5"):
+        list(GSM8K().evaluate(Stub(np.zeros(1307)), "x", 1.5, True))
+
+
+def test_benchmarks_without_questions():
+    with pytest.raises(InvalidValueError, match="at least one name"):
+        MMLU([])
+    benchmark, judged = GSM8K(), MTBench()
+    benchmark.all_data = benchmark.all_data[:0]
+    judged.questions = judged.questions[:0]
+    for empty in (benchmark, judged):
+        with pytest.raises(InvalidValueError, match="no question left"):
+            empty.get_model_accuracy(empty.routed_pair.weak)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -457,7 +542,9 @@ def test_comparison_with_baselines():
     assert compared["optimum"].apgr > compared["local"].apgr > compared["regex rules"].apgr
     assert compared.sorted()[0].name == "local"
     curve = golden("gsm8k")["optimal_curve"]
-    np.testing.assert_allclose(compared["optimum"].points.accuracy[::-1], curve["accuracy"], atol=1e-9)
+    best = compared["optimum"].points
+    at = [best.strong_percentage.tolist().index(percent) for percent in curve["strong_percent"]]
+    np.testing.assert_allclose(best.accuracy[at], curve["accuracy"], atol=1e-9)
     frame = compared.to_pandas()
     assert frame["router"].tolist()[-2:] == ["always strong", "always weak"]
     assert {"APGR", "APGR_low", "APGR_high", "AUC", "50% qual"} <= set(frame.columns)
@@ -568,7 +655,16 @@ def test_a_damaged_cache_is_ignored(counting, tmp_path):
     asked(MTBench(), controller)
     files = list((tmp_path / "cache" / "evals" / "mt-bench").glob("*.npy"))
     assert len(files) == 1
-    for content in (b"", b"not numpy", files[0].read_bytes()[:100]):
+    good = files[0].read_bytes()
+    huge = good.replace(b"(72,)", b"(9999999999,)")[: len(good)]
+    for content in (
+        b"",
+        b"not numpy",
+        good[:100],
+        b"PK\x03\x04" + good[4:],
+        b"\x93NUMPY\x01\x00\xff\xff" + good[10:],
+        huge,
+    ):
         files[0].write_bytes(content)
         assert asked(MTBench(), controller)[0] == 72
     np.save(files[0], np.full(72, np.nan))
@@ -583,6 +679,21 @@ def test_a_cache_that_cannot_be_written_is_no_error(counting, tmp_path, monkeypa
     blocked.write_text("")
     monkeypatch.setenv("FERROUTE_CACHE_DIR", str(blocked))
     assert asked(MTBench(), counting())[0] == 72
+
+
+def test_cache_files_are_like_other_files(counting, tmp_path, monkeypatch):
+    asked(MTBench(), counting())
+    (file,) = (tmp_path / "cache" / "evals" / "mt-bench").glob("*.npy")
+    (tmp_path / "plain").write_text("")
+    assert file.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert np.load(file).shape == (72,)
+
+    def full(self, target):
+        raise OSError(28, "no room")
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    assert asked(MTBench(), counting(factor=0.5))[0] == 72
+    assert list(file.parent.iterdir()) == [file], "nothing half done is left"
 
 
 def test_win_rates_put_into_the_cache_by_hand_are_used():

@@ -15,7 +15,7 @@ import pytest
 from conftest import GOLDENS, ROOT
 from fakeserver import Answer, FakeServer, completion
 from ferroute.controller import ModelPair
-from ferroute.errors import InvalidValueError
+from ferroute.errors import FerrouteError, InvalidValueError
 from ferroute.evals import collect as collecting
 from ferroute.evals import compare, evaluate, plots, score_router, scoring
 from ferroute.evals._tables import metrics_table
@@ -230,6 +230,73 @@ def test_own_data(outcomes, tmp_path):
     assert (tmp_path / "own.png").is_file()
 
 
+def test_columns_of_win_rates(outcomes, tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    table = tmp_path / "rates.csv"
+    columns = {
+        "": range(80),
+        "row": range(80),
+        "mine": rng.random(80),
+        "tokens": range(80),
+        "__index_level_0__": range(80),
+    }
+    table.write_text(
+        "\n".join([",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))])
+    )
+    arguments = ["--data", str(outcomes), "--routers", "local", "--output", str(tmp_path), "--bootstrap", "0"]
+    evaluate.main([*arguments, "--win-rates", str(table)])
+    out, err = capsys.readouterr()
+    assert {line.split()[2] for line in out.splitlines() if line.startswith("Evaluating router:")} == {"local", "mine"}
+    assert "column tokens is left out" in err
+    table.write_text("mine\n" + "0.5\n" * 79 + "nan\n")
+    with pytest.raises(SystemExit):
+        evaluate.main([*arguments, "--win-rates", str(table)])
+    assert "rates.csv: column mine: expected finite win rates, found nan in row 79" in capsys.readouterr().err
+    table.write_text("row\n" + "1\n" * 80)
+    with pytest.raises(SystemExit):
+        evaluate.main([*arguments, "--win-rates", str(table)])
+    assert "no column of win rates" in capsys.readouterr().err
+
+
+def test_errors_of_evaluate_are_one_line(outcomes, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "bad.yaml").write_text("a: [")
+    (tmp_path / "own.png").mkdir()
+    base = ["--data", str(outcomes), "--routers", "local", "--bootstrap", "0"]
+    for more, message in (
+        (["--config", str(tmp_path / "none.yaml")], "no such configuration file"),
+        (["--config", str(tmp_path / "bad.yaml")], "not readable as YAML"),
+        (["--output", str(tmp_path / "file")], "file"),
+        (["--output", str(tmp_path)], "own.png"),
+        (["--import", "no_such_module_at_all"], "--import: No module named"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            evaluate.main([*base, *more])
+        assert ended.value.code == 1
+        (said,) = [
+            line for line in capsys.readouterr().err.splitlines() if line.startswith("ferroute.evals.evaluate: ")
+        ]
+        assert message in said
+
+
+def test_a_module_of_ones_own_is_imported_first(outcomes, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from ferroute.routers.routers import ROUTER_CLS, Router\n"
+        "class Mine(Router):\n"
+        "    def calculate_strong_win_rate(self, prompt):\n"
+        "        return min(len(prompt) / 250, 1.0)\n"
+        "ROUTER_CLS['mine'] = ROUTER_CLS['prompt length'] = Mine\n"
+    )
+    ours = ["-m", "ferroute", "evaluate", "--data", str(outcomes), "--router", "mine", "--import", "mine"]
+    theirs = ["-m", "ferroute.evals.evaluate", "--data", str(outcomes), "--routers", "mine", "prompt length"]
+    for words in (ours, [*theirs, "--import", "mine", "--output", str(tmp_path)]):
+        done = subprocess.run(
+            [sys.executable, *words, "--bootstrap", "0"], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        assert "mine" in done.stdout
+
+
 def ferroute(*arguments, check=0):
     return python("-m", "ferroute", *arguments, check=check)
 
@@ -305,8 +372,9 @@ def test_collect(server, tmp_path, suffix):
         assert table.prompts() == PROMPTS
         assert table.get_model_accuracy("weak") == pytest.approx(5 / 12)
         again = collect(
-            PROMPTS, ends(server), ends(server, "small"), "number", references=SUMS, output=output, progress=False
-        )
+            PROMPTS, ends(server), ends(server, "small"), "number", references=SUMS, output=output, progress=False,
+            temperature=0,
+        )  # fmt: skip
         assert len(server.requests) == 24, "nothing is asked twice"
         assert [row["weak"] for row in again.rows] == [row["weak"] for row in done.rows]
         assert sorted(path.name for path in tmp_path.iterdir()) == [output.name]
@@ -341,6 +409,75 @@ def test_a_run_that_was_killed_goes_on(server, tmp_path):
     assert len(server.requests) == 16
     assert [row["row"] for row in done.rows] == list(range(12))
     assert len(output.read_text().splitlines()) == 12
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_only_outcomes_of_the_same_kind_are_kept(server, tmp_path, suffix):
+    output = tmp_path / f"outcomes{suffix}"
+
+    def run(score="number", references=SUMS, **more):
+        pair = (ends(server), ends(server, "small"))
+        return collect(PROMPTS, *pair, score, references=references, output=output, progress=False, **more)
+
+    run(system="Be brief.", temperature=0)
+    content, asked = output.read_bytes(), len(server.requests)
+    kept = {"system": "Be brief.", "temperature": 0}
+    for change, message in (
+        ({"score": "exact"}, "marked with 'number', not 'exact'; name another file"),
+        ({"score": lambda *_: 1.0}, "marked with 'number', not '.*lambda"),
+        ({"references": ["7", *SUMS[1:]]}, "row 0 was marked with the reference '#### 0', not '7'"),
+        ({"references": None, "score": "number"}, "compares with references"),
+        ({"system": "Think."}, "another system message or with other options"),
+        ({"temperature": 1}, "another system message or with other options"),
+        ({"max_tokens": 5}, "another system message or with other options"),
+    ):
+        with pytest.raises(InvalidValueError, match=message):
+            run(**{**kept, **change})
+    run(**kept, timeout=99)
+    assert len(server.requests) == asked
+    assert output.read_bytes() == content
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_fewer_prompts_leave_the_other_rows_in_the_file(server, tmp_path, suffix):
+    output = tmp_path / f"outcomes{suffix}"
+    pair = (ends(server), ends(server, "small"), "number")
+    collect(PROMPTS, *pair, references=SUMS, output=output, progress=False)
+    few = collect(PROMPTS[:3], *pair, references=SUMS[:3], output=output, progress=False)
+    assert [row["row"] for row in few.rows] == [0, 1, 2]
+    assert Table(output).prompts() == PROMPTS
+    collect(PROMPTS, *pair, references=SUMS, output=output, progress=False)
+    assert len(server.requests) == 24
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"question": "1+1"}\n{"question": "2+2"}\n', "a line of text", "[1]\n", '{"row": 0, "prompt": "x"}\n', "5\n"],
+)
+def test_files_of_somebody_else_are_left_as_they_are(server, tmp_path, content):
+    from ferroute import _core
+
+    output = tmp_path / "notes.jsonl"
+    output.write_text(content)
+    pair = (ends(server), ends(server, "small"), "regex:x")
+    with pytest.raises(InvalidValueError, match="no outcome of an earlier run"):
+        collect(PROMPTS, *pair, output=output, progress=False)
+    assert output.read_text() == content
+    table = tmp_path / "prompts.parquet"
+    for columns in ({"prompt": PROMPTS}, {"prompt": PROMPTS, "row": PROMPTS, "strong_model": PROMPTS}):
+        _core.write_columns(table, columns)
+        before = table.read_bytes()
+        with pytest.raises(InvalidValueError, match="no outcome of an earlier run"):
+            collect(PROMPTS, *pair, output=table, progress=False)
+        assert table.read_bytes() == before
+    table.write_bytes(b"no parquet")
+    with pytest.raises(FerrouteError):
+        collect(PROMPTS, *pair, output=table, progress=False)
+    assert table.read_bytes() == b"no parquet"
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(InvalidValueError, match="is a folder"):
+        collect(PROMPTS, *pair, output=tmp_path / "folder.jsonl", progress=False)
+    assert not server.requests
 
 
 def test_bounded_concurrency(server):
@@ -529,6 +666,10 @@ def test_other_pictures(compared, tmp_path):
     groups = plots.reliability(rates, (rates > 0.5).astype(float), np.full(100, 0.5), bins=4)
     assert [group["won"] for group in groups] == [0, 0, 1, 1]
     assert [group["rows"] for group in groups] == [25] * 4
+    coarse = plots.reliability(np.round(rates, 1), (rates > 0.5).astype(float), np.full(100, 0.5), bins=4)
+    edges = np.cumsum([int(group["rows"]) for group in coarse])[:-1]
+    assert all(np.round(rates, 1)[edge - 1] < np.round(rates, 1)[edge] for edge in edges), "equal scores stay together"
+    assert len(plots.reliability([0.5] * 9, [1.0] * 9, [0.0] * 9)) == 1
     tie = plots.reliability([0.3], [1.0], [1.0])
     assert tie[0]["won"] == 0.5
     axes = plots.reliability_diagram(rates, rates, 1 - rates, label="perfect")
@@ -543,6 +684,9 @@ def test_benchmark_picture_has_the_originals_labels():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Strong Model Calls (%)", "Performance")
     assert axes.get_title() == "Router Performance (mmlu)"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["mf", "W", "S", "Optimal"]
+    figure = plots.benchmark_figure([line], "mmlu", ModelPair("S", "W"), (1.0, 2.0), baselines=[line])
+    legend = figure.axes[0].get_legend().get_texts()
+    assert [text.get_text() for text in legend] == ["mf", "mf (router)", "W", "S"]
 
 
 def test_the_committed_pictures_are_small():

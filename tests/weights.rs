@@ -106,6 +106,20 @@ fn a_table_outlives_the_map_and_its_rows_are_missed_when_the_file_is_cut() {
     assert_eq!(table.read(1, &mut row).expect_err("this is not").kind(), Kind::Io);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_table_is_of_the_file_that_was_checked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.safetensors");
+    file(&path, &[("x", Dtype::F32, &[2, 3], f32s(&NUMBERS))]);
+    let mapped = Mapped::open(&path).expect("a checkpoint");
+    fs::remove_file(&path).expect("removable");
+    fs::write(&path, "another file").expect("writable");
+    let (table, mut row) = (mapped.tensor("x", &ANY).expect("it fits").table().expect("a matrix"), [0.0; 3]);
+    table.read(1, &mut row).expect("the row is there");
+    assert_eq!(row, NUMBERS[3..]);
+}
+
 #[test]
 fn several_files_are_one_checkpoint() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -29,7 +29,8 @@ def read_config(path: str | os.PathLike[str] | None) -> dict[str, Any] | None:
     except OSError as error:
         raise UnreadableFileError(f"{name}: cannot be read: {error}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidValueError(f"{name}: not readable as YAML: {error}") from None
+        told = " ".join(str(error).split())  # the parser points at the place on lines of their own
+        raise InvalidValueError(f"{name}: not readable as YAML: {told}") from None
     if found is None:
         return None
     if not isinstance(found, dict):

@@ -181,8 +181,9 @@ def eval_resample(
 
     Returns:
         One row a resample, with m = num_results + 1 points: for each router m percentages of strong calls (NaN where a
-        point repeats the one before) and m means of each pair; with ``optimum`` m numbers of its quality, from all
-        calls to none; then for each pair the strong and the weak model's mean.
+        point repeats the one before) and m means of each pair; with ``optimum`` the percentages
+        and as many numbers of the quality of `eval_optimum_curve`, from all calls to none; then for each pair the
+        strong and the weak model's mean.
     """
 
 def eval_figures(
@@ -209,6 +210,15 @@ def eval_value_at(
 
 def eval_optimum(strong: NDArray[np.float64], weak: NDArray[np.float64], fractions: list[float]) -> NDArray[np.float64]:
     """The best mean score when at most these fractions (rising) of the rows go to the strong model."""
+
+def eval_optimum_curve(
+    strong: NDArray[np.float64], weak: NDArray[np.float64], num_results: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fractions of strong calls (rising) and the best mean score at each.
+
+    There are 100 equal steps, or ``num_results`` if those are more, and the curve's kinks (only the last, from where on
+    nothing is gained, if there are 200 or more).
+    """
 
 def eval_interp(x: NDArray[np.float64], xp: NDArray[np.float64], fp: NDArray[np.float64]) -> NDArray[np.float64]:
     """``numpy.interp``, bit for bit also where ``xp`` does not rise, as called for each ``x`` alone."""

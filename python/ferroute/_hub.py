@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from ferroute.errors import InvalidValueError, MissingFileError
+from ferroute.errors import CheckpointError, InvalidValueError, MissingFileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Seconds for the connection, and again for the answer.
 _REACHED_WITHIN = 5
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 # `name` or `owner/name`, as the Hub allows them; anything else can only be a path.
 REPOSITORY = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", re.ASCII)
@@ -120,6 +123,38 @@ def resolve(
     if folder is None:
         raise InvalidValueError(f"no file of the repository {name!r} was asked for")
     return folder
+
+
+def resolve_model(
+    name_or_path: str | os.PathLike[str],
+    filenames: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    token: str | bool | None = None,
+) -> Path:
+    """`resolve` for a checkpoint whose weights are ``model.safetensors``, or the files that its index names.
+
+    Raises:
+        CheckpointError: The index is not one.
+        MissingFileError, InvalidValueError: As `resolve`; neither weights nor an index.
+    """
+    folder = resolve(name_or_path, filenames, optional=(*optional, INDEX, WEIGHTS), token=token)
+    if local(name_or_path) is None and not (folder / WEIGHTS).is_file():
+        shards = _shards(folder / INDEX) if (folder / INDEX).is_file() else [WEIGHTS]
+        resolve(name_or_path, shards, token=token)
+    return folder
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        found: Any = json.loads(index.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{index}: {error}") from None
+    places: Any = cast("dict[str, Any]", found).get("weight_map") if isinstance(found, dict) else None
+    names: set[Any] = set(cast("dict[str, Any]", places).values()) if isinstance(places, dict) else set()
+    if not names or any(not isinstance(name, str) or name in {"", ".."} or Path(name).name != name for name in names):
+        raise CheckpointError(f"{index}: expected a `weight_map` that gives each tensor a file of the same folder")
+    return sorted(names)
 
 
 def unreachable(endpoint: str) -> str | None:

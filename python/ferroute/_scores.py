@@ -43,6 +43,10 @@ class Scores:
         """`threshold_for_share` of all of them."""
         return threshold_for_share(self.values, share, confidence)
 
+    def share(self, threshold: float) -> float:
+        """The share of them at or above a threshold."""
+        return float((self.values >= threshold).mean())
+
     def table(self) -> CalibrationTable:
         """A calibration table of them."""
         return make_table(self.router, self.values, fingerprint=self.fingerprint, source=self.source)

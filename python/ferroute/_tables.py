@@ -59,7 +59,7 @@ def find(name: str, entry: Mapping[str, Any] | None, router: Any) -> Path | None
 
 
 def fingerprint(name: str, entry: Mapping[str, Any] | None, router: Any = None) -> str:
-    """Tells configurations of a router apart: its name, its arguments, and the files these name.
+    """Tells configurations of a router apart: its name, its arguments, and the files these name; its code if not ours.
 
     A file counts by its size and pieces of its content, so that a checkpoint may be copied to another machine; keys,
     headers and timeouts do not count. A name on the Hub counts as it is written.
@@ -73,7 +73,35 @@ def fingerprint(name: str, entry: Mapping[str, Any] | None, router: Any = None) 
         _files(told, path)
     # What a router ships about its own scores changes when its weights do.
     told.update(json.dumps([float(score) for score in getattr(router, "score_quantiles", ())]).encode())
+    if router is not None:
+        told.update(json.dumps(_home(router)).encode())
     return told.hexdigest()
+
+
+def _home(router: Any) -> list[str]:
+    """Where a router of the user's comes from: names and source of its classes, patched methods, its ``cache_key``.
+
+    Nothing for a built-in one, whose code is that of this package.
+    """
+    from ferroute.routers.base import Router, is_built_in
+
+    if is_built_in(router):
+        return []
+    import inspect
+
+    own: dict[str, Any] = getattr(router, "__dict__", {})
+    patches = [value for _, value in sorted(own.items()) if hasattr(value, "__code__")]
+    classes = [one for one in type(router).__mro__ if one not in Router.__mro__]
+    told = [str(getattr(router, "cache_key", ""))]
+    for part in (*classes, *patches):
+        told.append(f"{part.__module__}.{part.__qualname__}")
+        if part.__module__.startswith("ferroute."):
+            continue  # the code of this package does not count for anybody
+        try:
+            told.append(inspect.getsource(part))
+        except (OSError, TypeError):  # written in no file
+            told.append("")
+    return told
 
 
 def _plain(name: str) -> str:

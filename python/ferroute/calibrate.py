@@ -100,8 +100,10 @@ def _of_router(
 
 
 def _fingerprint(name: str, entry: Mapping[str, Any] | None) -> str:
-    """That of a router which need not be built, unless it ships something about its scores."""
+    """That of a router which need not be built, unless it is the user's or ships something about its scores."""
     from ferroute.controller import ROUTER_CLS, build_router
+    from ferroute.routers.base import is_built_in_class
 
-    ships = hasattr(ROUTER_CLS.get(name), "score_quantiles")
-    return _tables.fingerprint(name, entry, build_router(name, entry) if ships else None)
+    cls = ROUTER_CLS.get(name)
+    needed = cls is not None and (hasattr(cls, "score_quantiles") or not is_built_in_class(cls))
+    return _tables.fingerprint(name, entry, build_router(name, entry) if needed else None)

@@ -9,17 +9,18 @@ prints ``For 50.0% strong model calls for mf, threshold = ...`` from the win rat
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ferroute._imports import import_modules
 from ferroute.errors import FerrouteError, InvalidValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ferroute._scores import Scores
+    from ferroute.thresholds import Threshold
 
 BATTLES = "lmsys/lmsys-arena-human-preference-55k"
 """The data set of battles that RouteLLM's win rates were computed on."""
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.win_rates is not None and args.prompts is not None:
         parser.error("--win-rates and --prompts contradict each other")
     try:
-        _import(args.imports)
+        import_modules(args.imports)
         if args.task == "generate":
             _generate(args)
         else:
@@ -104,18 +105,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _import(modules: Sequence[str]) -> None:
-    import importlib
-
-    if modules and os.getcwd() not in sys.path:  # noqa: PTH109
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
-    try:
-        for module in modules:
-            importlib.import_module(module)
-    except ImportError as error:
-        raise InvalidValueError(f"--import: {error}") from error
-
-
 def _note(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
@@ -129,10 +118,24 @@ def _calibrate(args: argparse.Namespace) -> None:
         sys.stdout.flush()
         if not scores.sample:
             _note(f"{name}: from {scores.source}")
-        elif found.note:
-            _note(f"{name}: {found.note}")
+        elif remark := _remark(scores, found):
+            _note(f"{name}: {remark}")
         if args.save is not None or args.prompts is not None:
             _note(f"{name}: calibration table saved to {scores.table().save(_target(args, name))}")
+
+
+def _remark(scores: Scores, found: Threshold) -> str | None:
+    """What is wrong with the threshold as it is printed: rounding may carry it past a score that many prompts have."""
+    from ferroute.thresholds import rounded
+
+    shown = rounded(found.threshold)
+    share = scores.share(shown)
+    if abs(share - found.share) <= found.tolerance:
+        return found.note
+    return (
+        f"many scores are close to {found.threshold!r}, which is printed rounded: at {shown!r} {share:.2%} of the "
+        f"calls are strong, where {found.asked:.2%} were asked for; unrounded it is {found.share:.2%}"
+    )
 
 
 def _scores(args: argparse.Namespace) -> Iterator[Scores]:

@@ -469,7 +469,9 @@ def build_router(name: str, entry: Mapping[str, Any] | None) -> Any:
 
 def _calibrated(name: str, entry: Mapping[str, Any] | None, router: Any) -> Any:
     """The calibration table of a router: the one its entry names, else a saved one of the same configuration."""
-    named = entry.get(_tables.KEY) if entry else None
+    named: Any = entry.get(_tables.KEY) if entry else None
+    if named and type(named) is not str and not hasattr(named, "__fspath__"):
+        raise InvalidTypeError(f"{name}: calibration: expected the path of a table, found {named!r:.60}")
     path = named or _tables.find(name, entry, router)
     if path is None:
         return None
@@ -477,6 +479,12 @@ def _calibrated(name: str, entry: Mapping[str, Any] | None, router: Any) -> Any:
 
     try:
         table = CalibrationTable.load(path)
+        if table.router != name or table.fingerprint not in {None, _tables.fingerprint(name, entry, router)}:
+            raise InvalidValueError(
+                f"{path}: this calibration table was made with "
+                f"{'another configuration' if table.router == name else f'the router {table.router!r}'}, so its "
+                f"thresholds do not fit {name!r} as it is configured here: calibrate again"
+            )
     except (ValueError, OSError) as error:
         if named:
             raise
@@ -484,12 +492,6 @@ def _calibrated(name: str, entry: Mapping[str, Any] | None, router: Any) -> Any:
 
         warnings.warn(f"the calibration table of {name!r} is left aside: {error}", RuntimeWarning, stacklevel=3)
         return None
-    if table.router != name or table.fingerprint not in {None, _tables.fingerprint(name, entry, router)}:
-        raise InvalidValueError(
-            f"{path}: this calibration table was made with "
-            f"{'another configuration' if table.router == name else f'the router {table.router!r}'}, so its thresholds "
-            f"do not fit {name!r} as it is configured here: calibrate again"
-        )
     return table
 
 

@@ -162,8 +162,6 @@ def plot_scores(
         InvalidValueError: There is no score, or one is not in 0..=1.
         NotBuiltError: matplotlib is not installed.
     """
-    import numpy as np
-
     scores = _checked(win_rates)
     thresholds = _core.quantiles(scores, [1 - share for share in shares])
     made: Any = None if ax is not None else _matplotlib("pyplot").subplots(**LAYOUT)[1]
@@ -171,7 +169,7 @@ def plot_scores(
     left, right = _window({"": scores})
     axes.hist(scores, bins=60, range=(left, right), color="#b9c9d8", edgecolor="white", linewidth=0.4)
     for share, threshold, colour in zip(shares, thresholds, _cycle(COLOURS, len(shares)), strict=True):
-        found = float(np.mean(scores >= threshold))
+        found = float((scores >= threshold).mean())
         achieved = f" ({found:.1%} are)" if abs(found - share) > max(2 / scores.size, 0.01) else ""
         label = f"{share:.0%} strong{achieved}: {threshold:.3f}"
         axes.axvline(threshold, color=colour, linewidth=2, label=label)

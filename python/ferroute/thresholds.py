@@ -51,13 +51,17 @@ class Threshold:
     confidence: float
 
     @property
+    def tolerance(self) -> float:
+        """How far a share may be from another one without a word: a tenth or 0.01, and two scores at least."""
+        return max(2 / self.n, min(0.01, self.asked / 10))
+
+    @property
     def note(self) -> str | None:
         """What is wrong, in words, where equal scores keep the share far from the one asked for."""
-        far = max(2 / self.n, min(0.01, self.asked / 10))
-        if abs(self.share - self.asked) <= far:
+        if abs(self.share - self.asked) <= self.tolerance:
             return None
         return (
-            f"many scores are equal to {self.threshold:.6g}, and they go together: {_percent(self.share)} of the calls "
+            f"many scores are equal to {self.threshold!r}, and they go together: {_percent(self.share)} of the calls "
             f"are strong at this threshold, where {_percent(self.asked)} were asked for"
         )
 
@@ -113,6 +117,10 @@ def checked_scores(scores: ArrayLike, what: str = "scores") -> NDArray[np.float6
 
     if isinstance(scores, (str, bytes)):
         raise InvalidTypeError(f"{what}: expected win rates, found a string")
+    given: Any = scores
+    if np.ma.isMaskedArray(given) or np.iscomplexobj(given):
+        kind = "a masked array" if np.ma.isMaskedArray(given) else "complex numbers"
+        raise InvalidTypeError(f"{what}: expected win rates, found {kind}")
     try:
         values = np.ascontiguousarray(scores, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -1,6 +1,7 @@
 //! Files in: safetensors, prompts, and columns of tables; tables out. The only disk in the domain.
 
 pub mod columns;
+pub mod entries;
 pub mod matrix;
 mod pages;
 pub mod parquet_writer;

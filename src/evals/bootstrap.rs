@@ -8,8 +8,8 @@ use super::optimum::Optimum;
 use crate::error::{Error, Result};
 use crate::math::threads::share;
 
-/// Numbers that all resamples together may fill: 2 GiB.
-const MOST_NUMBERS: usize = 1 << 28;
+/// Numbers that all resamples together may fill: 512 MiB, which Python holds twice for a while.
+const MOST_NUMBERS: usize = 1 << 26;
 
 /// The curves of all resamples.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +19,8 @@ pub struct Resamples {
     /// Numbers of one resample, see [`Resamples::values`].
     pub width: usize,
     /// For each resample: for each router the percentages of strong calls at its points (NaN where a point repeats the
-    /// one before), then the means of each pair at its points; then, if asked for, the optimum's quality at equal steps from all to none; then for each pair the
-    /// strong and the weak model's mean.
+    /// one before), then the means of each pair at its points; then, if asked for, the percentages and the quality of
+    /// the optimum, from all calls to none; then for each pair the strong and the weak model's mean.
     pub values: Vec<f64>,
 }
 
@@ -43,14 +43,14 @@ pub struct Plan {
 pub fn resample(routers: &[Ranked], outcomes: &Outcomes, plan: Plan) -> Result<Resamples> {
     let grid = Grid::new(outcomes.rows(), plan.results)?;
     let (points, pairs) = (grid.points(), outcomes.pairs().len());
-    let width = routers.len() * points * (1 + pairs) + if plan.optimum { points } else { 0 } + 2 * pairs;
+    let optimum = plan.optimum.then(|| Optimum::new(&outcomes.pairs()[0]));
+    let best = optimum.as_ref().map_or(0, |optimum| 2 * optimum.points(plan.results));
+    let width = routers.len() * points * (1 + pairs) + best + 2 * pairs;
     let size = width.checked_mul(plan.times).filter(|&size| size <= MOST_NUMBERS).ok_or_else(|| {
         Error::value(format!("{} resamples of {width} numbers do not fit: ask for fewer", plan.times))
     })?;
     let mut values = vec![0.0; size];
-    let optimum = plan.optimum.then(|| Optimum::new(&outcomes.pairs()[0]));
-    let fractions: Vec<f64> = (0..points).map(|k| k as f64 / (points - 1) as f64).collect();
-    let study = Study { routers, outcomes, grid, optimum, fractions };
+    let study = Study { routers, outcomes, grid, optimum, results: plan.results };
     let work = std::sync::Mutex::new(values.chunks_exact_mut(width).enumerate());
     let next = || work.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
     share(plan.threads.min(plan.times), || {
@@ -68,16 +68,15 @@ struct Study<'a> {
     outcomes: &'a Outcomes,
     grid: Grid,
     optimum: Option<Optimum>,
-    fractions: Vec<f64>,
+    results: usize,
 }
 
 impl Study<'_> {
     fn fill(&self, row: &mut [f64], counts: &[u32]) {
         let n = self.outcomes.rows() as f64;
-        let mean =
-            |values: &[f64]| values.iter().zip(counts).map(|(value, &count)| value * f64::from(count)).sum::<f64>() / n;
-        let means: Vec<[f64; 2]> =
-            self.outcomes.pairs().iter().map(|pair| [mean(&pair.strong), mean(&pair.weak)]).collect();
+        let sum = |values: &[f64]| values.iter().zip(counts).map(|(value, &count)| value * f64::from(count)).sum();
+        let totals: Vec<[f64; 2]> =
+            self.outcomes.pairs().iter().map(|pair| [sum(&pair.strong), sum(&pair.weak)]).collect();
         let mut out = row.iter_mut();
         let mut put = |value: f64| {
             if let Some(place) = out.next() {
@@ -85,17 +84,18 @@ impl Study<'_> {
             }
         };
         for router in self.routers {
-            let curve = router.resampled(&self.grid, &means, counts);
+            let curve = router.resampled(&self.grid, &totals, counts);
             for k in 0..curve.strong.len() {
                 put(if curve.repeats(k) { f64::NAN } else { curve.strong[k] as f64 / n * 100.0 });
             }
             curve.means.iter().flatten().for_each(|&value| put(value));
         }
         if let Some(optimum) = &self.optimum {
-            let quality = optimum.resampled(means[0][1], &self.fractions, counts);
+            let (fractions, quality) = optimum.resampled(totals[0][1], self.results, counts);
+            fractions.iter().rev().for_each(|&fraction| put(fraction * 100.0));
             quality.iter().rev().for_each(|&value| put(value));
         }
-        means.iter().flatten().for_each(|&value| put(value));
+        totals.iter().flatten().for_each(|&total| put(total / n));
     }
 }
 
@@ -143,7 +143,8 @@ mod tests {
         let two = resample(&routers, &outcomes, Plan { threads: 8, ..PLAN }).unwrap();
         assert_eq!(one, two);
         assert_ne!(one, resample(&routers, &outcomes, Plan { seed: 8, ..PLAN }).unwrap());
-        assert_eq!(one.width, 6 * 3 + 6 + 4);
+        // One kink: all gains are 1.
+        assert_eq!(one.width, 6 * 3 + 2 * 102 + 4);
     }
 
     #[test]
@@ -170,10 +171,11 @@ mod tests {
                 let share = row[k] / 100.0;
                 assert!((row[2 * all.points + k] - (0.5 + 1.5 * share)).abs() < 1e-12);
             }
-            let best = &row[3 * all.points..4 * all.points];
+            let (percent, best) = row[3 * all.points..all.width - 4].split_at(102);
+            assert_eq!((percent[0], percent[101]), (100.0, 0.0));
             assert!(best.windows(2).all(|two| two[0] >= two[1]), "more calls never harm the optimum");
             let means = &row[all.width - 4..];
-            assert_eq!((best[all.points - 1], row[all.points]), (means[1], means[0]));
+            assert_eq!((best[101], row[all.points]), (means[1], means[0]));
         }
     }
 

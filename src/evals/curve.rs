@@ -7,6 +7,14 @@ use crate::routing::python_float::repr;
 /// Most thresholds that are asked for at once.
 pub const MOST_RESULTS: usize = 100_000;
 
+/// An error where that many intervals between thresholds cannot be had.
+pub fn checked_results(results: usize) -> Result<()> {
+    if results == 0 || results > MOST_RESULTS {
+        return Err(Error::value(format!("num_results: expected 1 to {MOST_RESULTS}, found {results}")));
+    }
+    Ok(())
+}
+
 /// One number for each row and model: a score, or what the call costs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
@@ -56,10 +64,10 @@ impl Outcomes {
         &self.pairs
     }
 
-    /// `[strong, weak]` means of each pair.
-    pub fn means(&self) -> Vec<[f64; 2]> {
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / self.rows as f64;
-        self.pairs.iter().map(|pair| [mean(&pair.strong), mean(&pair.weak)]).collect()
+    /// `[strong, weak]` sums of each pair.
+    pub fn sums(&self) -> Vec<[f64; 2]> {
+        let sum = |values: &[f64]| values.iter().sum();
+        self.pairs.iter().map(|pair| [sum(&pair.strong), sum(&pair.weak)]).collect()
     }
 }
 
@@ -118,9 +126,7 @@ pub(super) struct Grid {
 
 impl Grid {
     pub(super) fn new(rows: usize, results: usize) -> Result<Self> {
-        if results == 0 || results > MOST_RESULTS {
-            return Err(Error::value(format!("num_results: expected 1 to {MOST_RESULTS}, found {results}")));
-        }
+        checked_results(results)?;
         let step = 1.0 / results as f64;
         let at = (0..=results).map(|k| position(rows, if k == results { 1.0 } else { k as f64 * step })).collect();
         Ok(Self { at, rows })
@@ -178,19 +184,21 @@ impl Ranked {
     /// Equal thresholds give equal points; [`Curve::distinct`] objects to them.
     pub fn curve(&self, outcomes: &Outcomes, results: usize) -> Result<Curve> {
         let grid = Grid::new(self.rates.len(), results)?;
-        Ok(self.walk(&grid, &outcomes.means(), |_| 1))
+        Ok(self.walk(&grid, &outcomes.sums(), |_| 1))
     }
 
     /// The points when row `r` occurs `counts[r]` times; the counts add up to the number of rows.
-    pub(super) fn resampled(&self, grid: &Grid, means: &[[f64; 2]], counts: &[u32]) -> Curve {
-        self.walk(grid, means, |row| counts[row as usize])
+    pub(super) fn resampled(&self, grid: &Grid, totals: &[[f64; 2]], counts: &[u32]) -> Curve {
+        self.walk(grid, totals, |row| counts[row as usize])
     }
 
-    fn walk(&self, grid: &Grid, means: &[[f64; 2]], count: impl Fn(u32) -> u32) -> Curve {
+    /// Sums are divided once, so that those of whole and half marks give the mean that any other order gives: numpy's
+    /// interpolation takes another segment where an accuracy misses a target by the last bit.
+    fn walk(&self, grid: &Grid, totals: &[[f64; 2]], count: impl Fn(u32) -> u32) -> Curve {
         let thresholds = self.thresholds(grid, &count);
         let (points, rows) = (grid.points(), grid.rows as f64);
         let mut strong = vec![0; points];
-        let mut out: Vec<Vec<f64>> = means.iter().map(|mean| vec![mean[1]; points]).collect();
+        let mut out: Vec<Vec<f64>> = totals.iter().map(|total| vec![total[1] / rows; points]).collect();
         let (mut seen, mut next) = (0u64, 0);
         let mut sums = vec![0.0; self.steps.len()];
         // The last point keeps what it was made with: no strong call, the weak model's mean.
@@ -198,8 +206,8 @@ impl Ranked {
         for (index, (&rate, &row)) in self.rates.iter().zip(&self.order).enumerate() {
             while next < upper.len() && rate >= upper[next] {
                 strong[next] = grid.rows as u64 - seen;
-                for ((out, mean), sum) in out.iter_mut().zip(means).zip(&sums) {
-                    out[next] = mean[0] + sum / rows;
+                for ((out, total), sum) in out.iter_mut().zip(totals).zip(&sums) {
+                    out[next] = (total[0] + sum) / rows;
                 }
                 next += 1;
             }
@@ -275,6 +283,22 @@ mod tests {
 
     proptest! {
         #[test]
+        fn whole_and_half_marks_are_exact(
+            rows in prop::collection::vec((0..20u32, 0..20u32, 0..20u32), 1..60), results in 1..15usize
+        ) {
+            let rates: Vec<f64> = rows.iter().map(|row| f64::from(row.0)).collect();
+            let (strong, weak): (Vec<_>, Vec<_>) =
+                rows.iter().map(|row| (f64::from(row.1) / 2.0, f64::from(row.2) / 2.0)).unzip();
+            let outcomes = outcomes(&strong, &weak);
+            let curve = Ranked::new(&rates, &outcomes).unwrap().curve(&outcomes, results).unwrap();
+            for (k, &threshold) in curve.thresholds.iter().enumerate() {
+                let is_strong = |rate: f64| if k == results { rate > threshold } else { rate >= threshold };
+                let chosen = (0..rates.len()).map(|i| if is_strong(rates[i]) { strong[i] } else { weak[i] });
+                prop_assert_eq!(curve.means[0][k], chosen.sum::<f64>() / rates.len() as f64);
+            }
+        }
+
+        #[test]
         fn points_are_what_routing_row_by_row_gives(
             rows in prop::collection::vec((0..20u32, -5.0..5.0f64, -5.0..5.0f64), 1..60), results in 1..15usize
         ) {
@@ -312,7 +336,7 @@ mod tests {
             let (rates, all) = split(&rows);
             let (picked_rates, drawn) = split(&picked);
             let grid = Grid::new(n, results).unwrap();
-            let weighted = Ranked::new(&rates, &all).unwrap().resampled(&grid, &drawn.means(), &counts);
+            let weighted = Ranked::new(&rates, &all).unwrap().resampled(&grid, &drawn.sums(), &counts);
             let repeated = Ranked::new(&picked_rates, &drawn).unwrap().curve(&drawn, results).unwrap();
             prop_assert_eq!(&weighted.thresholds, &repeated.thresholds);
             prop_assert_eq!(&weighted.strong, &repeated.strong);

@@ -7,6 +7,8 @@
 mod config;
 mod rope;
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -107,15 +109,16 @@ impl Decoder {
     pub fn open(folder: &Path) -> Result<Self> {
         let config = Config::open(folder)?;
         let mapped = Mapped::open(folder)?;
-        let loader = Loader { mapped: &mapped, config: &config };
+        let loader = Loader { mapped: &mapped, config: &config, used: RefCell::default() };
         let (hidden, vocabulary) = (config.hidden, config.vocabulary);
         let dims = [("vocab_size", Some(vocabulary)), ("hidden_size", Some(hidden))];
-        let table = mapped.tensor("model.embed_tokens.weight", &dims)?;
+        let table = loader.tensor("model.embed_tokens.weight", &dims)?;
         let head = if config.tied { "model.embed_tokens.weight" } else { "lm_head.weight" };
         let layers = (0..config.layers).map(|layer| loader.layer(layer)).collect::<Result<Vec<_>>>()?;
         let head = loader.linear(&[(head, ("vocab_size", Some(vocabulary)))], hidden, false)?;
         let table = table.table()?;
-        let norm = mapped.vector("model.norm.weight", "hidden_size", hidden)?;
+        let norm = loader.vector("model.norm.weight", ("hidden_size", Some(hidden)))?;
+        loader.nothing_else()?;
         let frequencies = config.rope.frequencies(config.head_dim);
         let rotary = Mutex::new(Arc::new(Rotary::new(&frequencies, 0)));
         Ok(Self { config, table, layers, norm, head, frequencies, rotary })
@@ -162,14 +165,21 @@ impl Decoder {
 
     /// Adds the runs' tokens to their sequences.
     ///
-    /// Returns the logits at each run's last token, `[runs, vocabulary]`.
+    /// Returns the logits at each run's last token, `[runs, vocabulary]`. `go_on` is asked after every layer of every
+    /// pass; its error ends the work, and the sequences are of no use after that.
     ///
     /// # Errors
-    /// `Kind::Value` for an id that is no row of the embedding, an empty run, or too many tokens.
-    pub fn extend(&self, crew: &Crew, precision: Precision, runs: &mut [Run]) -> Result<Vec<f32>> {
+    /// `Kind::Value` for an id that is no row of the embedding, an empty run, or too many tokens; that of `go_on`.
+    pub fn extend(
+        &self,
+        crew: &Crew,
+        precision: Precision,
+        runs: &mut [Run],
+        go_on: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Vec<f32>> {
         let hidden = self.config.hidden;
         let mut last = vec![0.0; runs.len() * hidden];
-        self.passes(crew, precision, runs, Some(&mut last))?;
+        self.passes(crew, precision, runs, Some(&mut last), go_on)?;
         let mut normed = vec![0.0; last.len()];
         rms_norm_on(crew, &last, &mut normed, &self.norm, self.config.eps);
         let mut logits = vec![0.0; runs.len() * self.config.vocabulary];
@@ -181,15 +191,29 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`Decoder::extend`].
-    pub fn remember(&self, crew: &Crew, precision: Precision, ids: &[u32], sequence: &mut Sequence) -> Result<()> {
+    pub fn remember(
+        &self,
+        crew: &Crew,
+        precision: Precision,
+        ids: &[u32],
+        sequence: &mut Sequence,
+        go_on: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
         }
-        self.passes(crew, precision, &mut [Run { ids, prefix: None, sequence }], None)
+        self.passes(crew, precision, &mut [Run { ids, prefix: None, sequence }], None, go_on)
     }
 
     /// Cuts the runs into passes of bounded size; `last` takes the final row of each run.
-    fn passes(&self, crew: &Crew, precision: Precision, runs: &mut [Run], mut last: Option<&mut [f32]>) -> Result<()> {
+    fn passes(
+        &self,
+        crew: &Crew,
+        precision: Precision,
+        runs: &mut [Run],
+        mut last: Option<&mut [f32]>,
+        go_on: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
         let mut positions = 0;
         for run in &*runs {
             if run.ids.is_empty() {
@@ -224,7 +248,7 @@ impl Decoder {
             let finished = pass.iter().filter(|piece| piece.done).count();
             let width = self.config.hidden;
             let wanted = last.as_deref_mut().map(|last| &mut last[first * width..][..finished * width]);
-            self.pass(crew, precision, &rotary, &mut pass, wanted)?;
+            self.pass(crew, precision, &rotary, &mut pass, wanted, go_on)?;
             first += finished;
         }
         Ok(())
@@ -238,6 +262,7 @@ impl Decoder {
         rotary: &Rotary,
         pieces: &mut [Piece],
         mut wanted: Option<&mut [f32]>,
+        go_on: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
         let (heads, &Config { hidden, intermediate, eps, .. }) = (self.heads(), &self.config);
         let mut rows: usize = pieces.iter().map(|piece| piece.ids.len()).sum();
@@ -267,7 +292,7 @@ impl Decoder {
                 rows = keep_last(&mut x, hidden, pieces, wanted.is_some());
                 keep_last(&mut attended, heads.out(), pieces, wanted.is_some());
                 if rows == 0 {
-                    return Ok(());
+                    return go_on();
                 }
                 for (buffer, width) in [(&mut normed, hidden), (&mut next, hidden), (&mut inner, intermediate)] {
                     buffer.truncate(rows * width);
@@ -277,6 +302,7 @@ impl Decoder {
             rms_norm_on(crew, &next, &mut normed, &layer.before_gated, eps);
             layer.gated.apply(crew, precision, &normed, &mut inner);
             layer.down.apply(crew, precision, &inner, &mut x, Then::Add(&next));
+            go_on()?;
         }
         if let Some(wanted) = &mut wanted {
             wanted.copy_from_slice(&x);
@@ -328,13 +354,33 @@ impl Gated {
 struct Loader<'a> {
     mapped: &'a Mapped,
     config: &'a Config,
+    /// Names of the tensors that were asked for.
+    used: RefCell<HashSet<String>>,
 }
 
-impl Loader<'_> {
+impl<'a> Loader<'a> {
+    fn tensor(&self, name: &str, dims: &[Dim]) -> Result<View<'a>> {
+        let view = self.mapped.tensor(name, dims)?;
+        self.used.borrow_mut().insert(name.to_owned());
+        Ok(view)
+    }
+
+    fn vector(&self, name: &str, dim: Dim) -> Result<Vec<f32>> {
+        self.tensor(name, &[dim])?.to_f32()
+    }
+
+    /// Refuses tensors that the configuration has no place for: biases it switches off, layers beyond its number.
+    fn nothing_else(&self) -> Result<()> {
+        let no_part =
+            |name: &str| (self.config.tied && name == "lm_head.weight") || name.ends_with(".rotary_emb.inv_freq");
+        let network = format!("the decoder of {} layers that config.json describes", self.config.layers);
+        self.mapped.nothing_but(&self.used.borrow(), no_part, network)
+    }
+
     fn layer(&self, number: usize) -> Result<Layer> {
         let Config { hidden, intermediate, heads, key_value_heads, head_dim, .. } = *self.config;
         let name = |part: &str| format!("model.layers.{number}.{part}");
-        let norm = |part: &str| self.mapped.vector(&name(part), "hidden_size", hidden);
+        let norm = |part: &str| self.vector(&name(part), ("hidden_size", Some(hidden)));
         let (queries, keys) = (("queries", Some(heads * head_dim)), ("keys", Some(key_value_heads * head_dim)));
         let inner = ("intermediate_size", Some(intermediate));
         let [q, k, v] = ["q", "k", "v"].map(|part| name(&format!("self_attn.{part}_proj.weight")));
@@ -369,7 +415,7 @@ impl Loader<'_> {
         bias: bool,
         pack: impl FnOnce(&[Stored], Option<&[&[f32]]>) -> Linear,
     ) -> Result<Linear> {
-        let view = |&(name, dim): &(&str, Dim)| self.mapped.tensor(name, &[dim, ("inputs", Some(inputs))]);
+        let view = |&(name, dim): &(&str, Dim)| self.tensor(name, &[dim, ("inputs", Some(inputs))]);
         let views = parts.iter().map(view).collect::<Result<Vec<View>>>()?;
         let weights = views.iter().map(View::weights).collect::<Result<Vec<Weights>>>()?;
         let alike = weights.iter().all(|part| matches!(part.stored(), Stored::Bf16(_)))
@@ -378,9 +424,9 @@ impl Loader<'_> {
             let names: Vec<_> = parts.iter().map(|part| part.0).collect();
             return Err(self.mapped.wrong(format!("expected {} to hold one type of numbers", names.join(", "))));
         }
-        let biases = parts.iter().filter(|_| bias).map(|&(name, (dim, length))| {
+        let biases = parts.iter().filter(|_| bias).map(|&(name, dim)| {
             let name = name.strip_suffix("weight").unwrap_or(name);
-            self.mapped.vector(&format!("{name}bias"), dim, length.unwrap_or(0))
+            self.vector(&format!("{name}bias"), dim)
         });
         let biases = biases.collect::<Result<Vec<_>>>()?;
         let biases: Vec<&[f32]> = biases.iter().map(Vec::as_slice).collect();

@@ -4,7 +4,7 @@
 //! table ([`Table`]) is never read as a whole: only the rows that occur are, and past the map.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
@@ -33,8 +33,16 @@ const MOST_FILES: usize = 1024;
 #[derive(Debug)]
 pub struct Mapped {
     source: String,
-    maps: Vec<(PathBuf, Mmap)>,
+    maps: Vec<Shard>,
     entries: BTreeMap<String, Entry>,
+}
+
+/// A file, its map, and where it was found.
+#[derive(Debug)]
+struct Shard {
+    path: PathBuf,
+    file: File,
+    map: Mmap,
 }
 
 #[derive(Debug)]
@@ -96,7 +104,7 @@ impl Mapped {
             Entry { map: number, dtype: view.dtype(), shape: view.shape().to_vec(), range: at..at + view.data().len() }
         };
         let entries = parsed.views().iter().map(|(name, view)| (name.clone(), entry(view))).collect();
-        self.maps.push((path.to_owned(), map));
+        self.maps.push(Shard { path: path.to_owned(), file, map });
         Ok(entries)
     }
 
@@ -137,7 +145,23 @@ impl Mapped {
 
     /// Gives the pages of a tensor back to the system: they are read again from the file if anybody asks.
     pub fn release(&self, view: &View) {
-        release(&self.maps[view.entry.map].1, &view.entry.range);
+        release(&self.maps[view.entry.map].map, &view.entry.range);
+    }
+
+    /// Fails if there are tensors besides those that are used and those that have no part in `network`.
+    ///
+    /// # Errors
+    /// `Kind::Checkpoint` that names the first and how many more there are.
+    pub fn nothing_but(
+        &self,
+        used: &HashSet<String>,
+        no_part: impl Fn(&str) -> bool,
+        network: impl std::fmt::Display,
+    ) -> Result<()> {
+        let extra: Vec<&str> = self.names().filter(|name| !used.contains(*name) && !no_part(name)).collect();
+        let Some(first) = extra.first() else { return Ok(()) };
+        let more = if extra.len() > 1 { format!(" and {} more", extra.len() - 1) } else { String::new() };
+        Err(self.wrong(format!("unexpected tensor `{}`{more}: not part of {network}", cut(first))))
     }
 }
 
@@ -195,7 +219,7 @@ impl<'a> View<'a> {
 
     /// The numbers as they lie in the file, at any alignment.
     pub fn bytes(&self) -> &'a [u8] {
-        &self.mapped.maps[self.entry.map].1[self.entry.range.clone()]
+        &self.mapped.maps[self.entry.map].map[self.entry.range.clone()]
     }
 
     /// The numbers for a linear layer: F32 and BF16 stay in the map, F16 and F64 are widened or rounded to f32.
@@ -226,7 +250,7 @@ impl<'a> View<'a> {
     fn will_read(&self) {
         #[cfg(target_os = "linux")]
         {
-            let (map, range) = (&self.mapped.maps[self.entry.map].1, &self.entry.range);
+            let (map, range) = (&self.mapped.maps[self.entry.map].map, &self.entry.range);
             // Kernels before 5.14 refuse, and the faults come one by one.
             let _ = map.advise_range(memmap2::Advice::PopulateRead, range.start, range.len());
         }
@@ -260,7 +284,7 @@ impl<'a> View<'a> {
     /// The tensor as a table whose rows are read when they are needed; keeps the file open.
     ///
     /// # Errors
-    /// `Kind::Checkpoint` when the tensor is not a matrix, `Kind::Io` when its file cannot be opened again.
+    /// `Kind::Checkpoint` when the tensor is not a matrix, `Kind::Io` when the system lends no second handle of its file.
     pub fn table(&self) -> Result<Table> {
         let &[rows, width] = self.shape() else {
             return Err(self.mapped.wrong(format!(
@@ -269,10 +293,11 @@ impl<'a> View<'a> {
                 self.shape()
             )));
         };
-        let path = self.mapped.maps[self.entry.map].0.clone();
-        let file = File::open(&path).map_err(|e| unreadable(&path, &e))?;
+        // The file that was mapped and checked, not the one that has its name by now.
+        let Shard { path, file, .. } = &self.mapped.maps[self.entry.map];
+        let file = file.try_clone().map_err(|e| unreadable(path, &e))?;
         Ok(Table {
-            path,
+            path: path.clone(),
             name: self.name.to_owned(),
             file: Arc::new(file),
             start: self.entry.range.start,

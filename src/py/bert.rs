@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::arguments::{count, text as read};
-use crate::error::{Error, Kind, Result};
+use super::watched::watched;
+use crate::error::Error;
 use crate::neural::encoder::Sequence;
 use crate::routers::bert::BertModel as Model;
 
@@ -47,7 +48,7 @@ impl BertModel {
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let texts = texts.iter().map(read).collect::<Vec<_>>();
         let threads = count("threads", threads)?;
-        let rates = watched(py, progress, |advanced| self.0.win_rates(&texts, threads, advanced))?;
+        let rates = watched(py, progress.as_ref(), |advanced| self.0.win_rates(&texts, threads, advanced))?;
         Ok(rates.into_pyarray(py))
     }
 
@@ -61,7 +62,7 @@ impl BertModel {
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let texts = texts.iter().map(read).collect::<Vec<_>>();
         let threads = count("threads", threads)?;
-        let logits = watched(py, progress, |advanced| self.0.logits(&texts, threads, advanced))?;
+        let logits = watched(py, progress.as_ref(), |advanced| self.0.logits(&texts, threads, advanced))?;
         logits.into_pyarray(py).reshape([texts.len(), self.0.encoder().labels()])
     }
 
@@ -139,35 +140,6 @@ impl BertModel {
     #[getter]
     fn folder(&self) -> PathBuf {
         self.0.folder().to_path_buf()
-    }
-}
-
-/// Runs `work` with the interpreter released; whenever it has advanced, signals are handled and `progress` is called with
-/// the number of texts newly done. What either raises ends the work and comes out.
-fn watched<T: Send>(
-    py: Python<'_>,
-    progress: Option<Py<PyAny>>,
-    work: impl FnOnce(&mut dyn FnMut(usize) -> Result<()>) -> Result<T> + Send,
-) -> PyResult<T> {
-    let mut raised = None;
-    let result = py.detach(|| {
-        work(&mut |done| {
-            Python::attach(|py| {
-                py.check_signals()?;
-                match &progress {
-                    Some(progress) if done > 0 => progress.call1(py, (done,)).map(drop),
-                    _ => Ok(()),
-                }
-            })
-            .map_err(|error: PyErr| {
-                raised = Some(error);
-                Error::new(Kind::Cancelled, "ended by a signal or by progress")
-            })
-        })
-    });
-    match raised {
-        Some(error) => Err(error),
-        None => Ok(result?),
     }
 }
 

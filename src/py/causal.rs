@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::arguments::{count, text as read};
+use super::watched::watched;
 use crate::error::Error;
 use crate::neural::linear::Precision;
 use crate::routers::causal::{Answer, CausalModel as Core, Format, Options, Prompt, probability};
@@ -150,7 +151,7 @@ impl CausalModel {
     }
 
     fn answer<'py>(&self, py: Python<'py>, ids: Vec<u32>) -> PyResult<Scores<'py>> {
-        let answers = py.detach(|| self.0.answer::<Error>(&[ids], |_| Ok(())))?;
+        let answers = watched(py, None, |advanced| self.0.answer(&[ids], advanced))?;
         Ok(answers.into_iter().map(|answer| scores(py, answer)).next().unwrap_or_default())
     }
 
@@ -163,21 +164,12 @@ impl CausalModel {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Vec<Scores<'py>>> {
         let texts: Vec<_> = texts.iter().map(read).collect();
-        let answers: PyResult<Vec<Answer>> = py.detach(|| {
-            let encode = |text| self.0.tokenizer().encode(&prompt.0.render(text));
-            let ids = texts.iter().map(|text| encode(text)).collect::<crate::Result<Vec<_>>>()?;
-            self.0.answer(&ids, |done| {
-                Python::attach(|py| {
-                    py.check_signals()?;
-                    progress.as_ref().map_or(Ok(()), |progress| progress.call1(py, (done,)).map(drop))
-                })
-            })
-        });
-        Ok(answers?.into_iter().map(|answer| scores(py, answer)).collect())
+        let answers = watched(py, progress.as_ref(), |advanced| self.0.answer_texts(&prompt.0, &texts, advanced))?;
+        Ok(answers.into_iter().map(|answer| scores(py, answer)).collect())
     }
 
     fn first_logits<'py>(&self, py: Python<'py>, ids: Vec<u32>) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        Ok(py.detach(|| self.0.first_logits(&ids))?.into_pyarray(py))
+        Ok(watched(py, None, |advanced| self.0.first_logits(&ids, advanced))?.into_pyarray(py))
     }
 }
 

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use super::arguments::count;
 use crate::error::Error;
 use crate::evals::bootstrap::{Plan, resample};
-use crate::evals::curve::{Outcomes, Pair, Ranked};
+use crate::evals::curve::{Outcomes, Pair, Ranked, checked_results};
 use crate::evals::interp;
 use crate::evals::metrics::Points;
 use crate::evals::optimum::Optimum;
@@ -150,8 +150,21 @@ fn eval_optimum<'py>(
     fractions: Vec<f64>,
 ) -> PyResult<Columns<'py>> {
     let outcomes = outcomes(&[(strong, weak)])?;
-    let quality = Optimum::new(&outcomes.pairs()[0]).quality(outcomes.means()[0][1], &fractions);
+    let quality = Optimum::new(&outcomes.pairs()[0]).quality(outcomes.sums()[0][1], &fractions);
     Ok(quality.into_pyarray(py))
+}
+
+#[pyfunction]
+fn eval_optimum_curve<'py>(
+    py: Python<'py>,
+    strong: Column<'py>,
+    weak: Column<'py>,
+    num_results: usize,
+) -> PyResult<(Columns<'py>, Columns<'py>)> {
+    let outcomes = outcomes(&[(strong, weak)])?;
+    checked_results(num_results)?;
+    let (fractions, quality) = Optimum::new(&outcomes.pairs()[0]).curve(outcomes.sums()[0][1], num_results);
+    Ok((fractions.into_pyarray(py), quality.into_pyarray(py)))
 }
 
 #[pyfunction]
@@ -168,5 +181,6 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(eval_percent_at, m)?)?;
     m.add_function(wrap_pyfunction!(eval_value_at, m)?)?;
     m.add_function(wrap_pyfunction!(eval_optimum, m)?)?;
+    m.add_function(wrap_pyfunction!(eval_optimum_curve, m)?)?;
     m.add_function(wrap_pyfunction!(eval_interp, m)?)
 }

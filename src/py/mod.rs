@@ -17,6 +17,7 @@ mod routing;
 mod runtime;
 mod statistics;
 mod sw;
+mod watched;
 
 use pyo3::prelude::*;
 

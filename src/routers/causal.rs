@@ -25,6 +25,9 @@ const GROUP_TOKENS: usize = 512;
 /// Prompts in a group: bounds the logits, which have a number for each token of the vocabulary.
 const GROUP: usize = 32;
 
+/// Texts whose ids are held at a time.
+const HELD: usize = 256;
+
 /// Questions that begin in ways a tokenizer may join with what stands before them.
 const PROBES: [&str; 8] = ["a", "The", "1", "\n\n", " ", "(", "é", "“"];
 
@@ -160,15 +163,32 @@ impl CausalModel {
         self.shared().ids.len()
     }
 
-    /// What the model answers to each prompt; `done` is called with the number newly done and may stop the work.
-    pub fn answer<E: From<Error>>(
+    /// What the model answers to each text, put into the prompt; `advanced` as in [`Self::answer`].
+    pub fn answer_texts(
         &self,
-        prompts: &[Vec<u32>],
-        mut done: impl FnMut(usize) -> std::result::Result<(), E>,
-    ) -> std::result::Result<Vec<Answer>, E> {
+        prompt: &Prompt,
+        texts: &[impl AsRef<str>],
+        mut advanced: impl FnMut(usize) -> Result<()>,
+    ) -> Result<Vec<Answer>> {
+        let mut answers = Vec::with_capacity(texts.len());
+        for texts in texts.chunks(HELD) {
+            let mut ids = Vec::with_capacity(texts.len());
+            for text in texts {
+                ids.push(self.tokenizer.encode(&prompt.render(text.as_ref()))?);
+                advanced(0)?;
+            }
+            answers.extend(self.answer(&ids, &mut advanced)?);
+        }
+        Ok(answers)
+    }
+
+    /// What the model answers to each prompt.
+    ///
+    /// `advanced` is called with the number newly done, which is 0 after each layer; its error ends the work.
+    pub fn answer(&self, prompts: &[Vec<u32>], mut advanced: impl FnMut(usize) -> Result<()>) -> Result<Vec<Answer>> {
         let mut answers = Vec::with_capacity(prompts.len());
         for ids in prompts {
-            self.decoder.check_length(ids.len() + self.options.max_new_tokens).map_err(E::from)?;
+            self.decoder.check_length(ids.len() + self.options.max_new_tokens)?;
         }
         let (mut rest, shared) = (prompts, self.shared());
         while !rest.is_empty() {
@@ -178,24 +198,32 @@ impl CausalModel {
                 tokens <= GROUP_TOKENS
             });
             let (group, after) = rest.split_at(fits.count().max(1));
-            answers.extend(Crew::with(self.options.threads, |crew| self.group(crew, &shared, group)).map_err(E::from)?);
-            done(group.len())?;
+            let go_on = &mut || advanced(0);
+            answers.extend(Crew::with(self.options.threads, |crew| self.group(crew, &shared, group, go_on))?);
+            advanced(group.len())?;
             rest = after;
         }
         Ok(answers)
     }
 
-    /// All logits of the first generated position.
-    pub fn first_logits(&self, ids: &[u32]) -> Result<Vec<f32>> {
+    /// All logits of the first generated position; `advanced` as in [`Self::answer`].
+    pub fn first_logits(&self, ids: &[u32], mut advanced: impl FnMut(usize) -> Result<()>) -> Result<Vec<f32>> {
+        let go_on: &mut dyn FnMut() -> Result<()> = &mut || advanced(0);
         Crew::with(self.options.threads, |crew| {
-            let (mut sequence, prefix, skipped) = self.begin(crew, &self.shared(), ids)?;
+            let (mut sequence, prefix, skipped) = self.begin(crew, &self.shared(), ids, go_on)?;
             let run = Run { ids: &ids[skipped..], prefix: prefix.as_deref(), sequence: &mut sequence };
-            self.decoder.extend(crew, self.options.precision, &mut [run])
+            self.decoder.extend(crew, self.options.precision, &mut [run], go_on)
         })
     }
 
     /// A group of prompts, together.
-    fn group(&self, crew: &Crew, shared: &Shared, prompts: &[Vec<u32>]) -> Result<Vec<Answer>> {
+    fn group(
+        &self,
+        crew: &Crew,
+        shared: &Shared,
+        prompts: &[Vec<u32>],
+        go_on: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Vec<Answer>> {
         struct State {
             sequence: Sequence,
             prefix: Option<Arc<Sequence>>,
@@ -206,7 +234,7 @@ impl CausalModel {
         let vocabulary = self.decoder.config().vocabulary;
         let mut states = Vec::with_capacity(prompts.len());
         for ids in prompts {
-            let (sequence, prefix, skipped) = self.begin(crew, shared, ids)?;
+            let (sequence, prefix, skipped) = self.begin(crew, shared, ids, go_on)?;
             let answer = Answer { ids: Vec::new(), logits: None };
             states.push(State { sequence, prefix, next: ids[skipped..].to_vec(), answer, over: false });
         }
@@ -219,7 +247,7 @@ impl CausalModel {
                 .iter_mut()
                 .map(|state| Run { ids: &state.next, prefix: state.prefix.as_deref(), sequence: &mut state.sequence })
                 .collect();
-            let logits = self.decoder.extend(crew, self.options.precision, &mut runs)?;
+            let logits = self.decoder.extend(crew, self.options.precision, &mut runs, go_on)?;
             for (state, logits) in open.into_iter().zip(logits.chunks(vocabulary)) {
                 let id = largest(logits)?;
                 state.answer.ids.push(id as u32);
@@ -236,12 +264,18 @@ impl CausalModel {
     }
 
     /// A sequence to continue, the prefix it has, and how many ids of the prompt both cover: never all of them.
-    fn begin(&self, crew: &Crew, shared: &Shared, ids: &[u32]) -> Result<(Sequence, Option<Arc<Sequence>>, usize)> {
+    fn begin(
+        &self,
+        crew: &Crew,
+        shared: &Shared,
+        ids: &[u32],
+        go_on: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<(Sequence, Option<Arc<Sequence>>, usize)> {
         let covered = common(&shared.ids, ids).min(ids.len().saturating_sub(1));
         if covered == 0 {
             return Ok((self.decoder.start(), None, 0));
         }
-        let prefix = self.prefix(crew, shared)?;
+        let prefix = self.prefix(crew, shared, go_on)?;
         if covered == shared.ids.len() {
             return Ok((self.decoder.start(), Some(prefix), covered));
         }
@@ -251,12 +285,12 @@ impl CausalModel {
     }
 
     /// Keys and values of the shared ids.
-    fn prefix(&self, crew: &Crew, shared: &Shared) -> Result<Arc<Sequence>> {
+    fn prefix(&self, crew: &Crew, shared: &Shared, go_on: &mut dyn FnMut() -> Result<()>) -> Result<Arc<Sequence>> {
         if let Some(sequence) = shared.sequence.try_lock().ok().and_then(|sequence| sequence.clone()) {
             return Ok(sequence);
         }
         let mut sequence = self.decoder.start();
-        self.decoder.remember(crew, self.options.precision, &shared.ids, &mut sequence)?;
+        self.decoder.remember(crew, self.options.precision, &shared.ids, &mut sequence, go_on)?;
         let sequence = Arc::new(sequence);
         if let Ok(mut kept) = shared.sequence.try_lock() {
             *kept = Some(Arc::clone(&sequence));

@@ -3,6 +3,7 @@
 //! transformers does not use that file as it is: `tokenizer_config.json` and its neighbours add tokens, set the length
 //! and, in some tokenizer classes, replace a part of the pipeline. [`settings`] reads what they say.
 
+mod growth;
 mod settings;
 mod unigram;
 
@@ -184,12 +185,16 @@ fn pipeline(bytes: &[u8]) -> tokenizers::Result<Pipeline<Model>> {
     #[derive(Deserialize)]
     struct Peek {
         model: Kind,
+        normalizer: Option<NormalizerWrapper>,
+        pre_tokenizer: Option<PreTokenizerWrapper>,
     }
     #[derive(Deserialize)]
     struct Kind {
         r#type: Option<String>,
     }
     let peek: Peek = serde_json::from_slice(bytes)?;
+    // Before anything is built: added tokens go through the normalizer as soon as they are known.
+    growth::check(&serde_json::to_value((&peek.normalizer, &peek.pre_tokenizer))?)?;
     if peek.model.r#type.as_deref() == Some("Unigram") {
         return Ok(serde_json::from_slice(bytes)?);
     }

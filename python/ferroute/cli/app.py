@@ -424,6 +424,15 @@ def evaluate(
         typer.Option(help="Name of a router; repeat it to compare. (default: local)", show_default=False),
     ] = None,
     config: Config = None,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="MODULE",
+            help="Import this module first: yours, that adds to ROUTER_CLS.",
+            show_default=False,
+        ),
+    ] = None,
     num_results: Annotated[int, typer.Option(min=1, help="Intervals between thresholds.")] = 10,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for the intervals; 0: none.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples, and of the random router.")] = 0,
@@ -437,8 +446,10 @@ def evaluate(
     RouteLLM's program with its flags and output is python -m ferroute.evals.evaluate.
     """
     with ending(context.obj):
+        from ferroute._imports import import_modules
         from ferroute.cli import evaluate as command
 
+        import_modules(imports or ())
         opened = command.open_benchmark(benchmark, data, columns)
         routers = list(dict.fromkeys(router or ["local"]))
         controller = _controller(routers, opened.routed_pair.strong, opened.routed_pair.weak, config)

@@ -49,18 +49,19 @@ def show(
     out = console()
     n = f"{len(scores.values):,} prompts; " if scores.sample else ""
     out.print(Text(f"{scores.router}: {n}{scores.source}\n"))
+    texts = [_shown(scores, one) for one in found]
     columns = (
         Column("asked", 7, True),
-        Column("threshold", 10, True),
+        Column("threshold", max(10, *(len(text) for text in texts)), True),
         Column("achieved", 8, True),
         Column("interval", 17),
     )
     table = Rows(out, columns)
-    for one in found:
+    for one, text in zip(found, texts, strict=True):
         low, high = one.interval
         # Of quantiles that stand for scores, neither is known.
         achieved, interval = (f"{one.share:.1%}", f"{low:.1%} to {high:.1%}") if scores.sample else ("-", "-")
-        cells = (_percent(one.asked), f"{one.threshold:.5f}", achieved, interval)
+        cells = (_percent(one.asked), text, achieved, interval)
         table.row(list(zip(cells, ("", "bold", "", "dim"), strict=True)))
     out.print()
     if scores.sample:
@@ -75,6 +76,15 @@ def show(
         else:
             use = f"a Controller takes it from its config: {scores.router}: {{calibration: {saved}}}"
         note(f"saved to {saved}; {use}")
+
+
+def _shown(scores: _scores.Scores, one: Threshold) -> str:
+    """The threshold with as many digits as it needs to achieve the share that stands beside it."""
+    for digits in range(5, 17) if scores.sample else (5,):
+        text = f"{one.threshold:.{digits}f}"
+        if not scores.sample or f"{scores.share(float(text)):.1%}" == f"{one.share:.1%}":
+            return text
+    return repr(one.threshold)
 
 
 def _fields(one: Threshold, sample: bool) -> dict[str, Any]:

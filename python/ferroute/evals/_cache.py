@@ -116,27 +116,45 @@ def _stamp(path: Path) -> str:
 
 
 def load(path: Path, rows: int) -> NDArray[np.float64] | None:
-    """The win rates in a file, if that is what it holds."""
+    """The win rates in a file, if that is what it holds, to the byte: a header is never believed."""
     import numpy as np
 
+    header = _header(rows)
     try:
-        rates = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        # Its size first: a damaged file may be of any.
+        if path.stat().st_size != len(header) + 8 * rows:
+            return None
+        data = path.read_bytes()
+    except OSError:
         return None
-    if rates.shape != (rows,) or rates.dtype != np.float64 or not np.isfinite(rates).all():
+    if len(data) != len(header) + 8 * rows or not data.startswith(header):
         return None
-    return rates
+    rates = np.frombuffer(data, "<f8", offset=len(header)).astype(np.float64)
+    return rates if np.isfinite(rates).all() else None
+
+
+def _header(rows: int) -> bytes:
+    """How numpy begins a file of that many win rates."""
+    import io
+
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (rows,)})
+    return buffer.getvalue()
 
 
 def save(path: Path, rates: NDArray[np.float64]) -> None:
     """Keeps win rates; where nothing can be written they are computed again next time."""
-    import tempfile
-
-    import numpy as np
+    import uuid
 
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Under a name of its own first: another process may be writing the same.
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
-            np.save(part, rates)
-        Path(part.name).replace(path)
+        part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+        try:
+            with part.open("xb") as file:
+                file.write(_header(rates.size) + rates.astype("<f8").tobytes())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -124,20 +125,23 @@ class Rows:
         strong: Scores when the strong model answers, ``[n]``.
         weak: Scores when the weak model answers, ``[n]``.
         costs: What a call costs with the strong and with the weak model, ``[n]`` each, or None.
+        unit: What a score of 1 is shown as: means are multiplied by it, scores are not, since sums of 0 and 1 are
+            exact and those of 0 and 100 divided by a number of rows are not always the same.
     """
 
     strong: Numbers
     weak: Numbers
     costs: tuple[Numbers, Numbers] | None = None
+    unit: float = 1.0
 
     @classmethod
-    def of(cls, strong: ArrayLike, weak: ArrayLike, costs: Any = None) -> Rows:
+    def of(cls, strong: ArrayLike, weak: ArrayLike, costs: Any = None, unit: float = 1.0) -> Rows:
         """Columns as users have them.
 
         Raises:
             InvalidTypeError: Something is not a column of numbers.
         """
-        rows = cls(column("strong_scores", strong), column("weak_scores", weak))
+        rows = cls(column("strong_scores", strong), column("weak_scores", weak), unit=unit)
         if costs is not None:
             rows.costs = _costs(costs, rows.strong.size)
         return rows
@@ -155,6 +159,10 @@ def column(name: str, values: ArrayLike) -> Numbers:
     """
     import numpy as np
 
+    given: Any = values
+    if np.ma.isMaskedArray(given) or np.iscomplexobj(given):
+        kind = "a masked array" if np.ma.isMaskedArray(given) else "complex numbers"
+        raise InvalidTypeError(f"{name}: expected numbers [n], found {kind}")
     try:
         array = np.ascontiguousarray(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -162,6 +170,33 @@ def column(name: str, values: ArrayLike) -> Numbers:
     if np.ndim(values) != 1:
         raise InvalidTypeError(f"{name}: expected numbers [n], found {np.ndim(values)} dimensions")
     return array
+
+
+def finite(what: str, rates: Numbers) -> Numbers:
+    """The same win rates.
+
+    Raises:
+        InvalidValueError: One is not finite; the message says whose.
+    """
+    import numpy as np
+
+    bad = ~np.isfinite(rates)
+    if bad.any():
+        row = int(bad.argmax())
+        raise InvalidValueError(f"{what}: expected finite win rates, found {rates[row]} in row {row}")
+    return rates
+
+
+def whole(what: str, value: Any) -> int:
+    """A whole number as an int.
+
+    Raises:
+        InvalidTypeError: It is none.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InvalidTypeError(f"{what}: expected a whole number, found {value!r:.60}") from None
 
 
 def _costs(costs: Mapping[str, Any] | tuple[Any, Any], rows: int) -> tuple[Numbers, Numbers]:
@@ -173,12 +208,19 @@ def _costs(costs: Mapping[str, Any] | tuple[Any, Any], rows: int) -> tuple[Numbe
             raise InvalidValueError(f"costs: expected the keys strong and weak, found {sorted(given)}")
         costs = given["strong"], given["weak"]
     try:
+        if isinstance(costs, (str, bytes)):
+            raise TypeError
         strong, weak = costs
     except (TypeError, ValueError):
         raise InvalidTypeError(f"costs: expected a pair (strong, weak), found {costs!r:.60}") from None
 
     def one(name: str, cost: Any) -> Numbers:
-        return np.full(rows, float(cost)) if np.ndim(cost) == 0 else column(name, cost)
+        if np.ndim(cost):
+            return column(name, cost)
+        try:
+            return np.full(rows, float(cost))
+        except (TypeError, ValueError):
+            raise InvalidTypeError(f"{name}: expected dollars, found {cost!r:.60}") from None
 
     return one("strong costs", strong), one("weak costs", weak)
 

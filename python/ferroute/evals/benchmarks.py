@@ -14,7 +14,7 @@ from ferroute import _core
 from ferroute.decision import ModelPair
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
 from ferroute.evals import _cache
-from ferroute.evals._figures import Rows, column
+from ferroute.evals._figures import Rows, column, finite, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -148,7 +148,7 @@ class _Judged(Benchmark):
         rates = column(f"win rates of {router}", controller.batch_calculate_win_rate(prompts=given, router=router))
         if rates.size != len(prompts):
             raise InvalidValueError(f"router {router}: expected {len(prompts)} win rates, found {rates.size}")
-        return rates
+        return finite(f"win rates of {router}", rates)
 
     def evaluate(
         self,
@@ -174,7 +174,7 @@ class _Judged(Benchmark):
             KeyError: There are no outcomes of a model of the pair.
             InvalidValueError: Thresholds coincide.
         """
-        pair = self.routed_pair
+        pair, num_results = self.routed_pair, whole("num_results", num_results)
         rows = self._scores(pair.strong), self._scores(pair.weak)
         rates = self.win_rates(controller, router, overwrite_router_cache)
         merge = on_ties == "merge"
@@ -231,11 +231,11 @@ class _Judged(Benchmark):
         from ferroute.evals.results import Settings
 
         costs = settings.pop("costs", None) or self._costs()
-        strong, weak = self.scores()
+        strong, weak = (self._scores(model) for model in (self.routed_pair.strong, self.routed_pair.weak))
         simple = prompt_baselines(self.prompts(), self._rules())
         settings.setdefault("on_ties", "merge")
         made = Settings(num_results, **settings)
-        return judge(win_rates, Rows.of(strong, weak, costs), made, simple)
+        return judge(win_rates, Rows.of(strong, weak, costs, self._unit), made, simple)
 
     def _rules(self) -> Numbers:
         """Scores of the regex rules, kept like those of a router."""
@@ -314,7 +314,10 @@ class _Correct(_Judged):
         known = self._outcomes if self._frame is None else self._frame
         if model not in known or model == "prompt":
             raise _no_outcomes(self.name, model, self._outcomes)
-        return column(f"outcomes of {model}", known[model])
+        outcomes = column(f"outcomes of {model}", known[model])
+        if not outcomes.size:
+            raise InvalidValueError(f"{self.name}: there is no question left")
+        return outcomes
 
     def _remember(self, rates: Numbers) -> None:
         if self._frame is not None:
@@ -375,6 +378,8 @@ class MMLU(_Correct):
 def _of_domains(columns: dict[str, Any], domains: Sequence[str]) -> dict[str, Any]:
     if isinstance(domains, str):
         raise InvalidTypeError(f"domains is a list of names, found the string {domains!r}")
+    if not len(domains):
+        raise InvalidValueError("domains: expected at least one name, or None for all of them")
     rows: dict[str, list[int]] = {}
     for i, domain in enumerate(columns["domain"]):
         rows.setdefault(domain, []).append(i)
@@ -507,6 +512,8 @@ class MTBench(_Judged):
             ids = [int(question) for question in self._questions["question_id"]]
         else:
             ids = [int(self._columns["question_id"][i]) for i in self._kept]
+        if not ids:
+            raise InvalidValueError(f"{self.name}: there is no question left")
         missing = [question for question in ids if question not in means]
         if missing:
             raise _NoOutcomes(f"MT-Bench: no judgement of {model!r} for question {missing[0]}")

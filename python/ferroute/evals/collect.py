@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import inspect
 import json
 import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, controller
-from ferroute.errors import InvalidTypeError, InvalidValueError
+from ferroute.errors import InvalidTypeError, InvalidValueError, UnreadableFileError
 from ferroute.evals import scoring
 
 if TYPE_CHECKING:
@@ -33,7 +34,17 @@ __all__ = ["Collected", "acollect", "collect"]
 
 SIDES = ("strong", "weak")
 
-TEXTS = ("prompt", "reference", "strong_model", "weak_model", "strong_answer", "weak_answer", "error")
+TEXTS = (
+    "prompt",
+    "reference",
+    "strong_model",
+    "weak_model",
+    "strong_answer",
+    "weak_answer",
+    "score",
+    "settings",
+    "error",
+)
 NUMBERS = (
     "row",
     "strong",
@@ -47,6 +58,13 @@ NUMBERS = (
 )
 
 
+_NEEDED = {"row", "prompt", "strong_model", "weak_model"}
+"""What every row of outcomes has."""
+
+_ASIDE = {"model", "api_key", "api_base", "base_url", "timeout", "max_retries", "extra_headers", "organization"}
+"""Options that change no answer, or must not be written down."""
+
+
 @dataclass
 class Collected:
     """Outcomes of the prompts, in their order.
@@ -54,7 +72,8 @@ class Collected:
     Attributes:
         rows: One dict a prompt: ``row``, ``prompt``, ``reference``, ``strong`` and ``weak`` (scores), ``strong_cost``
             and ``weak_cost`` (dollars, None where the price is unknown), ``strong_model`` ..., token counts, the
-            answers if they are kept, and ``error`` (None where all went well).
+            answers if they are kept, ``score`` (how they were marked), ``settings`` (a hash of the system message and
+            the options), and ``error`` (None where all went well).
     """
 
     rows: list[dict[str, Any]]
@@ -109,7 +128,8 @@ def collect(
         score: ``"exact"``, ``"contains"``, ``"choice"``, ``"number"``, ``"regex"``, ``"regex:PATTERN"``,
             ``"judge:MODEL"``, or a function of prompt, answer and reference that returns a number (it may be async).
         references: The right answer of each prompt, where the score needs one.
-        output: ``.jsonl`` or ``.parquet``; an earlier run's rows of the same prompts and models are kept.
+        output: ``.jsonl`` or ``.parquet``; an earlier run's rows of the same prompts, models, score, references, system
+            message and options are kept. Rows beyond these prompts stay in the file.
         concurrency: Calls in flight at most.
         keep_answers: Keep the texts of the answers.
         system: A system message before every prompt.
@@ -120,7 +140,9 @@ def collect(
         The outcomes; ``.table()`` is a benchmark to evaluate routers on.
 
     Raises:
-        InvalidValueError: The output holds other prompts or models; a score without references.
+        InvalidValueError: The output holds something else than outcomes, or those of other prompts, models, scores,
+            references, system messages or options; a score without references.
+        UnreadableFileError: The output cannot be written.
     """
     work = acollect(
         prompts,
@@ -167,7 +189,10 @@ async def acollect(
     run = _Run(models, asyncio.Semaphore(concurrency), system, options, keep_answers)
     run.scorer = _scorer(score, run)
     store = Store(None if output is None else Path(output))
-    rows = store.earlier(texts, {side: models[side]["model"] for side in SIDES})
+    same = {f"{side}_model": models[side]["model"] for side in SIDES}
+    same |= {"score": _name(score), "settings": _settings(system, options, models)}
+    run.about = same
+    rows = store.earlier(texts, references, same)
     waiting = [row for row in range(len(texts)) if row not in rows]
     queue = iter(waiting)
     with store, _bar(len(texts), len(texts) - len(waiting), progress) as advance:
@@ -207,12 +232,13 @@ class _Run:
     options: dict[str, Any]
     keep_answers: bool
     scorer: Any = None
+    about: Mapping[str, str] | None = None
 
     async def row(self, row: int, prompt: str, reference: str | None) -> dict[str, Any]:
         """Both answers with their marks; whatever goes wrong is part of the row."""
         done: dict[str, Any] = {"row": row, "prompt": prompt, "reference": reference}
         done |= dict.fromkeys(SIDES)
-        done |= {f"{side}_model": self.models[side]["model"] for side in SIDES}
+        done |= self.about or {}
         sides = await asyncio.gather(*(self._side(side, prompt, reference) for side in SIDES))
         done["error"] = "; ".join(error for _, error in sides if error) or None
         for found, _ in sides:
@@ -278,6 +304,28 @@ def _scorer(score: str | scoring.Scorer, run: _Run) -> scoring.Scorer:
     raise InvalidValueError(f"score: expected one of {', '.join(scoring.NAMES)}, or a function; found {score!r}")
 
 
+def _name(score: str | scoring.Scorer) -> str:
+    """What rows say of how they were marked; of a function also what it was written as."""
+    if isinstance(score, str):
+        return score
+    name = getattr(score, "__qualname__", type(score).__qualname__)
+    try:
+        source = inspect.getsource(score)
+    except (OSError, TypeError):
+        source = ""
+    return f"{getattr(score, '__module__', '')}.{name} {hashlib.sha256(source.encode()).hexdigest()[:8]}"
+
+
+def _settings(system: str | None, options: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> str:
+    """A hash of what else answers depend on."""
+
+    def plain(given: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in given.items() if key not in _ASIDE}
+
+    told = [system or None, plain(options), *(plain(models[side]) for side in SIDES)]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=repr).encode()).hexdigest()[:16]
+
+
 def _checked(prompts: Sequence[str], references: Sequence[str | None] | None, score: Any) -> list[str]:
     if isinstance(prompts, (str, bytes)):
         raise InvalidTypeError("prompts is a list of strings; found a single string")
@@ -310,63 +358,102 @@ class Store:
         self.path = path
         self._file: Any = None
         self._log: Path | None = None
+        self._beyond: dict[int, dict[str, Any]] = {}
         if path is None:
             return
         if path.suffix not in {".jsonl", ".ndjson", ".parquet"}:
             raise InvalidValueError(f"{path}: expected a name that ends in .jsonl or .parquet")
         if not path.parent.is_dir():
             raise InvalidValueError(f"{path}: there is no folder {path.parent}")
+        if path.is_dir():
+            raise InvalidValueError(f"{path}: is a folder, expected a file")
         self._log = path.with_name(path.name + ".rows.jsonl") if path.suffix == ".parquet" else path
 
     def __enter__(self) -> Self:
         if self._log is not None:
             _end_last_line(self._log)
-            self._file = self._log.open("a", encoding="utf-8")
+            try:
+                self._file = self._log.open("a", encoding="utf-8")
+            except OSError as error:
+                raise UnreadableFileError(f"{self._log}: cannot be written: {error}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
 
-    def earlier(self, texts: Sequence[str], models: Mapping[str, str]) -> dict[int, dict[str, Any]]:
-        """The rows of earlier runs that went well.
+    def earlier(
+        self, texts: Sequence[str], references: Sequence[str | None] | None, same: Mapping[str, str]
+    ) -> dict[int, dict[str, Any]]:
+        """The rows of earlier runs that went well. Rows beyond ``texts`` are left as they are.
 
         Raises:
-            InvalidValueError: They are of other prompts or models.
+            InvalidValueError: They are of other prompts, references, or of something else than ``same``; or the file
+                holds something that is no outcome.
         """
         found: dict[int, dict[str, Any]] = {}
-        for row in self._rows():
-            number = int(row["row"])
-            if not 0 <= number < len(texts) or _plain(row["prompt"]) != _plain(texts[number]):
+        for kept in self._rows():
+            # A column without a value is not in a table.
+            row: dict[str, Any] = kept | {name: kept.get(name) for name in ("reference", "error", *SIDES)}
+            number: int = row["row"]
+            if number < len(texts) and _plain(row["prompt"]) != _plain(texts[number]):
                 raise InvalidValueError(
                     f"{self.path} holds outcomes of other prompts (row {number}); name another file"
                 )
-            for side in SIDES:
-                if row[f"{side}_model"] != models[side]:
-                    raise InvalidValueError(
-                        f"{self.path} holds outcomes of {row[f'{side}_model']!r}, not {models[side]!r}: name another"
-                    )
-            if row.get("error") is None:
-                # A column without a value is not in a table.
-                found[number] = {"reference": None, "error": None, **dict.fromkeys(SIDES), **row}
-            else:
+            failed = row["error"] is not None
+            self._compare(row, same, failed)
+            if number >= len(texts):
+                self._beyond[number] = row
+            elif failed:
                 found.pop(number, None)
+            else:
+                reference = None if references is None else references[number]
+                if _told(row["reference"]) != _told(reference):
+                    raise InvalidValueError(
+                        f"{self.path}: row {number} was marked with the reference {row['reference']!r:.60}, not "
+                        f"{reference!r:.60}; name another file"
+                    )
+                found[number] = row
         return found
+
+    def _compare(self, row: Mapping[str, Any], same: Mapping[str, str], failed: bool) -> None:
+        for name in (f"{side}_model" for side in SIDES):
+            if row[name] != same[name]:
+                raise InvalidValueError(
+                    f"{self.path} holds outcomes of {row[name]!r}, not {same[name]!r}: name another file"
+                )
+        if failed:
+            return  # it is asked again
+        if row.get("score") != same["score"]:
+            raise InvalidValueError(
+                f"{self.path} holds outcomes marked with {row.get('score')!r}, not {same['score']!r}; name another file"
+            )
+        if row.get("settings") != same["settings"]:
+            raise InvalidValueError(
+                f"{self.path} holds answers to another system message or with other options; name another file"
+            )
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         if self.path is not None and self.path.suffix == ".parquet" and self.path.exists():
             columns: dict[str, Any] = _core.read_columns(self.path)
-            n = len(columns["row"])
-            for i in range(n):
-                yield {name: _value(values[i]) for name, values in columns.items()}
+            rows = len(next(iter(columns.values()), ()))
+            for i in range(rows):
+                yield _outcome({name: _value(values[i]) for name, values in columns.items()}, self.path, i)
+            if not rows and not columns.keys() >= _NEEDED:
+                raise _no_outcomes(self.path, 0)
         if self._log is not None and self._log.exists():
             with self._log.open(encoding="utf-8", errors="replace") as file:
-                for line in file:
-                    # The last line of a run that was killed may be half a line.
-                    with contextlib.suppress(ValueError):
+                for number, line in enumerate(file):
+                    if not line.strip():
+                        continue
+                    try:
                         row = json.loads(line)
-                        if isinstance(row, dict) and {"row", "prompt", "strong_model", "weak_model"} <= row.keys():
-                            yield row
+                    except (ValueError, RecursionError):
+                        # The last line of a run that was killed may be half a line.
+                        if line.startswith(_BEGINNING) or _BEGINNING.startswith(line):
+                            continue
+                        raise _no_outcomes(self._log, number) from None
+                    yield _outcome(row, self._log, number)
 
     def add(self, row: dict[str, Any]) -> None:
         """Keeps a row, now."""
@@ -378,6 +465,7 @@ class Store:
         """Puts the rows in order, each once."""
         if self.path is None or self._log is None:
             return
+        rows = rows + [self._beyond[number] for number in sorted(self._beyond)]
         part = self.path.with_name(self.path.name + ".part")
         if self.path.suffix == ".parquet":
             _core.write_columns(part, columns_of(rows))
@@ -389,9 +477,40 @@ class Store:
             self._log.unlink(missing_ok=True)
 
 
+_BEGINNING = '{"row": '
+"""How a line begins, see `_Run.row`."""
+
+
+def _outcome(row: Any, path: Path, number: int) -> dict[str, Any]:
+    """A row that is one of outcomes.
+
+    Raises:
+        InvalidValueError: It is not: the file is somebody else's, and stays as it is.
+    """
+    found = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
+    if (
+        not found.keys() >= _NEEDED
+        or type(found["row"]) is not int
+        or found["row"] < 0
+        or not all(isinstance(found[name], str) for name in _NEEDED - {"row"})
+    ):
+        raise _no_outcomes(path, number)
+    return found
+
+
+def _no_outcomes(path: Path, number: int) -> InvalidValueError:
+    return InvalidValueError(
+        f"{path}: row {number + 1} is no outcome of an earlier run; the file was left as it is, name another"
+    )
+
+
 def _plain(text: str) -> str:
     """A text as a table holds it: a lone surrogate is no character there."""
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def _told(reference: Any) -> str:
+    return _plain(json.dumps(reference, ensure_ascii=False, default=repr))
 
 
 def _end_last_line(path: Path) -> None:

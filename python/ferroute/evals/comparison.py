@@ -202,7 +202,8 @@ def _random(rows: Rows, settings: Settings, models: Curve | None) -> RouterResul
     costs = None
     if rows.costs:
         costs = line(one(rows.costs[0]), one(rows.costs[1]))[0]
-    points = _records(1 - share, line(one(rows.strong), one(rows.weak))[0], share, rows.strong.size, costs)
+    quality = line(one(rows.strong), one(rows.weak))[0] * rows.unit
+    points = _records(1 - share, quality, share, rows.strong.size, costs)
     draws = None
     if models is not None:
         money = {"strong_cost": models.strong_cost, "weak_cost": models.weak_cost}
@@ -210,7 +211,7 @@ def _random(rows: Rows, settings: Settings, models: Curve | None) -> RouterResul
         if models.strong_cost is not None and models.weak_cost is not None:
             cost = line(models.strong_cost, models.weak_cost)
         draws = Curve(
-            percent=models.percent,
+            percent=np.tile(share * 100, (settings.bootstrap, 1)),
             quality=line(models.strong, models.weak),
             cost=cost,
             weak=models.weak,
@@ -221,9 +222,8 @@ def _random(rows: Rows, settings: Settings, models: Curve | None) -> RouterResul
 
 
 def _optimum(rows: Rows, settings: Settings, draws: Curve | None) -> RouterResult:
-    share = _steps(settings) / 100
-    quality = _core.eval_optimum(rows.strong, rows.weak, share[::-1].tolist())[::-1]
-    points = _records(share * math.nan, quality, share, rows.strong.size, None)
+    share, quality = (part[::-1] for part in _core.eval_optimum_curve(rows.strong, rows.weak, settings.num_results))
+    points = _records(share * math.nan, quality * rows.unit, share, rows.strong.size, None)
     return RouterResult(OPTIMUM, points, observed(points, rows), draws, settings, None)
 
 

@@ -11,6 +11,8 @@ import argparse
 import math
 import os
 import random
+import re
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
@@ -18,9 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
+from ferroute._config import read_config
+from ferroute._imports import import_modules
 from ferroute.errors import FerrouteError, InvalidValueError, NotBuiltError
 from ferroute.evals import benchmarks
-from ferroute.evals._figures import FRACTIONS, column
+from ferroute.evals._figures import FRACTIONS, column, finite
 from ferroute.evals._tables import metrics_table
 from ferroute.routers.routers import ROUTER_CLS
 
@@ -182,9 +186,21 @@ def parser() -> argparse.ArgumentParser:
     ours.add_argument("--bootstrap", type=int, default=1000, help="resamples for the intervals; 0: none")
     ours.add_argument("--seed", type=int, default=0, help="of the resamples")
     ours.add_argument("--on-ties", choices=("merge", "error"), default="merge", help="where thresholds coincide")
+    _add_import(ours)
     ours.add_argument("--more-plots", action="store_true", help="also scores, reliability, and dollars where known")
     ours.add_argument("--plot-optimal", action="store_true", help="draw the best that any router could do")
     return made
+
+
+def _add_import(to: Any) -> None:
+    to.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import this module first: yours, that adds to ROUTER_CLS",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -193,6 +209,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Words after the program's name; None: those of this process.
     """
+    first = argparse.ArgumentParser(prog="ferroute.evals.evaluate", add_help=False, allow_abbrev=False)
+    _add_import(first)
+    try:
+        # What these modules add to the registry may be named.
+        import_modules(first.parse_known_args(arguments)[0].imports)
+    except FerrouteError as error:
+        first.exit(1, f"{first.prog}: {error}\n")
     made = parser()
     args = made.parse_args(arguments)
     if not args.benchmark and not args.data:
@@ -205,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _say(str(args))
     try:
         _run(args)
-    except FerrouteError as error:
+    except (FerrouteError, OSError) as error:
         made.exit(1, f"{made.prog}: {error}\n")
 
 
@@ -215,7 +238,7 @@ def _run(args: argparse.Namespace) -> None:
     Path(args.output).mkdir(parents=True, exist_ok=True)
     controller = Controller(
         routers=args.routers,
-        config=_config(args.config),
+        config=read_config(args.config),
         strong_model=args.strong_model,
         weak_model=args.weak_model,
         progress_bar=True,
@@ -230,15 +253,6 @@ def _run(args: argparse.Namespace) -> None:
         columns = _columns(args.win_rates, benchmark)
         benchmark.cache.update(columns)
         _evaluate(args, controller, benchmark, label, dict.fromkeys([*controller.routers, *columns]))
-
-
-def _config(path: str | None) -> Any:
-    if path is None:
-        return None
-    import yaml
-
-    with Path(path).open(encoding="utf-8") as file:
-        return yaml.safe_load(file)
 
 
 def _open(name: str | None, args: argparse.Namespace, pair: ModelPair) -> Any:
@@ -270,14 +284,21 @@ def _columns(path: str | None, benchmark: Any) -> dict[str, Numbers]:
     rows = len(benchmark.prompts())
     found: dict[str, Numbers] = {}
     for name, values in _core.read_columns(path).items():
-        if isinstance(values, list):
+        if isinstance(values, list) or _NUMBERING.fullmatch(name):
             continue  # texts
+        if (values < -1e-6).any() or (values > 1 + 1e-6).any():
+            sys.stderr.write(f"{path}: column {name} is left out: its numbers are not between 0 and 1\n")
+            continue
         if values.size != rows:
             raise InvalidValueError(f"{path}: column {name} has {values.size} win rates for {rows} prompts")
-        found[name] = column(name, values)
+        found[name] = finite(f"{path}: column {name}", column(name, values))
     if not found:
-        raise InvalidValueError(f"{path}: no column of numbers")
+        raise InvalidValueError(f"{path}: no column of win rates between 0 and 1")
     return found
+
+
+_NUMBERING = re.compile(r"|row|index|Unnamed: \d+|__index_level_\d+__")
+"""Columns that number the rows, as `ferroute collect` and pandas write them."""
 
 
 def _evaluate(args: argparse.Namespace, controller: Any, benchmark: Any, label: str, routers: Iterable[str]) -> None:

@@ -38,9 +38,10 @@ def plot(result: Shown | Compared, kind: str = "quality", ax: Axes | None = None
     if kind == "cost":
         return quality_plot(result, ax=ax, against="cost")
     if kind == "scores" and not hasattr(result, "baselines"):
-        if result.win_rates is None:
-            raise InvalidValueError(f"{result.name} has no scores of its own to draw")
-        return score_histogram(result.win_rates, thresholds=result.points["threshold"][1:-1], ax=ax)
+        one = cast("Shown", result)
+        if one.win_rates is None:
+            raise InvalidValueError(f"{one.name} has no scores of its own to draw")
+        return score_histogram(one.win_rates, thresholds=one.points["threshold"][1:-1], ax=ax)
     raise InvalidValueError(f"expected 'quality' or 'cost' (or 'scores' of one router), found {kind!r}")
 
 
@@ -127,8 +128,9 @@ def _curve(axes: Any, result: Shown, field: str, band: bool, **style: Any) -> No
 
 def _parts(result: Shown | Compared) -> tuple[list[Shown], list[Shown]]:
     if hasattr(result, "baselines"):
-        return list(result.routers.values()), list(result.baselines.values())
-    return [result], []
+        compared = cast("Compared", result)
+        return list(compared.routers.values()), list(compared.baselines.values())
+    return [cast("Shown", result)], []
 
 
 def score_histogram(
@@ -189,7 +191,8 @@ def reliability(
         win_rates: Scores of the router, ``[n]``.
         strong_scores: Scores of the strong model's answers.
         weak_scores: Scores of the weak model's answers.
-        bins: Groups of prompts with about equally many rows each, by rising win rate.
+        bins: Groups of prompts with about equally many rows each, by rising win rate; equal win rates are in one
+            group, so there may be fewer.
 
     Returns:
         For each group ``win_rate`` (mean), ``won`` (observed), ``low`` and ``high`` (95 % by the normal approximation
@@ -201,10 +204,12 @@ def reliability(
     strong, weak = column("strong_scores", strong_scores), column("weak_scores", weak_scores)
     if not rates.size or rates.size != strong.size or rates.size != weak.size:
         raise InvalidValueError(f"expected columns of one length, found {rates.size}, {strong.size} and {weak.size}")
+    if bins < 1:
+        raise InvalidValueError(f"bins: expected 1 or more, found {bins}")
     won = 0.5 + 0.5 * np.sign(strong - weak)
     order = np.argsort(rates, kind="stable")
     out: list[dict[str, float]] = []
-    for rows in np.array_split(order, min(bins, rates.size)):
+    for rows in np.split(order, _borders(rates[order], min(bins, rates.size))):
         mean, spread = float(won[rows].mean()), float(won[rows].std()) / max(len(rows), 1) ** 0.5
         out.append(
             {
@@ -216,6 +221,20 @@ def reliability(
             }
         )
     return out
+
+
+def _borders(rising: Numbers, groups: int) -> NDArray[np.int64]:
+    """Where groups of about one size end, each moved to where the score changes: equal scores are not divided."""
+    import numpy as np
+
+    ends = np.cumsum([part.size for part in np.array_split(rising, groups)])[:-1]
+    changes = np.flatnonzero(rising[1:] != rising[:-1]) + 1
+    if not changes.size:
+        return changes
+    after = np.searchsorted(changes, ends).clip(max=changes.size - 1)
+    before = (after - 1).clip(min=0)
+    nearer = np.where(ends - changes[before] < changes[after] - ends, before, after)
+    return np.unique(changes[nearer])
 
 
 def reliability_diagram(
@@ -263,9 +282,11 @@ def benchmark_figure(
     axes: Any = figure.subplots()
     for line, grey in zip(baselines, ("0.72", "0.55"), strict=False):
         axes.plot(line.percent, line.accuracy, label=line.method, marker=".", markersize=4, linewidth=1, color=grey)
+    taken = {line.method for line in baselines}
     for i, line in enumerate(lines):
         colour = COLOURS[i % len(COLOURS)]
-        axes.plot(line.percent, line.accuracy, label=line.method, marker=".", linestyle="-", color=colour, zorder=3)
+        label = f"{line.method} (router)" if line.method in taken else line.method
+        axes.plot(line.percent, line.accuracy, label=label, marker=".", linestyle="-", color=colour, zorder=3)
         if line.bands is not None:
             axes.fill_between(
                 line.percent, line.bands[:, 0], line.bands[:, 1], color=colour, alpha=0.13, linewidth=0, zorder=1

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
-from ferroute.errors import InvalidValueError
-from ferroute.evals._figures import FRACTIONS, Curve, Estimate, Rows, column, estimate
+from ferroute.errors import InvalidTypeError, InvalidValueError
+from ferroute.evals._figures import FRACTIONS, Curve, Estimate, Rows, column, estimate, finite, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,10 @@ class Settings:
     on_ties: str = "error"
 
     def __post_init__(self) -> None:
+        for name in ("num_results", "bootstrap", "seed"):
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
+        if isinstance(self.confidence, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidTypeError(f"confidence: expected a number between 0 and 1, found {self.confidence!r:.60}")
         if self.on_ties not in {"error", "merge"}:
             raise InvalidValueError(f"on_ties: expected 'error' or 'merge', found {self.on_ties!r}")
         if not 0 < self.confidence < 1:
@@ -206,6 +210,8 @@ def _percent(value: Estimate) -> Estimate:
 
 
 def _part(quality: float) -> float:
+    if isinstance(quality, str) or quality is None:  # pyright: ignore[reportUnnecessaryComparison, reportUnnecessaryIsInstance]
+        raise InvalidTypeError(f"quality: expected a part of the strong model's score such as 0.95, found {quality!r}")
     if not quality > 0:
         raise InvalidValueError(f"quality: expected a part of the strong model's score such as 0.95, found {quality}")
     return float(quality)
@@ -274,11 +280,13 @@ def study(
     """Results of several routers on the same draws; with ``optimum`` also its resampled curve."""
     pairs = rows.pairs()
     merge = settings.on_ties == "merge"
+    for name, rates in win_rates.items():
+        finite(f"win rates of {name}", rates)
     curves = {name: _core.eval_curve(rates, pairs, settings.num_results, merge) for name, rates in win_rates.items()}
     draws, best = _drawn(list(win_rates.values()), rows, settings, optimum)
     results: list[RouterResult] = []
     for index, (name, (thresholds, strong, means)) in enumerate(curves.items()):
-        points = _points(thresholds, strong, means, rows.strong.size)
+        points = _points(thresholds, strong, [means[0] * rows.unit, *means[1:]], rows.strong.size)
         results.append(
             RouterResult(
                 name, points, observed(points, rows), None if draws is None else draws[index], settings, win_rates[name]
@@ -298,7 +306,7 @@ def _drawn(
     )
     points = settings.num_results + 1
     means = table[:, table.shape[1] - 2 * len(pairs) :]
-    models: dict[str, Any] = {"strong": means[:, 0].copy(), "weak": means[:, 1].copy()}
+    models: dict[str, Any] = {"strong": means[:, 0] * rows.unit, "weak": means[:, 1] * rows.unit}
     if rows.costs:
         models |= {"strong_cost": means[:, 2].copy(), "weak_cost": means[:, 3].copy()}
 
@@ -309,7 +317,7 @@ def _drawn(
     curves = [
         Curve(
             percent=block(i * each),
-            quality=block(i * each + 1),
+            quality=block(i * each + 1) * rows.unit,
             cost=block(i * each + 2) if rows.costs else None,
             **models,
         )
@@ -317,10 +325,10 @@ def _drawn(
     ]
     if not optimum:
         return curves, None
-    import numpy as np
-
-    steps = np.tile(np.linspace(100, 0, points), (settings.bootstrap, 1))
-    return curves, Curve(percent=steps, quality=block(len(win_rates) * each), cost=None, **models)
+    first = len(win_rates) * each * points
+    middle = first + (table.shape[1] - 2 * len(pairs) - first) // 2
+    percent, quality = table[:, first:middle].copy(), table[:, middle : 2 * middle - first] * rows.unit
+    return curves, Curve(percent=percent, quality=quality, cost=None, **models)
 
 
 def _points(thresholds: Numbers, strong: Any, means: list[Numbers], total: int) -> Any:
@@ -358,8 +366,8 @@ def observed(points: Any, rows: Rows) -> Curve:
         percent=one(points["strong_percentage"]),
         quality=one(points["accuracy"]),
         cost=one(points["cost"]) if "cost" in points.dtype.names else None,
-        weak=mean(rows.weak),
-        strong=mean(rows.strong),
+        weak=mean(rows.weak) * rows.unit,
+        strong=mean(rows.strong) * rows.unit,
         weak_cost=mean(rows.costs[1]) if rows.costs else None,
         strong_cost=mean(rows.costs[0]) if rows.costs else None,
     )

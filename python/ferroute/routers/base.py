@@ -112,6 +112,11 @@ def is_built_in(router: Any) -> bool:
     return cls in _SCORING and scores_itself(router, cls)
 
 
+def is_built_in_class(cls: Any) -> bool:
+    """The same of a class, before there is a router."""
+    return cls in _SCORING and cls.calculate_strong_win_rate is _SCORING[cls]
+
+
 def routes_by_itself(router: Any) -> bool:
     """Whether `route` is somebody else's: an override, a patch, or an object that is no `Router` at all."""
     cls = cast("Any", type(router))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
-from ferroute._hub import portable, resolve
+from ferroute._hub import portable, resolve_model
 from ferroute.routers.base import Router, built_in, check_text, checked_texts, no_parallel, scores_itself
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BERTModel", "BERTRouter", "BERTTokenizer"]
 
-_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+_FILES = ("config.json", "tokenizer.json")
 _OPTIONAL = ("tokenizer_config.json", "special_tokens_map.json")
 
 
@@ -99,8 +99,8 @@ class BERTRouter(Router):
     embeddings stays in the file, so that memory is that of the layers.
 
     Args:
-        checkpoint_path: Folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``, or a Hub name such
-            as ``routellm/bert_gpt4_augmented``.
+        checkpoint_path: Folder with ``config.json``, ``model.safetensors`` (or its index and parts) and
+            ``tokenizer.json``, or a Hub name such as ``routellm/bert_gpt4_augmented``.
         num_labels: Classes of the checkpoint, at least 3.
         threads: How many to use; None: one for each processor.
 
@@ -123,7 +123,7 @@ class BERTRouter(Router):
 
     def _start(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        folder = resolve(self.checkpoint_path, _FILES, optional=_OPTIONAL)
+        folder = resolve_model(self.checkpoint_path, _FILES, optional=_OPTIONAL)
         self._core = _core.BertModel(folder, self.num_labels)
         self.model = BERTModel(self._core)
         self.tokenizer = BERTTokenizer(self._core)

@@ -7,10 +7,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::rope::Rope;
+use crate::data::entries;
 use crate::error::{Error, Kind, Result};
 
 /// Longest configuration file that is read.
 const LONGEST: u64 = 1 << 20;
+
+/// `sliding_window` where a configuration does not have it; `null` says that there is none.
+const USUAL_WINDOW: usize = 4096;
 
 /// Largest size of anything a configuration may ask for: products of three of them still fit.
 const LARGEST: usize = 1 << 21;
@@ -70,6 +74,7 @@ struct Raw {
     rope_scaling: Option<Value>,
     rope_parameters: Option<Value>,
     max_position_embeddings: Option<usize>,
+    #[serde(default = "usual_window")]
     sliding_window: Option<usize>,
     use_sliding_window: Option<bool>,
     tie_word_embeddings: Option<bool>,
@@ -77,6 +82,11 @@ struct Raw {
     mlp_bias: Option<bool>,
     eos_token_id: Option<Value>,
     quantization_config: Option<Value>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the type of the field")]
+fn usual_window() -> Option<usize> {
+    Some(USUAL_WINDOW)
 }
 
 /// `generation_config.json`: the ids that end a text, and what must not be asked for.
@@ -162,6 +172,10 @@ impl Config {
         let positions = size("max_position_embeddings", raw.max_position_embeddings.or(Some(2048)))?;
         let scaling = raw.rope_parameters.as_ref().or(raw.rope_scaling.as_ref());
         let slides = kind == "mistral" || (kind == "qwen2" && raw.use_sliding_window == Some(true));
+        let window = raw.sliding_window.filter(|_| slides);
+        if window == Some(0) {
+            return Err(wrong("expected sliding_window of at least 1, or null for none; found 0"));
+        }
         Ok(Self {
             hidden,
             intermediate: size("intermediate_size", raw.intermediate_size)?,
@@ -173,7 +187,7 @@ impl Config {
             eps: eps as f32,
             rope: Rope::read(raw.rope_theta, scaling, positions)?,
             positions,
-            window: raw.sliding_window.filter(|_| slides),
+            window,
             tied: raw.tie_word_embeddings.unwrap_or(false),
             qkv_bias,
             out_bias,
@@ -208,7 +222,7 @@ fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>> {
         return Err(wrong(format!("{path} has {found} bytes; at most {LONGEST} are read")));
     }
     let text = fs::read(path).map_err(|e| Error::new(Kind::Io, format!("cannot read {}: {e}", path.display())))?;
-    serde_json::from_slice(&text).map(Some).map_err(|e| wrong(format!("{}: {e}", path.display())))
+    entries::read(&text).map(Some).map_err(|e| wrong(format!("{}: {e}", path.display())))
 }
 
 fn size(name: &str, found: Option<usize>) -> Result<usize> {

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::data::entries;
 use crate::error::{Error, Kind, Result};
 use crate::neural::ops::gelu;
 
@@ -137,7 +138,7 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = |what: String| Error::new(Kind::Checkpoint, what);
         let unsupported = |what: String| Error::new(Kind::Unsupported, what);
-        let raw: Raw = serde_json::from_str(text).map_err(|e| {
+        let raw: Raw = entries::read(text.as_bytes()).map_err(|e| {
             wrong(format!("expected the object that transformers writes for a BERT or RoBERTa classifier: {e}"))
         })?;
         let (family, usual_pad) = match raw.model_type.as_deref() {
@@ -188,11 +189,12 @@ impl Config {
             }
         }
         let pad = raw.pad_token_id.unwrap_or(usual_pad);
-        if family == Family::Roberta && pad >= raw.max_position_embeddings {
+        let positions = raw.max_position_embeddings;
+        if family == Family::Roberta && pad >= positions - 1 {
             return Err(wrong(format!(
-                "pad_token_id: positions are counted from it, so it is expected below max_position_embeddings \
-                 ({}), found {pad}",
-                raw.max_position_embeddings
+                "pad_token_id: positions are counted from the one after it, so it is expected below {} (one less than \
+                 max_position_embeddings), found {pad}",
+                positions - 1
             )));
         }
         let eps = raw.layer_norm_eps;
@@ -207,7 +209,7 @@ impl Config {
             heads,
             intermediate: raw.intermediate_size,
             vocabulary: raw.vocab_size,
-            positions: raw.max_position_embeddings,
+            positions,
             types: raw.type_vocab_size,
             pad,
             activation,
@@ -257,7 +259,10 @@ mod tests {
             (r#"{"model_type": "bert", "num_attention_heads": 0}"#, Kind::Checkpoint, "768 and 0"),
             (r#"{"model_type": "bert", "intermediate_size": 0}"#, Kind::Checkpoint, "intermediate_size"),
             (r#"{"model_type": "roberta", "pad_token_id": 512}"#, Kind::Checkpoint, "pad_token_id"),
-            (r#"{"model_type": "bert", "hidden_size": -1}"#, Kind::Checkpoint, "-1"),
+            (r#"{"model_type": "roberta", "pad_token_id": 511}"#, Kind::Checkpoint, "below 511"),
+            (r#"{"model_type": "roberta", "pad_token_id": -1}"#, Kind::Checkpoint, "pad_token_id: "),
+            (r#"{"model_type": "bert", "layer_norm_eps": null}"#, Kind::Checkpoint, "layer_norm_eps: "),
+            (r#"{"model_type": "bert", "hidden_size": -1}"#, Kind::Checkpoint, "hidden_size: "),
             (r#"{"model_type": "bert", "layer_norm_eps": -1}"#, Kind::Checkpoint, "layer_norm_eps"),
         ] {
             let error = parse(text).unwrap_err();

@@ -173,14 +173,7 @@ impl<'a> Loader<'a> {
                 || name.starts_with("cls.")
                 || name.starts_with(&pooler)
         };
-        let extra: Vec<&str> =
-            self.mapped.names().filter(|name| !self.used.contains(*name) && !harmless(name)).collect();
-        let Some(first) = extra.first() else { return Ok(()) };
-        let more = if extra.len() > 1 { format!(" and {} more", extra.len() - 1) } else { String::new() };
-        let (first, layers) = (cut(first), self.config.layers);
-        Err(self.mapped.wrong(format!(
-            "unexpected tensor `{first}`{more}: not part of a {} classifier of {layers} layers",
-            cut(&self.config.model_type)
-        )))
+        let (kind, layers) = (cut(&self.config.model_type), self.config.layers);
+        self.mapped.nothing_but(&self.used, harmless, format!("a {kind} classifier of {layers} layers"))
     }
 }

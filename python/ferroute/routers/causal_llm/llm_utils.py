@@ -20,7 +20,6 @@ SYSTEM_FILE = "system_ft_v5.txt"
 CLASSIFIER_FILE = "classifier_ft_v5.txt"
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def load_model_config(yaml_path: str | os.PathLike[str]) -> RouterModelConfig:
@@ -193,13 +192,8 @@ def prompt_folder(checkpoint: str | os.PathLike[str]) -> Path:
 
 def checkpoint_folder(checkpoint: str | os.PathLike[str]) -> Path:
     """Folder with weights and configuration of a checkpoint, in one file or several."""
-    optional = ("generation_config.json", *_TOKENIZER, _INDEX, _WEIGHTS)
-    folder = _hub.resolve(checkpoint, ("config.json",), optional=optional, token=token())
-    if _hub.local(checkpoint) is None and not (folder / _WEIGHTS).is_file() and (folder / _INDEX).is_file():
-        index: Any = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-        shards = sorted(set(index.get("weight_map", {}).values()))
-        _hub.resolve(checkpoint, shards, token=token())
-    return folder
+    optional = ("generation_config.json", *_TOKENIZER)
+    return _hub.resolve_model(checkpoint, ("config.json",), optional=optional, token=token())
 
 
 def read_prompt_file(folder: Path, name: str) -> str:
