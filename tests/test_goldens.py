@@ -12,7 +12,7 @@ FILES = sorted(
     p.relative_to(GOLDENS)
     for folder in ("mf", "names", "sw_ranking", "bert", "causal_llm", "calibration", "eval")
     for p in (GOLDENS / folder).rglob("*")
-    if p.is_file()
+    if p.is_file() and p.suffix != ".md"
 )
 
 
