@@ -9,3 +9,15 @@ pub mod quantile;
 pub mod rows;
 pub mod similarity;
 pub(crate) mod threads;
+
+/// Makes every choice that depends on the processor now.
+///
+/// A process that forks while another thread makes one leaves the child waiting for that thread for ever, so the Python
+/// module does this when it is imported.
+#[cfg(feature = "python")]
+pub(crate) fn settle() {
+    std::sync::LazyLock::force(&lanes::BEST);
+    similarity::settle();
+    powers::settle();
+    threads::settle();
+}

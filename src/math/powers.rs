@@ -20,6 +20,12 @@ type Powers = unsafe fn(&mut [f64], f64, f64);
 
 static BEST: LazyLock<Powers> = LazyLock::new(|| versions(lanes::BEST.name));
 
+/// See [`super::settle`].
+#[cfg(feature = "python")]
+pub(super) fn settle() {
+    LazyLock::force(&BEST);
+}
+
 fn versions(name: &str) -> Powers {
     match name {
         #[cfg(target_arch = "x86_64")]

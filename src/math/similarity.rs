@@ -175,6 +175,12 @@ struct Kernels {
 
 static BEST: LazyLock<&'static Kernels> = LazyLock::new(|| kernels(lanes::BEST.name));
 
+/// See [`super::settle`].
+#[cfg(feature = "python")]
+pub(super) fn settle() {
+    LazyLock::force(&BEST);
+}
+
 fn kernels(name: &str) -> &'static Kernels {
     match name {
         #[cfg(target_arch = "x86_64")]

@@ -7,6 +7,12 @@ use std::thread;
 /// Processors this process may use. Asked once: the answer is read from files, which takes longer than a small batch.
 static PROCESSORS: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
 
+/// See [`super::settle`].
+#[cfg(feature = "python")]
+pub(super) fn settle() {
+    LazyLock::force(&PROCESSORS);
+}
+
 /// Runs `work` on this thread and on helpers beside it, `threads` in all but no more than there are processors.
 ///
 /// `work` takes its share from a common store until that is empty, so a helper that the system refuses to start leaves

@@ -22,6 +22,12 @@ use std::thread::{self, Thread};
 /// Processors this process may use; asked once, since the answer is read from files.
 static PROCESSORS: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
 
+/// See [`super::settle`].
+#[cfg(feature = "python")]
+pub(super) fn settle() {
+    LazyLock::force(&PROCESSORS);
+}
+
 /// More threads than this are never started, whoever asks.
 const MOST: usize = 256;
 

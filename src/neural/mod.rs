@@ -17,3 +17,10 @@ mod testing;
 mod tiles;
 mod vector;
 pub mod weights;
+
+/// As [`crate::math::settle`].
+#[cfg(feature = "python")]
+pub(crate) fn settle() {
+    std::sync::LazyLock::force(&kernels::BEST);
+    crew::settle();
+}

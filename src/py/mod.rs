@@ -25,6 +25,8 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = true)]
 #[pyo3(name = "_core")]
 fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    crate::math::settle();
+    crate::neural::settle();
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     routing::register(m)?;
