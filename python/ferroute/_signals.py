@@ -1,11 +1,14 @@
-"""Ending on SIGTERM as on Ctrl-C: files in the making are removed on the way out."""
+"""How programs end: on SIGTERM as on Ctrl-C, with files in the making removed, and with one line on an error."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
+
+from ferroute.errors import FerrouteError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,3 +35,13 @@ def stoppable() -> Generator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def program(name: str) -> Generator[None]:
+    """As `stoppable`; errors of ferroute and of the disk end the program called ``name`` with one line and code 1."""
+    try:
+        with stoppable():
+            yield
+    except (FerrouteError, OSError) as error:
+        sys.exit(f"{name}: {error}")

@@ -13,6 +13,11 @@ pub(super) fn settle() {
     LazyLock::force(&PROCESSORS);
 }
 
+/// Processors this process may use.
+pub(crate) fn processors() -> usize {
+    *PROCESSORS
+}
+
 /// Runs `work` on this thread and on helpers beside it, `threads` in all but no more than there are processors.
 ///
 /// `work` takes its share from a common store until that is empty, so a helper that the system refuses to start leaves

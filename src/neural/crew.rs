@@ -12,21 +12,13 @@ use std::any::Any;
 use std::cell::Cell;
 use std::hint;
 use std::marker::PhantomData;
-use std::num::NonZero;
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Thread};
 
-/// Processors this process may use; asked once, since the answer is read from files.
-static PROCESSORS: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
-
-/// See [`super::settle`].
-#[cfg(feature = "python")]
-pub(super) fn settle() {
-    LazyLock::force(&PROCESSORS);
-}
+use crate::math::threads::processors;
 
 /// More threads than this are never started, whoever asks.
 const MOST: usize = 256;
@@ -79,7 +71,7 @@ impl Crew<'_> {
     /// A helper that the system refuses to start leaves its share to the others. A panic of a task goes on in this
     /// thread when the piece of work it belongs to is done.
     pub fn with<T>(threads: Option<usize>, work: impl FnOnce(&Crew) -> T) -> T {
-        let members = threads.unwrap_or(*PROCESSORS).clamp(1, MOST);
+        let members = threads.unwrap_or_else(processors).clamp(1, MOST);
         let alone = |shared, helpers| Crew { shared, helpers, piece: Cell::new(0), not_sync: PhantomData };
         if members == 1 {
             return work(&alone(None, Vec::new()));

@@ -22,5 +22,4 @@ pub mod weights;
 #[cfg(feature = "python")]
 pub(crate) fn settle() {
     std::sync::LazyLock::force(&kernels::BEST);
-    crew::settle();
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -573,14 +573,10 @@ def _controller(routers: list[str], strong: str, weak: str, config: Path | None)
 
 
 def _read_config(path: Path | None) -> dict[str, Any] | None:
-    if path is None:
-        return None
-    import yaml
+    from ferroute._config import read_config
+    from ferroute.errors import FerrouteError
 
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageProblem(f"--config {path}: not readable as YAML: {error}") from None
-    if not isinstance(found, dict):
-        raise UsageProblem(f"--config {path}: expected a mapping from router names to their arguments")
-    return cast("dict[str, Any]", found)
+        return read_config(path)
+    except FerrouteError as error:
+        raise UsageProblem(f"--config {error}") from None

@@ -12,12 +12,11 @@ A prompt counts as contaminated when the cosine similarity of its embedding with
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ferroute._signals import stoppable
-from ferroute.errors import CountMismatchError, FerrouteError, InvalidValueError
+from ferroute._signals import program
+from ferroute.errors import CountMismatchError, InvalidValueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -231,11 +230,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program; errors of ferroute end it with one line and exit code 1."""
     given = parser().parse_args(arguments)
-    try:
-        with stoppable():
-            _run(given)
-    except (FerrouteError, OSError) as error:
-        sys.exit(f"{parser().prog}: {error}")
+    with program(parser().prog):
+        _run(given)
 
 
 def _run(given: argparse.Namespace) -> None:

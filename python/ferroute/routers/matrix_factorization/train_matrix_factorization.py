@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
-from ferroute._signals import stoppable
+from ferroute._signals import program
 from ferroute.embedding import PromptEmbedder, check_named, identity
-from ferroute.errors import FerrouteError, InvalidValueError
+from ferroute.errors import InvalidValueError
 from ferroute.routers.matrix_factorization.battles import (
     BattleTable,
     checked_count,
@@ -302,11 +301,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program; errors of ferroute end it with one line and exit code 1."""
     given = parser().parse_args(arguments)
-    try:
-        with stoppable():
-            trained = _run(given)
-    except (FerrouteError, OSError) as error:
-        sys.exit(f"{parser().prog}: {error}")
+    with program(parser().prog):
+        trained = _run(given)
     print(trained.report, end="")  # noqa: T201 - what the program is for
     print(f"\nwritten to {given.output}")  # noqa: T201
 

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ferroute._signals import stoppable
-from ferroute.errors import FerrouteError, InvalidValueError, UnreadableFileError
+from ferroute._signals import program
+from ferroute.errors import InvalidValueError, UnreadableFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -227,11 +226,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program; errors of ferroute end it with one line and exit code 1."""
     given = parser().parse_args(arguments)
-    try:
-        with stoppable():
-            _run(given)
-    except (FerrouteError, OSError) as error:
-        sys.exit(f"{parser().prog}: {error}")
+    with program(parser().prog):
+        _run(given)
 
 
 def _run(given: argparse.Namespace) -> None:
