@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! error <- math, text, data <- neural, pricing <- routers <- routing <- learn, evals   (pure: no socket here)
-//!       <- providers                                           (HTTP, one dialect a file)
+//!       <- providers | ledger                                  (HTTP, one dialect a file; the book of calls)
 //!       <- engine                                              (where a call and its money meet)
 //!       <- py                                                  (feature `python`: one-line methods)
 //! ```
@@ -16,6 +16,7 @@ pub mod engine;
 pub mod error;
 pub mod evals;
 pub mod learn;
+pub mod ledger;
 pub mod math;
 pub mod neural;
 pub mod pricing;

@@ -101,7 +101,7 @@ def test_programs_of_later_versions_say_so(module):
         "routellm.controller",
         "ferroute.cli",
         "ferroute.completions",
-        "ferroute.prices",
+        "ferroute.pricing",
         "ferroute.plot",
         "ferroute.prompts",
     ],

@@ -521,9 +521,9 @@ def test_scores_of_ones_own_and_judges(server):
 def test_dollars_where_the_price_is_known(server):
     model = {"api_base": server.url, "api_key": "k"}
     done = collect(["1+1"], {"model": "gpt-5.2", **model}, {"model": "homemade", **model}, lambda *_: 1, progress=False)
-    from ferroute import prices
+    from ferroute import pricing
 
-    price = prices.price("gpt-5.2")
+    price = pricing.price("gpt-5.2")
     assert done.rows[0]["strong_cost"] == pytest.approx(float(9 * price.input + 2 * price.output) / 1e6)
     assert done.rows[0]["weak_cost"] is None
 

@@ -6,15 +6,15 @@ from decimal import Decimal
 
 import pytest
 
-from ferroute import errors, prices
-from ferroute.prices import Part
+from ferroute import errors, pricing
+from ferroute.pricing import Part
 
 DAY = "2026-01-12"
 
 
 def test_the_articles_table_but_for_its_slip():
     def total(**mix):
-        return prices.bill(
+        return pricing.bill(
             1_000_000, [Part(model.replace("_", "-"), share, 1000, 500) for model, share in mix.items()], DAY
         )
 
@@ -29,19 +29,19 @@ def test_the_articles_table_but_for_its_slip():
 
 
 def test_prices_name_their_date_and_source():
-    found = prices.price("openai/gpt-5-2", at=DAY)
+    found = pricing.price("openai/gpt-5-2", at=DAY)
     assert (found.input, found.output, found.date) == (Decimal("1.75"), 14, DAY)
     assert found.source
-    assert prices.price("claude-haiku-4.5") == prices.price("anthropic/claude-haiku-4-5")
-    assert prices.price("gpt-5.2", at="2026-01-11") is None
+    assert pricing.price("claude-haiku-4.5") == pricing.price("anthropic/claude-haiku-4-5")
+    assert pricing.price("gpt-5.2", at="2026-01-11") is None
 
 
 def test_an_unknown_price_is_none_or_an_error_and_never_zero():
-    assert prices.price("gpt-99") is None
+    assert pricing.price("gpt-99") is None
     with pytest.raises(KeyError, match="no price is known for the model `gpt-99`") as caught:
-        prices.bill(1, [Part("gpt-99", 1, 1, 1)])
+        pricing.bill(1, [Part("gpt-99", 1, 1, 1)])
     assert isinstance(caught.value, errors.UnknownNameError)
     with pytest.raises(ValueError, match=r"add up to 0.5, expected 1"):
-        prices.bill(1, [Part("gpt-5.2", 0.5, 1, 1)])
+        pricing.bill(1, [Part("gpt-5.2", 0.5, 1, 1)])
     with pytest.raises(ValueError, match="expected a decimal number, found `much`"):
-        prices.bill(1, [Part("gpt-5.2", 1, "much", 1)])
+        pricing.bill(1, [Part("gpt-5.2", 1, "much", 1)])

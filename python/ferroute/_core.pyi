@@ -530,10 +530,10 @@ _Amount: TypeAlias = Decimal | int | float | str
 
 @final
 class PriceTable:
-    """Prices of models, dated; `ferroute.prices` is its typed face.
+    """Prices of models, dated; `ferroute.pricing` is its typed face.
 
     Args:
-        json: A table of your own, laid out as ``ferroute/prices/prices.json``; None: the one in the package.
+        json: A table of your own, laid out as ``ferroute/pricing/prices.json``; None: the one in the package.
 
     Raises:
         InvalidValueError: The table has another layout.

@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::error::{Error, Kind, Result};
 use crate::providers::http::Opened;
 use crate::providers::retry::{DEFAULT_RETRIES, with_retries};
-use crate::providers::{Answer, Endpoint, Http, Usage};
+use crate::providers::{Answer, ChatRequest, Completion, Endpoint, Http, Usage};
 
 use super::stream::Stream;
 
 /// How long an answer may take when the caller says nothing, as in the `openai` client.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// How a call behaves.
 #[derive(Debug, Clone, Copy)]
@@ -44,24 +44,23 @@ pub struct Answered {
 
 /// One completion; `body` is the caller's JSON object in `OpenAI`'s shape.
 pub async fn chat(http: &Http, endpoint: &Endpoint, body: &[u8], options: Options) -> Result<Answered> {
-    let request = endpoint.dialect.chat(endpoint, body, false)?;
+    let prepared = endpoint.dialect.chat(endpoint, &ChatRequest::new(body.to_vec()), false)?;
     let send = || async {
-        let answer = http.send(endpoint, &request, options.timeout).await?;
-        let usage = endpoint.dialect.read_answer(endpoint, &answer)?;
-        Ok((answer, usage))
+        let answer = http.send(endpoint, &prepared.outgoing, options.timeout).await?;
+        endpoint.dialect.read_answer(endpoint, &prepared.reading, answer)
     };
-    let ((answer, usage), attempts) = with_retries(options.retries, send).await?;
+    let (Completion { answer, usage }, attempts) = with_retries(options.retries, send).await?;
     Ok(Answered { answer, usage, attempts })
 }
 
 /// One completion as a stream of chunks; must run inside a tokio runtime, which then reads it.
 pub async fn stream(http: &Http, endpoint: &Endpoint, body: &[u8], options: Options) -> Result<Stream> {
-    let request = endpoint.dialect.chat(endpoint, body, true)?;
+    let prepared = endpoint.dialect.chat(endpoint, &ChatRequest::new(body.to_vec()), true)?;
     let open = || async {
-        match http.open(endpoint, &request, options.timeout).await? {
+        match http.open(endpoint, &prepared.outgoing, options.timeout).await? {
             Opened::Stream(response) => Ok(response),
             Opened::Whole(answer) => {
-                endpoint.dialect.read_answer(endpoint, &answer)?;
+                endpoint.dialect.read_answer(endpoint, &prepared.reading, answer)?;
                 Err(Error::new(
                     Kind::Protocol,
                     format!("{} answered with one JSON document where a stream was asked for", endpoint.host()),
@@ -70,7 +69,7 @@ pub async fn stream(http: &Http, endpoint: &Endpoint, body: &[u8], options: Opti
         }
     };
     let (response, attempts) = with_retries(options.retries, open).await?;
-    Ok(Stream::start(endpoint.clone(), response, options.timeout, attempts))
+    Ok(Stream::start(endpoint.clone(), prepared.reading, response, options.timeout, attempts))
 }
 
 /// A time limit in seconds as callers give it; infinity is none.

@@ -242,7 +242,7 @@ impl Embedder {
         let options = self.settings.call;
         let send = || async {
             let answer = http.send(&self.endpoint, &request, options.timeout).await?;
-            self.endpoint.dialect.read_embeddings(&self.endpoint, &answer, texts.len())
+            Ok(self.endpoint.dialect.read_embeddings(&self.endpoint, &answer, texts.len())?.rows)
         };
         let (rows, _) = with_retries(options.retries, send).await?;
         self.same_length(rows.first().map_or(0, Vec::len))?;

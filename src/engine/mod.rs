@@ -2,4 +2,5 @@
 
 pub mod call;
 pub mod embed;
+pub mod plan;
 pub mod stream;

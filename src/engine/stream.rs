@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 
 use crate::error::{Error, Kind, Result};
 use crate::providers::sse::Events;
-use crate::providers::{Chunk, Endpoint, Usage, http};
+use crate::providers::{Chunk, Endpoint, Reading, Usage, http};
 
 /// How many chunks are read ahead before the provider has to wait.
 const READ_AHEAD: usize = 256;
@@ -54,16 +54,24 @@ enum Phase {
 
 struct Item {
     chunk: Chunk,
+    /// The last usage told.
+    usage: Option<Usage>,
     /// Its share of the bytes that are read ahead, given back with it.
     _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Stream {
     /// Starts reading `response`; `limit` is the longest silence of the connection.
-    pub(super) fn start(endpoint: Endpoint, response: Response, limit: Option<Duration>, attempts: u32) -> Self {
+    pub(super) fn start(
+        endpoint: Endpoint,
+        reading: Reading,
+        response: Response,
+        limit: Option<Duration>,
+        attempts: u32,
+    ) -> Self {
         let (status, headers) = http::head(&response);
         let (chunks, receiver) = mpsc::channel(READ_AHEAD);
-        let reader = tokio::spawn(read(endpoint, response, limit, chunks)).abort_handle();
+        let reader = tokio::spawn(read(endpoint, reading, response, limit, chunks)).abort_handle();
         let state = State { phase: Phase::Open(receiver, None), usage: None };
         Self { state: Mutex::new(state), reader, process: std::process::id(), status, headers, attempts }
     }
@@ -149,8 +157,8 @@ impl Stream {
     }
 
     fn take(&self, item: Item) -> Bytes {
-        if item.chunk.usage.is_some() {
-            self.state().usage = item.chunk.usage;
+        if item.usage.is_some() {
+            self.state().usage = item.usage;
         }
         item.chunk.data
     }
@@ -198,9 +206,15 @@ impl Drop for Held<'_> {
 }
 
 /// Reads events until the end mark, an error, or until nobody listens any more.
-async fn read(endpoint: Endpoint, response: Response, limit: Option<Duration>, chunks: mpsc::Sender<Result<Item>>) {
+async fn read(
+    endpoint: Endpoint,
+    reading: Reading,
+    response: Response,
+    limit: Option<Duration>,
+    chunks: mpsc::Sender<Result<Item>>,
+) {
     let mut events = Events::new(http::pieces(endpoint.clone(), response, limit));
-    let mut reader = endpoint.dialect.reader();
+    let mut reader = endpoint.dialect.reader(&reading);
     let budget = Arc::new(Semaphore::new(READ_AHEAD_BYTES));
     let mut found = Vec::new();
     loop {
@@ -236,7 +250,7 @@ async fn read(endpoint: Endpoint, response: Response, limit: Option<Duration>, c
                 () = chunks.closed() => return,
                 room = Arc::clone(&budget).acquire_many_owned(size) => room.ok(),
             };
-            if chunks.send(Ok(Item { chunk, _room: room })).await.is_err() {
+            if chunks.send(Ok(Item { chunk, usage: reader.usage(), _room: room })).await.is_err() {
                 return;
             }
         }

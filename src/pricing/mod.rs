@@ -2,3 +2,6 @@
 
 pub mod scenario;
 pub mod table;
+mod usage;
+
+pub use usage::{ServiceTier, Usage};

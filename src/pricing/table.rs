@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::error::{Error, Kind, Result};
 
 /// The price data in the package.
-const BUILTIN: &str = include_str!("../../python/ferroute/prices/prices.json");
+const BUILTIN: &str = include_str!("../../python/ferroute/pricing/prices.json");
 
 /// What one model costs from a date on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,24 +5,26 @@
 //!   what they say. A new dialect is a file here and an arm in [`Dialect`]; nothing else knows them apart.
 //! - [`http`], [`sse`], [`retry`], [`secrets`]: the wire. Only [`http`] opens sockets.
 
+pub mod anthropic;
+pub mod azure;
 pub mod body;
+pub mod capabilities;
+pub mod gemini;
 pub mod http;
 pub mod openai;
 pub mod prefix;
 pub mod process;
+pub mod request;
 pub mod retry;
 pub mod secrets;
 pub mod sse;
 pub mod table;
 pub mod types;
 
-use std::ops::ControlFlow;
-
-use bytes::Bytes;
-
 pub use http::Http;
 pub use prefix::{Asked, resolve};
-pub use types::{Answer, Chunk, Endpoint, Outgoing, Usage};
+pub use request::{ChatRequest, Dropped, Prepared, Reading};
+pub use types::{Answer, Chunk, Completion, Embedded, Endpoint, Outgoing, ReadStream, Usage};
 
 use crate::error::Result;
 
@@ -32,41 +34,59 @@ use crate::error::Result;
 pub enum Dialect {
     /// `OpenAI`'s Chat Completions and Embeddings, and everything compatible with them.
     OpenAi,
+    /// The same, at Azure's addresses and with its header.
+    Azure,
+    /// `Anthropic`'s Messages.
+    Anthropic,
+    /// `Google`'s `generateContent`.
+    Gemini,
 }
 
 impl Dialect {
     /// Where completions are asked for, below the base URL.
-    pub fn chat_path(self) -> &'static str {
+    pub fn chat_path(self, endpoint: &Endpoint, stream: bool) -> String {
         match self {
-            Self::OpenAi => openai::CHAT,
+            Self::OpenAi => openai::CHAT.to_owned(),
+            Self::Azure => azure::chat_path(endpoint),
+            Self::Anthropic => anthropic::chat_path(endpoint),
+            Self::Gemini => gemini::chat_path(endpoint, stream),
         }
     }
 
     /// Where embeddings are asked for, below the base URL.
-    pub fn embeddings_path(self) -> &'static str {
+    pub fn embeddings_path(self, endpoint: &Endpoint) -> String {
         match self {
-            Self::OpenAi => openai::EMBEDDINGS,
+            Self::OpenAi | Self::Anthropic => openai::EMBEDDINGS.to_owned(),
+            Self::Azure => azure::embeddings_path(endpoint),
+            Self::Gemini => gemini::embeddings_path(endpoint),
         }
     }
 
-    /// The request for one chat completion; `body` is the caller's JSON object in `OpenAI`'s shape.
-    pub fn chat(self, endpoint: &Endpoint, body: &[u8], stream: bool) -> Result<Outgoing> {
+    /// The request for one chat completion.
+    pub fn chat(self, endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<Prepared> {
         match self {
-            Self::OpenAi => openai::chat(endpoint, body, stream),
+            Self::OpenAi => openai::chat(endpoint, request, stream),
+            Self::Azure => azure::chat(endpoint, request, stream),
+            Self::Anthropic => anthropic::chat(endpoint, request, stream),
+            Self::Gemini => gemini::chat(endpoint, request, stream),
         }
     }
 
-    /// What a complete answer says about itself; an error object inside status 200 is an error here.
-    pub fn read_answer(self, endpoint: &Endpoint, answer: &Answer) -> Result<Option<Usage>> {
+    /// A complete answer in `OpenAI`'s shape; an error object inside status 200 is an error here.
+    pub fn read_answer(self, endpoint: &Endpoint, reading: &Reading, answer: Answer) -> Result<Completion> {
         match self {
-            Self::OpenAi => openai::read_answer(endpoint, answer),
+            Self::OpenAi | Self::Azure => openai::read_answer(endpoint, reading, answer),
+            Self::Anthropic => anthropic::read_answer(endpoint, reading, answer),
+            Self::Gemini => gemini::read_answer(endpoint, reading, answer),
         }
     }
 
     /// A reader for one stream.
-    pub fn reader(self) -> StreamReader {
+    pub fn reader(self, reading: &Reading) -> Box<dyn ReadStream> {
         match self {
-            Self::OpenAi => StreamReader::OpenAi(openai::Reader::default()),
+            Self::OpenAi | Self::Azure => openai::reader(reading),
+            Self::Anthropic => anthropic::reader(reading),
+            Self::Gemini => gemini::reader(reading),
         }
     }
 
@@ -80,37 +100,18 @@ impl Dialect {
     ) -> Result<Outgoing> {
         match self {
             Self::OpenAi => openai::embeddings(endpoint, texts, dimensions, base64),
+            Self::Azure => azure::embeddings(endpoint, texts, dimensions, base64),
+            Self::Anthropic => Err(anthropic::no_embeddings()),
+            Self::Gemini => gemini::embeddings(endpoint, texts, dimensions),
         }
     }
 
     /// The `count` vectors of an embeddings answer, in the order of the request.
-    pub fn read_embeddings(self, endpoint: &Endpoint, answer: &Answer, count: usize) -> Result<Vec<Vec<f32>>> {
+    pub fn read_embeddings(self, endpoint: &Endpoint, answer: &Answer, count: usize) -> Result<Embedded> {
         match self {
-            Self::OpenAi => openai::read_embeddings(endpoint, answer, count),
-        }
-    }
-}
-
-/// Makes chunks in `OpenAI`'s shape of the events of one stream, and knows where it stands.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StreamReader {
-    /// Of [`Dialect::OpenAi`].
-    OpenAi(openai::Reader),
-}
-
-impl StreamReader {
-    /// Reads the data of one event and adds its chunks to `out`; breaks at the end mark.
-    pub fn read(&mut self, endpoint: &Endpoint, data: Bytes, out: &mut Vec<Chunk>) -> Result<ControlFlow<()>> {
-        match self {
-            Self::OpenAi(reader) => reader.read(endpoint, data, out),
-        }
-    }
-
-    /// Whether nothing is missing should the stream end here, without an end mark.
-    pub fn is_complete(&self) -> bool {
-        match self {
-            Self::OpenAi(reader) => reader.is_complete(),
+            Self::OpenAi | Self::Azure => openai::read_embeddings(endpoint, answer, count),
+            Self::Anthropic => Err(anthropic::no_embeddings()),
+            Self::Gemini => gemini::read_embeddings(endpoint, answer, count),
         }
     }
 }

@@ -15,19 +15,26 @@ use serde_json::Value;
 
 use super::body::set_model;
 use super::http::refused;
+use super::request::{ChatRequest, Prepared, Reading};
 use super::secrets::Secrets;
-use super::types::{Answer, Chunk, Endpoint, Outgoing, Usage};
+use super::types::{Answer, Chunk, Completion, Embedded, Endpoint, Outgoing, ReadStream, Usage};
 use crate::error::{Error, Kind, Result};
 
 pub(super) const CHAT: &str = "chat/completions";
 pub(super) const EMBEDDINGS: &str = "embeddings";
 
 /// The request for one chat completion. `body` goes out as it is, but for the model it names.
-pub fn chat(endpoint: &Endpoint, body: &[u8], stream: bool) -> Result<Outgoing> {
-    Ok(Outgoing {
+pub fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<Prepared> {
+    let outgoing = Outgoing {
         url: endpoint.url(CHAT),
         headers: headers(endpoint, if stream { "text/event-stream" } else { "application/json" })?,
-        body: set_model(body, &endpoint.model)?,
+        body: set_model(request.bytes(), &endpoint.model)?,
+    };
+    Ok(Prepared {
+        outgoing,
+        reading: Reading { usage_asked: true, ..Reading::default() },
+        dropped: Vec::new(),
+        times: 1,
     })
 }
 
@@ -134,6 +141,7 @@ impl Glance {
                 .as_ref()
                 .and_then(|details| details.reasoning_tokens)
                 .unwrap_or(0),
+            ..Usage::default()
         })
     }
 }
@@ -142,7 +150,12 @@ impl Glance {
 ///
 /// # Errors
 /// [`Kind::Protocol`] when it is not JSON; [`Kind::Status`] when status 200 carries an error instead of choices.
-pub fn read_answer(endpoint: &Endpoint, answer: &Answer) -> Result<Option<Usage>> {
+pub fn read_answer(endpoint: &Endpoint, _reading: &Reading, answer: Answer) -> Result<Completion> {
+    let usage = usage_of(endpoint, &answer)?;
+    Ok(Completion { answer, usage })
+}
+
+fn usage_of(endpoint: &Endpoint, answer: &Answer) -> Result<Option<Usage>> {
     let glance = Glance::at(&answer.body).ok_or_else(|| {
         Error::new(
             Kind::Protocol,
@@ -166,14 +179,16 @@ pub fn read_answer(endpoint: &Endpoint, answer: &Answer) -> Result<Option<Usage>
 pub struct Reader {
     /// The choices seen, and whether they have said why they ended.
     choices: BTreeMap<u64, bool>,
+    usage: Option<Usage>,
 }
 
-impl Reader {
-    /// Reads the data of one event; breaks at the end mark.
-    ///
-    /// # Errors
-    /// [`Kind::Protocol`] when it is not JSON, [`Kind::Status`] for an error that comes after status 200.
-    pub fn read(&mut self, endpoint: &Endpoint, data: Bytes, out: &mut Vec<Chunk>) -> Result<ControlFlow<()>> {
+/// A reader for one stream.
+pub fn reader(_reading: &Reading) -> Box<dyn ReadStream> {
+    Box::new(Reader::default())
+}
+
+impl ReadStream for Reader {
+    fn read(&mut self, endpoint: &Endpoint, data: Bytes, out: &mut Vec<Chunk>) -> Result<ControlFlow<()>> {
         if data.trim_ascii() == b"[DONE]" {
             return Ok(ControlFlow::Break(()));
         }
@@ -189,13 +204,26 @@ impl Reader {
         for choice in glance.choices.iter().flatten() {
             *self.choices.entry(choice.index.unwrap_or(0)).or_default() |= choice.finish_reason.is_some();
         }
-        out.push(Chunk { usage: glance.usage(), data });
+        self.usage = glance.usage().or(self.usage);
+        out.push(Chunk { content: true, data, ..Chunk::default() });
         Ok(ControlFlow::Continue(()))
     }
 
     /// Whether every choice has said why it ended.
-    pub fn is_complete(&self) -> bool {
+    fn is_complete(&self) -> bool {
         !self.choices.is_empty() && self.choices.values().all(|&ended| ended)
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    fn text(&self) -> &'static str {
+        ""
+    }
+
+    fn made_chars(&self) -> usize {
+        0
     }
 }
 
@@ -231,7 +259,7 @@ fn named_status(code: &Value) -> Option<u16> {
 ///
 /// # Errors
 /// [`Kind::Protocol`] when there are not exactly `count`, when their lengths differ, or a number is not finite.
-pub fn read_embeddings(endpoint: &Endpoint, answer: &Answer, count: usize) -> Result<Vec<Vec<f32>>> {
+pub fn read_embeddings(endpoint: &Endpoint, answer: &Answer, count: usize) -> Result<Embedded> {
     #[derive(Deserialize)]
     struct Body {
         data: Vec<Row>,
@@ -246,7 +274,7 @@ pub fn read_embeddings(endpoint: &Endpoint, answer: &Answer, count: usize) -> Re
         Ok(body) => body,
         Err(e) => {
             // An error told under status 200 says more than "no field `data`".
-            read_answer(endpoint, answer)?;
+            usage_of(endpoint, answer)?;
             let why = Secrets::of(endpoint).hide_text(&e.to_string());
             return Err(wrong(format!("something that is not a list of embeddings: {why}")));
         }
@@ -274,7 +302,7 @@ pub fn read_embeddings(endpoint: &Endpoint, answer: &Answer, count: usize) -> Re
             return Err(wrong(format!("an embedding with a number that is not finite, at index {index}")));
         }
     }
-    Ok(rows)
+    Ok(Embedded { rows, prompt_tokens: usage_of(endpoint, answer)?.map(|usage| usage.prompt_tokens) })
 }
 
 /// Numbers, or base64 of little-endian f32.
@@ -364,7 +392,8 @@ mod tests {
 
     #[test]
     fn request_is_the_callers_bytes() {
-        let out = chat(&endpoint(), br#"{"messages": [],  "z":1.0, "a":1}"#, false).unwrap();
+        let out =
+            chat(&endpoint(), &ChatRequest::new(&br#"{"messages": [],  "z":1.0, "a":1}"#[..]), false).unwrap().outgoing;
         assert_eq!(out.body, r#"{"model":"big","messages": [],  "z":1.0, "a":1}"#);
         assert_eq!(out.url.as_str(), "http://h:1/v1/chat/completions");
         assert_eq!(out.headers[AUTHORIZATION], "Bearer sk-1234567890");
@@ -375,13 +404,13 @@ mod tests {
     fn a_key_with_a_line_break_is_not_shown() {
         let mut endpoint = endpoint();
         endpoint.key = Some("sk-secret\n".to_owned().into());
-        let error = chat(&endpoint, b"{}", false).err().unwrap();
+        let error = chat(&endpoint, &ChatRequest::new(&b"{}"[..]), false).err().unwrap();
         assert!(error.message().contains("line break") && !error.message().contains("secret"));
     }
 
     #[test]
     fn usage_of_every_shape() {
-        let usage = |body: &str| read_answer(&endpoint(), &answer(body)).unwrap();
+        let usage = |body: &str| usage_of(&endpoint(), &answer(body)).unwrap();
         let full = r#"{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":120,"completion_tokens":45,"total_tokens":165,
             "prompt_tokens_details":{"cached_tokens":64,"cache_write_tokens":3},"completion_tokens_details":{"reasoning_tokens":30}}}"#;
         let expected = Usage {
@@ -390,6 +419,7 @@ mod tests {
             cached_tokens: 64,
             cache_write_tokens: 3,
             reasoning_tokens: 30,
+            ..Usage::default()
         };
         assert_eq!(usage(full), Some(expected));
         assert_eq!(
@@ -401,14 +431,14 @@ mod tests {
             assert_eq!(usage(nothing), None, "{nothing}");
         }
         for wrong in ["<html>", "", "[]", "3"] {
-            assert_eq!(read_answer(&endpoint(), &answer(wrong)).unwrap_err().kind(), Kind::Protocol, "{wrong}");
+            assert_eq!(usage_of(&endpoint(), &answer(wrong)).unwrap_err().kind(), Kind::Protocol, "{wrong}");
         }
     }
 
     #[test]
     fn errors_under_status_200() {
         let fails = |body: &str| {
-            let error = read_answer(&endpoint(), &answer(body)).unwrap_err();
+            let error = usage_of(&endpoint(), &answer(body)).unwrap_err();
             (error.answer().unwrap().status, error.message().to_owned())
         };
         let (status, message) = fails(r#"{"error":{"code":429,"message":"slow down, sk-1234567890"}}"#);
@@ -424,9 +454,9 @@ mod tests {
         ] {
             let body = format!(r#"{{"error":{error},"choices":[]}}"#);
             assert_eq!(fails(&body).0, status, "{error}");
-            assert_eq!(read_answer(&endpoint(), &answer(&body)).unwrap_err().is_retryable(), again, "{error}");
+            assert_eq!(usage_of(&endpoint(), &answer(&body)).unwrap_err().is_retryable(), again, "{error}");
         }
-        assert!(read_answer(&endpoint(), &answer(r#"{"error":null,"choices":[]}"#)).is_ok());
+        assert!(usage_of(&endpoint(), &answer(r#"{"error":null,"choices":[]}"#)).is_ok());
         assert_eq!(read(r#"{"error":{"code":"x","message":"m"}}"#).unwrap_err().kind(), Kind::Status);
     }
 
@@ -434,7 +464,7 @@ mod tests {
     fn read(data: &str) -> Result<Option<(Option<Usage>, bool)>> {
         let (mut reader, mut out) = (Reader::default(), Vec::new());
         let more = reader.read(&endpoint(), Bytes::copy_from_slice(data.as_bytes()), &mut out)?.is_continue();
-        Ok(more.then(|| (out[0].usage, reader.is_complete())))
+        Ok(more.then(|| (reader.usage(), reader.is_complete())))
     }
 
     #[test]
@@ -471,7 +501,7 @@ mod tests {
 
     #[test]
     fn embeddings_in_both_forms_and_any_order() {
-        let read = |body: &str, count| read_embeddings(&endpoint(), &answer(body), count);
+        let read = |body: &str, count| read_embeddings(&endpoint(), &answer(body), count).map(|found| found.rows);
         let mixed = r#"{"data":[{"index":1,"embedding":"AACAPwAAAMA="},{"index":0,"embedding":[0.5,-1]}]}"#;
         assert_eq!(read(mixed, 2).unwrap(), [vec![0.5, -1.0], vec![1.0, -2.0]]);
         assert_eq!(read(r#"{"data":[{"embedding":[1]},{"embedding":[2]}]}"#, 2).unwrap(), [[1.0], [2.0]]);
@@ -514,7 +544,7 @@ mod tests {
         #[test]
         fn parsers_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..60), text in "\\PC{0,40}") {
             let _ = Reader::default().read(&endpoint(), bytes.into(), &mut Vec::new());
-            let _ = read_answer(&endpoint(), &answer(&text));
+            let _ = usage_of(&endpoint(), &answer(&text));
             let _ = read_embeddings(&endpoint(), &answer(&text), 1);
             let _ = base64_floats(&text);
         }

@@ -21,6 +21,10 @@ pub struct Asked {
     pub headers: Vec<(String, String)>,
     /// Extra query parameters, kept out of every message.
     pub query: Vec<(String, String)>,
+    /// Protocol version (Azure's `api-version`, `anthropic-version`).
+    pub api_version: Option<String>,
+    /// The model behind a name that says nothing, such as an Azure deployment.
+    pub base_model: Option<String>,
 }
 
 /// Finds provider, model id, URL and key for `model`; `env` reads one environment variable.
@@ -69,6 +73,9 @@ pub fn resolve(model: &str, asked: &Asked, env: &dyn Fn(&str) -> Option<String>)
         base,
         key,
         model: if slashless { format!("{}{id}", provider.id_prefix) } else { id.to_owned() },
+        name: model.to_owned(),
+        base_model: asked.base_model.clone(),
+        api_version: asked.api_version.clone(),
         headers: headers(provider, asked, given.is_some(), &variable)?,
     })
 }

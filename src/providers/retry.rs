@@ -14,7 +14,7 @@ use crate::error::{Answer, Error, Result};
 const FIRST_WAIT: f64 = 0.5;
 const LONGEST_WAIT: f64 = 8.0;
 /// A provider that asks for more than this gets no second try: the caller should hear of it instead of waiting.
-const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(120);
+const LONGEST_ASKED_WAIT: Duration = Duration::from_mins(2);
 
 /// Retries when the caller says nothing, as in the `openai` client.
 pub const DEFAULT_RETRIES: u32 = 2;

@@ -1,6 +1,7 @@
 //! What travels between the engine and a dialect.
 
 use std::fmt;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use reqwest::Url;
@@ -9,6 +10,8 @@ use secrecy::SecretString;
 
 use super::Dialect;
 pub use crate::error::Answer;
+use crate::error::Result;
+pub use crate::pricing::Usage;
 
 /// Where a request goes and who pays: one model at one provider.
 ///
@@ -25,6 +28,12 @@ pub struct Endpoint {
     pub key: Option<SecretString>,
     /// Model id as it is sent.
     pub model: String,
+    /// The name the caller used (`azure/my-deployment`): in the ledger, and what prices are looked up by.
+    pub name: String,
+    /// The model behind a name that says nothing (an Azure deployment): goes before the name for prices and abilities.
+    pub base_model: Option<String>,
+    /// The provider's protocol version, where the caller chose one.
+    pub api_version: Option<String>,
     /// Headers added to every request (organization, the caller's own); they win over the dialect's.
     pub headers: HeaderMap,
 }
@@ -82,26 +91,57 @@ pub struct Outgoing {
 }
 
 /// One chunk of a stream, in `OpenAI`'s shape.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Chunk {
     /// Its JSON.
     pub data: Bytes,
-    /// The usage, in the one chunk that has it.
+    /// Whether it carries anything of the answer (text, reasoning, a tool call): from then on nothing is repeated.
+    pub content: bool,
+    /// Whether it says why a choice ended.
+    pub ends: bool,
+    /// Made for our own account: the caller did not ask for it and does not get it.
+    pub hidden: bool,
+}
+
+/// A complete answer, in `OpenAI`'s shape.
+#[derive(Debug)]
+pub struct Completion {
+    /// Status and headers as received; the body is the provider's own bytes where they already have that shape.
+    pub answer: Answer,
+    /// Tokens, where the provider tells them.
     pub usage: Option<Usage>,
 }
 
-/// Tokens of one answer, in `OpenAI`'s counting: cached tokens are a part of the prompt's, reasoning a part of the
-/// completion's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// The whole prompt.
-    pub prompt_tokens: u64,
-    /// The whole completion, hidden reasoning included.
-    pub completion_tokens: u64,
-    /// Prompt tokens read from the provider's cache.
-    pub cached_tokens: u64,
-    /// Prompt tokens written to the provider's cache.
-    pub cache_write_tokens: u64,
-    /// Completion tokens spent on hidden reasoning.
-    pub reasoning_tokens: u64,
+/// Makes chunks in `OpenAI`'s shape of the events of one stream, and knows where it stands.
+pub trait ReadStream: Send {
+    /// Reads the data of one event and adds its chunks to `out`; breaks at the end mark.
+    ///
+    /// # Errors
+    /// [`Kind::Protocol`](crate::Kind::Protocol) for an event that is none, [`Kind::Status`](crate::Kind::Status) for
+    /// an error that comes after status 200.
+    fn read(&mut self, endpoint: &Endpoint, data: Bytes, out: &mut Vec<Chunk>) -> Result<ControlFlow<()>>;
+
+    /// Called once when the response has ended without an end mark but is complete: chunks still owed to the caller.
+    fn finish(&mut self, _endpoint: &Endpoint, _out: &mut Vec<Chunk>) {}
+
+    /// Whether nothing is missing should the stream end here, without an end mark.
+    fn is_complete(&self) -> bool;
+
+    /// The last usage told.
+    fn usage(&self) -> Option<Usage>;
+
+    /// The text of the first choice so far.
+    fn text(&self) -> &str;
+
+    /// Characters of everything made so far (text, reasoning, arguments, all choices), to estimate tokens from.
+    fn made_chars(&self) -> usize;
+}
+
+/// Embeddings of several texts, and what they cost.
+#[derive(Debug)]
+pub struct Embedded {
+    /// One vector for each text, in their order, all of one length.
+    pub rows: Vec<Vec<f32>>,
+    /// Tokens, where the provider tells them.
+    pub prompt_tokens: Option<u64>,
 }

@@ -35,7 +35,7 @@ struct Failed {
 }
 
 impl Failed {
-    fn at(endpoint: &Endpoint, path: &str) -> impl Fn(Error) -> Self {
+    fn at(endpoint: &Endpoint, path: &str) -> impl Fn(Error) -> Self + use<> {
         let url = endpoint.shown_url(path);
         move |error| Self { error, url: url.clone(), streaming: false }
     }
@@ -76,6 +76,7 @@ impl Where<'_, '_> {
             organization: given("organization", self.organization)?,
             headers: self.headers.map_or(Ok(Vec::new()), |value| pairs("extra_headers", value))?,
             query: self.query.map_or(Ok(Vec::new()), |value| pairs("extra_query", value))?,
+            ..Asked::default()
         };
         Ok(resolve(model, &asked, &|name| std::env::var(name).ok())?)
     }
@@ -199,13 +200,13 @@ impl PyClient {
 
 async fn chat(endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<Reply, Failed> {
     let answer = async { call::chat(Http::shared()?, &endpoint, &body, options).await };
-    answer.await.map(Reply).map_err(Failed::at(&endpoint, endpoint.dialect.chat_path()))
+    answer.await.map(Reply).map_err(Failed::at(&endpoint, &endpoint.dialect.chat_path(&endpoint, false)))
 }
 
 async fn open(endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<PyEventStream, Failed> {
     let stream = async { call::stream(Http::shared()?, &endpoint, &body, options).await };
-    let stream = Arc::new(stream.await.map_err(Failed::at(&endpoint, endpoint.dialect.chat_path()))?);
-    Ok(PyEventStream { stream, url: endpoint.shown_url(endpoint.dialect.chat_path()) })
+    let stream = Arc::new(stream.await.map_err(Failed::at(&endpoint, &endpoint.dialect.chat_path(&endpoint, false)))?);
+    Ok(PyEventStream { stream, url: endpoint.shown_url(&endpoint.dialect.chat_path(&endpoint, true)) })
 }
 
 /// `(status, headers, body)`.
@@ -391,9 +392,9 @@ impl PyEmbedder {
     }
 }
 
-fn failed(embedder: &Embedder) -> impl Fn(Error) -> Failed {
+fn failed(embedder: &Embedder) -> impl Fn(Error) -> Failed + use<> {
     let endpoint = embedder.endpoint();
-    Failed::at(endpoint, endpoint.dialect.embeddings_path())
+    Failed::at(endpoint, &endpoint.dialect.embeddings_path(endpoint))
 }
 
 async fn one(embedder: Arc<Embedder>, text: String) -> Result<One, Failed> {

@@ -57,7 +57,7 @@ impl PyPriceTable {
     }
 
     #[pyo3(signature = (requests, mix, at=None))]
-    #[expect(clippy::type_complexity, reason = "plain tuples, named by the dataclasses of `ferroute.prices`")]
+    #[expect(clippy::type_complexity, reason = "plain tuples, named by the dataclasses of `ferroute.pricing`")]
     fn bill(
         &self,
         requests: u64,

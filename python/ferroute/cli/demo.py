@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ferroute import _core, prices
+from ferroute import _core, pricing
 from ferroute.cli._output import STRONG, WEAK, ascii_only, console, fitted, json_line, one_line, percent
 from ferroute.controller import Controller
 from ferroute.errors import MissingFileError
@@ -60,8 +60,8 @@ class Report:
     requests: int
     output_tokens: int
     routed: list[Routed]
-    bill: prices.Bill
-    all_strong: prices.Bill
+    bill: pricing.Bill
+    all_strong: pricing.Bill
     other_traffic: list[float]
 
     def curves(self) -> dict[str, list[float]]:
@@ -98,8 +98,8 @@ def run(*, share: float, strong: str, weak: str, prompts: int | None, requests: 
         _part(model, [one for one in routed if one.decision.model == model], len(routed), output_tokens)
         for model in (strong, weak)
     )
-    bill = prices.bill(requests, [part for part in (strong_part, weak_part) if part.share])
-    all_strong = prices.bill(requests, [_part(strong, routed, len(routed), output_tokens)])
+    bill = pricing.bill(requests, [part for part in (strong_part, weak_part) if part.share])
+    all_strong = pricing.bill(requests, [_part(strong, routed, len(routed), output_tokens)])
     other: list[float] = controller.batch_calculate_win_rate(read_texts(_benchmark(OTHER_FILE)), "local")
     return Report(float(share), strong, weak, requests, output_tokens, routed, bill, all_strong, other)
 
@@ -154,12 +154,12 @@ def _benchmark(file: str) -> Path:
     return path
 
 
-def _part(model: str, routed: Sequence[Routed], total: int, output_tokens: int) -> prices.Part:
+def _part(model: str, routed: Sequence[Routed], total: int, output_tokens: int) -> pricing.Part:
     from decimal import Decimal
 
     tokens = sum(one.tokens for one in routed)
     average = Decimal(tokens) / len(routed) if routed else 0
-    return prices.Part(model, Decimal(len(routed)) / total, average, output_tokens)
+    return pricing.Part(model, Decimal(len(routed)) / total, average, output_tokens)
 
 
 def _intro(out: Console, report: Report, name: str) -> None:
@@ -292,7 +292,7 @@ def _usd(amount: Decimal) -> str:
 def _record(report: Report, png: Path | None) -> dict[str, Any]:
     rates = report.win_rates()
 
-    def bill(of: prices.Bill) -> dict[str, Any]:
+    def bill(of: pricing.Bill) -> dict[str, Any]:
         lines = [
             {
                 "model": line.model,

@@ -273,14 +273,14 @@ class _Run:
 
 def _spent(side: str, model: str, usage: Any) -> dict[str, Any]:
     """Tokens and dollars of one call; a price that is not known is None."""
-    from ferroute import prices
+    from ferroute import pricing
 
     found: dict[str, Any] = {f"{side}_cost": None}
     if usage is None:
         return found
     tokens = int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0)
     found |= {f"{side}_prompt_tokens": tokens[0], f"{side}_completion_tokens": tokens[1]}
-    price = prices.price(model)
+    price = pricing.price(model)
     if price is not None:
         found[f"{side}_cost"] = float(tokens[0] * price.input + tokens[1] * price.output) / 1e6
     return found

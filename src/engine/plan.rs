@@ -1,0 +1,118 @@
+//! What one call is to do: whom it may ask, how it behaves, and what was decided before it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+
+use crate::ledger::Ledger;
+use crate::providers::Endpoint;
+
+/// How calls behave; `None` waits for ever.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Until a connection stands.
+    pub connect_timeout: Option<Duration>,
+    /// From sending to the first byte of the answer.
+    pub first_byte_timeout: Option<Duration>,
+    /// The longest silence of a stream.
+    pub between_chunks_timeout: Option<Duration>,
+    /// One attempt in all, of an answer that is not streamed.
+    pub attempt_timeout: Option<Duration>,
+    /// All attempts, waits and fallbacks together; a stream has to have begun by then, and to have ended for `chat`.
+    pub deadline: Option<Duration>,
+    /// How often a failed attempt at one endpoint is repeated.
+    pub retries: u32,
+    /// After this many failures in a row an endpoint rests for [`cooldown`](Self::cooldown), if there is another.
+    pub failures_before_cooldown: u32,
+    /// How long it rests.
+    pub cooldown: Duration,
+    /// Sends a second request when the first has not begun to answer after the 95th percentile of the model's times.
+    pub hedge: bool,
+    /// A parameter the endpoint does not take is an error instead of being left out.
+    pub strict: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Some(Duration::from_secs(5)),
+            first_byte_timeout: Some(Duration::from_mins(10)),
+            between_chunks_timeout: Some(Duration::from_mins(10)),
+            attempt_timeout: Some(Duration::from_mins(10)),
+            deadline: None,
+            retries: 2,
+            failures_before_cooldown: 3,
+            cooldown: Duration::from_secs(30),
+            hedge: false,
+            strict: false,
+        }
+    }
+}
+
+/// What was decided before the call, for the book and the estimate of the saving.
+#[derive(Debug, Clone, Default)]
+pub struct Routed {
+    /// Router asked; `None` for a model asked for by name.
+    pub router: Option<String>,
+    /// The model string of the request.
+    pub requested: Option<String>,
+    /// Rung, with more than two models.
+    pub tier: Option<String>,
+    /// Win rate of the strong model.
+    pub win_rate: Option<f64>,
+    /// Threshold it was held against.
+    pub threshold: Option<f64>,
+    /// The caller's session.
+    pub session: Option<String>,
+    /// Name of the caller's key.
+    pub key: Option<String>,
+    /// Sent to the strong model by lot.
+    pub holdout: bool,
+    /// The model every call would have gone to without routing: what the saving is measured against.
+    pub baseline: Option<String>,
+    /// What choosing cost, in US dollars; `None` is unpriced. Zero for routers that ask nobody.
+    pub router_cost: Option<Decimal>,
+    /// The text routed on, for its features.
+    pub text: Option<Arc<str>>,
+}
+
+/// One call: the endpoints in the order they are tried, and everything that goes with it.
+#[derive(Clone)]
+pub struct Plan {
+    /// The chosen model first, then its fallbacks; never empty.
+    pub endpoints: Arc<[Endpoint]>,
+    /// How it behaves.
+    pub policy: Arc<Policy>,
+    /// The book it is entered in.
+    pub ledger: Option<Arc<Ledger>>,
+    /// What was decided before it.
+    pub routed: Routed,
+}
+
+/// What a call came to.
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    /// Index in [`Plan::endpoints`] of the one that answered.
+    pub endpoint: usize,
+    /// Requests sent, to all endpoints.
+    pub attempts: u32,
+    /// Tokens, where known or estimated.
+    pub usage: Option<crate::pricing::Usage>,
+    /// The tokens are our estimate.
+    pub estimated: bool,
+    /// US dollars; `None` is unpriced.
+    pub cost: Option<Decimal>,
+    /// What choosing cost.
+    pub router_cost: Option<Decimal>,
+    /// Estimated saving against the baseline; negative is a loss, `None` without a price or a baseline.
+    pub saved: Option<Decimal>,
+    /// Until the first content.
+    pub first_content: Option<Duration>,
+    /// Until the end.
+    pub total: Duration,
+    /// What the caller should know: dropped parameters, fallbacks taken, how the saving was estimated.
+    pub notes: Vec<String>,
+    /// Parameters left out, for a warning once.
+    pub dropped: Vec<crate::providers::Dropped>,
+}

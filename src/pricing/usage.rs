@@ -1,0 +1,52 @@
+//! What is paid for: the tokens of one answer, and the class of service they were made in.
+
+use rust_decimal::Decimal;
+
+/// Tokens of one answer, in `OpenAI`'s counting: cached and written tokens are parts of the prompt's, reasoning a part
+/// of the completion's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The whole prompt.
+    pub prompt_tokens: u64,
+    /// The whole completion, hidden reasoning included.
+    pub completion_tokens: u64,
+    /// Prompt tokens read from the provider's cache.
+    pub cached_tokens: u64,
+    /// Prompt tokens written to the provider's cache, for any time.
+    pub cache_write_tokens: u64,
+    /// The part of [`cache_write_tokens`](Self::cache_write_tokens) that is kept for an hour, which costs more.
+    pub cache_write_1h_tokens: u64,
+    /// Completion tokens spent on hidden reasoning.
+    pub reasoning_tokens: u64,
+    /// The class of service the provider says it used.
+    pub tier: ServiceTier,
+    /// US dollars, where the provider itself says what the call cost (`usage.cost`): goes before any table.
+    pub billed: Option<Decimal>,
+}
+
+/// The class of service, which some providers price apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum ServiceTier {
+    /// Ordinary calls (`default`, `standard`, `auto`).
+    #[default]
+    Standard,
+    /// Asynchronous batches.
+    Batch,
+    /// Cheaper and slower.
+    Flex,
+    /// Dearer and faster (`priority`, `fast`).
+    Priority,
+}
+
+impl ServiceTier {
+    /// The class a request or an answer names; an unknown one is `None`.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "auto" | "default" | "standard" | "standard_only" | "on_demand" => Self::Standard,
+            "batch" => Self::Batch,
+            "flex" => Self::Flex,
+            "priority" | "fast" => Self::Priority,
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! What a model takes, from its provider and name: sampling, length, roles, tools, images, effort.
