@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyMapping, PyString};
 
-use super::runtime::{block_on, future_into_py};
+use super::awaitable::future_into_py;
+use super::runtime::block_on;
 use crate::engine::call::{self, Answered, Options, time_limit};
 use crate::engine::embed::{Embedder, Embedding, Settings};
 use crate::engine::stream::Stream;

@@ -1,6 +1,7 @@
 //! The Python face: convert, call, map the error. Anything longer belongs in the core.
 
 mod arguments;
+mod awaitable;
 mod bert;
 mod calls;
 mod causal;
