@@ -6,6 +6,7 @@ mod bert;
 mod calls;
 mod causal;
 mod columns;
+mod driver;
 mod errors;
 mod evals;
 mod learn;
