@@ -5,23 +5,28 @@
 //!   what they say. A new dialect is a file here and an arm in [`Dialect`]; nothing else knows them apart.
 //! - [`http`], [`sse`], [`retry`], [`secrets`]: the wire. Only [`http`] opens sockets.
 
+mod address;
 pub mod anthropic;
 pub mod azure;
 pub mod body;
 pub mod capabilities;
+pub mod conversation;
+pub mod failures;
 pub mod gemini;
 pub mod http;
+pub mod ids;
 pub mod openai;
 pub mod prefix;
 pub mod request;
 pub mod retry;
 pub mod secrets;
+pub mod signatures;
 pub mod sse;
 pub mod table;
 pub mod types;
 
 pub use crate::process;
-pub use http::Http;
+pub use http::{Http, Limits};
 pub use prefix::{Asked, resolve};
 pub use request::{ChatRequest, Dropped, Prepared, Reading};
 pub use types::{Answer, Chunk, Completion, Embedded, Endpoint, Outgoing, ReadStream, Usage};
