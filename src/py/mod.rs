@@ -10,6 +10,7 @@ mod driver;
 mod errors;
 mod evals;
 mod learn;
+mod ledger;
 mod local;
 mod mf;
 mod parquet_writer;
@@ -40,6 +41,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     calls::register(m)?;
     causal::register(m)?;
     pricing::register(m)?;
+    ledger::register(m)?;
     parquet_writer::register(m)?;
     prompts::register(m)?;
     columns::register(m)?;
