@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use super::pricing::Amount;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ledger::{self, Filter, Keep, Ledger, Outcome, Percentiles, Record, Row, Sums};
 use crate::pricing::{Table, Usage, pico};
 
@@ -143,12 +143,12 @@ impl PyLedger {
 
     fn flush(&self, py: Python<'_>, timeout: f64) -> PyResult<()> {
         let limit = wait(timeout)?;
-        Ok(py.detach(|| self.0.flush(limit))?)
+        Ok(py.detach(|| self.0.flush(limit)).map_err(unwritten)?)
     }
 
     fn close(&self, py: Python<'_>, timeout: f64) -> PyResult<()> {
         let limit = wait(timeout)?;
-        Ok(py.detach(|| self.0.close(limit))?)
+        Ok(py.detach(|| self.0.close(limit)).map_err(unwritten)?)
     }
 
     /// Sums, as `ferroute.spend` reads them.
@@ -193,6 +193,12 @@ impl PyLedger {
     fn __repr__(&self) -> String {
         format!("Ledger({:?})", self.0.shown_url())
     }
+}
+
+/// A store that is too slow is one that cannot be written; a provider's timeout is another thing.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unwritten(error: Error) -> Error {
+    if error.kind() == Kind::Timeout { Error::new(Kind::Io, error.message()) } else { error }
 }
 
 fn now_us() -> i64 {
@@ -284,7 +290,7 @@ fn columns<'py>(py: Python<'py>, rows: &[Row]) -> PyResult<Bound<'py, PyDict>> {
 #[pyfunction]
 fn ledger_flush_all(py: Python<'_>, timeout: f64) -> PyResult<()> {
     let limit = wait(timeout)?;
-    Ok(py.detach(|| ledger::flush_all(limit))?)
+    Ok(py.detach(|| ledger::flush_all(limit)).map_err(unwritten)?)
 }
 
 #[pyfunction]
