@@ -244,10 +244,15 @@ def _watch() -> None:
         _watch_multiprocessing()
 
 
+_multiprocessing_watched = False
+
+
 def _watch_multiprocessing() -> None:
     """A child of multiprocessing ends without asking `atexit`."""
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
+    global _multiprocessing_watched
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None and not _multiprocessing_watched:
+        _multiprocessing_watched = True
         util.Finalize(None, _finish, exitpriority=10)
         # A forked child forgets the line above, and then asks these.
         util.register_after_fork(_again, lambda _: util.Finalize(None, _finish, exitpriority=10))

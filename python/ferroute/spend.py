@@ -252,7 +252,8 @@ class Spend(Sums):
         """What a reader of the sums should know: calls without a price, lost calls, what an estimate rests on."""
         out: list[str] = []
         if self.unpriced:
-            out.append(f"{self.unpriced:,} of {self.queries:,} calls have no price: their cost is missing in the sums")
+            of_all = f"{self.unpriced:,} of {self.queries:,} queries"
+            out.append(f"{of_all} have no price: their cost is missing in the sums")
         if self.unpriced_routing:
             out.append(f"the cost of routing is not known for {self.unpriced_routing:,} calls")
         if self.estimated:
@@ -266,7 +267,7 @@ class Spend(Sums):
         return out
 
     def __repr__(self) -> str:
-        head = f"Spend: {self.queries:,} calls, {amount(self.total)}{self._saved_text()}"
+        head = f"Spend: {self.queries:,} queries, {amount(self.total)}{self._saved_text()}"
         table = [_TITLES, *(_cells(model, self.queries) for model in self.models)]
         if not self.models:
             return head
