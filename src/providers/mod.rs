@@ -5,6 +5,7 @@
 //!   what they say. A new dialect is a file here and an arm in [`Dialect`]; nothing else knows them apart.
 //! - [`http`], [`sse`], [`retry`], [`secrets`]: the wire. Only [`http`] opens sockets.
 
+mod address;
 pub mod anthropic;
 pub mod azure;
 pub mod body;
