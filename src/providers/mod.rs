@@ -12,6 +12,7 @@ pub mod azure;
 pub mod body;
 pub mod capabilities;
 pub mod conversation;
+pub mod failures;
 mod family;
 pub mod gemini;
 pub mod http;
@@ -29,7 +30,7 @@ pub mod sse;
 pub mod table;
 pub mod types;
 
-pub use http::Http;
+pub use http::{Http, Limits};
 pub use prefix::{Asked, resolve};
 pub use request::{ChatRequest, Dropped, Prepared, Reading};
 pub use types::{Answer, Chunk, Completion, Embedded, Endpoint, Outgoing, ReadStream, Usage};
