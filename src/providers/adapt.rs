@@ -9,9 +9,10 @@ use serde_json::{Map, Value, json};
 use super::Endpoint;
 use super::body::{Change, Fields, quoted};
 use super::capabilities::{Capabilities, Json, Length, Must};
+use super::family::Family;
 use super::marks::Marks;
-use super::messages;
 use super::request::{Dropped, Reading};
+use super::{messages, needs};
 use crate::error::{Error, Result};
 
 /// Answers to one request that are asked for side by side at most; `OpenAI` allows as many.
@@ -241,7 +242,10 @@ impl<'a> Adapter<'a> {
                 EFFORTS.join(", ")
             )));
         };
-        let Some(known) = self.caps.efforts else { return Ok(Some(wanted)) };
+        let reasons = || needs::facts(self.endpoint).and_then(|facts| facts.reasoning) != Some(false);
+        let Some(known) = self.caps.efforts.or_else(|| if reasons() { None } else { Some(&[]) }) else {
+            return Ok(Some(wanted));
+        };
         if known.is_empty() {
             self.leave_out("reasoning_effort", "it does not take it");
             return Ok(None);
@@ -302,16 +306,23 @@ impl<'a> Adapter<'a> {
 
     /// Words for the model where the form of its answer cannot be told otherwise.
     fn format(&mut self) -> Result<Option<String>> {
-        if self.caps.json == Json::Schema {
-            return Ok(None);
-        }
         let Some(form) = self.value("response_format") else { return Ok(None) };
-        let schema = match form.get("type").and_then(Value::as_str) {
-            Some("json_schema") => form.pointer("/json_schema/schema"),
-            Some("json_object") if self.caps.json == Json::Words => None,
+        let kind = form.get("type").and_then(Value::as_str).unwrap_or_default();
+        // Of others' models the price data tell it.
+        let known = || {
+            self.caps.family != Family::Unknown
+                || needs::facts(self.endpoint).and_then(|facts| facts.schema) != Some(false)
+        };
+        let json = match self.caps.json {
+            Json::Schema if kind == "json_schema" && !known() => Json::Object,
+            json => json,
+        };
+        let schema = match (kind, json) {
+            ("json_schema", Json::Object | Json::Words) => form.pointer("/json_schema/schema"),
+            ("json_object", Json::Words) => None,
             _ => return Ok(None),
         };
-        let why = if self.caps.json == Json::Object {
+        let why = if json == Json::Object {
             self.set("response_format", &json!({"type": "json_object"}));
             "it takes no schema; JSON is asked for, and the schema is told in words"
         } else {

@@ -202,13 +202,7 @@ fn quirks(endpoint: &Endpoint, name: &str, plain: Capabilities) -> Capabilities 
             strict_messages: true,
             ..plain
         },
-        "deepseek" => Capabilities {
-            many: false,
-            json: Json::Object,
-            plain_texts: true,
-            reasoning: &["reasoning_content"],
-            ..plain
-        },
+        "deepseek" => Capabilities { many: false, plain_texts: true, reasoning: &["reasoning_content"], ..plain },
         "xai" => xai(name, plain),
         "openrouter" | "vercel_ai_gateway" => Capabilities {
             many: false,

@@ -19,6 +19,7 @@ pub mod http;
 pub mod ids;
 mod marks;
 mod messages;
+pub mod needs;
 pub mod openai;
 pub mod prefix;
 pub mod process;
@@ -73,6 +74,7 @@ impl Dialect {
 
     /// The request for one chat completion.
     pub fn chat(self, endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<Prepared> {
+        needs::check(endpoint, needs::Needs::of(request)?)?;
         match self {
             Self::OpenAi => openai::chat(endpoint, request, stream),
             Self::Azure => azure::chat(endpoint, request, stream),
