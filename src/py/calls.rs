@@ -185,7 +185,9 @@ impl PyClient {
 
     fn achat<'py>(&self, py: Python<'py>, body: PyBackedBytes) -> PyResult<Bound<'py, PyAny>> {
         let (endpoint, options) = (Arc::clone(&self.endpoint), self.options);
-        future_into_py(py, async move { chat(Http::shared().map_err(Failed::at(&endpoint, ""))?, endpoint, body, options).await })
+        future_into_py(py, async move {
+            chat(Http::shared().map_err(Failed::at(&endpoint, ""))?, endpoint, body, options).await
+        })
     }
 
     fn chat_stream(&self, py: Python<'_>, body: PyBackedBytes) -> PyResult<PyEventStream> {
