@@ -528,7 +528,8 @@ async fn read(mut feed: Feed, mut found: Vec<Chunk>, chunks: mpsc::Sender<Result
             {
                 return;
             }
-            if complete {
+            // One that has content and does not end anything is not the last.
+            if complete && (chunk.ends || !chunk.content) {
                 held = Some((chunk.data, Instant::now() + HELD_BACK));
             } else if !out.send(chunk.data, false).await {
                 return;
