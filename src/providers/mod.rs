@@ -22,7 +22,6 @@ mod messages;
 pub mod needs;
 pub mod openai;
 pub mod prefix;
-pub mod process;
 pub mod request;
 pub mod retry;
 pub mod secrets;
@@ -31,6 +30,7 @@ pub mod sse;
 pub mod table;
 pub mod types;
 
+pub use crate::process;
 pub use http::{Http, Limits};
 pub use prefix::{Asked, resolve};
 pub use request::{ChatRequest, Dropped, Prepared, Reading};
