@@ -30,6 +30,31 @@ def openai_error(failure: ProviderFailure, url: str, streaming: bool = False) ->
         url: address that was called, without query; the request shown has no headers and no body.
         streaming: whether a stream was being read.
     """
+    made = _made(failure, url, streaming)
+    told: dict[str, Any] = failure.args[0]
+    if streaming or "partial_text" in told:
+        made.partial_text = told.get("partial_text", "")
+        made.partial_usage = _usage(told.get("partial_usage"))
+    return made
+
+
+def _usage(counts: tuple[int, ...] | None) -> Any:
+    """Tokens as the `openai` package has them."""
+    if counts is None:
+        return None
+    from openai.types import CompletionUsage
+
+    prompt, completion, cached, written, reasoning = counts
+    return CompletionUsage.model_validate({
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
+        "completion_tokens_details": {"reasoning_tokens": reasoning},
+    })
+
+
+def _made(failure: ProviderFailure, url: str, streaming: bool) -> Any:
     import openai
 
     httpx = _httpx()
