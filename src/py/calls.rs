@@ -11,11 +11,11 @@ use super::account::{self, Decided};
 use super::given::{MOST_RETRIES, Where, Whole};
 use super::policy::{PyPolicy, limit};
 use super::runtime::{block_on, future_into_py};
-use crate::engine::call::{self, Options};
-use crate::engine::plan::{Account, Plan, Policy, Routed};
+use crate::engine::call::{self, Answered};
+use crate::engine::plan::{Plan, Policy, Routed};
 use crate::engine::stream::Stream;
 use crate::error::{Error, Kind, Result};
-use crate::providers::{Answer, Endpoint, Http};
+use crate::providers::{ChatRequest, Endpoint, Http};
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyClient>()?;
@@ -23,29 +23,33 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyEventStream>()
 }
 
-/// A failed call and where it went; in Python, the class of `openai` that callers already catch.
+/// A failed call; in Python, the class of `openai` that callers already catch.
 pub(super) struct Failed {
-    pub(super) error: Error,
-    pub(super) url: String,
-    pub(super) streaming: bool,
+    error: Error,
+    streaming: bool,
 }
 
 impl Failed {
-    pub(super) fn at(endpoint: &Endpoint, path: &str) -> impl Fn(Error) -> Self + use<> {
-        let url = endpoint.shown_url(path);
-        move |error| Self { error, url: url.clone(), streaming: false }
+    /// Of a call that was not streamed, or a stream that could not be opened.
+    pub(super) fn opening(error: Error) -> Self {
+        Self { error, streaming: false }
+    }
+
+    fn reading(error: Error) -> Self {
+        Self { error, streaming: true }
     }
 }
 
 impl From<Failed> for PyErr {
     fn from(failed: Failed) -> Self {
-        let kind = failed.error.kind();
-        let plain = PyErr::from(failed.error);
+        let Failed { error, streaming } = failed;
+        let (kind, url) = (error.kind(), error.url().unwrap_or("http://unknown").to_owned());
+        let plain = PyErr::from(error);
         if !matches!(kind, Kind::Connection | Kind::Timeout | Kind::Status | Kind::Protocol | Kind::Cancelled) {
             return plain;
         }
         let translate = |py: Python<'_>| {
-            let arguments = (plain.value(py), &failed.url, failed.streaming);
+            let arguments = (plain.value(py), url, streaming);
             let made = py.import("ferroute._failures")?.call_method1("openai_error", arguments)?;
             Ok(PyErr::from_value(made))
         };
@@ -184,57 +188,59 @@ fn adjusted(
 }
 
 async fn chat(plan: Plan, body: Bytes) -> Result<PyReply, Failed> {
-    let endpoint = &plan.endpoints[0];
-    let options = Options { timeout: plan.policy.attempt_timeout, retries: plan.policy.retries };
-    let answer = async { call::chat(Http::shared()?, endpoint, &body, options).await };
-    let answered = answer.await.map_err(Failed::at(endpoint, &endpoint.dialect.chat_path(endpoint, false)))?;
-    let account = Account { attempts: answered.attempts, usage: answered.usage, ..Account::default() };
-    Ok(PyReply { answer: answered.answer, account })
+    let endpoints = Arc::clone(&plan.endpoints);
+    let request = Arc::new(ChatRequest::new(body));
+    let answer = async { call::chat(Http::shared()?, plan, request).await };
+    let answered = answer.await.map_err(Failed::opening)?;
+    Ok(PyReply { answered, endpoints })
 }
 
 async fn open(plan: Plan, body: Bytes) -> Result<PyEventStream, Failed> {
-    let endpoint = &plan.endpoints[0];
-    let options = Options { timeout: plan.policy.between_chunks_timeout, retries: plan.policy.retries };
-    let stream = async { call::stream(Http::shared()?, endpoint, &body, options).await };
-    let stream =
-        Arc::new(stream.await.map_err(Failed::at(endpoint, &endpoint.dialect.chat_path(endpoint, false)))?);
-    Ok(PyEventStream { stream, url: endpoint.shown_url(&endpoint.dialect.chat_path(endpoint, true)) })
+    let request = Arc::new(ChatRequest::new(body));
+    let stream = async { call::stream(Http::shared()?, plan, request).await };
+    Ok(PyEventStream(Arc::new(stream.await.map_err(Failed::opening)?)))
 }
 
 /// A completion; what it holds becomes Python's when somebody looks.
 #[pyclass(name = "Reply", module = "ferroute._core", frozen)]
 struct PyReply {
-    answer: Answer,
-    account: Account,
+    answered: Answered,
+    endpoints: Arc<[Endpoint]>,
 }
 
 #[pymethods]
 impl PyReply {
     #[getter]
     fn status(&self) -> u16 {
-        self.answer.status
+        self.answered.answer.status
     }
 
     #[getter]
     fn headers(&self) -> Vec<(String, String)> {
-        self.answer.headers.clone()
+        self.answered.answer.headers.clone()
+    }
+
+    #[getter]
+    fn url(&self) -> String {
+        let endpoint = &self.endpoints[self.answered.account.endpoint];
+        endpoint.shown_url(&endpoint.dialect.chat_path(endpoint, false))
     }
 
     #[getter]
     fn request_id(&self) -> Option<&str> {
         // OpenAI's name and that of nearly everybody else; Anthropic's.
-        let header = |name: &str| self.answer.headers.iter().find(|(known, _)| known == name);
+        let header = |name: &str| self.answered.answer.headers.iter().find(|(known, _)| known == name);
         header("x-request-id").or_else(|| header("request-id")).map(|(_, value)| value.as_str())
     }
 
     #[getter]
     fn body<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.answer.body)
+        PyBytes::new(py, &self.answered.answer.body)
     }
 
     #[getter]
     fn account<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        account::told(py, &self.account)
+        account::told(py, &self.answered.account)
     }
 }
 
@@ -255,69 +261,58 @@ impl<'py> IntoPyObject<'py> for Chunk {
 }
 
 #[pyclass(name = "EventStream", module = "ferroute._core", frozen)]
-struct PyEventStream {
-    stream: Arc<Stream>,
-    url: String,
-}
-
-impl PyEventStream {
-    fn failed(&self) -> impl Fn(Error) -> Failed + use<> {
-        let url = self.url.clone();
-        move |error| Failed { error, url: url.clone(), streaming: true }
-    }
-}
+struct PyEventStream(Arc<Stream>);
 
 #[pymethods]
 impl PyEventStream {
     #[getter]
     fn status(&self) -> u16 {
-        self.stream.status
+        self.0.status
     }
 
     #[getter]
     fn headers(&self) -> Vec<(String, String)> {
-        self.stream.headers.clone()
+        self.0.headers.clone()
     }
 
     #[getter]
     fn url(&self) -> &str {
-        &self.url
+        &self.0.url
     }
 
     #[getter]
-    fn dropped(&self) -> Vec<(String, String)> {
-        Vec::new()
+    fn dropped(&self) -> Vec<(&str, &str)> {
+        account::dropped(&self.0.dropped)
     }
 
     fn account<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let account = Account { attempts: self.stream.attempts, usage: self.stream.usage(), ..Account::default() };
-        account.usage.is_some().then(|| account::told(py, &account)).transpose()
+        self.0.account().map(|account| account::told(py, &account)).transpose()
     }
 
     fn ready(&self) -> Chunk {
-        Chunk(self.stream.ready())
+        Chunk(self.0.ready())
     }
 
     fn next(&self, py: Python<'_>) -> PyResult<Chunk> {
-        if let Some(data) = self.stream.ready() {
+        if let Some(data) = self.0.ready() {
             return Ok(Chunk(Some(data)));
         }
-        block_on(py, async { self.stream.next().await.map(Chunk).map_err(self.failed()) })
+        block_on(py, async { self.0.next().await.map(Chunk).map_err(Failed::reading) })
     }
 
     fn anext<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (stream, failed) = (Arc::clone(&self.stream), self.failed());
-        future_into_py(py, async move { stream.next().await.map(Chunk).map_err(failed) })
+        let stream = Arc::clone(&self.0);
+        future_into_py(py, async move { stream.next().await.map(Chunk).map_err(Failed::reading) })
     }
 
     fn close(&self) {
-        self.stream.close();
+        self.0.close();
     }
 }
 
 impl Drop for PyEventStream {
     fn drop(&mut self) {
         // A pending `anext` shares the stream; without a Python owner nobody will read what it gets.
-        self.stream.close();
+        self.0.close();
     }
 }
