@@ -34,24 +34,18 @@ def openai_error(failure: ProviderFailure, url: str, streaming: bool = False) ->
     told: dict[str, Any] = failure.args[0]
     if streaming or "partial_text" in told:
         made.partial_text = told.get("partial_text", "")
-        made.partial_usage = _usage(told.get("partial_usage"))
+        made.partial_usage = _usage(told.get("partial_tokens"))
     return made
 
 
-def _usage(counts: tuple[int, ...] | None) -> Any:
-    """Tokens as the `openai` package has them."""
-    if counts is None:
+def _usage(tokens: tuple[int, int] | None) -> Any:
+    """Tokens of prompt and completion as the `openai` package has them."""
+    if tokens is None:
         return None
     from openai.types import CompletionUsage
 
-    prompt, completion, cached, written, reasoning = counts
-    return CompletionUsage.model_validate({
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
-        "completion_tokens_details": {"reasoning_tokens": reasoning},
-    })
+    prompt, completion = tokens
+    return CompletionUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
 
 
 def _made(failure: ProviderFailure, url: str, streaming: bool) -> Any:

@@ -6,6 +6,7 @@ use pyo3::types::PyString;
 use super::money::Dollars;
 use crate::engine::plan::{Account, Routed};
 use crate::pricing::Usage;
+use crate::providers::Dropped;
 
 /// A [`Routed`] as Python writes it: router, requested, win rate, threshold, session, holdout, baseline, router cost,
 /// text. A plain tuple, since one is made for every call.
@@ -46,15 +47,13 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Decided {
 
 /// An [`Account`] as Python reads it, see `_core.Account`.
 pub(super) fn told<'py>(py: Python<'py>, account: &Account) -> PyResult<Bound<'py, PyAny>> {
-    let dropped: Vec<(&str, &str)> =
-        account.dropped.iter().map(|dropped| (dropped.parameter.as_str(), dropped.why.as_str())).collect();
     let values = (
         account.cost.map(Dollars),
         account.router_cost.map(Dollars),
         account.saved.map(Dollars),
         account.attempts,
         account.notes.as_slice(),
-        dropped,
+        dropped(&account.dropped),
         account.usage.as_ref().map(usage),
         account.estimated,
         account.first_content.map(|time| time.as_secs_f64()),
@@ -63,8 +62,13 @@ pub(super) fn told<'py>(py: Python<'py>, account: &Account) -> PyResult<Bound<'p
     values.into_pyobject(py).map(Bound::into_any)
 }
 
+/// Parameters left out, and why.
+pub(super) fn dropped(dropped: &[Dropped]) -> Vec<(&str, &str)> {
+    dropped.iter().map(|each| (each.parameter.as_str(), each.why.as_str())).collect()
+}
+
 /// Prompt, completion, cached, written and reasoning tokens.
-pub(super) fn usage(usage: &Usage) -> (u64, u64, u64, u64, u64) {
+fn usage(usage: &Usage) -> (u64, u64, u64, u64, u64) {
     let Usage { prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, .. } = *usage;
     (prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens)
 }

@@ -129,9 +129,11 @@ impl PyEmbedder {
     }
 }
 
+/// A failed request for embeddings, which have one address.
 fn failed(embedder: &Embedder) -> impl Fn(Error) -> Failed + use<> {
     let endpoint = embedder.endpoint();
-    Failed::at(endpoint, &endpoint.dialect.embeddings_path(endpoint))
+    let url = endpoint.shown_url(&endpoint.dialect.embeddings_path(endpoint));
+    move |error| Failed::opening(error.at(|| url.clone()))
 }
 
 async fn one(embedder: Arc<Embedder>, text: String) -> Result<One, Failed> {
