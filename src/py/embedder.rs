@@ -9,9 +9,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::calls::Failed;
+use super::money::Dollars;
 use super::given::{Where, Whole, options};
 use super::runtime::{block_on, future_into_py};
-use crate::engine::embed::{Embedder, Embedding, Settings};
+use crate::engine::embed::{Embedder, Embedding, Paid, Settings};
 use crate::error::{Error, Result};
 use crate::providers::{Endpoint, Http};
 
@@ -138,7 +139,7 @@ fn failed(embedder: &Embedder) -> impl Fn(Error) -> Failed + use<> {
 
 async fn one(embedder: Arc<Embedder>, text: String) -> Result<One, Failed> {
     let made = async { embedder.embed(Http::shared()?, &text).await };
-    made.await.map(One).map_err(failed(&embedder))
+    made.await.map(|(embedding, paid)| One(embedding, paid)).map_err(failed(&embedder))
 }
 
 async fn many(embedder: Arc<Embedder>, texts: Vec<String>, told: Arc<Progress>) -> Result<Many, Failed> {
@@ -178,8 +179,8 @@ impl Progress {
     }
 }
 
-/// `(float32 [d], note or None)`.
-struct One(Arc<Embedding>);
+/// `(float32 [d], note or None, US dollars or None)`.
+struct One(Arc<Embedding>, Paid);
 
 impl<'py> IntoPyObject<'py> for One {
     type Target = PyAny;
@@ -187,7 +188,9 @@ impl<'py> IntoPyObject<'py> for One {
     type Error = PyErr;
 
     fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
-        Ok((PyArray1::from_slice(py, &self.0.vector), self.0.note()).into_pyobject(py)?.into_any())
+        let Self(embedding, Paid(cost)) = self;
+        let vector = PyArray1::from_slice(py, &embedding.vector);
+        Ok((vector, embedding.note(), cost.map(Dollars)).into_pyobject(py)?.into_any())
     }
 }
 
