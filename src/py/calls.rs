@@ -10,7 +10,9 @@ use pyo3::types::PyBytes;
 use super::account::{self, Decided};
 use super::given::{MOST_RETRIES, Where, Whole};
 use super::policy::{PyPolicy, limit};
-use super::runtime::{block_on, future_into_py};
+use super::awaitable::future_into_py;
+use super::driver::drive;
+use super::runtime::block_on;
 use crate::engine::call::{self, Answered};
 use crate::engine::plan::{Plan, Policy, Routed};
 use crate::engine::stream::Stream;
@@ -121,7 +123,8 @@ impl PyClient {
 
     #[pyo3(signature = (body, decided=None))]
     fn chat(&self, py: Python<'_>, body: PyBackedBytes, decided: Option<Decided>) -> PyResult<PyReply> {
-        block_on(py, chat(self.plan(decided), Bytes::copy_from_slice(&body)))
+        let (plan, body) = (self.plan(decided), Bytes::copy_from_slice(&body));
+        drive(py, async |http: &Http| chat(http, plan, body).await)
     }
 
     #[pyo3(signature = (body, decided=None))]
@@ -131,7 +134,8 @@ impl PyClient {
         body: PyBackedBytes,
         decided: Option<Decided>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        future_into_py(py, chat(self.plan(decided), Bytes::copy_from_slice(&body)))
+        let (plan, body) = (self.plan(decided), Bytes::copy_from_slice(&body));
+        future_into_py(py, async move { chat(Http::shared().map_err(Failed::opening)?, plan, body).await })
     }
 
     #[pyo3(signature = (body, decided=None))]
@@ -187,11 +191,9 @@ fn adjusted(
     Ok(policy)
 }
 
-async fn chat(plan: Plan, body: Bytes) -> Result<PyReply, Failed> {
+async fn chat(http: &Http, plan: Plan, body: Bytes) -> Result<PyReply, Failed> {
     let endpoints = Arc::clone(&plan.endpoints);
-    let request = Arc::new(ChatRequest::new(body));
-    let answer = async { call::chat(Http::shared()?, plan, request).await };
-    let answered = answer.await.map_err(Failed::opening)?;
+    let answered = call::chat(http, plan, Arc::new(ChatRequest::new(body))).await.map_err(Failed::opening)?;
     Ok(PyReply { answered, endpoints })
 }
 

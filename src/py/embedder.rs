@@ -8,10 +8,11 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::awaitable::future_into_py;
 use super::calls::Failed;
 use super::money::Dollars;
 use super::given::{Where, Whole, options};
-use super::runtime::{block_on, future_into_py};
+use super::runtime::block_on;
 use crate::engine::embed::{Embedder, Embedding, Paid, Settings};
 use crate::error::{Error, Result};
 use crate::providers::{Endpoint, Http};

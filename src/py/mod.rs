@@ -2,10 +2,12 @@
 
 mod account;
 mod arguments;
+mod awaitable;
 mod bert;
 mod calls;
 mod causal;
 mod columns;
+mod driver;
 mod embedder;
 mod errors;
 mod evals;
