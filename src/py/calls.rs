@@ -68,7 +68,7 @@ impl PyClient {
     #[pyo3(signature = (
         model, *, api_base=None, api_key=None, organization=None, extra_headers=None, extra_query=None,
         api_version=None, base_model=None, policy=None, timeout=None, connect_timeout=None, max_retries=None,
-        fallbacks=None,
+        fallbacks=None, ledger=None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn new(
@@ -85,7 +85,9 @@ impl PyClient {
         connect_timeout: Option<f64>,
         max_retries: Option<Whole<'_>>,
         fallbacks: Option<Vec<PyRef<'_, Self>>>,
+        ledger: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let _ = ledger; // until the ledger lands
         let at = Where {
             base: api_base,
             key: api_key,
