@@ -17,7 +17,6 @@ pub mod http;
 pub mod ids;
 pub mod openai;
 pub mod prefix;
-pub mod process;
 pub mod request;
 pub mod retry;
 pub mod secrets;
@@ -26,6 +25,7 @@ pub mod sse;
 pub mod table;
 pub mod types;
 
+pub use crate::process;
 pub use http::{Http, Limits};
 pub use prefix::{Asked, resolve};
 pub use request::{ChatRequest, Dropped, Prepared, Reading};
