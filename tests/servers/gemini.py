@@ -62,6 +62,19 @@ def check(headers: dict[str, str], query: str, model: str, body: Any, *, streame
     return asked
 
 
+OPAQUE = {"args", "response", "parametersJsonSchema", "responseJsonSchema", "labels", "properties"}
+
+
+def spelled(value: Any) -> Any:
+    """`snake_case` names as `camelCase`: the real API takes both, and google-genai sends some of the former."""
+    if isinstance(value, list):
+        return [spelled(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    named = {re.sub(r"_([a-z])", lambda found: found[1].upper(), name): item for name, item in value.items()}
+    return {name: item if name in OPAQUE else spelled(item) for name, item in named.items()}
+
+
 def _fields(value: Any, allowed: Any, where: str) -> None:
     require(isinstance(value, dict), f"Invalid value at '{where}'")
     for name in value:

@@ -70,8 +70,11 @@ def usual(asked: Asked) -> Script:
 
 
 def signature(provider: str, signed: str) -> str:
-    """What `provider` signs `signed` with: another provider's, or a changed text, does not fit."""
-    return base64.b64encode(hashlib.sha256(f"{provider}|{signed}".encode()).digest()).decode()
+    """What `provider` signs `signed` with: another provider's, or a changed text, does not fit.
+
+    Letters and digits that are base64 in either alphabet, since google-genai changes from one to the other.
+    """
+    return base64.b64encode(hashlib.sha256(f"{provider}|{signed}".encode()).hexdigest().encode()).decode()
 
 
 def pieces(text: str, size: int = 5) -> list[str]:

@@ -36,8 +36,9 @@ LIMITS = {
 class StrictServer(WireServer):
     """See the module."""
 
-    def __init__(self) -> None:
+    def __init__(self, snake_case: bool = False) -> None:
         super().__init__(self._reply)
+        self._snake_case = snake_case  # Gemini's fields in either spelling, as google-genai sends them
         self._lock = threading.Lock()
         self._faults: deque[Fault | None] = deque()
         self._scripts: deque[Script] = deque()
@@ -161,6 +162,8 @@ class StrictServer(WireServer):
             many = method == "batchEmbedContents"
             return Reply.of_json(gemini.check_embeddings(request.headers, request.query, model, body, many=many))
         require(method in ("generateContent", "streamGenerateContent"), f"no such method: {method}", 404)
+        if self._snake_case:
+            body = gemini.spelled(body)
         streamed = method == "streamGenerateContent"
         asked = gemini.check(request.headers, request.query, model, body, streamed=streamed)
         script, serial = self._say(asked)

@@ -76,7 +76,7 @@ class WireServer:
     """Calls `answer` for each request, from its own thread, and sends what that returns."""
 
     def __init__(self, answer: Callable[[Request], Reply]) -> None:
-        self._answer = answer
+        self._respond = answer
         self.requests: list[Request] = []
         self.connections = 0
         self.gone = threading.Event()  # a client left before its answer was complete
@@ -119,7 +119,7 @@ class WireServer:
             while request := await self._read(reader):
                 request.connection = number
                 self.requests.append(request)
-                reply = self._answer(request)
+                reply = self._respond(request)
                 work = asyncio.create_task(self._send(reply, writer))
                 left = asyncio.create_task(reader.read(1))
                 await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
