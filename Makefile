@@ -63,7 +63,7 @@ bench: $(VENV)/.tools ## Benchmarks, on an optimised build; benches/README.md sa
 	$(BIN)/python benches/run.py
 
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs `cargo install cargo-fuzz`; finds go to fuzz/found, what is worth keeping to fuzz/corpus
-	cd fuzz && for target in model_name safetensors wordpiece; do \
+	cd fuzz && for target in model_name safetensors wordpiece sse openai_answers anthropic_answers gemini_answers; do \
 	  mkdir -p found/$$target && RUSTC_BOOTSTRAP=1 cargo fuzz run $$target found/$$target corpus/$$target -- \
 	    -max_total_time=$${FUZZ_SECONDS:-60} || exit 1; done
 

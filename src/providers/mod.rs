@@ -9,6 +9,8 @@ pub mod anthropic;
 pub mod azure;
 pub mod body;
 pub mod capabilities;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod gemini;
 pub mod http;
 pub mod openai;
