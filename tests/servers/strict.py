@@ -13,6 +13,7 @@ import json
 import re
 import threading
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from servers import anthropic, gemini, openai
@@ -175,6 +176,8 @@ class StrictServer(WireServer):
         with self._lock:
             self._serial += 1
             script = self._scripts.popleft() if self._scripts else usual(asked)
+            # A call without a name is one of the tool that is forced.
+            script = replace(script, calls=[(name or asked.choice, arguments) for name, arguments in script.calls])
             self.answered += 1
             self.tokens[0] += script.tokens.prompt
             self.tokens[1] += script.tokens.made * asked.count
