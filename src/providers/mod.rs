@@ -5,20 +5,24 @@
 //!   what they say. A new dialect is a file here and an arm in [`Dialect`]; nothing else knows them apart.
 //! - [`http`], [`sse`], [`retry`], [`secrets`]: the wire. Only [`http`] opens sockets.
 
+mod address;
 pub mod anthropic;
 pub mod azure;
 pub mod body;
 pub mod capabilities;
+pub mod conversation;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod gemini;
 pub mod http;
+pub mod ids;
 pub mod openai;
 pub mod prefix;
 pub mod process;
 pub mod request;
 pub mod retry;
 pub mod secrets;
+pub mod signatures;
 pub mod sse;
 pub mod table;
 pub mod types;

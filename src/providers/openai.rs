@@ -13,8 +13,10 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::Dialect;
 use super::body::set_model;
 use super::http::refused;
+use super::prefix::{bearer, secret_value};
 use super::request::{ChatRequest, Prepared, Reading};
 use super::secrets::Secrets;
 use super::types::{Answer, Chunk, Completion, Embedded, Endpoint, Outgoing, ReadStream, Usage};
@@ -58,11 +60,14 @@ fn headers(endpoint: &Endpoint, accept: &'static str) -> Result<HeaderMap> {
     let mut headers = HeaderMap::with_capacity(4 + endpoint.headers.len());
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(key) = &endpoint.key {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
-            .map_err(|_| Error::value("the API key holds a line break or another character that cannot be sent"))?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
+    match &endpoint.key {
+        Some(key) if endpoint.dialect == Dialect::Azure => {
+            headers.insert("api-key", secret_value(key.expose_secret())?);
+        }
+        Some(key) => {
+            headers.insert(AUTHORIZATION, bearer(key)?);
+        }
+        None => {}
     }
     headers.extend(endpoint.headers.clone());
     Ok(headers)

@@ -10,7 +10,9 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyMapping, PyString};
 
-use super::runtime::{block_on, future_into_py};
+use super::awaitable::future_into_py;
+use super::driver::drive;
+use super::runtime::block_on;
 use crate::engine::call::{self, Answered, Options, time_limit};
 use crate::engine::embed::{Embedder, Embedding, Settings};
 use crate::engine::stream::Stream;
@@ -177,11 +179,12 @@ impl PyClient {
     }
 
     fn chat(&self, py: Python<'_>, body: PyBackedBytes) -> PyResult<Reply> {
-        block_on(py, chat(Arc::clone(&self.endpoint), body, self.options))
+        drive(py, async |http: &Http| chat(http, Arc::clone(&self.endpoint), body, self.options).await)
     }
 
     fn achat<'py>(&self, py: Python<'py>, body: PyBackedBytes) -> PyResult<Bound<'py, PyAny>> {
-        future_into_py(py, chat(Arc::clone(&self.endpoint), body, self.options))
+        let (endpoint, options) = (Arc::clone(&self.endpoint), self.options);
+        future_into_py(py, async move { chat(Http::shared().map_err(Failed::at(&endpoint, ""))?, endpoint, body, options).await })
     }
 
     fn chat_stream(&self, py: Python<'_>, body: PyBackedBytes) -> PyResult<PyEventStream> {
@@ -198,8 +201,8 @@ impl PyClient {
     }
 }
 
-async fn chat(endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<Reply, Failed> {
-    let answer = async { call::chat(Http::shared()?, &endpoint, &body, options).await };
+async fn chat(http: &Http, endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<Reply, Failed> {
+    let answer = call::chat(http, &endpoint, &body, options);
     answer.await.map(Reply).map_err(Failed::at(&endpoint, &endpoint.dialect.chat_path(&endpoint, false)))
 }
 

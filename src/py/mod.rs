@@ -1,10 +1,12 @@
 //! The Python face: convert, call, map the error. Anything longer belongs in the core.
 
 mod arguments;
+mod awaitable;
 mod bert;
 mod calls;
 mod causal;
 mod columns;
+mod driver;
 mod errors;
 mod evals;
 mod learn;
