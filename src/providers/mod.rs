@@ -5,17 +5,21 @@
 //!   what they say. A new dialect is a file here and an arm in [`Dialect`]; nothing else knows them apart.
 //! - [`http`], [`sse`], [`retry`], [`secrets`]: the wire. Only [`http`] opens sockets.
 
+mod adapt;
 mod address;
 pub mod anthropic;
 pub mod azure;
 pub mod body;
 pub mod capabilities;
 pub mod conversation;
+mod family;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod gemini;
 pub mod http;
 pub mod ids;
+mod marks;
+mod messages;
 pub mod openai;
 pub mod prefix;
 pub mod process;
