@@ -16,10 +16,10 @@ use moka::future::Cache;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::call::Options;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Again, Error, Kind, Result};
 use crate::providers::process::PerProcess;
 use crate::providers::retry::with_retries;
-use crate::providers::{Endpoint, Http};
+use crate::providers::{Endpoint, Http, Limits};
 
 /// A text with more characters than this for each token allowed is cut before it is sent.
 const CHARS_PER_TOKEN: usize = 6;
@@ -241,8 +241,9 @@ impl Embedder {
             self.endpoint.dialect.embeddings(&self.endpoint, &texts, self.settings.dimensions, self.settings.base64)?;
         let options = self.settings.call;
         let send = || async {
-            let answer = http.send(&self.endpoint, &request, options.timeout).await?;
-            Ok(self.endpoint.dialect.read_embeddings(&self.endpoint, &answer, texts.len())?.rows)
+            let answer = http.send(&self.endpoint, &request, &Limits::of(options.timeout)).await?;
+            let read = self.endpoint.dialect.read_embeddings(&self.endpoint, &answer, texts.len());
+            Ok(read.map_err(|error| error.worth(Again::Once))?.rows)
         };
         let (rows, _) = with_retries(options.retries, send).await?;
         self.same_length(rows.first().map_or(0, Vec::len))?;

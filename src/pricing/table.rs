@@ -1,188 +1,302 @@
-//! Prices of models: dated, with their source, exact.
+//! The price table: from a model's name to what it costs and what it can do.
 
 use std::collections::HashMap;
-use std::str::FromStr;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, RwLock};
 
 use rust_decimal::Decimal;
-use serde::Deserialize;
 
+use super::entry::Entry;
+use super::facts::Facts;
+use super::file::File;
+use super::moment::Moment;
+use super::names::{self, Providers};
+use super::own::Own;
+use super::rates::{Amounts, Cost, Rates, Unit, charge};
+use super::usage::{ServiceTier, Usage};
 use crate::error::{Error, Kind, Result};
 
-/// The price data in the package.
-const BUILTIN: &str = include_str!("../../python/ferroute/pricing/prices.json");
+/// The price data that come with the package.
+const BUILTIN: &str = include_str!("../../data/prices/prices.json");
 
-/// What one model costs from a date on.
+/// Names looked up before are remembered, up to so many.
+const REMEMBERED: usize = 4096;
+
+/// Models by name, with prices and abilities. A user's own prices go before the built-in ones.
+pub struct Table {
+    catalogue: Arc<Catalogue>,
+    version: String,
+    own: Own,
+    /// Only ever tried, never waited for: it may have been locked when the process forked.
+    remembered: RwLock<HashMap<String, Option<Place>>>,
+}
+
+/// The built-in data, which tables with different own prices share.
+#[derive(Default)]
+pub(super) struct Catalogue {
+    version: String,
+    as_of: String,
+    /// Where prices were read, for people.
+    sources: Vec<String>,
+    pub providers: Providers,
+    /// Prices by `provider/name` that no provider above has.
+    pub rows: HashMap<String, Entry>,
+    facts: HashMap<String, Facts>,
+    /// Models that cost nothing.
+    free: Entry,
+}
+
+/// Where the prices of a name are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Runs on a machine of the caller's.
+    Free,
+    /// The user's own price, by the name it was given under.
+    Own(String),
+    /// A provider's model, and whether it is offered by another provider, whose tiers are not known.
+    Model { provider: usize, model: usize, borrowed: bool },
+    /// A row, by `provider/name`.
+    Row(String),
+}
+
+/// What one model costs at one time in one tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Price {
-    /// US dollars for a million prompt tokens.
-    pub input: Decimal,
-    /// US dollars for a million completion tokens.
-    pub output: Decimal,
-    /// The day on which the source said so, `YYYY-MM-DD`.
-    pub date: String,
-    /// Where the price was read.
+    /// The model's name at the source.
+    pub model: String,
+    /// Each unit's price.
+    pub rates: Rates,
+    /// The first day of this price, `YYYY-MM-DD`, where one is known.
+    pub since: Option<String>,
+    /// The day on which the source was read.
+    pub as_of: String,
+    /// Where it was read.
     pub source: String,
 }
 
-/// Prices by model name. A model may have several, each valid from its date to the next one's.
-#[derive(Debug, Clone, Default)]
-pub struct Table {
-    /// Each model's prices, oldest first.
-    prices: HashMap<String, Vec<Price>>,
-    /// Other spellings of a model's name.
-    aliases: HashMap<String, String>,
-}
-
-/// The layout of the data file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    prices: Vec<Entry>,
-    #[serde(default)]
-    aliases: HashMap<String, String>,
-}
-
-/// Amounts are strings in the file, so that no binary fraction comes between it and a `Decimal`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    model: String,
-    input: String,
-    output: String,
-    date: String,
-    source: String,
-}
+static SHARED: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
 
 impl Table {
+    /// The table that the process uses: the built-in one, under the prices in the file that `FERROUTE_PRICES` names,
+    /// or those of [`Table::share`].
+    ///
+    /// Never waits, so a process that forked at any moment can use it. A file that cannot be read is left out here;
+    /// [`check`](super::check) says so.
+    pub fn shared() -> &'static Self {
+        // SAFETY: the pointer is null or comes from `Box::leak` in `share_first`, so it is valid for ever.
+        if let Some(table) = unsafe { SHARED.load(Ordering::Acquire).as_ref() } {
+            return table;
+        }
+        let own = Own::from_environment().unwrap_or_default();
+        // The data are compiled in and tested: that they cannot be read does not happen; no price is the safe answer.
+        let table = Self::of(Arc::new(Catalogue::builtin().unwrap_or_default()), own);
+        let fresh = Box::into_raw(Box::new(table));
+        match SHARED.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: it came from `Box::into_raw` and is shared now, so it is never freed.
+            Ok(_) => unsafe { &*fresh },
+            Err(other) => {
+                // SAFETY: another thread was first; `fresh` was never shared.
+                drop(unsafe { Box::from_raw(fresh) });
+                // SAFETY: what another thread shared is never freed.
+                unsafe { &*other }
+            }
+        }
+    }
+
+    /// Makes this the table that the process uses from now on. The one before stays in memory, since calls may be
+    /// using it: not for every request.
+    pub fn share(self) {
+        SHARED.store(Box::into_raw(Box::new(self)), Ordering::Release);
+    }
+
     /// The prices that come with the package.
     pub fn builtin() -> Result<Self> {
-        Self::from_json(BUILTIN)
+        Ok(Self::of(Arc::new(Catalogue::builtin()?), Own::default()))
     }
 
-    /// Reads `{"prices": [{"model", "input", "output", "date", "source"}, ...], "aliases": {"other": "model"}}`, with
-    /// amounts as strings of US dollars per million tokens.
-    ///
-    /// # Errors
-    /// [`Kind::Value`] for another layout, an amount that is not a decimal of at least zero, a malformed date, or an
-    /// alias of a model that has no price.
-    pub fn from_json(json: &str) -> Result<Self> {
-        let file: File =
-            serde_json::from_str(json).map_err(|error| Error::value(format!("not a table of prices: {error}")))?;
-        let mut table = Self { prices: HashMap::new(), aliases: file.aliases };
-        for entry in file.prices {
-            let amount = |name: &str, text: &str| {
-                Decimal::from_str(text).ok().filter(|amount| !amount.is_sign_negative()).ok_or_else(|| {
-                    Error::value(format!(
-                        "{name} price of `{}`: expected dollars per million tokens, found `{text}`",
-                        entry.model
-                    ))
-                })
-            };
-            check_date(&entry.date).map_err(|error| error.context(format!("price of `{}`", entry.model)))?;
-            let price = Price {
-                input: amount("input", &entry.input)?,
-                output: amount("output", &entry.output)?,
-                date: entry.date,
-                source: entry.source,
-            };
-            table.prices.entry(entry.model).or_default().push(price);
-        }
-        for prices in table.prices.values_mut() {
-            prices.sort_by(|a, b| a.date.cmp(&b.date));
-        }
-        if let Some((alias, model)) = table.aliases.iter().find(|(_, model)| !table.prices.contains_key(*model)) {
-            return Err(Error::value(format!("`{alias}` is an alias of `{model}`, which has no price")));
-        }
-        Ok(table)
+    /// The same data under other prices of the user's own.
+    #[must_use]
+    pub fn under(&self, own: Own) -> Self {
+        Self::of(Arc::clone(&self.catalogue), own)
     }
 
-    /// The price of `model` on the day `at` (`YYYY-MM-DD`; by default the newest), or `None` where it is not known.
-    ///
-    /// A provider in front of the name is looked past: `openai/gpt-5.2` costs what `gpt-5.2` does.
-    pub fn price(&self, model: &str, at: Option<&str>) -> Result<Option<&Price>> {
-        if let Some(at) = at {
-            check_date(at)?;
-        }
-        let Some(prices) = self.lookup(model).or_else(|| self.lookup(model.split_once('/')?.1)) else {
-            return Ok(None);
+    fn of(catalogue: Arc<Catalogue>, own: Own) -> Self {
+        let version = match own.mark() {
+            Some(mark) => format!("{}, own {mark}", catalogue.version),
+            None => catalogue.version.clone(),
         };
-        Ok(prices.iter().rev().find(|price| at.is_none_or(|at| price.date.as_str() <= at)))
+        Self { catalogue, version, own, remembered: RwLock::default() }
     }
 
-    /// As [`Table::price`], where going on without a price would be wrong.
+    /// Versions of the data, and a mark of the user's own prices where there are any.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The day on which the built-in data were read, `YYYY-MM-DD`.
+    pub fn as_of(&self) -> &str {
+        &self.catalogue.as_of
+    }
+
+    /// What a call costs: at the provider's own word where it gives one, else by the first of `names` whose price is
+    /// known (a base model before the name of its deployment). `None` is unpriced, which is not free.
+    pub fn cost(&self, names: &[&str], usage: &Usage, at: Option<Moment>) -> Option<Cost> {
+        if let Some(total) = usage.billed.filter(|billed| !billed.is_sign_negative()) {
+            return Some(Cost { total, parts: Vec::new() });
+        }
+        self.cost_of(names, &usage.into(), usage.tier, at)
+    }
+
+    /// [`Table::cost`] of amounts that may be averages.
+    pub fn cost_of(&self, names: &[&str], amounts: &Amounts, tier: ServiceTier, at: Option<Moment>) -> Option<Cost> {
+        let at = at.unwrap_or_else(Moment::now);
+        let (rates, ..) = self.first_rates(names, tier, at)?;
+        charge(&rates, amounts)
+    }
+
+    /// What each unit costs, by the first of `names` whose price is known.
+    pub fn price(&self, names: &[&str], tier: ServiceTier, at: Option<Moment>) -> Option<Price> {
+        let (rates, since, entry) = self.first_rates(names, tier, at.unwrap_or_else(Moment::now))?;
+        let source = match self.catalogue.sources.get(entry.source) {
+            Some(source) => source.clone(),
+            None if ptr::eq(entry, &raw const self.catalogue.free) => "runs on a machine of your own".to_owned(),
+            None => "your own prices".to_owned(),
+        };
+        let since = since.map(|day| Moment::from_seconds(day * 86_400).to_string());
+        Some(Price { model: entry.id.clone(), rates, since, as_of: self.catalogue.as_of.clone(), source })
+    }
+
+    /// As [`Table::price`] in the standard tier, where going on without a price would be wrong.
     ///
     /// # Errors
     /// [`Kind::Name`] where the price is not known.
-    pub fn require(&self, model: &str, at: Option<&str>) -> Result<&Price> {
-        self.price(model, at)?.ok_or_else(|| {
-            let when = at.map(|at| format!(" on {at}")).unwrap_or_default();
-            let mut known: Vec<_> = self.prices.keys().map(String::as_str).collect();
-            known.sort_unstable();
+    pub fn require(&self, model: &str, at: Option<Moment>) -> Result<Price> {
+        self.price(&[model], ServiceTier::Standard, at).ok_or_else(|| {
             Error::new(
                 Kind::Name,
-                format!("no price is known for the model `{model}`{when}; known are {}", known.join(", ")),
+                format!(
+                    "no price is known for the model `{model}` (data of {}): expected a name such as `gpt-5-mini` or \
+                     `openrouter/...`, or a price of your own (`ferroute.pricing.override`, FERROUTE_PRICES)",
+                    self.catalogue.as_of
+                ),
             )
         })
     }
 
-    fn lookup(&self, model: &str) -> Option<&[Price]> {
-        let model = self.aliases.get(model).map_or(model, String::as_str);
-        self.prices.get(model).map(Vec::as_slice)
-    }
-}
-
-/// Days are compared as text, which is right for one fixed form only.
-fn check_date(date: &str) -> Result<()> {
-    let form = |(index, byte): (usize, u8)| if matches!(index, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
-    if date.len() == 10 && date.bytes().enumerate().all(form) {
-        return Ok(());
-    }
-    Err(Error::value(format!("expected a date as YYYY-MM-DD, found `{date}`")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TWO: &str = r#"{"prices": [
-        {"model": "m", "input": "2", "output": "4", "date": "2026-02-01", "source": "b"},
-        {"model": "m", "input": "1", "output": "3", "date": "2026-01-01", "source": "a"}],
-        "aliases": {"n": "m"}}"#;
-
-    #[test]
-    fn the_price_of_a_day_is_the_newest_one_before_it() {
-        let table = Table::from_json(TWO).unwrap();
-        let source = |model, at| table.price(model, at).unwrap().map(|price| price.source.as_str());
-        assert_eq!(source("m", None), Some("b"));
-        assert_eq!(source("m", Some("2026-01-31")), Some("a"));
-        assert_eq!(source("openai/n", Some("2026-02-01")), Some("b"));
-        assert_eq!(source("m", Some("2025-12-31")), None);
-        assert_eq!(source("other", None), None);
-        assert!(table.price("m", Some("12 January")).is_err());
+    fn first_rates(&self, names: &[&str], tier: ServiceTier, at: Moment) -> Option<(Rates, Option<i64>, &Entry)> {
+        names::in_order(names).iter().find_map(|name| {
+            let (entry, borrowed) = self.entry(&self.place(name)?)?;
+            let (rates, since) = entry.rates(at, if borrowed { ServiceTier::Standard } else { tier })?;
+            Some((rates, since, entry))
+        })
     }
 
-    #[test]
-    fn an_unknown_price_is_an_error_with_the_known_names() {
-        let error = Table::from_json(TWO).unwrap().require("other", Some("2026-01-12")).unwrap_err();
-        assert_eq!(error.kind(), Kind::Name);
-        assert_eq!(error.message(), "no price is known for the model `other` on 2026-01-12; known are m");
+    fn entry(&self, place: &Place) -> Option<(&Entry, bool)> {
+        Some(match place {
+            Place::Free => (&self.catalogue.free, false),
+            Place::Own(name) => (self.own.entry(name)?, false),
+            Place::Model { provider, model, borrowed } => {
+                (self.catalogue.providers.entry(*provider, *model)?, *borrowed)
+            }
+            Place::Row(name) => (self.catalogue.rows.get(name)?, false),
+        })
     }
 
-    #[test]
-    fn tables_that_do_not_fit_are_refused() {
-        for (from, to, expected) in [
-            (
-                r#""input": "2""#,
-                r#""input": "-2""#,
-                "input price of `m`: expected dollars per million tokens, found `-2`",
-            ),
-            (r#""output": "4""#, r#""output": "free""#, "output price of `m`"),
-            ("2026-02-01", "2026-2-1", "price of `m`: expected a date as YYYY-MM-DD, found `2026-2-1`"),
-            (r#""n": "m""#, r#""n": "x""#, "`n` is an alias of `x`, which has no price"),
-            (r#""input": "2""#, r#""input": 2"#, "not a table of prices"),
-        ] {
-            let error = Table::from_json(&TWO.replace(from, to)).unwrap_err();
-            assert!(error.message().starts_with(expected), "{error}");
+    /// Where a name's prices are, remembered.
+    fn place(&self, name: &str) -> Option<Place> {
+        if let Ok(remembered) = self.remembered.try_read()
+            && let Some(place) = remembered.get(name)
+        {
+            return place.clone();
         }
+        let place = names::find(&self.catalogue, &self.own, name);
+        if let Ok(mut remembered) = self.remembered.try_write() {
+            if remembered.len() >= REMEMBERED {
+                remembered.clear();
+            }
+            remembered.insert(name.to_owned(), place.clone());
+        }
+        place
     }
+
+    /// What is known about a model; `None` for one nobody has heard of.
+    pub fn facts(&self, name: &str) -> Option<&Facts> {
+        if let Some(Place::Own(key)) = self.place(name)
+            && let Some(facts) = self.own.facts(&key)
+        {
+            return Some(facts);
+        }
+        names::rows(&self.catalogue, &self.own, name).iter().find_map(|row| self.catalogue.facts.get(row)).or_else(
+            || {
+                let Place::Model { provider, model, .. } = self.place(name)? else { return None };
+                self.catalogue.providers.facts(provider, model)
+            },
+        )
+    }
+
+    /// The day a model's provider shut it down, if that has passed.
+    pub fn shut_down(&self, name: &str, at: Option<Moment>) -> Option<&str> {
+        let day = self.facts(name)?.shutdown.as_deref()?;
+        let shutdown: Moment = day.parse().ok()?;
+        (at.unwrap_or_else(Moment::now) >= shutdown).then_some(day)
+    }
+
+    /// How many times dearer `strong` is than `weak` for these amounts; `None` where a price is not known or the weak
+    /// one costs nothing.
+    pub fn ratio(
+        &self,
+        strong: &str,
+        weak: &str,
+        amounts: &Amounts,
+        tier: ServiceTier,
+        at: Option<Moment>,
+    ) -> Option<Decimal> {
+        let cost = |model| self.cost_of(&[model], amounts, tier, at).map(|cost| cost.total);
+        Some(cost(strong)?.checked_div(cost(weak)?)?.normalize())
+    }
+}
+
+impl Catalogue {
+    fn builtin() -> Result<Self> {
+        Self::from_json(BUILTIN)
+    }
+
+    fn from_json(json: &str) -> Result<Self> {
+        let file: File =
+            serde_json::from_str(json).map_err(|error| Error::value(format!("not a table of prices: {error}")))?;
+        let page = |data: &str, version: &str, page: Option<&String>| {
+            let page = page.map(|page| format!(", {page}")).unwrap_or_default();
+            format!("{data} {version}{page}")
+        };
+        let genai_prices =
+            |each: &super::file::Provider| page("genai-prices", &file.genai_prices, each.source.as_ref());
+        let mut sources: Vec<_> = file.providers.iter().map(genai_prices).collect();
+        let first = sources.len();
+        sources.push(page("LiteLLM", &file.litellm, None));
+        sources.extend(file.sources.iter().map(|source| page("LiteLLM", &file.litellm, Some(source))));
+        let (mut rows, mut facts) = (HashMap::new(), HashMap::new());
+        for row in file.rows {
+            let source = row.source.map_or(first, |index| (first + 1 + index).min(sources.len() - 1));
+            let entry = Entry::new(row.id.clone(), row.prices, row.tiers, source)?;
+            if !entry.is_unpriced() {
+                rows.insert(row.id.clone(), entry);
+            }
+            facts.insert(row.id, row.able.into());
+        }
+        let providers = Providers::new(file.prefixes, file.providers)?;
+        let free = Entry::free("local".to_owned(), usize::MAX);
+        Ok(Self { version: file.version, as_of: file.as_of, sources, providers, rows, facts, free })
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// Units in a price that is shown, with what they are per.
+pub fn shown(rates: &Rates) -> impl Iterator<Item = (Unit, &super::rates::Rate)> {
+    Unit::ALL.into_iter().filter_map(|unit| Some((unit, rates.get(unit)?)))
 }

@@ -18,6 +18,10 @@ pub struct Usage {
     pub cache_write_1h_tokens: u64,
     /// Completion tokens spent on hidden reasoning.
     pub reasoning_tokens: u64,
+    /// Prompt tokens that are sound.
+    pub prompt_audio_tokens: u64,
+    /// Completion tokens that are sound.
+    pub completion_audio_tokens: u64,
     /// The class of service the provider says it used.
     pub tier: ServiceTier,
     /// US dollars, where the provider itself says what the call cost (`usage.cost`): goes before any table.
@@ -34,8 +38,10 @@ pub enum ServiceTier {
     Batch,
     /// Cheaper and slower.
     Flex,
-    /// Dearer and faster (`priority`, `fast`).
+    /// Dearer and served first (`priority`).
     Priority,
+    /// Dearer and quicker (`OpenAI`'s service tier and `Anthropic`'s speed `fast`).
+    Fast,
 }
 
 impl ServiceTier {
@@ -45,8 +51,20 @@ impl ServiceTier {
             "auto" | "default" | "standard" | "standard_only" | "on_demand" => Self::Standard,
             "batch" => Self::Batch,
             "flex" => Self::Flex,
-            "priority" | "fast" => Self::Priority,
+            "priority" => Self::Priority,
+            "fast" => Self::Fast,
             _ => return None,
         })
+    }
+
+    /// Its name, as the price table and [`named`](Self::named) spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "default",
+            Self::Batch => "batch",
+            Self::Flex => "flex",
+            Self::Priority => "priority",
+            Self::Fast => "fast",
+        }
     }
 }

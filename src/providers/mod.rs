@@ -11,6 +11,7 @@ pub mod anthropic;
 pub mod azure;
 pub mod body;
 pub mod capabilities;
+pub mod failures;
 pub mod conversation;
 mod family;
 #[doc(hidden)]
@@ -31,7 +32,7 @@ pub mod sse;
 pub mod table;
 pub mod types;
 
-pub use http::Http;
+pub use http::{Http, Limits};
 pub use prefix::{Asked, resolve};
 pub use request::{ChatRequest, Dropped, Prepared, Reading};
 pub use types::{Answer, Chunk, Completion, Embedded, Endpoint, Outgoing, ReadStream, Usage};

@@ -15,10 +15,11 @@ use super::driver::drive;
 use super::runtime::block_on;
 use crate::engine::call::{self, Answered, Options, time_limit};
 use crate::engine::embed::{Embedder, Embedding, Settings};
+use crate::engine::plan::{Plan, Policy};
 use crate::engine::stream::Stream;
 use crate::error::{Error, Kind, Result};
 use crate::providers::retry::DEFAULT_RETRIES;
-use crate::providers::{Asked, Endpoint, Http, resolve};
+use crate::providers::{Asked, ChatRequest, Endpoint, Http, resolve};
 
 /// More of them would only hide a failure for hours.
 const MOST_RETRIES: u32 = 1000;
@@ -201,13 +202,27 @@ impl PyClient {
     }
 }
 
+fn plan(endpoint: &Endpoint, options: Options) -> Plan {
+    let (limit, retries) = (options.timeout, options.retries);
+    let policy = Policy {
+        first_byte_timeout: limit,
+        between_chunks_timeout: limit,
+        attempt_timeout: limit,
+        retries,
+        ..Policy::default()
+    };
+    Plan::to(endpoint.clone(), policy)
+}
+
 async fn chat(http: &Http, endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<Reply, Failed> {
-    let answer = call::chat(http, &endpoint, &body, options);
+    let request = Arc::new(ChatRequest::new(body.to_vec()));
+    let answer = call::chat(http, plan(&endpoint, options), request);
     answer.await.map(Reply).map_err(Failed::at(&endpoint, &endpoint.dialect.chat_path(&endpoint, false)))
 }
 
 async fn open(endpoint: Arc<Endpoint>, body: PyBackedBytes, options: Options) -> Result<PyEventStream, Failed> {
-    let stream = async { call::stream(Http::shared()?, &endpoint, &body, options).await };
+    let request = Arc::new(ChatRequest::new(body.to_vec()));
+    let stream = async { call::stream(Http::shared()?, plan(&endpoint, options), request).await };
     let stream = Arc::new(stream.await.map_err(Failed::at(&endpoint, &endpoint.dialect.chat_path(&endpoint, false)))?);
     Ok(PyEventStream { stream, url: endpoint.shown_url(&endpoint.dialect.chat_path(&endpoint, true)) })
 }

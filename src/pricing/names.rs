@@ -1,0 +1,258 @@
+//! From the name a caller uses to the place where its price is.
+//!
+//! The steps, first hit wins: the user's own prices and aliases; local servers, which are free; the provider that the
+//! prefix names, in genai-prices' order and with its fallbacks, then `LiteLLM`'s rows; without a prefix, the provider
+//! that such names belong to. Names are compared in lower case, and a compact date (`-20251211`) is tried in its
+//! dashed form too. Nothing is guessed from a similar name: a wrong price is worse than none.
+
+use std::collections::HashMap;
+
+use super::entry::Entry;
+use super::facts::Facts;
+use super::file;
+use super::own::Own;
+use super::pattern::Pattern;
+use super::table::{Catalogue, Place};
+use crate::error::Result;
+
+/// Servers of the caller's own: nobody sends a bill.
+const LOCAL: &[&str] = &["ollama", "ollama_chat", "hosted_vllm", "lm_studio", "llamafile"];
+/// Prefixes that only say how to talk to something: the rest is the name.
+const TRANSPARENT: &[&str] = &["litellm_proxy", "custom_openai", "openai_like"];
+/// Other spellings of a prefix, in the rows.
+const SPELLINGS: &[(&str, &str)] = &[("cohere_chat", "cohere"), ("together", "together_ai"), ("ollama_chat", "ollama")];
+/// Put before a model id that has no slash.
+const ID_PREFIXES: &[(&str, &str)] = &[("fireworks_ai", "accounts/fireworks/models/")];
+/// Whose a name without a prefix is, by its beginning; as `providers::table` calls it.
+const BARE: &[(&str, &str)] = &[
+    ("gpt-", "openai"),
+    ("chatgpt-", "openai"),
+    ("o1", "openai"),
+    ("o3", "openai"),
+    ("o4", "openai"),
+    ("text-embedding-", "openai"),
+    ("ft:", "openai"),
+    ("claude-", "anthropic"),
+    ("gemini-", "gemini"),
+    ("mistral-", "mistral"),
+    ("codestral-", "mistral"),
+    ("ministral-", "mistral"),
+    ("magistral-", "mistral"),
+    ("devstral-", "mistral"),
+    ("deepseek-", "deepseek"),
+    ("grok-", "xai"),
+    ("command-", "cohere"),
+    ("sonar", "perplexity"),
+];
+
+struct Provider {
+    id: String,
+    claims: Option<Pattern>,
+    fallback: Vec<usize>,
+    models: Vec<Model>,
+}
+
+struct Model {
+    pattern: Pattern,
+    entry: Entry,
+    facts: Facts,
+}
+
+/// Providers and their models.
+#[derive(Default)]
+pub(super) struct Providers {
+    prefixes: HashMap<String, Option<usize>>,
+    providers: Vec<Provider>,
+}
+
+impl Providers {
+    pub(super) fn new(prefixes: HashMap<String, Option<String>>, files: Vec<file::Provider>) -> Result<Self> {
+        let index: HashMap<String, usize> =
+            files.iter().enumerate().map(|(index, each)| (each.id.clone(), index)).collect();
+        let mut providers = Vec::with_capacity(files.len());
+        for (source, each) in files.into_iter().enumerate() {
+            let models = each.models.into_iter().map(|model| {
+                let pattern = model.pattern.unwrap_or_else(|| Pattern::Text(model.id.to_lowercase().into()));
+                let entry = Entry::new(model.id, model.prices, model.tiers, source)?;
+                Ok(Model { pattern, entry, facts: model.able.into() })
+            });
+            providers.push(Provider {
+                id: each.id,
+                claims: each.claims,
+                fallback: each.fallback.iter().filter_map(|id| index.get(id).copied()).collect(),
+                models: models.collect::<Result<_>>()?,
+            });
+        }
+        let prefixes = prefixes.into_iter().map(|(prefix, id)| (prefix, id.and_then(|id| index.get(&id).copied())));
+        Ok(Self { prefixes: prefixes.collect(), providers })
+    }
+
+    pub(super) fn entry(&self, provider: usize, model: usize) -> Option<&Entry> {
+        Some(&self.model(provider, model)?.entry)
+    }
+
+    pub(super) fn facts(&self, provider: usize, model: usize) -> Option<&Facts> {
+        Some(&self.model(provider, model)?.facts)
+    }
+
+    fn model(&self, provider: usize, model: usize) -> Option<&Model> {
+        self.providers.get(provider)?.models.get(model)
+    }
+
+    /// The provider a prefix names: as people write it, or as genai-prices does.
+    fn of_prefix(&self, prefix: &str) -> Option<usize> {
+        match self.prefixes.get(prefix) {
+            Some(known) => *known,
+            None => self.providers.iter().position(|each| each.id == prefix),
+        }
+    }
+
+    fn is_prefix(&self, prefix: &str) -> bool {
+        self.prefixes.contains_key(prefix) || self.providers.iter().any(|each| each.id == prefix)
+    }
+
+    /// The provider that claims a bare name.
+    fn claiming(&self, name: &str) -> Option<usize> {
+        self.providers.iter().position(|each| each.claims.as_ref().is_some_and(|claims| claims.matches(name)))
+    }
+
+    /// A model by the name its provider is sent, with the provider's fallbacks.
+    fn find(&self, provider: usize, name: &str) -> Option<Place> {
+        let dashed = with_dashed_date(name);
+        [Some(name), dashed.as_deref()].into_iter().flatten().find_map(|name| self.find_exactly(provider, name))
+    }
+
+    fn find_exactly(&self, provider: usize, name: &str) -> Option<Place> {
+        let own = self.providers.get(provider)?;
+        std::iter::once(&provider).chain(&own.fallback).find_map(|&searched| {
+            let models = &self.providers.get(searched)?.models;
+            let model = models.iter().position(|model| model.pattern.matches(name))?;
+            Some(Place::Model { provider: searched, model, borrowed: searched != provider })
+        })
+    }
+}
+
+/// `gpt-5.2-20251211` as `gpt-5.2-2025-12-11`; `None` where there is no such date to rewrite.
+fn with_dashed_date(name: &str) -> Option<String> {
+    let mut result = String::with_capacity(name.len() + 4);
+    let mut rest = name;
+    let mut found = false;
+    while let Some(dash) = rest.find('-') {
+        let (before, after) = rest.split_at(dash + 1);
+        result.push_str(before);
+        rest = after;
+        let Some(digits) = after.get(..8).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit())) else {
+            continue;
+        };
+        let dashed = format!("{}-{}-{}", &digits[..4], &digits[4..6], &digits[6..]);
+        let ends = matches!(after.as_bytes().get(8), None | Some(b'-' | b':'));
+        if ends && digits.starts_with("20") && super::moment::day_of(&dashed).is_some() {
+            result.push_str(&dashed);
+            rest = &after[8..];
+            found = true;
+        }
+    }
+    result.push_str(rest);
+    found.then_some(result)
+}
+
+/// The names to try: a base model first as its provider offers it (`azure/gpt-5.2`), then as its maker does.
+pub(super) fn in_order<'a>(names: &[&'a str]) -> Vec<std::borrow::Cow<'a, str>> {
+    let prefix = names.iter().find_map(|name| name.split_once('/')).map(|(prefix, _)| prefix);
+    let mut ordered = Vec::with_capacity(names.len() + 1);
+    for name in names {
+        if let Some(prefix) = prefix.filter(|_| names.len() > 1 && !name.contains('/')) {
+            ordered.push(format!("{prefix}/{name}").into());
+        }
+        ordered.push((*name).into());
+    }
+    ordered
+}
+
+/// Where the price of a name is.
+pub(super) fn find(table: &Catalogue, own: &Own, name: &str) -> Option<Place> {
+    let name = own.resolve(name).trim().to_lowercase();
+    if let Some(key) = own.find(&spellings(&table.providers, &name).iter().map(String::as_str).collect::<Vec<_>>()) {
+        return Some(Place::Own(key.to_owned()));
+    }
+    let (prefix, rest) = split(&table.providers, &name)?;
+    if LOCAL.contains(&prefix) {
+        // Tags of Ollama that end so are run by Ollama's own cloud, at a price nobody tells.
+        return (!rest.ends_with("-cloud") && !rest.ends_with(":cloud")).then_some(Place::Free);
+    }
+    if let Some(provider) = table.providers.of_prefix(prefix) {
+        let found = ids(prefix, rest).find_map(|id| table.providers.find(provider, &id));
+        if found.is_some() {
+            return found;
+        }
+    } else if let Some((model, host)) = rest.rsplit_once(':').filter(|_| prefix == "huggingface") {
+        let provider = table.providers.of_prefix(&format!("huggingface_{host}"))?;
+        return table.providers.find(provider, model);
+    }
+    let spelled = spelled(prefix);
+    ids(prefix, rest).map(|id| format!("{spelled}/{id}")).find(|row| table.rows.contains_key(row)).map(Place::Row)
+}
+
+/// A name, and what else the same model is called: `gpt-5.2` and `openai/gpt-5.2`.
+pub(super) fn spellings(providers: &Providers, name: &str) -> Vec<String> {
+    let mut spellings = vec![name.to_owned()];
+    if let Some((prefix, rest)) = split(providers, name) {
+        if rest == name {
+            spellings.push(format!("{prefix}/{name}"));
+        } else if split(providers, rest) == Some((prefix, rest)) {
+            spellings.push(rest.to_owned());
+        }
+    }
+    spellings
+}
+
+/// The rows that may tell about a name, the best one first.
+pub(super) fn rows(table: &Catalogue, own: &Own, name: &str) -> Vec<String> {
+    let name = own.resolve(name).trim().to_lowercase();
+    let Some((prefix, rest)) = split(&table.providers, &name) else { return Vec::new() };
+    let spelled = spelled(prefix);
+    let mut rows: Vec<_> = ids(prefix, rest).map(|id| format!("{spelled}/{id}")).collect();
+    // A dated or otherwise aliased name, by the name of the model it is.
+    if let Some(Place::Model { provider, model, .. }) = find(table, own, &name)
+        && let (Some(owner), Some(entry)) =
+            (table.providers.providers.get(provider), table.providers.entry(provider, model))
+    {
+        let id = entry.id.to_lowercase();
+        rows.push(format!("{spelled}/{id}"));
+        let makers = table.providers.prefixes.iter().filter(|(_, of)| **of == Some(provider));
+        let mut makers: Vec<_> = makers.map(|(prefix, _)| prefix.as_str()).chain([owner.id.as_str()]).collect();
+        makers.sort_unstable();
+        rows.extend(makers.into_iter().map(|maker| format!("{maker}/{id}")));
+    }
+    // A gateway's model is its maker's, as far as abilities go.
+    if prefix == "openrouter" && rest.contains('/') {
+        rows.extend(self::rows(table, &Own::default(), rest));
+    }
+    rows
+}
+
+/// Prefix and rest; for a bare name the prefix of whoever such names belong to.
+fn split<'a>(providers: &'a Providers, name: &'a str) -> Option<(&'a str, &'a str)> {
+    if let Some((prefix, rest)) = name.split_once('/') {
+        if TRANSPARENT.contains(&prefix) {
+            return split(providers, rest);
+        }
+        if LOCAL.contains(&prefix) || providers.is_prefix(prefix) {
+            return Some((prefix, rest));
+        }
+    } else if let Some((_, prefix)) = BARE.iter().find(|(start, _)| name.starts_with(start)) {
+        return Some((prefix, name));
+    }
+    let claiming = providers.claiming(name)?;
+    Some((providers.providers.get(claiming)?.id.as_str(), name))
+}
+
+/// The id as it is, and with what a provider's ids begin with.
+fn ids<'a>(prefix: &str, rest: &'a str) -> impl Iterator<Item = std::borrow::Cow<'a, str>> {
+    let before = ID_PREFIXES.iter().find(|(of, _)| *of == prefix && !rest.contains('/')).map(|(_, before)| *before);
+    std::iter::once(rest.into()).chain(before.map(|before| format!("{before}{rest}").into()))
+}
+
+fn spelled(prefix: &str) -> &str {
+    SPELLINGS.iter().find(|(other, _)| *other == prefix).map_or(prefix, |(_, name)| name)
+}
