@@ -22,7 +22,7 @@ RULES = {
     "together": Rules(stop="eos", usage="plain"),
     "mistral": Rules(
         fields=MISTRAL, unknown=422, roles=("system", "user", "assistant", "tool"), choices=("none", "auto", "any"),
-        call_id=r"[A-Za-z0-9]{9}", foreign=STRICT, usage="last",
+        call_id=r"[A-Za-z0-9]{9}", foreign=STRICT, usage_unasked=True,
     ),
     "deepseek": Rules(usage="deepseek", comments=True),
     "xai": Rules(refused=("stop", *PENALTIES), usage="xai"),
@@ -31,7 +31,7 @@ RULES = {
         foreign=frozenset({"extra_content"}), reasoning_field="reasoning", usage="cost", comments=True,
         extra={"provider": "Someone"},
     ),
-    "perplexity": Rules(roles=("system", "user", "assistant"), alternates=True, usage="cost", extra={"citations": ["https://a.example"]}),
+    "perplexity": Rules(roles=("system", "user", "assistant"), alternates=True, usage="cost", usage_unasked=True, extra={"citations": ["https://a.example"]}),
     "cerebras": Rules(refused=PENALTIES, foreign=STRICT, reasoning_field="reasoning", extra={"time_info": {"total_time": 0.1}}),
     "deepinfra": Rules(usage="estimated_cost"),
     "moonshot": Rules(most_temperature=1.0, choices=("none", "auto")),

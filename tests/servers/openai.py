@@ -50,6 +50,7 @@ class Rules:
     stop: str = "stop"
     reasoning_field: str = "reasoning_content"
     usage: str = "openai"
+    usage_unasked: bool = False  # on the last chunk of every stream
     comments: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -382,7 +383,7 @@ def events(script: Script, asked: Asked, rules: Rules, serial: int, body: Any, m
             first = {"index": index, "id": call_id(serial * 10 + index, rules), "type": "function", "function": function}
             out.append(chunk(at, {"tool_calls": [first]}))
             out += [chunk(at, {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}) for piece in pieces(arguments)]
-        last = {"usage": used} if rules.usage == "last" else {}
+        last = {"usage": used} if rules.usage_unasked else {}
         if rules.usage == "groq":
             last = {"x_groq": {"id": "req_1", "usage": used}}
         out.append(chunk(at, {}, _finish(script, rules), **last))
