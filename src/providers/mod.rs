@@ -11,8 +11,10 @@ pub mod anthropic;
 pub mod azure;
 pub mod body;
 pub mod capabilities;
+=======
 pub mod failures;
 pub mod conversation;
+pub mod failures;
 mod family;
 #[doc(hidden)]
 pub mod fuzz;

@@ -50,11 +50,9 @@ pub(super) fn write(conversation: &Conversation<'_>, rules: Rules, model: &str) 
             Role::User => writer.user(turn)?,
             Role::Assistant => {
                 let (blocks, lost) = writer.assistant(turn)?;
-                // Only the loop that is still going on counts: from the last thing the user himself said.
-                let goes_on = conversation.turns[index + 1..]
-                    .iter()
-                    .filter(|later| later.role == Role::User)
-                    .all(|later| later.parts.iter().all(|part| matches!(part.content, Content::Result(_))));
+                // Only the loop that is still going on counts: from the last thing the user said of himself.
+                let mut later = conversation.turns[index + 1..].iter().filter(|later| later.role == Role::User);
+                let goes_on = later.all(Turn::has_results);
                 lost_thoughts |= lost && goes_on && index + 1 < conversation.turns.len();
                 blocks
             }

@@ -63,21 +63,18 @@ impl Rules {
     /// the protocol as it was at first.
     pub fn named(name: &str) -> Self {
         let name = name.to_ascii_lowercase();
-        let version = match name.contains("claude") {
-            true => version(&name).unwrap_or((u32::MAX, 0)),
-            false => (3, 7),
-        };
+        let is_claude = name.contains("claude");
+        let version = if is_claude { version(&name).unwrap_or((u32::MAX, 0)) } else { (3, 7) };
         // The largest line is ahead of the others by half a version.
         let largest = name.contains("fable") || name.contains("mythos");
         let always = version >= (5, 5) || largest;
         Self {
             sampling: version < (4, 7) && !largest,
             one_sampler: version >= (4, 1),
-            thinking: match version {
-                _ if largest => Thinking::Adaptive,
-                ..(3, 7) => Thinking::Never,
-                ..(4, 6) => Thinking::Budget,
-                _ => Thinking::Adaptive,
+            thinking: match () {
+                () if largest || version >= (4, 6) => Thinking::Adaptive,
+                () if version >= (3, 7) => Thinking::Budget,
+                () => Thinking::Never,
             },
             off: match version {
                 _ if always => Off::Never,
@@ -88,7 +85,7 @@ impl Rules {
             xhigh: version >= (4, 7) || largest,
             forced_tools: !always,
             prefill: version < (4, 6) && !largest,
-            schema: (version >= (4, 5) && name.contains("claude")) || largest,
+            schema: (version >= (4, 5) && is_claude) || largest,
             own_thoughts: version >= (5, 5) || (largest && version >= (5, 1)),
         }
     }

@@ -88,11 +88,8 @@ pub(super) fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> 
     }
     let version = chosen.unwrap_or(if sampled { WITH_SAMPLING } else { NEWEST });
     let bytes = serde_json::to_vec(&body).map_err(|e| Error::value(format!("the request: {e}")))?;
-    let reading = Reading {
-        usage_asked: asked.include_usage,
-        schema_tool: tools.schema_tool,
-        legacy_functions: asked.legacy,
-    };
+    let reading =
+        Reading { usage_asked: asked.include_usage, schema_tool: tools.schema_tool, legacy_functions: asked.legacy };
     Ok(Prepared {
         outgoing: Outgoing {
             url: endpoint.url(&super::chat_path(endpoint)),
@@ -240,7 +237,10 @@ fn rest(asked: &Parameters<'_>, body: &mut Map<String, Value>, dropped: &mut Vec
             }
             "modalities" => {
                 if value.as_array().is_none_or(|list| list.iter().any(|one| one != "text")) {
-                    return Err(Error::new(Kind::Unsupported, "Anthropic's models answer in text, not in `modalities` of other kinds"));
+                    return Err(Error::new(
+                        Kind::Unsupported,
+                        "Anthropic's models answer in text, not in `modalities` of other kinds",
+                    ));
                 }
             }
             // Off, which is what happens anyway.

@@ -55,10 +55,8 @@ fn close(schema: &mut Value, depth: usize) {
 }
 
 fn describe_bounds(object: &mut Map<String, Value>) {
-    let bounds: Vec<String> = UNKNOWN
-        .iter()
-        .filter_map(|name| object.shift_remove(*name).map(|bound| format!("{name}: {bound}")))
-        .collect();
+    let bounds: Vec<String> =
+        UNKNOWN.iter().filter_map(|name| object.shift_remove(*name).map(|bound| format!("{name}: {bound}"))).collect();
     if bounds.is_empty() {
         return;
     }

@@ -88,7 +88,12 @@ pub(super) fn ask(
     }
 }
 
-fn adaptive(rules: Rules, effort: Option<Effort>, native: Option<&Map<String, Value>>, barred: Option<Barred>) -> Asked {
+fn adaptive(
+    rules: Rules,
+    effort: Option<Effort>,
+    native: Option<&Map<String, Value>>,
+    barred: Option<Barred>,
+) -> Asked {
     let level = effort.filter(|effort| *effort != Effort::None);
     if let Some(barred) = barred {
         // The effort counts without thoughts as well.
@@ -107,11 +112,7 @@ fn adaptive(rules: Rules, effort: Option<Effort>, native: Option<&Map<String, Va
 /// When nothing is said about thinking.
 fn unasked(rules: Rules, barred: Option<Barred>) -> Asked {
     let off = rules.thinks_unasked && rules.off == Off::Disabled && barred == Some(Barred::Forced);
-    Asked {
-        thinking: off.then(|| json!({"type": "disabled"})),
-        effort: None,
-        on: rules.thinks_unasked && !off,
-    }
+    Asked { thinking: off.then(|| json!({"type": "disabled"})), effort: None, on: rules.thinks_unasked && !off }
 }
 
 impl Barred {
@@ -157,7 +158,8 @@ pub(super) fn allowance(effort: Option<Effort>) -> u64 {
 
 /// A block with the fields it has to have, as they were received.
 pub(super) fn clean(block: &Value) -> Value {
-    let names: &[&str] = if block["type"] == "thinking" { &["type", "thinking", "signature"] } else { &["type", "data"] };
+    let names: &[&str] =
+        if block["type"] == "thinking" { &["type", "thinking", "signature"] } else { &["type", "data"] };
     let fields = names.iter().filter_map(|name| Some(((*name).to_owned(), block.get(*name)?.clone())));
     Value::Object(fields.collect())
 }

@@ -103,8 +103,10 @@ impl Written {
     fn add_schema_tool<'a>(&mut self, schema: Schema<'a>, choice: Option<ToolChoice<'a>>) -> ToolChoice<'a> {
         let alone = self.tools.is_empty() || choice == Some(ToolChoice::None);
         let taken = |name: &str| self.tools.iter().any(|tool| tool["name"] == name);
-        let name = ["json_answer", "final_json_answer"].into_iter().find(|name| !taken(name)).unwrap_or("the_json_answer");
-        let description = schema.description.unwrap_or("Give the answer to the user, and nothing else, with this tool.");
+        let name =
+            ["json_answer", "final_json_answer"].into_iter().find(|name| !taken(name)).unwrap_or("the_json_answer");
+        let description =
+            schema.description.unwrap_or("Give the answer to the user, and nothing else, with this tool.");
         let input = object_schema(schema.schema);
         self.tools.push(json!({"name": name, "description": description, "input_schema": input}));
         self.schema_tool = Some(name.to_owned());
