@@ -103,6 +103,11 @@ impl Dialect {
         }
     }
 
+    /// How many texts one request for embeddings may hold.
+    pub fn most_embeddings(self) -> usize {
+        if self == Self::Gemini { gemini::MOST_TEXTS } else { usize::MAX }
+    }
+
     /// The request for the embeddings of `texts`; `base64` asks for that form.
     pub fn embeddings(
         self,
