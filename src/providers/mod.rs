@@ -11,8 +11,6 @@ pub mod anthropic;
 pub mod azure;
 pub mod body;
 pub mod capabilities;
-=======
-pub mod failures;
 pub mod conversation;
 pub mod failures;
 mod family;
