@@ -36,7 +36,8 @@ def serve(*flags: str) -> Iterator[Llmock]:
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[Llmock]:
-    yield from serve("--stream-stall-seconds", "30")
+    # With a pause between chunks it can see that we stop reading at a spoiled one, and does not send the rest blindly.
+    yield from serve("--stream-chunk-delay-ms", "20")
 
 
 @pytest.fixture(params=MODELS)
