@@ -9,7 +9,6 @@ use super::super::request::Reading;
 use super::super::types::{Answer, Completion, Endpoint};
 use super::errors;
 use super::said::{Said, blocked, ended, logprobs, put_reason, text, unique, usage};
-use super::signed;
 use crate::error::Result;
 
 /// A complete answer in `OpenAI`'s shape.
@@ -29,7 +28,10 @@ pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -
     }
     let choices = choices(&body, reading);
     if choices.is_empty() {
-        return Err(errors::odd(endpoint, "answered without a candidate, and without saying that it blocked the prompt"));
+        return Err(errors::odd(
+            endpoint,
+            "answered without a candidate, and without saying that it blocked the prompt",
+        ));
     }
     let told = usage(&body);
     let mut shown = head(&body, endpoint, "chat.completion");
@@ -63,8 +65,7 @@ fn choices(body: &Value, reading: &Reading) -> Vec<Value> {
         .flatten()
         .enumerate()
         .map(|(at, candidate)| {
-            let said = Said::by(candidate);
-            signed::keep(&said);
+            let said = Said::by(candidate, reading);
             let index = candidate.get("index").and_then(Value::as_u64).unwrap_or(at as u64);
             choice(index, &said, ended(candidate).unwrap_or("STOP"), logprobs(candidate), reading)
         })

@@ -95,7 +95,9 @@ pub fn read_embeddings(endpoint: &Endpoint, answer: &Answer, count: usize) -> Re
     for (index, row) in rows.iter().enumerate() {
         if row.values.is_empty() || row.values.len() != length {
             let found = row.values.len();
-            return Err(wrong(format!("embeddings of different lengths: {length} numbers, and {found} at index {index}")));
+            return Err(wrong(format!(
+                "embeddings of different lengths: {length} numbers, and {found} at index {index}"
+            )));
         }
         if row.values.iter().any(|number| !number.is_finite()) {
             return Err(wrong(format!("an embedding with a number that is not finite, at index {index}")));

@@ -145,7 +145,10 @@ fn thoughts_calls_and_signatures() {
     let choice = shown(&texts(&parts, Some("STOP")))["choices"][0].take();
     let message = &choice["message"];
     assert_eq!((&choice["finish_reason"], &choice["native_finish_reason"]), (&json!("tool_calls"), &Value::Null));
-    assert_eq!((&message["content"], &message["reasoning_content"]), (&json!("I look it up."), &json!("Let me think.")));
+    assert_eq!(
+        (&message["content"], &message["reasoning_content"]),
+        (&json!("I look it up."), &json!("Let me think."))
+    );
     assert_eq!(message["extra_content"], json!({"google": {"thought_signature": "dGV4dA=="}}));
     let calls = message["tool_calls"].as_array().unwrap();
     assert_eq!(
@@ -201,13 +204,17 @@ fn every_finish_reason() {
     }
     let call = json!({"functionCall": {"name": "f", "args": {}}});
     for reason in ["STOP", "MAX_TOKENS", "MALFORMED_FUNCTION_CALL"] {
-        assert_eq!(shown(&texts(std::slice::from_ref(&call), Some(reason)))["choices"][0]["finish_reason"], "tool_calls");
+        assert_eq!(
+            shown(&texts(std::slice::from_ref(&call), Some(reason)))["choices"][0]["finish_reason"],
+            "tool_calls"
+        );
     }
 }
 
 #[test]
 fn a_blocked_prompt_is_an_answer() {
-    let body = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 4}});
+    let body =
+        json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 4}});
     let done = read(&body).unwrap();
     assert_eq!(done.usage.unwrap().prompt_tokens, 4);
     let choice = shown(&body)["choices"][0].take();
@@ -274,7 +281,10 @@ fn log_probabilities() {
         "topCandidates": [{"candidates": [{"token": "é", "logProbability": -0.5}, {"token": "e", "logProbability": -2}]}]});
     let found = shown(&body)["choices"][0]["logprobs"].take();
     let content = &found["content"][0];
-    assert_eq!((&content["token"], &content["logprob"], &content["bytes"]), (&json!("é"), &json!(-0.5), &json!([195, 169])));
+    assert_eq!(
+        (&content["token"], &content["logprob"], &content["bytes"]),
+        (&json!("é"), &json!(-0.5), &json!([195, 169]))
+    );
     assert_eq!(content["top_logprobs"].as_array().unwrap().len(), 2);
 }
 
@@ -306,13 +316,10 @@ fn a_stream_and_its_end() {
     assert_eq!((deltas[3], &shown[3]["choices"][0]["finish_reason"]), (&json!({}), &json!("length")));
     assert_eq!((&shown[4]["choices"], &shown[4]["usage"]["total_tokens"]), (&json!([]), &json!(12)));
     assert!(shown.iter().all(|chunk| chunk["id"] == "r1" && chunk["object"] == "chat.completion.chunk"));
-    assert_eq!(chunks.iter().map(|chunk| (chunk.content, chunk.ends)).collect::<Vec<_>>(), [
-        (true, false),
-        (true, false),
-        (true, false),
-        (false, true),
-        (false, false)
-    ]);
+    assert_eq!(
+        chunks.iter().map(|chunk| (chunk.content, chunk.ends)).collect::<Vec<_>>(),
+        [(true, false), (true, false), (true, false), (false, true), (false, false)]
+    );
     assert_eq!((chunks.len(), reader.text(), reader.usage().unwrap().completion_tokens), (5, "Owl", 3));
     // Nobody asked for the usage: it is not among the chunks.
     assert_eq!(streamed(&events, &Reading::default()).0.len(), 4);
@@ -341,9 +348,7 @@ fn a_reason_with_every_event_and_calls_at_the_end() {
 
 #[test]
 fn several_candidates_end_apart() {
-    let event = |index: u64, text: &str, finish: Value| {
-        json!({"candidates": [{"index": index, "content": {"parts": [{"text": text}]}, "finishReason": finish}]})
-    };
+    let event = |index: u64, text: &str, finish: Value| json!({"candidates": [{"index": index, "content": {"parts": [{"text": text}]}, "finishReason": finish}]});
     let events = [event(0, "a", Value::Null), event(1, "b", json!("STOP")), event(0, "c", json!("STOP"))];
     assert!(!streamed(&events[..2], &Reading::default()).1.is_complete());
     let (chunks, reader) = streamed(&events, &Reading::default());
