@@ -195,7 +195,10 @@ async fn embeddings_are_shared_and_batched() {
     let embedder =
         Embedder::new(endpoint(&server), Settings { batch: 2, concurrency: 1, ..Settings::default() }).unwrap();
     let (one, two) = tokio::join!(embedder.embed(&http, "a"), embedder.embed(&http, "a"));
-    assert_eq!(one.unwrap().vector, two.unwrap().vector);
+    let ((one, first), (two, second)) = (one.unwrap(), two.unwrap());
+    assert_eq!(one.vector, two.vector);
+    // Whoever sent the request pays for it, a price that nobody knows; the other one pays nothing.
+    assert_eq!([first.0, second.0].iter().filter(|paid| paid.is_none()).count(), 1);
     let mut seen = Vec::new();
     let progress = |done| {
         seen.push(done);

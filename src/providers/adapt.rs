@@ -455,3 +455,6 @@ fn is_default(name: &str, value: &Value) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,6 @@ mod messages;
 pub mod needs;
 pub mod openai;
 pub mod prefix;
-pub mod process;
 pub mod request;
 pub mod retry;
 pub mod secrets;
@@ -31,6 +30,7 @@ pub mod sse;
 pub mod table;
 pub mod types;
 
+pub use crate::process;
 pub use http::{Http, Limits};
 pub use prefix::{Asked, resolve};
 pub use request::{ChatRequest, Dropped, Prepared, Reading};
@@ -99,6 +99,11 @@ impl Dialect {
             Self::Anthropic => anthropic::reader(reading),
             Self::Gemini => gemini::reader(reading),
         }
+    }
+
+    /// How many texts one request for embeddings may hold.
+    pub fn most_embeddings(self) -> usize {
+        if self == Self::Gemini { gemini::MOST_TEXTS } else { usize::MAX }
     }
 
     /// The request for the embeddings of `texts`; `base64` asks for that form.

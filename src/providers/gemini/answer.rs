@@ -9,7 +9,6 @@ use super::super::request::Reading;
 use super::super::types::{Answer, Completion, Endpoint};
 use super::errors;
 use super::said::{Said, blocked, ended, logprobs, put_reason, text, unique, usage};
-use super::signed;
 use crate::error::Result;
 
 /// A complete answer in `OpenAI`'s shape.
@@ -66,8 +65,7 @@ fn choices(body: &Value, reading: &Reading) -> Vec<Value> {
         .flatten()
         .enumerate()
         .map(|(at, candidate)| {
-            let said = Said::by(candidate);
-            signed::keep(&said);
+            let said = Said::by(candidate, reading);
             let index = candidate.get("index").and_then(Value::as_u64).unwrap_or(at as u64);
             choice(index, &said, ended(candidate).unwrap_or("STOP"), logprobs(candidate), reading)
         })

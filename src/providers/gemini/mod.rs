@@ -1,33 +1,35 @@
 //! The dialect of `Google`'s `generateContent`, spoken from and to `OpenAI`'s shape.
 //!
-//! - [`request`]: parameters, schemas, tools; [`contents`]: the conversation.
+//! - [`request`]: parameters and schemas; [`tools`]; [`contents`]: the conversation.
 //! - [`answer`] and [`stream`]: what came back, read by [`said`].
 //! - [`model`]: what differs between models. [`signed`]: signatures of thoughts, from one turn to the next.
 
 mod answer;
+mod contents;
 mod embeddings;
 mod errors;
 mod model;
+mod request;
 mod said;
 mod signed;
 mod stream;
+mod tools;
 
 use reqwest::Url;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
 
-use super::request::{ChatRequest, Prepared};
+use super::prefix::secret_value;
 use super::types::Endpoint;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 pub use answer::read_answer;
 pub use embeddings::{MOST_TEXTS, embeddings, read_embeddings};
+pub use request::chat;
 pub use stream::reader;
 
-/// The request for one chat completion.
-pub fn chat(_endpoint: &Endpoint, _request: &ChatRequest, _stream: bool) -> Result<Prepared> {
-    Err(Error::new(Kind::Unsupported, "Gemini's generateContent is not spoken by this version"))
-}
+/// `Google`'s own server.
+const HOST: &str = "generativelanguage.googleapis.com";
 
 pub(super) fn chat_path(endpoint: &Endpoint, stream: bool) -> String {
     path(endpoint, if stream { "streamGenerateContent" } else { "generateContent" })
@@ -63,10 +65,7 @@ fn headers(endpoint: &Endpoint, accept: &'static str) -> Result<HeaderMap> {
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(key) = &endpoint.key {
-        let mut value = HeaderValue::try_from(key.expose_secret())
-            .map_err(|_| Error::value("the API key holds a line break or another character that cannot be sent"))?;
-        value.set_sensitive(true);
-        headers.insert("x-goog-api-key", value);
+        headers.insert("x-goog-api-key", secret_value(key.expose_secret())?);
     }
     for (name, value) in &endpoint.headers {
         headers.insert(name, value.clone());
@@ -74,5 +73,7 @@ fn headers(endpoint: &Endpoint, accept: &'static str) -> Result<HeaderMap> {
     Ok(headers)
 }
 
+#[cfg(test)]
+mod request_tests;
 #[cfg(test)]
 mod tests;

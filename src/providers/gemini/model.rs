@@ -3,6 +3,8 @@
 //! State of November 2026, from `Google`'s model pages. A name that tells no version (`gemini-flash-latest`) is taken
 //! for a new one, since such names move on.
 
+use super::super::conversation::Effort;
+
 /// How a model is told to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Thinking {
@@ -19,12 +21,9 @@ pub(super) enum Thinking {
 pub(super) struct Model {
     /// How it is told to think.
     pub thinking: Thinking,
-    /// A call of a function that comes back without its signature is refused.
-    pub signed: bool,
-    /// It can answer in JSON and have functions to call at the same time.
-    pub json_beside_tools: bool,
-    /// A conversation may end with what the model said.
-    pub ends_with_model: bool,
+    /// Of version 3 or later: a call of a function that comes back without its signature is refused, and it can answer
+    /// in JSON and have functions to call at the same time.
+    pub third: bool,
     /// It has instructions apart from the conversation.
     pub instructions: bool,
     /// `Google` itself takes presence and frequency penalties for it.
@@ -40,9 +39,7 @@ impl Model {
             let gemma = id.strip_prefix("gemma-").map(version);
             return Self {
                 thinking: Thinking::Fixed,
-                signed: false,
-                json_beside_tools: false,
-                ends_with_model: true,
+                third: false,
                 instructions: gemma.flatten().is_none_or(|version| version >= (4, 0)),
                 penalties: true,
             };
@@ -60,42 +57,32 @@ impl Model {
             let unknown = version.is_some_and(|version| version >= (4, 0)) && !has("argon");
             Thinking::Levels { minimal, xhigh: unknown }
         };
-        Self {
-            thinking,
-            signed: !old && from((3, 0)),
-            json_beside_tools: !old && from((3, 0)),
-            ends_with_model: old || !from((3, 5)),
-            instructions: true,
-            penalties: !old && !from((2, 5)),
-        }
+        Self { thinking, third: !old && from((3, 0)), instructions: true, penalties: !old && !from((2, 5)) }
     }
 }
 
 impl Thinking {
-    /// The field of `thinkingConfig` for a reasoning effort; `None` where the model cannot be told, and for an effort
-    /// that is none.
-    pub(super) fn config(self, effort: &str) -> Option<(&'static str, serde_json::Value)> {
+    /// The field of `thinkingConfig` for a reasoning effort; `None` where the model cannot be told.
+    pub(super) fn config(self, effort: Effort) -> Option<(&'static str, serde_json::Value)> {
         match self {
             Self::Fixed => None,
             Self::Budget { least } => {
                 let budget = match effort {
-                    "none" => least,
-                    "minimal" => 512,
-                    "low" => 1024,
-                    "medium" => 8192,
-                    "high" | "xhigh" | "max" => 24_576,
-                    _ => return None,
+                    Effort::None => least,
+                    Effort::Minimal => 512,
+                    Effort::Low => 1024,
+                    Effort::Medium => 8192,
+                    Effort::High | Effort::Xhigh | Effort::Max => 24_576,
                 };
                 Some(("thinkingBudget", budget.into()))
             }
             Self::Levels { minimal, xhigh } => {
                 let level = match effort {
-                    "none" | "minimal" if minimal => "MINIMAL",
-                    "none" | "minimal" | "low" => "LOW",
-                    "medium" => "MEDIUM",
-                    "xhigh" | "max" if xhigh => "XHIGH",
-                    "high" | "xhigh" | "max" => "HIGH",
-                    _ => return None,
+                    Effort::None | Effort::Minimal if minimal => "MINIMAL",
+                    Effort::None | Effort::Minimal | Effort::Low => "LOW",
+                    Effort::Medium => "MEDIUM",
+                    Effort::Xhigh | Effort::Max if xhigh => "XHIGH",
+                    Effort::High | Effort::Xhigh | Effort::Max => "HIGH",
                 };
                 Some(("thinkingLevel", level.into()))
             }
@@ -142,8 +129,10 @@ mod tests {
 
     #[test]
     fn efforts() {
-        let of =
-            |id: &str, effort| Model::of(id).thinking.config(effort).map(|(name, value)| (name, value.to_string()));
+        let of = |id: &str, effort| {
+            let effort = Effort::named(effort)?;
+            Model::of(id).thinking.config(effort).map(|(name, value)| (name, value.to_string()))
+        };
         for (effort, budget) in
             [("none", 0), ("minimal", 512), ("low", 1024), ("medium", 8192), ("high", 24576), ("xhigh", 24576)]
         {
@@ -161,17 +150,16 @@ mod tests {
         assert_eq!(of("gemini-3-flash-preview", "max"), Some(("thinkingLevel", "\"HIGH\"".to_owned())));
         assert_eq!(of("gemini-4-hydrogen", "xhigh"), Some(("thinkingLevel", "\"XHIGH\"".to_owned())));
         assert_eq!(of("gemini-2.0-flash", "high"), None);
-        assert_eq!(of("gemini-2.5-flash", "hardest").or(of("gemini-4-argon", "hardest")), None);
     }
 
     #[test]
     fn other_rules() {
         let old = Model::of("gemini-2.5-flash");
-        assert!(!old.signed && !old.json_beside_tools && old.ends_with_model && !old.penalties && old.instructions);
+        assert!(!old.third && !old.penalties && old.instructions);
         let new = Model::of("gemini-3.6-flash");
-        assert!(new.signed && new.json_beside_tools && !new.ends_with_model && !new.penalties);
+        assert!(new.third && !new.penalties);
         assert!(Model::of("gemini-2.0-flash").penalties);
-        assert!(Model::of("gemini-pro-latest").signed && !Model::of("served").signed);
+        assert!(Model::of("gemini-pro-latest").third && !Model::of("served").third);
         assert!(!Model::of("gemma-3-4b-it").instructions && Model::of("gemma-4-31b-it").instructions);
     }
 }

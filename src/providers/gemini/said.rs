@@ -6,7 +6,9 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use serde_json::{Map, Value, json};
 
+use super::super::request::Reading;
 use super::super::types::Usage;
+use super::signed;
 use crate::pricing::ServiceTier;
 
 /// What a candidate's parts say.
@@ -35,12 +37,18 @@ pub(super) struct Call {
 }
 
 impl Said {
-    /// Of a candidate.
-    pub(super) fn by(candidate: &Value) -> Self {
+    /// Of a candidate; functions get the caller's names, and their signatures are remembered.
+    pub(super) fn by(candidate: &Value, reading: &Reading) -> Self {
         let mut said = Self::default();
         let parts = candidate.get("content").and_then(|content| content.get("parts")).and_then(Value::as_array);
         for part in parts.into_iter().flatten() {
             said.add(part);
+        }
+        for call in &mut said.calls {
+            if let Some((_, name)) = reading.renamed.iter().find(|(sent, _)| *sent == call.name) {
+                call.name.clone_from(name);
+            }
+            signed::remember(call, reading.legacy_functions);
         }
         said
     }
@@ -221,6 +229,8 @@ pub(super) fn usage(body: &Value) -> Option<Told> {
         completion_tokens: completion,
         cached_tokens: of("cachedContentTokenCount").min(prompt),
         reasoning_tokens: thoughts,
+        prompt_audio_tokens: heard,
+        completion_audio_tokens: spoken,
         tier: tier(told).unwrap_or_default(),
         ..Usage::default()
     };

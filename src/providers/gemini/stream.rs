@@ -14,7 +14,6 @@ use super::super::types::{Chunk, Endpoint, ReadStream, Usage};
 use super::answer::head;
 use super::errors;
 use super::said::{Said, Told, blocked, ended, logprobs, put_reason, usage};
-use super::signed;
 use crate::error::Result;
 
 /// A reader for one stream.
@@ -24,8 +23,7 @@ pub fn reader(reading: &Reading) -> Box<dyn ReadStream> {
 
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    usage_asked: bool,
-    legacy: bool,
+    reading: Reading,
     /// What every chunk begins with; empty until the first event.
     head: Map<String, Value>,
     choices: BTreeMap<u64, Choice>,
@@ -49,7 +47,7 @@ struct Choice {
 
 impl Reader {
     pub(super) fn of(reading: &Reading) -> Self {
-        Self { usage_asked: reading.usage_asked, legacy: reading.legacy_functions, ..Self::default() }
+        Self { reading: reading.clone(), ..Self::default() }
     }
 
     fn event(&mut self, endpoint: &Endpoint, body: &Value, out: &mut Vec<Chunk>) -> Result<()> {
@@ -76,8 +74,7 @@ impl Reader {
     }
 
     fn candidate(&mut self, index: u64, candidate: &Value, out: &mut Vec<Chunk>) {
-        let said = Said::by(candidate);
-        signed::keep(&said);
+        let said = Said::by(candidate, &self.reading);
         self.chars += said.chars();
         if index == 0 {
             self.text.push_str(&said.text);
@@ -96,7 +93,7 @@ impl Reader {
         if !said.text.is_empty() || !choice.begun {
             delta.insert("content".into(), said.text.as_str().into());
         }
-        said.fill(&mut delta, Some(choice.calls), self.legacy);
+        said.fill(&mut delta, Some(choice.calls), self.reading.legacy_functions);
         choice.begun = true;
         choice.calls += said.calls.len();
         let choice = json!({"index": index, "delta": delta, "logprobs": logprobs(candidate), "finish_reason": null});
@@ -131,10 +128,15 @@ impl Reader {
             shown.insert("index".into(), (*index).into());
             shown.insert("delta".into(), delta);
             shown.insert("logprobs".into(), Value::Null);
-            put_reason(&mut shown, choice.ended.as_deref().unwrap_or("STOP"), choice.calls > 0, self.legacy);
+            put_reason(
+                &mut shown,
+                choice.ended.as_deref().unwrap_or("STOP"),
+                choice.calls > 0,
+                self.reading.legacy_functions,
+            );
             out.push(self.chunk(vec![shown.into()], false, true));
         }
-        if let Some(told) = self.told.as_ref().filter(|_| self.usage_asked) {
+        if let Some(told) = self.told.as_ref().filter(|_| self.reading.usage_asked) {
             let mut shown = self.head.clone();
             shown.insert("choices".into(), json!([]));
             shown.insert("usage".into(), told.shown.clone());
