@@ -58,19 +58,51 @@ pub struct Answer {
 #[error("{}", .0.message)]
 pub struct Error(Arc<Inner>);
 
+/// What had arrived of a stream when it broke.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Partial {
+    /// The text of the first choice so far.
+    pub text: String,
+    /// Tokens so far, `(prompt, completion)`.
+    pub tokens: Option<(u64, u64)>,
+    /// The tokens are our estimate, since the provider had not told its count.
+    pub estimated: bool,
+}
+
+/// How often a failure is worth another try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// As kind and status say.
+    Usual,
+    /// One more time: status 200 with a body that is none, or with an error inside.
+    Once,
+    /// Not at all, whatever kind and status say.
+    Never,
+}
+
 #[derive(Clone)]
 struct Inner {
     kind: Kind,
     message: String,
     answer: Option<Answer>,
-    /// Not to be tried again, whatever the status says.
-    settled: bool,
+    again: Again,
+    /// The request was received, but its answer was lost on the way: it may be on the bill.
+    lost: bool,
+    /// Address that was called, without its query.
+    url: Option<Box<str>>,
+    partial: Option<Box<Partial>>,
+}
+
+impl Inner {
+    fn new(kind: Kind, message: String, answer: Option<Answer>) -> Self {
+        Self { kind, message, answer, again: Again::Usual, lost: false, url: None, partial: None }
+    }
 }
 
 impl Error {
     /// An error of the given kind; the message is shown to the user as it is.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { kind, message: message.into(), answer: None, settled: false }))
+        Self(Arc::new(Inner::new(kind, message.into(), None)))
     }
 
     /// Shorthand for the most frequent kind.
@@ -80,8 +112,7 @@ impl Error {
 
     /// A provider's error answer.
     pub fn status(message: impl Into<String>, answer: Answer) -> Self {
-        let answer = Some(answer);
-        Self(Arc::new(Inner { kind: Kind::Status, message: message.into(), answer, settled: false }))
+        Self(Arc::new(Inner::new(Kind::Status, message.into(), Some(answer))))
     }
 
     /// What kind of thing went wrong.
@@ -115,9 +146,58 @@ impl Error {
 
     /// The same error, never to be tried again.
     #[must_use]
-    pub fn settled(mut self) -> Self {
-        Arc::make_mut(&mut self.0).settled = true;
+    pub fn settled(self) -> Self {
+        self.worth(Again::Never)
+    }
+
+    /// The same error, to be tried again so often.
+    #[must_use]
+    pub fn worth(mut self, again: Again) -> Self {
+        Arc::make_mut(&mut self.0).again = again;
         self
+    }
+
+    /// How often it is worth another try.
+    pub fn again(&self) -> Again {
+        self.0.again
+    }
+
+    /// The same error of a request whose answer was lost, so that it may be on the bill.
+    #[must_use]
+    pub fn lost(mut self) -> Self {
+        Arc::make_mut(&mut self.0).lost = true;
+        self
+    }
+
+    /// Whether the request may be on the bill although it failed.
+    pub fn is_lost(&self) -> bool {
+        self.0.lost
+    }
+
+    /// The same error of a call to this address, which has no query; an address it already has is kept.
+    #[must_use]
+    pub fn at(mut self, url: impl FnOnce() -> String) -> Self {
+        if self.0.url.is_none() {
+            Arc::make_mut(&mut self.0).url = Some(url().into_boxed_str());
+        }
+        self
+    }
+
+    /// The address that was called, without its query, where the error is of a call.
+    pub fn url(&self) -> Option<&str> {
+        self.0.url.as_deref()
+    }
+
+    /// The same error of a stream of which this much had arrived.
+    #[must_use]
+    pub fn with_partial(mut self, partial: Partial) -> Self {
+        Arc::make_mut(&mut self.0).partial = Some(Box::new(partial));
+        self
+    }
+
+    /// What had arrived of the stream that broke.
+    pub fn partial(&self) -> Option<&Partial> {
+        self.0.partial.as_deref()
     }
 
     /// The HTTP status a server should answer with.
@@ -133,19 +213,25 @@ impl Error {
         }
     }
 
-    /// Whether the same request may succeed when sent again: the `openai` client's list of yeses, all else is no.
+    /// Whether the same request may succeed when sent again, as kind, status and `x-should-retry` say: a list of yeses,
+    /// all else is no. What the body says is left to [`failures`](crate::providers::failures).
     pub fn is_retryable(&self) -> bool {
-        if self.0.settled {
-            return false;
-        }
+        self.0.again != Again::Never && self.is_yes()
+    }
+
+    /// The same, whatever [`Again`] says.
+    pub(crate) fn is_yes(&self) -> bool {
         match (self.0.kind, &self.0.answer) {
             (Kind::Connection | Kind::Timeout, _) => true,
             (Kind::Status, Some(answer)) => {
-                match answer.headers.iter().find(|(name, _)| name == "x-should-retry").map(|(_, value)| value.as_str())
-                {
+                let said =
+                    answer.headers.iter().find(|(name, _)| name == "x-should-retry").map(|(_, value)| value.trim());
+                match said {
                     Some("true") => true,
                     Some("false") => false,
-                    _ => matches!(answer.status, 408 | 409 | 429 | 500..=599),
+                    _ => {
+                        matches!(answer.status, 408 | 409 | 425 | 429 | 498 | 500 | 502..=504 | 520..=524 | 529)
+                    }
                 }
             }
             _ => false,
@@ -174,13 +260,11 @@ mod tests {
             let headers = header.map(|value| ("x-should-retry".to_owned(), value.to_owned())).into_iter().collect();
             Error::status("", Answer { status, headers, body: Bytes::new() }).is_retryable()
         };
-        for code in [408, 409, 429, 500, 503, 529] {
-            assert!(status(code, None), "{code}");
-            assert!(!status(code, Some("false")), "{code} with x-should-retry: false");
-        }
-        for code in [400, 401, 403, 404, 413, 422] {
-            assert!(!status(code, None), "{code}");
+        let yes = [408, 409, 425, 429, 498, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529];
+        for code in 300..600 {
+            assert_eq!(status(code, None), yes.contains(&code), "{code}");
             assert!(status(code, Some("true")), "{code} with x-should-retry: true");
+            assert!(!status(code, Some("false")), "{code} with x-should-retry: false");
         }
         assert!(Error::new(Kind::Timeout, "").is_retryable());
         assert!(!Error::new(Kind::Protocol, "").is_retryable());

@@ -12,9 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ferroute::Kind;
-use ferroute::engine::call::{Options, chat, stream};
+use ferroute::engine::call::{self, Answered};
 use ferroute::engine::embed::{Embedder, Settings};
-use ferroute::providers::{Asked, Endpoint, Http, resolve};
+use ferroute::engine::plan::{Plan, Policy};
+use ferroute::engine::stream::Stream;
+use ferroute::providers::{Asked, ChatRequest, Endpoint, Http, resolve};
 use support::{Server, Step, reply, serve, stream_head};
 
 const FINE: &str = r#"{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}}"#;
@@ -28,16 +30,39 @@ fn endpoint(server: &Server) -> Endpoint {
     resolve("openai/big", &asked, &|_| None).unwrap()
 }
 
-fn options(retries: u32) -> Options {
-    Options { timeout: Some(Duration::from_secs(5)), retries }
+fn options(retries: u32) -> Policy {
+    within(Duration::from_secs(5), retries)
+}
+
+fn within(limit: Duration, retries: u32) -> Policy {
+    let limit = Some(limit);
+    Policy {
+        first_byte_timeout: limit,
+        between_chunks_timeout: limit,
+        attempt_timeout: limit,
+        retries,
+        ..Policy::default()
+    }
+}
+
+fn plan(endpoint: &Endpoint, policy: Policy) -> Plan {
+    Plan::to(endpoint.clone(), policy)
+}
+
+async fn chat(http: &Http, endpoint: &Endpoint, body: &'static [u8], policy: Policy) -> ferroute::Result<Answered> {
+    call::chat(http, plan(endpoint, policy), Arc::new(ChatRequest::new(body))).await
+}
+
+async fn stream(http: &Http, endpoint: &Endpoint, body: &'static [u8], policy: Policy) -> ferroute::Result<Stream> {
+    call::stream(http, plan(endpoint, policy), Arc::new(ChatRequest::new(body))).await
 }
 
 #[tokio::test]
 async fn an_answer_comes_back_unchanged() {
     let server = serve(vec![reply(201, &[("X-Thing", "a")], FINE)]);
     let done = chat(&Http::new().unwrap(), &endpoint(&server), br#"{"z":1,"model":"x"}"#, options(0)).await.unwrap();
-    assert_eq!((done.answer.status, &done.answer.body[..], done.attempts), (201, FINE.as_bytes(), 1));
-    assert_eq!(done.usage.unwrap().prompt_tokens, 3);
+    assert_eq!((done.answer.status, &done.answer.body[..], done.account.attempts), (201, FINE.as_bytes(), 1));
+    assert_eq!(done.account.usage.unwrap().prompt_tokens, 3);
     assert!(done.answer.headers.contains(&("x-thing".into(), "a".into())));
     let request = server.requests.lock().unwrap()[0].clone();
     assert!(request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"));
@@ -59,7 +84,7 @@ async fn attempts_are_counted_and_bounded() {
     let busy = || reply(503, &[("retry-after-ms", "1")], "");
     let http = Http::new().unwrap();
     let server = serve(vec![busy(), vec![Step::Close], reply(200, &[], FINE)]);
-    assert_eq!(chat(&http, &endpoint(&server), b"{}", options(2)).await.unwrap().attempts, 3);
+    assert_eq!(chat(&http, &endpoint(&server), b"{}", options(2)).await.unwrap().account.attempts, 3);
     let server = serve(vec![busy(), busy(), busy()]);
     assert_eq!(chat(&http, &endpoint(&server), b"{}", options(1)).await.unwrap_err().answer().unwrap().status, 503);
     assert_eq!(server.requests.lock().unwrap().len(), 2);
@@ -77,7 +102,7 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn errors_say_what_happened_and_hold_no_key() {
     let http = Http::new().unwrap();
-    let slow = Options { timeout: Some(Duration::from_millis(100)), retries: 0 };
+    let slow = || within(Duration::from_millis(100), 0);
     for (steps, kind, says) in [
         (reply(401, &[], r#"{"error":{"message":"bad key sk-hunter2-hunter2"}}"#), Kind::Status, "bad key [key]"),
         (reply(200, &[], "<html>"), Kind::Protocol, "not a JSON object"),
@@ -91,7 +116,7 @@ async fn errors_say_what_happened_and_hold_no_key() {
         (vec![Step::Send(b"nonsense\r\n\r\n".to_vec()), Step::Close], Kind::Connection, "127.0.0.1"),
     ] {
         let server = serve(vec![steps]);
-        let error = chat(&http, &endpoint(&server), b"{}", slow).await.unwrap_err();
+        let error = chat(&http, &endpoint(&server), b"{}", slow()).await.unwrap_err();
         assert!(error.kind() == kind && error.message().contains(says), "{error:?}, expected {says}");
         assert!(!format!("{error:?} {:?}", error.answer()).contains("hunter2"));
     }
@@ -165,7 +190,10 @@ async fn embeddings_are_shared_and_batched() {
     let embedder =
         Embedder::new(endpoint(&server), Settings { batch: 2, concurrency: 1, ..Settings::default() }).unwrap();
     let (one, two) = tokio::join!(embedder.embed(&http, "a"), embedder.embed(&http, "a"));
-    assert_eq!(one.unwrap().vector, two.unwrap().vector);
+    let ((one, first), (two, second)) = (one.unwrap(), two.unwrap());
+    assert_eq!(one.vector, two.vector);
+    // Whoever sent the request pays for it, a price that nobody knows; the other one pays nothing.
+    assert_eq!([first.0, second.0].iter().filter(|paid| paid.is_none()).count(), 1);
     let mut seen = Vec::new();
     let progress = |done| {
         seen.push(done);
@@ -212,7 +240,7 @@ async fn comments_are_a_sign_of_life_and_silence_after_the_last_choice_is_an_end
     steps.push(Step::Send(b"data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}]}\n\n".to_vec()));
     steps.push(Step::Wait(Duration::from_secs(3)));
     let server = serve(vec![steps]);
-    let limit = Options { timeout: Some(Duration::from_millis(400)), retries: 0 };
+    let limit = within(Duration::from_millis(400), 0);
     let stream = stream(&Http::new().unwrap(), &endpoint(&server), b"{}", limit).await.unwrap();
     assert!(stream.next().await.unwrap().is_some());
     let start = Instant::now();

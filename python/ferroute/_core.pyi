@@ -375,6 +375,55 @@ class BertModel:
 # --- calls.rs ---
 
 @final
+class Policy:
+    """How calls behave, checked; see `ferroute.policy.CallPolicy`. Times are in seconds, None and ``inf`` no limit."""
+
+    def __new__(
+        cls,
+        *,
+        connect_timeout: float | None = None,
+        first_byte_timeout: float | None = None,
+        between_chunks_timeout: float | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        retries: int | None = None,
+        failures_before_cooldown: int | None = None,
+        cooldown: float = 30.0,
+        hedge: bool = False,
+        strict: bool = False,
+    ) -> Policy: ...
+
+# What was decided before a call: router, model string of the request, win rate, threshold, session, whether it was held
+# out, name of the baseline, cost of choosing (None is unpriced), the text routed on.
+_Decided: TypeAlias = tuple[
+    str | None,
+    str | None,
+    float | None,
+    float | None,
+    str | None,
+    bool,
+    str | None,
+    Decimal | int | None,
+    str | None,
+]
+
+# What a call came to: US dollars for the call, for choosing, saved (None is unpriced); requests sent; notes; parameters
+# left out, and why; tokens of prompt, completion, of the prompt cached and written, of the completion reasoning; whether
+# they are estimated; seconds until the first content and in all.
+_Account: TypeAlias = tuple[
+    Decimal | None,
+    Decimal | None,
+    Decimal | None,
+    int,
+    list[str],
+    list[tuple[str, str]],
+    tuple[int, int, int, int, int] | None,
+    bool,
+    float | None,
+    float,
+]
+
+@final
 class Client:
     """One model at one provider, found and checked; the environment is read when it is made.
 
@@ -388,8 +437,15 @@ class Client:
         organization: ``OpenAI-Organization``.
         extra_headers: names and values; they replace the usual ones.
         extra_query: names and values.
-        timeout: seconds for one attempt (for a stream: until it begins, and for each silence); ``inf`` for none.
-        max_retries: how often a failed attempt is repeated (2).
+        api_version: Azure's ``api-version``, Anthropic's ``anthropic-version``.
+        base_model: the model behind a name that says nothing, for prices and abilities.
+        policy: how calls behave; None is the usual way.
+        timeout: seconds for one attempt (for a stream: until it begins, and for each silence); ``inf`` for none; goes
+            before the policy's.
+        connect_timeout: seconds until a connection stands; goes before the policy's.
+        max_retries: how often a failed attempt is repeated; goes before the policy's.
+        fallbacks: asked in their order when this one has failed for good.
+        ledger: where calls are entered.
     """
 
     def __new__(
@@ -401,8 +457,14 @@ class Client:
         organization: str | None = None,
         extra_headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
         extra_query: Mapping[str, str] | list[tuple[str, str]] | None = None,
-        timeout: float = 600.0,
+        api_version: str | None = None,
+        base_model: str | None = None,
+        policy: Policy | None = None,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
         max_retries: int | None = None,
+        fallbacks: Sequence[Client] | None = None,
+        ledger: Ledger | None = None,
     ) -> Client: ...
     @property
     def provider(self) -> str:
@@ -413,21 +475,42 @@ class Client:
     @property
     def base_url(self) -> str:
         """Base URL without its query."""
-    def chat(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def chat(self, body: bytes, decided: _Decided | None = None) -> Reply:
         """One completion.
 
         Args:
-            body: the JSON object to send; its ``model`` is replaced, every other byte goes out as it is.
-
-        Returns:
-            Status, headers (names in lower case) and body, unchanged.
+            body: the request, a JSON object in OpenAI's shape, as the caller means it; its ``model`` is replaced.
+            decided: what was decided before, for the ledger and the estimate of the saving.
         """
-    def achat(self, body: bytes) -> Awaitable[tuple[int, list[tuple[str, str]], bytes]]:
+    def achat(self, body: bytes, decided: _Decided | None = None) -> Awaitable[Reply]:
         """`chat` for asyncio; cancelling it closes the connection."""
-    def chat_stream(self, body: bytes) -> EventStream:
+    def chat_stream(self, body: bytes, decided: _Decided | None = None) -> EventStream:
         """One completion as a stream; `body` has to ask for one."""
-    def achat_stream(self, body: bytes) -> Awaitable[EventStream]:
+    def achat_stream(self, body: bytes, decided: _Decided | None = None) -> Awaitable[EventStream]:
         """`chat_stream` for asyncio."""
+
+@final
+class Reply:
+    """One completion, in OpenAI's shape."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Response headers, names in lower case."""
+    @property
+    def request_id(self) -> str | None:
+        """The provider's id of the request, where it tells one."""
+    @property
+    def url(self) -> str:
+        """The address that answered, without its query."""
+    @property
+    def body(self) -> bytes:
+        """The provider's bytes where they have OpenAI's shape, else what they say in it."""
+    @property
+    def account(self) -> _Account:
+        """What the call came to."""
 
 @final
 class EventStream:
@@ -439,6 +522,14 @@ class EventStream:
     @property
     def headers(self) -> list[tuple[str, str]]:
         """Response headers, names in lower case."""
+    @property
+    def url(self) -> str:
+        """The address that answers, without its query."""
+    @property
+    def dropped(self) -> list[tuple[str, str]]:
+        """Parameters left out, and why."""
+    def account(self) -> _Account | None:
+        """What the call came to, once the last chunk was handed out, after an error and once closed."""
     def ready(self) -> bytes | None:
         """A chunk that has already arrived; None when one would have to wait, and at the end."""
     def next(self) -> bytes | None:
@@ -462,6 +553,8 @@ class Embedder:
         organization: as in `Client`.
         extra_headers: as in `Client`.
         extra_query: as in `Client`.
+        api_version: as in `Client`.
+        base_model: as in `Client`.
         dimensions: asks for vectors of this length.
         max_tokens: tokens the model takes (8192).
         cache_size: vectors kept (10,000); 0 keeps none.
@@ -481,6 +574,8 @@ class Embedder:
         organization: str | None = None,
         extra_headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
         extra_query: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        api_version: str | None = None,
+        base_model: str | None = None,
         dimensions: int | None = None,
         max_tokens: int | None = None,
         cache_size: int | None = None,
@@ -499,13 +594,14 @@ class Embedder:
     @property
     def base_url(self) -> str:
         """Base URL without its query."""
-    def embed(self, text: str) -> tuple[NDArray[np.float32], str | None]:
+    def embed(self, text: str) -> tuple[NDArray[np.float32], str | None, Decimal | None]:
         """The embedding of one text.
 
         Returns:
-            The vector ``[d]``, and a sentence when the text had to be cut.
+            The vector ``[d]``, a sentence when the text had to be cut, and what this call paid in US dollars: nothing
+            for a cached vector, None where the price is unknown.
         """
-    def aembed(self, text: str) -> Awaitable[tuple[NDArray[np.float32], str | None]]:
+    def aembed(self, text: str) -> Awaitable[tuple[NDArray[np.float32], str | None, Decimal | None]]:
         """`embed` for asyncio."""
     def embed_batch(
         self, texts: Sequence[str], progress: Callable[[int, int], object] | None = None

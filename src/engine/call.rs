@@ -1,25 +1,36 @@
-//! One chat completion: make the request, send it, try again where that can help, look at the answer.
+//! One chat completion: whom to ask, how often, and what it came to.
 //!
-//! What an answer cost will be settled here, where usage and endpoint are both known; a chain of fallbacks will be a
-//! list of endpoints in place of one.
+//! ```text
+//! chat, stream -> walk over the endpoints -> n side by side (many) -> tries at one endpoint -> one request, or two (hedge)
+//! ```
+//!
+//! [`Ask`] is what differs between a whole answer and a stream: the innermost step. Everything around it is the same,
+//! and everything that is sent is counted by the call's [`Tally`], from which its account is made (`settle`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Error, Kind, Result};
-use crate::providers::http::Opened;
-use crate::providers::retry::{DEFAULT_RETRIES, with_retries};
-use crate::providers::{Answer, ChatRequest, Completion, Endpoint, Http, Usage};
+use tokio::time::Instant;
 
-use super::stream::Stream;
+use crate::error::{Again, Error, Kind, Result};
+use crate::providers::failures::{Verdict, blames_endpoint, is_too_long, may_move, verdict};
+use crate::providers::retry::{DEFAULT_RETRIES, Tries};
+use crate::providers::{Answer, ChatRequest, Completion, Endpoint, Http, Limits, Prepared, Usage};
+
+use super::plan::{Account, Plan};
+use super::settle::{Ending, Entry, Tally};
+use super::stream::{Opening, Stream};
+use super::{estimate, health, hedge, many};
 
 /// How long an answer may take when the caller says nothing, as in the `openai` client.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
+/// With another endpoint at hand, nobody waits longer than this for one that asks for it.
+const PATIENCE: Duration = Duration::from_secs(8);
 
-/// How a call behaves.
+/// Time limit and retries of a request that is not a completion.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// For one attempt: until the whole answer is there; for a stream, until it begins and for each silence
-    /// of its connection. `None` waits forever.
+    /// For one attempt, until the whole answer is there. `None` waits forever.
     pub timeout: Option<Duration>,
     /// How often a failed attempt is repeated.
     pub retries: u32,
@@ -34,42 +45,243 @@ impl Default for Options {
 /// A completion.
 #[derive(Debug)]
 pub struct Answered {
-    /// Status, headers and body, unchanged.
+    /// Status and headers as received; the body in `OpenAI`'s shape.
     pub answer: Answer,
-    /// Tokens, where the provider tells them.
-    pub usage: Option<Usage>,
-    /// How many requests were sent for it.
-    pub attempts: u32,
+    /// What it came to.
+    pub account: Account,
 }
 
-/// One completion; `body` is the caller's JSON object in `OpenAI`'s shape.
-pub async fn chat(http: &Http, endpoint: &Endpoint, body: &[u8], options: Options) -> Result<Answered> {
-    let prepared = endpoint.dialect.chat(endpoint, &ChatRequest::new(body.to_vec()), false)?;
-    let send = || async {
-        let answer = http.send(endpoint, &prepared.outgoing, options.timeout).await?;
-        endpoint.dialect.read_answer(endpoint, &prepared.reading, answer)
-    };
-    let (Completion { answer, usage }, attempts) = with_retries(options.retries, send).await?;
-    Ok(Answered { answer, usage, attempts })
+/// One completion; the request is the caller's JSON object in `OpenAI`'s shape.
+///
+/// # Errors
+/// [`Kind::Value`] and [`Kind::Unsupported`] for a request that cannot be made of it; else the last failure, with the
+/// address that was called ([`Error::url`]).
+pub async fn chat(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> Result<Answered> {
+    let mut entry = Entry::begin(plan, request);
+    match walk(&entry, &Whole { http }).await {
+        Ok((endpoint, done)) => {
+            let Done { answer, usages, requests } = done;
+            let made_chars = if usages.is_empty() { estimate::answer_chars(&answer.body) } else { 0 };
+            let first_content = Some(Instant::now());
+            let ending = Ending { endpoint, requests, usages, complete: true, made_chars, first_content };
+            let account = entry.answered(&ending);
+            Ok(Answered { answer, account })
+        }
+        Err(error) => {
+            entry.failed(&error, &Ending::default());
+            Err(error)
+        }
+    }
 }
 
 /// One completion as a stream of chunks; must run inside a tokio runtime, which then reads it.
-pub async fn stream(http: &Http, endpoint: &Endpoint, body: &[u8], options: Options) -> Result<Stream> {
-    let prepared = endpoint.dialect.chat(endpoint, &ChatRequest::new(body.to_vec()), true)?;
-    let open = || async {
-        match http.open(endpoint, &prepared.outgoing, options.timeout).await? {
-            Opened::Stream(response) => Ok(response),
-            Opened::Whole(answer) => {
-                endpoint.dialect.read_answer(endpoint, &prepared.reading, answer)?;
-                Err(Error::new(
-                    Kind::Protocol,
-                    format!("{} answered with one JSON document where a stream was asked for", endpoint.host()),
-                ))
-            }
+///
+/// It is handed over with its first content, or a second after its first event: what fails before that is tried again.
+pub async fn stream(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> Result<Stream> {
+    let mut entry = Entry::begin(plan, request);
+    match walk(&entry, &Opening { http }).await {
+        Ok((endpoint, begun)) => Ok(Stream::start(begun, endpoint, entry)),
+        Err(error) => {
+            entry.failed(&error, &Ending::default());
+            Err(error)
         }
-    };
-    let (response, attempts) = with_retries(options.retries, open).await?;
-    Ok(Stream::start(endpoint.clone(), prepared.reading, response, options.timeout, attempts))
+    }
+}
+
+/// One request at one endpoint.
+pub(super) struct Place<'a> {
+    pub plan: &'a Plan,
+    /// Which of the plan's endpoints.
+    pub index: usize,
+    pub prepared: &'a Prepared,
+    pub tally: &'a Tally,
+    /// When the whole call has to be over.
+    pub deadline: Option<Instant>,
+    /// Whether another endpoint may be asked after this one.
+    pub others: bool,
+}
+
+impl Place<'_> {
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.plan.endpoints[self.index]
+    }
+
+    /// The policy's limits, cut to what is left until the deadline.
+    pub(super) fn limits(&self) -> Limits {
+        let mut limits = self.plan.policy.limits();
+        if let Some(deadline) = self.deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            limits.whole = Some(limits.whole.map_or(left, |whole| whole.min(left)));
+            limits.first_byte = Some(limits.first_byte.map_or(left, |first| first.min(left)));
+        }
+        limits
+    }
+}
+
+/// What differs between a whole answer and a stream.
+pub(super) trait Ask: Sync {
+    /// What a request comes to.
+    type Done: Send;
+    /// Whether the answer is asked for as a stream.
+    const STREAM: bool;
+
+    /// Sends one request.
+    fn ask(&self, place: &Place<'_>) -> impl Future<Output = Result<Self::Done>> + Send;
+
+    /// The tokens of one that is done with.
+    fn usage(done: &Self::Done) -> Option<Usage>;
+
+    /// Several answers of one choice each as one answer of several.
+    fn merge(&self, place: &Place<'_>, parts: Vec<Self::Done>) -> Result<Self::Done>;
+}
+
+struct Whole<'a> {
+    http: &'a Http,
+}
+
+/// A whole answer and the tokens of each request it is made of.
+struct Done {
+    answer: Answer,
+    usages: Vec<Usage>,
+    requests: u32,
+}
+
+impl Ask for Whole<'_> {
+    type Done = Done;
+    const STREAM: bool = false;
+
+    async fn ask(&self, place: &Place<'_>) -> Result<Done> {
+        let (endpoint, prepared) = (place.endpoint(), place.prepared);
+        let answer = self.http.send(endpoint, &prepared.outgoing, &place.limits()).await?;
+        let read = endpoint.dialect.read_answer(endpoint, &prepared.reading, answer);
+        let Completion { answer, usage } = read.map_err(|error| error.worth(Again::Once))?;
+        Ok(Done { answer, usages: usage.into_iter().collect(), requests: 1 })
+    }
+
+    fn usage(done: &Done) -> Option<Usage> {
+        done.usages.first().copied()
+    }
+
+    fn merge(&self, _place: &Place<'_>, parts: Vec<Done>) -> Result<Done> {
+        let known = parts.iter().all(|part| !part.usages.is_empty());
+        let usages = if known { parts.iter().flat_map(|part| part.usages.clone()).collect() } else { Vec::new() };
+        let requests = parts.len() as u32;
+        let answers = parts.into_iter().map(|part| part.answer).collect();
+        Ok(Done { answer: many::merged(answers)?, usages, requests })
+    }
+}
+
+/// Asks one endpoint after the other until one answers; gives back which one did.
+async fn walk<A: Ask>(entry: &Entry, asker: &A) -> Result<(usize, A::Done)> {
+    let (plan, tally) = (entry.plan(), entry.tally());
+    let deadline = plan.policy.deadline.map(|limit| tally.start() + limit);
+    let order = health::order(plan)?;
+    let mut failed: Option<Error> = None;
+    let mut refused = 0;
+    for (rank, &index) in order.iter().enumerate() {
+        let endpoint = &plan.endpoints[index];
+        if let Some(failure) = &failed
+            && is_too_long(failure)
+            && !health::takes_more(endpoint, &plan.endpoints[refused])
+        {
+            continue;
+        }
+        let others = rank + 1 < order.len();
+        let error = match visit(entry, asker, index, deadline, others).await {
+            Ok(done) => {
+                if rank > 0 || index != 0 {
+                    tally.note(instead(plan, index, failed.as_ref()));
+                }
+                return Ok((index, done));
+            }
+            Err(error) => error.at(|| endpoint.shown_url(&endpoint.dialect.chat_path(endpoint, A::STREAM))),
+        };
+        refused = index;
+        let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let last = !may_move(&error);
+        // A fallback that cannot even be asked says less than the failure that led to it.
+        failed = match failed {
+            Some(first) if !is_of_a_call(&error) && is_of_a_call(&first) => Some(first),
+            _ => Some(error),
+        };
+        if over || last {
+            break;
+        }
+    }
+    Err(failed.unwrap_or_else(|| Error::value("a call needs at least one endpoint")))
+}
+
+fn is_of_a_call(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Connection | Kind::Timeout | Kind::Status | Kind::Protocol)
+}
+
+/// Why another endpoint answered than the first.
+fn instead(plan: &Plan, index: usize, failed: Option<&Error>) -> String {
+    let (first, used) = (&plan.endpoints[0].name, &plan.endpoints[index].name);
+    match failed {
+        Some(error) => format!("`{used}` answered after a failure: {}", error.message()),
+        None => format!("`{used}` answered, since `{first}` keeps failing and rests"),
+    }
+}
+
+/// Asks one endpoint, as often as its model has to be asked and as the policy allows.
+async fn visit<A: Ask>(
+    entry: &Entry,
+    asker: &A,
+    index: usize,
+    deadline: Option<Instant>,
+    others: bool,
+) -> Result<A::Done> {
+    let (plan, tally) = (entry.plan(), entry.tally());
+    let endpoint = &plan.endpoints[index];
+    let mut prepared = endpoint.dialect.chat(endpoint, entry.request(), A::STREAM)?;
+    let dropped = std::mem::take(&mut prepared.dropped);
+    if let Some(first) = dropped.first().filter(|_| plan.policy.strict) {
+        let (parameter, model) = (&first.parameter, &endpoint.name);
+        return Err(Error::value(format!("`{parameter}` cannot be passed on to `{model}`: {}", first.why)));
+    }
+    tally.dropped(dropped);
+    let place = Place { plan, index, prepared: &prepared, tally, deadline, others };
+    match prepared.times {
+        0 | 1 => tries(asker, &place).await,
+        times => Box::pin(many::side_by_side(asker, &place, times)).await,
+    }
+}
+
+/// Sends a request until it is answered, fails for good, or has been repeated as often as the policy allows.
+pub(super) async fn tries<A: Ask>(asker: &A, place: &Place<'_>) -> Result<A::Done> {
+    let policy = &place.plan.policy;
+    let endpoint = place.endpoint();
+    let mut tries = Tries::new(policy.retries);
+    loop {
+        let error = match hedge::ask(asker, place).await {
+            Ok(done) => {
+                health::succeeded(endpoint);
+                return Ok(done);
+            }
+            Err(error) => error,
+        };
+        let now = Instant::now();
+        if place.deadline.is_some_and(|deadline| now >= deadline) && error.kind() == Kind::Timeout {
+            let limit = policy.deadline.unwrap_or_default().as_secs_f64();
+            let said = format!("no answer from {} within the deadline of {limit} s", endpoint.host());
+            return Err(error.map_message(|_| said).settled());
+        }
+        let rests = blames_endpoint(&error) && health::failed(endpoint, policy);
+        if let Verdict::Again(Some(asked)) = verdict(&error)
+            && place.others
+            && asked > PATIENCE
+        {
+            // It asks to be left alone for longer than anybody waits who can ask another.
+            health::rest(endpoint, asked);
+        }
+        let Some(wait) = tries.wait_after(&error) else { return Err(error) };
+        // Nobody sleeps past the deadline, and with another endpoint at hand nobody waits for one that is ill.
+        if place.deadline.is_some_and(|deadline| now + wait >= deadline) || place.others && (rests || wait > PATIENCE) {
+            return Err(error);
+        }
+        tokio::time::sleep(wait).await;
+    }
 }
 
 /// A time limit in seconds as callers give it; infinity is none.

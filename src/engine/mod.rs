@@ -2,5 +2,11 @@
 
 pub mod call;
 pub mod embed;
+mod estimate;
+mod health;
+mod hedge;
+mod latency;
+mod many;
 pub mod plan;
+mod settle;
 pub mod stream;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 
 use crate::ledger::Ledger;
-use crate::providers::Endpoint;
+use crate::providers::{Endpoint, Limits};
 
 /// How calls behave; `None` waits for ever.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +69,8 @@ pub struct Routed {
     pub key: Option<String>,
     /// Sent to the strong model by lot.
     pub holdout: bool,
-    /// The model every call would have gone to without routing: what the saving is measured against.
+    /// The model every call would have gone to without routing, as its price is known (the base model of an Azure
+    /// deployment, else the name): what the saving is measured against.
     pub baseline: Option<String>,
     /// What choosing cost, in US dollars; `None` is unpriced. Zero for routers that ask nobody.
     pub router_cost: Option<Decimal>,
@@ -77,8 +78,20 @@ pub struct Routed {
     pub text: Option<Arc<str>>,
 }
 
+impl Policy {
+    /// The limits of one exchange.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            connect: self.connect_timeout,
+            first_byte: self.first_byte_timeout,
+            silence: self.between_chunks_timeout,
+            whole: self.attempt_timeout,
+        }
+    }
+}
+
 /// One call: the endpoints in the order they are tried, and everything that goes with it.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// The chosen model first, then its fallbacks; never empty.
     pub endpoints: Arc<[Endpoint]>,
@@ -90,8 +103,15 @@ pub struct Plan {
     pub routed: Routed,
 }
 
+impl Plan {
+    /// A call of one endpoint that is entered nowhere.
+    pub fn to(endpoint: Endpoint, policy: Policy) -> Self {
+        Self { endpoints: [endpoint].into(), policy: Arc::new(policy), ledger: None, routed: Routed::default() }
+    }
+}
+
 /// What a call came to.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Account {
     /// Index in [`Plan::endpoints`] of the one that answered.
     pub endpoint: usize,
@@ -107,7 +127,7 @@ pub struct Account {
     pub router_cost: Option<Decimal>,
     /// Estimated saving against the baseline; negative is a loss, `None` without a price or a baseline.
     pub saved: Option<Decimal>,
-    /// Until the first content.
+    /// Until the first content; for an answer that is not streamed, until it was there.
     pub first_content: Option<Duration>,
     /// Until the end.
     pub total: Duration,

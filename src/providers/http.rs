@@ -4,7 +4,8 @@
 //! carry the key to another host. Messages name the host at most: never a path, a query or a header.
 
 use std::error::Error as _;
-use std::sync::Once;
+use std::ops::Deref;
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,13 +13,14 @@ use futures_util::Stream;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Response};
+use tokio::time::Instant;
 
+use super::failures::told;
 use super::process::PerProcess;
 use super::secrets::Secrets;
 use super::types::{Answer, Endpoint, Outgoing};
 use crate::error::{Error, Kind, Result};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer larger than this is refused: a chat answer is a few kilobytes, 256 embeddings are a few megabytes.
 const LARGEST_ANSWER: usize = 256 << 20;
 /// An error says what it has to say in less.
@@ -26,10 +28,39 @@ const LARGEST_ERROR: usize = 1 << 20;
 /// How much of a provider's text a message shows.
 const SHOWN: usize = 500;
 
+/// How many clients are kept, one for each connect timeout in use.
+const CLIENTS: usize = 8;
+
+/// How long the parts of one exchange may take; `None` waits for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Until a connection stands.
+    pub connect: Option<Duration>,
+    /// From sending to the first byte of the answer.
+    pub first_byte: Option<Duration>,
+    /// The longest silence of a stream.
+    pub silence: Option<Duration>,
+    /// All of an exchange that is not streamed.
+    pub whole: Option<Duration>,
+}
+
+impl Limits {
+    /// The time until a connection stands, when the caller says nothing, as in the `openai` client.
+    pub const CONNECT: Option<Duration> = Some(Duration::from_secs(5));
+
+    /// One limit for an exchange, for its answer to begin and for each silence of it.
+    pub fn of(limit: Option<Duration>) -> Self {
+        Self { connect: Self::CONNECT, first_byte: limit, silence: limit, whole: limit }
+    }
+}
+
 /// Connections and TLS settings.
 pub struct Http {
-    client: Client,
-    /// Why this client cannot speak TLS.
+    /// For [`Limits::CONNECT`].
+    usual: Client,
+    /// The others, by their connect timeout: it is a property of a client, and connections are not shared among them.
+    others: Mutex<Vec<(Option<Duration>, Client)>>,
+    /// Why these clients cannot speak TLS.
     no_tls: Option<String>,
 }
 
@@ -48,40 +79,51 @@ impl Http {
             // An error says that somebody else has installed one, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
-        let builder = || -> ClientBuilder {
-            Client::builder()
-                .user_agent(concat!("ferroute/", env!("CARGO_PKG_VERSION")))
-                .redirect(Policy::none())
-                .connect_timeout(CONNECT_TIMEOUT)
+        let (usual, no_tls) = match builder(Limits::CONNECT).build() {
+            Ok(client) => (client, None),
+            // Without any root certificate on the machine the usual client cannot be made; plain http still works.
+            Err(error) => (without_tls(Limits::CONNECT)?, Some(chain(error))),
         };
-        let no_tls = match builder().build() {
-            Ok(client) => return Ok(Self { client, no_tls: None }),
-            Err(e) => chain(e),
-        };
-        // Without any root certificate on the machine the usual client cannot be made; plain http still works.
-        let client = builder()
-            .tls_certs_only([])
-            .build()
-            .map_err(|e| Error::new(Kind::Io, format!("the HTTP client could not be made: {}", chain(e))))?;
-        Ok(Self { client, no_tls: Some(no_tls) })
+        Ok(Self { usual, others: Mutex::new(Vec::new()), no_tls })
     }
 
-    /// Sends one request and reads its whole answer within `limit`.
+    /// The client whose connections may take so long to be made.
+    fn client(&self, connect: Option<Duration>) -> Result<Client> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = others.iter().find(|(known, _)| *known == connect) {
+            return Ok(client.clone());
+        }
+        let made = match &self.no_tls {
+            None => builder(connect).build().map_err(not_made)?,
+            Some(_) => without_tls(connect)?,
+        };
+        if others.len() == CLIENTS {
+            others.remove(0);
+        }
+        others.push((connect, made.clone()));
+        Ok(made)
+    }
+
+    /// Sends one request and reads its whole answer.
     ///
     /// # Errors
     /// [`Kind::Status`] for anything but 2xx, [`Kind::Timeout`], [`Kind::Connection`].
-    pub async fn send(&self, endpoint: &Endpoint, request: &Outgoing, limit: Option<Duration>) -> Result<Answer> {
-        within(limit, endpoint, async {
-            let response = self.start(endpoint, request).await?;
-            read(endpoint, response).await
-        })
-        .await
+    pub async fn send(&self, endpoint: &Endpoint, request: &Outgoing, limits: &Limits) -> Result<Answer> {
+        let end = limits.whole.map(|limit| (limit, Instant::now() + limit));
+        let response = within(sooner(limits), endpoint, self.start(endpoint, request, limits)).await?;
+        let body = read(endpoint, response);
+        match end {
+            None => body.await,
+            Some((limit, end)) => {
+                tokio::time::timeout_at(end, body).await.unwrap_or_else(|_| Err(late(endpoint, limit)))
+            }
+        }
     }
 
-    /// Sends one request and hands over its answer as it arrives; `limit` is for the answer to begin.
-    pub async fn open(&self, endpoint: &Endpoint, request: &Outgoing, limit: Option<Duration>) -> Result<Opened> {
-        within(limit, endpoint, async {
-            let response = self.start(endpoint, request).await?;
+    /// Sends one request and hands over its answer as it arrives.
+    pub async fn open(&self, endpoint: &Endpoint, request: &Outgoing, limits: &Limits) -> Result<Opened> {
+        within(limits.first_byte, endpoint, async {
+            let response = self.start(endpoint, request, limits).await?;
             if is_json(response.headers()) {
                 // A server that does not stream, or an error it sends with status 200.
                 return Ok(Opened::Whole(read(endpoint, response).await?));
@@ -91,7 +133,7 @@ impl Http {
         .await
     }
 
-    async fn start(&self, endpoint: &Endpoint, request: &Outgoing) -> Result<Response> {
+    async fn start(&self, endpoint: &Endpoint, request: &Outgoing, limits: &Limits) -> Result<Response> {
         if let Some(why) = self.no_tls.as_ref().filter(|_| request.url.scheme() == "https") {
             return Err(Error::new(
                 Kind::Missing,
@@ -100,22 +142,47 @@ impl Http {
                 ),
             ));
         }
-        let response = self
-            .client
+        let other = if limits.connect == Limits::CONNECT { None } else { Some(self.client(limits.connect)?) };
+        let response = other
+            .as_ref()
+            .unwrap_or(&self.usual)
             .post(request.url.clone())
             .headers(request.headers.clone())
             .body(request.body.clone())
             .send()
             .await
-            .map_err(|e| broken(endpoint, e))?;
+            .map_err(|e| broken(endpoint, limits.connect, e))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let (status, headers) = head(&response);
-        let body = read_body(endpoint, response, LARGEST_ERROR).await?;
+        // The status says enough when the body breaks.
+        let body = read_body(endpoint, response, LARGEST_ERROR).await.unwrap_or_else(|_| Some(Bytes::new()));
         let body = body.unwrap_or_else(|| format!("[an error of more than {LARGEST_ERROR} bytes]").into());
         Err(refused(endpoint, Answer { status, headers, body }))
     }
+}
+
+fn builder(connect: Option<Duration>) -> ClientBuilder {
+    let builder =
+        Client::builder().user_agent(concat!("ferroute/", env!("CARGO_PKG_VERSION"))).redirect(Policy::none());
+    match connect {
+        Some(limit) => builder.connect_timeout(limit),
+        None => builder,
+    }
+}
+
+fn without_tls(connect: Option<Duration>) -> Result<Client> {
+    builder(connect).tls_certs_only([]).build().map_err(not_made)
+}
+
+fn not_made(error: reqwest::Error) -> Error {
+    Error::new(Kind::Io, format!("the HTTP client could not be made: {}", chain(error)))
+}
+
+/// The limit for the answer to begin: nothing waits longer for that than for all of it.
+fn sooner(limits: &Limits) -> Option<Duration> {
+    limits.first_byte.into_iter().chain(limits.whole).min()
 }
 
 /// An answer that has begun.
@@ -131,18 +198,29 @@ pub fn head(response: &Response) -> (u16, Vec<(String, String)>) {
     (response.status().as_u16(), listed(response.headers()))
 }
 
-/// The body of `response`, piece by piece; `limit` is the longest silence between two of them.
-pub fn pieces(
-    endpoint: Endpoint,
+/// The body of `response`, piece by piece: the first by `first`, each other after no more than `silence`.
+pub fn pieces<E>(
+    endpoint: E,
     response: Response,
-    limit: Option<Duration>,
-) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
-    futures_util::stream::unfold((endpoint, Some(response)), move |(endpoint, response)| async move {
+    first: Option<(Duration, Instant)>,
+    silence: Option<Duration>,
+) -> impl Stream<Item = Result<Bytes>> + Send + 'static
+where
+    E: Deref<Target = Endpoint> + Send + Sync + 'static,
+{
+    futures_util::stream::unfold((endpoint, Some(response), true), move |(endpoint, response, is_first)| async move {
         let mut response = response?;
-        let piece = within(limit, &endpoint, async { response.chunk().await.map_err(|e| broken(&endpoint, e)) }).await;
+        let next = async { response.chunk().await.map_err(|e| broken(&endpoint, None, e).lost()) };
+        let piece = match first.filter(|_| is_first) {
+            Some((limit, end)) => {
+                tokio::time::timeout_at(end, next).await.unwrap_or_else(|_| Err(late(&endpoint, limit)))
+            }
+            None if is_first => next.await,
+            None => within(silence, &endpoint, next).await,
+        };
         match piece {
-            Ok(piece) => piece.map(|piece| (Ok(piece), (endpoint, Some(response)))),
-            Err(error) => Some((Err(error), (endpoint, None))),
+            Ok(piece) => piece.map(|piece| (Ok(piece), (endpoint, Some(response), false))),
+            Err(error) => Some((Err(error), (endpoint, None, false))),
         }
     })
 }
@@ -163,11 +241,8 @@ pub fn refused(endpoint: &Endpoint, answer: Answer) -> Error {
 
 /// What an error body says: its `error.message`, else the beginning of its text.
 fn said(body: &[u8], secrets: &Secrets) -> String {
-    let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let message = json.as_ref().and_then(|json| {
-        let error = json.get("error").unwrap_or(json);
-        error.get("message").unwrap_or(error).as_str()
-    });
+    let error = told(body);
+    let message = error.as_ref().and_then(|error| error.get("message").unwrap_or(error).as_str());
     let text = message.map_or_else(|| String::from_utf8_lossy(body), Into::into);
     match secrets.hide_text(&text).trim() {
         "" => "no text".to_owned(),
@@ -187,7 +262,7 @@ async fn read(endpoint: &Endpoint, response: Response) -> Result<Answer> {
 async fn read_body(endpoint: &Endpoint, mut response: Response, most: usize) -> Result<Option<Bytes>> {
     let mut body = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(piece) = response.chunk().await.map_err(|e| broken(endpoint, e))? {
+    while let Some(piece) = response.chunk().await.map_err(|e| broken(endpoint, None, e).lost())? {
         if body.len().max(rest.len()) + piece.len() > most {
             return Ok(None);
         }
@@ -212,14 +287,16 @@ async fn within<T>(limit: Option<Duration>, endpoint: &Endpoint, work: impl Futu
 }
 
 fn late(endpoint: &Endpoint, limit: Duration) -> Error {
-    Error::new(Kind::Timeout, format!("no answer from {} within {} s", endpoint.host(), limit.as_secs_f64()))
+    // It may have been understood and answered, only not in time.
+    Error::new(Kind::Timeout, format!("no answer from {} within {} s", endpoint.host(), limit.as_secs_f64())).lost()
 }
 
-fn broken(endpoint: &Endpoint, error: reqwest::Error) -> Error {
+fn broken(endpoint: &Endpoint, connect: Option<Duration>, error: reqwest::Error) -> Error {
     let host = endpoint.host();
     // A system's own timeout in the middle of an answer is a connection that broke.
     if error.is_timeout() && error.is_connect() {
-        return Error::new(Kind::Timeout, format!("no connection to {host} within {} s", CONNECT_TIMEOUT.as_secs()));
+        let within = connect.map(|limit| format!(" within {} s", limit.as_secs_f64())).unwrap_or_default();
+        return Error::new(Kind::Timeout, format!("no connection to {host}{within}"));
     }
     let kind = if error.is_builder() { Kind::Value } else { Kind::Connection };
     let what = if error.is_connect() { "no connection to" } else { "the connection broke to" };

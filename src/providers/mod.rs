@@ -5,23 +5,33 @@
 //!   what they say. A new dialect is a file here and an arm in [`Dialect`]; nothing else knows them apart.
 //! - [`http`], [`sse`], [`retry`], [`secrets`]: the wire. Only [`http`] opens sockets.
 
+mod adapt;
+mod address;
 pub mod anthropic;
 pub mod azure;
 pub mod body;
 pub mod capabilities;
+pub mod conversation;
+pub mod failures;
+mod family;
 pub mod gemini;
 pub mod http;
+pub mod ids;
+mod marks;
+mod messages;
+pub mod needs;
 pub mod openai;
 pub mod prefix;
-pub mod process;
 pub mod request;
 pub mod retry;
 pub mod secrets;
+pub mod signatures;
 pub mod sse;
 pub mod table;
 pub mod types;
 
-pub use http::Http;
+pub use crate::process;
+pub use http::{Http, Limits};
 pub use prefix::{Asked, resolve};
 pub use request::{ChatRequest, Dropped, Prepared, Reading};
 pub use types::{Answer, Chunk, Completion, Embedded, Endpoint, Outgoing, ReadStream, Usage};
@@ -64,6 +74,7 @@ impl Dialect {
 
     /// The request for one chat completion.
     pub fn chat(self, endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<Prepared> {
+        needs::check(endpoint, needs::Needs::of(request)?)?;
         match self {
             Self::OpenAi => openai::chat(endpoint, request, stream),
             Self::Azure => azure::chat(endpoint, request, stream),
@@ -88,6 +99,11 @@ impl Dialect {
             Self::Anthropic => anthropic::reader(reading),
             Self::Gemini => gemini::reader(reading),
         }
+    }
+
+    /// How many texts one request for embeddings may hold.
+    pub fn most_embeddings(self) -> usize {
+        if self == Self::Gemini { gemini::MOST_TEXTS } else { usize::MAX }
     }
 
     /// The request for the embeddings of `texts`; `base64` asks for that form.

@@ -1,9 +1,9 @@
 //! From a model string to an endpoint: `provider/model`, a bare name, or anything at an `api_base`.
 
-use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::address::{self, Address};
 use super::table::{OPENAI, PROVIDERS, Provider, Support};
 use super::{Dialect, Endpoint};
 use crate::error::{Error, Kind, Result};
@@ -39,8 +39,8 @@ pub fn resolve(model: &str, asked: &Asked, env: &dyn Fn(&str) -> Option<String>)
     let given = asked.api_base.as_deref().filter(|base| !base.is_empty());
     let (provider, id) = choose(model, given.is_some())?;
     match provider.support {
-        Support::Compatible => {}
-        Support::Later(compatible) => return Err(not_built(provider, id, compatible)),
+        Support::Spoken => {}
+        Support::Later(instead) => return Err(not_built(provider, instead)),
         Support::Closed if given.is_some() => {}
         Support::Closed => return Err(closed(provider, id)),
     }
@@ -48,36 +48,93 @@ pub fn resolve(model: &str, asked: &Asked, env: &dyn Fn(&str) -> Option<String>)
     let from_env = || {
         provider.bases.iter().find_map(|&name| {
             let value = env(name).filter(|value| !value.is_empty())?;
-            Some(if name == "OLLAMA_HOST" { ollama_host(&value) } else { value })
+            Some(if name == "OLLAMA_HOST" { address::ollama_host(&value) } else { value })
         })
     };
     let (base, is_ours) = match given.map(str::to_owned).or_else(from_env) {
         Some(base) => (base, false),
         None => (provider.base.ok_or_else(|| needs_base(provider))?.to_owned(), true),
     };
-    let key = match asked.api_key.clone().filter(|key| !key.expose_secret().is_empty()) {
+    let is_azure = provider.dialect == Dialect::Azure;
+    let version = asked
+        .api_version
+        .clone()
+        .or_else(|| if is_azure { variable(&["AZURE_API_VERSION", "OPENAI_API_VERSION"]) } else { None });
+    let id = if provider.dialect == Dialect::Gemini { id.strip_prefix("models/").unwrap_or(id) } else { id };
+    let Address { url, dialect, version } =
+        address::settle(provider, id, &base, !is_ours, version.as_deref(), &asked.query)?;
+    let mut headers = headers(provider, asked, given.is_some(), &variable)?;
+    let mut key = match asked.api_key.clone().filter(|key| !key.expose_secret().is_empty()) {
         Some(key) => Some(key),
         None => variable(provider.keys).map(SecretString::from),
     };
-    if key.is_none() && is_ours && !provider.keyless {
+    let token = match &key {
+        // An Entra token given as the key.
+        Some(given) if dialect == Dialect::Azure && is_jwt(given.expose_secret()) => key.take(),
+        Some(_) => None,
+        None => variable(provider.tokens).map(SecretString::from),
+    };
+    if let Some(token) = token
+        && !headers.contains_key(AUTHORIZATION)
+    {
+        headers.insert(AUTHORIZATION, bearer(&token)?);
+    }
+    let has_own = [AUTHORIZATION.as_str(), "api-key", "x-api-key", "x-goog-api-key"];
+    if key.is_none() && is_ours && !provider.keyless && !has_own.iter().any(|name| headers.contains_key(*name)) {
         return Err(needs_key(provider));
     }
-    let mut base = base_url(&base, !is_ours && provider.base.is_none_or(has_path))?;
-    if !asked.query.is_empty() {
-        base.query_pairs_mut().extend_pairs(&asked.query);
-    }
-    let slashless = !id.contains('/');
     Ok(Endpoint {
         provider: provider.names[0],
-        dialect: Dialect::OpenAi,
-        base,
+        dialect,
+        model: sent_id(provider, id, url.host_str()),
+        base: url,
         key,
-        model: if slashless { format!("{}{id}", provider.id_prefix) } else { id.to_owned() },
         name: model.to_owned(),
         base_model: asked.base_model.clone(),
-        api_version: asked.api_version.clone(),
-        headers: headers(provider, asked, given.is_some(), &variable)?,
+        api_version: version,
+        headers,
     })
+}
+
+/// `Authorization: Bearer ...`, kept out of sight.
+///
+/// # Errors
+/// [`Kind::Value`] for a key that cannot be sent; it does not show it.
+pub(super) fn bearer(key: &SecretString) -> Result<HeaderValue> {
+    secret_value(&format!("Bearer {}", key.expose_secret()))
+}
+
+/// The value of a header that holds a key.
+///
+/// # Errors
+/// As [`bearer`].
+pub(super) fn secret_value(value: &str) -> Result<HeaderValue> {
+    let mut value = HeaderValue::try_from(value)
+        .map_err(|_| Error::value("the API key holds a line break or another character that cannot be sent"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Three parts of base64, the first of which begins with `{"`: no key of Azure's looks so.
+fn is_jwt(key: &str) -> bool {
+    key.starts_with("eyJ") && key.bytes().filter(|&byte| byte == b'.').count() == 2
+}
+
+/// The model id as the provider spells it.
+fn sent_id(provider: &Provider, id: &str, host: Option<&str>) -> String {
+    if std::ptr::eq(provider, OPENAI) && host == Some("api.openai.com") {
+        return dotted(id).unwrap_or_else(|| id.to_owned());
+    }
+    if id.contains('/') { id.to_owned() } else { format!("{}{id}", provider.id_prefix) }
+}
+
+/// `gpt-5-2` is how many write `gpt-5.2`; a version is one digit, a date more of them.
+pub(super) fn dotted(id: &str) -> Option<String> {
+    let rest = id.strip_prefix("gpt-")?;
+    let (major, rest) = rest.split_once('-')?;
+    let minor = rest.split('-').next()?;
+    let digit = |text: &str| text.len() == 1 && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digit(major) && digit(minor)).then(|| format!("gpt-{major}.{rest}"))
 }
 
 /// The provider, and the model id it is sent.
@@ -95,47 +152,6 @@ fn choose(model: &str, has_base: bool) -> Result<(&'static Provider, &str)> {
     }
     let belongs = |provider: &&Provider| provider.bare.iter().any(|start| model.starts_with(start));
     PROVIDERS.iter().find(belongs).map(|provider| (provider, model)).ok_or_else(|| unknown(model))
-}
-
-/// The base as a URL; `/v1` is put in only where no path is given and `add_v1` holds.
-fn base_url(base: &str, add_v1: bool) -> Result<Url> {
-    // The value itself is not shown: people do paste keys and passwords into URLs.
-    let refused = |why: &str| Error::value(format!("the base URL {why}; expected e.g. `http://localhost:8000/v1`"));
-    // `OLLAMA_HOST` and hand-typed bases come as `host:port`.
-    let full = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
-    let mut url = Url::parse(full.trim()).map_err(|e| refused(&format!("is not a URL ({e})")))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(refused("is neither http nor https"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(refused("holds a user name or password: use `api_key` or `extra_headers`"));
-    }
-    url.set_fragment(None);
-    let path = url.path().trim_end_matches('/').to_owned();
-    url.set_path(if path.is_empty() && add_v1 { "/v1" } else { &path });
-    Ok(url)
-}
-
-/// The address to call, out of the address that Ollama listens on: both are written to the same variable.
-fn ollama_host(listens: &str) -> String {
-    let (scheme, rest) = listens.trim().split_once("://").unwrap_or(("", listens.trim()));
-    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-    let colon = authority.rfind(':').filter(|&colon| colon > authority.rfind(']').unwrap_or(0) || colon == 0);
-    let (host, port) = colon.map_or((authority, ""), |colon| authority.split_at(colon));
-    let host = match host {
-        "" | "0.0.0.0" => "127.0.0.1",
-        "[::]" => "[::1]",
-        host => host,
-    };
-    match (scheme, port) {
-        ("", "" | ":") => format!("http://{host}:11434{path}"),
-        ("", port) => format!("http://{host}{port}{path}"),
-        (scheme, port) => format!("{scheme}://{host}{port}{path}"),
-    }
-}
-
-fn has_path(base: &str) -> bool {
-    base.split_once("://").is_some_and(|(_, rest)| rest.contains('/'))
 }
 
 fn headers(
@@ -182,16 +198,8 @@ fn unknown(model: &str) -> Error {
     )
 }
 
-fn not_built(provider: &Provider, id: &str, compatible: Option<&str>) -> Error {
-    let name = provider.names[0];
-    let instead = compatible.map_or_else(
-        || "use an OpenAI-compatible gateway in front of it through `api_base`".to_owned(),
-        |base| format!("use its OpenAI-compatible endpoint: model=\"openai/{id}\", api_base=\"{base}\", api_key=..."),
-    );
-    Error::new(
-        Kind::Unsupported,
-        format!("`{name}/` needs a protocol of its own, which this version does not speak; {instead}"),
-    )
+fn not_built(provider: &Provider, instead: &str) -> Error {
+    Error::new(Kind::Unsupported, format!("`{}/`: {instead}", provider.names[0]))
 }
 
 fn closed(provider: &Provider, id: &str) -> Error {
@@ -269,6 +277,125 @@ mod tests {
         assert_eq!(chat_url("openai/big", &query).0, "http://h:1/v1/chat/completions?a=b+c");
     }
 
+    /// The whole URL of a streamed completion, and the dialect.
+    fn whole_url(model: &str, asked: &Asked, env: &dyn Fn(&str) -> Option<String>) -> (String, Dialect) {
+        let endpoint = resolve(model, asked, env).unwrap();
+        (endpoint.url(&endpoint.dialect.chat_path(&endpoint, false)).to_string(), endpoint.dialect)
+    }
+
+    #[test]
+    fn own_protocols_at_any_spelling_of_their_base() {
+        let url = |model: &str, base: &str| whole_url(model, &asked(base), &env(&[])).0;
+        for base in ["http://h:1", "h:1/", "http://h:1/v1", "http://h:1/v1/", "http://h:1/v1/messages"] {
+            assert_eq!(url("anthropic/claude-x", base), "http://h:1/v1/messages", "{base}");
+        }
+        assert_eq!(url("anthropic/claude-x", "http://h:1/proxy/"), "http://h:1/proxy/v1/messages");
+        assert_eq!(url("anthropic/claude-x", "http://h:1/v1?a=b"), "http://h:1/v1/messages?a=b");
+        assert_eq!(url("deepseek/deepseek-chat", "http://h:1/anthropic"), "http://h:1/anthropic/v1/messages");
+        for base in ["http://h:1", "http://h:1/", "http://h:1/v1beta", "http://h:1/v1beta/models/"] {
+            assert_eq!(
+                url("gemini/gemini-2.5-flash", base),
+                "http://h:1/v1beta/models/gemini-2.5-flash:generateContent",
+                "{base}"
+            );
+        }
+        assert_eq!(url("gemini/models/g", "http://h:1/p"), "http://h:1/p/v1beta/models/g:generateContent");
+        assert_eq!(
+            whole_url("gemini/g", &asked("http://h:1/v1beta/openai/"), &env(&[])),
+            ("http://h:1/v1beta/openai/chat/completions".to_owned(), Dialect::OpenAi)
+        );
+        let key = Asked { api_key: Some("k".to_owned().into()), ..Asked::default() };
+        let own = |model| whole_url(model, &key, &env(&[]));
+        assert_eq!(own("claude-haiku-4-5").0, "https://api.anthropic.com/v1/messages");
+        assert_eq!(
+            own("gemini-3-pro").0,
+            "https://generativelanguage.googleapis.com/v1beta/models/gemini-3-pro:generateContent"
+        );
+    }
+
+    #[test]
+    fn azure_by_deployment_and_by_its_newer_path() {
+        let url = |base: &str, version: Option<&str>| {
+            let asked = Asked { api_version: version.map(str::to_owned), ..asked(base) };
+            whole_url("azure/my dep", &asked, &env(&[])).0
+        };
+        let (old, new) =
+            ("https://r.x/openai/deployments/my%20dep/chat/completions", "https://r.x/openai/v1/chat/completions");
+        let dated = |url: &str| format!("{url}?api-version=2024-10-21");
+        for base in ["https://r.x", "https://r.x/", "https://r.x/openai", "https://r.x/openai/deployments/my%20dep"] {
+            assert_eq!(url(base, Some("2024-10-21")), dated(old), "{base}");
+        }
+        assert_eq!(
+            url("https://r.x/openai/deployments/my%20dep/chat/completions?api-version=2024-10-21", None),
+            dated(old)
+        );
+        assert_eq!(url("https://r.x?api-version=2024-10-21", Some("2025-01-01")), dated(old));
+        for base in
+            ["https://r.x", "https://r.x/openai", "https://r.x/openai/v1/", "https://r.x/openai/v1/chat/completions"]
+        {
+            assert_eq!(url(base, None), new, "{base}");
+            assert_eq!(url(base, Some("preview")), format!("{new}?api-version=preview"), "{base}");
+        }
+        assert_eq!(url("https://r.x/openai/v1", Some("2024-10-21")), new);
+        let full = env(&[
+            ("AZURE_OPENAI_ENDPOINT", "https://r.x"),
+            ("AZURE_API_VERSION", "2024-10-21"),
+            ("AZURE_AD_TOKEN", "t"),
+        ]);
+        assert_eq!(whole_url("azure/my dep", &Asked::default(), &full).0, dated(old));
+        assert_eq!(resolve("azure/d", &Asked::default(), &full).unwrap().headers[AUTHORIZATION], "Bearer t");
+    }
+
+    #[test]
+    fn other_models_of_azure_where_they_are() {
+        let at = |base: &str, version: Option<&str>| {
+            let asked = Asked { api_version: version.map(str::to_owned), ..asked(base) };
+            whole_url("azure_ai/mistral-large", &asked, &env(&[]))
+        };
+        let host = "https://r.services.ai.azure.com";
+        assert_eq!(at(host, None), (format!("{host}/openai/v1/chat/completions"), Dialect::Azure));
+        assert_eq!(at(host, Some("2")), (format!("{host}/models/chat/completions?api-version=2"), Dialect::Azure));
+        assert_eq!(
+            at(&format!("{host}/models"), None).0,
+            format!("{host}/models/chat/completions?api-version=2024-05-01-preview")
+        );
+        assert_eq!(at("http://h:1", None), ("http://h:1/v1/chat/completions".to_owned(), Dialect::OpenAi));
+        assert_eq!(at("http://h:1/x/chat/completions", None).0, "http://h:1/x/chat/completions");
+        assert_eq!(
+            at(&format!("{host}/anthropic"), None),
+            (format!("{host}/anthropic/v1/messages"), Dialect::Anthropic)
+        );
+    }
+
+    #[test]
+    fn tokens_and_own_headers_stand_for_keys() {
+        let full = env(&[("ANTHROPIC_AUTH_TOKEN", "t")]);
+        let endpoint = resolve("claude-x", &Asked::default(), &full).unwrap();
+        assert!(endpoint.key.is_none() && endpoint.headers[AUTHORIZATION].is_sensitive());
+        let own = Asked { headers: vec![("X-Api-Key".into(), "mine".into())], ..Asked::default() };
+        assert!(resolve("claude-x", &own, &env(&[])).is_ok());
+        let entra = Asked { api_key: Some("eyJ0.eyJh.c2ln".to_owned().into()), ..asked("http://h:1") };
+        let endpoint = resolve("azure/d", &entra, &env(&[])).unwrap();
+        assert!(endpoint.key.is_none() && endpoint.headers[AUTHORIZATION] == "Bearer eyJ0.eyJh.c2ln");
+    }
+
+    #[test]
+    fn a_dash_in_a_version_is_a_dot_at_openai() {
+        let with_key = Asked { api_key: Some("k".to_owned().into()), ..Asked::default() };
+        for (model, sent) in [
+            ("gpt-5-2", "gpt-5.2"),
+            ("openai/gpt-5-2-2025-12-11", "gpt-5.2-2025-12-11"),
+            ("gpt-4-1-mini", "gpt-4.1-mini"),
+            ("gpt-5-mini", "gpt-5-mini"),
+            ("gpt-5-2025-08-07", "gpt-5-2025-08-07"),
+            ("gpt-4-1106-preview", "gpt-4-1106-preview"),
+            ("gpt-4-0613", "gpt-4-0613"),
+        ] {
+            assert_eq!(chat_url(model, &with_key).1, sent, "{model}");
+        }
+        assert_eq!(chat_url("openai/gpt-5-2", &asked("http://h:1")).1, "gpt-5-2");
+    }
+
     #[test]
     fn a_base_takes_any_model_name() {
         assert_eq!(chat_url("meta-llama/Llama-3-8B", &asked("http://h:1")).1, "meta-llama/Llama-3-8B");
@@ -332,10 +459,19 @@ mod tests {
         let error = fails("mixtral-8x7b", &none);
         assert_eq!(error.kind(), Kind::Name);
         assert!(error.message().contains("openrouter") && error.message().contains("api_base"));
-        for model in ["anthropic/claude-haiku-4-5", "claude-3", "gemini/x", "bedrock/x", "azure/x"] {
-            assert_eq!(fails(model, &none).kind(), Kind::Unsupported, "{model}");
+        for (model, says) in [("bedrock/x", "`anthropic/`"), ("vertex_ai/x", "`gemini/`")] {
+            let error = fails(model, &none);
+            assert!(error.kind() == Kind::Unsupported && error.message().contains(says), "{error:?}");
+            assert_eq!(fails(model, &asked("http://h:1")).kind(), Kind::Unsupported);
         }
-        assert!(fails("anthropic/claude-x", &none).message().contains(r#"model="openai/claude-x""#));
+        for (model, says) in [
+            ("claude-3", "ANTHROPIC_API_KEY"),
+            ("gemini/x", "GEMINI_API_KEY or GOOGLE_API_KEY"),
+            ("azure/x", "AZURE_API_BASE or AZURE_OPENAI_ENDPOINT"),
+            ("azure_ai/x", "AZURE_AI_API_BASE"),
+        ] {
+            assert!(fails(model, &none).message().contains(says), "{model}");
+        }
         assert!(fails("anyscale/a/b", &none).message().contains("openrouter/a/b"));
         assert!(fails("openai/x", &none).message().contains("OPENAI_API_KEY"));
         assert!(fails("hosted_vllm/x", &none).message().contains("HOSTED_VLLM_API_BASE"));

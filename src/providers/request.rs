@@ -60,6 +60,8 @@ pub struct Reading {
     pub schema_tool: Option<String>,
     /// The caller uses `functions` and `function_call`, the forms before `tools`.
     pub legacy_functions: bool,
+    /// Functions whose name the provider does not take: the name sent, and the caller's.
+    pub renamed: Vec<(String, String)>,
 }
 
 /// A parameter that was left out.

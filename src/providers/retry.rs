@@ -1,14 +1,15 @@
 //! Trying again: how often, and how long to wait in between.
 //!
-//! Which failures are worth it is [`Error::is_retryable`], a list of yeses. Waits are those of the `openai` client:
-//! half a second, doubled each time up to eight, up to a quarter less at random; a provider's own `retry-after-ms`
-//! or `retry-after` goes before that. Nothing here ever repeats a request whose answer has begun to arrive at the
-//! caller: only opening a stream is wrapped, never reading it.
+//! Which failures are worth it is [`failures::verdict`](super::failures::verdict), a list of yeses. Waits are those of
+//! the `openai` client: half a second, doubled each time up to eight, up to a quarter less at random; a provider's own
+//! `retry-after-ms`, `retry-after` or Google's `retryDelay` goes before that. Nothing here ever repeats a request whose
+//! answer has begun to arrive at the caller: only opening a stream is wrapped, never reading it.
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::failures::{Verdict, header, retry_delay, verdict};
 use crate::error::{Answer, Error, Result};
 
 const FIRST_WAIT: f64 = 0.5;
@@ -24,30 +25,58 @@ pub async fn with_retries<T, F>(retries: u32, mut attempt: impl FnMut() -> F) ->
 where
     F: Future<Output = Result<T>>,
 {
-    let mut tries = 1;
+    let mut tries = Tries::new(retries);
     loop {
         match attempt().await {
-            Ok(done) => return Ok((done, tries)),
+            Ok(done) => return Ok((done, tries.made())),
             Err(error) => {
-                let Some(wait) = (tries <= retries).then(|| wait_before(tries, &error)).flatten() else {
-                    return Err(error);
-                };
+                let Some(wait) = tries.wait_after(&error) else { return Err(error) };
                 tokio::time::sleep(wait).await;
-                tries = tries.saturating_add(1);
             }
         }
     }
 }
 
-/// How long to wait after the `tries`-th failure; `None` when it should not be repeated.
-fn wait_before(tries: u32, error: &Error) -> Option<Duration> {
-    if !error.is_retryable() {
-        return None;
+/// The tries of one request at one endpoint.
+#[derive(Debug, Clone)]
+pub struct Tries {
+    retries: u32,
+    failed: u32,
+    /// The one more try of [`Verdict::Once`] has been had.
+    once: bool,
+}
+
+impl Tries {
+    /// None yet.
+    pub fn new(retries: u32) -> Self {
+        Self { retries, failed: 0, once: false }
     }
-    match error.answer().and_then(|answer| asked_wait(answer, SystemTime::now())) {
-        Some(wait) if wait > LONGEST_ASKED_WAIT => None,
-        Some(wait) => Some(wait),
-        None => Some(Duration::from_secs_f64(backoff(tries, random_share()))),
+
+    /// Tries made, when the current one succeeds.
+    pub fn made(&self) -> u32 {
+        self.failed.saturating_add(1)
+    }
+
+    /// Counts a failed try; how long to wait before the next, `None` when there should be none.
+    pub fn wait_after(&mut self, error: &Error) -> Option<Duration> {
+        let verdict = verdict(error);
+        self.failed = self.failed.saturating_add(1);
+        if self.failed > self.retries {
+            return None;
+        }
+        match verdict {
+            Verdict::Again(Some(wait)) => (wait <= LONGEST_ASKED_WAIT).then_some(wait),
+            Verdict::Again(None) => Some(self.backoff()),
+            Verdict::Once if !self.once => {
+                self.once = true;
+                Some(self.backoff())
+            }
+            Verdict::Once | Verdict::Elsewhere | Verdict::Final => None,
+        }
+    }
+
+    fn backoff(&self) -> Duration {
+        Duration::from_secs_f64(backoff(self.failed, random_share()))
     }
 }
 
@@ -57,21 +86,21 @@ fn backoff(tries: u32, share: f64) -> f64 {
     grown.min(LONGEST_WAIT) * (1.0 - 0.25 * share)
 }
 
-/// The wait a provider asks for: `retry-after-ms`, else `retry-after` in seconds or as a date. No time at all, a
-/// negative one or a date in the past asks for nothing.
-fn asked_wait(answer: &Answer, now: SystemTime) -> Option<Duration> {
-    let header = |name: &str| answer.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim());
+/// The wait a provider asks for: `retry-after-ms`, else `retry-after` in seconds or as a date, else the `retryDelay` of
+/// Google's errors. No time at all, a negative one or a date in the past asks for nothing.
+pub(super) fn asked_wait(answer: &Answer, now: SystemTime) -> Option<Duration> {
+    let header = |name: &str| header(answer, name);
     let seconds = |value: f64| Duration::try_from_secs_f64(value).ok().filter(|wait| !wait.is_zero());
     if let Some(wait) =
         header("retry-after-ms").and_then(|value| value.parse::<f64>().ok()).and_then(|ms| seconds(ms / 1e3))
     {
         return Some(wait);
     }
-    let value = header("retry-after")?;
-    match value.parse::<f64>() {
+    let asked = header("retry-after").and_then(|value| match value.parse::<f64>() {
         Ok(wait) => seconds(wait),
         Err(_) => http_date(value)?.duration_since(now).ok().filter(|wait| !wait.is_zero()),
-    }
+    });
+    asked.or_else(|| retry_delay(answer).and_then(seconds))
 }
 
 /// `Wed, 21 Oct 2015 07:28:00 GMT`, the one form HTTP still allows to be sent.
@@ -106,6 +135,7 @@ mod tests {
 
     use super::*;
     use crate::Kind;
+    use crate::error::Again;
 
     fn answer(headers: &[(&str, &str)]) -> Answer {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -131,10 +161,16 @@ mod tests {
 
     #[test]
     fn too_long_a_wait_is_not_waited() {
-        let error = Error::status("", answer(&[("retry-after", "3600")]));
-        assert_eq!(wait_before(1, &error), None);
-        assert_eq!(wait_before(1, &Error::new(Kind::Protocol, "")), None);
-        assert!(wait_before(1, &Error::new(Kind::Connection, "")).is_some());
+        let wait = |error: &Error| Tries::new(2).wait_after(error);
+        assert_eq!(wait(&Error::status("", answer(&[("retry-after", "3600")]))), None);
+        assert_eq!(wait(&Error::new(Kind::Protocol, "")), None);
+        assert!(wait(&Error::new(Kind::Connection, "")).is_some());
+        let mut tries = Tries::new(2);
+        let odd = Error::new(Kind::Protocol, "").worth(Again::Once);
+        assert!(tries.wait_after(&odd).is_some() && tries.wait_after(&odd).is_none());
+        let mut tries = Tries::new(1);
+        let broken = Error::new(Kind::Connection, "");
+        assert!(tries.wait_after(&broken).is_some() && tries.wait_after(&broken).is_none());
     }
 
     proptest! {

@@ -2,13 +2,15 @@
 //!
 //! Spellings follow what `LiteLLM` accepts, since `RouteLLM` users pass such names through. State: 2026-11-24.
 
+use super::Dialect;
+
 /// How far this version goes with a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
-    /// Speaks `OpenAI`'s protocol at its base URL.
-    Compatible,
-    /// Its own dialect is not built yet; holds its `OpenAI`-compatible base URL, where there is one.
-    Later(Option<&'static str>),
+    /// Called in its [`Provider::dialect`].
+    Spoken,
+    /// Its own dialect is not built; says what to do instead.
+    Later(&'static str),
     /// The public service no longer exists.
     Closed,
 }
@@ -20,8 +22,12 @@ pub struct Provider {
     pub names: &'static [&'static str],
     /// Base URL; `None` when only the caller can know it.
     pub base: Option<&'static str>,
+    /// The protocol it speaks.
+    pub dialect: Dialect,
     /// Variables that may hold the key, in the order they are tried.
     pub keys: &'static [&'static str],
+    /// Variables that may hold a token in place of a key, sent as `Authorization: Bearer`.
+    pub tokens: &'static [&'static str],
     /// Variables that may hold another base URL, in order.
     pub bases: &'static [&'static str],
     /// Whether it answers without a key (local servers).
@@ -37,11 +43,13 @@ pub struct Provider {
 const PLAIN: Provider = Provider {
     names: &[],
     base: None,
+    dialect: Dialect::OpenAi,
     keys: &[],
+    tokens: &[],
     bases: &[],
     keyless: false,
     id_prefix: "",
-    support: Support::Compatible,
+    support: Support::Spoken,
     bare: &[],
 };
 
@@ -62,14 +70,6 @@ const fn own_server(
     Provider { names, keys, bases, keyless: true, ..PLAIN }
 }
 
-const fn later(
-    names: &'static [&'static str],
-    compatible: Option<&'static str>,
-    keys: &'static [&'static str],
-) -> Provider {
-    Provider { names, keys, support: Support::Later(compatible), ..PLAIN }
-}
-
 /// `OpenAI` itself, and what a name without a known prefix at an `api_base` is taken for: its key is sent there, as
 /// the `openai` client does and `RouteLLM` users with a proxy rely on; its organization and project are not.
 pub const OPENAI: &Provider = &PROVIDERS[0];
@@ -81,21 +81,58 @@ pub const PROVIDERS: &[Provider] = &[
         ..hosted(&["openai"], "https://api.openai.com/v1", &["OPENAI_API_KEY"], &["OPENAI_BASE_URL", "OPENAI_API_BASE"])
     },
     Provider {
+        dialect: Dialect::Anthropic,
+        tokens: &["ANTHROPIC_AUTH_TOKEN"],
         bare: &["claude-"],
-        ..later(&["anthropic"], Some("https://api.anthropic.com/v1"), &["ANTHROPIC_API_KEY"])
-    },
-    Provider {
-        bare: &["gemini-"],
-        ..later(
-            &["gemini"],
-            Some("https://generativelanguage.googleapis.com/v1beta/openai"),
-            &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+        ..hosted(
+            &["anthropic"],
+            "https://api.anthropic.com",
+            &["ANTHROPIC_API_KEY"],
+            &["ANTHROPIC_BASE_URL", "ANTHROPIC_API_BASE"],
         )
     },
-    later(&["vertex_ai"], None, &[]),
-    later(&["bedrock"], None, &[]),
-    later(&["azure"], Some("https://RESOURCE.openai.azure.com/openai/v1"), &["AZURE_API_KEY", "AZURE_OPENAI_API_KEY"]),
-    later(&["azure_ai"], Some("https://RESOURCE.services.ai.azure.com/openai/v1"), &["AZURE_AI_API_KEY"]),
+    Provider {
+        dialect: Dialect::Gemini,
+        bare: &["gemini-"],
+        ..hosted(
+            &["gemini"],
+            "https://generativelanguage.googleapis.com",
+            &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+            &["GEMINI_API_BASE"],
+        )
+    },
+    Provider {
+        names: &["vertex_ai"],
+        support: Support::Later(
+            "Google's tokens are not fetched by this version: use `gemini/` with a key of Google AI Studio, an \
+             OpenAI-compatible gateway through `api_base`, or `backend=\"litellm\"`",
+        ),
+        ..PLAIN
+    },
+    Provider {
+        names: &["bedrock"],
+        support: Support::Later(
+            "AWS signatures and its binary streams are not spoken by this version: use the maker's own service \
+             (`anthropic/`), an OpenAI-compatible gateway through `api_base`, or `backend=\"litellm\"`",
+        ),
+        ..PLAIN
+    },
+    Provider {
+        names: &["azure"],
+        dialect: Dialect::Azure,
+        keys: &["AZURE_API_KEY", "AZURE_OPENAI_API_KEY"],
+        tokens: &["AZURE_AD_TOKEN"],
+        bases: &["AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT"],
+        ..PLAIN
+    },
+    Provider {
+        names: &["azure_ai"],
+        dialect: Dialect::Azure,
+        keys: &["AZURE_AI_API_KEY"],
+        tokens: &["AZURE_AD_TOKEN"],
+        bases: &["AZURE_AI_API_BASE"],
+        ..PLAIN
+    },
     Provider {
         bare: &["command-"],
         ..hosted(

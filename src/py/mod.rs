@@ -1,16 +1,23 @@
 //! The Python face: convert, call, map the error. Anything longer belongs in the core.
 
+mod account;
 mod arguments;
+mod awaitable;
 mod bert;
 mod calls;
 mod causal;
 mod columns;
+mod driver;
+mod embedder;
 mod errors;
 mod evals;
+mod given;
 mod learn;
 mod local;
 mod mf;
+mod money;
 mod parquet_writer;
+mod policy;
 mod pricing;
 mod prompts;
 mod routing;
@@ -36,6 +43,8 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     bert::register(m)?;
     evals::register(m)?;
     calls::register(m)?;
+    embedder::register(m)?;
+    policy::register(m)?;
     causal::register(m)?;
     pricing::register(m)?;
     parquet_writer::register(m)?;

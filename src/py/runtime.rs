@@ -1,4 +1,5 @@
-//! One lazy tokio runtime for each process, and the two ways Python waits on it.
+//! One lazy tokio runtime for each process, and how a thread of Python's waits on it. How an asyncio loop does is in
+//! [`super::awaitable`]; the way for loops that cannot watch a socket is here.
 //!
 //! A forked child has none of its parent's threads, so it makes a runtime of its own (see [`PerProcess`]).
 
@@ -22,7 +23,7 @@ const SIGNAL_POLL: Duration = Duration::from_millis(50);
 static RUNTIME: PerProcess<Runtime> = PerProcess::new();
 
 /// This process's runtime, made on first use.
-fn runtime() -> Result<&'static Runtime> {
+pub(super) fn runtime() -> Result<&'static Runtime> {
     RUNTIME.get_or_try_init(|| {
         Builder::new_multi_thread()
             .worker_threads(2)
@@ -58,8 +59,8 @@ where
     })
 }
 
-/// Hands `future` to the runtime as an awaitable of the running asyncio loop; cancelling one drops the other.
-pub(super) fn future_into_py<'py, F, T, E>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
+/// As [`super::awaitable::future_into_py`], for a loop that has to be woken for each result.
+pub(super) fn woken_each_time<'py, F, T, E>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
 where
     F: Future<Output = Result<T, E>> + Send + 'static,
     E: Into<PyErr>,

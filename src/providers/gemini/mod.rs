@@ -1,43 +1,79 @@
 //! The dialect of `Google`'s `generateContent`, spoken from and to `OpenAI`'s shape.
+//!
+//! - [`request`]: parameters and schemas; [`tools`]; [`contents`]: the conversation.
+//! - [`answer`] and [`stream`]: what came back, read by [`said`].
+//! - [`model`]: what differs between models. [`signed`]: signatures of thoughts, from one turn to the next.
 
-use super::request::{ChatRequest, Prepared, Reading};
-use super::types::{Answer, Completion, Embedded, Endpoint, Outgoing, ReadStream};
-use crate::error::{Error, Kind, Result};
+mod answer;
+mod contents;
+mod embeddings;
+mod errors;
+mod model;
+mod request;
+mod said;
+mod signed;
+mod stream;
+mod tools;
 
-fn not_yet() -> Error {
-    Error::new(Kind::Unsupported, "Gemini's generateContent is not spoken by this version")
-}
+use reqwest::Url;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use secrecy::ExposeSecret;
+
+use super::prefix::secret_value;
+use super::types::Endpoint;
+use crate::error::Result;
+
+pub use answer::read_answer;
+pub use embeddings::{MOST_TEXTS, embeddings, read_embeddings};
+pub use request::chat;
+pub use stream::reader;
+
+/// `Google`'s own server.
+const HOST: &str = "generativelanguage.googleapis.com";
 
 pub(super) fn chat_path(endpoint: &Endpoint, stream: bool) -> String {
-    let method = if stream { "streamGenerateContent" } else { "generateContent" };
-    format!("v1beta/models/{}:{method}", endpoint.model)
+    path(endpoint, if stream { "streamGenerateContent" } else { "generateContent" })
 }
 
 pub(super) fn embeddings_path(endpoint: &Endpoint) -> String {
-    format!("v1beta/models/{}:batchEmbedContents", endpoint.model)
+    path(endpoint, "batchEmbedContents")
 }
 
-/// The request for one chat completion.
-pub fn chat(_endpoint: &Endpoint, _request: &ChatRequest, _stream: bool) -> Result<Prepared> {
-    Err(not_yet())
+/// `models/NAME`; a tuned model has another collection's name in front of its own.
+fn resource(endpoint: &Endpoint) -> String {
+    let id = endpoint.model.as_str();
+    let named = ["models/", "tunedModels/"].iter().any(|collection| id.starts_with(collection));
+    if named { id.to_owned() } else { format!("models/{id}") }
 }
 
-/// A complete answer in `OpenAI`'s shape.
-pub fn read_answer(_endpoint: &Endpoint, _reading: &Reading, _answer: Answer) -> Result<Completion> {
-    Err(not_yet())
+/// Where `method` of the model is, below the base URL, which may name the protocol's version already.
+fn path(endpoint: &Endpoint, method: &str) -> String {
+    let last = endpoint.base.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let versioned = last.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let version = endpoint.api_version.as_deref().filter(|version| !version.is_empty()).unwrap_or("v1beta");
+    let resource = resource(endpoint);
+    if versioned { format!("{resource}:{method}") } else { format!("{version}/{resource}:{method}") }
 }
 
-/// A reader for one stream.
-pub fn reader(reading: &Reading) -> Box<dyn ReadStream> {
-    super::openai::reader(reading)
+fn url(endpoint: &Endpoint, method: &str) -> Url {
+    endpoint.url(&path(endpoint, method))
 }
 
-/// The request for the embeddings of `texts`.
-pub fn embeddings(_endpoint: &Endpoint, _texts: &[&str], _dimensions: Option<usize>) -> Result<Outgoing> {
-    Err(not_yet())
+/// The key goes in a header: in the query it would reach every log.
+fn headers(endpoint: &Endpoint, accept: &'static str) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(4 + endpoint.headers.len());
+    headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(key) = &endpoint.key {
+        headers.insert("x-goog-api-key", secret_value(key.expose_secret())?);
+    }
+    for (name, value) in &endpoint.headers {
+        headers.insert(name, value.clone());
+    }
+    Ok(headers)
 }
 
-/// The vectors of an embeddings answer.
-pub fn read_embeddings(_endpoint: &Endpoint, _answer: &Answer, _count: usize) -> Result<Embedded> {
-    Err(not_yet())
-}
+#[cfg(test)]
+mod request_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! Which failures are worth another try, here or elsewhere: a list of yeses, everything else is no.
+//!
+//! | failure | here again | at another endpoint |
+//! |---|---|---|
+//! | no connection, a reset, a timeout | yes | yes |
+//! | 408, 409, 425, 429, 498, 500, 502, 503, 504, 520 to 524, 529 | yes | yes |
+//! | a quota, budget or credit that is used up | no | yes, at once |
+//! | status 200 with an error inside or no JSON | once | yes |
+//! | 401, 402, 403, 404, 501, 505 and other 5xx | no | yes |
+//! | a prompt longer than the model takes | no | yes |
+//! | any other 4xx | no | no |
+//!
+//! A provider's `x-should-retry` goes before the statuses, but not before a quota that is used up.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use super::retry::asked_wait;
+use crate::error::{Again, Answer, Error, Kind};
+
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send it again, after the wait that the provider asks for, if it does.
+    Again(Option<Duration>),
+    /// Send it again, but only once.
+    Once,
+    /// Not again here; another endpoint may take it.
+    Elsewhere,
+    /// The request itself is wrong, or was answered.
+    Final,
+}
+
+/// What to do about `error`.
+pub fn verdict(error: &Error) -> Verdict {
+    judged(error, SystemTime::now())
+}
+
+/// Whether another endpoint may do better.
+pub fn may_move(error: &Error) -> bool {
+    error.kind() == Kind::Unsupported || verdict(error) != Verdict::Final
+}
+
+/// Whether the failure speaks against the endpoint, and not against the request.
+pub fn blames_endpoint(error: &Error) -> bool {
+    match error.kind() {
+        Kind::Connection | Kind::Timeout | Kind::Protocol => true,
+        Kind::Status => verdict(error) != Verdict::Final && !is_too_long(error),
+        _ => false,
+    }
+}
+
+fn judged(error: &Error, now: SystemTime) -> Verdict {
+    let usual = match (error.kind(), error.answer()) {
+        (Kind::Connection | Kind::Timeout, _) => Verdict::Again(None),
+        (Kind::Protocol, _) => Verdict::Elsewhere,
+        (Kind::Status, Some(answer)) => status(error, answer, now),
+        _ => return Verdict::Final,
+    };
+    match (error.again(), usual) {
+        (Again::Usual, usual) => usual,
+        (_, Verdict::Final) => Verdict::Final,
+        // What is used up stays used up, under status 200 too.
+        (Again::Once, Verdict::Elsewhere) if error.answer().is_some_and(said_no) => Verdict::Elsewhere,
+        (Again::Once, _) => Verdict::Once,
+        (Again::Never, _) => Verdict::Elsewhere,
+    }
+}
+
+fn status(error: &Error, answer: &Answer, now: SystemTime) -> Verdict {
+    if is_used_up(answer) {
+        return Verdict::Elsewhere;
+    }
+    match answer.status {
+        _ if error.is_yes() => Verdict::Again(asked_wait(answer, now)),
+        401..=404 | 408 | 409 | 425 | 429 | 498 | 500..=599 => Verdict::Elsewhere,
+        400 if is_bad_key(answer) => Verdict::Elsewhere,
+        400 | 413 | 422 if is_too_long(error) => Verdict::Elsewhere,
+        _ => Verdict::Final,
+    }
+}
+
+/// Whether an error inside status 200 is one that the same request would meet again.
+fn said_no(answer: &Answer) -> bool {
+    answer.status < 500 || is_used_up(answer)
+}
+
+/// The value of a header, by its name in lower case.
+pub(super) fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+    answer.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim())
+}
+
+/// The error object of a body, also as the one element of a list, which is how Gemini tells it to a stream.
+pub(super) fn told(body: &[u8]) -> Option<Value> {
+    let mut json: Value = serde_json::from_slice(body).ok()?;
+    if let Some(first) = json.as_array_mut().and_then(|list| (!list.is_empty()).then(|| list.swap_remove(0))) {
+        json = first;
+    }
+    match json.get_mut("error") {
+        Some(error) if !error.is_null() => Some(error.take()),
+        _ => Some(json),
+    }
+}
+
+/// Whether an answer says that a quota, a budget or a credit is used up, which waiting does not change.
+fn is_used_up(answer: &Answer) -> bool {
+    const CODES: [&str; 9] = [
+        "insufficient_quota",
+        "insufficient_credit",
+        "insufficient_balance",
+        "insufficient_funds",
+        "credit_balance",
+        "billing",
+        "spend_limit",
+        "spending_limit",
+        "per_day",
+    ];
+    // The codes of these are those of ordinary limits.
+    const WORDS: [&str; 4] = ["spend limit", "spending limit", "spending cap", "credit balance"];
+    if !(400..600).contains(&answer.status) {
+        return false;
+    }
+    let Some(error) = told(&answer.body) else { return false };
+    let says = |name: &str, words: &[&str]| {
+        error.get(name).and_then(Value::as_str).is_some_and(|text| {
+            let text = text.to_ascii_lowercase();
+            let text = if name == "message" { text } else { text.replace(['-', ' '], "_") };
+            words.iter().any(|word| text.contains(word))
+        })
+    };
+    ["code", "type", "status"].into_iter().any(|name| says(name, &CODES))
+        || (answer.status == 429 && says("message", &WORDS))
+        || details(&error).any(is_daily)
+}
+
+fn details(error: &Value) -> impl Iterator<Item = &Value> {
+    error.get("details").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Whether a detail of Google's names a quota that comes back only with the next day.
+fn is_daily(detail: &Value) -> bool {
+    let ids = |violation: &Value| {
+        ["quotaId", "quotaMetric", "subject"].into_iter().any(|name| {
+            violation.get(name).and_then(Value::as_str).is_some_and(|id| {
+                let id = id.to_ascii_lowercase();
+                ["perday", "per_day", "daily"].iter().any(|word| id.contains(word))
+            })
+        })
+    };
+    detail.get("violations").and_then(Value::as_array).into_iter().flatten().any(ids)
+        || detail.get("metadata").is_some_and(|metadata| {
+            ["quota_limit", "quotaId"].into_iter().any(|name| {
+                metadata
+                    .get(name)
+                    .and_then(Value::as_str)
+                    .is_some_and(|id| id.to_ascii_lowercase().replace('_', "").contains("perday"))
+            })
+        })
+}
+
+/// The wait Google names, `21s` or `0.5s`, in a detail of its error.
+pub(super) fn retry_delay(answer: &Answer) -> Option<f64> {
+    if !answer.body.windows(10).any(|part| part == b"retryDelay") {
+        return None;
+    }
+    let error = told(&answer.body)?;
+    details(&error).find_map(|detail| detail.get("retryDelay")?.as_str()?.trim().strip_suffix('s')?.parse().ok())
+}
+
+/// Google refuses a wrong key with status 400.
+fn is_bad_key(answer: &Answer) -> bool {
+    told(&answer.body)
+        .is_some_and(|error| details(&error).any(|detail| detail.get("reason").is_some_and(|r| r == "API_KEY_INVALID")))
+}
+
+/// Whether a refusal says that the prompt is longer than the model takes. Providers have no common code for it.
+pub fn is_too_long(error: &Error) -> bool {
+    const SAYS: [&str; 9] = [
+        "context_length_exceeded",
+        "maximum context length",
+        "context length exceeded",
+        "prompt is too long",
+        "input is too long",
+        "input token count",
+        "context window",
+        "maximum prompt length",
+        "reduce the length of the messages",
+    ];
+    let Some(answer) = error.answer().filter(|answer| matches!(answer.status, 400 | 413 | 422)) else { return false };
+    let body = String::from_utf8_lossy(&answer.body).to_lowercase();
+    SAYS.iter().any(|words| body.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn failed(status: u16, headers: &[(&str, &str)], body: &str) -> Error {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Error::status("", Answer { status, headers, body: Bytes::from(body.to_owned()) })
+    }
+
+    #[test]
+    fn statuses() {
+        for status in [408, 409, 425, 429, 498, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529] {
+            assert_eq!(verdict(&failed(status, &[], "")), Verdict::Again(None), "{status}");
+        }
+        for status in [401, 402, 403, 404, 501, 505, 507, 530] {
+            assert_eq!(verdict(&failed(status, &[], "")), Verdict::Elsewhere, "{status}");
+        }
+        for status in [301, 307, 400, 405, 406, 410, 413, 415, 418, 422, 451] {
+            assert_eq!(verdict(&failed(status, &[], "{}")), Verdict::Final, "{status}");
+        }
+        assert_eq!(verdict(&failed(400, &[("x-should-retry", "true")], "")), Verdict::Again(None));
+        assert_eq!(verdict(&failed(503, &[("x-should-retry", "false")], "")), Verdict::Elsewhere);
+        assert_eq!(verdict(&failed(429, &[("x-should-retry", "false")], "")), Verdict::Elsewhere);
+        for kind in [Kind::Value, Kind::Type, Kind::Unsupported, Kind::Cancelled, Kind::Io] {
+            assert_eq!(verdict(&Error::new(kind, "")), Verdict::Final);
+        }
+        assert!(may_move(&Error::new(Kind::Unsupported, "")) && !may_move(&Error::value("")));
+    }
+
+    #[test]
+    fn what_is_used_up_does_not_clear_by_waiting() {
+        let day = r#"{"error":{"code":429,"message":"quota","status":"RESOURCE_EXHAUSTED","details":[
+            {"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[
+                {"quotaId":"GenerateRequestsPerMinutePerProjectPerModel"},
+                {"quotaId":"GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]},
+            {"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"21s"}]}}"#;
+        for (status, body) in [
+            (429, r#"{"error":{"message":"no","type":"insufficient_quota","code":"insufficient_quota"}}"#),
+            (429, r#"{"error":{"message":"no","code":"credit_balance_exhausted"}}"#),
+            (429, r#"{"error":{"message":"no","type":"billing_hard_limit_reached"}}"#),
+            (402, r#"{"type":"error","error":{"type":"billing_error","message":"no"}}"#),
+            (429, r#"{"type":"error","error":{"type":"rate_limit_error","message":"over your monthly spend limit"}}"#),
+            (429, r#"{"type":"error","error":{"type":"spend-limit","message":""}}"#),
+            (403, r#"{"error":{"code":"insufficient_balance"}}"#),
+            (429, day),
+            (429, &format!("[{day}]")),
+        ] {
+            for headers in [&[][..], &[("retry-after", "1")], &[("x-should-retry", "true")]] {
+                assert_eq!(verdict(&failed(status, headers, body)), Verdict::Elsewhere, "{body}");
+            }
+            assert_eq!(verdict(&failed(status, &[], body).worth(Again::Once)), Verdict::Elsewhere, "{body}");
+        }
+        let ordinary = r#"{"error":{"message":"Rate limit reached, see https://x/account/billing","type":"tokens","code":"rate_limit_exceeded"}}"#;
+        assert_eq!(verdict(&failed(429, &[], ordinary)), Verdict::Again(None));
+    }
+
+    #[test]
+    fn the_wait_that_google_names() {
+        let minute = r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[
+            {"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"21.5s"}]}}"#;
+        let wait = Some(Duration::from_millis(21_500));
+        assert_eq!(verdict(&failed(429, &[], minute)), Verdict::Again(wait));
+        assert_eq!(verdict(&failed(503, &[], &format!("[{minute}]"))), Verdict::Again(wait));
+        assert_eq!(
+            verdict(&failed(429, &[("retry-after", "2")], minute)),
+            Verdict::Again(Some(Duration::from_secs(2)))
+        );
+        for nonsense in ["-1s", "s", "21", "1e400s", "NaNs"] {
+            let body = minute.replace("21.5s", nonsense);
+            assert_eq!(verdict(&failed(429, &[], &body)), Verdict::Again(None), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn refusals_that_another_endpoint_may_not_share() {
+        let key = r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#;
+        assert_eq!(verdict(&failed(400, &[], key)), Verdict::Elsewhere);
+        let long = failed(400, &[], r#"{"error":{"code":"context_length_exceeded"}}"#);
+        assert!(verdict(&long) == Verdict::Elsewhere && is_too_long(&long) && !blames_endpoint(&long));
+        assert!(is_too_long(&failed(
+            400,
+            &[],
+            r#"{"error":{"message":"prompt is too long: 250000 tokens > 200000"}}"#
+        )));
+        assert!(blames_endpoint(&failed(500, &[], "")) && !blames_endpoint(&failed(400, &[], "")));
+    }
+
+    #[test]
+    fn an_error_under_status_200_is_worth_one_more_try() {
+        let inside = |status, body| verdict(&failed(status, &[], body).worth(Again::Once));
+        assert_eq!(inside(502, ""), Verdict::Once);
+        assert_eq!(inside(429, ""), Verdict::Once);
+        assert_eq!(inside(529, ""), Verdict::Once);
+        assert_eq!(inside(400, ""), Verdict::Final);
+        assert_eq!(inside(401, ""), Verdict::Elsewhere);
+        assert_eq!(verdict(&Error::new(Kind::Protocol, "").worth(Again::Once)), Verdict::Once);
+        assert_eq!(verdict(&Error::new(Kind::Protocol, "")), Verdict::Elsewhere);
+        assert_eq!(verdict(&Error::new(Kind::Timeout, "").settled()), Verdict::Elsewhere);
+    }
+}
