@@ -5,6 +5,7 @@
 //!   what they say. A new dialect is a file here and an arm in [`Dialect`]; nothing else knows them apart.
 //! - [`http`], [`sse`], [`retry`], [`secrets`]: the wire. Only [`http`] opens sockets.
 
+mod adapt;
 mod address;
 pub mod anthropic;
 pub mod azure;
@@ -12,9 +13,13 @@ pub mod body;
 pub mod capabilities;
 pub mod conversation;
 pub mod failures;
+mod family;
 pub mod gemini;
 pub mod http;
 pub mod ids;
+mod marks;
+mod messages;
+pub mod needs;
 pub mod openai;
 pub mod prefix;
 pub mod request;
@@ -69,6 +74,7 @@ impl Dialect {
 
     /// The request for one chat completion.
     pub fn chat(self, endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<Prepared> {
+        needs::check(endpoint, needs::Needs::of(request)?)?;
         match self {
             Self::OpenAi => openai::chat(endpoint, request, stream),
             Self::Azure => azure::chat(endpoint, request, stream),
