@@ -16,41 +16,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rust_decimal::Decimal;
 use tokio::time::Instant;
 
-use self::prices::{Table, pico};
 use super::estimate;
 use super::many::total;
 use super::plan::{Account, Plan};
 use crate::error::{Error, Kind};
 use crate::ledger::{Habits, Outcome, Record};
-use crate::pricing::Usage;
+use crate::pricing::{Table, Usage, pico};
 use crate::providers::{ChatRequest, Dropped, Endpoint};
-
-/// Stands in for `pricing` until its table lands.
-mod prices {
-    use super::*;
-
-    pub(super) struct Table;
-    pub(super) struct Cost {
-        pub total: Decimal,
-    }
-    impl Table {
-        pub(super) fn shared() -> &'static Self {
-            &Self
-        }
-        #[allow(clippy::unused_self, reason = "a stand-in")]
-        pub(super) fn cost(&self, _names: &[&str], usage: &Usage, _at: Option<()>) -> Option<Cost> {
-            usage.billed.map(|total| Cost { total })
-        }
-        #[allow(clippy::unused_self, reason = "a stand-in")]
-        pub(super) fn version(&self) -> &'static str {
-            ""
-        }
-    }
-    pub(super) fn pico(amount: Decimal) -> Option<i64> {
-        use rust_decimal::prelude::ToPrimitive;
-        amount.checked_mul(Decimal::from(1_000_000_000_000_i64))?.round().to_i64()
-    }
-}
 
 /// What is sent for one call, counted while it runs.
 pub(super) struct Tally {
@@ -203,22 +175,22 @@ impl Entry {
     }
 
     /// A whole answer.
-    pub(super) fn answered(&mut self, ending: Ending) -> Account {
+    pub(super) fn answered(&mut self, ending: &Ending) -> Account {
         self.settle(Outcome::Ok, None, ending)
     }
 
     /// It failed for good.
-    pub(super) fn failed(&mut self, error: &Error, ending: Ending) -> Account {
+    pub(super) fn failed(&mut self, error: &Error, ending: &Ending) -> Account {
         let endpoint = if ending.requests == 0 { self.tally.asked.load(Ordering::Relaxed) } else { ending.endpoint };
-        self.settle(Outcome::Failed, Some(error), Ending { endpoint, ..ending })
+        self.settle(Outcome::Failed, Some(error), &Ending { endpoint, ..ending.clone() })
     }
 
     /// The caller left.
-    pub(super) fn cancelled(&mut self, ending: Ending) -> Account {
+    pub(super) fn cancelled(&mut self, ending: &Ending) -> Account {
         self.settle(Outcome::Cancelled, None, ending)
     }
 
-    fn settle(&mut self, outcome: Outcome, error: Option<&Error>, ending: Ending) -> Account {
+    fn settle(&mut self, outcome: Outcome, error: Option<&Error>, ending: &Ending) -> Account {
         self.open = false;
         let total_time = self.tally.start.elapsed();
         let mut rest = std::mem::take(&mut *self.tally.rest());
@@ -229,11 +201,11 @@ impl Entry {
             }
         }
         let endpoint = &self.plan.endpoints[ending.endpoint];
-        let (usages, mut estimated) = self.usages(outcome, &ending);
+        let (mut usages, mut estimated) = self.usages(outcome, ending);
         // What is not known of a request is guessed from the answer there is, else from the prompt.
         let guess = usages.first().copied();
         let guess = || guess.unwrap_or_else(|| self.prompt_only());
-        let lost: Vec<(usize, Usage)> =
+        let mut lost: Vec<(usize, Usage)> =
             rest.lost.iter().map(|lost| (lost.endpoint, lost.usage.unwrap_or_else(guess))).collect();
         let hedges: Vec<(Hedged, Usage, Option<Decimal>)> = rest
             .hedged
@@ -244,6 +216,15 @@ impl Entry {
                 (hedged, usage, cost)
             })
             .collect();
+        if outcome == Outcome::Cancelled && usages.is_empty() && !lost.is_empty() {
+            // What the caller left is his call; its prompt is all that is known of it.
+            lost.retain(|(at, usage)| {
+                let is_his = *at == ending.endpoint;
+                usages.extend(is_his.then_some(*usage));
+                !is_his
+            });
+            estimated = true;
+        }
         let plain = sum(usages.iter().map(|usage| price(endpoint, usage)));
         let lost_cost = sum(lost.iter().map(|(at, usage)| price(&self.plan.endpoints[*at], usage)));
         let mut usage = total(&usages);
@@ -410,7 +391,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         if self.open {
             let endpoint = self.tally.asked.load(Ordering::Relaxed);
-            self.cancelled(Ending { endpoint, ..Ending::default() });
+            self.cancelled(&Ending { endpoint, ..Ending::default() });
         }
     }
 }

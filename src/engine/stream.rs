@@ -221,13 +221,13 @@ impl Stream {
 
     fn ended(&self, state: &mut State) {
         if let Some(mut entry) = state.entry.take() {
-            state.account = Some(entry.answered(self.progress.ending().clone()));
+            state.account = Some(entry.answered(&self.progress.ending()));
         }
     }
 
     fn cancelled(&self, state: &mut State) {
         if let Some(mut entry) = state.entry.take() {
-            state.account = Some(entry.cancelled(self.progress.ending().clone()));
+            state.account = Some(entry.cancelled(&self.progress.ending()));
         }
     }
 
@@ -235,7 +235,7 @@ impl Stream {
     fn failed(&self, state: &mut State, error: Error) -> Error {
         let error = error.at(|| self.url.clone());
         let Some(mut entry) = state.entry.take() else { return error };
-        let account = entry.failed(&error, self.progress.ending().clone());
+        let account = entry.failed(&error, &self.progress.ending());
         let text = error.partial().map(|partial| partial.text.clone()).unwrap_or_default();
         let tokens = account.usage.map(|usage| (usage.prompt_tokens, usage.completion_tokens));
         let partial = Partial { text, tokens, estimated: account.estimated };
@@ -528,7 +528,8 @@ async fn read(mut feed: Feed, mut found: Vec<Chunk>, chunks: mpsc::Sender<Result
             {
                 return;
             }
-            if complete {
+            // One that has content and does not end anything is not the last.
+            if complete && (chunk.ends || !chunk.content) {
                 held = Some((chunk.data, Instant::now() + HELD_BACK));
             } else if !out.send(chunk.data, false).await {
                 return;
