@@ -8,8 +8,8 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt, StreamExt};
 use moka::future::Cache;
@@ -256,7 +256,8 @@ impl Embedder {
 
     /// US dollars for so many tokens; `None` where either is unknown.
     fn price(&self, tokens: Option<u64>) -> Option<Decimal> {
-        let names: Vec<&str> = self.endpoint.base_model.iter().chain([&self.endpoint.name]).map(String::as_str).collect();
+        let names: Vec<&str> =
+            self.endpoint.base_model.iter().chain([&self.endpoint.name]).map(String::as_str).collect();
         let cost = |prompt_tokens| {
             let usage = Usage { prompt_tokens, ..Usage::default() };
             Table::shared().cost(&names, &usage, None).map(|cost| cost.total)

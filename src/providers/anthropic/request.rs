@@ -88,8 +88,12 @@ pub(super) fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> 
     }
     let version = chosen.unwrap_or(if sampled { WITH_SAMPLING } else { NEWEST });
     let bytes = serde_json::to_vec(&body).map_err(|e| Error::value(format!("the request: {e}")))?;
-    let reading =
-        Reading { usage_asked: asked.include_usage, schema_tool: tools.schema_tool, legacy_functions: asked.legacy };
+    let reading = Reading {
+        usage_asked: asked.include_usage,
+        schema_tool: tools.schema_tool,
+        legacy_functions: asked.legacy,
+        ..Reading::default()
+    };
     Ok(Prepared {
         outgoing: Outgoing {
             url: endpoint.url(&super::chat_path(endpoint)),
