@@ -246,6 +246,23 @@ fn usage_as_the_compatible_servers_tell_it() {
 }
 
 #[test]
+fn counts_are_where_openai_puts_them() {
+    let seen = |model: &str, usage: Value| {
+        let body = serde_json::json!({"choices": [], "usage": usage});
+        let read = read_answer(&at(model), &Reading::default(), answer(&body.to_string())).unwrap();
+        let mut out = Vec::new();
+        let _ = Reader::default().read(&at(model), body.to_string().into(), &mut out).unwrap();
+        assert_eq!(out[0].data, read.answer.body);
+        serde_json::from_slice::<Value>(&read.answer.body).unwrap()["usage"].clone()
+    };
+    let hits = serde_json::json!({"prompt_tokens": 9, "completion_tokens": 1, "prompt_cache_hit_tokens": 4, "prompt_tokens_details": null});
+    assert_eq!(seen("deepseek/x", hits)["prompt_tokens_details"], serde_json::json!({"cached_tokens": 4}));
+    let beside = serde_json::json!({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 15});
+    assert_eq!(seen("xai/grok-4", beside.clone())["completion_tokens"], 6);
+    assert_eq!(seen("openai/x", beside.clone()), beside);
+}
+
+#[test]
 fn what_fits_is_handed_on_untouched() {
     for choice in [
         r#"{"index":0,"finish_reason":"stop","message":{"content":"a","x_new":[1.50]}}"#,

@@ -30,6 +30,15 @@ pub(super) struct RawUsage {
     estimated_cost: Option<Value>,
 }
 
+/// Counts that belong elsewhere in `usage`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mended {
+    /// `prompt_tokens_details.cached_tokens`.
+    pub cached: Option<u64>,
+    /// `completion_tokens`.
+    pub completion: Option<u64>,
+}
+
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct PromptDetails {
@@ -63,6 +72,17 @@ impl RawUsage {
             billed: self.billed(provider),
             ..Usage::default()
         })
+    }
+
+    /// What the caller would not find where `OpenAI` puts it: cached tokens, and the whole completion.
+    pub fn odd(&self, provider: &str) -> Option<Mended> {
+        let usage = self.read(provider)?;
+        let told = self.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens.0).is_some();
+        let elsewhere = self.prompt_cache_hit_tokens.0.or(self.cached_tokens.0).is_some();
+        let cached = (!told && elsewhere).then_some(usage.cached_tokens);
+        let made = usage.completion_tokens;
+        let completion = self.completion_tokens.0.filter(|told| *told != made).map(|_| made);
+        (cached.is_some() || completion.is_some()).then_some(Mended { cached, completion })
     }
 
     /// What the provider itself says the call cost. Others may count in any unit under that name.
