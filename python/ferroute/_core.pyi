@@ -1133,3 +1133,81 @@ class SwRanking:
 
     def win_rates(self, x: Any, strong: int, weak: int, threads: int | None = None) -> NDArray[np.float64]:
         """Win rates of many embeddings ``[n, dim]``, within 1e-7 of `win_rate`."""
+
+# --- ledger.rs ---
+_Filter: TypeAlias = tuple[int | None, int | None, str | None, str | None]
+
+@final
+class Ledger:
+    """A book of calls; `ferroute.ledger.Ledger` is its face.
+
+    Args:
+        url: ``memory:``, ``sqlite:///path`` or ``postgresql://...``.
+        store: What is kept of texts: ``none``, ``features`` or ``text``.
+        create: Whether a missing file is made.
+    """
+
+    def __new__(cls, url: str, store: str = "features", create: bool = True) -> Self: ...
+    @property
+    def url(self) -> str:
+        """Where it is kept, without a password."""
+    @property
+    def in_memory(self) -> bool:
+        """Whether it ends with the process."""
+    @property
+    def lost(self) -> int:
+        """Calls that could not be kept."""
+    def add(
+        self,
+        model: str,
+        *,
+        prompt_tokens: int,
+        completion_tokens: int,
+        cached_tokens: int,
+        cache_write_tokens: int,
+        reasoning_tokens: int,
+        estimated: bool,
+        cost: Decimal | float | str | None,
+        router_cost: Decimal | float | str | None,
+        baseline: Decimal | float | str | None,
+        ttft_ms: float | None,
+        total_ms: float,
+        outcome: str,
+        error: str | None,
+        attempts: int,
+        router: str | None,
+        requested: str | None,
+        tier: str | None,
+        win_rate: float | None,
+        threshold: float | None,
+        holdout: bool,
+        session: str | None,
+        key: str | None,
+        text: str | None,
+        ts_us: int | None,
+    ) -> None:
+        """Enters a call; never waits for the store. Money in US dollars, ``ts_us`` in microseconds since 1970."""
+
+    def flush(self, timeout: float) -> None:
+        """Waits until everything entered so far is in the store."""
+
+    def close(self, timeout: float) -> None:
+        """As `flush`, then lets go of the store."""
+
+    def spend(self, wanted: _Filter) -> dict[str, Any]:
+        """Sums of the calls of a time (microseconds), router and model; money in picodollars."""
+
+    def calls(self, wanted: _Filter, most: int | None = None) -> dict[str, list[Any]]:
+        """The calls themselves, a list for each column; money in picodollars."""
+
+def ledger_features(packed: bytes) -> tuple[list[float], list[float]] | None:
+    """Embedding (64) and lexical features of a call's ``features``; None for another version."""
+
+def ledger_flush_all(timeout: float) -> None:
+    """Waits until every ledger of this process has what was entered so far."""
+
+def ledger_hold_all(timeout: float) -> None:
+    """Closes the connections of every ledger, before a fork."""
+
+def ledger_release_all() -> None:
+    """Lets them be opened again."""

@@ -9,7 +9,7 @@ use crate::pricing::scenario::{Line, scenario};
 use crate::pricing::{self, Amounts, Moment, Own, Rate, ServiceTier, Table, Unit};
 
 /// A `decimal.Decimal`, an int or a float on the way in (by its text, so 0.1 is a tenth), a `decimal.Decimal` out.
-struct Amount(Decimal);
+pub(super) struct Amount(pub(super) Decimal);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Amount {
     type Error = PyErr;
