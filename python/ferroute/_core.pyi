@@ -408,8 +408,8 @@ _Decided: TypeAlias = tuple[
 ]
 
 # What a call came to: US dollars for the call, for choosing, saved (None is unpriced); requests sent; notes; parameters
-# left out, and why; tokens of prompt, completion, of the prompt cached and written, of the completion reasoning; whether
-# they are estimated; seconds until the first content and in all.
+# left out, and why; tokens of prompt, completion, of the prompt cached and written, of the completion reasoning;
+# whether they are estimated; seconds until the first content and in all.
 _Account: TypeAlias = tuple[
     Decimal | None,
     Decimal | None,
