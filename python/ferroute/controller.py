@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _calls, _core, _notes, _tables, responses
-from ferroute.decision import Decision, ModelPair, Share, make
+from ferroute.decision import Aside, Decision, ModelPair, Share, aside, make
 from ferroute.endpoints import settings_of
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
 from ferroute.policy import CallPolicy
@@ -28,7 +28,6 @@ from ferroute.routers.base import Router, routes_by_itself
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from decimal import Decimal
 
     from ferroute.ledger import Ledger
     from ferroute.spend import Spend
@@ -324,15 +323,9 @@ class Controller:
         return decision
 
     def _held_out(self, decision: Decision) -> Decision:
-        return make(
-            decision.__dict__
-            | {
-                "model": _name(self.model_pair.strong),
-                "reason": f"held out: sent to the strong model by lot; the router's word was: {decision.reason}",
-                "_strong": True,
-                "_held_out": True,
-            }
-        )
+        reason = f"held out: sent to the strong model by lot; the router's word was: {decision.reason}"
+        fields = decision.__dict__ | {"model": _name(self.model_pair.strong), "reason": reason}
+        return make(fields, aside(decision)._replace(strong=True, held_out=True))
 
     def _policy_in_force(self) -> CallPolicy:
         return _policy_of_call.get() or self._policy
@@ -437,19 +430,16 @@ class Controller:
                 "model": _name(self.model_pair.strong if strong else self.model_pair.weak),
                 "reason": f"the {other} model, because {what}",
                 "share" if isinstance(threshold, Share) else "threshold": float(threshold),
-                "_strong": strong,
             }
-            return self._finished(fields, notes, start)
+            return self._finished(fields, strong, notes, start)
         if other == name or other not in self.routers:
             raise error
         made = self._decide(prompt, other, threshold, enters_window=enters_window, after=error)
-        if notes.unpriced:
-            made.__dict__["_unpriced"] = True
+        fields = made.__dict__ | {"notes": (f"{what}, so {other!r} was asked", *notes, *made.notes)}
         if notes.cost is not None:
-            made.__dict__["router_cost_usd"] = notes.cost + (made.router_cost_usd or 0)
-        made.__dict__["notes"] = (f"{what}, so {other!r} was asked", *notes, *made.notes)
-        made.__dict__["routing_us"] = (perf_counter_ns() - start) / 1000
-        return made
+            fields["router_cost_usd"] = notes.cost + (made.router_cost_usd or 0)
+        fields["routing_us"] = (perf_counter_ns() - start) / 1000
+        return make(fields, aside(made)._replace(unpriced=notes.unpriced or aside(made).unpriced))
 
     def _settle(
         self,
@@ -484,20 +474,17 @@ class Controller:
             window.push(win_rate)
         fields["model"] = _name(self.model_pair.strong if strong else self.model_pair.weak)
         fields["reason"] = reason
-        fields["_strong"] = strong
         if not 0 <= win_rate <= 1:
             notes.append(f"the router's win rate {win_rate} is not in 0..1")
-        return self._finished(fields, notes, start)
+        return self._finished(fields, strong, notes, start)
 
-    def _finished(self, fields: dict[str, Any], notes: _notes.Remarks, start: int) -> Decision:
+    def _finished(self, fields: dict[str, Any], strong: bool | None, notes: _notes.Remarks, start: int) -> Decision:
         if notes:
             fields["notes"] = tuple(notes)
-        if notes.unpriced:
-            fields["_unpriced"] = True
-        elif notes.cost is not None:
+        if notes.cost is not None and not notes.unpriced:
             fields["router_cost_usd"] = notes.cost
         fields["routing_us"] = (perf_counter_ns() - start) / 1000
-        return make(fields)
+        return make(fields, Aside(strong, False, notes.unpriced))
 
     def _foreign(
         self, router: Any, name: str, prompt: Any, threshold: float, notes: _notes.Remarks, start: int
@@ -515,9 +502,9 @@ class Controller:
             "model": _name(model),
             "threshold": float(threshold),
             "reason": f"{type(router).__name__}.route chose it",
-            "_strong": True if model is pair.strong else False if model is pair.weak else None,
         }
-        return self._finished(fields, notes, start)
+        strong = True if model is pair.strong else False if model is pair.weak else None
+        return self._finished(fields, strong, notes, start)
 
     def _window(self, name: str, router: Any) -> Any:
         """The score window of a router; a router put in the other's place starts a new one."""
@@ -627,15 +614,15 @@ class Controller:
             **kwargs,
             "model": model,
         }
-        facts = decision.__dict__
+        facts = aside(decision)
         context = _calls.Routed(
             decision=decision,
             policy=self._policy_in_force(),
             ledger=self._ledger or self.ledger,
             baseline=settings_of(pair.strong).get("base_model") or _name(pair.strong),
             requested=requested,
-            holdout="_held_out" in facts,
-            router_cost=None if "_unpriced" in facts else decision.router_cost_usd or 0,
+            holdout=facts.held_out,
+            router_cost=None if facts.unpriced else decision.router_cost_usd or 0,
             session=session,
             text=_text_of(kwargs["messages"]),
         )
@@ -644,8 +631,7 @@ class Controller:
     def _endpoint(self, decision: Decision) -> str:
         """The chosen model with the settings that travel with its name."""
         pair, model = self.model_pair, decision.model
-        side = decision.__dict__.get("_strong")
-        both = (pair.weak, pair.strong) if side is False else (pair.strong, pair.weak)
+        both = (pair.weak, pair.strong) if aside(decision).strong is False else (pair.strong, pair.weak)
         return next((each for each in both if each == model), model)
 
     def batch_calculate_win_rate(self, prompts: Any, router: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ferroute import _core
 from ferroute.endpoints import endpoint
@@ -47,8 +47,27 @@ class Share(float):
     __format__ = object.__format__  # f"{share}" shows 30%, as the model string does
 
 
+class Aside(NamedTuple):
+    """What the Controller remembers of a decision until the call is made.
+
+    Attributes:
+        strong: Which side it was for; None where neither is meant.
+        held_out: Whether the lot sent it to the strong model.
+        unpriced: Whether making it has cost something whose price is unknown.
+    """
+
+    strong: bool | None = None
+    held_out: bool = False
+    unpriced: bool = False
+
+
+class _HasAside:
+    # Not in `vars`, which callers turn into dictionaries, and not in pickles.
+    __slots__ = ("_aside",)
+
+
 @dataclass(frozen=True)
-class Decision:
+class Decision(_HasAside):
     """Which model a prompt goes to, and why.
 
     On a response it is the property ``response.routing``; the money and ``attempts`` are set there only.
@@ -86,6 +105,9 @@ class Decision:
     saved_usd: Decimal | None = None
     attempts: int | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__
+
     def __str__(self) -> str:
         if self.router is None:
             return f"{self.model} ({self.reason})"
@@ -109,7 +131,7 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def make(fields: dict[str, Any]) -> Decision:
+def make(fields: dict[str, Any], aside: Aside | None = None) -> Decision:
     """A `Decision` with the given fields, the rest at their defaults.
 
     A frozen dataclass sets its fields one by one through ``object.__setattr__``; on the routing path that would be a
@@ -118,7 +140,17 @@ def make(fields: dict[str, Any]) -> Decision:
     decision = object.__new__(Decision)
     decision.__dict__.update(_DEFAULTS)
     decision.__dict__.update(fields)
+    if aside is not None:
+        object.__setattr__(decision, "_aside", aside)
     return decision
+
+
+def aside(decision: Decision) -> Aside:
+    """What is remembered of `decision`."""
+    return getattr(decision, "_aside", _NOTHING)
+
+
+_NOTHING = Aside()
 
 
 def by_name(model: str) -> Decision:

@@ -75,6 +75,10 @@ class CallPolicy:
             if value is not None:
                 _number(name, value)
         _number("cooldown", self.cooldown)
+        for name in ("retries", "failures_before_cooldown"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not hasattr(value, "__index__"):
+                raise InvalidTypeError(f"`{name}` must be int, found {type(value).__name__}")
         for name in ("hedge", "strict"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidTypeError(f"`{name}` must be True or False, found {getattr(self, name)!r:.60}")

@@ -8,8 +8,8 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt, StreamExt};
 use moka::future::Cache;
@@ -212,10 +212,11 @@ impl Embedder {
     /// Cuts the work into requests: no more texts than the batch size, no more estimated tokens than are allowed.
     fn requests<'a, 'b>(&self, wanted: Part<'a, 'b>) -> Vec<Part<'a, 'b>> {
         let mut parts = Vec::new();
+        let most = self.settings.batch.min(self.endpoint.dialect.most_embeddings());
         let (mut start, mut tokens) = (0, 0);
         for (at, (_, text)) in wanted.iter().enumerate() {
             let more = estimated_tokens(text).min(self.settings.max_tokens);
-            if at > start && (at - start == self.settings.batch || tokens + more > TOKENS_PER_REQUEST) {
+            if at > start && (at - start == most || tokens + more > TOKENS_PER_REQUEST) {
                 parts.push(&wanted[start..at]);
                 (start, tokens) = (at, 0);
             }
@@ -256,7 +257,8 @@ impl Embedder {
 
     /// US dollars for so many tokens; `None` where either is unknown.
     fn price(&self, tokens: Option<u64>) -> Option<Decimal> {
-        let names: Vec<&str> = self.endpoint.base_model.iter().chain([&self.endpoint.name]).map(String::as_str).collect();
+        let names: Vec<&str> =
+            self.endpoint.base_model.iter().chain([&self.endpoint.name]).map(String::as_str).collect();
         let cost = |prompt_tokens| {
             let usage = Usage { prompt_tokens, ..Usage::default() };
             Table::shared().cost(&names, &usage, None).map(|cost| cost.total)

@@ -20,11 +20,14 @@ impl Marks {
     /// Audio.
     pub const AUDIO: Self = Self(1 << 6);
 
+    /// Tools offered.
+    pub const TOOLS: Self = Self(1 << 7);
+
     const ALL: Self = Self(u16::MAX);
 
     /// Those of `body`.
     pub fn of(body: &[u8]) -> Self {
-        const NAMES: [(&[u8], Marks); 16] = [
+        const NAMES: [(&[u8], Marks); 18] = [
             (b"developer\"", Marks::DEVELOPER),
             (b"thinking_blocks\"", Marks::REASONING),
             (b"thinking\"", Marks::REASONING),
@@ -38,9 +41,11 @@ impl Marks {
             (b"tool_calls\"", Marks::CALLS),
             (b"tool_call_id\"", Marks::CALLS),
             (b"function_call\"", Marks::FUNCTIONS),
-            (b"functions\"", Marks::FUNCTIONS),
+            (b"functions\"", Marks(Marks::FUNCTIONS.0 | Marks::TOOLS.0)),
+            (b"tools\"", Marks::TOOLS),
             (b"image_url\"", Marks::IMAGES),
             (b"input_audio\"", Marks::AUDIO),
+            (b"modalities\"", Marks::AUDIO),
         ];
         let mut found = 0;
         let mut rest = body;

@@ -21,9 +21,9 @@ pub mod http;
 pub mod ids;
 mod marks;
 mod messages;
+pub mod needs;
 pub mod openai;
 pub mod prefix;
-pub mod process;
 pub mod request;
 pub mod retry;
 pub mod secrets;
@@ -32,6 +32,7 @@ pub mod sse;
 pub mod table;
 pub mod types;
 
+pub use crate::process;
 pub use http::{Http, Limits};
 pub use prefix::{Asked, resolve};
 pub use request::{ChatRequest, Dropped, Prepared, Reading};
@@ -75,6 +76,7 @@ impl Dialect {
 
     /// The request for one chat completion.
     pub fn chat(self, endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<Prepared> {
+        needs::check(endpoint, request)?;
         match self {
             Self::OpenAi => openai::chat(endpoint, request, stream),
             Self::Azure => azure::chat(endpoint, request, stream),

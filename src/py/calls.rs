@@ -8,10 +8,10 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use super::account::{self, Decided};
-use super::given::{MOST_RETRIES, Where, Whole};
-use super::policy::{PyPolicy, limit};
 use super::awaitable::future_into_py;
 use super::driver::drive;
+use super::given::{MOST_RETRIES, Where, Whole};
+use super::policy::{PyPolicy, limit};
 use super::runtime::block_on;
 use crate::engine::call::{self, Answered};
 use crate::engine::plan::{Plan, Policy, Routed};

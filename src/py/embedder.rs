@@ -10,8 +10,8 @@ use pyo3::types::PyString;
 
 use super::awaitable::future_into_py;
 use super::calls::Failed;
-use super::money::Dollars;
 use super::given::{Where, Whole, options};
+use super::money::Dollars;
 use super::runtime::block_on;
 use crate::engine::embed::{Embedder, Embedding, Paid, Settings};
 use crate::error::{Error, Result};

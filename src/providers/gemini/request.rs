@@ -11,6 +11,7 @@ use super::model::Model;
 use super::tools::{Tools, tools};
 use super::{HOST, headers, url};
 use crate::error::Result;
+use crate::pricing::Table;
 
 /// `Google` takes no more.
 const MOST_STOPS: usize = 5;
@@ -145,7 +146,9 @@ impl Making<'_, '_> {
         let mut put = |name: &str, value: Option<Value>| {
             made.extend(value.map(|value| (name.to_owned(), value)));
         };
-        put("maxOutputTokens", parameters.max_tokens.map(|most| most.min(i32::MAX as u64).into()));
+        // More than the model can make is refused, though it means the same.
+        let most = self.most_output().unwrap_or(i32::MAX as u64);
+        put("maxOutputTokens", parameters.max_tokens.map(|tokens| tokens.min(most).into()));
         put("temperature", parameters.temperature.map(Into::into));
         put("topP", parameters.top_p.map(Into::into));
         put("topK", self.extras.top_k.cloned());
@@ -155,8 +158,17 @@ impl Making<'_, '_> {
         }
         let stops = stops.get(..MOST_STOPS).unwrap_or(&stops);
         put("stopSequences", (!stops.is_empty()).then(|| stops.into()));
-        // 32 bits there; as good as any other number.
-        put("seed", parameters.seed.map(|seed| (seed as i32).into()));
+        match parameters.seed {
+            Some(_) if parameters.n > 1 => {
+                drop(
+                    dropped,
+                    "seed",
+                    "n answers are n calls to Gemini, and one seed would make them the same".to_owned(),
+                );
+            }
+            // 32 bits there; as good as any other number.
+            seed => put("seed", seed.map(|seed| (seed as i32).into())),
+        }
         let refused = !self.model.penalties && self.endpoint.base.host_str() == Some(HOST);
         for (name, theirs, value) in [
             ("presence_penalty", "presencePenalty", parameters.presence_penalty),
@@ -175,6 +187,12 @@ impl Making<'_, '_> {
             put("logprobs", top.map(|top| top.min(MOST_LOGPROBS).into()));
         }
         made
+    }
+
+    fn most_output(&self) -> Option<u64> {
+        let Endpoint { base_model, name, .. } = self.endpoint;
+        let mut names = base_model.iter().chain([name]);
+        names.find_map(|name| Table::shared().facts(name)).and_then(|facts| facts.max_output).filter(|most| *most > 0)
     }
 
     fn format(&self, generation: &mut Map<String, Value>) {
@@ -205,6 +223,10 @@ impl Making<'_, '_> {
             match self.model.thinking.config(effort) {
                 Some((name, value)) => {
                     made.insert(name.into(), value);
+                    if effort != Effort::None {
+                        // Summaries cost nothing beside the thoughts, and come back as `reasoning_content`.
+                        made.insert("includeThoughts".into(), true.into());
+                    }
                 }
                 // No thinking is what such a model does anyway.
                 None if effort == Effort::None => {}

@@ -76,7 +76,7 @@ fn the_request_of_the_reference() {
             "toolConfig": {"functionCallingConfig": {"mode": "AUTO"}},
             "generationConfig": {"maxOutputTokens": 300, "temperature": 0.2, "topP": 0.9, "topK": 40,
                 "stopSequences": ["END"], "seed": 7, "responseMimeType": "application/json",
-                "responseJsonSchema": {"type": "object"}, "thinkingConfig": {"thinkingLevel": "LOW"}},
+                "responseJsonSchema": {"type": "object"}, "thinkingConfig": {"thinkingLevel": "LOW", "includeThoughts": true}},
         })
     );
     assert!(prepared("gemini-3-flash-preview", &request).dropped.is_empty());
@@ -111,7 +111,15 @@ fn parameters() {
         json!({"responseMimeType": "application/json"})
     );
     assert_eq!(generation(&json!({"reasoning_effort": "none"})), json!({"thinkingConfig": {"thinkingBudget": 0}}));
-    assert_eq!(generation(&json!({"reasoning_effort": "high"})), json!({"thinkingConfig": {"thinkingBudget": 24576}}));
+    assert_eq!(
+        generation(&json!({"reasoning_effort": "high"})),
+        json!({"thinkingConfig": {"thinkingBudget": 24576, "includeThoughts": true}})
+    );
+    let (several, dropped) = with("gemini-2.5-flash", &json!({"seed": 7, "n": 2, "max_tokens": 5}));
+    assert_eq!((&several["generationConfig"], dropped), (&json!({"maxOutputTokens": 5}), vec!["seed".to_owned()]));
+    // The most the model can make, as the price table has it.
+    let most = generation(&json!({"max_tokens": 9_000_000}))["maxOutputTokens"].as_u64().unwrap();
+    assert!((8192..9_000_000).contains(&most), "{most}");
     assert_eq!(prepared("m", &json!({"n": 3, "messages": [{"role": "user", "content": "x"}]})).times, 3);
 }
 

@@ -229,6 +229,8 @@ pub(super) fn usage(body: &Value) -> Option<Told> {
         completion_tokens: completion,
         cached_tokens: of("cachedContentTokenCount").min(prompt),
         reasoning_tokens: thoughts,
+        prompt_audio_tokens: heard,
+        completion_audio_tokens: spoken,
         tier: tier(told).unwrap_or_default(),
         ..Usage::default()
     };

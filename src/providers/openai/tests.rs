@@ -4,9 +4,12 @@ use proptest::prelude::*;
 
 use bytes::Bytes;
 
+use serde_json::Value;
+
 use super::embeddings::{Vector, base64_floats};
 use super::*;
-use crate::providers::{Asked, resolve};
+use crate::pricing::ServiceTier;
+use crate::providers::{Asked, Chunk, resolve};
 
 fn endpoint() -> Endpoint {
     let asked = Asked {
@@ -174,5 +177,255 @@ proptest! {
         let _ = usage_of(&endpoint(), &answer(&text));
         let _ = read_embeddings(&endpoint(), &answer(&text), 1);
         let _ = base64_floats(&text);
+    }
+}
+
+fn at(model: &str) -> Endpoint {
+    let asked = Asked { api_base: Some("http://h:1".into()), ..Asked::default() };
+    resolve(model, &asked, &|_| None).unwrap()
+}
+
+/// The one choice of an answer after reading.
+fn mended(choice: &str, reading: &Reading) -> Value {
+    let body = format!(r#"{{"choices":[{choice}],"x":1.50}}"#);
+    let read = read_answer(&endpoint(), reading, answer(&body)).unwrap();
+    let value: Value = serde_json::from_slice(&read.answer.body).unwrap();
+    value["choices"][0].clone()
+}
+
+#[test]
+fn usage_as_the_compatible_servers_tell_it() {
+    let usage = |model: &str, usage: &str| {
+        let body = format!(r#"{{"choices":[],{usage}}}"#);
+        usage_of(&at(model), &answer(&body)).unwrap().unwrap()
+    };
+    let base = r#""prompt_tokens":100,"completion_tokens":10"#;
+    let told = |more: &str| format!(r#""usage":{{{base},{more}}}"#);
+    assert_eq!(
+        usage("deepseek/x", &told(r#""prompt_cache_hit_tokens":64,"prompt_cache_miss_tokens":36"#)).cached_tokens,
+        64
+    );
+    assert_eq!(usage("moonshot/x", &told(r#""cached_tokens":5"#)).cached_tokens, 5);
+    let both = told(r#""prompt_tokens_details":{"cached_tokens":7},"prompt_cache_hit_tokens":64"#);
+    assert_eq!(usage("openai/x", &both).cached_tokens, 7);
+    let beside = told(r#""total_tokens":150,"completion_tokens_details":{"reasoning_tokens":40}"#);
+    assert_eq!(usage("xai/grok-4", &beside).completion_tokens, 50);
+    assert_eq!(usage("openai/x", &beside).completion_tokens, 10);
+    assert_eq!(usage("xai/grok-4", &told(r#""total_tokens":3"#)).completion_tokens, 10);
+    assert_eq!(usage("groq/x", &format!(r#""x_groq":{{"id":"r","usage":{{{base}}}}}"#)).prompt_tokens, 100);
+    let tier = |name: &str| usage("openai/gpt-5", &format!(r#"{},"service_tier":"{name}""#, told(r#""a":1"#))).tier;
+    assert_eq!(
+        (tier("flex"), tier("priority"), tier("default")),
+        (ServiceTier::Flex, ServiceTier::Priority, ServiceTier::Standard)
+    );
+    assert_eq!(tier("unheard of"), ServiceTier::Standard);
+    let billed = |model: &str, more: &str| usage(model, &told(more)).billed.map(|cost| cost.to_string());
+    assert_eq!(billed("openrouter/a/b", r#""cost":0.00123"#).as_deref(), Some("0.00123"));
+    assert_eq!(billed("openrouter/a/b", r#""cost":1.5e-7"#).as_deref(), Some("0.00000015"));
+    let own_key = r#""cost":0.01,"is_byok":true,"cost_details":{"upstream_inference_cost":0.2}"#;
+    assert_eq!(billed("openrouter/a/b", own_key).as_deref(), Some("0.21"));
+    assert_eq!(
+        billed("perplexity/sonar", r#""cost":{"request_cost":0.005,"total_cost":0.006}"#).as_deref(),
+        Some("0.006")
+    );
+    assert_eq!(billed("perplexity/sonar", r#""cost":0.00123"#).as_deref(), Some("0.00123"));
+    assert_eq!(billed("deepinfra/x", r#""estimated_cost":0.1"#).as_deref(), Some("0.1"));
+    for (model, more) in [
+        ("openai/x", r#""cost":1"#),
+        ("openrouter/a/b", r#""cost":-1"#),
+        ("openrouter/a/b", r#""cost":"1""#),
+        ("openrouter/a/b", r#""cost":1e300"#),
+        ("perplexity/sonar", r#""cost":{}"#),
+    ] {
+        assert_eq!(billed(model, more), None, "{model} {more}");
+    }
+    let sound = r#""prompt_tokens_details":{"audio_tokens":6},"completion_tokens_details":{"audio_tokens":4}"#;
+    let read = usage("openai/x", &told(sound));
+    assert_eq!((read.prompt_audio_tokens, read.completion_audio_tokens), (6, 4));
+    assert_eq!(usage("openai/x", r#""usage":{"total_tokens":8}"#).prompt_tokens, 8);
+    // Counts of any kind are no error.
+    let odd = r#""usage":{"prompt_tokens":12.0,"completion_tokens":"many","total_tokens":[],"prompt_tokens_details":{"cached_tokens":-1}}"#;
+    let read = usage("openai/x", odd);
+    assert_eq!((read.prompt_tokens, read.completion_tokens, read.cached_tokens), (12, 0, 0));
+}
+
+#[test]
+fn counts_are_where_openai_puts_them() {
+    let seen = |model: &str, usage: Value| {
+        let body = serde_json::json!({"choices": [], "usage": usage});
+        let read = read_answer(&at(model), &Reading::default(), answer(&body.to_string())).unwrap();
+        let mut out = Vec::new();
+        let _ = Reader::default().read(&at(model), body.to_string().into(), &mut out).unwrap();
+        assert_eq!(out[0].data, read.answer.body);
+        serde_json::from_slice::<Value>(&read.answer.body).unwrap()["usage"].clone()
+    };
+    let hits = serde_json::json!({"prompt_tokens": 9, "completion_tokens": 1, "prompt_cache_hit_tokens": 4, "prompt_tokens_details": null});
+    assert_eq!(seen("deepseek/x", hits)["prompt_tokens_details"], serde_json::json!({"cached_tokens": 4}));
+    let beside = serde_json::json!({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 15});
+    assert_eq!(seen("xai/grok-4", beside.clone())["completion_tokens"], 6);
+    assert_eq!(seen("openai/x", beside.clone()), beside);
+}
+
+#[test]
+fn what_fits_is_handed_on_untouched() {
+    for choice in [
+        r#"{"index":0,"finish_reason":"stop","message":{"content":"a","x_new":[1.50]}}"#,
+        r#"{"index":0,"finish_reason":null,"message":{"content":null,"tool_calls":[{"id":"c"}]}}"#,
+        r#"{"index":0,"finish_reason":"tool_calls","message":7}"#,
+    ] {
+        let body = format!(r#"{{ "choices":[{choice}],  "x":1.50}}"#);
+        let read = read_answer(&endpoint(), &Reading::default(), answer(&body)).unwrap();
+        assert_eq!(read.answer.body, body);
+    }
+}
+
+#[test]
+fn reasons_in_other_words() {
+    let reading = Reading::default();
+    for (native, word, kept) in [
+        ("eos", "stop", false),
+        ("STOP", "stop", false),
+        ("model_length", "length", true),
+        ("MAX_TOKENS", "length", true),
+        ("error", "stop", true),
+        ("insufficient_system_resource", "stop", true),
+    ] {
+        let choice = mended(&format!(r#"{{"finish_reason":"{native}","message":{{"content":"a"}}}}"#), &reading);
+        assert_eq!(choice["finish_reason"], word, "{native}");
+        assert_eq!(choice.get("native_finish_reason").and_then(Value::as_str), kept.then_some(native));
+    }
+    let own = mended(r#"{"finish_reason":"max_tokens","native_finish_reason":"theirs"}"#, &reading);
+    assert_eq!(own["native_finish_reason"], "theirs");
+}
+
+#[test]
+fn content_in_parts_becomes_text_and_thoughts() {
+    let choice = mended(
+        r#"{"message":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"h"},{"type":"text","text":"m"}]},{"type":"text","text":"Owl"},"!"]}}"#,
+        &Reading::default(),
+    );
+    assert_eq!(
+        (&choice["message"]["content"], &choice["message"]["reasoning_content"]),
+        (&"Owl!".into(), &"hm".into())
+    );
+    let choice = mended(r#"{"message":{"content":[{"type":"thinking","thinking":"hm"}]}}"#, &Reading::default());
+    assert_eq!(choice["message"]["content"], Value::Null);
+}
+
+#[test]
+fn who_asked_for_functions_gets_one() {
+    let reading = Reading { legacy_functions: true, ..Reading::default() };
+    let choice = mended(
+        r#"{"finish_reason":"tool_calls","message":{"content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]}}"#,
+        &reading,
+    );
+    assert_eq!(choice["finish_reason"], "function_call");
+    assert_eq!(
+        choice["message"],
+        serde_json::json!({"content": null, "function_call": {"name": "f", "arguments": "{}"}})
+    );
+    let mut reader = Reader::new(&reading);
+    let chunk = one(
+        &mut reader,
+        r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{"}}]}}]}"#,
+    );
+    let value: Value = serde_json::from_slice(&chunk.data).unwrap();
+    assert_eq!(value["choices"][0]["delta"], serde_json::json!({"function_call": {"arguments": "{"}}));
+    assert!(chunk.content);
+}
+
+#[test]
+fn errors_of_a_choice_and_of_other_shapes() {
+    let fails = |body: &str| usage_of(&endpoint(), &answer(body)).err().map(|error| error.answer().unwrap().status);
+    assert_eq!(fails(r#"{"choices":[{"error":{"code":502,"message":"m"},"finish_reason":"error"}]}"#), Some(502));
+    assert_eq!(fails(r#"{"object":"error","message":"m","code":400}"#), Some(502));
+    assert_eq!(fails(r#"{"error":{"code":429},"choices":[{"message":{"content":""}}]}"#), Some(429));
+    assert_eq!(fails(r#"{"error":{"code":429},"choices":[{"message":{"content":"still"}}]}"#), None);
+    assert_eq!(
+        read(r#"{"error":{"code":429},"choices":[{"delta":{"content":"cut"}}]}"#).unwrap_err().answer().unwrap().status,
+        429
+    );
+}
+
+/// The one chunk of an event.
+fn one(reader: &mut Reader, data: &str) -> Chunk {
+    let mut out = Vec::new();
+    assert!(reader.read(&endpoint(), Bytes::copy_from_slice(data.as_bytes()), &mut out).unwrap().is_continue());
+    assert_eq!(out.len(), 1);
+    out.remove(0)
+}
+
+#[test]
+fn a_reader_knows_where_its_stream_stands() {
+    let mut reader = Reader::new(&Reading::default());
+    let mut chunk = |data: &str| {
+        let chunk = one(&mut reader, data);
+        (chunk.content, chunk.ends, chunk.hidden, reader.made_chars(), reader.text().to_owned())
+    };
+    // Azure opens with what its filter says of the prompt.
+    assert_eq!(chunk(r#"{"choices":[],"prompt_filter_results":[{}]}"#), (false, false, false, 0, String::new()));
+    assert_eq!(chunk(r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#).0, false);
+    assert_eq!(
+        chunk(r#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#),
+        (true, false, false, 2, String::new())
+    );
+    assert_eq!(chunk(r#"{"choices":[{"index":0,"delta":{"content":"Öwl"}}]}"#), (true, false, false, 5, "Öwl".into()));
+    assert_eq!(chunk(r#"{"choices":[{"index":1,"delta":{"content":"ab"}}]}"#).3, 7);
+    let call = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}]}}]}"#;
+    assert_eq!((chunk(call).0, chunk(call).3), (true, 13));
+    assert_eq!(chunk(r#"{"choices":[{"index":0,"delta":{},"finish_reason":""}]}"#).1, false);
+    assert_eq!(chunk(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#).1, true);
+    let usage = r#"{"choices":[],"usage":{"prompt_tokens":9}}"#;
+    assert_eq!(chunk(usage).2, true);
+    assert!(!one(&mut Reader::new(&Reading { usage_asked: true, ..Reading::default() }), usage).hidden);
+    assert!(!one(&mut Reader::default(), r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":9}}"#).hidden);
+    // Parts become text before they are counted.
+    let mut reader = Reader::default();
+    let parts = r#"{"choices":[{"index":0,"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},{"type":"text","text":"Owl"}]}}]}"#;
+    assert!(one(&mut reader, parts).content);
+    assert_eq!((reader.text(), reader.made_chars()), ("Owl", 5));
+}
+
+#[test]
+fn calls_without_an_index_get_one() {
+    let mut reader = Reader::default();
+    let mut index = |calls: &str| {
+        let chunk = one(&mut reader, &format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{calls}]}}}}]}}"#));
+        let value: Value = serde_json::from_slice(&chunk.data).unwrap();
+        let calls = value["choices"][0]["delta"]["tool_calls"].as_array().unwrap().clone();
+        calls.iter().map(|call| call["index"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(index(r#"{"id":"a"},{"id":"b"}"#), [0, 1]);
+    assert_eq!(index(r#"{"function":{"arguments":"x"}}"#), [1]);
+    assert_eq!(index(r#"{"id":"a"}"#), [0]);
+    assert_eq!(index(r#"{"id":"c"}"#), [2]);
+}
+
+proptest! {
+    /// Mending gives OpenAI's shape, and mending that changes nothing.
+    #[test]
+    fn mending_is_done_once(
+        reason in prop_oneof!["[a-zA-Z_]{0,10}", Just("eos".to_owned()), Just("stop".to_owned())],
+        parts in prop::collection::vec(("\\PC{0,6}", any::<bool>()), 0..4),
+        legacy in any::<bool>(),
+    ) {
+        let reading = Reading { legacy_functions: legacy, ..Reading::default() };
+        let content: Value = parts.iter().map(|(text, thinks)| if *thinks {
+            serde_json::json!({"type": "thinking", "thinking": [{"type": "text", "text": text}]})
+        } else {
+            serde_json::json!({"type": "text", "text": text})
+        }).collect();
+        let body = serde_json::json!({"choices": [{"index": 0, "finish_reason": reason, "message": {
+            "content": content, "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        }}]});
+        let first = read_answer(&endpoint(), &reading, answer(&body.to_string())).unwrap().answer.body;
+        let second = read_answer(&endpoint(), &reading, answer(std::str::from_utf8(&first).unwrap())).unwrap().answer.body;
+        prop_assert_eq!(&first, &second);
+        let value: Value = serde_json::from_slice(&first).unwrap();
+        let choice = &value["choices"][0];
+        prop_assert!(["", "stop", "length", "tool_calls", "content_filter", "function_call"].contains(&choice["finish_reason"].as_str().unwrap()));
+        let said: String = parts.iter().filter(|(_, thinks)| !thinks).map(|(text, _)| text.as_str()).collect();
+        prop_assert_eq!(choice["message"]["content"].as_str().unwrap_or(""), said);
+        prop_assert_eq!(choice["message"].get("function_call").is_some(), legacy);
     }
 }

@@ -17,6 +17,13 @@ pub struct PerProcess<T> {
     current: AtomicPtr<Owned<T>>,
 }
 
+impl<T> std::fmt::Debug for PerProcess<T> {
+    /// Nothing of the value: it may be the parent's.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PerProcess")
+    }
+}
+
 impl<T: Send + Sync> PerProcess<T> {
     /// Nothing made yet.
     pub const fn new() -> Self {
