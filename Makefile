@@ -5,7 +5,8 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 PROFILE := ci
 WHEELS  := target/wheels/$(PROFILE)
-SOURCES := $(shell find src python data/local Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE -type f -not -name '*.pyc' 2>/dev/null)
+LLMOCK  := target/llmock
+SOURCES := $(shell find src python data/local data/prices Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE -type f -not -name '*.pyc' 2>/dev/null)
 
 .PHONY: help demo test lint types rust-test py-test bench wheel fuzz clean
 
@@ -34,8 +35,14 @@ types: $(VENV)/.installed ## The stub against the built module, and types of the
 	$(BIN)/python -m mypy.stubtest ferroute._core --allowlist tests/stubtest-allow.txt
 	$(BIN)/pyright
 
-py-test: $(VENV)/.installed ## Python tests on the installed wheel, notebook and documentation examples
+py-test: $(VENV)/.installed $(LLMOCK)/.installed ## Python tests on the installed wheel, notebook and documentation examples
 	$(BIN)/python -m pytest
+
+# A server that injects faults and judges how a client took them; tests/test_llmock.py runs it.
+$(LLMOCK)/.installed: tests/servers/requirements-llmock.txt
+	test -x $(LLMOCK)/bin/python || $(PYTHON) -m venv $(LLMOCK)
+	$(LLMOCK)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 # The wheel that tests and demo use: quick to compile, our own code at full optimisation.
 $(VENV)/.installed: $(SOURCES) $(VENV)/.tools
@@ -63,7 +70,7 @@ bench: $(VENV)/.tools ## Benchmarks, on an optimised build; benches/README.md sa
 	$(BIN)/python benches/run.py
 
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs `cargo install cargo-fuzz`; finds go to fuzz/found, what is worth keeping to fuzz/corpus
-	cd fuzz && for target in model_name safetensors wordpiece; do \
+	cd fuzz && for target in model_name safetensors wordpiece sse openai_answers anthropic_answers gemini_answers; do \
 	  mkdir -p found/$$target && RUSTC_BOOTSTRAP=1 cargo fuzz run $$target found/$$target corpus/$$target -- \
 	    -max_total_time=$${FUZZ_SECONDS:-60} || exit 1; done
 

@@ -1,5 +1,6 @@
 //! The body of each fuzz target, for the fuzzer and for `cargo test`, which replays the corpora.
 
+use ferroute::providers::{Dialect, fuzz};
 use ferroute::routers::local::LocalModel;
 use ferroute::routing::{Rule, model_name, python_float};
 
@@ -28,4 +29,24 @@ pub fn wordpiece(data: &[u8]) {
     assert!(model.featuriser().table().tokenizer().paths_agree(&text), "{text:?}");
     let win_rate = model.score(&text);
     assert!((0.0..=1.0).contains(&win_rate), "{text:?}: {win_rate}");
+}
+
+/// Events are the same however their bytes come.
+pub fn sse(data: &[u8]) {
+    fuzz::sse(data);
+}
+
+/// Answers and streams of OpenAI and the compatible providers.
+pub fn openai_answers(data: &[u8]) {
+    fuzz::answers(Dialect::OpenAi, data);
+}
+
+/// Answers and streams of Anthropic.
+pub fn anthropic_answers(data: &[u8]) {
+    fuzz::answers(Dialect::Anthropic, data);
+}
+
+/// Answers and streams of Gemini.
+pub fn gemini_answers(data: &[u8]) {
+    fuzz::answers(Dialect::Gemini, data);
 }

@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod math;
 pub mod neural;
 pub mod pricing;
+pub mod process;
 pub mod providers;
 pub mod routers;
 pub mod routing;

@@ -35,3 +35,23 @@ fn safetensors() {
 fn wordpiece() {
     replay("wordpiece", bodies::wordpiece);
 }
+
+#[test]
+fn sse() {
+    replay("sse", bodies::sse);
+}
+
+#[test]
+fn openai_answers() {
+    replay("openai_answers", bodies::openai_answers);
+}
+
+#[test]
+fn anthropic_answers() {
+    replay("anthropic_answers", bodies::anthropic_answers);
+}
+
+#[test]
+fn gemini_answers() {
+    replay("gemini_answers", bodies::gemini_answers);
+}

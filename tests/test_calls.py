@@ -79,7 +79,7 @@ def test_answer_is_openais_and_reads_like_a_dict(server: FakeServer) -> None:
 
 def test_routing_stays_out_of_the_dump(server: FakeServer) -> None:
     r = ask(server)
-    assert r.routing is None
+    assert r.routing.model == "openai/big" and r.routing.router is None
     before = r.model_dump()
     assert responses.attach(r, {"model": "big"}) is r
     assert r.routing == {"model": "big"}
@@ -297,8 +297,10 @@ def test_wrong_retries_of_a_client() -> None:
 def test_providers_that_cannot_be_called() -> None:
     with pytest.raises(UnknownNameError, match="openrouter"):
         complete(model="mixtral", messages=HELLO)
-    with pytest.raises(NotBuiltError, match="OpenAI-compatible"):
+    with pytest.raises(InvalidValueError, match="ANTHROPIC_API_KEY"):
         complete(model="anthropic/claude-x", messages=HELLO)
+    with pytest.raises(NotBuiltError, match="OpenAI-compatible"):
+        complete(model="bedrock/anthropic.claude-x", messages=HELLO)
     with pytest.raises(NotBuiltError, match="closed in 2024"):
         complete(model="anyscale/a/b", messages=HELLO)
 
@@ -525,10 +527,12 @@ def test_same_error_as_the_openai_client(server: FakeServer) -> None:
 
 def test_not_json(server: FakeServer) -> None:
     for body in (b"<html>", b"", b"[1]", b"3"):
-        server.then(Answer(body=body))
+        # Once more, and then no more.
+        server.then(Answer(body=body), Answer(body=body))
         with pytest.raises(openai.APIResponseValidationError) as caught:
             ask(server)
         check_no_key(caught.value)
+    assert len(server.requests) == 8
 
 
 def test_error_under_status_200(server: FakeServer) -> None:
@@ -565,15 +569,15 @@ def test_nothing_secret_is_left_of_an_answer(server: FakeServer, body: bytes) ->
     assert KEY not in f"{caught.value.body} {response.text}"
 
 
-def test_unknown_error_under_status_200_is_not_retried(server: FakeServer) -> None:
-    server.then(Answer(body=b'{"error":{"message":"odd","type":"odd"}}'))
+def test_unknown_error_under_status_200_is_retried_once(server: FakeServer) -> None:
+    server.then(*[Answer(body=b'{"error":{"message":"odd","type":"odd"}}')] * 2)
     with pytest.raises(openai.InternalServerError, match="odd"):
         ask(server)
-    assert len(server.requests) == 1
+    assert len(server.requests) == 2
     server.then(Answer(body=b'{"error":{"message":"no such model","type":"invalid_request_error"}}'))
     with pytest.raises(openai.BadRequestError):
         ask(server)
-    assert len(server.requests) == 2
+    assert len(server.requests) == 3
 
 
 async def test_nobody_there(server: FakeServer) -> None:

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from ferroute.controller import Controller, RoutingError
     from ferroute.decision import Decision, ModelPair, Share
     from ferroute.errors import FerrouteError
+    from ferroute.policy import CallPolicy
 
 __all__ = [
+    "CallPolicy",
     "Controller",
     "Decision",
     "FerrouteError",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CallPolicy": "policy",
     "Controller": "controller",
     "Decision": "decision",
     "FerrouteError": "errors",

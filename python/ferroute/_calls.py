@@ -4,35 +4,139 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 from ferroute import _json
+from ferroute.decision import by_name
+from ferroute.endpoints import endpoint, settings_of
 from ferroute.errors import InvalidTypeError, InvalidValueError
+from ferroute.policy import CallPolicy, check_backend, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from decimal import Decimal
 
     from ferroute._core import Client
+    from ferroute.decision import Decision
 
-DEFAULT_TIMEOUT = 600.0
-DEFAULT_RETRIES = 2
+EXTRAS = ("session", "task", "tags")
+# Keywords of `completion` that are for us and not for the model.
+_OURS = frozenset(
+    (
+        "api_version",
+        "backend",
+        "base_model",
+        "base_url",
+        "extra_body",
+        "extra_headers",
+        "extra_query",
+        "fallbacks",
+        "ferroute",
+        "ledger",
+        "max_retries",
+        "num_retries",
+        "organization",
+        "policy",
+        "timeout",
+    )
+)
+# Values of these types are never one of openai's "not given" marks.
+_PLAIN = frozenset({str, int, float, bool, list, dict, tuple})
 
 
-class Prepared(NamedTuple):
-    """A call that is ready to be sent."""
+class Routed:
+    """What a Controller says of the call it is about to make, beside the keywords that RouteLLM has.
 
-    client: Client
+    Attributes:
+        decision: Which model, and why.
+        policy: How the call behaves.
+        ledger: Where it is entered; None: nowhere.
+        baseline: Name of the model that the saving is measured against.
+        requested: The model string of the request.
+        holdout: Whether it was sent to the strong model by lot.
+        router_cost: US dollars; None is unpriced.
+        session: The caller's session.
+        text: The text routed on.
+        used: Whether our own `completion` has made the call.
+    """
+
+    __slots__ = (
+        "baseline", "decision", "holdout", "ledger", "policy", "requested", "router_cost", "session", "text", "used",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        decision: Decision,
+        policy: CallPolicy,
+        ledger: Any,
+        baseline: str | None,
+        requested: str | None,
+        holdout: bool,
+        router_cost: Decimal | int | None,
+        session: str | None,
+        text: str | None,
+    ) -> None:
+        self.decision = decision
+        self.policy = policy
+        self.ledger = ledger
+        self.baseline = baseline
+        self.requested = requested
+        self.holdout = holdout
+        self.router_cost = router_cost
+        self.session = session
+        self.text = text
+        self.used = False
+
+
+routed: ContextVar[Routed | None] = ContextVar("ferroute_routed", default=None)
+
+
+class Prepared:
+    """A call that is ready to be sent.
+
+    Attributes:
+        decision: Why this model.
+        stream: Whether a stream is asked for.
+        client: Whom to ask, where the call is ours.
+        body: What it is sent.
+        decided: The decision as the core takes it, for the ledger.
+        litellm: The keywords of litellm's `completion`, where that makes the call; else None.
+        fallbacks: Whom to ask next, where litellm makes the call.
+        ledger: Where it is entered, where litellm makes the call.
+        policy: How it behaves, where litellm makes the call.
+    """
+
+    __slots__ = ("body", "client", "decided", "decision", "fallbacks", "ledger", "litellm", "policy", "stream")
+
     body: bytes
+    client: Client
+    decided: tuple[Any, ...]
+    decision: Decision
+    fallbacks: Sequence[str]
+    ledger: Any
+    litellm: dict[str, Any] | None
+    policy: CallPolicy
     stream: bool
 
-    @property
-    def url(self) -> str:
-        """The address, fit to be shown."""
-        return f"{self.client.base_url.rstrip('/')}/chat/completions"
 
-
-def prepare(model: str, messages: Any, api_base: str | None, api_key: str | None, rest: dict[str, Any]) -> Prepared:
+def prepare(
+    model: Any,
+    messages: Any,
+    api_base: str | None,
+    api_key: str | None,
+    rest: dict[str, Any],
+    context: Routed | None = None,
+) -> Prepared:
     """Takes out what is meant for the client and makes a body of everything else.
+
+    Args:
+        model: A name, an `Endpoint`, or a mapping such as those.
+        messages: Messages in OpenAI's form.
+        api_base: Beats the endpoint's own.
+        api_key: Likewise.
+        rest: All other keywords; emptied of what is meant for the client.
+        context: What the Controller that makes the call says of it.
 
     Raises:
         InvalidTypeError: for a keyword of the wrong type, or something in the body that JSON cannot hold.
@@ -40,54 +144,187 @@ def prepare(model: str, messages: Any, api_base: str | None, api_key: str | None
     """
     from ferroute._core import Client
 
-    if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidTypeError(f"`model` must be str, found {type(model).__name__}")
+    if not isinstance(model, str):
+        if not hasattr(model, "items"):
+            raise InvalidTypeError(f"`model` must be str, found {type(model).__name__}")
+        model = endpoint(model, "model")
     if isinstance(messages, (str, bytes, dict)) or not hasattr(messages, "__iter__"):
         found = type(messages).__name__  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         raise InvalidTypeError(f"`messages` must be a list of messages, found {found}")
-    base_url = rest.pop("base_url", None)
-    query = _strings("extra_query", rest.pop("extra_query", None))
-    version = rest.pop("api_version", None)
-    if version is not None:
-        query.append(("api-version", str(version)))
-    client = Client(
-        model,
-        api_base=_text("api_base", api_base if api_base is not None else base_url),
-        api_key=_text("api_key", api_key),
-        organization=_text("organization", rest.pop("organization", None)),
-        extra_headers=_strings("extra_headers", rest.pop("extra_headers", None)),
-        extra_query=query,
-        timeout=seconds(rest.pop("timeout", None)),
-        max_retries=retries(rest.pop("max_retries", None)),
-    )
-    extra_body = rest.pop("extra_body", None)
-    body: dict[str, Any] = {"model": client.model, "messages": messages}
-    body |= {name: value for name, value in rest.items() if value is not None and not _is_unset(value)}
-    if extra_body is not None:
-        if not hasattr(extra_body, "items"):
-            raise InvalidTypeError(f"`extra_body` must be a dict, found {type(extra_body).__name__}")
-        body |= extra_body
-    return Prepared(client, _json.encode(body), bool(body.get("stream")))
+    ours = {name: rest.pop(name) for name in _OURS.intersection(rest)}
+    own = settings_of(model)
+    made = Prepared()
+    body: dict[str, Any] = {"model": model, "messages": messages}
+    body |= {
+        name: value
+        for name, value in rest.items()
+        if value is not None and (type(value) in _PLAIN or not _is_unset(value))
+    }
+    extras = None
+    if ours:
+        extras = ours.get("ferroute")
+        extra_body = ours.get("extra_body")
+        if extra_body is not None:
+            if not hasattr(extra_body, "items"):
+                raise InvalidTypeError(f"`extra_body` must be a dict, found {type(extra_body).__name__}")
+            body |= extra_body
+            extras = body.pop("ferroute", extras)
+    made.stream = bool(body.get("stream"))
+    policy = CallPolicy.of(ours.get("policy")) if context is None or "policy" in ours else context.policy
+    ledger = context.ledger if context is not None else None
+    if "ledger" in ours:
+        ledger = opened(ours["ledger"])
+    session = session_of(extras)
+    if context is None:
+        made.decision = by_name(str(model))
+        made.decided = (None, str(model), None, None, session, False, None, 0, None)
+    else:
+        made.decision = decision = context.decision
+        made.decided = (
+            decision.router,
+            context.requested,
+            decision.win_rate,
+            decision.threshold,
+            context.session or session,
+            context.holdout,
+            context.baseline,
+            context.router_cost,
+            context.text,
+        )
+    base = _text("api_base", api_base if api_base is not None else ours.get("base_url"))
+    key = _text("api_key", api_key)
+    fallbacks = listed("fallbacks", ours["fallbacks"]) if "fallbacks" in ours else policy.fallbacks_of(model)
+    if check_backend(ours.get("backend") or own.get("backend") or policy.backend) == "litellm":
+        made.litellm = _litellm_keywords(model, body, own, base, key, ours)
+        made.fallbacks, made.ledger, made.policy = fallbacks, ledger, policy
+        return made
+    made.litellm = None
+    core: Any = None if ledger is None else ledger.core
+    if not ours and not own and not fallbacks:
+        # Nearly every call.
+        made.client = Client(model, api_base=base, api_key=key, policy=policy.core, ledger=core)
+    else:
+        timeout, connect = limits(ours.get("timeout"))
+        again = ours.get("max_retries")
+        made.client = Client(
+            model,
+            **_where(own, base, key, ours),
+            policy=policy.core,
+            timeout=timeout,
+            connect_timeout=connect,
+            max_retries=retries(ours.get("num_retries") if again is None else again),
+            fallbacks=[_fallback(each, model, base, key) for each in fallbacks],
+            ledger=core,
+        )
+    made.body = _json.encode(body)
+    return made
 
 
-def seconds(timeout: Any) -> float:
-    """A time limit: a number of seconds, an `openai.Timeout` (whose read limit counts), None for the default."""
+def _where(own: Mapping[str, Any], base: str | None, key: str | None, ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Where to call: what the call says goes before what the endpoint says."""
+
+    def either(name: str) -> Any:
+        given = ours.get(name)
+        return own.get(name) if given is None or _is_unset(given) else given
+
+    version = either("api_version")
+    return {
+        "api_base": base if base is not None else _text("api_base", own.get("api_base")),
+        "api_key": key if key is not None else _text("api_key", own.get("api_key")),
+        "api_version": None if version is None else str(version),
+        "base_model": _text("base_model", either("base_model")),
+        "organization": _text("organization", either("organization")),
+        "extra_headers": _strings("extra_headers", either("extra_headers")),
+        "extra_query": _strings("extra_query", either("extra_query")),
+    }
+
+
+def _fallback(fallback: str, model: str, base: str | None, key: str | None) -> Client:
+    """Whom to ask when `model` has failed.
+
+    One without a base URL of its own is asked where the call was, if that has one; else the call's key is only for
+    models of the same provider.
+    """
+    from ferroute._core import Client
+
+    own = settings_of(fallback)
+    if "api_base" in own:
+        base = key = None
+    elif "api_key" in own:
+        key = None
+    elif base is None and key is not None:
+        key = key if Client(fallback, api_key=key).provider == Client(model, api_key=key).provider else None
+    return Client(fallback, **_where(own, base, key, {}))
+
+
+def _litellm_keywords(
+    model: str,
+    body: dict[str, Any],
+    own: Mapping[str, Any],
+    base: str | None,
+    key: str | None,
+    ours: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The caller's keywords as they are, with those of the endpoint under the names that litellm has for them."""
+    keywords = {**body, "model": str(model), "api_base": base or own.get("api_base")}
+    keywords["api_key"] = key or own.get("api_key")
+    for name in ("api_version", "organization", "extra_headers", "timeout", "max_retries", "num_retries"):
+        value = ours.get(name, own.get(name))
+        if value is not None and not _is_unset(value):
+            keywords[name] = value
+    return keywords
+
+
+def opened(ledger: Any) -> Any:
+    """The ledger at a URL, or the one that is given; None is none."""
+    if ledger is None:
+        return None
+    from ferroute import ledger as ledgers
+
+    return ledgers.open(ledger)
+
+
+def session_of(extras: Any) -> str | None:
+    """The session of the reserved object ``ferroute``, which is checked.
+
+    Raises:
+        InvalidTypeError: It is no mapping.
+        InvalidValueError: It has a key that does not exist.
+    """
+    if extras is None:
+        return None
+    if not hasattr(extras, "items"):
+        raise InvalidTypeError(f"`ferroute` must be a dict, found {type(extras).__name__}")
+    unknown = [name for name in extras if name not in EXTRAS]
+    if unknown:
+        raise InvalidValueError(f"`ferroute`: unknown {unknown[0]!r:.60}; known are {', '.join(EXTRAS)}")
+    session = extras.get("session")
+    return None if session is None else str(session)
+
+
+def limits(timeout: Any) -> tuple[float | None, float | None]:
+    """The time limits of one call: of an attempt, and of connecting; None is the policy's.
+
+    Args:
+        timeout: Seconds, or an `openai.Timeout`, whose limits on reading and connecting count.
+    """
     if timeout is None or _is_unset(timeout):
-        return DEFAULT_TIMEOUT
+        return None, None
     if hasattr(timeout, "read") and hasattr(timeout, "connect"):
-        return math.inf if timeout.read is None else float(timeout.read)
+        read, connect = (math.inf if each is None else float(each) for each in (timeout.read, timeout.connect))
+        return read, connect
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise InvalidTypeError(f"`timeout` must be a number of seconds, found {type(timeout).__name__}")
     try:
-        return float(timeout)
+        return float(timeout), None
     except OverflowError:
         raise InvalidValueError("`timeout` must be a number of seconds, found one that is far too large") from None
 
 
-def retries(max_retries: Any) -> int:
-    """How often a failed attempt is repeated; None for the default."""
+def retries(max_retries: Any) -> int | None:
+    """How often a failed attempt is repeated; None for the policy's."""
     if max_retries is None or _is_unset(max_retries):
-        return DEFAULT_RETRIES
+        return None
     if isinstance(max_retries, bool) or not isinstance(max_retries, int):
         raise InvalidTypeError(f"`max_retries` must be int, found {type(max_retries).__name__}")
     return max_retries
@@ -100,10 +337,12 @@ def _is_unset(value: object) -> bool:
 
 
 def _text(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
     if name == "api_base" and type(value).__name__ == "URL":  # httpx.URL, yarl.URL
         value = str(value)
-    if value is None or isinstance(value, str):
-        return value if value is None else _unicode(name, value)
+    if isinstance(value, str):
+        return _unicode(name, value)
     raise InvalidTypeError(f"`{name}` must be str, found {type(value).__name__}")
 
 

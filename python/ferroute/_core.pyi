@@ -375,6 +375,55 @@ class BertModel:
 # --- calls.rs ---
 
 @final
+class Policy:
+    """How calls behave, checked; see `ferroute.policy.CallPolicy`. Times are in seconds, None and ``inf`` no limit."""
+
+    def __new__(
+        cls,
+        *,
+        connect_timeout: float | None = None,
+        first_byte_timeout: float | None = None,
+        between_chunks_timeout: float | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        retries: int | None = None,
+        failures_before_cooldown: int | None = None,
+        cooldown: float = 30.0,
+        hedge: bool = False,
+        strict: bool = False,
+    ) -> Policy: ...
+
+# What was decided before a call: router, model string of the request, win rate, threshold, session, whether it was held
+# out, name of the baseline, cost of choosing (None is unpriced), the text routed on.
+_Decided: TypeAlias = tuple[
+    str | None,
+    str | None,
+    float | None,
+    float | None,
+    str | None,
+    bool,
+    str | None,
+    Decimal | int | None,
+    str | None,
+]
+
+# What a call came to: US dollars for the call, for choosing, saved (None is unpriced); requests sent; notes; parameters
+# left out, and why; tokens of prompt, completion, of the prompt cached and written, of the completion reasoning;
+# whether they are estimated; seconds until the first content and in all.
+_Account: TypeAlias = tuple[
+    Decimal | None,
+    Decimal | None,
+    Decimal | None,
+    int,
+    list[str],
+    list[tuple[str, str]],
+    tuple[int, int, int, int, int] | None,
+    bool,
+    float | None,
+    float,
+]
+
+@final
 class Client:
     """One model at one provider, found and checked; the environment is read when it is made.
 
@@ -388,8 +437,15 @@ class Client:
         organization: ``OpenAI-Organization``.
         extra_headers: names and values; they replace the usual ones.
         extra_query: names and values.
-        timeout: seconds for one attempt (for a stream: until it begins, and for each silence); ``inf`` for none.
-        max_retries: how often a failed attempt is repeated (2).
+        api_version: Azure's ``api-version``, Anthropic's ``anthropic-version``.
+        base_model: the model behind a name that says nothing, for prices and abilities.
+        policy: how calls behave; None is the usual way.
+        timeout: seconds for one attempt (for a stream: until it begins, and for each silence); ``inf`` for none; goes
+            before the policy's.
+        connect_timeout: seconds until a connection stands; goes before the policy's.
+        max_retries: how often a failed attempt is repeated; goes before the policy's.
+        fallbacks: asked in their order when this one has failed for good.
+        ledger: where calls are entered.
     """
 
     def __new__(
@@ -401,8 +457,14 @@ class Client:
         organization: str | None = None,
         extra_headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
         extra_query: Mapping[str, str] | list[tuple[str, str]] | None = None,
-        timeout: float = 600.0,
+        api_version: str | None = None,
+        base_model: str | None = None,
+        policy: Policy | None = None,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
         max_retries: int | None = None,
+        fallbacks: Sequence[Client] | None = None,
+        ledger: Ledger | None = None,
     ) -> Client: ...
     @property
     def provider(self) -> str:
@@ -413,21 +475,42 @@ class Client:
     @property
     def base_url(self) -> str:
         """Base URL without its query."""
-    def chat(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def chat(self, body: bytes, decided: _Decided | None = None) -> Reply:
         """One completion.
 
         Args:
-            body: the JSON object to send; its ``model`` is replaced, every other byte goes out as it is.
-
-        Returns:
-            Status, headers (names in lower case) and body, unchanged.
+            body: the request, a JSON object in OpenAI's shape, as the caller means it; its ``model`` is replaced.
+            decided: what was decided before, for the ledger and the estimate of the saving.
         """
-    def achat(self, body: bytes) -> Awaitable[tuple[int, list[tuple[str, str]], bytes]]:
+    def achat(self, body: bytes, decided: _Decided | None = None) -> Awaitable[Reply]:
         """`chat` for asyncio; cancelling it closes the connection."""
-    def chat_stream(self, body: bytes) -> EventStream:
+    def chat_stream(self, body: bytes, decided: _Decided | None = None) -> EventStream:
         """One completion as a stream; `body` has to ask for one."""
-    def achat_stream(self, body: bytes) -> Awaitable[EventStream]:
+    def achat_stream(self, body: bytes, decided: _Decided | None = None) -> Awaitable[EventStream]:
         """`chat_stream` for asyncio."""
+
+@final
+class Reply:
+    """One completion, in OpenAI's shape."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Response headers, names in lower case."""
+    @property
+    def request_id(self) -> str | None:
+        """The provider's id of the request, where it tells one."""
+    @property
+    def url(self) -> str:
+        """The address that answered, without its query."""
+    @property
+    def body(self) -> bytes:
+        """The provider's bytes where they have OpenAI's shape, else what they say in it."""
+    @property
+    def account(self) -> _Account:
+        """What the call came to."""
 
 @final
 class EventStream:
@@ -439,6 +522,14 @@ class EventStream:
     @property
     def headers(self) -> list[tuple[str, str]]:
         """Response headers, names in lower case."""
+    @property
+    def url(self) -> str:
+        """The address that answers, without its query."""
+    @property
+    def dropped(self) -> list[tuple[str, str]]:
+        """Parameters left out, and why."""
+    def account(self) -> _Account | None:
+        """What the call came to, once the last chunk was handed out, after an error and once closed."""
     def ready(self) -> bytes | None:
         """A chunk that has already arrived; None when one would have to wait, and at the end."""
     def next(self) -> bytes | None:
@@ -462,6 +553,8 @@ class Embedder:
         organization: as in `Client`.
         extra_headers: as in `Client`.
         extra_query: as in `Client`.
+        api_version: as in `Client`.
+        base_model: as in `Client`.
         dimensions: asks for vectors of this length.
         max_tokens: tokens the model takes (8192).
         cache_size: vectors kept (10,000); 0 keeps none.
@@ -481,6 +574,8 @@ class Embedder:
         organization: str | None = None,
         extra_headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
         extra_query: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        api_version: str | None = None,
+        base_model: str | None = None,
         dimensions: int | None = None,
         max_tokens: int | None = None,
         cache_size: int | None = None,
@@ -499,13 +594,14 @@ class Embedder:
     @property
     def base_url(self) -> str:
         """Base URL without its query."""
-    def embed(self, text: str) -> tuple[NDArray[np.float32], str | None]:
+    def embed(self, text: str) -> tuple[NDArray[np.float32], str | None, Decimal | None]:
         """The embedding of one text.
 
         Returns:
-            The vector ``[d]``, and a sentence when the text had to be cut.
+            The vector ``[d]``, a sentence when the text had to be cut, and what this call paid in US dollars: nothing
+            for a cached vector, None where the price is unknown.
         """
-    def aembed(self, text: str) -> Awaitable[tuple[NDArray[np.float32], str | None]]:
+    def aembed(self, text: str) -> Awaitable[tuple[NDArray[np.float32], str | None, Decimal | None]]:
         """`embed` for asyncio."""
     def embed_batch(
         self, texts: Sequence[str], progress: Callable[[int, int], object] | None = None
@@ -527,33 +623,54 @@ class Embedder:
 
 # --- pricing.rs ---
 _Amount: TypeAlias = Decimal | int | float | str
+# Input, output, cached, written, written for an hour, reasoning, input that is sound, output that is sound.
+_Tokens: TypeAlias = tuple[_Amount, _Amount, _Amount, _Amount, _Amount, _Amount, _Amount, _Amount]
+# Model, share, requests, US dollars.
+_ScenarioLine: TypeAlias = tuple[str, Decimal, Decimal, Decimal | None]
 
-@final
-class PriceTable:
-    """Prices of models, dated; `ferroute.pricing` is its typed face.
-
-    Args:
-        json: A table of your own, laid out as ``ferroute/pricing/prices.json``; None: the one in the package.
+def pricing_cost(
+    models: Sequence[str], tokens: _Tokens, tier: str | None = None, at: str | None = None
+) -> tuple[Decimal, list[tuple[str, Decimal, Decimal, Decimal, Decimal]]] | None:
+    """The cost by the first model whose price is known, and its parts: unit, how many, US dollars for, per, US dollars.
 
     Raises:
-        InvalidValueError: The table has another layout.
+        InvalidValueError: The tokens cannot be, or the tier or the time is none.
     """
 
-    def __new__(cls, json: str | None = None) -> Self: ...
-    def price(self, model: str, at: str | None = None) -> tuple[Decimal, Decimal, str, str] | None:
-        """Input and output in US dollars per million tokens, date and source; None where the price is not known."""
+def pricing_price(
+    model: str, tier: str | None = None, at: str | None = None
+) -> tuple[str, list[tuple[str, Decimal, Decimal, list[tuple[int, Decimal]]]], str | None, str, str] | None:
+    """The model's name at the source; unit, US dollars, per, and steps; first day; day of reading; source."""
 
-    def bill(
-        self,
-        requests: int,
-        mix: Sequence[tuple[str, _Amount, _Amount, _Amount]],
-        at: str | None = None,
-    ) -> tuple[Decimal, list[tuple[str, Decimal, Decimal, tuple[Decimal, Decimal, str, str]]]]:
-        """The bill of ``mix``: model, share, prompt tokens and completion tokens of an average request.
+def pricing_scenario(
+    requests: _Amount,
+    tokens: _Tokens,
+    mix: Sequence[tuple[str, _Amount]],
+    baseline: str | None = None,
+    tier: str | None = None,
+    at: str | None = None,
+) -> tuple[Decimal | None, list[_ScenarioLine], _ScenarioLine | None]:
+    """Cost in all, one line for each model of the mix, and the baseline's."""
 
-        Returns:
-            The total, and for each part: model, number of requests, cost, price as from `price`.
-        """
+def pricing_ratio(
+    strong: str, weak: str, tokens: _Tokens, tier: str | None = None, at: str | None = None
+) -> Decimal | None:
+    """How many times dearer `strong` is; None where a price is not known or `weak` is free."""
+
+def pricing_facts(model: str) -> tuple[int | None, int | None, list[bool | None], str | None] | None:
+    """Context, longest output; images, tools, audio, schema, reasoning; day of shutdown."""
+
+def pricing_shut_down(model: str, at: str | None = None) -> str | None:
+    """The day a model was shut down, if that has passed."""
+
+def pricing_version() -> tuple[str, str]:
+    """Versions of the data, and the day on which they were read."""
+
+def pricing_override(json: str | None = None) -> None:
+    """Puts prices before the built-in ones; None: those of the file that FERROUTE_PRICES names."""
+
+def pricing_check() -> None:
+    """Raises what is wrong with the file that FERROUTE_PRICES names."""
 
 # --- prompts.rs ---
 def read_prompts(
@@ -1016,3 +1133,81 @@ class SwRanking:
 
     def win_rates(self, x: Any, strong: int, weak: int, threads: int | None = None) -> NDArray[np.float64]:
         """Win rates of many embeddings ``[n, dim]``, within 1e-7 of `win_rate`."""
+
+# --- ledger.rs ---
+_Filter: TypeAlias = tuple[int | None, int | None, str | None, str | None]
+
+@final
+class Ledger:
+    """A book of calls; `ferroute.ledger.Ledger` is its face.
+
+    Args:
+        url: ``memory:``, ``sqlite:///path`` or ``postgresql://...``.
+        store: What is kept of texts: ``none``, ``features`` or ``text``.
+        create: Whether a missing file is made.
+    """
+
+    def __new__(cls, url: str, store: str = "features", create: bool = True) -> Self: ...
+    @property
+    def url(self) -> str:
+        """Where it is kept, without a password."""
+    @property
+    def in_memory(self) -> bool:
+        """Whether it ends with the process."""
+    @property
+    def lost(self) -> int:
+        """Calls that could not be kept."""
+    def add(
+        self,
+        model: str,
+        *,
+        prompt_tokens: int,
+        completion_tokens: int,
+        cached_tokens: int,
+        cache_write_tokens: int,
+        reasoning_tokens: int,
+        estimated: bool,
+        cost: Decimal | float | str | None,
+        router_cost: Decimal | float | str | None,
+        baseline: Decimal | float | str | None,
+        ttft_ms: float | None,
+        total_ms: float,
+        outcome: str,
+        error: str | None,
+        attempts: int,
+        router: str | None,
+        requested: str | None,
+        tier: str | None,
+        win_rate: float | None,
+        threshold: float | None,
+        holdout: bool,
+        session: str | None,
+        key: str | None,
+        text: str | None,
+        ts_us: int | None,
+    ) -> None:
+        """Enters a call; never waits for the store. Money in US dollars, ``ts_us`` in microseconds since 1970."""
+
+    def flush(self, timeout: float) -> None:
+        """Waits until everything entered so far is in the store."""
+
+    def close(self, timeout: float) -> None:
+        """As `flush`, then lets go of the store."""
+
+    def spend(self, wanted: _Filter) -> dict[str, Any]:
+        """Sums of the calls of a time (microseconds), router and model; money in picodollars."""
+
+    def calls(self, wanted: _Filter, most: int | None = None) -> dict[str, list[Any]]:
+        """The calls themselves, a list for each column; money in picodollars."""
+
+def ledger_features(packed: bytes) -> tuple[list[float], list[float]] | None:
+    """Embedding (64) and lexical features of a call's ``features``; None for another version."""
+
+def ledger_flush_all(timeout: float) -> None:
+    """Waits until every ledger of this process has what was entered so far."""
+
+def ledger_hold_all(timeout: float) -> None:
+    """Closes the connections of every ledger, before a fork."""
+
+def ledger_release_all() -> None:
+    """Lets them be opened again."""

@@ -30,6 +30,25 @@ def openai_error(failure: ProviderFailure, url: str, streaming: bool = False) ->
         url: address that was called, without query; the request shown has no headers and no body.
         streaming: whether a stream was being read.
     """
+    made = _made(failure, url, streaming)
+    told: dict[str, Any] = failure.args[0]
+    if streaming or "partial_text" in told:
+        made.partial_text = told.get("partial_text", "")
+        made.partial_usage = _usage(told.get("partial_tokens"))
+    return made
+
+
+def _usage(tokens: tuple[int, int] | None) -> Any:
+    """Tokens of prompt and completion as the `openai` package has them."""
+    if tokens is None:
+        return None
+    from openai.types import CompletionUsage
+
+    prompt, completion = tokens
+    return CompletionUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+
+
+def _made(failure: ProviderFailure, url: str, streaming: bool) -> Any:
     import openai
 
     httpx = _httpx()

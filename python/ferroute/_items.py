@@ -24,9 +24,26 @@ class Items:
 
 
 class Routed:
-    """A response that knows the decision behind it."""
+    """A response that knows the decision behind it.
+
+    What is not part of the provider's JSON lies where pydantic keeps private attributes, so that copies and pickles
+    have it and ``model_dump()`` does not. They are not declared, which would cost every answer a call into Python.
+    """
 
     @property
     def routing(self) -> Any:
-        """The `ferroute.decision.Decision` that chose the model; None for a call that was not routed."""
-        return getattr(self, "_routing", None)
+        """The `ferroute.decision.Decision` behind it; of a stream, the last chunk's knows the costs."""
+        return (self.__pydantic_private__ or _NOTHING).get("routing")  # type: ignore[attr-defined]
+
+    @property
+    def _request_id(self) -> Any:
+        # As in the `openai` package: the id that a provider's support asks for.
+        return (self.__pydantic_private__ or _NOTHING).get("request_id")  # type: ignore[attr-defined]
+
+
+_NOTHING: dict[str, Any] = {}
+
+
+def put(response: Any, private: dict[str, Any]) -> None:
+    """Sets what goes with a response of ours; `private` may be shared between responses."""
+    object.__setattr__(response, "__pydantic_private__", private)

@@ -24,7 +24,7 @@ def encode(body: Mapping[str, Any]) -> bytes:
         InvalidValueError: for NaN, infinity, and objects that contain themselves.
     """
     try:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain)
+        text = _ENCODER.encode(body)
     except TypeError as error:
         raise InvalidTypeError(f"{_where(body) or 'the request'} cannot be sent as JSON: {error}") from None
     except (ValueError, RecursionError) as error:
@@ -55,6 +55,10 @@ def _plain(foreign: object) -> Any:
     if hasattr(foreign, "__iter__") and not isinstance(foreign, (str, bytes, bytearray, memoryview, set, frozenset)):
         return list(value)
     raise TypeError(f"found {type(value).__name__}")
+
+
+# Made once: `json.dumps` makes one for every call that does not take its defaults.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain)
 
 
 def _where(value: Any, depth: int = 0) -> str:

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from openai import BaseModel
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from pydantic import PrivateAttr
 
 from ferroute._items import Items, Routed
 
@@ -60,8 +59,7 @@ class _Maker:
 
 def _make() -> dict[str, type[BaseModel]]:
     maker = _Maker()
-    private = {"_routing": PrivateAttr(default=None), "_request_id": PrivateAttr(default=None)}
-    for made in (maker.subclass(ChatCompletion, Routed, **private), maker.subclass(ChatCompletionChunk)):
+    for made in (maker.subclass(ChatCompletion, Routed), maker.subclass(ChatCompletionChunk, Routed)):
         # openai puts this off until the first answer, where it would hold up an event loop.
         made.model_rebuild()
     return {made.__name__: made for made in maker.made.values()}

@@ -1,4 +1,4 @@
-"""Notes on a decision, left by whatever runs beneath it: the prompt was cut, a fallback was used.
+"""Remarks on a decision, left by whatever runs beneath it: the prompt was cut, an embedding was paid for.
 
 A router returns a number, and subclasses override that method, so remarks travel beside it. The collector is a
 context variable: it follows `asyncio.to_thread` and tasks, and two requests never mix.
@@ -7,8 +7,29 @@ context variable: it follows `asyncio.to_thread` and tasks, and two requests nev
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
-collector: ContextVar[list[str] | None] = ContextVar("ferroute_notes", default=None)
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+
+class Remarks(list[str]):
+    """The notes on one decision, and what making it cost.
+
+    Attributes:
+        cost: US dollars; None while nothing was paid.
+        unpriced: Something was paid for whose price is unknown.
+    """
+
+    __slots__ = ("cost", "unpriced")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cost: Decimal | None = None
+        self.unpriced = False
+
+
+collector: ContextVar[Remarks | None] = ContextVar("ferroute_notes", default=None)
 
 
 def note(text: str) -> None:
@@ -16,3 +37,14 @@ def note(text: str) -> None:
     notes = collector.get()
     if notes is not None and text not in notes:
         notes.append(text)
+
+
+def charge(usd: Decimal | None) -> None:
+    """Adds to the cost of the decision being made, if one is: US dollars, or None where the price is unknown."""
+    remarks = collector.get()
+    if remarks is None:
+        return
+    if usd is None:
+        remarks.unpriced = True
+    else:
+        remarks.cost = usd if remarks.cost is None else remarks.cost + usd

@@ -14,17 +14,23 @@ import threading
 from collections import defaultdict
 from contextvars import ContextVar
 from functools import partial
+from random import SystemRandom
 from time import perf_counter_ns
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from ferroute import _core, _notes, _tables, responses
-from ferroute.decision import Decision, ModelPair, Share, make
+from ferroute import _calls, _core, _notes, _tables, responses
+from ferroute.decision import Aside, Decision, ModelPair, Share, aside, make
+from ferroute.endpoints import settings_of
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
+from ferroute.policy import CallPolicy
 from ferroute.routers.base import Router, routes_by_itself
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from ferroute.ledger import Ledger
+    from ferroute.spend import Spend
 
 __all__ = [
     "GPT_4_AUGMENTED_CONFIG",
@@ -82,20 +88,44 @@ class _ModelType(RoutingError, TypeError, AttributeError):
 
 def completion(**kwargs: Any) -> Any:
     """The call to the model: `ferroute.completions.completion`. Existing tests patch this name."""
-    from ferroute.completions import completion as call
+    from ferroute.completions import complete
 
-    return call(**kwargs)
+    return complete(_prepared(kwargs))
 
 
 async def acompletion(**kwargs: Any) -> Any:
     """The asynchronous call to the model: `ferroute.completions.acompletion`."""
-    from ferroute.completions import acompletion as call
+    from ferroute.completions import acomplete
 
-    return await call(**kwargs)
+    return await acomplete(_prepared(kwargs))
+
+
+def _prepared(kwargs: dict[str, Any]) -> _calls.Prepared:
+    """The call with what the Controller that makes it, if one does, has to say beside RouteLLM's keywords."""
+    context = _calls.routed.get()
+    if context is not None:
+        if context.used or kwargs.get("model") != context.decision.model:
+            # Another call, made by what somebody has put around this one.
+            context = None
+        else:
+            context.used = True
+    missing = [name for name in ("model", "messages") if name not in kwargs]
+    if missing:
+        raise InvalidTypeError(f"completion() needs {' and '.join(missing)}")
+    taken = (kwargs.pop(name, None) for name in ("model", "messages", "api_base", "api_key"))
+    return _calls.prepare(*taken, kwargs, context)
 
 
 # Decisions made beneath an overriding `_get_routed_model_for_completion`, which returns a name only.
 _made: ContextVar[list[Decision] | None] = ContextVar("ferroute_made", default=None)
+
+
+# The policy of one call that has its own.
+_policy_of_call: ContextVar[CallPolicy | None] = ContextVar("ferroute_policy", default=None)
+# What `on_router_error` can be beside a router's name.
+_INSTEAD = ("raise", "strong", "weak")
+# Not the generator that `random.seed` sets, which the random router draws from; and of its own after a fork.
+_lot = SystemRandom().random
 
 
 def _counts() -> defaultdict[str, defaultdict[str, int]]:
@@ -112,14 +142,19 @@ class Controller:
     Args:
         routers: Names in `ROUTER_CLS`. Each is built with the arguments of ``config[name]``.
         strong_model: Model for prompts with a win rate of at least the threshold, such as ``"gpt-5.2"`` or
-            ``"openai/gpt-5.2"``.
-        weak_model: Model for all others.
+            ``"anthropic/claude-opus-4-5"``; or a mapping with settings of its own, ``{"model": ..., "api_base": ...,
+            "api_key": ...}`` (see `ferroute.endpoints`). What it leaves out comes from ``api_base`` and ``api_key``.
+        weak_model: Model for all others, likewise.
         config: Router name -> keyword arguments; `GPT_4_AUGMENTED_CONFIG` if None. A null entry is an empty one. The
             key ``calibration`` of an entry is the path of a table for the share form (see `ferroute.calibrate`);
             without it the calibration folder is looked in.
         api_base: Base URL for completions of both models; None: the provider's own.
         api_key: Key for completions of both models; None: from the environment.
         progress_bar: Shows progress while routers load and batches are scored.
+        policy: How calls behave: time limits, retries, fallbacks, ``on_router_error``, ``holdout`` and the like; a
+            `CallPolicy`, or a mapping of its attributes. May be assigned later.
+        ledger: Where calls are entered: ``"sqlite:///calls.db"``, ``"postgresql://..."``, or a `ferroute.ledger.Ledger`
+            that several share; None: in memory, the sums and the last 10,000.
 
     Raises:
         KeyError: A router's name is unknown.
@@ -134,17 +169,20 @@ class Controller:
     def __init__(
         self,
         routers: Sequence[str],
-        strong_model: str,
-        weak_model: str,
+        strong_model: str | Mapping[str, Any],
+        weak_model: str | Mapping[str, Any],
         config: Mapping[str, Mapping[str, Any] | None] | None = None,
         api_base: str | None = None,
         api_key: str | None = None,
         progress_bar: bool = False,
+        *,
+        policy: CallPolicy | Mapping[str, Any] | None = None,
+        ledger: str | Ledger | None = None,
     ) -> None:
         _warn_if_shadowed()
         if isinstance(routers, str):
             raise InvalidTypeError(f"routers is a list of names, such as [{routers!r}]; found the string {routers!r}")
-        self.model_pair = ModelPair(strong=strong_model, weak=weak_model)
+        self.model_pair = ModelPair(strong=cast("str", strong_model), weak=cast("str", weak_model))
         self.routers: dict[str, Any] = {}
         self.api_base = api_base
         self.api_key = api_key
@@ -161,7 +199,44 @@ class Controller:
             table = _calibrated(name, entry, router)
             if table is not None:
                 self._tables[name] = router, table
+        self._policy = CallPolicy.of(policy)
+        self._check_policy(self._policy)
+        self._ledger = ledger if ledger is None else _calls.opened(ledger)
         self._start()
+
+    @property
+    def policy(self) -> CallPolicy:
+        """How calls behave."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: CallPolicy | Mapping[str, Any] | None) -> None:
+        made = CallPolicy.of(policy)
+        self._check_policy(made)
+        self._policy = made
+
+    def _check_policy(self, policy: CallPolicy) -> None:
+        other = policy.on_router_error
+        if other not in _INSTEAD and other not in self.routers:
+            known = ", ".join(map(repr, (*_INSTEAD, *self.routers)))
+            raise UnknownNameError(f"on_router_error: expected one of {known}; found {other!r}")
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where calls are entered."""
+        if self._ledger is None:
+            with self._lock:
+                if self._ledger is None:
+                    try:
+                        from ferroute import ledger
+                    except ImportError:  # until the ledger lands
+                        return None  # type: ignore[return-value]
+                    self._ledger = ledger.open(None)
+        return self._ledger
+
+    def spend(self, **filters: Any) -> Spend:
+        """What calls have cost and routing has saved, by model; see `ferroute.spend.spend` for the filters."""
+        return self.ledger.spend(**filters)
 
     def _start(self) -> None:
         """Everything that is not kept by pickle."""
@@ -176,7 +251,8 @@ class Controller:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.__dict__.setdefault("_tables", {})
+        for name, usual in (("_tables", {}), ("_policy", CallPolicy.of(None)), ("_ledger", None)):
+            self.__dict__.setdefault(name, usual)
         self.model_counts = _counts()
         self._start()
 
@@ -235,12 +311,24 @@ class Controller:
 
     def _decide_for_completion(self, messages: Any, router: str, threshold: float) -> Decision:
         decision = self._decide(_routed_text(messages), router, threshold, enters_window=True)
-        self._count(decision)
+        return self._counted(decision)
+
+    def _counted(self, decision: Decision) -> Decision:
+        """A completion's decision, once the lot has been drawn, entered in `model_counts`."""
+        share = self._policy_in_force().holdout
+        if share and _lot() < share:
+            decision = self._held_out(decision)
+        with self._lock:
+            self.model_counts[cast("str", decision.router)][decision.model] += 1
         return decision
 
-    def _count(self, decision: Decision) -> None:
-        with self._lock:
-            self.model_counts[decision.router][decision.model] += 1
+    def _held_out(self, decision: Decision) -> Decision:
+        reason = f"held out: sent to the strong model by lot; the router's word was: {decision.reason}"
+        fields = decision.__dict__ | {"model": _name(self.model_pair.strong), "reason": reason}
+        return make(fields, aside(decision)._replace(strong=True, held_out=True))
+
+    def _policy_in_force(self) -> CallPolicy:
+        return _policy_of_call.get() or self._policy
 
     def decide(
         self,
@@ -277,15 +365,23 @@ class Controller:
         self._validate_router_threshold(router, threshold)
         return self._decide(prompt, router, threshold, enters_window=True).model
 
-    def _decide(self, prompt: Any, name: str, threshold: float, *, enters_window: bool) -> Decision:
+    def _decide(
+        self, prompt: Any, name: str, threshold: float, *, enters_window: bool, after: Exception | None = None
+    ) -> Decision:
         start = perf_counter_ns()
         router = self.routers[name]
-        notes: list[str] = []
+        notes = _notes.Remarks()
         token = _notes.collector.set(notes)
         try:
             if routes_by_itself(router):
-                return self._foreign(router, name, prompt, threshold, start)
+                return self._foreign(router, name, prompt, threshold, notes, start)
             win_rate = _number(router.calculate_strong_win_rate(prompt))
+        except RoutingError:
+            raise
+        except Exception as error:
+            if after is not None or self._policy_in_force().on_router_error == "raise":
+                raise
+            return self._instead(error, prompt, name, threshold, notes, start, enters_window)
         finally:
             _notes.collector.reset(token)
         return self._settle(name, router, prompt, win_rate, threshold, notes, start, enters_window)
@@ -294,17 +390,56 @@ class Controller:
         """As `_decide` for a completion, without blocking the event loop."""
         start = perf_counter_ns()
         router = self.routers[name]
-        notes: list[str] = []
+        notes = _notes.Remarks()
         token = _notes.collector.set(notes)
         try:
             if routes_by_itself(router):
                 import asyncio
 
-                return await asyncio.to_thread(self._foreign, router, name, prompt, threshold, start)
+                return await asyncio.to_thread(self._foreign, router, name, prompt, threshold, notes, start)
             win_rate = _number(await router.acalculate_strong_win_rate(prompt))
+        except RoutingError:
+            raise
+        except Exception as error:
+            if self._policy_in_force().on_router_error == "raise":
+                raise
+            import asyncio
+
+            return await asyncio.to_thread(self._instead, error, prompt, name, threshold, notes, start, True)
         finally:
             _notes.collector.reset(token)
         return self._settle(name, router, prompt, win_rate, threshold, notes, start, True)
+
+    def _instead(
+        self,
+        error: Exception,
+        prompt: Any,
+        name: str,
+        threshold: float,
+        notes: _notes.Remarks,
+        start: int,
+        enters_window: bool,
+    ) -> Decision:
+        """What the policy says where a router has failed: a side, or another router's word."""
+        other = self._policy_in_force().on_router_error
+        what = f"router {name!r} failed ({type(error).__name__}: {str(error)[:200]})"
+        if other in _INSTEAD:
+            strong = other == "strong"
+            fields: dict[str, Any] = {
+                "router": name,
+                "model": _name(self.model_pair.strong if strong else self.model_pair.weak),
+                "reason": f"the {other} model, because {what}",
+                "share" if isinstance(threshold, Share) else "threshold": float(threshold),
+            }
+            return self._finished(fields, strong, notes, start)
+        if other == name or other not in self.routers:
+            raise error
+        made = self._decide(prompt, other, threshold, enters_window=enters_window, after=error)
+        fields = made.__dict__ | {"notes": (f"{what}, so {other!r} was asked", *notes, *made.notes)}
+        if notes.cost is not None:
+            fields["router_cost_usd"] = notes.cost + (made.router_cost_usd or 0)
+        fields["routing_us"] = (perf_counter_ns() - start) / 1000
+        return make(fields, aside(made)._replace(unpriced=notes.unpriced or aside(made).unpriced))
 
     def _settle(
         self,
@@ -313,7 +448,7 @@ class Controller:
         prompt: Any,
         win_rate: float,
         threshold: float,
-        notes: list[str],
+        notes: _notes.Remarks,
         start: int,
         enters_window: bool,
     ) -> Decision:
@@ -337,28 +472,39 @@ class Controller:
             window = self._window(name, router) if enters_window else None
         if enters_window and window is not None:
             window.push(win_rate)
-        fields["model"] = self.model_pair.strong if strong else self.model_pair.weak
+        fields["model"] = _name(self.model_pair.strong if strong else self.model_pair.weak)
         fields["reason"] = reason
         if not 0 <= win_rate <= 1:
             notes.append(f"the router's win rate {win_rate} is not in 0..1")
+        return self._finished(fields, strong, notes, start)
+
+    def _finished(self, fields: dict[str, Any], strong: bool | None, notes: _notes.Remarks, start: int) -> Decision:
         if notes:
             fields["notes"] = tuple(notes)
+        if notes.cost is not None and not notes.unpriced:
+            fields["router_cost_usd"] = notes.cost
         fields["routing_us"] = (perf_counter_ns() - start) / 1000
-        return make(fields)
+        return make(fields, Aside(strong, False, notes.unpriced))
 
-    def _foreign(self, router: Any, name: str, prompt: Any, threshold: float, start: int) -> Decision:
+    def _foreign(
+        self, router: Any, name: str, prompt: Any, threshold: float, notes: _notes.Remarks, start: int
+    ) -> Decision:
         """A router whose `route` is not ours: any object with that method will do, and its answer stands."""
         if isinstance(threshold, Share):
             raise RoutingError(
                 f"Router {name} decides by itself (its class has a route method of its own), so a share cannot be "
                 "asked of it; give a threshold."
             )
-        model = router.route(prompt, threshold, self.model_pair)
-        elapsed = (perf_counter_ns() - start) / 1000
-        reason = f"{type(router).__name__}.route chose it"
-        return make(
-            {"model": model, "router": name, "threshold": float(threshold), "reason": reason, "routing_us": elapsed}
-        )
+        pair = self.model_pair
+        model = router.route(prompt, threshold, pair)
+        fields: dict[str, Any] = {
+            "router": name,
+            "model": _name(model),
+            "threshold": float(threshold),
+            "reason": f"{type(router).__name__}.route chose it",
+        }
+        strong = True if model is pair.strong else False if model is pair.weak else None
+        return self._finished(fields, strong, notes, start)
 
     def _window(self, name: str, router: Any) -> Any:
         """The score window of a router; a router put in the other's place starts a new one."""
@@ -395,29 +541,56 @@ class Controller:
             RoutingError: Unknown router, bad threshold or model string, no messages.
             openai.OpenAIError: The call failed.
         """
-        router, threshold = self._requested(router, threshold, kwargs)
-        if _chosen_elsewhere(self):
-            decision = self._elsewhere(kwargs["messages"], router, threshold)
-        else:
-            decision = self._decide_for_completion(kwargs["messages"], router, threshold)
-        return responses.attach(completion(**self._call(kwargs, decision)), decision)
+        session, token = _taken(kwargs), None
+        asked = kwargs.get("model")
+        if "policy" in kwargs:
+            token = _policy_of_call.set(CallPolicy.of(kwargs.pop("policy")))
+        try:
+            router, threshold = self._requested(router, threshold, kwargs)
+            if _chosen_elsewhere(self):
+                decision = self._elsewhere(kwargs["messages"], router, threshold)
+            else:
+                decision = self._decide_for_completion(kwargs["messages"], router, threshold)
+            keywords, context = self._call(kwargs, decision, asked or f"router-{router}-{threshold}", session)
+        finally:
+            if token is not None:
+                _policy_of_call.reset(token)
+        mark = _calls.routed.set(context)
+        try:
+            response = completion(**keywords)
+        finally:
+            _calls.routed.reset(mark)
+        return _attached(response, decision, context)
 
     async def acompletion(self, *, router: str | None = None, threshold: float | None = None, **kwargs: Any) -> Any:
         """As `completion`, asynchronously; routing does not block the event loop either."""
-        router, threshold = self._requested(router, threshold, kwargs)
-        if _chosen_elsewhere(self):
-            import asyncio
+        session, token = _taken(kwargs), None
+        asked = kwargs.get("model")
+        if "policy" in kwargs:
+            token = _policy_of_call.set(CallPolicy.of(kwargs.pop("policy")))
+        try:
+            router, threshold = self._requested(router, threshold, kwargs)
+            if _chosen_elsewhere(self):
+                import asyncio
 
-            decision = await asyncio.to_thread(self._elsewhere, kwargs["messages"], router, threshold)
-        elif _is_router(self.routers[router]):
-            decision = await self._adecide(_routed_text(kwargs["messages"]), router, threshold)
-            self._count(decision)
-        else:
-            import asyncio
+                decision = await asyncio.to_thread(self._elsewhere, kwargs["messages"], router, threshold)
+            elif _is_router(self.routers[router]):
+                decision = self._counted(await self._adecide(_routed_text(kwargs["messages"]), router, threshold))
+            else:
+                import asyncio
 
-            choose = self._decide_for_completion
-            decision = await asyncio.to_thread(choose, kwargs["messages"], router, threshold)
-        return responses.attach(await acompletion(**self._call(kwargs, decision)), decision)
+                choose = self._decide_for_completion
+                decision = await asyncio.to_thread(choose, kwargs["messages"], router, threshold)
+            keywords, context = self._call(kwargs, decision, asked or f"router-{router}-{threshold}", session)
+        finally:
+            if token is not None:
+                _policy_of_call.reset(token)
+        mark = _calls.routed.set(context)
+        try:
+            response = await acompletion(**keywords)
+        finally:
+            _calls.routed.reset(mark)
+        return _attached(response, decision, context)
 
     def _requested(self, router: str | None, threshold: float | None, kwargs: dict[str, Any]) -> tuple[str, float]:
         if "model" in kwargs:
@@ -427,9 +600,39 @@ class Controller:
             raise _MissingMessages("messages is missing: a list of {'role': ..., 'content': ...}.")
         return cast("str", router), cast("float", threshold)
 
-    def _call(self, kwargs: dict[str, Any], decision: Decision) -> dict[str, Any]:
-        """The keywords of the original's call, no more and no less."""
-        return {"api_base": self.api_base, "api_key": self.api_key, **kwargs, "model": decision.model}
+    def _call(
+        self, kwargs: dict[str, Any], decision: Decision, requested: str, session: str | None
+    ) -> tuple[dict[str, Any], _calls.Routed]:
+        """The keywords of the original's call, no more and no less; and what our own call knows beside them."""
+        pair = self.model_pair
+        model = self._endpoint(decision)
+        own = settings_of(model)
+        base, key = own.get("api_base"), own.get("api_key")
+        keywords = {
+            "api_base": self.api_base if base is None else base,
+            "api_key": self.api_key if key is None else key,
+            **kwargs,
+            "model": model,
+        }
+        facts = aside(decision)
+        context = _calls.Routed(
+            decision=decision,
+            policy=self._policy_in_force(),
+            ledger=self._ledger or self.ledger,
+            baseline=settings_of(pair.strong).get("base_model") or _name(pair.strong),
+            requested=requested,
+            holdout=facts.held_out,
+            router_cost=None if facts.unpriced else decision.router_cost_usd or 0,
+            session=session,
+            text=_text_of(kwargs["messages"]),
+        )
+        return keywords, context
+
+    def _endpoint(self, decision: Decision) -> str:
+        """The chosen model with the settings that travel with its name."""
+        pair, model = self.model_pair, decision.model
+        both = (pair.weak, pair.strong) if aside(decision).strong is False else (pair.strong, pair.weak)
+        return next((each for each in both if each == model), model)
 
     def batch_calculate_win_rate(self, prompts: Any, router: str) -> Any:
         """Win rates of many prompts, in the kind they came in.
@@ -499,6 +702,39 @@ def _number(win_rate: Any) -> float:
     if isinstance(win_rate, str):
         raise InvalidTypeError(f"a router's win rate is a number; found the string {win_rate!r}")
     return float(win_rate)
+
+
+def _name(model: Any) -> Any:
+    """A model's name alone, without the settings that may travel with it."""
+    return str(model) if isinstance(model, str) else model
+
+
+def _taken(kwargs: dict[str, Any]) -> str | None:
+    """Takes the reserved object ``ferroute`` out of a call, which is not for the model; returns its session."""
+    extras = kwargs.pop("ferroute", None)
+    body = kwargs.get("extra_body")
+    if isinstance(body, dict) and "ferroute" in body:
+        body = cast("dict[str, Any]", body)
+        extras = body["ferroute"]
+        kwargs["extra_body"] = {name: value for name, value in body.items() if name != "ferroute"}
+    return _calls.session_of(extras)
+
+
+def _attached(response: Any, decision: Decision, context: _calls.Routed) -> Any:
+    # Our own call has put the decision there by itself, with what it cost.
+    if context.used and getattr(response, "routing", None) is not None:
+        return response
+    return responses.attach(response, decision)
+
+
+def _text_of(messages: Any) -> str | None:
+    """The text routed on, for the ledger's features; None where there is none."""
+    try:
+        text = _routed_text(messages)
+    except Exception:
+        # An overriding method has made something of messages that have no text.
+        return None
+    return text if isinstance(text, str) else None
 
 
 def _is_router(router: Any) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ferroute import _core
+from ferroute.endpoints import endpoint
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -13,10 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class ModelPair:
-    """The two models routed between."""
+    """The two models routed between: names, or mappings such as ``{"model": ..., "api_base": ..., "api_key": ...}``.
+
+    A mapping becomes an `ferroute.endpoints.Endpoint`, a name that carries its settings. Both may be assigned at any
+    time.
+    """
 
     strong: str
     weak: str
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, endpoint(value, name) if isinstance(value, Mapping) else value)
 
 
 class Share(float):
@@ -38,15 +47,34 @@ class Share(float):
     __format__ = object.__format__  # f"{share}" shows 30%, as the model string does
 
 
+class Aside(NamedTuple):
+    """What the Controller remembers of a decision until the call is made.
+
+    Attributes:
+        strong: Which side it was for; None where neither is meant.
+        held_out: Whether the lot sent it to the strong model.
+        unpriced: Whether making it has cost something whose price is unknown.
+    """
+
+    strong: bool | None = None
+    held_out: bool = False
+    unpriced: bool = False
+
+
+class _HasAside:
+    # Not in `vars`, which callers turn into dictionaries, and not in pickles.
+    __slots__ = ("_aside",)
+
+
 @dataclass(frozen=True)
-class Decision:
+class Decision(_HasAside):
     """Which model a prompt goes to, and why.
 
     On a response it is the property ``response.routing``; the money and ``attempts`` are set there only.
 
     Attributes:
         model: Name of the chosen model, as given to the Controller.
-        router: Name of the router that was asked.
+        router: Name of the router that was asked; None where the model was asked for by name.
         win_rate: Probability, as the router sees it, that the strong model's answer wins; None if the router does
             not say.
         threshold: Strong if ``win_rate >= threshold``; None in the share form, unless a calibration table gave one.
@@ -56,14 +84,14 @@ class Decision:
         routing_us: Microseconds the decision took.
         warmup: True in the share form while the Controller has seen fewer than 100 scores of this router.
         notes: What else the caller should know, such as a prompt that was cut for its embedding.
-        cost_usd: Cost of the call in US dollars; None if a price is unknown.
+        cost_usd: Cost of the call in US dollars, without routing; None if a price is unknown.
         router_cost_usd: Cost of routing itself (embeddings, classifiers).
-        saved_usd: Estimated saving against the strong model; negative values are shown.
+        saved_usd: Estimated saving against the strong model, after all extra costs; negative values are shown.
         attempts: How many requests were sent to a provider.
     """
 
     model: str
-    router: str
+    router: str | None
     win_rate: float | None = None
     threshold: float | None = None
     share: float | None = None
@@ -77,14 +105,19 @@ class Decision:
     saved_usd: Decimal | None = None
     attempts: int | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__
+
     def __str__(self) -> str:
+        if self.router is None:
+            return f"{self.model} ({self.reason})"
         return f"{self.model} ({self.router}: {self.reason}; {self.routing_us:.1f} µs)"
 
     def _repr_html_(self) -> str:
         """A small table for notebooks."""
         import html
 
-        shown = ((name, value) for name, value in vars(self).items() if value not in (None, (), False))
+        shown = ((name, vars(self)[name]) for name in _DEFAULTS if vars(self)[name] not in (None, (), False))
         left = "style='text-align:left'"
         rows = "".join(
             f"<tr><th {left}>{name}</th><td {left}>{html.escape(_cell(value))}</td></tr>" for name, value in shown
@@ -98,7 +131,7 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def make(fields: dict[str, Any]) -> Decision:
+def make(fields: dict[str, Any], aside: Aside | None = None) -> Decision:
     """A `Decision` with the given fields, the rest at their defaults.
 
     A frozen dataclass sets its fields one by one through ``object.__setattr__``; on the routing path that would be a
@@ -107,7 +140,38 @@ def make(fields: dict[str, Any]) -> Decision:
     decision = object.__new__(Decision)
     decision.__dict__.update(_DEFAULTS)
     decision.__dict__.update(fields)
+    if aside is not None:
+        object.__setattr__(decision, "_aside", aside)
     return decision
+
+
+def aside(decision: Decision) -> Aside:
+    """What is remembered of `decision`."""
+    return getattr(decision, "_aside", _NOTHING)
+
+
+_NOTHING = Aside()
+
+
+def by_name(model: str) -> Decision:
+    """The decision of a caller who asked for a model by its name."""
+    return make({"model": model, "router": None, "reason": "asked for by name"})
+
+
+def settled(decision: Decision, account: Any) -> Decision:
+    """`decision` with what the call came to; see `_core.Reply.account`."""
+    cost, router_cost, saved, attempts, notes, *_ = account
+    fields = decision.__dict__ | {
+        "cost_usd": cost,
+        "router_cost_usd": router_cost,
+        "saved_usd": saved,
+        "attempts": attempts,
+    }
+    if notes:
+        fields["notes"] = (*decision.notes, *notes)
+    made = object.__new__(Decision)
+    made.__dict__.update(fields)
+    return made
 
 
 _DEFAULTS: dict[str, Any] = vars(Decision(model="", router=""))

@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
-from ferroute._notes import note
+from ferroute._notes import charge, note
 from ferroute._openai_client import assigned
 from ferroute.errors import CheckpointError, InvalidTypeError, InvalidValueError, UnknownNameError
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -23,6 +25,8 @@ SETTINGS = (
     "model",
     "api_base",
     "api_key",
+    "api_version",
+    "base_model",
     "dimensions",
     "instruction",
     "max_input_tokens",
@@ -182,6 +186,7 @@ class PromptEmbedder:
 
             - ``model``: name of the embedding model, such as ``"text-embedding-3-small"``;
             - ``api_base``, ``api_key``: an OpenAI-compatible endpoint of its own, independent of the Controller's;
+            - ``api_version``, ``base_model``: for Azure, and the model behind a deployment's name, for its price;
             - ``dimensions``: asks the endpoint for vectors of this width;
             - ``instruction``: put before every text, as some embedding models ask for (``"query: "``);
             - ``max_input_tokens``: longer prompts are cut to it, with a note in the decision (8192);
@@ -235,11 +240,10 @@ class PromptEmbedder:
             return _vector(_not_awaitable(self._call(text)))
         client = None if self._own else assigned()
         if client is not None:
-            return client.embeddings.create(input=[text], model=self._model.embedding_model).data[0].embedding
-        vector, remark = self._embedder().embed(self._instruction + text)
-        if remark:
-            note(remark)
-        return vector
+            answer = client.embeddings.create(input=[text], model=self._model.embedding_model)
+            _charge_of(answer, self._model.embedding_model)
+            return answer.data[0].embedding
+        return _told(*self._embedder().embed(self._instruction + text))
 
     async def aembed(self, text: str) -> Any:
         """As `embed`, without blocking the event loop."""
@@ -254,10 +258,7 @@ class PromptEmbedder:
             import asyncio
 
             return await asyncio.to_thread(self.embed, text)
-        vector, remark = await self._embedder().aembed(self._instruction + text)
-        if remark:
-            note(remark)
-        return vector
+        return _told(*await self._embedder().aembed(self._instruction + text))
 
     def embed_batch(
         self, texts: Sequence[str], progress: Callable[[int], object] | None = None
@@ -344,6 +345,26 @@ class PromptEmbedder:
             return f"<PromptEmbedder {self._call!r}>"
         where = self._settings.get("api_base") or "OpenAI's endpoint or OPENAI_CLIENT"
         return f"<PromptEmbedder {self._model.embedding_model} at {where}>"
+
+
+def _told(vector: Any, remark: str | None, usd: Decimal | None) -> Any:
+    """The vector; what there is to say of it goes to the decision being made."""
+    if remark:
+        note(remark)
+    if usd != 0:
+        charge(usd)
+    return vector
+
+
+def _charge_of(answer: Any, model: str) -> None:
+    """Charges the decision with what a client of the user's says it has used, where it says so."""
+    tokens = getattr(getattr(answer, "usage", None), "prompt_tokens", None)
+    if not isinstance(tokens, int):
+        # A stand-in, or a model on this machine: nobody can say.
+        return
+    from ferroute import pricing
+
+    charge(pricing.cost(model, input_tokens=tokens, output_tokens=0))
 
 
 def _not_awaitable(found: Any) -> Any:

@@ -1,7 +1,9 @@
 """What ferroute raises, and what each class also is, so that existing ``except`` clauses keep working.
 
 `RoutingError` lives in `ferroute.controller`, as in RouteLLM, and derives from `Exception` alone. Failed calls to a
-provider are the classes of the `openai` package, with the provider's own status and body.
+provider are the classes of the `openai` package, with the provider's own status and body. Those of a stream that broke
+carry what had come until then: ``partial_text`` (of the first choice) and ``partial_usage`` (an OpenAI usage object, or
+None). All of them carry ``routing``, the decision behind the call.
 """
 
 from __future__ import annotations
@@ -49,5 +51,10 @@ class NotBuiltError(FerrouteError, NotImplementedError):
 class ProviderFailure(FerrouteError):  # a carrier, not an error anybody catches
     """A failed call as the core reports it; `ferroute.completions` turns it into the `openai` class callers catch.
 
-    ``args[0]`` is a dict: ``kind``, ``message`` and, where a provider answered, ``status``, ``headers``, ``body``.
+    ``args[0]`` is a dict: ``kind``, ``message`` and, where a provider answered, ``status``, ``headers``, ``body``; of a
+    stream that broke also ``partial_text`` and ``partial_tokens``.
     """
+
+
+class DroppedParameterWarning(UserWarning):
+    """A parameter that the model does not take was left out; ``CallPolicy(strict=True)`` makes that an error."""

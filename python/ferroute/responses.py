@@ -14,7 +14,8 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ferroute._items import Items, Routed
+from ferroute._items import Items, Routed, put
+from ferroute.decision import Decision, settled
 from ferroute.errors import ProviderFailure
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     class ChatCompletion(Items, Routed, _ChatCompletion):
         """One whole answer."""
 
-    class ChatCompletionChunk(Items, _ChatCompletionChunk):
+    class ChatCompletionChunk(Items, Routed, _ChatCompletionChunk):
         """One piece of a streamed answer."""
 
 
@@ -72,13 +73,15 @@ def attach(response: Response, decision: Any) -> Response:
     Works for the responses and streams of this module. Anything else, such as what a test's replacement of
     `completion` returns, gets an attribute `routing` if it takes one and is left alone if not.
     """
-    name = "_routing" if isinstance(response, Routed) else "routing"
-    with suppress(AttributeError, TypeError, ValueError):
-        setattr(response, name, decision)
+    if isinstance(response, Routed):
+        put(response, {**(getattr(response, "__pydantic_private__", None) or {}), "routing": decision})
+    else:
+        with suppress(AttributeError, TypeError, ValueError):
+            response.routing = decision  # type: ignore[attr-defined]
     return response
 
 
-def parse_completion(body: bytes, request_id: str | None = None) -> ChatCompletion:
+def parse_completion(body: bytes, request_id: str | None = None, decision: Any = None) -> ChatCompletion:
     """One answer from the bytes a provider sent.
 
     Raises:
@@ -86,7 +89,7 @@ def parse_completion(body: bytes, request_id: str | None = None) -> ChatCompleti
     """
     load()
     response = _parse(_made["ChatCompletion"], body)
-    response._request_id = request_id
+    put(response, {"routing": decision, "request_id": request_id})
     return response
 
 
@@ -104,38 +107,93 @@ def _parse(cls: type[BaseModel], data: bytes) -> Any:
         value: Any = json.loads(data)
         if not isinstance(value, dict):
             raise ValueError(f"expected a JSON object, found {type(value).__name__}") from None
-        value = cast("dict[str, Any]", value)
-        made = cls.construct(**value)
-        object.__setattr__(made, "__pydantic_private__", {"_routing": None, "_request_id": None})
+        made = cls.construct(**cast("dict[str, Any]", value))
+        put(made, {})
         return made
 
 
-class ChatStream:
+class _Stream:
+    """What both kinds of stream share: the decision behind them, and what they have told so far."""
+
+    usage: CompletionUsage | None
+
+    def __init__(self, events: EventStream, decision: Any = None) -> None:
+        self._events = events
+        self._decision = decision
+        self._settled = False
+        # The same for all chunks but the last, which knows the costs.
+        self._private: dict[str, Any] = {"routing": decision}
+        self.usage = None
+
+    @property
+    def routing(self) -> Any:
+        """The decision that chose the model, from the start; its costs once the stream has ended."""
+        if not self._settled:
+            self._settle()
+        return self._decision
+
+    @routing.setter
+    def routing(self, decision: Any) -> None:
+        self._decision = decision
+        self._private = {"routing": decision}
+
+    def _settle(self) -> bool:
+        """Takes the account over once there is one."""
+        account = self._events.account()
+        if account is None:
+            return False
+        self._settled = True
+        if isinstance(self._decision, Decision):
+            self.routing = settled(self._decision, account)
+        return True
+
+    def _read(self, data: bytes) -> ChatCompletionChunk:
+        try:
+            chunk = _parse(_made["ChatCompletionChunk"], data)
+        except ValueError as error:
+            self._events.close()
+            from ferroute._failures import openai_error
+
+            failure = ProviderFailure({"kind": "protocol", "message": f"a chunk of the stream is not one: {error}"})
+            raise openai_error(failure, self._events.url, streaming=True) from None
+        if not self._settled:
+            self._settle()
+        put(chunk, self._private)
+        usage = getattr(chunk, "usage", None)
+        if usage is not None:
+            self.usage = usage
+        return chunk
+
+    def _explain(self, error: Exception) -> None:
+        """Gives `error`, which broke the stream, the decision with what it has cost."""
+        with suppress(AttributeError, TypeError):
+            error.routing = self.routing  # type: ignore[attr-defined]
+
+
+class ChatStream(_Stream):
     """A streamed answer: iterate over its chunks.
 
     Reading it to its end, `close`, leaving its ``with`` block and dropping it all give the connection back or close
-    it. A stream that breaks off raises `openai.APIConnectionError`; one that ends with a reason to stop but without
-    the end mark counts as complete.
+    it. A stream that breaks off raises `openai.APIConnectionError`, with ``partial_text`` and ``partial_usage``; one
+    that ends with a reason to stop but without the end mark counts as complete.
 
     Attributes:
-        routing: the decision that chose the model, from the start; None for a call that was not routed.
+        routing: the decision that chose the model, from the start; its costs once the stream has ended.
         usage: the last usage a chunk has told; None until then, and for providers that do not tell.
     """
-
-    def __init__(self, events: EventStream, url: str) -> None:
-        self._events = events
-        self._url = url
-        self.routing: Any = None
-        self.usage: CompletionUsage | None = None
 
     def __iter__(self) -> Iterator[ChatCompletionChunk]:
         return self
 
     def __next__(self) -> ChatCompletionChunk:
-        data = self._events.next()
+        try:
+            data = self._events.next()
+        except Exception as error:
+            self._explain(error)
+            raise
         if data is None:
             raise StopIteration
-        return _read(self, data)
+        return self._read(data)
 
     def close(self) -> None:
         """Closes the connection; iteration then ends. May be called from any thread, more than once."""
@@ -148,21 +206,15 @@ class ChatStream:
         self.close()
 
 
-class AsyncChatStream:
+class AsyncChatStream(_Stream):
     """A streamed answer: iterate over its chunks with ``async for``.
 
     Like `ChatStream`. Cancelling the task that waits for a chunk closes the connection at once.
 
     Attributes:
-        routing: the decision that chose the model, from the start; None for a call that was not routed.
+        routing: the decision that chose the model, from the start; its costs once the stream has ended.
         usage: the last usage a chunk has told; None until then, and for providers that do not tell.
     """
-
-    def __init__(self, events: EventStream, url: str) -> None:
-        self._events = events
-        self._url = url
-        self.routing: Any = None
-        self.usage: CompletionUsage | None = None
 
     def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
         return self
@@ -171,10 +223,14 @@ class AsyncChatStream:
         # Chunks that came together cost one turn of the event loop, not one each.
         data = self._events.ready()
         if data is None:
-            data = await self._events.anext()
+            try:
+                data = await self._events.anext()
+            except Exception as error:
+                self._explain(error)
+                raise
         if data is None:
             raise StopAsyncIteration
-        return _read(self, data)
+        return self._read(data)
 
     async def aclose(self) -> None:
         """Closes the connection; iteration then ends. May be called more than once."""
@@ -189,18 +245,3 @@ class AsyncChatStream:
 
     async def __aexit__(self, *_: object) -> None:
         self._events.close()
-
-
-def _read(stream: ChatStream | AsyncChatStream, data: bytes) -> ChatCompletionChunk:
-    try:
-        chunk = parse_chunk(data)
-    except ValueError as error:
-        stream._events.close()  # pyright: ignore[reportPrivateUsage]
-        from ferroute._failures import openai_error
-
-        failure = ProviderFailure({"kind": "protocol", "message": f"a chunk of the stream is not one: {error}"})
-        raise openai_error(failure, stream._url, streaming=True) from None  # pyright: ignore[reportPrivateUsage]
-    usage = getattr(chunk, "usage", None)
-    if usage is not None:
-        stream.usage = usage
-    return chunk

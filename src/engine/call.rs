@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::{Again, Error, Kind, Result};
-use crate::providers::failures::{blames_endpoint, is_too_long, may_move};
+use crate::providers::failures::{Verdict, blames_endpoint, is_too_long, may_move, verdict};
 use crate::providers::retry::{DEFAULT_RETRIES, Tries};
 use crate::providers::{Answer, ChatRequest, Completion, Endpoint, Http, Limits, Prepared, Usage};
 
@@ -64,11 +64,11 @@ pub async fn chat(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> Result<
             let made_chars = if usages.is_empty() { estimate::answer_chars(&answer.body) } else { 0 };
             let first_content = Some(Instant::now());
             let ending = Ending { endpoint, requests, usages, complete: true, made_chars, first_content };
-            let account = entry.answered(ending);
+            let account = entry.answered(&ending);
             Ok(Answered { answer, account })
         }
         Err(error) => {
-            entry.failed(&error, Ending::default());
+            entry.failed(&error, &Ending::default());
             Err(error)
         }
     }
@@ -82,7 +82,7 @@ pub async fn stream(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> Resul
     match walk(&entry, &Opening { http }).await {
         Ok((endpoint, begun)) => Ok(Stream::start(begun, endpoint, entry)),
         Err(error) => {
-            entry.failed(&error, Ending::default());
+            entry.failed(&error, &Ending::default());
             Err(error)
         }
     }
@@ -177,11 +177,12 @@ async fn walk<A: Ask>(entry: &Entry, asker: &A) -> Result<(usize, A::Done)> {
     let deadline = plan.policy.deadline.map(|limit| tally.start() + limit);
     let order = health::order(plan)?;
     let mut failed: Option<Error> = None;
+    let mut refused = 0;
     for (rank, &index) in order.iter().enumerate() {
         let endpoint = &plan.endpoints[index];
         if let Some(failure) = &failed
             && is_too_long(failure)
-            && !health::takes_more(endpoint, &plan.endpoints[order[rank - 1]])
+            && !health::takes_more(endpoint, &plan.endpoints[refused])
         {
             continue;
         }
@@ -195,6 +196,7 @@ async fn walk<A: Ask>(entry: &Entry, asker: &A) -> Result<(usize, A::Done)> {
             }
             Err(error) => error.at(|| endpoint.shown_url(&endpoint.dialect.chat_path(endpoint, A::STREAM))),
         };
+        refused = index;
         let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let last = !may_move(&error);
         // A fallback that cannot even be asked says less than the failure that led to it.
@@ -266,10 +268,14 @@ pub(super) async fn tries<A: Ask>(asker: &A, place: &Place<'_>) -> Result<A::Don
             return Err(error.map_message(|_| said).settled());
         }
         let rests = blames_endpoint(&error) && health::failed(endpoint, policy);
-        let Some(wait) = tries.wait_after(&error) else {
-            // A provider that asks to be left alone for longer than anybody waits is left alone.
-            return Err(error);
-        };
+        if let Verdict::Again(Some(asked)) = verdict(&error)
+            && place.others
+            && asked > PATIENCE
+        {
+            // It asks to be left alone for longer than anybody waits who can ask another.
+            health::rest(endpoint, asked);
+        }
+        let Some(wait) = tries.wait_after(&error) else { return Err(error) };
         // Nobody sleeps past the deadline, and with another endpoint at hand nobody waits for one that is ill.
         if place.deadline.is_some_and(|deadline| now + wait >= deadline) || place.others && (rests || wait > PATIENCE) {
             return Err(error);

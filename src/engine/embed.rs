@@ -8,18 +8,20 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt, StreamExt};
 use moka::future::Cache;
+use rust_decimal::Decimal;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::call::Options;
 use crate::error::{Again, Error, Kind, Result};
+use crate::pricing::{Table, Usage};
 use crate::providers::process::PerProcess;
 use crate::providers::retry::with_retries;
-use crate::providers::{Endpoint, Http, Limits};
+use crate::providers::{Embedded, Endpoint, Http, Limits};
 
 /// A text with more characters than this for each token allowed is cut before it is sent.
 const CHARS_PER_TOKEN: usize = 6;
@@ -79,6 +81,16 @@ impl Embedding {
     }
 }
 
+/// What embeddings cost, in US dollars; `None` is unpriced.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Paid(pub Option<Decimal>);
+
+impl Paid {
+    fn add(&mut self, more: Option<Decimal>) {
+        self.0 = self.0.zip(more).and_then(|(sum, more)| sum.checked_add(more));
+    }
+}
+
 type Shared = Arc<Embedding>;
 /// Keys and texts of one request.
 type Part<'a, 'b> = &'a [(u128, &'b str)];
@@ -118,17 +130,22 @@ impl Embedder {
         &self.endpoint
     }
 
-    /// The embedding of `text`. The same text asked for at the same time is sent once.
-    pub async fn embed(&self, http: &Http, text: &str) -> Result<Shared> {
+    /// The embedding of `text`, and what this call paid for it. The same text asked for at the same time is sent once,
+    /// and paid for by the call that sent it.
+    pub async fn embed(&self, http: &Http, text: &str) -> Result<(Shared, Paid)> {
+        // Of the requests that were answered; a cached vector costs nothing.
+        let paid = Mutex::new(Paid(Some(Decimal::ZERO)));
         let make = async {
-            let mut made = self.request(http, vec![text]).await?;
+            let mut made = self.request(http, vec![text], &paid).await?;
             made.pop().map(Arc::new).ok_or_else(|| Error::new(Kind::Protocol, "no embedding"))
         };
-        if self.settings.cache == 0 {
-            return make.await;
-        }
-        let cache = self.cache()?;
-        cache.try_get_with(self.key(text), make).await.map_err(|shared| Error::clone(&shared))
+        let made = if self.settings.cache == 0 {
+            make.await?
+        } else {
+            let cache = self.cache()?;
+            cache.try_get_with(self.key(text), make).await.map_err(|shared| Error::clone(&shared))?
+        };
+        Ok((made, paid.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// The embeddings of `texts` in their order. Texts that are equal or cached are not sent again; `progress` hears
@@ -188,16 +205,18 @@ impl Embedder {
 
     async fn part<'a, 'b>(&self, http: &Http, part: Part<'a, 'b>) -> Result<(Part<'a, 'b>, Vec<Embedding>)> {
         let texts = part.iter().map(|(_, text)| *text).collect();
-        Ok((part, self.request(http, texts).await?))
+        // What a batch costs is no part of any one decision.
+        Ok((part, self.request(http, texts, &Mutex::default()).await?))
     }
 
     /// Cuts the work into requests: no more texts than the batch size, no more estimated tokens than are allowed.
     fn requests<'a, 'b>(&self, wanted: Part<'a, 'b>) -> Vec<Part<'a, 'b>> {
         let mut parts = Vec::new();
+        let most = self.settings.batch.min(self.endpoint.dialect.most_embeddings());
         let (mut start, mut tokens) = (0, 0);
         for (at, (_, text)) in wanted.iter().enumerate() {
             let more = estimated_tokens(text).min(self.settings.max_tokens);
-            if at > start && (at - start == self.settings.batch || tokens + more > TOKENS_PER_REQUEST) {
+            if at > start && (at - start == most || tokens + more > TOKENS_PER_REQUEST) {
                 parts.push(&wanted[start..at]);
                 (start, tokens) = (at, 0);
             }
@@ -210,14 +229,15 @@ impl Embedder {
     }
 
     /// Asks for the embeddings of `texts`, halving the list and then cutting the text when they are too long.
-    async fn request(&self, http: &Http, texts: Vec<&str>) -> Result<Vec<Embedding>> {
+    async fn request(&self, http: &Http, texts: Vec<&str>, paid: &Mutex<Paid>) -> Result<Vec<Embedding>> {
         let most = self.settings.max_tokens.saturating_mul(CHARS_PER_TOKEN);
         let mut waiting = vec![texts.into_iter().map(|text| Cut::new(text, most)).collect::<Vec<_>>()];
         let mut made = Vec::new();
         // A stack whose top is the next part in order.
         while let Some(mut part) = waiting.pop() {
             match self.send(http, &part).await {
-                Ok(vectors) => {
+                Ok(Embedded { rows: vectors, prompt_tokens }) => {
+                    paid.lock().unwrap_or_else(PoisonError::into_inner).add(self.price(prompt_tokens));
                     made.extend(part.iter().zip(vectors).map(|(cut, vector)| Embedding { vector, kept: cut.kept() }));
                 }
                 Err(error) if is_too_long(&error) && part.len() > 1 => {
@@ -235,7 +255,19 @@ impl Embedder {
         Ok(made)
     }
 
-    async fn send(&self, http: &Http, part: &[Cut<'_>]) -> Result<Vec<Vec<f32>>> {
+    /// US dollars for so many tokens; `None` where either is unknown.
+    fn price(&self, tokens: Option<u64>) -> Option<Decimal> {
+        let names: Vec<&str> =
+            self.endpoint.base_model.iter().chain([&self.endpoint.name]).map(String::as_str).collect();
+        let cost = |prompt_tokens| {
+            let usage = Usage { prompt_tokens, ..Usage::default() };
+            Table::shared().cost(&names, &usage, None).map(|cost| cost.total)
+        };
+        // However many they were, where they cost nothing.
+        tokens.map_or_else(|| cost(1000).filter(Decimal::is_zero), cost)
+    }
+
+    async fn send(&self, http: &Http, part: &[Cut<'_>]) -> Result<Embedded> {
         let texts: Vec<&str> = part.iter().map(|cut| cut.text).collect();
         let request =
             self.endpoint.dialect.embeddings(&self.endpoint, &texts, self.settings.dimensions, self.settings.base64)?;
@@ -243,11 +275,11 @@ impl Embedder {
         let send = || async {
             let answer = http.send(&self.endpoint, &request, &Limits::of(options.timeout)).await?;
             let read = self.endpoint.dialect.read_embeddings(&self.endpoint, &answer, texts.len());
-            Ok(read.map_err(|error| error.worth(Again::Once))?.rows)
+            read.map_err(|error| error.worth(Again::Once))
         };
-        let (rows, _) = with_retries(options.retries, send).await?;
-        self.same_length(rows.first().map_or(0, Vec::len))?;
-        Ok(rows)
+        let (embedded, _) = with_retries(options.retries, send).await?;
+        self.same_length(embedded.rows.first().map_or(0, Vec::len))?;
+        Ok(embedded)
     }
 
     fn same_length(&self, found: usize) -> Result<()> {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
@@ -13,11 +14,14 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::plan::{Plan, Policy};
 use crate::error::Result;
+use crate::pricing::Table;
 use crate::providers::Endpoint;
 use crate::providers::process::PerProcess;
 
 /// More than this many endpoints that fail are not kept apart.
 const MOST: usize = 4096;
+/// Nobody is left alone for longer, whatever it asks for.
+const LONGEST_REST: Duration = Duration::from_mins(10);
 
 #[derive(Default)]
 struct Health {
@@ -96,8 +100,24 @@ pub(super) fn succeeded(endpoint: &Endpoint) {
     health.count.store(known.len(), Ordering::Relaxed);
 }
 
+/// Lets an endpoint rest for as long as it asked to be left alone.
+pub(super) fn rest(endpoint: &Endpoint, wait: Duration) {
+    let Ok(health) = health() else { return };
+    let mut known = health.known.lock().unwrap_or_else(PoisonError::into_inner);
+    let until = Instant::now().checked_add(wait.min(LONGEST_REST));
+    let failing = known.entry(identity(endpoint)).or_default();
+    failing.rests_until = failing.rests_until.max(until);
+    health.count.store(known.len(), Ordering::Relaxed);
+}
+
 /// Whether `other` may take a prompt that was too long for `refused`: unless it is known to take no more.
 pub(super) fn takes_more(other: &Endpoint, refused: &Endpoint) -> bool {
-    let _ = (other, refused);
-    true
+    let context = |endpoint: &Endpoint| {
+        let names = endpoint.base_model.iter().chain([&endpoint.name, &endpoint.model]);
+        names.filter_map(|name| Table::shared().facts(name)).find_map(|facts| facts.context)
+    };
+    match (context(other), context(refused)) {
+        (Some(other), Some(refused)) => other > refused,
+        _ => true,
+    }
 }

@@ -121,6 +121,8 @@ pub(super) fn total(usages: &[Usage]) -> Option<Usage> {
             (&mut sum.cache_write_tokens, more.cache_write_tokens),
             (&mut sum.cache_write_1h_tokens, more.cache_write_1h_tokens),
             (&mut sum.reasoning_tokens, more.reasoning_tokens),
+            (&mut sum.prompt_audio_tokens, more.prompt_audio_tokens),
+            (&mut sum.completion_audio_tokens, more.completion_audio_tokens),
         ] {
             *total = total.saturating_add(part);
         }

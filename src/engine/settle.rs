@@ -16,41 +16,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rust_decimal::Decimal;
 use tokio::time::Instant;
 
-use self::prices::{Table, pico};
 use super::estimate;
 use super::many::total;
 use super::plan::{Account, Plan};
 use crate::error::{Error, Kind};
 use crate::ledger::{Habits, Outcome, Record};
-use crate::pricing::Usage;
+use crate::pricing::{Table, Usage, pico};
 use crate::providers::{ChatRequest, Dropped, Endpoint};
-
-/// Stands in for `pricing` until its table lands.
-mod prices {
-    use super::*;
-
-    pub(super) struct Table;
-    pub(super) struct Cost {
-        pub total: Decimal,
-    }
-    impl Table {
-        pub(super) fn shared() -> &'static Self {
-            &Self
-        }
-        #[allow(clippy::unused_self, reason = "a stand-in")]
-        pub(super) fn cost(&self, _names: &[&str], usage: &Usage, _at: Option<()>) -> Option<Cost> {
-            usage.billed.map(|total| Cost { total })
-        }
-        #[allow(clippy::unused_self, reason = "a stand-in")]
-        pub(super) fn version(&self) -> &'static str {
-            ""
-        }
-    }
-    pub(super) fn pico(amount: Decimal) -> Option<i64> {
-        use rust_decimal::prelude::ToPrimitive;
-        amount.checked_mul(Decimal::from(1_000_000_000_000_i64))?.round().to_i64()
-    }
-}
 
 /// What is sent for one call, counted while it runs.
 pub(super) struct Tally {
@@ -203,22 +175,22 @@ impl Entry {
     }
 
     /// A whole answer.
-    pub(super) fn answered(&mut self, ending: Ending) -> Account {
+    pub(super) fn answered(&mut self, ending: &Ending) -> Account {
         self.settle(Outcome::Ok, None, ending)
     }
 
     /// It failed for good.
-    pub(super) fn failed(&mut self, error: &Error, ending: Ending) -> Account {
+    pub(super) fn failed(&mut self, error: &Error, ending: &Ending) -> Account {
         let endpoint = if ending.requests == 0 { self.tally.asked.load(Ordering::Relaxed) } else { ending.endpoint };
-        self.settle(Outcome::Failed, Some(error), Ending { endpoint, ..ending })
+        self.settle(Outcome::Failed, Some(error), &Ending { endpoint, ..ending.clone() })
     }
 
     /// The caller left.
-    pub(super) fn cancelled(&mut self, ending: Ending) -> Account {
+    pub(super) fn cancelled(&mut self, ending: &Ending) -> Account {
         self.settle(Outcome::Cancelled, None, ending)
     }
 
-    fn settle(&mut self, outcome: Outcome, error: Option<&Error>, ending: Ending) -> Account {
+    fn settle(&mut self, outcome: Outcome, error: Option<&Error>, ending: &Ending) -> Account {
         self.open = false;
         let total_time = self.tally.start.elapsed();
         let mut rest = std::mem::take(&mut *self.tally.rest());
@@ -229,11 +201,11 @@ impl Entry {
             }
         }
         let endpoint = &self.plan.endpoints[ending.endpoint];
-        let (usages, mut estimated) = self.usages(outcome, &ending);
+        let (mut usages, mut estimated) = self.usages(outcome, ending);
         // What is not known of a request is guessed from the answer there is, else from the prompt.
         let guess = usages.first().copied();
         let guess = || guess.unwrap_or_else(|| self.prompt_only());
-        let lost: Vec<(usize, Usage)> =
+        let mut lost: Vec<(usize, Usage)> =
             rest.lost.iter().map(|lost| (lost.endpoint, lost.usage.unwrap_or_else(guess))).collect();
         let hedges: Vec<(Hedged, Usage, Option<Decimal>)> = rest
             .hedged
@@ -244,6 +216,15 @@ impl Entry {
                 (hedged, usage, cost)
             })
             .collect();
+        if outcome == Outcome::Cancelled && usages.is_empty() && !lost.is_empty() {
+            // What the caller left is his call; its prompt is all that is known of it.
+            lost.retain(|(at, usage)| {
+                let is_his = *at == ending.endpoint;
+                usages.extend(is_his.then_some(*usage));
+                !is_his
+            });
+            estimated = true;
+        }
         let plain = sum(usages.iter().map(|usage| price(endpoint, usage)));
         let lost_cost = sum(lost.iter().map(|(at, usage)| price(&self.plan.endpoints[*at], usage)));
         let mut usage = total(&usages);
@@ -410,7 +391,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         if self.open {
             let endpoint = self.tally.asked.load(Ordering::Relaxed);
-            self.cancelled(Ending { endpoint, ..Ending::default() });
+            self.cancelled(&Ending { endpoint, ..Ending::default() });
         }
     }
 }
@@ -422,17 +403,20 @@ fn forecast(usage: &Usage, own: Option<&Habits>, baseline: Option<&Habits>, whol
         made.cached_tokens = (usage.prompt_tokens as f64 * share.clamp(0.0, 1.0)).round() as u64;
         made.cache_write_tokens = 0;
     }
-    let lengths =
-        |habits: Option<&Habits>| habits.map(|habits| habits.completion_quantiles.clone()).filter(|q| q.len() > 1);
     // The rank of an answer that was cut off says nothing.
-    let (Some(own), Some(other)) = (lengths(own), lengths(baseline)) else { return (made, false) };
+    let (Some(own), Some(other)) = (own.and_then(lengths), baseline.and_then(lengths)) else { return (made, false) };
     if !whole {
         return (made, false);
     }
-    let length = at_rank(&other, rank(&own, usage.completion_tokens as f64)).max(0.0).round() as u64;
+    let length = at_rank(other, rank(own, usage.completion_tokens as f64)).max(0.0).round() as u64;
     made.completion_tokens = length;
     made.reasoning_tokens = made.reasoning_tokens.min(length);
     (made, true)
+}
+
+/// The quantiles of a model's lengths, where enough answers are known.
+fn lengths(habits: &Habits) -> Option<&[f64]> {
+    Some(&habits.completion_quantiles[..]).filter(|quantiles| quantiles.len() > 1)
 }
 
 /// The rank in 0..=1 of `value` among evenly spaced quantiles; the middle of those that equal it.

@@ -221,13 +221,13 @@ impl Stream {
 
     fn ended(&self, state: &mut State) {
         if let Some(mut entry) = state.entry.take() {
-            state.account = Some(entry.answered(self.progress.ending().clone()));
+            state.account = Some(entry.answered(&self.progress.ending()));
         }
     }
 
     fn cancelled(&self, state: &mut State) {
         if let Some(mut entry) = state.entry.take() {
-            state.account = Some(entry.cancelled(self.progress.ending().clone()));
+            state.account = Some(entry.cancelled(&self.progress.ending()));
         }
     }
 
@@ -235,7 +235,7 @@ impl Stream {
     fn failed(&self, state: &mut State, error: Error) -> Error {
         let error = error.at(|| self.url.clone());
         let Some(mut entry) = state.entry.take() else { return error };
-        let account = entry.failed(&error, self.progress.ending().clone());
+        let account = entry.failed(&error, &self.progress.ending());
         let text = error.partial().map(|partial| partial.text.clone()).unwrap_or_default();
         let tokens = account.usage.map(|usage| (usage.prompt_tokens, usage.completion_tokens));
         let partial = Partial { text, tokens, estimated: account.estimated };
@@ -334,7 +334,9 @@ impl Ask for Opening<'_> {
         let mut found = Vec::new();
         let mut first_content = None;
         let mut patience = None;
+        let mut read = 0;
         while !source.is_over {
+            let before = found.len();
             let next = source.next(&mut found);
             let next = match patience {
                 None => next.await,
@@ -352,7 +354,8 @@ impl Ask for Opening<'_> {
                 first_content = Some(Instant::now());
                 break;
             }
-            if flow.is_break() {
+            read += found[before..].iter().map(|chunk| chunk.data.len()).sum::<usize>();
+            if flow.is_break() || read > READ_AHEAD_BYTES / 4 {
                 break;
             }
             let end = *patience.get_or_insert_with(|| Instant::now() + FIRST_CONTENT);
@@ -528,7 +531,8 @@ async fn read(mut feed: Feed, mut found: Vec<Chunk>, chunks: mpsc::Sender<Result
             {
                 return;
             }
-            if complete {
+            // One that has content and does not end anything is not the last.
+            if complete && (chunk.ends || !chunk.content) {
                 held = Some((chunk.data, Instant::now() + HELD_BACK));
             } else if !out.send(chunk.data, false).await {
                 return;

@@ -1,27 +1,67 @@
 //! The book of calls: one record each, written behind the caller's back, summed when somebody asks.
+//!
+//! [`Ledger::add`] moves a record into a queue. One thread a book and process takes what has come, makes rows of it
+//! (features instead of the text) and writes them in one transaction: to `SQLite`, to `PostgreSQL`, or to memory.
+//! Whoever asks waits until everything entered before is written, and reads by a connection of its own.
 
+pub mod features;
+mod guard;
+mod habits;
+mod memory;
+mod moments;
+mod place;
+mod postgres;
+mod queue;
 mod record;
+mod row;
+mod spend;
+mod sqlite;
+mod store;
+mod writer;
 
+pub use habits::Habits;
+pub use memory::REMEMBERED;
+pub use moments::{FEWEST_HELD, Measured};
 pub use record::{Outcome, Record};
+pub use row::{Keep, Row};
+pub use spend::{Filter, OfModel, Percentiles, Summary, Sums};
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak, mpsc};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
+use crate::process::PerProcess;
+
+use place::Place;
+use queue::{Shared, lock};
+use writer::Running;
+
+/// Whoever asks waits this long for what is still to be written, which a database that is there takes at most.
+const ASKING: Duration = Duration::from_secs(12);
+
+/// The writers of this process, for those who end or fork it.
+static WRITERS: PerProcess<Mutex<Vec<Weak<Shared>>>> = PerProcess::new();
+/// The books that are open in this process, by the place they are kept in: one place has one writer.
+static BOOKS: PerProcess<Mutex<HashMap<String, Weak<Book>>>> = PerProcess::new();
 
 /// A book of calls. Usable from any thread, and by the child after a fork.
 #[derive(Debug)]
-pub struct Ledger {}
+pub struct Ledger {
+    book: Arc<Book>,
+    keep: Keep,
+}
 
-/// What is known of a model's own answers, to forecast what it would have made of a prompt another model answered.
-#[derive(Debug, Clone, Default)]
-pub struct Habits {
-    /// Quantiles of its completion tokens, from the least (0) to the most (1), evenly spaced; empty below 20 answers.
-    pub completion_quantiles: Vec<f64>,
-    /// The mean cached share of its prompts.
-    pub cached_share: Option<f64>,
-    /// Answers seen.
-    pub answers: u64,
+#[derive(Debug)]
+struct Book {
+    place: Place,
+    create: bool,
+    /// A child has none of its parent's threads, and must not touch its connections.
+    running: PerProcess<Running>,
+    /// Calls that came when no writer could be started.
+    lost: AtomicU64,
 }
 
 impl Ledger {
@@ -30,23 +70,213 @@ impl Ledger {
     /// # Errors
     /// [`Kind::Value`] for another form of URL; [`Kind::Io`] when the store cannot be opened.
     pub fn open(url: &str) -> Result<Arc<Self>> {
-        let scheme = url.split(':').next().unwrap_or_default();
-        Err(Error::new(Kind::Unsupported, format!("no ledger of the kind `{scheme}` in this version")))
+        Self::open_with(url, Keep::default(), true)
+    }
+
+    /// As [`open`](Self::open): what is kept of texts, and whether a missing file is made.
+    ///
+    /// # Errors
+    /// As there; [`Kind::Missing`] for a file that is not there and not to be made.
+    pub fn open_with(url: &str, keep: Keep, create: bool) -> Result<Arc<Self>> {
+        let place = Place::parse(url)?;
+        let new =
+            || Arc::new(Book { place: place.clone(), create, running: PerProcess::new(), lost: AtomicU64::new(0) });
+        let Some(identity) = place.identity() else {
+            return Ok(Arc::new(Self { book: new(), keep }));
+        };
+        let book = {
+            let mut books = lock(per_process(&BOOKS));
+            books.retain(|_, book| book.strong_count() > 0);
+            books.get(&identity).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let book = new();
+                books.insert(identity, Arc::downgrade(&book));
+                book
+            })
+        };
+        book.start()?;
+        Ok(Arc::new(Self { book, keep }))
+    }
+
+    /// Where it is kept, without a password.
+    pub fn shown_url(&self) -> String {
+        self.book.place.shown()
+    }
+
+    /// Whether it lives in this process only.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.book.place, Place::Memory)
     }
 
     /// Enters a call. Never waits for the store.
-    pub fn add(&self, _record: Record) {}
+    pub fn add(&self, mut record: Record) {
+        if self.keep == Keep::None {
+            record.text = None;
+        }
+        match self.book.shared() {
+            Ok(shared) => shared.add(record, self.keep),
+            Err(_) => _ = self.book.lost.fetch_add(1, Ordering::Relaxed),
+        }
+    }
 
     /// Waits until everything entered so far is in the store.
     ///
     /// # Errors
     /// [`Kind::Timeout`] when that takes longer than `limit`; [`Kind::Io`] when the store refuses.
-    pub fn flush(&self, _limit: Duration) -> Result<()> {
-        Ok(())
+    pub fn flush(&self, limit: Duration) -> Result<()> {
+        self.book.shared()?.flush(limit)
+    }
+
+    /// As [`flush`](Self::flush); then lets go of the store. A call that is entered later opens it again.
+    ///
+    /// # Errors
+    /// As for [`flush`](Self::flush).
+    pub fn close(&self, limit: Duration) -> Result<()> {
+        let shared = self.book.shared()?;
+        let until = Instant::now() + limit;
+        let flushed = shared.flush(limit);
+        shared.hold(until);
+        shared.release();
+        flushed
     }
 
     /// What is known of a model's answers, from this process and from the store when it was opened.
-    pub fn habits(&self, _model: &str) -> Option<Arc<Habits>> {
-        None
+    pub fn habits(&self, model: &str) -> Option<Arc<Habits>> {
+        self.book.shared().ok()?.learned.get(model)
     }
+
+    /// What the calls a filter takes came to, those not yet written included.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] when the store cannot be read.
+    pub fn spend(&self, filter: &Filter) -> Result<Summary> {
+        let shared = self.book.shared()?;
+        if self.is_in_memory() {
+            // Memory takes everything.
+            shared.flush(ASKING)?;
+            let (groups, forgotten) = lock(&shared.memory).groups(filter);
+            return Ok(Summary { lost: self.lost(), forgotten, ..groups.summary() });
+        }
+        let mut groups = spend::Groups::default();
+        self.read(filter, &mut |row| groups.add(&row))?;
+        Ok(Summary { lost: self.lost(), ..groups.summary() })
+    }
+
+    /// The calls a filter takes, by their time: the last `most` of them. A book in memory has the last
+    /// [`REMEMBERED`] only.
+    ///
+    /// # Errors
+    /// As for [`spend`](Self::spend).
+    pub fn calls(&self, filter: &Filter, most: Option<usize>) -> Result<Vec<Row>> {
+        let shared = self.book.shared()?;
+        let mut rows = Vec::new();
+        if self.is_in_memory() {
+            shared.flush(ASKING)?;
+            rows = lock(&shared.memory).rows(filter);
+        } else {
+            self.read(filter, &mut |row| rows.push(row))?;
+            rows.sort_by_key(|row| (row.ts, row.id));
+        }
+        let too_many = rows.len().saturating_sub(most.unwrap_or(usize::MAX));
+        rows.drain(..too_many);
+        Ok(rows)
+    }
+
+    /// Calls that could not be kept.
+    pub fn lost(&self) -> u64 {
+        let queued = self.book.shared().map_or(0, |shared| shared.unwritten().1);
+        queued + self.book.lost.load(Ordering::Relaxed)
+    }
+
+    /// Shows every row a filter takes, each once.
+    fn read(&self, filter: &Filter, visit: &mut (dyn FnMut(Row) + Send)) -> Result<()> {
+        let shared = self.book.shared()?;
+        // Where it fails, the rows are here, and shown from here.
+        _ = shared.flush(ASKING);
+        let _reader = shared.reader();
+        let (batches, _) = shared.unwritten();
+        let waiting = || batches.iter().flat_map(|rows| rows.iter());
+        let ids: Vec<i64> = waiting().map(|row| row.id).collect();
+        // A thread without a runtime around it, since the store brings its own.
+        let read = std::thread::scope(|scope| {
+            let work = || {
+                let mut store = store::connect(&self.book.place, false, false)?;
+                let there = store.read(filter, &ids, visit);
+                store.close();
+                there
+            };
+            scope.spawn(work).join()
+        });
+        let there = read.unwrap_or_else(|_| Err(Error::new(Kind::Io, "ledger: reading it failed")))?;
+        let there: std::collections::HashSet<i64> = there.into_iter().collect();
+        for row in waiting().filter(|row| !there.contains(&row.id) && filter.takes(row)) {
+            visit(row.clone());
+        }
+        Ok(())
+    }
+}
+
+impl Book {
+    /// Starts the writer and waits for its connection.
+    fn start(&self) -> Result<()> {
+        let failure = Mutex::new(None);
+        let running = self.running.get_or_try_init(|| {
+            let (opened, heard) = mpsc::channel();
+            let running = Running::start(self.place.clone(), self.create, Some(opened))?;
+            match heard.recv() {
+                Ok(Ok(())) => Ok(registered(running)),
+                Ok(Err(error)) => {
+                    *lock(&failure) = Some(error.clone());
+                    Err(error)
+                }
+                Err(_) => Err(Error::new(Kind::Io, "ledger: its writer ended while it opened")),
+            }
+        });
+        running.map(|_| ())
+    }
+
+    /// This process's side of the book; a child opens its own when it first needs it.
+    fn shared(&self) -> Result<&Shared> {
+        let start = || Running::start(self.place.clone(), self.create, None).map(registered);
+        Ok(self.running.get_or_try_init(start)?.0.as_ref())
+    }
+}
+
+fn registered(running: Running) -> Running {
+    let mut writers = lock(per_process(&WRITERS));
+    writers.retain(|writer| writer.strong_count() > 0);
+    writers.push(Arc::downgrade(&running.0));
+    running
+}
+
+fn per_process<T: Default + Send + Sync>(value: &PerProcess<T>) -> &T {
+    match value.get_or_try_init(|| Ok::<_, Infallible>(T::default())) {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
+}
+
+fn writers() -> Vec<Arc<Shared>> {
+    lock(per_process(&WRITERS)).iter().filter_map(Weak::upgrade).collect()
+}
+
+/// Waits until every book of this process has what was entered so far; for the end of a program.
+///
+/// # Errors
+/// As for [`Ledger::flush`]: the first one that failed, after all had their chance within `limit`.
+pub fn flush_all(limit: Duration) -> Result<()> {
+    let until = Instant::now() + limit;
+    let flush = |shared: Arc<Shared>| shared.flush(until.saturating_duration_since(Instant::now()));
+    writers().into_iter().map(flush).fold(Ok(()), Result::and)
+}
+
+/// Closes the connections of every book, to be called before a fork: a child must not have its parent's. Calls go on
+/// being entered; they are written after [`release_all`].
+pub fn hold_all(limit: Duration) {
+    let until = Instant::now() + limit;
+    writers().iter().for_each(|shared| shared.hold(until));
+}
+
+/// Ends [`hold_all`], in the parent; the child has nothing to end.
+pub fn release_all() {
+    writers().iter().for_each(|shared| shared.release());
 }

@@ -15,6 +15,28 @@ pub enum Outcome {
     Hedged,
 }
 
+impl Outcome {
+    /// The name it is stored under.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::Hedged => "hedged",
+        }
+    }
+
+    /// The outcome of a stored name; one of a later version counts as a failure.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "ok" => Self::Ok,
+            "cancelled" => Self::Cancelled,
+            "hedged" => Self::Hedged,
+            _ => Self::Failed,
+        }
+    }
+}
+
 /// One call. Money is in picodollars (1e-12 US dollars); `None` is unpriced, never zero.
 #[derive(Debug, Clone)]
 pub struct Record {

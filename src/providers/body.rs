@@ -1,74 +1,153 @@
-//! The one change made to a caller's request body: which model it names.
+//! Changes to a caller's request body that leave every other byte as it came in.
 //!
 //! The body is not parsed and written again, because that would reorder nothing today and something tomorrow
-//! (number spellings, duplicate keys, escapes). The value of the top-level `model` is found and replaced; every other
-//! byte goes out as it came in.
+//! (number spellings, duplicate keys, escapes). The top-level members are found; those that change are written anew, all
+//! else is copied.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
 
+/// The top-level members of a body, unread.
+pub(super) struct Fields<'a> {
+    body: &'a [u8],
+    members: Vec<Member<'a>>,
+    /// Just behind the opening bracket.
+    inside: usize,
+}
+
+struct Member<'a> {
+    name: Cow<'a, str>,
+    /// Where its key begins.
+    start: usize,
+    /// Where its value begins and ends.
+    value: (usize, usize),
+}
+
+impl<'a> Fields<'a> {
+    /// # Errors
+    /// [`Kind::Value`](crate::Kind::Value) when `body` is not one JSON object. What its members hold is not looked at.
+    pub fn read(body: &'a [u8]) -> Result<Self> {
+        let mut scan = Scanner { body, at: 0 };
+        scan.space();
+        scan.expect(b'{')?;
+        let mut fields = Self { body, members: Vec::with_capacity(16), inside: scan.at };
+        scan.space();
+        if scan.peek() == Some(b'}') {
+            scan.at += 1;
+        } else {
+            loop {
+                scan.space();
+                let start = scan.at;
+                let name = name_of(scan.string()?).ok_or_else(|| scan.broken())?;
+                scan.space();
+                scan.expect(b':')?;
+                scan.space();
+                let from = scan.at;
+                scan.value()?;
+                fields.members.push(Member { name, start, value: (from, scan.at) });
+                scan.space();
+                match scan.next()? {
+                    b',' => {}
+                    b'}' => break,
+                    _ => return Err(scan.broken()),
+                }
+            }
+        }
+        scan.space();
+        if scan.at == body.len() { Ok(fields) } else { Err(scan.broken()) }
+    }
+
+    /// The JSON of `name`; the last one where there are several. A null is no value.
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        let member = self.members.iter().rev().find(|member| member.name == name)?;
+        Some(self.body[member.value.0..member.value.1].trim_ascii_end()).filter(|value| *value != b"null")
+    }
+
+    /// Whether `name` is there, be it null.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|member| member.name == name)
+    }
+
+    /// Every name, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| &*member.name)
+    }
+
+    /// The body with `changes`: a value takes the old one's place, or the first place where there is none; `None` takes
+    /// the member out.
+    pub fn write(&self, changes: &[Change]) -> Bytes {
+        let added: usize =
+            changes.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len) + 4).sum();
+        let mut out = Vec::with_capacity(self.body.len() + added);
+        out.extend_from_slice(&self.body[..self.inside]);
+        let mut separator = false;
+        for (name, value) in changes {
+            if let Some(value) = value
+                && !self.has(name)
+            {
+                if separator {
+                    out.push(b',');
+                }
+                out.extend([b"\"", name.as_bytes(), b"\":", value].concat());
+                separator = true;
+            }
+        }
+        let mut from = self.inside;
+        for (at, member) in self.members.iter().enumerate() {
+            let end = self.members.get(at + 1).map(|next| next.start);
+            let change = changes.iter().rev().find(|(name, _)| member.name == *name).map(|(_, value)| value);
+            if let Some(None) = change {
+                from = end.unwrap_or(member.value.1);
+                continue;
+            }
+            // The space before a key stays with it, the comma after a value is written here.
+            let key = &self.body[from..member.value.0];
+            if separator {
+                out.push(b',');
+            }
+            out.extend_from_slice(key);
+            match change {
+                Some(Some(value)) => out.extend_from_slice(value),
+                _ => out.extend_from_slice(&self.body[member.value.0..member.value.1]),
+            }
+            separator = true;
+            let after = &self.body[member.value.1..end.unwrap_or(member.value.1)];
+            let comma = after.iter().position(|&byte| byte == b',').unwrap_or(after.len());
+            out.extend_from_slice(&after[..comma]);
+            from = (member.value.1 + comma + 1).min(end.unwrap_or(member.value.1));
+        }
+        let last = self.members.last().map_or(self.inside, |member| member.value.1);
+        out.extend_from_slice(&self.body[last..]);
+        Bytes::from(out)
+    }
+}
+
+/// A top-level member's new JSON; `None` takes it out.
+pub(super) type Change = (&'static str, Option<Vec<u8>>);
+
 /// `body` with its top-level `model` set; put in front where there is none.
 ///
 /// # Errors
 /// [`Kind::Value`](crate::Kind::Value) when `body` is not one JSON object.
-pub fn set_model(body: &[u8], model: &str) -> Result<Bytes> {
-    let model = serde_json::to_string(model).map_err(|e| Error::value(format!("the model name: {e}")))?;
-    let mut scan = Scanner { body, at: 0 };
-    scan.space();
-    scan.expect(b'{')?;
-    let inside = scan.at;
-    scan.space();
-    let mut out = Vec::with_capacity(body.len() + model.len() + 16);
-    let mut copied = 0;
-    let mut found = false;
-    let empty = scan.peek() == Some(b'}');
-    if empty {
-        scan.at += 1;
-    } else {
-        loop {
-            scan.space();
-            let key = scan.string()?;
-            scan.space();
-            scan.expect(b':')?;
-            scan.space();
-            let start = scan.at;
-            scan.value()?;
-            if is_model(key) {
-                out.extend_from_slice(&body[copied..start]);
-                out.extend_from_slice(model.as_bytes());
-                copied = scan.at;
-                found = true;
-            }
-            scan.space();
-            match scan.next()? {
-                b',' => {}
-                b'}' => break,
-                _ => return Err(scan.broken()),
-            }
-        }
-    }
-    scan.space();
-    if scan.at != body.len() {
-        return Err(scan.broken());
-    }
-    if !found {
-        out.extend_from_slice(&body[..inside]);
-        out.extend_from_slice(b"\"model\":");
-        out.extend_from_slice(model.as_bytes());
-        if !empty {
-            out.push(b',');
-        }
-        copied = inside;
-    }
-    out.extend_from_slice(&body[copied..]);
-    Ok(Bytes::from(out))
+#[cfg(test)]
+fn set_model(body: &[u8], model: &str) -> Result<Bytes> {
+    Ok(Fields::read(body)?.write(&[("model", Some(quoted(model)))]))
 }
 
-/// Whether a quoted key says `model`, escapes read.
-fn is_model(key: &[u8]) -> bool {
-    key == b"\"model\""
-        || (key.contains(&b'\\') && serde_json::from_slice::<String>(key).is_ok_and(|key| key == "model"))
+/// A text as JSON.
+pub(super) fn quoted(text: &str) -> Vec<u8> {
+    serde_json::Value::from(text).to_string().into_bytes()
+}
+
+/// What a quoted key says, escapes read.
+fn name_of(key: &[u8]) -> Option<Cow<'_, str>> {
+    if key.contains(&b'\\') {
+        return serde_json::from_slice::<String>(key).ok().map(Cow::Owned);
+    }
+    std::str::from_utf8(&key[1..key.len() - 1]).ok().map(Cow::Borrowed)
 }
 
 /// Walks over JSON without reading it; strings and brackets are all it has to understand.

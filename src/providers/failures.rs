@@ -60,11 +60,10 @@ fn judged(error: &Error, now: SystemTime) -> Verdict {
     };
     match (error.again(), usual) {
         (Again::Usual, usual) => usual,
-        // What is used up stays used up, however the provider says so.
-        (Again::Once, Verdict::Final) => Verdict::Final,
+        (_, Verdict::Final) => Verdict::Final,
+        // What is used up stays used up, under status 200 too.
         (Again::Once, Verdict::Elsewhere) if error.answer().is_some_and(said_no) => Verdict::Elsewhere,
         (Again::Once, _) => Verdict::Once,
-        (Again::Never, Verdict::Final) => Verdict::Final,
         (Again::Never, _) => Verdict::Elsewhere,
     }
 }
@@ -191,4 +190,107 @@ pub fn is_too_long(error: &Error) -> bool {
     let Some(answer) = error.answer().filter(|answer| matches!(answer.status, 400 | 413 | 422)) else { return false };
     let body = String::from_utf8_lossy(&answer.body).to_lowercase();
     SAYS.iter().any(|words| body.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn failed(status: u16, headers: &[(&str, &str)], body: &str) -> Error {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Error::status("", Answer { status, headers, body: Bytes::from(body.to_owned()) })
+    }
+
+    #[test]
+    fn statuses() {
+        for status in [408, 409, 425, 429, 498, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529] {
+            assert_eq!(verdict(&failed(status, &[], "")), Verdict::Again(None), "{status}");
+        }
+        for status in [401, 402, 403, 404, 501, 505, 507, 530] {
+            assert_eq!(verdict(&failed(status, &[], "")), Verdict::Elsewhere, "{status}");
+        }
+        for status in [301, 307, 400, 405, 406, 410, 413, 415, 418, 422, 451] {
+            assert_eq!(verdict(&failed(status, &[], "{}")), Verdict::Final, "{status}");
+        }
+        assert_eq!(verdict(&failed(400, &[("x-should-retry", "true")], "")), Verdict::Again(None));
+        assert_eq!(verdict(&failed(503, &[("x-should-retry", "false")], "")), Verdict::Elsewhere);
+        assert_eq!(verdict(&failed(429, &[("x-should-retry", "false")], "")), Verdict::Elsewhere);
+        for kind in [Kind::Value, Kind::Type, Kind::Unsupported, Kind::Cancelled, Kind::Io] {
+            assert_eq!(verdict(&Error::new(kind, "")), Verdict::Final);
+        }
+        assert!(may_move(&Error::new(Kind::Unsupported, "")) && !may_move(&Error::value("")));
+    }
+
+    #[test]
+    fn what_is_used_up_does_not_clear_by_waiting() {
+        let day = r#"{"error":{"code":429,"message":"quota","status":"RESOURCE_EXHAUSTED","details":[
+            {"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[
+                {"quotaId":"GenerateRequestsPerMinutePerProjectPerModel"},
+                {"quotaId":"GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]},
+            {"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"21s"}]}}"#;
+        for (status, body) in [
+            (429, r#"{"error":{"message":"no","type":"insufficient_quota","code":"insufficient_quota"}}"#),
+            (429, r#"{"error":{"message":"no","code":"credit_balance_exhausted"}}"#),
+            (429, r#"{"error":{"message":"no","type":"billing_hard_limit_reached"}}"#),
+            (402, r#"{"type":"error","error":{"type":"billing_error","message":"no"}}"#),
+            (429, r#"{"type":"error","error":{"type":"rate_limit_error","message":"over your monthly spend limit"}}"#),
+            (429, r#"{"type":"error","error":{"type":"spend-limit","message":""}}"#),
+            (403, r#"{"error":{"code":"insufficient_balance"}}"#),
+            (429, day),
+            (429, &format!("[{day}]")),
+        ] {
+            for headers in [&[][..], &[("retry-after", "1")], &[("x-should-retry", "true")]] {
+                assert_eq!(verdict(&failed(status, headers, body)), Verdict::Elsewhere, "{body}");
+            }
+            assert_eq!(verdict(&failed(status, &[], body).worth(Again::Once)), Verdict::Elsewhere, "{body}");
+        }
+        let ordinary = r#"{"error":{"message":"Rate limit reached, see https://x/account/billing","type":"tokens","code":"rate_limit_exceeded"}}"#;
+        assert_eq!(verdict(&failed(429, &[], ordinary)), Verdict::Again(None));
+    }
+
+    #[test]
+    fn the_wait_that_google_names() {
+        let minute = r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[
+            {"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"21.5s"}]}}"#;
+        let wait = Some(Duration::from_millis(21_500));
+        assert_eq!(verdict(&failed(429, &[], minute)), Verdict::Again(wait));
+        assert_eq!(verdict(&failed(503, &[], &format!("[{minute}]"))), Verdict::Again(wait));
+        assert_eq!(
+            verdict(&failed(429, &[("retry-after", "2")], minute)),
+            Verdict::Again(Some(Duration::from_secs(2)))
+        );
+        for nonsense in ["-1s", "s", "21", "1e400s", "NaNs"] {
+            let body = minute.replace("21.5s", nonsense);
+            assert_eq!(verdict(&failed(429, &[], &body)), Verdict::Again(None), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn refusals_that_another_endpoint_may_not_share() {
+        let key = r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#;
+        assert_eq!(verdict(&failed(400, &[], key)), Verdict::Elsewhere);
+        let long = failed(400, &[], r#"{"error":{"code":"context_length_exceeded"}}"#);
+        assert!(verdict(&long) == Verdict::Elsewhere && is_too_long(&long) && !blames_endpoint(&long));
+        assert!(is_too_long(&failed(
+            400,
+            &[],
+            r#"{"error":{"message":"prompt is too long: 250000 tokens > 200000"}}"#
+        )));
+        assert!(blames_endpoint(&failed(500, &[], "")) && !blames_endpoint(&failed(400, &[], "")));
+    }
+
+    #[test]
+    fn an_error_under_status_200_is_worth_one_more_try() {
+        let inside = |status, body| verdict(&failed(status, &[], body).worth(Again::Once));
+        assert_eq!(inside(502, ""), Verdict::Once);
+        assert_eq!(inside(429, ""), Verdict::Once);
+        assert_eq!(inside(529, ""), Verdict::Once);
+        assert_eq!(inside(400, ""), Verdict::Final);
+        assert_eq!(inside(401, ""), Verdict::Elsewhere);
+        assert_eq!(verdict(&Error::new(Kind::Protocol, "").worth(Again::Once)), Verdict::Once);
+        assert_eq!(verdict(&Error::new(Kind::Protocol, "")), Verdict::Elsewhere);
+        assert_eq!(verdict(&Error::new(Kind::Timeout, "").settled()), Verdict::Elsewhere);
+    }
 }

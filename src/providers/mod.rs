@@ -5,6 +5,7 @@
 //!   what they say. A new dialect is a file here and an arm in [`Dialect`]; nothing else knows them apart.
 //! - [`http`], [`sse`], [`retry`], [`secrets`]: the wire. Only [`http`] opens sockets.
 
+mod adapt;
 mod address;
 pub mod anthropic;
 pub mod azure;
@@ -12,12 +13,15 @@ pub mod body;
 pub mod capabilities;
 pub mod conversation;
 pub mod failures;
+mod family;
 pub mod gemini;
 pub mod http;
 pub mod ids;
+mod marks;
+mod messages;
+pub mod needs;
 pub mod openai;
 pub mod prefix;
-pub mod process;
 pub mod request;
 pub mod retry;
 pub mod secrets;
@@ -26,6 +30,7 @@ pub mod sse;
 pub mod table;
 pub mod types;
 
+pub use crate::process;
 pub use http::{Http, Limits};
 pub use prefix::{Asked, resolve};
 pub use request::{ChatRequest, Dropped, Prepared, Reading};
@@ -69,6 +74,7 @@ impl Dialect {
 
     /// The request for one chat completion.
     pub fn chat(self, endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<Prepared> {
+        needs::check(endpoint, request)?;
         match self {
             Self::OpenAi => openai::chat(endpoint, request, stream),
             Self::Azure => azure::chat(endpoint, request, stream),

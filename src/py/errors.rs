@@ -49,5 +49,10 @@ fn failure(py: Python<'_>, kind: Kind, error: &Error) -> PyResult<PyErr> {
         details.set_item("headers", answer.headers.clone())?;
         details.set_item("body", PyBytes::new(py, &answer.body))?;
     }
+    if let Some(partial) = error.partial() {
+        details.set_item("partial_text", &partial.text)?;
+        details.set_item("partial_tokens", partial.tokens)?;
+        details.set_item("estimated", partial.estimated)?;
+    }
     Ok(raised::ProviderFailure::new_err(details.unbind()))
 }

@@ -1,5 +1,6 @@
 //! The Python face: convert, call, map the error. Anything longer belongs in the core.
 
+mod account;
 mod arguments;
 mod awaitable;
 mod bert;
@@ -7,12 +8,17 @@ mod calls;
 mod causal;
 mod columns;
 mod driver;
+mod embedder;
 mod errors;
 mod evals;
+mod given;
 mod learn;
+mod ledger;
 mod local;
 mod mf;
+mod money;
 mod parquet_writer;
+mod policy;
 mod pricing;
 mod prompts;
 mod routing;
@@ -38,8 +44,11 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     bert::register(m)?;
     evals::register(m)?;
     calls::register(m)?;
+    embedder::register(m)?;
+    policy::register(m)?;
     causal::register(m)?;
     pricing::register(m)?;
+    ledger::register(m)?;
     parquet_writer::register(m)?;
     prompts::register(m)?;
     columns::register(m)?;

@@ -1,0 +1,196 @@
+"""How calls behave: time limits, retries, fallbacks, and what happens when a router fails.
+
+One frozen `CallPolicy` for a Controller (``Controller(..., policy=CallPolicy(...))``) or for one call
+(``ferroute.completion(..., policy=...)``). Make a changed copy with `dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from ferroute import _core
+from ferroute.endpoints import Endpoint, endpoint
+from ferroute.errors import InvalidTypeError, InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from typing_extensions import Self
+
+BACKENDS = ("native", "litellm")
+_LIMITS = ("connect_timeout", "first_byte_timeout", "between_chunks_timeout", "timeout", "deadline")
+
+
+@dataclasses.dataclass(frozen=True)
+class CallPolicy:
+    """How calls behave. Times are in seconds; None is no limit.
+
+    Attributes:
+        connect_timeout: Until a connection stands.
+        first_byte_timeout: From sending a request to the first byte of its answer.
+        between_chunks_timeout: The longest silence of a stream.
+        timeout: One attempt in all, of an answer that is not streamed. The keyword ``timeout`` of a call takes the
+            place of this and the two above.
+        deadline: All attempts, waits and fallbacks of a call together; a stream has to have begun by then.
+        retries: How often a failed attempt is repeated, where that can help; ``max_retries`` of a call goes before it.
+        fallbacks: What is asked when a model has failed for good: names or endpoint mappings, in order; or a mapping
+            from a model's name to such a list, with ``"*"`` for all others.
+        failures_before_cooldown: After so many failures in a row a model rests, if there is another one to ask.
+        cooldown: How long it rests.
+        hedge: Sends a second request when the first has not begun to answer within the 95th percentile of the model's
+            times. The first answer wins; both are paid for.
+        on_router_error: What happens when a router fails: ``"raise"``, or the call goes to the ``"strong"`` or the
+            ``"weak"`` model, or another router, given by name, is asked. The decision says so.
+        strict: A parameter that the model does not take is an error, instead of being left out with a warning.
+        backend: ``"native"``, or ``"litellm"`` to hand calls to the litellm that is installed.
+        holdout: Share of the completions that go to the strong model whatever the router says, by lot, so that
+            ``spend().saving`` is measured instead of estimated.
+
+    Raises:
+        InvalidValueError: A value is outside its range.
+        InvalidTypeError: It is of the wrong type.
+    """
+
+    connect_timeout: float | None = 5.0
+    first_byte_timeout: float | None = 600.0
+    between_chunks_timeout: float | None = 600.0
+    timeout: float | None = 600.0
+    deadline: float | None = None
+    retries: int = 2
+    fallbacks: Sequence[Any] | Mapping[str, Sequence[Any]] = ()
+    failures_before_cooldown: int = 3
+    cooldown: float = 30.0
+    hedge: bool = False
+    on_router_error: str = "raise"
+    strict: bool = False
+    backend: str = "native"
+    holdout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in _LIMITS:
+            value = getattr(self, name)
+            if value is not None:
+                _number(name, value)
+        _number("cooldown", self.cooldown)
+        for name in ("retries", "failures_before_cooldown"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not hasattr(value, "__index__"):
+                raise InvalidTypeError(f"`{name}` must be int, found {type(value).__name__}")
+        for name in ("hedge", "strict"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidTypeError(f"`{name}` must be True or False, found {getattr(self, name)!r:.60}")
+        if not 0 <= _number("holdout", self.holdout) <= 1:
+            raise InvalidValueError(f"`holdout` is a share from 0 to 1, found {self.holdout!r}")
+        if not isinstance(self.on_router_error, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidTypeError(f"`on_router_error` must be str, found {type(self.on_router_error).__name__}")
+        check_backend(self.backend)
+        # Lists become tuples and mappings endpoints, so that nobody changes a policy that is in use.
+        object.__setattr__(self, "fallbacks", _frozen(self.fallbacks))
+        object.__setattr__(self, "_made", self._make())
+
+    def __hash__(self) -> int:
+        # A mapping of fallbacks has no hash; equal policies have equal times all the same.
+        return hash(tuple(getattr(self, name) for name in (*_LIMITS, "retries", "on_router_error", "backend")))
+
+    @property
+    def core(self) -> _core.Policy:
+        """The part of it that the core follows."""
+        return vars(self)["_made"]
+
+    def _make(self) -> _core.Policy:
+        return _core.Policy(
+            connect_timeout=self.connect_timeout,
+            first_byte_timeout=self.first_byte_timeout,
+            between_chunks_timeout=self.between_chunks_timeout,
+            timeout=self.timeout,
+            deadline=self.deadline,
+            retries=self.retries,
+            failures_before_cooldown=self.failures_before_cooldown,
+            cooldown=self.cooldown,
+            hedge=self.hedge,
+            strict=self.strict,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_made"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        object.__setattr__(self, "_made", self._make())
+
+    def fallbacks_of(self, model: str) -> Sequence[Endpoint | str]:
+        """What is asked, in order, when `model` has failed for good."""
+        if isinstance(self.fallbacks, Mapping):
+            return self.fallbacks.get(model, self.fallbacks.get("*", ()))
+        return self.fallbacks
+
+    @classmethod
+    def of(cls, given: CallPolicy | Mapping[str, Any] | None) -> Self:
+        """`given`; a mapping of attributes is made one, None is the usual policy.
+
+        Raises:
+            InvalidTypeError: It is something else, or has an attribute that does not exist.
+        """
+        if given is None:
+            return cast("Self", USUAL)
+        if isinstance(given, cls):
+            return given
+        if isinstance(given, Mapping):
+            unknown = [name for name in given if name not in cls.__dataclass_fields__]
+            if unknown:
+                known = ", ".join(cls.__dataclass_fields__)
+                raise InvalidTypeError(f"policy: unknown {', '.join(map(repr, unknown))}; there are {known}")
+            return cls(**given)
+        raise InvalidTypeError(f"policy is a CallPolicy or a mapping of its attributes, found {type(given).__name__}")
+
+
+def check_backend(backend: Any) -> str:
+    """`backend`, if there is one of that name.
+
+    Raises:
+        InvalidValueError: There is none.
+    """
+    if backend not in BACKENDS:
+        raise InvalidValueError(f"`backend` is one of {', '.join(map(repr, BACKENDS))}; found {backend!r:.60}")
+    return backend
+
+
+def listed(name: str, given: Any) -> tuple[Endpoint | str, ...]:
+    """A list of models as names and endpoints; one alone may come without its list.
+
+    Raises:
+        InvalidTypeError: It holds something that is no model.
+    """
+    if given is None:
+        return ()
+    if isinstance(given, (str, Mapping)):
+        given = (given,)
+    if not hasattr(given, "__iter__"):
+        raise InvalidTypeError(f"`{name}` must be a list of models, found {type(given).__name__}")
+    return tuple(endpoint(each, name) for each in given)
+
+
+def _frozen(given: Any) -> Any:
+    # `{"model": ...}` is an endpoint; any other mapping is from a model's name to what stands in for it.
+    if isinstance(given, Mapping) and "model" not in given:
+        mapping = cast("Mapping[str, Any]", given)
+        return {str(name): listed("fallbacks", models) for name, models in mapping.items()}
+    return listed("fallbacks", given)
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidTypeError(f"`{name}` must be a number, found {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise InvalidValueError(f"`{name}` must be a number, found one that is far too large") from None
+    if math.isnan(number):
+        raise InvalidValueError(f"`{name}` must be a number, found nan")
+    return number
+
+
+USUAL = CallPolicy()

@@ -1,0 +1,78 @@
+//! The book in memory: all sums, and the last calls.
+
+use std::collections::VecDeque;
+
+use super::row::Row;
+use super::spend::{Filter, Groups};
+
+/// This many calls are remembered one by one.
+pub const REMEMBERED: usize = 10_000;
+
+/// Sums of all calls, and the last of them.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    all: Groups,
+    last: VecDeque<Row>,
+    forgotten: u64,
+}
+
+impl Memory {
+    pub(super) fn add(&mut self, rows: impl IntoIterator<Item = Row>) {
+        for row in rows {
+            self.all.add_sums(&row);
+            if self.last.len() == REMEMBERED {
+                self.last.pop_front();
+                self.forgotten += 1;
+            }
+            self.last.push_back(row);
+        }
+    }
+
+    /// Sums of the calls a filter takes, and how many it could not look at: what happened when is known of the last
+    /// calls only. Latencies are always those of the last calls.
+    pub(super) fn groups(&self, filter: &Filter) -> (Groups, u64) {
+        let rows = || self.last.iter().filter(|row| filter.takes(row));
+        if let Some(mut groups) = self.all.filtered(filter) {
+            rows().for_each(|row| groups.add_times(row));
+            return (groups, 0);
+        }
+        let mut groups = Groups::default();
+        rows().for_each(|row| groups.add(row));
+        // Those forgotten are older than those remembered.
+        let reaches_back = self.last.front().is_none_or(|first| filter.since_us.is_none_or(|since| since < first.ts));
+        (groups, if reaches_back { self.forgotten } else { 0 })
+    }
+
+    /// The last calls a filter takes, by their time.
+    pub(super) fn rows(&self, filter: &Filter) -> Vec<Row> {
+        let mut rows: Vec<_> = self.last.iter().filter(|row| filter.takes(row)).cloned().collect();
+        rows.sort_by_key(|row| (row.ts, row.id));
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::Record;
+    use super::super::row::Keep;
+    use super::super::row::tests::record;
+    use super::*;
+
+    #[test]
+    fn sums_know_all_calls_and_times_the_last() {
+        let mut memory = Memory::default();
+        let extra = 5;
+        memory.add(
+            (0..REMEMBERED as i64 + extra)
+                .map(|n| Row::new(n, Record { ts_us: n, total_us: n * 1000, ..record("m") }, Keep::None)),
+        );
+        let (groups, forgotten) = memory.groups(&Filter::default());
+        let summary = groups.summary();
+        assert_eq!((summary.all.calls, forgotten), (REMEMBERED as u64 + 5, 0));
+        assert_eq!(summary.total_ms.unwrap().n, REMEMBERED as u64);
+        let since = |ts| memory.groups(&Filter { since_us: Some(ts), ..Filter::default() });
+        assert_eq!((since(3).0.summary().all.calls, since(3).1), (REMEMBERED as u64, 5));
+        assert_eq!((since(10_000).0.summary().all.calls, since(10_000).1), (5, 0));
+        assert_eq!(memory.rows(&Filter { until_us: Some(7), ..Filter::default() }).len(), 2);
+    }
+}

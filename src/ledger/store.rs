@@ -1,0 +1,367 @@
+//! What the writer and the reader need of a database, and the statements both databases take.
+
+use std::time::Duration;
+
+use crate::error::Error;
+
+use super::place::Place;
+use super::row::Row;
+use super::spend::Filter;
+use super::{postgres, sqlite};
+
+/// A database takes this long to answer, or it does not answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why rows were not written.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The database is not to be had, or not now: the same rows may be written later.
+    Unavailable(Error),
+    /// It does not take these rows.
+    Rows(Error),
+}
+
+/// A connection. Its methods block; they have a runtime of their own, so they must not be called inside another.
+pub(super) trait Store {
+    /// Writes rows, all or none. A row that is there already stays as it is, so a write of doubtful end may be repeated.
+    fn write(&mut self, rows: &[Row]) -> Result<(), Refusal>;
+
+    /// Shows the rows a filter takes, by their time, then says which of `ids` were there at that moment.
+    fn read(&mut self, filter: &Filter, ids: &[i64], visit: &mut dyn FnMut(Row)) -> Result<Vec<i64>, Error>;
+
+    /// The last whole answers, oldest first.
+    fn last(&mut self, n: u32) -> Result<Vec<Row>, Error>;
+
+    /// Whether a process has used this number for its rows.
+    fn used(&mut self, node: u32) -> Result<bool, Error>;
+
+    /// Whether the connection can still be used after a write that failed.
+    fn outlives_failures(&self) -> bool;
+
+    /// Says good-bye.
+    fn close(self: Box<Self>);
+}
+
+/// Connects, and makes the tables where they are missing (`create`: and the file).
+pub(super) fn connect(place: &Place, create: bool, guarded: bool) -> Result<Box<dyn Store>, Error> {
+    match place {
+        Place::Memory => Err(Error::value("memory has no connection")),
+        Place::Sqlite(path) => Ok(Box::new(sqlite::Sqlite::open(place, path, create, guarded)?)),
+        Place::Postgres(options) => Ok(Box::new(postgres::Postgres::open(place, options)?)),
+    }
+}
+
+/// The columns of `calls`, in the order of [`bind_row`] and [`read_row`].
+pub(super) const COLUMNS: [&str; 28] = [
+    "id",
+    "ts",
+    "key",
+    "session",
+    "router",
+    "requested",
+    "model",
+    "tier",
+    "win_rate",
+    "threshold",
+    "holdout",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "estimated",
+    "cost",
+    "router_cost",
+    "baseline",
+    "ttft_ms",
+    "total_ms",
+    "outcome",
+    "error",
+    "attempts",
+    "features",
+    "text",
+    "price_version",
+];
+
+/// Rows of one statement: what is left of a batch goes in smaller ones, so that few statements are ever prepared.
+pub(super) const CHUNKS: [usize; 3] = [64, 8, 1];
+
+/// The statement that inserts so many rows.
+pub(super) fn insert(rows: usize) -> String {
+    let width = COLUMNS.len();
+    let values: Vec<String> = (0..rows)
+        .map(|row| {
+            let numbers: Vec<String> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
+            format!("({})", numbers.join(", "))
+        })
+        .collect();
+    format!("INSERT INTO calls ({}) VALUES {} ON CONFLICT (id) DO NOTHING", COLUMNS.join(", "), values.join(", "))
+}
+
+/// The largest chunk that `left` rows fill, with its place in [`CHUNKS`].
+pub(super) fn chunk(left: usize) -> Option<(usize, usize)> {
+    CHUNKS.into_iter().enumerate().find(|&(_, size)| size <= left)
+}
+
+/// The statement that reads what a filter takes, its four values bound in order.
+pub(super) fn select() -> String {
+    // No condition on the time would keep the index from being used.
+    format!(
+        "SELECT {} FROM calls WHERE ts >= $1 AND ts < $2 AND ($3 IS NULL OR router = $3) \
+         AND ($4 IS NULL OR model = $4) ORDER BY ts, id",
+        COLUMNS.join(", ")
+    )
+}
+
+/// The statement that reads the last whole answers, newest first.
+pub(super) fn select_last() -> String {
+    format!(
+        "SELECT {} FROM calls WHERE outcome = 'ok' AND estimated = 0 ORDER BY ts DESC, id DESC LIMIT $1",
+        COLUMNS.join(", ")
+    )
+}
+
+/// Whether an id is there.
+pub(super) const HAS: &str = "SELECT id FROM calls WHERE id = $1";
+
+/// Whether an id between two is there.
+pub(super) const USED: &str = "SELECT id FROM calls WHERE id >= $1 AND id <= $2 LIMIT 1";
+
+/// The first and last id of a process.
+pub(super) fn ids_of(node: u32) -> (i64, i64) {
+    let first = i64::from(node) << 32;
+    (first, first | 0xffff_ffff)
+}
+
+/// Binds a row to a query of either database, in the order of [`COLUMNS`].
+macro_rules! bind_row {
+    ($query:expr, $row:expr) => {{
+        let row = $row;
+        $query
+            .bind(row.id)
+            .bind(row.ts)
+            .bind(row.key.as_deref())
+            .bind(row.session.as_deref())
+            .bind(row.router.as_deref())
+            .bind(row.requested.as_deref())
+            .bind(row.model.as_str())
+            .bind(row.tier.as_deref())
+            .bind(row.win_rate)
+            .bind(row.threshold)
+            .bind(i64::from(row.holdout))
+            .bind(row.prompt_tokens)
+            .bind(row.completion_tokens)
+            .bind(row.cached_tokens)
+            .bind(row.cache_write_tokens)
+            .bind(row.reasoning_tokens)
+            .bind(i64::from(row.estimated))
+            .bind(row.cost)
+            .bind(row.router_cost)
+            .bind(row.baseline)
+            .bind(row.ttft_ms)
+            .bind(row.total_ms)
+            .bind(row.outcome.name())
+            .bind(row.error.as_deref())
+            .bind(row.attempts)
+            .bind(row.features.as_deref())
+            .bind(row.text.as_deref())
+            .bind(row.price_version.as_str())
+    }};
+}
+
+/// Reads a row of either database.
+macro_rules! read_row {
+    ($row:expr) => {{
+        let row = $row;
+        Ok::<_, sqlx::Error>($crate::ledger::row::Row {
+            id: row.try_get(0)?,
+            ts: row.try_get(1)?,
+            key: row.try_get(2)?,
+            session: row.try_get(3)?,
+            router: row.try_get(4)?,
+            requested: row.try_get(5)?,
+            model: row.try_get(6)?,
+            tier: row.try_get(7)?,
+            win_rate: row.try_get(8)?,
+            threshold: row.try_get(9)?,
+            holdout: row.try_get::<i64, _>(10)? != 0,
+            prompt_tokens: row.try_get(11)?,
+            completion_tokens: row.try_get(12)?,
+            cached_tokens: row.try_get(13)?,
+            cache_write_tokens: row.try_get(14)?,
+            reasoning_tokens: row.try_get(15)?,
+            estimated: row.try_get::<i64, _>(16)? != 0,
+            cost: row.try_get(17)?,
+            router_cost: row.try_get(18)?,
+            baseline: row.try_get(19)?,
+            ttft_ms: row.try_get(20)?,
+            total_ms: row.try_get(21)?,
+            outcome: $crate::ledger::record::Outcome::named(&row.try_get::<String, _>(22)?),
+            error: row.try_get(23)?,
+            attempts: row.try_get(24)?,
+            features: row.try_get(25)?,
+            text: row.try_get(26)?,
+            price_version: row.try_get(27)?,
+        })
+    }};
+}
+
+/// Implements [`Store`] for a type with the fields `place`, `runtime`, `connection`, `inserts` and a method `leave`.
+macro_rules! implement_store {
+    ($name:ty, write: $write:literal, read: $read:literal, about_rows: $about_rows:expr, outlives_failures: $outlives:literal) => {
+        impl $name {
+            /// Runs a question to its end, for a limited time.
+            fn ask<T>(
+                place: &Place,
+                runtime: &tokio::runtime::Runtime,
+                work: impl Future<Output = Result<T, sqlx::Error>>,
+            ) -> $crate::error::Result<T> {
+                const WHAT: &str = "it could not be read";
+                match runtime.block_on(async { tokio::time::timeout(2 * PATIENCE, work).await }) {
+                    Ok(answer) => answer.map_err(|error| place.failed(WHAT, &error)),
+                    Err(_) => Err(place.silent(WHAT)),
+                }
+            }
+        }
+
+        impl Store for $name {
+            fn write(&mut self, rows: &[Row]) -> Result<(), Refusal> {
+                const WHAT: &str = "calls could not be written";
+                let (connection, inserts) = (&mut self.connection, &self.inserts);
+                let work = async {
+                    let mut transaction = connection.begin_with($write).await?;
+                    let mut left = rows;
+                    while let Some((which, size)) = store::chunk(left.len()) {
+                        let (now, later) = left.split_at(size);
+                        let mut query = sqlx::query(AssertSqlSafe(inserts[which].clone()));
+                        for row in now {
+                            query = bind_row!(query, row);
+                        }
+                        query.execute(&mut *transaction).await?;
+                        left = later;
+                    }
+                    transaction.commit().await
+                };
+                let error = match self.runtime.block_on(async { tokio::time::timeout(2 * PATIENCE, work).await }) {
+                    Ok(Ok(())) => return Ok(()),
+                    Ok(Err(error)) => error,
+                    Err(_) => return Err(Refusal::Unavailable(self.place.silent(WHAT))),
+                };
+                let refused = match &error {
+                    sqlx::Error::Database(told) => told.code().is_some_and(|code| $about_rows(code.as_ref())),
+                    _ => false,
+                };
+                let error = self.place.failed(WHAT, &error);
+                Err(if refused { Refusal::Rows(error) } else { Refusal::Unavailable(error) })
+            }
+
+            fn read(
+                &mut self,
+                filter: &Filter,
+                ids: &[i64],
+                visit: &mut dyn FnMut(Row),
+            ) -> $crate::error::Result<Vec<i64>> {
+                let connection = &mut self.connection;
+                let work = async {
+                    let mut transaction = connection.begin_with($read).await?;
+                    let query = sqlx::query(AssertSqlSafe(store::select()));
+                    let query =
+                        query.bind(filter.since_us.unwrap_or(i64::MIN)).bind(filter.until_us.unwrap_or(i64::MAX));
+                    let query = query.bind(filter.router.as_deref()).bind(filter.model.as_deref());
+                    let mut rows = query.fetch(&mut *transaction);
+                    // As long as rows come, there may be any number of them.
+                    while let Some(row) = match tokio::time::timeout(6 * PATIENCE, rows.try_next()).await {
+                        Ok(row) => row?,
+                        Err(_) => return Ok(None),
+                    } {
+                        visit(read_row!(row)?);
+                    }
+                    drop(rows);
+                    let mut there = Vec::new();
+                    for &id in ids {
+                        if sqlx::query(store::HAS).bind(id).fetch_optional(&mut *transaction).await?.is_some() {
+                            there.push(id);
+                        }
+                    }
+                    transaction.commit().await?;
+                    Ok(Some(there))
+                };
+                const WHAT: &str = "it could not be read";
+                let read = self.runtime.block_on(work).map_err(|error| self.place.failed(WHAT, &error))?;
+                read.ok_or_else(|| self.place.silent(WHAT))
+            }
+
+            fn last(&mut self, n: u32) -> $crate::error::Result<Vec<Row>> {
+                let connection = &mut self.connection;
+                Self::ask(&self.place, &self.runtime, async {
+                    let query = sqlx::query(AssertSqlSafe(store::select_last())).bind(i64::from(n));
+                    let rows = query.fetch_all(connection).await?;
+                    rows.iter().rev().map(|row| read_row!(row)).collect()
+                })
+            }
+
+            fn used(&mut self, node: u32) -> $crate::error::Result<bool> {
+                let (first, last) = store::ids_of(node);
+                let connection = &mut self.connection;
+                Self::ask(&self.place, &self.runtime, async {
+                    let query = sqlx::query(store::USED).bind(first).bind(last);
+                    Ok(query.fetch_optional(connection).await?.is_some())
+                })
+            }
+
+            fn outlives_failures(&self) -> bool {
+                $outlives
+            }
+
+            fn close(self: Box<Self>) {
+                self.leave();
+            }
+        }
+    };
+}
+
+pub(super) use {bind_row, implement_store, read_row};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names and the rest of each column of `calls` in a schema.
+    fn columns(schema: &str) -> Vec<String> {
+        let lines = schema.lines().skip_while(|line| !line.contains("TABLE IF NOT EXISTS calls")).skip(1);
+        lines.take_while(|line| *line != ");").map(|line| line.trim().trim_end_matches(',').to_owned()).collect()
+    }
+
+    #[test]
+    fn both_schemas_have_the_columns() {
+        let (sqlite, postgres) = (columns(sqlite::SCHEMA), columns(postgres::SCHEMA));
+        for schema in [&sqlite, &postgres] {
+            let names: Vec<_> = schema.iter().filter_map(|line| line.split_whitespace().next()).collect();
+            assert_eq!(names, COLUMNS);
+        }
+        let translated =
+            |line: &str| line.replace("INTEGER", "BIGINT").replace("REAL", "DOUBLE PRECISION").replace("BLOB", "BYTEA");
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for (sqlite, postgres) in sqlite.iter().zip(&postgres) {
+            assert_eq!(words(&translated(sqlite)), words(postgres));
+        }
+    }
+
+    #[test]
+    fn chunks_fill_every_number_of_rows() {
+        let (mut left, mut taken) = (64 + 2 * 8 + 3, Vec::new());
+        while let Some((_, size)) = chunk(left) {
+            taken.push(size);
+            left -= size;
+        }
+        assert_eq!(taken, [64, 8, 8, 1, 1, 1]);
+        assert!(insert(2).ends_with("$55, $56) ON CONFLICT (id) DO NOTHING"));
+    }
+
+    #[test]
+    fn ids_of_a_process_are_positive_and_its_own() {
+        assert_eq!(ids_of(0), (0, 0xffff_ffff));
+        assert_eq!(ids_of(0x7fff_ffff).1, i64::MAX);
+        assert_eq!(ids_of(1).0, ids_of(0).1 + 1);
+    }
+}

@@ -1,0 +1,200 @@
+//! The thread that writes calls down, in batches, and learns from them.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::error::{Error, Kind, Result};
+
+use super::habits::Learner;
+use super::place::Place;
+use super::queue::{Shared, Step, lock};
+use super::row::Row;
+use super::store::{self, Refusal, Store};
+
+/// The first pause after a failure; each further one is twice as long, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// So many of the last answers in a store tell the habits of models.
+const LEARNED_FROM: u32 = 5000;
+/// How long a program that ends waits for its last calls to be written.
+pub(super) const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// A running writer; dropping it lets it finish.
+#[derive(Debug)]
+pub(super) struct Running(pub(super) Arc<Shared>);
+
+impl Running {
+    /// Starts a writer. `opened` hears whether its first connection stands; without it, that is made when needed.
+    pub(super) fn start(place: Place, create: bool, opened: Option<Sender<Result<()>>>) -> Result<Self> {
+        let shared = Arc::new(if opened.is_some() { Shared::connecting() } else { Shared::default() });
+        let mine = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("ferroute-ledger".into())
+            .spawn(move || {
+                let ending = Ending(&mine);
+                Writer::new(ending.0, place, create).run(opened);
+            })
+            .map_err(|error| Error::new(Kind::Io, format!("ledger: its thread could not be started: {error}")))?;
+        Ok(Self(shared))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.close(LAST_WAIT);
+    }
+}
+
+/// Says that the writer has ended, even when it panics: nobody shall wait for it.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.ended();
+    }
+}
+
+struct Writer<'a> {
+    shared: &'a Shared,
+    place: Place,
+    create: bool,
+    store: Option<Box<dyn Store>>,
+    learner: Learner,
+    /// Upper half of the ids, once it is known to be free.
+    node: Option<u32>,
+    count: u32,
+    pause: Duration,
+    retry_at: Option<Instant>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(shared: &'a Shared, place: Place, create: bool) -> Self {
+        let learner = Learner::default();
+        Self { shared, place, create, store: None, learner, node: None, count: 0, pause: FIRST_PAUSE, retry_at: None }
+    }
+
+    fn run(mut self, opened: Option<Sender<Result<()>>>) {
+        if let Some(opened) = opened {
+            let result = self.connect();
+            let failed = result.is_err();
+            // Nobody waits any more: then it is of no use either way.
+            if opened.send(result).is_err() || failed {
+                return;
+            }
+        }
+        loop {
+            match self.shared.next(self.store.is_some(), self.retry_at) {
+                Step::Write => self.turn(),
+                Step::Rest => self.disconnect(),
+                Step::End => break,
+            }
+        }
+        self.disconnect();
+    }
+
+    fn turn(&mut self) {
+        match self.write() {
+            Ok(()) => (self.retry_at, self.pause) = (None, FIRST_PAUSE),
+            Err(error) => {
+                self.retry_at = Some(Instant::now() + self.pause);
+                self.pause = (2 * self.pause).min(LONGEST_PAUSE);
+                self.shared.failed(error);
+            }
+        }
+    }
+
+    /// Writes everything there is.
+    fn write(&mut self) -> Result<()> {
+        if self.node.is_none() {
+            self.connect()?;
+        }
+        let (node, count) = (self.node.unwrap_or_default(), &mut self.count);
+        self.shared.prepare(|(record, keep)| {
+            let id = store::ids_of(node).0 | i64::from(*count);
+            *count = count.wrapping_add(1);
+            Row::new(id, record, keep)
+        });
+        if let Place::Memory = self.place {
+            while let Some(rows) = self.shared.first_unwritten() {
+                self.learner.learn(&rows, &self.shared.learned);
+                lock(&self.shared.memory).add(rows.iter().cloned());
+                self.shared.written(0, None);
+            }
+            return Ok(());
+        }
+        while let Some(rows) = self.shared.first_unwritten() {
+            let (lost, error) = self.write_rows(&rows)?;
+            self.learner.learn(&rows, &self.shared.learned);
+            self.shared.written(lost, error);
+        }
+        Ok(())
+    }
+
+    /// Writes rows together; where the store refuses them, one by one, so that only those are lost that it will never
+    /// take.
+    fn write_rows(&mut self, rows: &[Row]) -> Result<(u64, Option<Error>)> {
+        match self.try_rows(rows) {
+            Ok(()) => return Ok((0, None)),
+            Err(Refusal::Unavailable(error)) => return Err(error),
+            Err(Refusal::Rows(_)) => {}
+        }
+        let (mut lost, mut last) = (0, None);
+        for row in rows {
+            match self.try_rows(std::slice::from_ref(row)) {
+                Ok(()) => {}
+                Err(Refusal::Unavailable(error)) => return Err(error),
+                Err(Refusal::Rows(error)) => (lost, last) = (lost + 1, Some(error)),
+            }
+        }
+        Ok((lost, last))
+    }
+
+    fn try_rows(&mut self, rows: &[Row]) -> std::result::Result<(), Refusal> {
+        self.connect().map_err(Refusal::Unavailable)?;
+        let Some(store) = &mut self.store else { return Ok(()) };
+        let written = store.write(rows);
+        if matches!(written, Err(Refusal::Unavailable(_))) && !store.outlives_failures() {
+            self.disconnect();
+        }
+        written
+    }
+
+    /// Makes a connection where there is none; the first time, finds a free number and learns what is there.
+    fn connect(&mut self) -> Result<()> {
+        if let Place::Memory = self.place {
+            self.node.get_or_insert(0);
+            return Ok(());
+        }
+        if self.store.is_some() {
+            return Ok(());
+        }
+        let mut store = store::connect(&self.place, self.create, true)?;
+        if self.node.is_none() {
+            let node = free_number(store.as_mut())?;
+            self.learner.learn(&store.last(LEARNED_FROM)?, &self.shared.learned);
+            self.node = Some(node);
+        }
+        self.store = Some(store);
+        Ok(())
+    }
+
+    fn disconnect(&mut self) {
+        if let Some(store) = self.store.take() {
+            store.close();
+        }
+    }
+}
+
+/// A number of 31 bits that no process has used in this store.
+fn free_number(store: &mut dyn Store) -> Result<u32> {
+    loop {
+        // The seed is the system's, taken anew in each thread; a copy of a machine still differs in time and process.
+        let drawn = RandomState::new().hash_one((std::process::id(), SystemTime::now()));
+        let node = (drawn >> 33) as u32;
+        if !store.used(node)? {
+            return Ok(node);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What we need to know of an answer or an event; everything else passes by unread.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::usage::{Mended, RawUsage};
+use crate::pricing::ServiceTier;
+use crate::providers::request::Reading;
+use crate::providers::types::Usage;
+
+/// An answer or an event, read as far as needed.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct Glance<'a> {
+    error: Option<Value>,
+    object: Text<'a>,
+    message: Text<'a>,
+    pub choices: Option<Vec<Choice<'a>>>,
+    usage: Option<RawUsage>,
+    x_groq: Option<Groq>,
+    service_tier: Text<'a>,
+}
+
+/// Groq puts the usage of a stream here.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Groq {
+    usage: Option<RawUsage>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct Choice<'a> {
+    pub index: Option<u64>,
+    pub finish_reason: Text<'a>,
+    #[serde(alias = "message")]
+    pub delta: Option<Delta<'a>>,
+    /// `OpenRouter` tells the error of one choice here.
+    error: Option<Value>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct Delta<'a> {
+    pub content: Text<'a>,
+    reasoning_content: Text<'a>,
+    reasoning: Text<'a>,
+    refusal: Text<'a>,
+    pub tool_calls: Option<Vec<Call<'a>>>,
+    function_call: Option<Function<'a>>,
+    audio: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(super) struct Call<'a> {
+    index: Option<u64>,
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Function<'a> {
+    name: Text<'a>,
+    arguments: Text<'a>,
+}
+
+impl<'a> Glance<'a> {
+    /// `None` when `body` is not a JSON object; one of an unexpected shape says nothing, which is not an error.
+    pub fn at(body: &'a [u8]) -> Option<Self> {
+        // serde would read a list as the fields in their order.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return None;
+        }
+        if let Ok(glance) = serde_json::from_slice(body) {
+            return Some(glance);
+        }
+        let value: Value = serde_json::from_slice(body).ok()?;
+        let part = |name: &str| value.get(name).filter(|part| !part.is_null()).cloned();
+        let choices = part("choices").and_then(|choices| match choices {
+            Value::Array(choices) => Some(choices.into_iter().map(one).collect()),
+            _ => None,
+        });
+        Some(Self {
+            error: part("error"),
+            choices,
+            usage: part("usage").and_then(|part| serde_json::from_value(part).ok()),
+            ..Self::default()
+        })
+    }
+
+    /// The usage, with what is told beside it.
+    pub fn usage(&self, provider: &str) -> Option<Usage> {
+        let groq = || self.x_groq.as_ref()?.usage.as_ref()?.read(provider);
+        let mut usage = self.usage.as_ref().and_then(|usage| usage.read(provider)).or_else(groq)?;
+        usage.tier = self.service_tier.get().and_then(ServiceTier::named).unwrap_or_default();
+        Some(usage)
+    }
+
+    /// Counts that are not where `OpenAI` puts them.
+    pub fn odd_usage(&self, provider: &str) -> Option<Mended> {
+        self.usage.as_ref()?.odd(provider)
+    }
+
+    /// The error told in place of an answer, or of one choice.
+    pub fn failure(&self) -> Option<Value> {
+        let choices = self.choices.as_deref().unwrap_or_default();
+        let says = |error: &&Value| !error.is_null();
+        if let Some(error) = self.error.as_ref().filter(says)
+            && choices.iter().all(|choice| choice.delta.as_ref().is_none_or(|delta| !delta.speaks()))
+        {
+            return Some(error.clone());
+        }
+        if self.object.get() == Some("error") && choices.is_empty() {
+            return Some(Value::from(self.message.get().unwrap_or_default()));
+        }
+        choices.iter().find_map(|choice| choice.error.as_ref().filter(says)).cloned()
+    }
+
+    /// The error of an event, whatever else is in it.
+    pub fn broken_off(&self) -> Option<Value> {
+        let groq = self.x_groq.as_ref().and_then(|groq| groq.error.as_ref());
+        self.error.as_ref().or(groq).filter(|error| !error.is_null()).cloned().or_else(|| self.failure())
+    }
+
+    /// Whether a call comes without the index by which its pieces are joined.
+    pub fn is_numberless(&self) -> bool {
+        let deltas = self.choices.iter().flatten().filter_map(|choice| choice.delta.as_ref());
+        deltas.flat_map(|delta| delta.tool_calls.iter().flatten()).any(|call| call.index.is_none())
+    }
+
+    /// Whether it is not quite in `OpenAI`'s shape, or has to be brought into an older one.
+    pub fn is_odd(&self, reading: &Reading) -> bool {
+        let choices = self.choices.as_deref().unwrap_or_default();
+        choices.iter().any(|choice| choice.is_odd(reading))
+    }
+}
+
+/// A choice of unexpected shape is one that says nothing.
+fn one(choice: Value) -> Choice<'static> {
+    let index = choice.get("index").and_then(Value::as_u64);
+    let finish_reason = choice.get("finish_reason").and_then(Value::as_str).map(str::to_owned);
+    Choice::deserialize(choice).unwrap_or(Choice {
+        index,
+        finish_reason: Text(finish_reason.map_or(Said::Nothing, |reason| Said::Text(reason.into()))),
+        ..Choice::default()
+    })
+}
+
+impl Choice<'_> {
+    /// Whether it says why it ended; an empty word says nothing.
+    pub fn ends(&self) -> bool {
+        self.finish_reason.get().is_some_and(|reason| !reason.is_empty())
+    }
+
+    fn is_odd(&self, reading: &Reading) -> bool {
+        let delta = self.delta.as_ref();
+        self.finish_reason.get().is_some_and(|reason| super::mend::reason(reason).is_some())
+            || delta.is_some_and(|delta| matches!(delta.content.0, Said::Parts))
+            || reading.legacy_functions
+                && (self.finish_reason.get() == Some("tool_calls")
+                    || delta.is_some_and(|delta| delta.tool_calls.is_some()))
+    }
+}
+
+impl Delta<'_> {
+    /// Whether it carries anything of the answer.
+    pub fn speaks(&self) -> bool {
+        self.chars() > 0
+            || matches!(self.content.0, Said::Parts)
+            || self.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty())
+            || self.function_call.is_some()
+            || self.audio.is_some()
+    }
+
+    /// Characters made.
+    pub fn chars(&self) -> usize {
+        let said = [&self.content, &self.reasoning_content, &self.reasoning, &self.refusal];
+        let called =
+            self.tool_calls.iter().flatten().filter_map(|call| call.function.as_ref()).chain(&self.function_call);
+        said.into_iter().map(Text::chars).sum::<usize>()
+            + called.map(|function| function.name.chars() + function.arguments.chars()).sum::<usize>()
+    }
+}
+
+/// A text, where there is one; anything else is no error.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Text<'a>(Said<'a>);
+
+#[derive(Debug, Default, PartialEq)]
+enum Said<'a> {
+    #[default]
+    Nothing,
+    Text(Cow<'a, str>),
+    /// A list, of parts if it is content.
+    Parts,
+}
+
+impl Text<'_> {
+    pub fn get(&self) -> Option<&str> {
+        match &self.0 {
+            Said::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn chars(&self) -> usize {
+        self.get().map_or(0, |text| text.chars().count())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Said::Text(Cow::Borrowed(text))))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Said::Text(Cow::Owned(text.to_owned()))))
+            }
+
+            fn visit_unit<E>(self) -> Result<Text<'de>, E> {
+                Ok(Text::default())
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Text<'de>, E> {
+                Ok(Text::default())
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Text<'de>, E> {
+                Ok(Text::default())
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Text<'de>, E> {
+                Ok(Text::default())
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Text<'de>, E> {
+                Ok(Text::default())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text<'de>, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Text(Said::Parts))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text<'de>, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Text::default())
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}

@@ -1,0 +1,74 @@
+//! What goes with a call: what was decided before it, on the way in, and what it came to, on the way out.
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::money::Dollars;
+use crate::engine::plan::{Account, Routed};
+use crate::pricing::Usage;
+use crate::providers::Dropped;
+
+/// A [`Routed`] as Python writes it: router, requested, win rate, threshold, session, holdout, baseline, router cost,
+/// text. A plain tuple, since one is made for every call.
+pub(super) struct Decided(pub(super) Routed);
+
+type Text<'py> = Option<Bound<'py, PyString>>;
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Decided {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let (router, requested, win_rate, threshold, session, holdout, baseline, router_cost, text): (
+            Text<'py>,
+            Text<'py>,
+            Option<f64>,
+            Option<f64>,
+            Text<'py>,
+            bool,
+            Text<'py>,
+            Option<Dollars>,
+            Text<'py>,
+        ) = value.extract()?;
+        let owned = |text: Text<'py>| text.map(|text| super::arguments::text(&text).into_owned());
+        Ok(Self(Routed {
+            router: owned(router),
+            requested: owned(requested),
+            win_rate,
+            threshold,
+            session: owned(session),
+            holdout,
+            baseline: owned(baseline),
+            router_cost: router_cost.map(|cost| cost.0),
+            text: text.map(|text| super::arguments::text(&text).into()),
+            ..Routed::default()
+        }))
+    }
+}
+
+/// An [`Account`] as Python reads it, see `_core.Account`.
+pub(super) fn told<'py>(py: Python<'py>, account: &Account) -> PyResult<Bound<'py, PyAny>> {
+    let values = (
+        account.cost.map(Dollars),
+        account.router_cost.map(Dollars),
+        account.saved.map(Dollars),
+        account.attempts,
+        account.notes.as_slice(),
+        dropped(&account.dropped),
+        account.usage.as_ref().map(usage),
+        account.estimated,
+        account.first_content.map(|time| time.as_secs_f64()),
+        account.total.as_secs_f64(),
+    );
+    values.into_pyobject(py).map(Bound::into_any)
+}
+
+/// Parameters left out, and why.
+pub(super) fn dropped(dropped: &[Dropped]) -> Vec<(&str, &str)> {
+    dropped.iter().map(|each| (each.parameter.as_str(), each.why.as_str())).collect()
+}
+
+/// Prompt, completion, cached, written and reasoning tokens.
+fn usage(usage: &Usage) -> (u64, u64, u64, u64, u64) {
+    let Usage { prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, .. } = *usage;
+    (prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens)
+}

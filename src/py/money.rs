@@ -1,0 +1,34 @@
+//! Amounts of money between Python and the core.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyString, PyType};
+use rust_decimal::Decimal;
+
+use crate::error::Error;
+
+/// A `decimal.Decimal`, an int or a float on the way in (by its text, so 0.1 is a tenth), a `decimal.Decimal` out.
+pub(super) struct Dollars(pub(super) Decimal);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Dollars {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let text = value.str()?;
+        let text = text.to_str()?;
+        let amount = Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text));
+        amount.map(Self).map_err(|_| Error::value(format!("expected a decimal number, found `{text}`")).into())
+    }
+}
+
+impl<'py> IntoPyObject<'py> for Dollars {
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        static DECIMAL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        let text = PyString::new(py, &self.0.normalize().to_string());
+        DECIMAL.import(py, "decimal", "Decimal")?.call1((text,))
+    }
+}

@@ -1,0 +1,230 @@
+//! The book of calls in its three stores, alone and with others at the same file.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test may panic")]
+
+#[path = "support/postgres.rs"]
+mod postgres;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferroute::ledger::{Filter, Keep, Ledger, Outcome, Record};
+use ferroute::pricing::Usage;
+use postgres::Server;
+
+const DOLLAR: i64 = 1_000_000_000_000;
+const LONG: Duration = Duration::from_secs(60);
+
+fn record(n: i64) -> Record {
+    Record {
+        ts_us: 1_700_000_000_000_000 + n,
+        key: Some("team".into()),
+        session: Some(format!("s{}", n % 7)),
+        router: (n % 3 > 0).then(|| "mf".into()),
+        requested: Some("router-mf-0.5".into()),
+        model: if n % 2 == 0 { "weak" } else { "strong" }.into(),
+        tier: None,
+        win_rate: Some(0.25),
+        threshold: Some(0.5),
+        holdout: n % 11 == 0,
+        usage: Usage { prompt_tokens: 100 + n as u64, completion_tokens: 5, cached_tokens: 10, ..Usage::default() },
+        estimated: n % 13 == 0,
+        cost: (n % 5 > 0).then_some(DOLLAR / 1000 + n),
+        router_cost: Some(n % 4),
+        baseline: Some(DOLLAR / 100),
+        ttft_us: (n % 2 == 0).then_some(1500 + n),
+        total_us: 2500 + n,
+        outcome: [Outcome::Ok, Outcome::Ok, Outcome::Cancelled, Outcome::Failed, Outcome::Hedged][n as usize % 5],
+        error: (n % 5 == 3).then(|| "timeout".into()),
+        attempts: 1 + (n % 3) as u32,
+        text: Some(format!("prompt {n}: why?").into()),
+        price_version: "test".into(),
+    }
+}
+
+fn url(path: &Path) -> String {
+    format!("sqlite:///{}", path.display())
+}
+
+/// Every store, with a name; the server is the last one's.
+fn stores(folder: &Path) -> (Vec<(&'static str, Arc<Ledger>)>, Option<Server>) {
+    let mut stores = vec![
+        ("memory", Ledger::open("memory:").unwrap()),
+        ("sqlite", Ledger::open_with(&url(&folder.join("a.db")), Keep::Text, true).unwrap()),
+    ];
+    let server = Server::start();
+    if let Some(server) = &server {
+        stores.push(("postgres", Ledger::open_with(&server.url(), Keep::Text, true).unwrap()));
+    }
+    (stores, server)
+}
+
+#[test]
+fn all_stores_say_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (stores, _server) = stores(folder.path());
+    let filters = [
+        Filter::default(),
+        Filter { router: Some("mf".into()), ..Filter::default() },
+        Filter { model: Some("weak".into()), ..Filter::default() },
+        Filter { since_us: Some(1_700_000_000_000_100), until_us: Some(1_700_000_000_000_200), ..Filter::default() },
+        Filter { model: Some("nobody's".into()), ..Filter::default() },
+    ];
+    for (_, ledger) in &stores {
+        (0..1000).for_each(|n| ledger.add(record(n)));
+    }
+    for filter in filters {
+        let expected = stores[0].1.spend(&filter).unwrap();
+        let rows = stores[0].1.calls(&filter, None).unwrap();
+        for (name, ledger) in &stores[1..] {
+            let found = ledger.spend(&filter).unwrap();
+            assert_eq!(found.all, expected.all, "{name} {filter:?}");
+            assert_eq!(found.total_ms, expected.total_ms, "{name}");
+            assert_eq!(found.first_ms, expected.first_ms, "{name}");
+            assert_eq!(found.measured, expected.measured, "{name}");
+            let mut found = ledger.calls(&filter, None).unwrap();
+            assert_eq!(found.len(), rows.len());
+            for (row, expected) in found.iter_mut().zip(&rows) {
+                assert!(row.text.take().unwrap().starts_with("prompt "), "{name}");
+                row.id = expected.id;
+                assert_eq!(row, expected, "{name}");
+            }
+        }
+    }
+    for (name, ledger) in &stores {
+        assert_eq!(ledger.spend(&Filter::default()).unwrap().lost, 0, "{name}");
+        assert_eq!(ledger.calls(&Filter::default(), Some(3)).unwrap().len(), 3, "{name}");
+        assert_eq!(ledger.habits("weak").unwrap().completion_quantiles[50], 5.0, "{name}");
+    }
+}
+
+#[test]
+fn what_was_added_is_there_after_dropping_and_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("calls.db");
+    let ledger = Ledger::open(&url(&path)).unwrap();
+    (0..5000).for_each(|n| ledger.add(record(n)));
+    drop(ledger);
+    assert!(!path.with_extension("db-wal").exists(), "the last one out folds the log in");
+    let again = Ledger::open(&url(&path)).unwrap();
+    assert_eq!(again.calls(&Filter::default(), None).unwrap().len(), 5000);
+    assert_eq!(again.habits("strong").unwrap().completion_quantiles[0], 5.0);
+}
+
+#[test]
+fn one_file_has_one_writer_in_a_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("calls.db");
+    let first = Ledger::open(&url(&path)).unwrap();
+    let second = Ledger::open_with(&format!("sqlite:{}", path.display()), Keep::None, true).unwrap();
+    (0..100).for_each(|n| first.add(record(n)));
+    (100..200).for_each(|n| second.add(record(n)));
+    let calls = second.calls(&Filter::default(), None).unwrap();
+    assert_eq!(calls.len(), 200, "each sees what the other has not written yet");
+    assert_eq!(calls.iter().filter(|call| call.features.is_some()).count(), 100);
+}
+
+#[test]
+fn threads_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (stores, _server) = stores(folder.path());
+    for (name, ledger) in stores {
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let ledger = &ledger;
+                scope.spawn(move || (0..1000).for_each(|n| ledger.add(record(1000 * thread + n))));
+            }
+        });
+        let expected: i64 = (0..8000).filter_map(|n| record(n).cost).sum();
+        let found = ledger.spend(&Filter::default()).unwrap();
+        assert_eq!(found.all.calls + found.all.hedged, 8000, "{name}");
+        assert_eq!(found.all.cost, i128::from(expected), "{name}");
+    }
+}
+
+#[test]
+fn a_locked_file_delays_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("calls.db");
+    let ledger = Ledger::open(&url(&path)).unwrap();
+    ledger.add(record(1));
+    ledger.flush(LONG).unwrap();
+    // Another process writes for a second.
+    let mut other = Command::new("python3")
+        .args(["-c", "import sqlite3, sys, time\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\nc.execute('BEGIN IMMEDIATE')\nprint('locked', flush=True)\ntime.sleep(1)\nc.execute('COMMIT')"])
+        .arg(&path)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(other.stdout.take().unwrap()), &mut line).unwrap();
+    (2..100).for_each(|n| ledger.add(record(n)));
+    let short = ledger.flush(Duration::from_millis(50)).unwrap_err();
+    assert_eq!(short.kind(), ferroute::Kind::Timeout);
+    assert_eq!(ledger.spend(&Filter::default()).unwrap().all.calls, (1..100).filter(|n| n % 5 != 4).count() as u64);
+    other.wait().unwrap();
+    ledger.flush(LONG).unwrap();
+}
+
+#[test]
+fn rows_that_no_store_takes_do_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("calls.db");
+    let ledger = Ledger::open(&url(&path)).unwrap();
+    ledger.close(LONG).unwrap();
+    let run = Command::new("python3")
+        .args(["-c", "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1])\nc.execute(\"CREATE TRIGGER no BEFORE INSERT ON calls WHEN NEW.model = 'strong' BEGIN SELECT RAISE(ABORT, 'no strong ones'); END\")\nc.commit()"])
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(run.success());
+    (0..10).for_each(|n| ledger.add(record(n)));
+    let found = ledger.spend(&Filter::default()).unwrap();
+    assert_eq!((found.all.calls + found.all.hedged, found.lost), (5, 5));
+}
+
+#[test]
+fn another_sqlite_in_the_same_process_does_no_harm() {
+    // Python's module is a library of its own: it is loaded beside ours by the Python tests. Here, another process
+    // opens and closes, which folds the log in, while the book is written to.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("calls.db");
+    let ledger = Ledger::open(&url(&path)).unwrap();
+    for round in 0..5 {
+        (0..50).for_each(|n| ledger.add(record(50 * round + n)));
+        ledger.flush(LONG).unwrap();
+        let count = Command::new("python3")
+            .args(["-c", "import sqlite3, sys\nprint(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM calls').fetchone()[0])"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(count.stdout).unwrap().trim(), (50 * (round + 1)).to_string());
+    }
+}
+
+#[test]
+fn urls_and_files_that_do_not_fit_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes.db");
+    std::fs::write(&text, "these are notes, and no database of any kind; they go on for a while".repeat(20)).unwrap();
+    let kind = |url: &str, create| Ledger::open_with(url, Keep::None, create).unwrap_err().kind();
+    assert_eq!(kind("mysql://host/calls", true), ferroute::Kind::Value);
+    assert_eq!(kind(&url(&text), true), ferroute::Kind::Io);
+    assert_eq!(kind(&url(&folder.path().join("missing.db")), false), ferroute::Kind::Missing);
+    assert!(!folder.path().join("missing.db").exists());
+    assert_eq!(kind(&url(&folder.path().join("no/folder.db")), true), ferroute::Kind::Io);
+    assert_eq!(kind("postgresql://me@127.0.0.1:1/calls", true), ferroute::Kind::Io);
+}
+
+#[test]
+fn a_book_can_be_asked_inside_a_runtime() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&url(&folder.path().join("calls.db"))).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        ledger.add(record(1));
+        assert_eq!(ledger.spend(&Filter::default()).unwrap().all.calls, 1);
+    });
+}
