@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 
 use std::sync::Arc;
@@ -58,7 +59,9 @@ async fn an_answer_and_its_account() {
     assert_eq!((usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens), (5, 5, 2));
     let sent = server.requests.lock().unwrap()[0].clone();
     assert!(sent.starts_with("POST /v1beta/models/gemini-2.5-flash:generateContent HTTP/1.1\r\n"), "{sent}");
-    assert!(sent.contains("x-goog-api-key: AIza-hunter2-hunter2\r\n") && !sent.to_lowercase().contains("authorization"));
+    assert!(
+        sent.contains("x-goog-api-key: AIza-hunter2-hunter2\r\n") && !sent.to_lowercase().contains("authorization")
+    );
     assert!(sent.ends_with(
         r#"{"contents":[{"role":"user","parts":[{"text":"hi"}]}],"generationConfig":{"maxOutputTokens":9}}"#
     ));
@@ -130,8 +133,12 @@ async fn n_answers_are_n_calls() {
     let server = serve(["a", "b"].map(|text| reply(200, &[], &says(text, Some("STOP"), 3).to_string())).into());
     let done = call::chat(&Http::new().unwrap(), plan(&server, 0), request(&json!({"n": 2}))).await.unwrap();
     let shown: Value = serde_json::from_slice(&done.answer.body).unwrap();
-    let mut texts: Vec<&str> =
-        shown["choices"].as_array().unwrap().iter().map(|choice| choice["message"]["content"].as_str().unwrap()).collect();
+    let mut texts: Vec<&str> = shown["choices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|choice| choice["message"]["content"].as_str().unwrap())
+        .collect();
     texts.sort_unstable();
     assert_eq!(texts, ["a", "b"]);
     assert_eq!(done.account.usage.unwrap().completion_tokens, 10);
