@@ -99,9 +99,7 @@ def test_two_servers_may_serve_a_model_of_the_same_name(servers: tuple[FakeServe
 
 def test_what_an_endpoint_leaves_out_comes_from_the_controller(servers: tuple[FakeServer, FakeServer]) -> None:
     strong, weak = servers
-    c = Controller(
-        ["length"], {"model": "big", "api_base": strong.url}, "small", api_base=weak.url, api_key=KEY
-    )
+    c = Controller(["length"], {"model": "big", "api_base": strong.url}, "small", api_base=weak.url, api_key=KEY)
     for threshold in (0.0, 1.0):
         c.completion(router="length", threshold=threshold, messages=HELLO)
     assert strong.requests[0].headers["authorization"] == weak.requests[0].headers["authorization"] == f"Bearer {KEY}"
@@ -334,9 +332,7 @@ def test_extras_do_not_reach_the_model(servers: tuple[FakeServer, FakeServer], w
     assert body is None or "ferroute" in body, "the caller's own dict was changed"
 
 
-@pytest.mark.parametrize(
-    ("extras", "error"), [("s", InvalidTypeError), ({"sesion": "s"}, InvalidValueError)]
-)
+@pytest.mark.parametrize(("extras", "error"), [("s", InvalidTypeError), ({"sesion": "s"}, InvalidValueError)])
 def test_wrong_extras(servers: tuple[FakeServer, FakeServer], extras: Any, error: type[Exception]) -> None:
     c = controller(*servers)
     with pytest.raises(error, match="`ferroute`"):

@@ -23,8 +23,23 @@ if TYPE_CHECKING:
 EXTRAS = ("session", "task", "tags")
 # Keywords of `completion` that are for us and not for the model.
 _OURS = frozenset(
-    "api_version backend base_model base_url extra_body extra_headers extra_query fallbacks ferroute ledger "
-    "max_retries num_retries organization policy timeout".split()
+    (
+        "api_version",
+        "backend",
+        "base_model",
+        "base_url",
+        "extra_body",
+        "extra_headers",
+        "extra_query",
+        "fallbacks",
+        "ferroute",
+        "ledger",
+        "max_retries",
+        "num_retries",
+        "organization",
+        "policy",
+        "timeout",
+    )
 )
 # Values of these types are never one of openai's "not given" marks.
 _PLAIN = frozenset({str, int, float, bool, list, dict, tuple})
@@ -140,9 +155,11 @@ def prepare(
     own = settings_of(model)
     made = Prepared()
     body: dict[str, Any] = {"model": model, "messages": messages}
-    for name, value in rest.items():
-        if value is not None and (type(value) in _PLAIN or not _is_unset(value)):
-            body[name] = value
+    body |= {
+        name: value
+        for name, value in rest.items()
+        if value is not None and (type(value) in _PLAIN or not _is_unset(value))
+    }
     extras = None
     if ours:
         extras = ours.get("ferroute")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from decimal import Decimal
 
+    from typing_extensions import Self
+
     from ferroute._calls import Prepared
 
 # A request that one model refuses as wrong is wrong for the next one too.
@@ -104,7 +106,11 @@ class _Book:
     def failed(self, error: BaseException) -> None:
         """Raises `error` again, unless there is another model to ask."""
         final = not isinstance(error, Exception) or isinstance(error, (TypeError, ValueError, NotImplementedError))
-        if not final and getattr(error, "status_code", None) not in _FINAL and self.attempts <= len(self.call.fallbacks):
+        if (
+            not final
+            and getattr(error, "status_code", None) not in _FINAL
+            and self.attempts <= len(self.call.fallbacks)
+        ):
             following = str(self.call.fallbacks[self.attempts - 1])
             self.notes.append(f"{self.model} failed ({type(error).__name__}), so {following} was asked")
             return
@@ -226,13 +232,13 @@ class LitellmStream:
         if hasattr(self._stream, "aclose"):
             await self._stream.aclose()
 
-    def __enter__(self) -> LitellmStream:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    async def __aenter__(self) -> LitellmStream:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

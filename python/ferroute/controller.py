@@ -28,7 +28,6 @@ from ferroute.routers.base import Router, routes_by_itself
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from decimal import Decimal
 
     from ferroute.ledger import Ledger
     from ferroute.spend import Spend
@@ -479,9 +478,7 @@ class Controller:
             notes.append(f"the router's win rate {win_rate} is not in 0..1")
         return self._finished(fields, strong, notes, start)
 
-    def _finished(
-        self, fields: dict[str, Any], strong: bool | None, notes: _notes.Remarks, start: int
-    ) -> Decision:
+    def _finished(self, fields: dict[str, Any], strong: bool | None, notes: _notes.Remarks, start: int) -> Decision:
         if notes:
             fields["notes"] = tuple(notes)
         if notes.cost is not None and not notes.unpriced:

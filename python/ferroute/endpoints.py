@@ -7,9 +7,12 @@ routers, into messages. Its settings travel with it and are used when the call i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.errors import InvalidTypeError, InvalidValueError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 SETTINGS = (
     "api_base",
@@ -35,7 +38,8 @@ class Endpoint(str):
 
     settings: Mapping[str, Any]
 
-    def __new__(cls, model: str, settings: Mapping[str, Any] | None = None) -> Endpoint:
+    def __new__(cls, model: str, settings: Mapping[str, Any] | None = None) -> Self:
+        """A name with `settings`; `endpoint` checks them first."""
         made = super().__new__(cls, model)
         made.settings = dict(settings or {})
         return made

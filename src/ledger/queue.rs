@@ -54,6 +54,7 @@ struct Queue {
     ended: bool,
     /// Nobody may have a connection (see [`Shared::hold`]).
     held: bool,
+    /// The writer has one, or may be making one.
     connected: bool,
     readers: usize,
 }
@@ -75,6 +76,11 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    /// For a writer that makes its connection first.
+    pub(super) fn connecting() -> Self {
+        Self { queue: Mutex::new(Queue { connected: true, ..Queue::default() }), ..Self::default() }
+    }
+
     /// Enters a call: a move under a lock, and a wake-up if it is the first of its batch.
     pub(super) fn add(&self, record: Record, keep: Keep) {
         let mut queue = lock(&self.queue);
@@ -180,6 +186,9 @@ impl Shared {
     pub(super) fn next(&self, connected: bool, retry_at: Option<Instant>) -> Step {
         let mut queue = lock(&self.queue);
         queue.connected = connected;
+        if queue.held {
+            self.done.notify_all();
+        }
         loop {
             let mut due = None;
             if queue.held {
@@ -204,6 +213,7 @@ impl Shared {
                 };
                 if queue.urgent || now >= ready {
                     queue.urgent = false;
+                    queue.connected = true;
                     return Step::Write;
                 }
                 due = Some(ready - now);
@@ -256,12 +266,6 @@ impl Shared {
         queue.failures += 1;
         queue.error = Some(error);
         drop(queue);
-        self.done.notify_all();
-    }
-
-    /// The connection was closed.
-    pub(super) fn disconnected(&self) {
-        lock(&self.queue).connected = false;
         self.done.notify_all();
     }
 

@@ -28,7 +28,7 @@ pub(super) struct Running(pub(super) Arc<Shared>);
 impl Running {
     /// Starts a writer. `opened` hears whether its first connection stands; without it, that is made when needed.
     pub(super) fn start(place: Place, create: bool, opened: Option<Sender<Result<()>>>) -> Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(if opened.is_some() { Shared::connecting() } else { Shared::default() });
         let mine = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("ferroute-ledger".into())
@@ -184,7 +184,6 @@ impl<'a> Writer<'a> {
         if let Some(store) = self.store.take() {
             store.close();
         }
-        self.shared.disconnected();
     }
 }
 

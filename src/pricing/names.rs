@@ -197,9 +197,8 @@ pub(super) fn find(table: &Catalogue, own: &Own, name: &str) -> Option<Place> {
 pub(super) fn spellings(providers: &Providers, name: &str) -> Vec<String> {
     let mut spellings = vec![name.to_owned()];
     if let Some((prefix, rest)) = split(providers, name) {
-        if rest == name {
-            spellings.push(format!("{prefix}/{name}"));
-        } else if split(providers, rest) == Some((prefix, rest)) {
+        spellings.push(format!("{prefix}/{rest}"));
+        if split(providers, rest) == Some((prefix, rest)) {
             spellings.push(rest.to_owned());
         }
     }

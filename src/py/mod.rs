@@ -13,6 +13,7 @@ mod errors;
 mod evals;
 mod given;
 mod learn;
+mod ledger;
 mod local;
 mod mf;
 mod money;
@@ -47,6 +48,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     policy::register(m)?;
     causal::register(m)?;
     pricing::register(m)?;
+    ledger::register(m)?;
     parquet_writer::register(m)?;
     prompts::register(m)?;
     columns::register(m)?;

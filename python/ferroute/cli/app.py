@@ -537,6 +537,54 @@ def collect(
             raise typer.Exit(code)
 
 
+@app.command(
+    epilog="Example: ferroute spend --ledger calls.db --since 7d"
+    "\n\nExample: ferroute spend --ledger postgresql://me@db/calls --router mf --json"
+)
+def spend(
+    context: typer.Context,
+    ledger: Annotated[
+        str,
+        typer.Option(
+            "--ledger",
+            "-l",
+            envvar="FERROUTE_LEDGER",
+            metavar="URL|PATH",
+            help="sqlite:///calls.db, postgresql://..., or the path of an SQLite file.",
+            show_default=False,
+        ),
+    ],
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="From here on: 7d, 24h, 30min, or an ISO date or time.", show_default=False),
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before here.", show_default=False)] = None,
+    router: Annotated[str | None, typer.Option(help="Calls decided by this router.", show_default=False)] = None,
+    model: Annotated[str | None, typer.Option(help="Calls of this model.", show_default=False)] = None,
+    png: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Write a picture here, too.", show_default=False)
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One line a model, for spreadsheets.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+) -> None:
+    """Show what calls cost and what routing saved, by model.
+
+    The estimated saving compares with a forecast of the same calls at the strong model; the measured one needs a
+    holdout. Money of --json is text, in US dollars; an unknown price is counted as unpriced, never as 0.
+
+    Fields of --json: queries, ok, cancelled, failed, unpriced, tokens, cost, router_cost, total, cost_per_query,
+    baseline, saved, saved_share, saving, models, routers, first_token, latency, lost.
+    """
+    with ending(context.obj):
+        from ferroute.cli import spend as command
+
+        if as_csv and as_json:
+            raise UsageProblem("--csv and --json contradict each other")
+        command.spend(
+            ledger, since=since, until=until, router=router, model=model, png=png, as_csv=as_csv, as_json=as_json
+        )
+
+
 @app.command()
 def version(context: typer.Context) -> None:
     """Show the version."""

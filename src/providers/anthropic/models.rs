@@ -29,6 +29,7 @@ pub enum Off {
 }
 
 /// The rules of one model.
+#[expect(clippy::struct_excessive_bools, reason = "a table of what is allowed")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
     /// Takes temperature, `top_p` and `top_k`, under API version 2023-06-01.
@@ -88,6 +89,15 @@ impl Rules {
             schema: (version >= (4, 5) && is_claude) || largest,
             own_thoughts: version >= (5, 5) || (largest && version >= (5, 1)),
         }
+    }
+}
+
+/// The longest answer of models so old that tables have forgotten them.
+pub(super) fn longest_of_old(name: &str) -> Option<u64> {
+    match version(&name.to_ascii_lowercase())? {
+        (3, 5) => Some(8192),
+        old if old < (3, 5) => Some(4096),
+        _ => None,
     }
 }
 

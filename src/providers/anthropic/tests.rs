@@ -9,6 +9,8 @@ use crate::pricing::ServiceTier;
 use crate::providers::types::{Chunk, Usage};
 use crate::providers::{Asked, resolve};
 
+mod requests;
+
 fn endpoint(model: &str) -> Endpoint {
     let asked = Asked {
         api_base: Some("http://h:1".into()),
@@ -126,6 +128,7 @@ fn efforts_of_every_generation() {
         assert_eq!(thinking("claude-haiku-4-5", effort, 100_000), (budget(tokens), None), "{effort}");
     }
     // The budget stays below the longest answer, or there is none.
+    assert_eq!(thinking("claude-sonnet-4-20250514", "low", 3000), (budget(2048), None));
     assert_eq!(thinking("claude-sonnet-4-20250514", "high", 3000), (budget(1500), None));
     assert_eq!(thinking("claude-sonnet-4-20250514", "high", 1025), (budget(1024), None));
     assert_eq!(thinking("claude-sonnet-4-20250514", "high", 1024), (None, None));
@@ -292,7 +295,7 @@ fn files_and_cache_marks() {
         sent["messages"][0]["content"],
         json!([
         {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "QUJD"}},
-        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "äö"}},
+        {"type": "text", "text": "file:\näö"},
         {"type": "image", "source": {"type": "url", "url": "https://h/x.png"}, "cache_control": mark}])
     );
 }
@@ -723,4 +726,16 @@ proptest! {
         }
         let _ = (reader.usage(), reader.made_chars());
     }
+}
+
+#[test]
+fn the_longest_answer_is_the_models() {
+    let room = |model: &str, more: Value| {
+        let prepared = prepare(model, &with(more));
+        (body(&prepared)["max_tokens"].as_u64().unwrap(), dropped(&prepared).len())
+    };
+    assert_eq!(room("claude-haiku-4-5", json!({})), (64_000, 0));
+    assert_eq!(room("claude-haiku-4-5", json!({"max_tokens": 7, "max_completion_tokens": 9})), (9, 0));
+    assert_eq!(room("claude-3-haiku-20240307", json!({"max_tokens": 9000})), (4096, 1));
+    assert_eq!(room("claude-of-nobody", json!({})), (4096, 0));
 }

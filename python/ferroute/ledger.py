@@ -1,0 +1,270 @@
+"""The book of calls: what each one cost, how long it took and where it was sent.
+
+A Controller keeps one in memory unless it is given another: ``Controller(..., ledger="sqlite:///calls.db")``. Calls are
+written by a thread of their own, at the latest some hundredths of a second after they end; `Ledger.spend` knows them at
+once.
+
+Example:
+    >>> book = Ledger("memory:")
+    >>> book.add("gpt-5-mini", prompt_tokens=1000, completion_tokens=500, cost="0.00125")
+    >>> book.spend().total
+    Decimal('0.00125')
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ferroute import _core
+from ferroute.errors import FerrouteError, InvalidTypeError
+
+if TYPE_CHECKING:
+    from datetime import date, timedelta
+    from decimal import Decimal
+    from typing import TypeAlias
+
+    from typing_extensions import Self
+
+    from ferroute.spend import Spend
+
+    Dollars: TypeAlias = Decimal | int | float | str
+    When: TypeAlias = date | timedelta | str
+
+__all__ = ["Ledger", "open"]
+
+_LAST_WAIT = 2.0
+"""Seconds that a program waits for its last calls when it ends."""
+
+
+class Ledger:
+    """A book of calls. Usable from any thread; a forked child writes into the same store on its own.
+
+    It pickles by its URL: what is in memory stays behind.
+
+    Args:
+        url: ``memory:`` (all sums and the last 10,000 calls), ``sqlite:///calls.db`` (a relative path; four slashes
+            before an absolute one, or three where its folder is there) or ``postgresql://user:password@host/database``.
+            Tables are made where they are missing.
+        store: What is kept of the text that was routed on: ``"none"``; ``"features"``, 149 bytes of numbers from which
+            routers can be fitted, and which are not anonymous; ``"text"``, the features and the text itself.
+        create: Whether a missing SQLite file is made.
+
+    Raises:
+        InvalidValueError: The URL has another form.
+        MissingFileError: There is no such file, with ``create=False``.
+        UnreadableFileError: The store cannot be opened.
+    """
+
+    def __init__(self, url: str = "memory:", *, store: str = "features", create: bool = True) -> None:
+        _watch()
+        self.core = _core.Ledger(url, store, create)
+        """What `_core.Client` enters calls in."""
+        self._arguments = (url, store, create)
+
+    @property
+    def url(self) -> str:
+        """Where it is kept, without the password."""
+        return self.core.url
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it ends with the process."""
+        return self.core.in_memory
+
+    @property
+    def lost(self) -> int:
+        """Calls that could not be kept: the store refused them, or too many had to wait for it."""
+        return self.core.lost
+
+    def add(
+        self,
+        model: str,
+        *,
+        prompt_tokens: int = 0,
+        completion_tokens: int = 0,
+        cached_tokens: int = 0,
+        cache_write_tokens: int = 0,
+        reasoning_tokens: int = 0,
+        estimated: bool = False,
+        cost: Dollars | None = None,
+        router_cost: Dollars | None = None,
+        baseline: Dollars | None = None,
+        ttft_ms: float | None = None,
+        total_ms: float = 0.0,
+        outcome: str = "ok",
+        error: str | None = None,
+        attempts: int = 1,
+        router: str | None = None,
+        requested: str | None = None,
+        tier: str | None = None,
+        win_rate: float | None = None,
+        threshold: float | None = None,
+        holdout: bool = False,
+        session: str | None = None,
+        key: str | None = None,
+        text: str | None = None,
+        at: float | None = None,
+    ) -> None:
+        """Enters a call that was made elsewhere. Calls of ferroute's own are entered by themselves.
+
+        Args:
+            model: The model called.
+            prompt_tokens: The whole prompt, cached and written tokens included.
+            completion_tokens: The whole completion, reasoning included.
+            cached_tokens: Read from the provider's cache.
+            cache_write_tokens: Written to it.
+            reasoning_tokens: Hidden reasoning.
+            estimated: The tokens are an estimate.
+            cost: US dollars; None: unpriced.
+            router_cost: US dollars that choosing the model cost; None: unknown.
+            baseline: US dollars the same call would have cost at the strong model.
+            ttft_ms: Milliseconds until the first content.
+            total_ms: Milliseconds until the end.
+            outcome: ``"ok"``, ``"cancelled"``, ``"failed"`` or ``"hedged"``.
+            error: Kind of the error.
+            attempts: Requests sent.
+            router: The router that chose; None: the model was asked for by name.
+            requested: The model string of the request.
+            tier: Rung, with more than two models.
+            win_rate: The strong model's, as the router saw it.
+            threshold: What it was held against.
+            holdout: Sent to the strong model by lot.
+            session: The caller's session.
+            key: Name of the caller's key.
+            text: The text routed on, kept as ``store`` says.
+            at: When it began, seconds since 1970; None: ``total_ms`` ago.
+
+        Raises:
+            InvalidValueError: An amount or the outcome is not one.
+        """
+        self.core.add(
+            model,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cached_tokens=cached_tokens,
+            cache_write_tokens=cache_write_tokens,
+            reasoning_tokens=reasoning_tokens,
+            estimated=estimated,
+            cost=cost,
+            router_cost=router_cost,
+            baseline=baseline,
+            ttft_ms=ttft_ms,
+            total_ms=total_ms,
+            outcome=outcome,
+            error=error,
+            attempts=attempts,
+            router=router,
+            requested=requested,
+            tier=tier,
+            win_rate=win_rate,
+            threshold=threshold,
+            holdout=holdout,
+            session=session,
+            key=key,
+            text=text,
+            ts_us=None if at is None else round(at * 1e6),
+        )
+
+    def spend(
+        self,
+        *,
+        since: When | None = None,
+        until: When | None = None,
+        router: str | None = None,
+        model: str | None = None,
+    ) -> Spend:
+        """What calls came to, those not yet written included; see `ferroute.spend.spend`."""
+        from ferroute.spend import spend
+
+        return spend(self, since=since, until=until, router=router, model=model)
+
+    def flush(self, timeout: float = 10.0) -> None:
+        """Waits until everything entered so far is in the store.
+
+        Raises:
+            UnreadableFileError: That takes longer than ``timeout`` seconds, or the store refuses.
+        """
+        self.core.flush(timeout)
+
+    def close(self, timeout: float = 10.0) -> None:
+        """As `flush`, then lets go of the store. A call that is entered later opens it again."""
+        self.core.close(timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Ledger({self.url!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, self._arguments
+
+
+def open(ledger: str | os.PathLike[str] | Ledger | None = None) -> Ledger:  # noqa: A001
+    """The ledger that was meant: an open one, a URL, a path of an SQLite file, or None for one in memory.
+
+    Raises:
+        InvalidTypeError: It is none of these.
+    """
+    if ledger is None:
+        return Ledger()
+    if isinstance(ledger, Ledger):
+        return ledger
+    if isinstance(ledger, str):
+        return Ledger(ledger)
+    if isinstance(ledger, os.PathLike):
+        # The form that is never taken for a relative path.
+        return Ledger(f"sqlite:{os.fspath(ledger)}")
+    raise InvalidTypeError(f"ledger: expected a URL, a path or a Ledger, found {type(ledger).__name__}")
+
+
+def _again(url: str, store: str, create: bool) -> Ledger:
+    return Ledger(url, store=store, create=create)
+
+
+_watched: int | None = None
+"""The process whose end is waited for."""
+
+
+def _watch() -> None:
+    """Sees to it that calls are written before this process ends, and that a fork finds no open connection."""
+    global _watched
+    if _watched is None:
+        atexit.register(_finish)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=_before_fork, after_in_parent=_core.ledger_release_all)
+    if _watched != os.getpid():
+        _watched = os.getpid()
+        _watch_multiprocessing()
+
+
+_multiprocessing_watched = False
+
+
+def _watch_multiprocessing() -> None:
+    """A child of multiprocessing ends without asking `atexit`."""
+    global _multiprocessing_watched
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None and not _multiprocessing_watched:
+        _multiprocessing_watched = True
+        util.Finalize(None, _finish, exitpriority=10)
+        # A forked child forgets the line above, and then asks these.
+        util.register_after_fork(_again, lambda _: util.Finalize(None, _finish, exitpriority=10))
+
+
+def _before_fork() -> None:
+    _watch_multiprocessing()
+    _core.ledger_hold_all(_LAST_WAIT)
+
+
+def _finish() -> None:
+    try:
+        _core.ledger_flush_all(_LAST_WAIT)
+    except FerrouteError as error:
+        sys.stderr.write(f"ferroute: the last calls are not in the {error}\n")

@@ -1,0 +1,320 @@
+//! `_core.Ledger`: a book of calls; sums and rows as plain Python values, named by `ferroute.spend`.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+
+use super::pricing::Amount;
+use crate::error::{Error, Kind, Result};
+use crate::ledger::{self, Filter, Keep, Ledger, Outcome, Percentiles, Record, Row, Sums};
+use crate::pricing::{Table, Usage, pico};
+
+/// A book of calls.
+#[pyclass(frozen, module = "ferroute._core", name = "Ledger")]
+pub(super) struct PyLedger(pub(super) Arc<Ledger>);
+
+/// Since and until in microseconds, router, model.
+type FilterTuple = (Option<i64>, Option<i64>, Option<String>, Option<String>);
+
+fn filter((since_us, until_us, router, model): FilterTuple) -> Filter {
+    Filter { since_us, until_us, router, model }
+}
+
+/// A time to wait, in seconds.
+fn wait(seconds: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| Error::value(format!("timeout: expected seconds of at least 0, found {seconds}")))
+}
+
+fn picodollars(name: &str, amount: Option<Amount>) -> Result<Option<i64>> {
+    let Some(Amount(dollars)) = amount else { return Ok(None) };
+    pico(dollars)
+        .map(Some)
+        .ok_or_else(|| Error::value(format!("{name}: expected at most 9.2 million dollars, found {dollars}")))
+}
+
+#[pymethods]
+impl PyLedger {
+    #[new]
+    #[pyo3(signature = (url, store="features", create=true))]
+    fn new(py: Python<'_>, url: &str, store: &str, create: bool) -> PyResult<Self> {
+        let keep = match store {
+            "none" => Keep::None,
+            "features" => Keep::Features,
+            "text" => Keep::Text,
+            _ => return Err(Error::value(format!("store: expected none, features or text, found `{store}`")).into()),
+        };
+        Ok(Self(py.detach(|| Ledger::open_with(url, keep, create))?))
+    }
+
+    #[getter]
+    fn url(&self) -> String {
+        self.0.shown_url()
+    }
+
+    #[getter]
+    fn in_memory(&self) -> bool {
+        self.0.is_in_memory()
+    }
+
+    #[getter]
+    fn lost(&self) -> u64 {
+        self.0.lost()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a call has that many properties; Python gives them by name")]
+    #[pyo3(signature = (
+        model, *, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, estimated,
+        cost, router_cost, baseline, ttft_ms, total_ms, outcome, error, attempts, router, requested, tier, win_rate,
+        threshold, holdout, session, key, text, ts_us
+    ))]
+    fn add(
+        &self,
+        model: String,
+        prompt_tokens: u64,
+        completion_tokens: u64,
+        cached_tokens: u64,
+        cache_write_tokens: u64,
+        reasoning_tokens: u64,
+        estimated: bool,
+        cost: Option<Amount>,
+        router_cost: Option<Amount>,
+        baseline: Option<Amount>,
+        ttft_ms: Option<f64>,
+        total_ms: f64,
+        outcome: &str,
+        error: Option<String>,
+        attempts: u32,
+        router: Option<String>,
+        requested: Option<String>,
+        tier: Option<String>,
+        win_rate: Option<f64>,
+        threshold: Option<f64>,
+        holdout: bool,
+        session: Option<String>,
+        key: Option<String>,
+        text: Option<String>,
+        ts_us: Option<i64>,
+    ) -> PyResult<()> {
+        let ended = match outcome {
+            "ok" | "cancelled" | "failed" | "hedged" => Outcome::named(outcome),
+            _ => {
+                let text = format!("outcome: expected ok, cancelled, failed or hedged, found `{outcome}`");
+                return Err(Error::value(text).into());
+            }
+        };
+        let total_us = (total_ms * 1000.0) as i64;
+        self.0.add(Record {
+            // The call is over: it began as long ago as it took.
+            ts_us: ts_us.unwrap_or_else(|| now_us() - total_us),
+            key,
+            session,
+            router,
+            requested,
+            model,
+            tier,
+            win_rate,
+            threshold,
+            holdout,
+            usage: Usage {
+                prompt_tokens,
+                completion_tokens,
+                cached_tokens,
+                cache_write_tokens,
+                reasoning_tokens,
+                ..Usage::default()
+            },
+            estimated,
+            cost: picodollars("cost", cost)?,
+            router_cost: picodollars("router_cost", router_cost)?,
+            baseline: picodollars("baseline", baseline)?,
+            ttft_us: ttft_ms.map(|ms| (ms * 1000.0) as i64),
+            total_us,
+            outcome: ended,
+            error,
+            attempts,
+            text: text.map(Into::into),
+            price_version: Table::shared().version().to_owned(),
+        });
+        Ok(())
+    }
+
+    fn flush(&self, py: Python<'_>, timeout: f64) -> PyResult<()> {
+        let limit = wait(timeout)?;
+        Ok(py.detach(|| self.0.flush(limit)).map_err(unwritten)?)
+    }
+
+    fn close(&self, py: Python<'_>, timeout: f64) -> PyResult<()> {
+        let limit = wait(timeout)?;
+        Ok(py.detach(|| self.0.close(limit)).map_err(unwritten)?)
+    }
+
+    /// Sums, as `ferroute.spend` reads them.
+    fn spend<'py>(&self, py: Python<'py>, wanted: FilterTuple) -> PyResult<Bound<'py, PyDict>> {
+        let wanted = filter(wanted);
+        let summary = py.detach(|| self.0.spend(&wanted))?;
+        let models = summary.models.iter().map(|of_model| {
+            let line = sums(py, &of_model.sums)?;
+            line.set_item("model", &of_model.model)?;
+            line.set_item("first_ms", percentiles(of_model.first_ms))?;
+            line.set_item("total_ms", percentiles(of_model.total_ms))?;
+            Ok(line)
+        });
+        let routers = summary.routers.iter().map(|(router, of_router)| {
+            let line = sums(py, of_router)?;
+            line.set_item("router", router)?;
+            Ok(line)
+        });
+        let out = PyDict::new(py);
+        out.set_item("models", models.collect::<PyResult<Vec<_>>>()?)?;
+        out.set_item("routers", routers.collect::<PyResult<Vec<_>>>()?)?;
+        out.set_item("all", sums(py, &summary.all)?)?;
+        out.set_item("first_ms", percentiles(summary.first_ms))?;
+        out.set_item("total_ms", percentiles(summary.total_ms))?;
+        let measured = summary
+            .measured
+            .map(|found| (found.saved, found.interval.0, found.interval.1, found.baseline, found.held, found.routed));
+        out.set_item("measured", measured)?;
+        out.set_item("lost", summary.lost)?;
+        out.set_item("forgotten", summary.forgotten)?;
+        Ok(out)
+    }
+
+    /// The calls themselves: a list for each column.
+    #[pyo3(signature = (wanted, most=None))]
+    fn calls<'py>(&self, py: Python<'py>, wanted: FilterTuple, most: Option<usize>) -> PyResult<Bound<'py, PyDict>> {
+        let wanted = filter(wanted);
+        let rows = py.detach(|| self.0.calls(&wanted, most))?;
+        columns(py, &rows)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Ledger({:?})", self.0.shown_url())
+    }
+}
+
+/// A store that is too slow is one that cannot be written; a provider's timeout is another thing.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unwritten(error: Error) -> Error {
+    if error.kind() == Kind::Timeout { Error::new(Kind::Io, error.message()) } else { error }
+}
+
+fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as i64)
+}
+
+type PercentilesTuple = Option<(u64, f64, f64, f64)>;
+
+fn percentiles(found: Option<Percentiles>) -> PercentilesTuple {
+    found.map(|found| (found.n, found.p50, found.p95, found.p99))
+}
+
+fn sums<'py>(py: Python<'py>, sums: &Sums) -> PyResult<Bound<'py, PyDict>> {
+    let line = PyDict::new(py);
+    for (name, count) in [
+        ("calls", sums.calls),
+        ("ok", sums.ok),
+        ("cancelled", sums.cancelled),
+        ("failed", sums.failed),
+        ("hedged", sums.hedged),
+        ("holdout", sums.holdout),
+        ("attempts", sums.attempts),
+        ("estimated", sums.estimated),
+        ("unpriced", sums.unpriced),
+        ("unpriced_hedged", sums.unpriced_hedged),
+        ("unpriced_routing", sums.unpriced_routing),
+        ("compared", sums.compared),
+    ] {
+        line.set_item(name, count)?;
+    }
+    for (name, tokens) in [
+        ("prompt_tokens", sums.prompt_tokens),
+        ("completion_tokens", sums.completion_tokens),
+        ("cached_tokens", sums.cached_tokens),
+        ("cache_write_tokens", sums.cache_write_tokens),
+        ("reasoning_tokens", sums.reasoning_tokens),
+    ] {
+        line.set_item(name, tokens)?;
+    }
+    for (name, picodollars) in
+        [("cost", sums.cost), ("router_cost", sums.router_cost), ("baseline", sums.baseline), ("saved", sums.saved)]
+    {
+        line.set_item(name, picodollars)?;
+    }
+    Ok(line)
+}
+
+fn columns<'py>(py: Python<'py>, rows: &[Row]) -> PyResult<Bound<'py, PyDict>> {
+    let out = PyDict::new(py);
+    macro_rules! column {
+        ($($name:literal: $value:expr),+ $(,)?) => {
+            $(out.set_item($name, PyList::new(py, rows.iter().map($value))?)?;)+
+        };
+    }
+    column! {
+        "id": |row| row.id,
+        "ts": |row| row.ts,
+        "key": |row| row.key.as_deref(),
+        "session": |row| row.session.as_deref(),
+        "router": |row| row.router.as_deref(),
+        "requested": |row| row.requested.as_deref(),
+        "model": |row| row.model.as_str(),
+        "tier": |row| row.tier.as_deref(),
+        "win_rate": |row| row.win_rate,
+        "threshold": |row| row.threshold,
+        "holdout": |row| row.holdout,
+        "prompt_tokens": |row| row.prompt_tokens,
+        "completion_tokens": |row| row.completion_tokens,
+        "cached_tokens": |row| row.cached_tokens,
+        "cache_write_tokens": |row| row.cache_write_tokens,
+        "reasoning_tokens": |row| row.reasoning_tokens,
+        "estimated": |row| row.estimated,
+        "cost": |row| row.cost,
+        "router_cost": |row| row.router_cost,
+        "baseline": |row| row.baseline,
+        "saved": Row::saved,
+        "ttft_ms": |row| row.ttft_ms,
+        "total_ms": |row| row.total_ms,
+        "outcome": |row| row.outcome.name(),
+        "error": |row| row.error.as_deref(),
+        "attempts": |row| row.attempts,
+        "features": |row| row.features.as_deref().map(|bytes| PyBytes::new(py, bytes)),
+        "text": |row| row.text.as_deref(),
+        "price_version": |row| row.price_version.as_str(),
+    }
+    Ok(out)
+}
+
+#[pyfunction]
+fn ledger_flush_all(py: Python<'_>, timeout: f64) -> PyResult<()> {
+    let limit = wait(timeout)?;
+    Ok(py.detach(|| ledger::flush_all(limit)).map_err(unwritten)?)
+}
+
+#[pyfunction]
+fn ledger_hold_all(py: Python<'_>, timeout: f64) -> PyResult<()> {
+    let limit = wait(timeout)?;
+    py.detach(|| ledger::hold_all(limit));
+    Ok(())
+}
+
+#[pyfunction]
+fn ledger_release_all() {
+    ledger::release_all();
+}
+
+#[pyfunction]
+fn ledger_features<'py>(py: Python<'py>, packed: &[u8]) -> PyResult<Option<(Bound<'py, PyList>, Bound<'py, PyList>)>> {
+    let Some(features) = ledger::features::unpack(packed) else { return Ok(None) };
+    Ok(Some((PyList::new(py, features.embedding)?, PyList::new(py, features.lexical)?)))
+}
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<PyLedger>()?;
+    m.add_function(wrap_pyfunction!(ledger_flush_all, m)?)?;
+    m.add_function(wrap_pyfunction!(ledger_hold_all, m)?)?;
+    m.add_function(wrap_pyfunction!(ledger_release_all, m)?)?;
+    m.add_function(wrap_pyfunction!(ledger_features, m)?)
+}
