@@ -227,10 +227,8 @@ class Controller:
         if self._ledger is None:
             with self._lock:
                 if self._ledger is None:
-                    try:
-                        from ferroute import ledger
-                    except ImportError:  # until the ledger lands
-                        return None  # type: ignore[return-value]
+                    from ferroute import ledger
+
                     self._ledger = ledger.open(None)
         return self._ledger
 
