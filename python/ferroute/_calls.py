@@ -216,8 +216,32 @@ def prepare(
             fallbacks=[_fallback(each, model, base, key) for each in fallbacks],
             ledger=core,
         )
+    if model not in _asked:
+        _look_at(model, made.client)
     made.body = _json.encode(body)
     return made
+
+
+_asked: set[str] = set()
+
+
+def _look_at(model: str, client: Client) -> None:
+    """Warns, on the first call of a model at its provider's own host, where it is known not to be served any more."""
+    _asked.add(str(model))
+    if client.at_home:
+        from ferroute import pricing
+
+        pricing.warn_if_shut_down(model, stacklevel=stacklevel())
+
+
+def stacklevel() -> int:
+    """How many frames up the first one is that is not of ferroute, as the caller counts."""
+    import sys
+
+    level, frame = 0, sys._getframe()
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "ferroute":
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _where(own: Mapping[str, Any], base: str | None, key: str | None, ours: Mapping[str, Any]) -> dict[str, Any]:

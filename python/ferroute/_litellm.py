@@ -12,10 +12,10 @@ from contextlib import suppress
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
-from ferroute import responses
+from ferroute import _core, responses
 from ferroute.decision import Decision, settled
 from ferroute.endpoints import settings_of
-from ferroute.errors import NotBuiltError
+from ferroute.errors import InvalidValueError, NotBuiltError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -138,7 +138,7 @@ class _Book:
         if self.call.ledger is not None:
             now = perf_counter()
             self.call.ledger.add(
-                model=self.model,
+                self.model,
                 router=router,
                 requested=requested,
                 win_rate=win_rate,
@@ -149,13 +149,13 @@ class _Book:
                 cost=cost,
                 router_cost=router_cost,
                 baseline=expected,
-                ttft=None if self.first is None else self.first - self.clock,
-                total=now - self.clock,
+                ttft_ms=None if self.first is None else (self.first - self.clock) * 1000,
+                total_ms=(now - self.clock) * 1000,
                 outcome=outcome,
                 error=None if error is None else type(error).__name__,
                 attempts=self.attempts,
                 at=self.began,
-                **(tokens or {}),
+                **{_LEDGERS_WORDS.get(name, name): count for name, count in (tokens or {}).items()},
             )
         account = (cost, _dollars(router_cost), saved, self.attempts, self.notes)
         self.settled = settled(self.call.decision, account)
@@ -270,10 +270,30 @@ def _tokens(usage: Any) -> dict[str, int] | None:
     return {"input_tokens": prompt, "output_tokens": completion, **known}
 
 
-def _cost(model: str, tokens: dict[str, int]) -> Decimal | None:
-    from ferroute import pricing
+# In the order in which the core takes them.
+_COUNTED = (
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+)
+_LEDGERS_WORDS = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
 
-    return pricing.cost(settings_of(model).get("base_model") or str(model), **tokens)
+
+def _cost(model: str, tokens: dict[str, int]) -> Decimal | None:
+    base = settings_of(model).get("base_model")
+    names = [str(model)] if base is None else [base, str(model)]
+    counts = tuple(tokens.get(name, 0) for name in _COUNTED)
+    try:
+        found = _core.pricing_cost(names, counts)
+    except InvalidValueError:
+        # Details that contradict the totals: then the totals alone.
+        found = _core.pricing_cost(names, (*counts[:2], 0, 0, 0, 0, 0, 0))
+    return None if found is None else found[0]
 
 
 def _their_cost(answer: Any) -> Decimal | None:

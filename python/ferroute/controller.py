@@ -9,6 +9,7 @@ Higher threshold = fewer strong calls: the strong model answers when the win rat
 from __future__ import annotations
 
 import math
+import os
 import sys
 import threading
 from collections import defaultdict
@@ -201,6 +202,9 @@ class Controller:
                 self._tables[name] = router, table
         self._policy = CallPolicy.of(policy)
         self._check_policy(self._policy)
+        if "FERROUTE_PRICES" in os.environ:
+            # A file that cannot be read is told of now, not as a price that is not known.
+            _core.pricing_check()
         self._ledger = ledger if ledger is None else _calls.opened(ledger)
         self._start()
 
@@ -227,11 +231,9 @@ class Controller:
         if self._ledger is None:
             with self._lock:
                 if self._ledger is None:
-                    try:
-                        from ferroute import ledger
-                    except ImportError:  # until the ledger lands
-                        return None  # type: ignore[return-value]
-                    self._ledger = ledger.open(None)
+                    from ferroute.ledger import Ledger
+
+                    self._ledger = Ledger()
         return self._ledger
 
     def spend(self, **filters: Any) -> Spend:
