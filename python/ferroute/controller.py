@@ -231,9 +231,9 @@ class Controller:
         if self._ledger is None:
             with self._lock:
                 if self._ledger is None:
-                    from ferroute.ledger import Ledger
+                    from ferroute import ledger
 
-                    self._ledger = Ledger()
+                    self._ledger = ledger.open(None)
         return self._ledger
 
     def spend(self, **filters: Any) -> Spend:

@@ -10,8 +10,8 @@ use pyo3::types::PyBytes;
 use super::account::{self, Decided};
 use super::awaitable::future_into_py;
 use super::driver::drive;
-use super::ledger::PyLedger;
 use super::given::{MOST_RETRIES, Where, Whole};
+use super::ledger::PyLedger;
 use super::policy::{PyPolicy, limit};
 use super::runtime::block_on;
 use crate::engine::call::{self, Answered};
@@ -87,7 +87,7 @@ impl PyClient {
         connect_timeout: Option<f64>,
         max_retries: Option<Whole<'_>>,
         fallbacks: Option<Vec<PyRef<'_, Self>>>,
-        ledger: Option<PyRef<'_, PyLedger>>,
+        ledger: Option<&PyLedger>,
     ) -> PyResult<Self> {
         let at = Where {
             base: api_base,
