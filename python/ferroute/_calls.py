@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -299,13 +301,28 @@ def _litellm_keywords(
     return keywords
 
 
+_books: dict[tuple[str, str], Any] = {}
+_opening = threading.Lock()
+
+
 def opened(ledger: Any) -> Any:
-    """The ledger at a URL, or the one that is given; None is none."""
+    """The ledger at a URL or path, or the one that is given; None is none.
+
+    A store is opened once in a process, however many calls name it; each ``memory:`` is one of its own.
+    """
     if ledger is None:
         return None
     from ferroute import ledger as ledgers
 
-    return ledgers.open(ledger)
+    if isinstance(ledger, ledgers.Ledger) or ledger == "memory:":
+        return ledgers.open(ledger)
+    # A relative path is another file in another folder.
+    name = os.getcwd(), str(ledger)
+    with _opening:
+        found = _books.get(name)
+        if found is None:
+            found = _books[name] = ledgers.open(ledger)
+        return found
 
 
 def session_of(extras: Any) -> str | None:
