@@ -238,9 +238,9 @@ def _look_at(model: str, client: Client) -> None:
 
 def stacklevel() -> int:
     """How many frames up the first one is that is not of ferroute, as the caller counts."""
-    import sys
+    import inspect
 
-    level, frame = 0, sys._getframe()
+    level, frame = 0, inspect.currentframe()
     while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "ferroute":
         level, frame = level + 1, frame.f_back
     return level

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from time import perf_counter, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, responses
 from ferroute.decision import Decision, settled
@@ -255,7 +255,9 @@ def _tokens(usage: Any) -> dict[str, int] | None:
         return None
 
     def read(holder: Any, name: str) -> Any:
-        return holder.get(name) if isinstance(holder, dict) else getattr(holder, name, None)
+        if isinstance(holder, dict):
+            return cast("dict[str, Any]", holder).get(name)
+        return getattr(holder, name, None)
 
     prompt, completion = read(usage, "prompt_tokens"), read(usage, "completion_tokens")
     if not isinstance(prompt, int) or not isinstance(completion, int):
@@ -270,36 +272,26 @@ def _tokens(usage: Any) -> dict[str, int] | None:
     return {"input_tokens": prompt, "output_tokens": completion, **known}
 
 
-# In the order in which the core takes them.
-_COUNTED = (
-    "input_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-)
 _LEDGERS_WORDS = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
 
 
 def _cost(model: str, tokens: dict[str, int]) -> Decimal | None:
     base = settings_of(model).get("base_model")
     names = [str(model)] if base is None else [base, str(model)]
-    counts = tuple(tokens.get(name, 0) for name in _COUNTED)
+    read, made = tokens["input_tokens"], tokens["output_tokens"]
+    cached, written = tokens.get("cached_tokens", 0), tokens.get("cache_write_tokens", 0)
     try:
-        found = _core.pricing_cost(names, counts)
+        found = _core.pricing_cost(names, (read, made, cached, written, 0, tokens.get("reasoning_tokens", 0), 0, 0))
     except InvalidValueError:
         # Details that contradict the totals: then the totals alone.
-        found = _core.pricing_cost(names, (*counts[:2], 0, 0, 0, 0, 0, 0))
+        found = _core.pricing_cost(names, (max(read, 0), max(made, 0), 0, 0, 0, 0, 0, 0))
     return None if found is None else found[0]
 
 
 def _their_cost(answer: Any) -> Decimal | None:
     """What litellm itself says an answer cost."""
-    hidden = getattr(answer, "_hidden_params", None)
-    said = hidden.get("response_cost") if isinstance(hidden, dict) else None
+    hidden: Any = getattr(answer, "_hidden_params", None)
+    said: Any = hidden.get("response_cost") if hasattr(hidden, "get") else None
     return _dollars(said) if isinstance(said, (int, float)) else None
 
 
