@@ -108,7 +108,7 @@ def test_unknown_fields_survive(server: FakeServer) -> None:
     assert r.choices[0].message["reasoning_content"] == "hm"
 
 
-@pytest.mark.parametrize("change", [{"finish": "eos"}, {"finish": None}])
+@pytest.mark.parametrize("change", [{"finish": "sleepy"}, {"finish": None}])
 def test_answer_that_does_not_fit_is_still_returned(server: FakeServer, change: dict[str, Any]) -> None:
     server.then(Answer(body=json.dumps(completion(**change)).encode()))
     r = ask(server)
@@ -647,7 +647,8 @@ def test_connections_are_reused(server: FakeServer) -> None:
         ask(server)
     list(ask(server, stream=True))
     list(ask(server, stream=True))
-    assert len(server.requests) == 22 and server.connections <= 2
+    # One of the calling thread's own; a stream's is free again only when its last bytes were read.
+    assert len(server.requests) == 22 and server.connections <= 3
 
 
 async def test_cancelled_call_closes_the_connection(server: FakeServer) -> None:
