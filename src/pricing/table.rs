@@ -316,7 +316,7 @@ mod tests {
     }
 
     fn at(text: &str) -> Option<Moment> {
-        Some(text.parse().unwrap())
+        text.parse().ok()
     }
 
     fn usage(prompt_tokens: u64, completion_tokens: u64) -> Usage {

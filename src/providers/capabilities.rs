@@ -79,6 +79,8 @@ pub struct Capabilities {
     pub alternates: bool,
     /// Takes texts as strings only.
     pub plain_texts: bool,
+    /// The classes of service it knows by name; empty where nobody says.
+    pub tiers: &'static [&'static str],
     /// Fields of messages with reasoning that it takes back.
     pub reasoning: &'static [&'static str],
     /// Takes unknown fields in messages as an error.
@@ -166,6 +168,7 @@ pub fn of(endpoint: &Endpoint) -> Capabilities {
         warmest: 2.0,
         alternates: false,
         plain_texts: false,
+        tiers: &[],
         reasoning: if known || own { &[] } else { &["reasoning_content", "reasoning"] },
         strict_messages: false,
         cache_marks: false,
@@ -178,6 +181,7 @@ fn quirks(endpoint: &Endpoint, name: &str, plain: Capabilities) -> Capabilities 
     match endpoint.provider {
         "azure" | "azure_ai" => Capabilities { stream_usage: azure_tells_usage(endpoint), ..plain },
         "groq" => Capabilities {
+            tiers: &["auto", "on_demand", "flex", "performance"],
             refused: OWN,
             many: false,
             efforts: if name.contains("gpt-oss") {

@@ -373,6 +373,8 @@ mod tests {
             at(&format!("{host}/anthropic"), None),
             (format!("{host}/anthropic/v1/messages"), Dialect::Anthropic)
         );
+        let claude = whole_url("azure_ai/claude-sonnet-4-5", &asked(host), &env(&[]));
+        assert_eq!(claude, (format!("{host}/anthropic/v1/messages"), Dialect::Anthropic));
     }
 
     #[test]

@@ -54,7 +54,7 @@ class Family:
 
 def family(model: str) -> Family:
     found = version(model, "claude-")
-    longest = {(3, 0): 4096, (3, 5): 8192, (4, 0): 32_000, (4, 1): 32_000}.get(found, 64_000)
+    longest = {(3, 0): 4096, (3, 5): 8192}.get(found, 32_000 if "opus" in model and found < (4, 5) else 64_000)
     return Family(found, 128_000 if found >= (4, 6) else longest)
 
 

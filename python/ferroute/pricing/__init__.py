@@ -109,7 +109,7 @@ def cost(
         output_audio_tokens,
     )
     found = _core.pricing_cost(_names(model, base_model), tokens, service_tier, _usage.when(at))
-    _warn(model if base_model is None else base_model, found is None, at)
+    _warn(base_model or _base(model) or model, found is None, at)
     return None if found is None else found[0]
 
 
@@ -134,7 +134,7 @@ def breakdown(
     """
     counts = _usage.tokens(usage, tokens)
     found = _core.pricing_cost(_names(model, base_model), counts, service_tier, _usage.when(at))
-    _warn(model if base_model is None else base_model, found is None, at)
+    _warn(base_model or _base(model) or model, found is None, at)
     if found is None:
         return None
     total, parts = found
@@ -143,7 +143,7 @@ def breakdown(
 
 def price(model: str, at: When = None, *, service_tier: str | None = None) -> Price | None:
     """What a model costs per million tokens, since when and according to whom; None where that is not known."""
-    found = _core.pricing_price(model, service_tier, _usage.when(at))
+    found = _core.pricing_price(_base(model) or model, service_tier, _usage.when(at))
     if found is None:
         return None
     name, rates, since, read, source = found
@@ -176,7 +176,7 @@ def compare(
     counts = _usage.tokens(usage, tokens)
     found: dict[str, Decimal | None] = {}
     for model in models:
-        one = _core.pricing_cost([model], counts, service_tier, _usage.when(at))
+        one = _core.pricing_cost(_names(model, None), counts, service_tier, _usage.when(at))
         _warn(model, one is None, at)
         found[model] = None if one is None else one[0]
     ordered = sorted(found.items(), key=lambda item: (item[1] is None, item[1] or 0))
@@ -330,7 +330,14 @@ _said: set[str] = set()
 
 
 def _names(model: str, base_model: str | None) -> list[str]:
-    return [model] if base_model is None else [base_model, model]
+    base = base_model or _base(model)
+    return [model] if base is None else [base, model]
+
+
+def _base(model: str) -> str | None:
+    """The base model that an endpoint's settings name."""
+    settings = getattr(model, "settings", None)
+    return settings.get("base_model") if settings else None
 
 
 def _warn(model: str, unpriced: bool, at: When) -> None:

@@ -42,6 +42,7 @@ pub(super) struct Mended {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct PromptDetails {
+    audio_tokens: Count,
     cached_tokens: Count,
     cache_write_tokens: Count,
 }
@@ -49,14 +50,16 @@ struct PromptDetails {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct CompletionDetails {
+    audio_tokens: Count,
     reasoning_tokens: Count,
 }
 
 impl RawUsage {
     /// In our counting; `None` where not even the prompt is told.
     pub fn read(&self, provider: &str) -> Option<Usage> {
-        let prompt_tokens = self.prompt_tokens.0?;
         let told = self.completion_tokens.0.unwrap_or(0);
+        // Some embedding servers tell the total alone.
+        let prompt_tokens = self.prompt_tokens.0.or_else(|| self.total_tokens.0?.checked_sub(told))?;
         let prompt = self.prompt_tokens_details.as_ref();
         let details = self.completion_tokens_details.as_ref();
         let cached = prompt.and_then(|details| details.cached_tokens.0);
@@ -69,6 +72,8 @@ impl RawUsage {
             cached_tokens: cached.or(self.prompt_cache_hit_tokens.0).or(self.cached_tokens.0).unwrap_or(0),
             cache_write_tokens: prompt.and_then(|details| details.cache_write_tokens.0).unwrap_or(0),
             reasoning_tokens: details.and_then(|details| details.reasoning_tokens.0).unwrap_or(0),
+            prompt_audio_tokens: prompt.and_then(|details| details.audio_tokens.0).unwrap_or(0),
+            completion_audio_tokens: details.and_then(|details| details.audio_tokens.0).unwrap_or(0),
             billed: self.billed(provider),
             ..Usage::default()
         })
