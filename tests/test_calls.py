@@ -108,18 +108,8 @@ def test_unknown_fields_survive(server: FakeServer) -> None:
     assert r.choices[0].message["reasoning_content"] == "hm"
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("change", [{"finish": "sleepy"}, {"finish": None}])
-def test_answer_that_does_not_fit_is_still_returned(server: FakeServer, change: dict[str, Any]) -> None:
-    server.then(Answer(body=json.dumps(completion(**change)).encode()))
-||||||| be65d55
-@pytest.mark.parametrize("change", [{"finish": "eos"}, {"finish": None}])
-def test_answer_that_does_not_fit_is_still_returned(server: FakeServer, change: dict[str, Any]) -> None:
-    server.then(Answer(body=json.dumps(completion(**change)).encode()))
-=======
 def test_answer_that_does_not_fit_is_still_returned(server: FakeServer) -> None:
     server.then(Answer(body=json.dumps(completion(finish=None)).encode()))
->>>>>>> C
     r = ask(server)
     assert r.choices[0].finish_reason is None
     assert "id" in r
