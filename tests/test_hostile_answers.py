@@ -29,7 +29,9 @@ MODELS = {
 NATIVE = ("openai", "azure", "anthropic", "gemini")
 TOOLS = [{"type": "function", "function": {"name": "lookup", "parameters": {"type": "object"}}}]
 LONG = Script("é漢🦀 " * 12, "thinking of owls", tokens=Tokens(reasoning=7))
-CALLS = Script("Let me look.", "", [("lookup", '{"q": "é漢🦀", "deep": {"a": [1, null, true]}}'), ("lookup", "{}")], "tool_calls")
+CALLS = Script(
+    "Let me look.", "", [("lookup", '{"q": "é漢🦀", "deep": {"a": [1, null, true]}}'), ("lookup", "{}")], "tool_calls"
+)
 
 
 @pytest.fixture
@@ -75,7 +77,9 @@ def test_a_stream_in_any_disguise(server: StrictServer, provider: str, script: S
     plain = joined(ask(server, provider, **request))
     assert plain["choices"][0]["content"] == script.text
     calls = list(plain["choices"][0]["calls"].values())
-    assert [(call["name"], json.loads(call["arguments"])) for call in calls] == [(n, json.loads(a)) for n, a in script.calls]
+    assert [(call["name"], json.loads(call["arguments"])) for call in calls] == [
+        (n, json.loads(a)) for n, a in script.calls
+    ]
     assert (plain["usage"]["prompt_tokens"], plain["usage"]["total_tokens"]) == (120, 165)
     for disguise, change in DISGUISES.items():
         server.script(script)
@@ -228,7 +232,12 @@ def test_a_kept_connection_that_was_closed(server: StrictServer, native: str) ->
 
 
 def test_every_dialect_is_refused_in_its_own_words(server: StrictServer, native: str) -> None:
-    for status, error in ((400, openai.BadRequestError), (401, openai.AuthenticationError), (403, openai.PermissionDeniedError), (404, openai.NotFoundError)):
+    for status, error in (
+        (400, openai.BadRequestError),
+        (401, openai.AuthenticationError),
+        (403, openai.PermissionDeniedError),
+        (404, openai.NotFoundError),
+    ):
         server.then(fault.status(status, "no such thing"))
         with pytest.raises(error, match="no such thing") as caught:
             ask(server, native)
@@ -255,7 +264,11 @@ def test_embeddings(server: StrictServer, provider: str, count: int) -> None:
     from ferroute._core import Embedder
     from servers.openai import vector
 
-    name = {"openai": "openai/text-embedding-3-small", "azure": "azure/my-embedder", "gemini": "gemini/gemini-embedding-001"}[provider]
+    name = {
+        "openai": "openai/text-embedding-3-small",
+        "azure": "azure/my-embedder",
+        "gemini": "gemini/gemini-embedding-001",
+    }[provider]
     more = {"api_version": "2024-10-21"} if provider == "azure" else {}
     embedder = Embedder(name, api_base=server.base(provider), api_key=KEY, **more)
     texts = [f"é漢🦀 {at}" for at in range(count)]

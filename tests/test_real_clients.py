@@ -17,7 +17,11 @@ from servers.joined import joined, whole
 from servers.recorded import Recorded, recordings
 
 READER = Path(__file__).parent / "servers" / "read_with_clients.py"
-PROVIDERS = {"openai": ("openai/m", "/v1"), "anthropic": ("anthropic/claude-haiku-4-5", ""), "gemini": ("gemini/gemini-3-pro-preview", "")}
+PROVIDERS = {
+    "openai": ("openai/m", "/v1"),
+    "anthropic": ("anthropic/claude-haiku-4-5", ""),
+    "gemini": ("gemini/gemini-3-pro-preview", ""),
+}
 # The table of reasons to stop, as the wire formats have it.
 STOPS = {
     "end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls",
@@ -79,7 +83,11 @@ def tokens(provider: str, told: dict[str, Any]) -> dict[str, int]:
 CASES = [(provider, name, streamed) for provider in PROVIDERS for name, streamed in recordings(provider)]
 
 
-@pytest.mark.parametrize(("provider", "name", "streamed"), CASES, ids=[f"{name}-{'stream' if streamed else 'whole'}" for _, name, streamed in CASES])
+@pytest.mark.parametrize(
+    ("provider", "name", "streamed"),
+    CASES,
+    ids=[f"{name}-{'stream' if streamed else 'whole'}" for _, name, streamed in CASES],
+)
 def test_both_read_the_same(theirs: dict[str, Any], provider: str, name: str, streamed: bool) -> None:
     told = theirs[f"{name}{'.sse' if streamed else '.json'}"]
     model, path = PROVIDERS[provider]
