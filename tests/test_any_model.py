@@ -170,35 +170,37 @@ def test_every_parameter_alone(server: StrictServer, model: Model) -> None:
         check_accepted(server, model, {"messages": hello, **request})
 
 
-def follow(messages: list[Any], answer: Any) -> None:
-    """The answer and the results of its calls, appended as callers do."""
+def follow(messages: list[Any], answer: Any, *, plain: bool = False) -> None:
+    """The answer and the results of its calls, appended as callers do; `plain` keeps what OpenAI's shape holds."""
     message = answer.choices[0].message
-    messages.append(message)
-    for call in message.tool_calls or ():
-        messages.append({"role": "tool", "tool_call_id": call.id, "content": f"result of {call.function.name}"})
+    messages.append(stripped(message) if plain and message.tool_calls else message)
+    results = [(call.id, f"result of {call.function.name}") for call in message.tool_calls or ()]
+    messages.extend({"role": "tool", "tool_call_id": call, "content": said} for call, said in results)
+
+
+def stripped(message: Any) -> dict[str, Any]:
+    calls = [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.function.name, "arguments": call.function.arguments},
+        }
+        for call in message.tool_calls
+    ]
+    return {"role": "assistant", "content": message.content, "tool_calls": calls}
 
 
 def steps(server: StrictServer, models: list[Model], *, plain: bool, **request: Any) -> list[Any]:
-    """One conversation: calls made by each model, answered by the next; `plain` passes on what OpenAI's shape holds."""
+    """One conversation: calls made by each model, answered by the next."""
     messages: list[Any] = [{"role": "developer", "content": "Use tools."}]
     answers = []
     for before, after in itertools.pairwise(models):
         for model, said in ((before, "What is it? [call]"), (after, None)):
             if said:
                 messages.append({"role": "user", "content": said})
-            answer = ask(server, model, messages=messages, tools=TOOLS[:2], **request)
-            answers.append(answer)
+            answers.append(ask(server, model, messages=messages, tools=TOOLS[:2], **request))
             assert not server.refused, (str(before), str(after))
-            if plain and answer.choices[0].message.tool_calls:
-                kept = ("role", "content", "tool_calls")
-                told = json.loads(answer.choices[0].message.model_dump_json(include=set(kept)))
-                for call in told["tool_calls"]:
-                    call.pop("extra_content", None)
-                messages.append(told)
-                for call in told["tool_calls"]:
-                    messages.append({"role": "tool", "tool_call_id": call["id"], "content": "a bird"})
-            else:
-                follow(messages, answer)
+            follow(messages, answers[-1], plain=plain)
     return answers
 
 

@@ -138,12 +138,12 @@ def test_a_broken_stream_is_never_taken_for_an_answer(mock: Llmock, provider: st
 def test_what_was_delivered_is_told_with_the_error(mock: Llmock, provider: str, kind: str) -> None:
     count = events_of(mock, provider)
     mock.queue({"type": "stream_fault", "kind": kind, "after_chunks": count - 3, "stall_seconds": 30.0})
-    seen = ""
+    seen: list[str] = []
+    stream = ask(mock, provider, stream=True, timeout=0.6)
     with pytest.raises(openai.APIConnectionError) as caught:
-        for chunk in ask(mock, provider, stream=True, timeout=0.6):
-            seen += chunk.choices[0].delta.content or "" if chunk.choices else ""
-    assert seen and len(mock.requests()) == 1
-    assert caught.value.partial_text == seen
+        seen.extend(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    assert "".join(seen) and len(mock.requests()) == 1
+    assert caught.value.partial_text == "".join(seen)
 
 
 def test_slow_is_not_broken(mock: Llmock, provider: str) -> None:

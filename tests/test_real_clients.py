@@ -60,8 +60,10 @@ def tokens(provider: str, told: dict[str, Any]) -> dict[str, int]:
 
     if provider == "openai":
         return {
-            "prompt": number("prompt_tokens"), "completion": number("completion_tokens"), "total": number("total_tokens"),
-            "cached": number("prompt_tokens_details", "cached_tokens"), "written": number("prompt_tokens_details", "cache_write_tokens"),
+            "prompt": number("prompt_tokens"), "completion": number("completion_tokens"),
+            "total": number("total_tokens"),
+            "cached": number("prompt_tokens_details", "cached_tokens"), "written": number("prompt_tokens_details",
+            "cache_write_tokens"),
             "reasoning": number("completion_tokens_details", "reasoning_tokens"),
         }  # fmt: skip
     if provider == "anthropic":
@@ -69,7 +71,8 @@ def tokens(provider: str, told: dict[str, Any]) -> dict[str, int]:
         prompt, completion = number("input_tokens") + cached + written, number("output_tokens")
         reasoning = number("output_tokens_details", "thinking_tokens")
         return {
-            "prompt": prompt, "completion": completion, "total": prompt + completion, "cached": cached, "written": written,
+            "prompt": prompt, "completion": completion, "total": prompt + completion, "cached": cached,
+            "written": written,
             "reasoning": reasoning,
         }  # fmt: skip
     thoughts = number("thoughts_token_count")
@@ -94,7 +97,8 @@ def test_both_read_the_same(theirs: dict[str, Any], provider: str, name: str, st
     more: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}} if streamed else {}
     with Recorded() as server:
         answer = ferroute.completion(
-            model=model, messages=[{"role": "user", "content": "hi"}], max_tokens=100, api_base=f"{server.url}/{name}{path}",
+            model=model, messages=[{"role": "user", "content": "hi"}], max_tokens=100,
+            api_base=f"{server.url}/{name}{path}",
             api_key="k", max_retries=0, **more,
         )  # fmt: skip
         ours = joined(answer) if streamed else whole(answer)

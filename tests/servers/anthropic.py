@@ -12,7 +12,8 @@ from servers.script import Asked, Script, event, pieces, signature
 
 OLD, NEW = "2023-06-01", "2026-10-21"
 FIELDS = {
-    "model", "max_tokens", "messages", "system", "metadata", "stop_sequences", "stream", "temperature", "top_p", "top_k",
+    "model", "max_tokens", "messages", "system", "metadata", "stop_sequences", "stream", "temperature", "top_p",
+    "top_k",
     "tools", "tool_choice", "thinking", "output_config", "service_tier", "speed", "container", "inference_geo",
     "cache_control",
 }  # fmt: skip
@@ -213,7 +214,8 @@ BLOCKS = {
     "text": ("type", "text", "cache_control", "citations"), "image": ("type", "source", "cache_control"),
     "document": ("type", "source", "title", "context", "citations", "cache_control"),
     "tool_use": ("type", "id", "name", "input", "cache_control"), "thinking": ("type", "thinking", "signature"),
-    "tool_result": ("type", "tool_use_id", "content", "is_error", "cache_control"), "redacted_thinking": ("type", "data"),
+    "tool_result": ("type", "tool_use_id", "content", "is_error", "cache_control"), "redacted_thinking": ("type",
+    "data"),
 }  # fmt: skip
 OF_ROLE = {
     "user": ("text", "image", "document", "tool_result"),
@@ -289,7 +291,7 @@ def _loop(messages: list[Any], thinking: str) -> None:
         if thinking == "enabled" or own:
             require(
                 begins,
-                "Expected `thinking` or `redacted_thinking`, but found `tool_use`: a turn of a tool loop lost its thinking",
+                "Expected `thinking` or `redacted_thinking`, but found `tool_use`: a loop lost its thinking",
             )
 
 
@@ -362,7 +364,8 @@ def _usage(script: Script) -> dict[str, Any]:
         "input_tokens": tokens.prompt - tokens.cached - tokens.written, "cache_read_input_tokens": tokens.cached,
         "cache_creation_input_tokens": tokens.written,
         "cache_creation": {"ephemeral_5m_input_tokens": tokens.written, "ephemeral_1h_input_tokens": 0},
-        "output_tokens": tokens.made, "output_tokens_details": {"thinking_tokens": tokens.reasoning}, "service_tier": "standard",
+        "output_tokens": tokens.made, "output_tokens_details": {"thinking_tokens": tokens.reasoning},
+        "service_tier": "standard",
     }  # fmt: skip
 
 
@@ -392,7 +395,8 @@ def _stop(script: Script) -> str:
 
 def answer(script: Script, asked: Asked, serial: int) -> Any:
     return {
-        "id": f"msg_{serial}", "type": "message", "role": "assistant", "model": asked.model, "stop_reason": _stop(script),
+        "id": f"msg_{serial}", "type": "message", "role": "assistant", "model": asked.model,
+        "stop_reason": _stop(script),
         "stop_sequence": None, "content": _blocks(script, serial), "usage": _usage(script),
     }  # fmt: skip
 
@@ -401,7 +405,8 @@ def events(script: Script, asked: Asked, serial: int) -> list[bytes]:
     used = _usage(script)
     start = {
         "id": f"msg_{serial}", "type": "message", "role": "assistant", "model": asked.model, "content": [],
-        "stop_reason": None, "stop_sequence": None, "usage": {**used, "output_tokens": 1, "output_tokens_details": None},
+        "stop_reason": None, "stop_sequence": None, "usage": {**used, "output_tokens": 1,
+        "output_tokens_details": None},
     }  # fmt: skip
     out = [_event("message_start", message=start), _event("ping")]
     for index, block in enumerate(_blocks(script, serial)):

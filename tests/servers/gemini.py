@@ -13,7 +13,8 @@ from servers.script import Asked, Script, event, pieces, signature
 # What the real API takes in place of a signature, for calls that it did not make.
 DUMMIES = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")
 FIELDS = {
-    "contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings", "cachedContent", "labels",
+    "contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings", "cachedContent",
+    "labels",
     "serviceTier",
 }  # fmt: skip
 GENERATION = {
@@ -24,11 +25,13 @@ GENERATION = {
 PAYLOADS = ("text", "inlineData", "fileData", "functionCall", "functionResponse")
 SUBSET = {
     "type", "format", "title", "description", "nullable", "enum", "maxItems", "minItems", "properties", "required",
-    "minProperties", "maxProperties", "minLength", "maxLength", "pattern", "example", "anyOf", "propertyOrdering", "default",
+    "minProperties", "maxProperties", "minLength", "maxLength", "pattern", "example", "anyOf", "propertyOrdering",
+    "default",
     "items", "minimum", "maximum",
 }  # fmt: skip
 STATUS = {
-    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED",
+    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
 }  # fmt: skip
 
@@ -225,7 +228,7 @@ def _contents(contents: Any, generation: tuple[int, int]) -> tuple[bool, str]:
         if calls:
             require(role == "model", f"{where}: function calls belong to the model")
             before = contents[at - 1].get("role", "user") if at else None
-            message = "Please ensure that function call turn comes immediately after a user turn or after a function response turn."
+            message = "Please ensure that function call turn comes immediately after a user turn"
             require(before == "user", message)
         if role == "user":
             said = "".join(part.get("text", "") for part in parts)

@@ -154,7 +154,8 @@ def _lengths(body: dict[str, Any], rules: Rules) -> None:
 
 def _sampling(body: dict[str, Any], rules: Rules) -> None:
     ranges = {
-        "temperature": (0, rules.most_temperature), "top_p": (0, 1), "presence_penalty": (-2, 2), "frequency_penalty": (-2, 2),
+        "temperature": (0, rules.most_temperature), "top_p": (0, 1), "presence_penalty": (-2, 2),
+        "frequency_penalty": (-2, 2),
     }  # fmt: skip
     for name, (low, high) in ranges.items():
         if name in body:
@@ -188,7 +189,8 @@ def _family(model: str, body: dict[str, Any]) -> None:
             code="unsupported_parameter",
         )
         require(
-            effort in kind.efforts, f"Unsupported value: 'reasoning_effort' does not support '{effort}' with this model.",
+            effort in kind.efforts,
+            f"Unsupported value: 'reasoning_effort' does not support '{effort}' with this model.",
             param="reasoning_effort", code="unsupported_value",
         )  # fmt: skip
     if not kind.reasons:
@@ -281,7 +283,8 @@ def _messages(messages: Any, rules: Rules, kind: Family | None) -> tuple[bool, s
                 require(name in known_here, f"{where}{name}: unknown field", rules.unknown, param="messages")
         if waiting:
             require(
-                role == "tool", f"An assistant message with 'tool_calls' must be followed by tool messages responding to "
+                role == "tool",
+                f"An assistant message with 'tool_calls' must be followed by tool messages responding to "
                 f"each 'tool_call_id'. Without a response: {sorted(waiting)}", param="messages",
             )  # fmt: skip
         if role == "tool":
@@ -451,7 +454,8 @@ def answer(script: Script, asked: Asked, rules: Rules, serial: int, model: str |
     ]
     return {
         "id": f"chatcmpl-{serial}", "object": "chat.completion", "created": 1795550000, "model": model or asked.model,
-        **({"service_tier": "default"} if rules.by_family else {}), "choices": choices, "usage": usage(script, asked, rules), **rules.extra,
+        **({"service_tier": "default"} if rules.by_family else {}), "choices": choices, "usage": usage(script,
+        asked, rules), **rules.extra,
     }  # fmt: skip
 
 

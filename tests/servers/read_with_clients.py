@@ -14,7 +14,7 @@ from typing import Any
 # Instead of this folder, whose modules are named like the clients.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from servers.recorded import Recorded, recordings
+from servers.recorded import Recorded, recordings  # noqa: E402
 
 HELLO: Any = [{"role": "user", "content": "hi"}]
 
