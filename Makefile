@@ -6,7 +6,7 @@ BIN     := $(VENV)/bin
 PROFILE := ci
 WHEELS  := target/wheels/$(PROFILE)
 LLMOCK  := target/llmock
-SOURCES := $(shell find src python data/local Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE -type f -not -name '*.pyc' 2>/dev/null)
+SOURCES := $(shell find src python data/local data/prices Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE -type f -not -name '*.pyc' 2>/dev/null)
 
 .PHONY: help demo test lint types rust-test py-test bench wheel fuzz clean
 

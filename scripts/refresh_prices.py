@@ -3,8 +3,8 @@
     python scripts/refresh_prices.py            # pip downloads the wheels
     python scripts/refresh_prices.py --wheels DIR
 
-To refresh: raise the two versions and READ below, run it, look at the difference, run the tests; `tests/test_prices_peer.py`
-compares the result with genai-prices itself.
+To refresh: raise the two versions and READ below, run it, look at the difference, run the tests;
+`tests/test_prices_peer.py` compares the result with genai-prices itself.
 
 genai-prices (MIT) is the source: every provider with its models in order, the names each model matches, dated, hourly
 and tiered prices, and what batch, flex, priority and fast cost. LiteLLM's price file (MIT) completes it with models
@@ -47,7 +47,9 @@ UNITS = {
     "requests_kcount": "request",
 }
 # Searches, images, pages, seconds and cached sound are not in the usage of a chat completion.
-OTHER_UNITS = re.compile(r"(cache_audio_read_mtok|searches_kcount|_image_\w*mtok|_video_\w*mtok|citation_mtok|hours|kpages|mchars|messages_kcount)$")
+OTHER_UNITS = re.compile(
+    r"(cache_audio_read_mtok|searches_kcount|_image_\w*mtok|_video_\w*mtok|citation_mtok|hours|kpages|mchars|messages_kcount)$"
+)
 
 # Which request context of genai-prices is which service tier of ours.
 TIERS = {
@@ -75,8 +77,10 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(render(providers, rows, sources), encoding="utf-8")
     models = sum(len(each["models"]) for each in providers)
-    print(f"{options.out}: {models} models of {len(providers)} providers, {len(rows)} rows of LiteLLM, "
-          f"{options.out.stat().st_size / 1000:.0f} kB")
+    print(
+        f"{options.out}: {models} models of {len(providers)} providers, {len(rows)} rows of LiteLLM, "
+        f"{options.out.stat().st_size / 1000:.0f} kB"
+    )
 
 
 def download(folder: Path) -> Path:
@@ -145,8 +149,10 @@ def model(call: ast.expr) -> dict[str, Any]:
         result["ctx"] = ast.literal_eval(given["context_window"])
     prices = given["prices"]
     if isinstance(prices, ast.List):
-        dated = [{**constraint(arguments(each).get("constraint")), **rates(arguments(each)["prices"])}
-                 for each in prices.elts]
+        dated = [
+            {**constraint(arguments(each).get("constraint")), **rates(arguments(each)["prices"])}
+            for each in prices.elts
+        ]
         result["prices"] = dated[0] if len(dated) == 1 and not {"from", "hours"} & dated[0].keys() else dated
     else:
         result["prices"] = rates(prices)
@@ -155,7 +161,9 @@ def model(call: ast.expr) -> dict[str, Any]:
         variant = arguments(each)
         ((key, value),) = ast.literal_eval(variant["when"]).items()
         if (key, value) in TIERS:
-            variants.append({"tier": TIERS[key, value], **constraint(variant.get("constraint")), **rates(variant["prices"])})
+            variants.append(
+                {"tier": TIERS[key, value], **constraint(variant.get("constraint")), **rates(variant["prices"])}
+            )
         elif (key, value) not in OTHER_CONTEXTS:
             raise SystemExit(f"{name}: a price variant for {key}={value}, which this script does not know")
     if variants:
@@ -205,8 +213,9 @@ def rate(node: ast.expr) -> Any:
         return amount(Decimal(ast.literal_eval(call_arguments(node)[0])))
     given = arguments(node)
     assert called(node) == "TieredPrices", ast.unparse(node)
-    tiers = sorted((ast.literal_eval(tier["start"]), rate(tier["price"]))
-                   for tier in map(arguments, elements(given["tiers"])))
+    tiers = sorted(
+        (ast.literal_eval(tier["start"]), rate(tier["price"])) for tier in map(arguments, elements(given["tiers"]))
+    )
     return [rate(given["base"]), *map(list, tiers)]
 
 
@@ -234,8 +243,12 @@ def clause(node: ast.expr) -> Any:
     if set(text) & set("*#"):
         raise SystemExit(f"a name with a sign that patterns use: {text}")
     text = text.lower()
-    return {"ClauseEquals": text, "ClauseStartsWith": f"{text}*", "ClauseEndsWith": f"*{text}",
-            "ClauseContains": f"*{text}*"}[kind]
+    return {
+        "ClauseEquals": text,
+        "ClauseStartsWith": f"{text}*",
+        "ClauseEndsWith": f"*{text}",
+        "ClauseContains": f"*{text}*",
+    }[kind]
 
 
 NO_SLASH = "(?![^/]+/)"
@@ -247,7 +260,7 @@ def regex(source: str) -> Any:
     if source == NO_SPEECH:
         return {"not": ["*-tts", "*-tts-*"]}
     if source.startswith("^" + NO_SLASH):
-        return {"all": [{"not": "*/*"}, regex("^" + source[1 + len(NO_SLASH):])]}
+        return {"all": [{"not": "*/*"}, regex("^" + source[1 + len(NO_SLASH) :])]}
     if not source.startswith("^"):
         raise SystemExit(f"an expression this script does not know: {source}")
     found = sorted(expand(source[1:].removesuffix("$")))
@@ -255,7 +268,9 @@ def regex(source: str) -> Any:
     return [text + end for text in found] if len(found) > 1 else found[0] + end
 
 
-TOKEN = re.compile(r"\\d\{(?P<many>\d+)\}|(?P<digit>\\d)|\\(?P<escaped>[^\w])|\[(?P<set>[\w@-]+)\]|(?P<plain>[\w/:@=-])")
+TOKEN = re.compile(
+    r"\\d\{(?P<many>\d+)\}|(?P<digit>\\d)|\\(?P<escaped>[^\w])|\[(?P<set>[\w@-]+)\]|(?P<plain>[\w/:@=-])"
+)
 
 
 def expand(source: str) -> set[str]:
@@ -269,7 +284,7 @@ def expand(source: str) -> set[str]:
             token = TOKEN.match(rest)
             if not token:
                 raise SystemExit(f"an expression this script does not know: {source}")
-            rest = rest[token.end():]
+            rest = rest[token.end() :]
             if token["many"]:
                 choices = {"#" * int(token["many"])}
             elif token["digit"]:
@@ -287,7 +302,7 @@ def group(source: str) -> tuple[str, str]:
     for index, sign in enumerate(source):
         depth += (sign == "(") - (sign == ")")
         if depth == 0:
-            return source[1:index], source[index + 1:]
+            return source[1:index], source[index + 1 :]
     raise SystemExit(f"an open bracket: {source}")
 
 
@@ -415,7 +430,9 @@ def holds(pattern: Any, name: str) -> bool:
     if isinstance(pattern, list):
         return any(holds(each, name) for each in pattern)
     if isinstance(pattern, dict):
-        return all(holds(each, name) for each in pattern["all"]) if "all" in pattern else not holds(pattern["not"], name)
+        return (
+            all(holds(each, name) for each in pattern["all"]) if "all" in pattern else not holds(pattern["not"], name)
+        )
     return re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\#", "[0-9]"), name) is not None
 
 

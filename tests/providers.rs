@@ -21,6 +21,8 @@ use support::{Server, Step, reply, serve, stream_head};
 
 const FINE: &str = r#"{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}}"#;
 
+const WORD: &str = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
+
 fn endpoint(server: &Server) -> Endpoint {
     let asked = Asked {
         api_base: Some(server.url.clone()),
@@ -128,7 +130,10 @@ async fn a_stream_until_its_end_mark() {
         "data: {\"choices\":[]}\n\n: x\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":7}}\n\ndata: [DONE]\n\n";
     let pieces = events.as_bytes().chunks(3).map(|piece| Step::Send(piece.to_vec()));
     let server = serve(vec![std::iter::once(stream_head()).chain(pieces).chain([Step::Close]).collect()]);
-    let stream = stream(&Http::new().unwrap(), &endpoint(&server), b"{}", options(0)).await.unwrap();
+    let stream =
+        stream(&Http::new().unwrap(), &endpoint(&server), br#"{"stream_options":{"include_usage":true}}"#, options(0))
+            .await
+            .unwrap();
     let mut count = 0;
     while stream.next().await.unwrap().is_some() {
         count += 1;
@@ -139,9 +144,9 @@ async fn a_stream_until_its_end_mark() {
 
 #[tokio::test]
 async fn a_cut_stream_is_an_error_once() {
-    let server = serve(vec![vec![stream_head(), Step::Send(b"data: {}\n\ndata: {".to_vec()), Step::Close]]);
+    let server = serve(vec![vec![stream_head(), Step::Send(format!("data: {WORD}\n\ndata: {{").into()), Step::Close]]);
     let stream = stream(&Http::new().unwrap(), &endpoint(&server), b"{}", options(3)).await.unwrap();
-    assert_eq!(stream.next().await.unwrap().unwrap(), "{}");
+    assert_eq!(stream.next().await.unwrap().unwrap(), WORD);
     let error = stream.next().await.unwrap_err();
     assert!(error.kind() == Kind::Protocol && error.message().contains("cut"), "{error:?}");
     assert!(stream.next().await.unwrap().is_none());
@@ -152,7 +157,7 @@ async fn a_cut_stream_is_an_error_once() {
 async fn whoever_leaves_a_stream_closes_its_connection() {
     let http = Http::new().unwrap();
     for way in ["drop", "close", "cancel"] {
-        let server = serve(vec![vec![stream_head(), Step::Send(b"data: {}\n\n".to_vec()), Step::Watch]]);
+        let server = serve(vec![vec![stream_head(), Step::Send(format!("data: {WORD}\n\n").into()), Step::Watch]]);
         let stream = stream(&http, &endpoint(&server), b"{}", options(0)).await.unwrap();
         stream.next().await.unwrap().unwrap();
         match way {
@@ -250,7 +255,7 @@ async fn comments_are_a_sign_of_life_and_silence_after_the_last_choice_is_an_end
 
 #[tokio::test]
 async fn a_cut_is_noticed_while_another_choice_is_open() {
-    let events = "data: {\"choices\":[{\"index\":0},{\"index\":1}]}\n\ndata: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}]}\n\n";
+    let events = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}},{\"index\":1}]}\n\ndata: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}]}\n\n";
     let server = serve(vec![vec![stream_head(), Step::Send(events.into()), Step::Close]]);
     let stream = stream(&Http::new().unwrap(), &endpoint(&server), b"{}", options(0)).await.unwrap();
     assert!(stream.next().await.unwrap().is_some() && stream.next().await.unwrap().is_some());

@@ -241,21 +241,26 @@ async fn a_first_byte_that_does_not_come_leads_elsewhere() {
 
 #[tokio::test]
 async fn the_account_comes_with_the_last_chunk() {
-    for end in [vec![usage(), done()], vec![usage()]] {
-        let mut steps = vec![stream_head(), role(), word("O"), word("wl"), stop()];
-        steps.extend(end);
-        steps.push(Step::Close);
-        let server = serve(vec![steps]);
-        let stream = stream(plan(&[at(&server, "openai/gpt-5-mini")], policy())).await.unwrap();
-        let mut count = 0;
-        while let Some(chunk) = stream.next().await.unwrap() {
-            count += 1;
-            let is_last = stream.account().is_some();
-            assert_eq!(is_last, count == 5, "{count} {chunk:?}");
+    let asks = r#"{"stream_options":{"include_usage":true},"messages":[]}"#;
+    // Asked for or not, the usage is known; unasked, its chunk is for our own account.
+    for (body, last) in [(BODY, 4), (asks, 5)] {
+        for end in [vec![usage(), done()], vec![usage()]] {
+            let mut steps = vec![stream_head(), role(), word("O"), word("wl"), stop()];
+            steps.extend(end);
+            steps.push(Step::Close);
+            let server = serve(vec![steps]);
+            let plan = plan(&[at(&server, "openai/gpt-5-mini")], policy());
+            let request = Arc::new(ChatRequest::new(body));
+            let stream = call::stream(&Http::new().unwrap(), plan, request).await.unwrap();
+            let mut count = 0;
+            while let Some(chunk) = stream.next().await.unwrap() {
+                count += 1;
+                assert_eq!(stream.account().is_some(), count == last, "{count} {chunk:?}");
+            }
+            let account = stream.account().unwrap();
+            assert_eq!((count, account.usage.unwrap().prompt_tokens), (last, 9));
+            assert!(!account.estimated && account.cost.is_some_and(|cost| !cost.is_zero()), "{account:?}");
         }
-        let account = stream.account().unwrap();
-        assert_eq!(account.usage.unwrap().prompt_tokens, 9);
-        assert!(!account.estimated && account.cost.is_some_and(|cost| !cost.is_zero()), "{account:?}");
     }
 }
 

@@ -114,7 +114,7 @@ def test_where_a_policy_comes_from(server: FakeServer) -> None:
     assert c.policy.retries == 0
     c.policy = CallPolicy(on_router_error="half")
     assert pickle.loads(pickle.dumps(c)).policy == c.policy
-    with pytest.raises(UnknownNameError, match="on_router_error.*'mf'"):
+    with pytest.raises(UnknownNameError, match=r"on_router_error.*'mf'"):
         c.policy = CallPolicy(on_router_error="mf")
     with pytest.raises(UnknownNameError, match="'raise', 'strong', 'weak', 'half'"):
         Controller(["half"], "a", "b", policy=CallPolicy(on_router_error="mf"))
@@ -134,12 +134,12 @@ def test_fallbacks(server: FakeServer, where: str) -> None:
         fallback = {"model": "openai/second", "api_base": other.url, "api_key": "other"}
         given: dict[str, Any] = {
             "policy": {"policy": CallPolicy(retries=0, fallbacks=["openai/middle", fallback])},
-            "mapping": {"policy": CallPolicy(retries=0, fallbacks={"openai/first": ["openai/middle", fallback], "*": []})},
+            "mapping": {
+                "policy": CallPolicy(retries=0, fallbacks={"openai/first": ["openai/middle", fallback], "*": []})
+            },
             "call": {"max_retries": 0, "fallbacks": ["openai/middle", fallback]},
         }[where]
-        r: Any = ferroute.completion(
-            model="openai/first", messages=HELLO, api_base=server.url, api_key=KEY, **given
-        )
+        r: Any = ferroute.completion(model="openai/first", messages=HELLO, api_base=server.url, api_key=KEY, **given)
         # A plain name is asked where the call was; an endpoint of its own is a stranger to the call's key.
         assert [request.json["model"] for request in server.requests] == ["first", "middle"]
         assert other.requests[0].json["model"] == "second"

@@ -408,8 +408,8 @@ _Decided: TypeAlias = tuple[
 ]
 
 # What a call came to: US dollars for the call, for choosing, saved (None is unpriced); requests sent; notes; parameters
-# left out, and why; tokens of prompt, completion, of the prompt cached and written, of the completion reasoning; whether
-# they are estimated; seconds until the first content and in all.
+# left out, and why; tokens of prompt, completion, of the prompt cached and written, of the completion reasoning;
+# whether they are estimated; seconds until the first content and in all.
 _Account: TypeAlias = tuple[
     Decimal | None,
     Decimal | None,
@@ -475,6 +475,9 @@ class Client:
     @property
     def base_url(self) -> str:
         """Base URL without its query."""
+    @property
+    def at_home(self) -> bool:
+        """Whether the provider's own host is asked."""
     def chat(self, body: bytes, decided: _Decided | None = None) -> Reply:
         """One completion.
 
@@ -623,33 +626,54 @@ class Embedder:
 
 # --- pricing.rs ---
 _Amount: TypeAlias = Decimal | int | float | str
+# Input, output, cached, written, written for an hour, reasoning, input that is sound, output that is sound.
+_Tokens: TypeAlias = tuple[_Amount, _Amount, _Amount, _Amount, _Amount, _Amount, _Amount, _Amount]
+# Model, share, requests, US dollars.
+_ScenarioLine: TypeAlias = tuple[str, Decimal, Decimal, Decimal | None]
 
-@final
-class PriceTable:
-    """Prices of models, dated; `ferroute.pricing` is its typed face.
-
-    Args:
-        json: A table of your own, laid out as ``ferroute/pricing/prices.json``; None: the one in the package.
+def pricing_cost(
+    models: Sequence[str], tokens: _Tokens, tier: str | None = None, at: str | None = None
+) -> tuple[Decimal, list[tuple[str, Decimal, Decimal, Decimal, Decimal]]] | None:
+    """The cost by the first model whose price is known, and its parts: unit, how many, US dollars for, per, US dollars.
 
     Raises:
-        InvalidValueError: The table has another layout.
+        InvalidValueError: The tokens cannot be, or the tier or the time is none.
     """
 
-    def __new__(cls, json: str | None = None) -> Self: ...
-    def price(self, model: str, at: str | None = None) -> tuple[Decimal, Decimal, str, str] | None:
-        """Input and output in US dollars per million tokens, date and source; None where the price is not known."""
+def pricing_price(
+    model: str, tier: str | None = None, at: str | None = None
+) -> tuple[str, list[tuple[str, Decimal, Decimal, list[tuple[int, Decimal]]]], str | None, str, str] | None:
+    """The model's name at the source; unit, US dollars, per, and steps; first day; day of reading; source."""
 
-    def bill(
-        self,
-        requests: int,
-        mix: Sequence[tuple[str, _Amount, _Amount, _Amount]],
-        at: str | None = None,
-    ) -> tuple[Decimal, list[tuple[str, Decimal, Decimal, tuple[Decimal, Decimal, str, str]]]]:
-        """The bill of ``mix``: model, share, prompt tokens and completion tokens of an average request.
+def pricing_scenario(
+    requests: _Amount,
+    tokens: _Tokens,
+    mix: Sequence[tuple[str, _Amount]],
+    baseline: str | None = None,
+    tier: str | None = None,
+    at: str | None = None,
+) -> tuple[Decimal | None, list[_ScenarioLine], _ScenarioLine | None]:
+    """Cost in all, one line for each model of the mix, and the baseline's."""
 
-        Returns:
-            The total, and for each part: model, number of requests, cost, price as from `price`.
-        """
+def pricing_ratio(
+    strong: str, weak: str, tokens: _Tokens, tier: str | None = None, at: str | None = None
+) -> Decimal | None:
+    """How many times dearer `strong` is; None where a price is not known or `weak` is free."""
+
+def pricing_facts(model: str) -> tuple[int | None, int | None, list[bool | None], str | None] | None:
+    """Context, longest output; images, tools, audio, schema, reasoning; day of shutdown."""
+
+def pricing_shut_down(model: str, at: str | None = None) -> str | None:
+    """The day a model was shut down, if that has passed."""
+
+def pricing_version() -> tuple[str, str]:
+    """Versions of the data, and the day on which they were read."""
+
+def pricing_override(json: str | None = None) -> None:
+    """Puts prices before the built-in ones; None: those of the file that FERROUTE_PRICES names."""
+
+def pricing_check() -> None:
+    """Raises what is wrong with the file that FERROUTE_PRICES names."""
 
 # --- prompts.rs ---
 def read_prompts(

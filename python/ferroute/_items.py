@@ -26,8 +26,8 @@ class Items:
 class Routed:
     """A response that knows the decision behind it.
 
-    What is not part of the provider's JSON lies where pydantic keeps private attributes, so that copies and pickles have
-    it and ``model_dump()`` does not. They are not declared, which would cost every answer a call into Python.
+    What is not part of the provider's JSON lies where pydantic keeps private attributes, so that copies and pickles
+    have it and ``model_dump()`` does not. They are not declared, which would cost every answer a call into Python.
     """
 
     @property

@@ -7,9 +7,12 @@ routers, into messages. Its settings travel with it and are used when the call i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.errors import InvalidTypeError, InvalidValueError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 SETTINGS = (
     "api_base",
@@ -35,7 +38,8 @@ class Endpoint(str):
 
     settings: Mapping[str, Any]
 
-    def __new__(cls, model: str, settings: Mapping[str, Any] | None = None) -> Endpoint:
+    def __new__(cls, model: str, settings: Mapping[str, Any] | None = None) -> Self:
+        """A name with `settings`; `endpoint` checks them first."""
         made = super().__new__(cls, model)
         made.settings = dict(settings or {})
         return made
@@ -72,11 +76,13 @@ def endpoint(given: Any, where: str) -> Endpoint | str:
         raise InvalidValueError(f"{where}: a mapping needs a 'model' that is a name, found {found}")
     settings: dict[str, Any] = dict(getattr(model, "settings", ()))
     for name, value in given.items():
+        if name == "model":
+            continue
         key = _SYNONYMS.get(name, name)
-        if key not in SETTINGS and name != "model":
+        if key not in SETTINGS:
             raise InvalidValueError(f"{where}: unknown setting {name!r}; known are model, {', '.join(SETTINGS)}")
-        if key != "model" and value is not None:
-            settings[key] = dict(value) if isinstance(value, Mapping) else value
+        if value is not None:
+            settings[key] = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
     if "backend" in settings:
         from ferroute.policy import check_backend
 

@@ -212,10 +212,11 @@ impl Embedder {
     /// Cuts the work into requests: no more texts than the batch size, no more estimated tokens than are allowed.
     fn requests<'a, 'b>(&self, wanted: Part<'a, 'b>) -> Vec<Part<'a, 'b>> {
         let mut parts = Vec::new();
+        let most = self.settings.batch.min(self.endpoint.dialect.most_embeddings());
         let (mut start, mut tokens) = (0, 0);
         for (at, (_, text)) in wanted.iter().enumerate() {
             let more = estimated_tokens(text).min(self.settings.max_tokens);
-            if at > start && (at - start == self.settings.batch || tokens + more > TOKENS_PER_REQUEST) {
+            if at > start && (at - start == most || tokens + more > TOKENS_PER_REQUEST) {
                 parts.push(&wanted[start..at]);
                 (start, tokens) = (at, 0);
             }

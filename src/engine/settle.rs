@@ -403,17 +403,20 @@ fn forecast(usage: &Usage, own: Option<&Habits>, baseline: Option<&Habits>, whol
         made.cached_tokens = (usage.prompt_tokens as f64 * share.clamp(0.0, 1.0)).round() as u64;
         made.cache_write_tokens = 0;
     }
-    let lengths =
-        |habits: Option<&Habits>| habits.map(|habits| habits.completion_quantiles.clone()).filter(|q| q.len() > 1);
     // The rank of an answer that was cut off says nothing.
-    let (Some(own), Some(other)) = (lengths(own), lengths(baseline)) else { return (made, false) };
+    let (Some(own), Some(other)) = (own.and_then(lengths), baseline.and_then(lengths)) else { return (made, false) };
     if !whole {
         return (made, false);
     }
-    let length = at_rank(&other, rank(&own, usage.completion_tokens as f64)).max(0.0).round() as u64;
+    let length = at_rank(other, rank(own, usage.completion_tokens as f64)).max(0.0).round() as u64;
     made.completion_tokens = length;
     made.reasoning_tokens = made.reasoning_tokens.min(length);
     (made, true)
+}
+
+/// The quantiles of a model's lengths, where enough answers are known.
+fn lengths(habits: &Habits) -> Option<&[f64]> {
+    Some(&habits.completion_quantiles[..]).filter(|quantiles| quantiles.len() > 1)
 }
 
 /// The rank in 0..=1 of `value` among evenly spaced quantiles; the middle of those that equal it.

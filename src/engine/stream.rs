@@ -334,7 +334,9 @@ impl Ask for Opening<'_> {
         let mut found = Vec::new();
         let mut first_content = None;
         let mut patience = None;
+        let mut read = 0;
         while !source.is_over {
+            let before = found.len();
             let next = source.next(&mut found);
             let next = match patience {
                 None => next.await,
@@ -352,7 +354,8 @@ impl Ask for Opening<'_> {
                 first_content = Some(Instant::now());
                 break;
             }
-            if flow.is_break() {
+            read += found[before..].iter().map(|chunk| chunk.data.len()).sum::<usize>();
+            if flow.is_break() || read > READ_AHEAD_BYTES / 4 {
                 break;
             }
             let end = *patience.get_or_insert_with(|| Instant::now() + FIRST_CONTENT);

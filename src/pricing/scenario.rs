@@ -63,12 +63,11 @@ pub fn scenario(
     let at = Some(at.unwrap_or_else(Moment::now));
     let line = |model: &str, share: Decimal| {
         let requests = requests.checked_mul(share).ok_or_else(too_large)?.normalize();
-        let cost = match table.price(&[model], tier, at) {
-            None => None,
-            Some(_) => {
-                let each = table.cost_of(&[model], amounts, tier, at).ok_or_else(too_large)?;
-                Some(each.total.checked_mul(requests).ok_or_else(too_large)?.normalize())
-            }
+        let cost = if table.price(&[model], tier, at).is_some() {
+            let each = table.cost_of(&[model], amounts, tier, at).ok_or_else(too_large)?;
+            Some(each.total.checked_mul(requests).ok_or_else(too_large)?.normalize())
+        } else {
+            None
         };
         Ok::<_, Error>(Line { model: model.to_owned(), share, requests, cost })
     };
@@ -104,7 +103,7 @@ mod tests {
 
     /// The date of the article whose cost calculation is reproduced here.
     fn day() -> Option<Moment> {
-        Some("2026-01-12".parse().unwrap())
+        "2026-01-12".parse().ok()
     }
 
     fn amounts(prompt: u64, completion: u64) -> Amounts {

@@ -22,6 +22,8 @@ const BUILTIN: &str = include_str!("../../data/prices/prices.json");
 
 /// Names looked up before are remembered, up to so many.
 const REMEMBERED: usize = 4096;
+/// No model's name has so many bytes.
+const LONGEST_REMEMBERED: usize = 512;
 
 /// Models by name, with prices and abilities. A user's own prices go before the built-in ones.
 pub struct Table {
@@ -211,7 +213,9 @@ impl Table {
             return place.clone();
         }
         let place = names::find(&self.catalogue, &self.own, name);
-        if let Ok(mut remembered) = self.remembered.try_write() {
+        if name.len() <= LONGEST_REMEMBERED
+            && let Ok(mut remembered) = self.remembered.try_write()
+        {
             if remembered.len() >= REMEMBERED {
                 remembered.clear();
             }
@@ -299,4 +303,153 @@ impl std::fmt::Debug for Table {
 /// Units in a price that is shown, with what they are per.
 pub fn shown(rates: &Rates) -> impl Iterator<Item = (Unit, &super::rates::Rate)> {
     Unit::ALL.into_iter().filter_map(|unit| Some((unit, rates.get(unit)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    static TABLE: LazyLock<Table> = LazyLock::new(|| Table::builtin().unwrap());
+
+    fn decimal(text: &str) -> Decimal {
+        text.parse().unwrap()
+    }
+
+    fn at(text: &str) -> Option<Moment> {
+        text.parse().ok()
+    }
+
+    fn usage(prompt_tokens: u64, completion_tokens: u64) -> Usage {
+        Usage { prompt_tokens, completion_tokens, ..Usage::default() }
+    }
+
+    fn total(names: &[&str], usage: &Usage) -> Option<Decimal> {
+        TABLE.cost(names, usage, at("2026-11-20")).map(|cost| cost.total)
+    }
+
+    #[test]
+    fn names_of_one_model_cost_the_same() {
+        let of = |name: &str| total(&[name], &usage(1000, 500));
+        assert_eq!(of("gpt-5.2"), Some(decimal("0.00875")));
+        for same in [
+            "gpt-5-2",
+            "openai/gpt-5.2",
+            "GPT-5.2 ",
+            "gpt-5.2-2025-12-11",
+            "gpt-5.2-20251211",
+            "azure/gpt-5.2",
+            "openrouter/openai/gpt-5.2",
+            "litellm_proxy/openai/gpt-5.2",
+            "custom_openai/gpt-5.2",
+        ] {
+            assert_eq!(of(same), of("gpt-5.2"), "{same}");
+        }
+        for unknown in
+            ["gpt-99", "gpt-5.2-2025-13-11", "my-server/gpt-5.2-x", "openai/", "/", "", "ollama/x:cloud", "deployment"]
+        {
+            assert_eq!(of(unknown), None, "{unknown}");
+        }
+        assert_eq!(of("hosted_vllm/anything/at-all"), Some(Decimal::ZERO));
+        assert_eq!(of("fireworks_ai/gpt-oss-120b"), of("fireworks_ai/accounts/fireworks/models/gpt-oss-120b"));
+        assert!(of("fireworks_ai/gpt-oss-120b").is_some());
+    }
+
+    #[test]
+    fn a_name_as_long_as_a_book_is_a_name() {
+        for part in ["litellm_proxy/", "openrouter/", "a/", "-20251211"] {
+            let name = part.repeat(100_000);
+            assert_eq!(total(&[&name], &usage(1, 1)), None);
+            assert!(TABLE.facts(&name).is_none());
+        }
+    }
+
+    #[test]
+    fn a_base_model_goes_before_the_name_of_a_deployment() {
+        assert_eq!(total(&["azure/chat-eu"], &usage(1000, 500)), None);
+        assert_eq!(total(&["gpt-5.2", "azure/chat-eu"], &usage(1000, 500)), Some(decimal("0.00875")));
+        assert_eq!(total(&["who-knows", "azure/gpt-5.2"], &usage(1000, 500)), Some(decimal("0.00875")));
+    }
+
+    #[test]
+    fn what_the_provider_says_it_cost_goes_first() {
+        let billed = Usage { billed: Some(decimal("0.5")), ..usage(1000, 500) };
+        assert_eq!(total(&["who-knows"], &billed), Some(decimal("0.5")));
+        let absurd = Usage { billed: Some(decimal("-0.5")), ..usage(1000, 500) };
+        assert_eq!(total(&["gpt-5.2"], &absurd), Some(decimal("0.00875")));
+        assert_eq!(total(&["who-knows"], &absurd), None);
+    }
+
+    #[test]
+    fn tiers_and_their_absence() {
+        let of = |name: &str, tier| total(&[name], &Usage { tier, ..usage(1_000_000, 0) });
+        assert_eq!(of("gpt-5.2", ServiceTier::Batch), Some(decimal("0.875")));
+        assert_eq!(of("gpt-5.2", ServiceTier::Fast), Some(decimal("3.5")));
+        // No tier of its own: the standard price; so too where another provider offers the model.
+        assert_eq!(of("gpt-5.2-pro", ServiceTier::Flex), Some(decimal("21")));
+        assert_eq!(of("azure/gpt-5.2", ServiceTier::Priority), Some(decimal("1.75")));
+    }
+
+    #[test]
+    fn facts_and_shutdown() {
+        let facts = TABLE.facts("azure/gpt-5.2-2025-12-11").unwrap();
+        assert_eq!((facts.context, facts.images, facts.audio), (Some(272_000), Some(true), Some(false)));
+        assert!(TABLE.facts("who-knows").is_none());
+        let gone = TABLE.facts("gemini/gemini-2.5-pro").unwrap().shutdown.clone().unwrap();
+        assert_eq!(TABLE.shut_down("gemini-2.5-pro", gone.parse().ok()), Some(gone.as_str()));
+        assert_eq!(TABLE.shut_down("gemini-2.5-pro", at("2026-01-01")), None);
+    }
+
+    #[test]
+    fn own_prices_are_a_layer_with_a_version_of_its_own() {
+        let own = |json| TABLE.under(Own::from_json(json).unwrap());
+        let cost = |table: &Table, name| table.cost(&[name], &usage(1_000_000, 0), None).map(|cost| cost.total);
+        let first = own(r#"{"gpt-5.2": {"input": 0.1, "output": 1e-7}, "a": "b", "b": "openai/gpt-5.2"}"#);
+        for name in ["gpt-5.2", "openai/gpt-5.2", "a", "B", "litellm_proxy/gpt-5.2"] {
+            assert_eq!(cost(&first, name), Some(decimal("0.1")), "{name}");
+        }
+        assert_eq!(cost(&first, "azure/gpt-5.2"), Some(decimal("1.75")));
+        let second = own(r#"{"gpt-5.2": {"input": 0.2, "output": 1}}"#);
+        assert_eq!(cost(&second, "gpt-5.2"), Some(decimal("0.2")));
+        assert_ne!(first.version(), second.version());
+        assert!(first.version().starts_with(TABLE.version()));
+    }
+
+    #[test]
+    fn an_unknown_price_that_is_needed_is_an_error() {
+        let error = TABLE.require("gpt-99", None).unwrap_err();
+        assert_eq!(error.kind(), Kind::Name);
+        assert!(error.message().starts_with("no price is known for the model `gpt-99`"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_and_usage_is_priced_or_not(name in "\\PC{0,40}", numbers in prop::array::uniform7(any::<u64>())) {
+            let usage = Usage {
+                prompt_tokens: numbers[0], completion_tokens: numbers[1], cached_tokens: numbers[2],
+                cache_write_tokens: numbers[3], cache_write_1h_tokens: numbers[4], reasoning_tokens: numbers[5],
+                prompt_audio_tokens: numbers[6], ..Usage::default()
+            };
+            for name in [name.as_str(), "gpt-5.2", "claude-haiku-4-5", "gemini-2.5-pro"] {
+                if let Some(cost) = total(&[name], &usage) {
+                    prop_assert!(!cost.is_sign_negative());
+                }
+            }
+            let _ = TABLE.facts(&name);
+        }
+
+        #[test]
+        fn any_text_is_refused_or_is_a_layer_of_prices(json in "\\PC{0,60}") {
+            let _ = Own::from_json(&json);
+        }
+
+        #[test]
+        fn linear_in_the_completion(prompt in 0u64..400_000, completion in 0u64..100_000, times in 1u64..20) {
+            let cost = |completion| total(&["gemini-2.5-pro"], &usage(prompt, completion)).unwrap();
+            prop_assert_eq!(cost(completion * times) - cost(0), (cost(completion) - cost(0)) * Decimal::from(times));
+        }
+    }
 }

@@ -86,11 +86,12 @@ pub(super) fn adapt(endpoint: &Endpoint, caps: &Capabilities, body: &[u8], strea
     adapter.sampling(effort.as_deref());
     adapter.seed();
     let times = adapter.answers()?;
-    let words = adapter.format()?;
+    let words = adapter.format();
     adapter.streaming(stream)?;
     for &name in caps.refused {
-        adapter.leave_out(name, "it does not take it");
+        adapter.leave_out(name, "the model does not take it");
     }
+    adapter.tier();
     adapter.unknown();
     adapter.messages(marks, words)?;
     let Adapter { fields, changes, dropped, reading, .. } = adapter;
@@ -106,7 +107,7 @@ struct Adapter<'a> {
     reading: Reading,
 }
 
-impl<'a> Adapter<'a> {
+impl Adapter<'_> {
     /// The JSON of a member as it stands now.
     fn get(&self, name: &str) -> Option<&[u8]> {
         match self.changes.iter().rev().find(|(known, _)| *known == name) {
@@ -139,8 +140,7 @@ impl<'a> Adapter<'a> {
     }
 
     fn tell(&mut self, name: &str, why: &str) {
-        let model = &self.endpoint.name;
-        self.dropped.push(Dropped { parameter: name.to_owned(), why: format!("`{model}`: {why}") });
+        self.dropped.push(Dropped { parameter: name.to_owned(), why: why.to_owned() });
     }
 
     fn length(&mut self) {
@@ -196,7 +196,7 @@ impl<'a> Adapter<'a> {
                 Must::Required => {}
                 Must::Any => self.set("tool_choice", &"any".into()),
                 Must::No => {
-                    self.tell("tool_choice", "a call cannot be required; `auto` is sent");
+                    self.tell("tool_choice", "a call cannot be required of the model; `auto` is sent");
                     self.set("tool_choice", &"auto".into());
                 }
             }
@@ -247,15 +247,15 @@ impl<'a> Adapter<'a> {
             return Ok(Some(wanted));
         };
         if known.is_empty() {
-            self.leave_out("reasoning_effort", "it does not take it");
+            self.leave_out("reasoning_effort", "the model does not take it");
             return Ok(None);
         }
         let mut sent = nearest(&wanted, known);
         if self.caps.tools_or_effort && sent != "none" && self.get("tools").is_some() {
-            self.tell("reasoning_effort", "with tools it takes no effort; `none` is sent");
+            self.tell("reasoning_effort", "the model takes no effort together with tools; `none` is sent");
             sent = "none";
         } else if sent != wanted {
-            self.tell("reasoning_effort", &format!("it does not know `{wanted}`; `{sent}` is sent"));
+            self.tell("reasoning_effort", &format!("the model does not know `{wanted}`; `{sent}` is sent"));
         }
         if sent != wanted {
             self.set("reasoning_effort", &sent.into());
@@ -266,14 +266,14 @@ impl<'a> Adapter<'a> {
     fn sampling(&mut self, effort: Option<&str>) {
         if self.caps.family.reasons() && effort != Some("none") {
             for name in SAMPLING {
-                self.leave_out(name, "it takes no sampling parameters while it reasons");
+                self.leave_out(name, "the model takes no sampling parameters while it reasons");
             }
         }
         let warmest = self.caps.warmest;
         if self.value("temperature").and_then(|value| value.as_f64()).is_some_and(|given| given > warmest)
             && warmest < 2.0
         {
-            self.tell("temperature", &format!("it goes to {warmest} at most, which is sent"));
+            self.tell("temperature", &format!("the model takes {warmest} at most, which is sent"));
             self.set("temperature", &warmest.into());
         }
     }
@@ -287,6 +287,14 @@ impl<'a> Adapter<'a> {
         }
         if name != "seed" {
             self.remove("seed");
+        }
+    }
+
+    fn tier(&mut self) {
+        let known = self.caps.tiers;
+        let given = self.value("service_tier");
+        if !known.is_empty() && !given.is_some_and(|tier| tier.as_str().is_some_and(|tier| known.contains(&tier))) {
+            self.leave_out("service_tier", "the provider has no class of service of that name");
         }
     }
 
@@ -305,8 +313,8 @@ impl<'a> Adapter<'a> {
     }
 
     /// Words for the model where the form of its answer cannot be told otherwise.
-    fn format(&mut self) -> Result<Option<String>> {
-        let Some(form) = self.value("response_format") else { return Ok(None) };
+    fn format(&mut self) -> Option<String> {
+        let form = self.value("response_format")?;
         let kind = form.get("type").and_then(Value::as_str).unwrap_or_default();
         // Of others' models the price data tell it.
         let known = || {
@@ -320,22 +328,22 @@ impl<'a> Adapter<'a> {
         let schema = match (kind, json) {
             ("json_schema", Json::Object | Json::Words) => form.pointer("/json_schema/schema"),
             ("json_object", Json::Words) => None,
-            _ => return Ok(None),
+            _ => return None,
         };
         let why = if json == Json::Object {
             self.set("response_format", &json!({"type": "json_object"}));
-            "it takes no schema; JSON is asked for, and the schema is told in words"
+            "the model takes no schema; JSON is asked for, and the schema told in words"
         } else {
             self.remove("response_format");
-            "it does not take it; the form of the answer is told in words"
+            "the model does not take it; the form of the answer is told in words"
         };
         self.tell("response_format", why);
-        Ok(Some(match schema {
+        Some(match schema {
             Some(schema) => {
                 format!("Answer with one JSON value that fits this JSON Schema, and with nothing else: {schema}")
             }
             None => "Answer with one JSON object, and with nothing else.".to_owned(),
-        }))
+        })
     }
 
     /// Asks for the usage of a stream, which the account needs; the caller sees it if it was his wish.
@@ -384,7 +392,7 @@ impl<'a> Adapter<'a> {
             .filter(|name| !known.contains(name) && self.fields.names().any(|given| given == *name))
             .collect();
         for name in names {
-            self.leave_out(name, "it does not take it");
+            self.leave_out(name, "the model does not take it");
         }
     }
 

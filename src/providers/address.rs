@@ -65,7 +65,7 @@ pub(super) fn settle(
             }
         }
         Dialect::Azure if provider.names[0] == "azure" => azure(&mut address, path, id),
-        Dialect::Azure => azure_ai(&mut address, path),
+        Dialect::Azure => azure_ai(&mut address, path, id),
         Dialect::OpenAi => {
             let add_v1 = given && written.is_empty() && provider.base.is_none_or(has_path);
             address.url.set_path(if add_v1 { "/v1" } else { path });
@@ -103,12 +103,17 @@ fn azure(address: &mut Address, path: &str, id: &str) {
 }
 
 /// Azure's other models: at the endpoint given, whatever its path.
-fn azure_ai(address: &mut Address, path: &str) {
+fn azure_ai(address: &mut Address, path: &str, id: &str) {
     let host = address.url.host_str().unwrap_or_default().to_owned();
     let ours = AZURE_HOSTS.iter().any(|end| host.ends_with(end));
     if !ours {
         // Serverless endpoints and everything in front of them take the key as a bearer token.
         address.dialect = Dialect::OpenAi;
+    }
+    if ours && path.is_empty() && id.starts_with("claude") {
+        address.dialect = Dialect::Anthropic;
+        address.url.set_path("/anthropic");
+        return;
     }
     let path = match (path, ours, &address.version) {
         ("", false, _) => "/v1",

@@ -14,6 +14,8 @@ pub mod capabilities;
 pub mod conversation;
 pub mod failures;
 mod family;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod gemini;
 pub mod http;
 pub mod ids;
@@ -74,7 +76,7 @@ impl Dialect {
 
     /// The request for one chat completion.
     pub fn chat(self, endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<Prepared> {
-        needs::check(endpoint, needs::Needs::of(request)?)?;
+        needs::check(endpoint, request)?;
         match self {
             Self::OpenAi => openai::chat(endpoint, request, stream),
             Self::Azure => azure::chat(endpoint, request, stream),

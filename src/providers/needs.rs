@@ -20,15 +20,11 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Those of `request`. Most requests are not parsed for it.
+    /// Those of `request`.
     ///
     /// # Errors
     /// [`Kind::Value`] when it is not one JSON object.
     pub fn of(request: &ChatRequest) -> Result<Self> {
-        let marks = Marks::of(request.bytes());
-        if !marks.any(Marks::IMAGES | Marks::AUDIO | Marks::TOOLS) {
-            return Ok(Self::default());
-        }
         let object = request.object()?;
         let filled = |name: &str| object.get(name).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
         let messages = object.get("messages").and_then(Value::as_array);
@@ -50,18 +46,28 @@ impl Needs {
 ///
 /// # Errors
 /// [`Kind::Unsupported`], which names the model and what it lacks: another endpoint may have it.
-pub fn check(endpoint: &Endpoint, needs: Needs) -> Result<()> {
-    if needs == Needs::default() {
+pub fn check(endpoint: &Endpoint, request: &ChatRequest) -> Result<()> {
+    let marks = Marks::of(request.bytes());
+    if !marks.any(Marks::IMAGES | Marks::AUDIO | Marks::TOOLS) {
         return Ok(());
     }
     let facts = facts(endpoint);
     let lacks = |known: fn(&Facts) -> Option<bool>| facts.and_then(known) == Some(false);
     // Sonar searches by itself and takes no tools of the caller's.
     let no_tools = endpoint.provider == "perplexity" && endpoint.model.starts_with("sonar");
+    let (images, audio) = (lacks(|facts| facts.images), lacks(|facts| facts.audio));
+    let tools = no_tools || lacks(|facts| facts.tools);
+    let may_lack =
+        images && marks.any(Marks::IMAGES) || audio && marks.any(Marks::AUDIO) || tools && marks.any(Marks::TOOLS);
+    if !may_lack {
+        // Nothing is parsed for a model that has it all; an image may be megabytes.
+        return Ok(());
+    }
+    let needs = Needs::of(request)?;
     let missing = [
-        (needs.images && lacks(|facts| facts.images), "images", "an image"),
-        (needs.audio && lacks(|facts| facts.audio), "audio", "audio"),
-        (needs.tools && (no_tools || lacks(|facts| facts.tools)), "tools", "tools"),
+        (images && needs.images, "images", "an image"),
+        (audio && needs.audio, "audio", "audio"),
+        (tools && needs.tools, "tools", "tools"),
     ];
     match missing.into_iter().find(|(missing, ..)| *missing) {
         None => Ok(()),
@@ -91,7 +97,7 @@ mod tests {
     fn checked(model: &str, body: &str) -> Result<()> {
         let asked = Asked { api_base: Some("http://h:1".into()), ..Asked::default() };
         let endpoint = resolve(model, &asked, &|_| None).unwrap();
-        check(&endpoint, Needs::of(&ChatRequest::new(body.to_owned())).unwrap())
+        check(&endpoint, &ChatRequest::new(body.to_owned()))
     }
 
     const IMAGE: &str =

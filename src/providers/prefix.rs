@@ -55,7 +55,7 @@ pub fn resolve(model: &str, asked: &Asked, env: &dyn Fn(&str) -> Option<String>)
         Some(base) => (base, false),
         None => (provider.base.ok_or_else(|| needs_base(provider))?.to_owned(), true),
     };
-    let is_azure = provider.dialect == Dialect::Azure;
+    let is_azure = provider.names[0] == "azure";
     let version = asked
         .api_version
         .clone()
@@ -180,6 +180,14 @@ fn headers(
     }
     if let Some(project) = from_env(&["OPENAI_PROJECT_ID"]) {
         put("openai-project", &project)?;
+    }
+    // Who calls, for OpenRouter's public list of applications.
+    if provider.names[0] == "openrouter" && !has_base {
+        for (name, value) in [("http-referer", variable(&["OR_SITE_URL"])), ("x-title", variable(&["OR_APP_NAME"]))] {
+            if let Some(value) = value {
+                put(name, &value)?;
+            }
+        }
     }
     for (name, value) in &asked.headers {
         put(name, value)?;
@@ -365,6 +373,8 @@ mod tests {
             at(&format!("{host}/anthropic"), None),
             (format!("{host}/anthropic/v1/messages"), Dialect::Anthropic)
         );
+        let claude = whole_url("azure_ai/claude-sonnet-4-5", &asked(host), &env(&[]));
+        assert_eq!(claude, (format!("{host}/anthropic/v1/messages"), Dialect::Anthropic));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::pricing::scenario::{Line, scenario};
 use crate::pricing::{self, Amounts, Moment, Own, Rate, ServiceTier, Table, Unit};
 
 /// A `decimal.Decimal`, an int or a float on the way in (by its text, so 0.1 is a tenth), a `decimal.Decimal` out.
+#[derive(Clone, Copy)]
 pub(super) struct Amount(pub(super) Decimal);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Amount {
@@ -66,6 +67,7 @@ type PartTuple = (&'static str, Amount, Amount, Amount, Amount);
 
 #[pyfunction]
 #[pyo3(signature = (models, tokens, tier=None, at=None))]
+#[expect(clippy::needless_pass_by_value, reason = "a list of Python's is a vector here")]
 fn pricing_cost(
     models: Vec<String>,
     tokens: Tokens,
@@ -114,7 +116,6 @@ fn line_tuple(line: Line) -> LineTuple {
 
 #[pyfunction]
 #[pyo3(signature = (requests, tokens, mix, baseline=None, tier=None, at=None))]
-#[expect(clippy::type_complexity, reason = "plain tuples, named by the dataclasses of `ferroute.pricing`")]
 fn pricing_scenario(
     requests: Amount,
     tokens: Tokens,

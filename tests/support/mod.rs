@@ -1,5 +1,7 @@
 //! A tiny server that answers each request with whatever bytes a test wrote down, as slowly as it wrote them.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

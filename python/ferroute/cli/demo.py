@@ -15,7 +15,7 @@ from rich.text import Text
 from ferroute import _core, pricing
 from ferroute.cli._output import STRONG, WEAK, ascii_only, console, fitted, json_line, one_line, percent
 from ferroute.controller import Controller
-from ferroute.errors import MissingFileError
+from ferroute.errors import MissingFileError, UnknownNameError
 from ferroute.plot import save_share, share_at, share_chart, threshold_for
 from ferroute.prompts import read_texts
 from ferroute.routers._rules import NAME as RULES
@@ -51,6 +51,32 @@ class Routed:
 
 
 @dataclass
+class BillLine:
+    """One model's line: how many requests, what they cost, and at which price."""
+
+    model: str
+    requests: Decimal
+    cost: Decimal
+    price: pricing.Price
+
+
+@dataclass
+class Bill:
+    """What a number of requests costs, in US dollars; prompts of each model have a length of their own."""
+
+    lines: list[BillLine]
+
+    @property
+    def total(self) -> Decimal:
+        """The sum of the lines."""
+        return sum((line.cost for line in self.lines[1:]), start=self.lines[0].cost)
+
+    def saving_against(self, other: Bill) -> Decimal | None:
+        """The part of ``other``'s total that this bill saves; negative if it is dearer, None if the other is 0."""
+        return 1 - self.total / other.total if other.total else None
+
+
+@dataclass
 class Report:
     """Everything the demo shows."""
 
@@ -60,8 +86,8 @@ class Report:
     requests: int
     output_tokens: int
     routed: list[Routed]
-    bill: pricing.Bill
-    all_strong: pricing.Bill
+    bill: Bill
+    all_strong: Bill
     other_traffic: list[float]
 
     def curves(self) -> dict[str, list[float]]:
@@ -94,12 +120,13 @@ def run(*, share: float, strong: str, weak: str, prompts: int | None, requests: 
         Routed(name, text, len(tokenize(text)), decide(text, "local"), decide(text, RULES))
         for name, text in texts[:prompts]
     ]
-    strong_part, weak_part = (
-        _part(model, [one for one in routed if one.decision.model == model], len(routed), output_tokens)
-        for model in (strong, weak)
-    )
-    bill = pricing.bill(requests, [part for part in (strong_part, weak_part) if part.share])
-    all_strong = pricing.bill(requests, [_part(strong, routed, len(routed), output_tokens)])
+    sides = {model: [one for one in routed if one.decision.model == model] for model in dict.fromkeys((strong, weak))}
+
+    def line(model: str, side: list[Routed]) -> BillLine:
+        return _line(model, side, requests, len(routed), output_tokens)
+
+    bill = Bill([line(model, side) for model, side in sides.items() if side])
+    all_strong = Bill([line(strong, routed)])
     other: list[float] = controller.batch_calculate_win_rate(read_texts(_benchmark(OTHER_FILE)), "local")
     return Report(float(share), strong, weak, requests, output_tokens, routed, bill, all_strong, other)
 
@@ -154,12 +181,19 @@ def _benchmark(file: str) -> Path:
     return path
 
 
-def _part(model: str, routed: Sequence[Routed], total: int, output_tokens: int) -> pricing.Part:
+def _line(model: str, side: Sequence[Routed], requests: int, routed: int, output_tokens: int) -> BillLine:
     from decimal import Decimal
 
-    tokens = sum(one.tokens for one in routed)
-    average = Decimal(tokens) / len(routed) if routed else 0
-    return pricing.Part(model, Decimal(len(routed)) / total, average, output_tokens)
+    price = pricing.price(model)
+    if price is None:
+        raise UnknownNameError(
+            f"no price is known for the model `{model}`: expected one as a call names it, or a price of your own "
+            "in the file that FERROUTE_PRICES names"
+        )
+    average = Decimal(sum(one.tokens for one in side)) / len(side)
+    part = Decimal(requests) * len(side) / routed
+    cost = pricing.cost(model, average, output_tokens)
+    return BillLine(model, part, (cost or 0) * part, price)
 
 
 def _intro(out: Console, report: Report, name: str) -> None:
@@ -292,7 +326,7 @@ def _usd(amount: Decimal) -> str:
 def _record(report: Report, png: Path | None) -> dict[str, Any]:
     rates = report.win_rates()
 
-    def bill(of: pricing.Bill) -> dict[str, Any]:
+    def bill(of: Bill) -> dict[str, Any]:
         lines = [
             {
                 "model": line.model,

@@ -280,9 +280,12 @@ def _spent(side: str, model: str, usage: Any) -> dict[str, Any]:
         return found
     tokens = int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0)
     found |= {f"{side}_prompt_tokens": tokens[0], f"{side}_completion_tokens": tokens[1]}
-    price = pricing.price(model)
-    if price is not None:
-        found[f"{side}_cost"] = float(tokens[0] * price.input + tokens[1] * price.output) / 1e6
+    if pricing.price(model) is not None:  # without a warning for each call
+        try:
+            cost = pricing.breakdown(model, usage)
+        except InvalidValueError:  # details that contradict the totals
+            cost = pricing.breakdown(model, input_tokens=tokens[0], output_tokens=tokens[1])
+        found[f"{side}_cost"] = None if cost is None else float(cost.total)
     return found
 
 

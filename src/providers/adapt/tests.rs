@@ -111,6 +111,9 @@ fn rows_of_the_table() {
     let (body, dropped) = sent("moonshot/x", &full);
     assert_eq!(dropped, own(&["tool_choice", "temperature"]));
     assert!(body["tool_choice"] == "auto" && body["temperature"] == 1.0);
+    let tier = |name: &str| sent("groq/x", &json!({"service_tier": name}));
+    assert_eq!(tier("flex"), (json!({"service_tier": "flex"}), own(&[])));
+    assert_eq!((tier("default"), tier("priority").1), ((json!({}), own(&[])), own(&["service_tier"])));
     // What no table names is the caller's own, for this server.
     assert_eq!(sent("mistral/x", &json!({"safe_prompt": true})).0, json!({"safe_prompt": true}));
 }

@@ -143,8 +143,8 @@ impl Writer<'_> {
     /// The blocks, and whether a call has lost the thoughts before it.
     fn assistant(&mut self, turn: &Turn<'_>) -> Result<(Vec<Value>, bool)> {
         let (mut blocks, mut lost) = self.thoughts(turn);
-        let last_call = turn.parts.iter().rposition(|part| matches!(part.content, Content::Call(_)));
-        lost &= last_call.is_some();
+        let thoughts = blocks.len();
+        lost &= turn.calls().next().is_some();
         for part in &turn.parts {
             match &part.content {
                 Content::Call(call) => {
@@ -157,8 +157,8 @@ impl Writer<'_> {
                 _ => return Err(part.place.error("an assistant's message holds text, refusals and tool calls only")),
             }
         }
-        // Only thoughts, without what they led to, are refused.
-        if turn.parts.iter().all(|part| matches!(part.content, Content::Reasoning(_))) {
+        // Thoughts without what they led to are refused.
+        if blocks.len() == thoughts {
             blocks.clear();
         }
         Ok((blocks, lost))
@@ -186,7 +186,9 @@ impl Writer<'_> {
         if self.rules.own_thoughts && blocks.iter().any(|block| thoughts::is_of_another(block, self.model)) {
             return (Vec::new(), true);
         }
-        (blocks, !known)
+        // With a budget every turn has to begin with its thoughts; otherwise the model may have called without any.
+        let lost = if self.rules.thinking == Thinking::Budget { blocks.is_empty() } else { !known };
+        (blocks, lost)
     }
 
     fn new_id(&mut self, id: &str) -> String {
@@ -241,28 +243,38 @@ fn said(part: &Part<'_>, content: &Content<'_>) -> Result<Option<Value>> {
 }
 
 fn media(part: &Part<'_>, media: &Media<'_>, kind: &str) -> Result<Value> {
+    let block = |kind: &str, mime: &str, data: &str| json!({"type": kind, "source": {"type": "base64", "media_type": mime, "data": data}});
     match &media.source {
-        Source::Url(url) => Ok(json!({"type": kind, "source": {"type": "url", "url": url}})),
+        Source::Url(url) if url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://")) => {
+            Ok(json!({"type": kind, "source": {"type": "url", "url": url}}))
+        }
+        Source::Url(_) => Err(unsupported(part, "addresses that do not begin with https://")),
         Source::Id(_) => Err(unsupported(part, "a file uploaded to OpenAI: send `file_data`")),
-        Source::Data { mime, base64 } if mime.starts_with("image/") => {
-            Ok(json!({"type": "image", "source": {"type": "base64", "media_type": mime, "data": base64}}))
-        }
-        Source::Data { mime, base64 } if mime == "application/pdf" => {
-            Ok(json!({"type": "document", "source": {"type": "base64", "media_type": mime, "data": base64}}))
-        }
-        Source::Data { mime, base64 } if mime.starts_with("text/") || mime == "application/json" => {
-            let text = decoded(base64).and_then(|bytes| String::from_utf8(bytes).ok());
-            let text = text.ok_or_else(|| part.place.error("its data must be base64 of UTF-8 text"))?;
-            Ok(json!({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}}))
-        }
-        Source::Data { mime, .. } => Err(unsupported(part, &format!("data of type `{mime}`"))),
+        Source::Data { mime, base64 } => match &**mime {
+            "image/png" | "image/jpeg" | "image/gif" | "image/webp" => Ok(block("image", mime, base64)),
+            "application/pdf" => Ok(block("document", mime, base64)),
+            "application/json" => text_file(part, media, base64),
+            mime if mime.starts_with("text/") => text_file(part, media, base64),
+            mime => Err(unsupported(part, &format!("data of type `{mime}`"))),
+        },
     }
+}
+
+/// A file of text is text, under its name.
+fn text_file(part: &Part<'_>, media: &Media<'_>, base64: &str) -> Result<Value> {
+    let text = decoded(base64).and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.ok_or_else(|| part.place.error("its data must be base64 of UTF-8 text"))?;
+    let name = media.filename.unwrap_or("file");
+    Ok(json!({"type": "text", "text": format!("{name}:\n{text}")}))
 }
 
 fn unsupported(part: &Part<'_>, what: &str) -> Error {
     Error::new(
         Kind::Unsupported,
-        format!("{}: Anthropic's models take text, images and PDF files, not {what}", part.place),
+        format!(
+            "{}: Anthropic's models take text, images (PNG, JPEG, GIF, WebP) and PDF files, not {what}",
+            part.place
+        ),
     )
 }
 

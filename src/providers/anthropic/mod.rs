@@ -16,6 +16,7 @@ mod tools;
 use super::request::{ChatRequest, Prepared, Reading};
 use super::types::{Answer, Completion, Endpoint, ReadStream};
 use crate::error::{Error, Kind, Result};
+use crate::pricing::Table;
 
 /// Whose proofs of thinking these are.
 const FAMILY: &str = "anthropic";
@@ -31,8 +32,10 @@ pub(super) fn chat_path(endpoint: &Endpoint) -> String {
 }
 
 /// The longest answer of a model, where it is known.
-fn longest_answer(_endpoint: &Endpoint) -> Option<u64> {
-    None
+fn longest_answer(endpoint: &Endpoint) -> Option<u64> {
+    let names = [endpoint.base_model.as_deref(), Some(&endpoint.name), Some(&endpoint.model)];
+    let known = names.into_iter().flatten().find_map(|name| Table::shared().facts(name)?.max_output);
+    known.or_else(|| names.into_iter().flatten().find_map(models::longest_of_old))
 }
 
 /// The request for one chat completion.

@@ -29,6 +29,7 @@ pub enum Off {
 }
 
 /// The rules of one model.
+#[expect(clippy::struct_excessive_bools, reason = "a table of what is allowed")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
     /// Takes temperature, `top_p` and `top_k`, under API version 2023-06-01.
@@ -88,6 +89,18 @@ impl Rules {
             schema: (version >= (4, 5) && is_claude) || largest,
             own_thoughts: version >= (5, 5) || (largest && version >= (5, 1)),
         }
+    }
+}
+
+/// The longest answer of models so old that tables may have forgotten them.
+pub(super) fn longest_of_old(name: &str) -> Option<u64> {
+    let name = name.to_ascii_lowercase();
+    match version(&name)? {
+        old if old < (3, 5) => Some(4096),
+        old if old < (3, 7) => Some(8192),
+        old if old < (4, 5) && name.contains("opus") => Some(32_000),
+        old if old < (4, 6) => Some(64_000),
+        _ => None,
     }
 }
 

@@ -22,6 +22,7 @@ const NEWEST: &str = "2026-10-21";
 const WITH_SAMPLING: &str = "2023-06-01";
 /// The longest answer when nobody says how long it may be and the model's own limit is not known.
 const USUAL_LENGTH: u64 = 4096;
+const NONE: &str = "Anthropic has no such parameter";
 /// Anthropic's own parameters that the caller may give beside `OpenAI`'s.
 const NATIVE: [&str; 6] = ["speed", "container", "inference_geo", "cache_control", "context_management", "mcp_servers"];
 
@@ -205,7 +206,6 @@ fn rest(asked: &Parameters<'_>, body: &mut Map<String, Value>, dropped: &mut Vec
     let mut drop = |parameter: &str, why: &str| {
         dropped.push(Dropped { parameter: parameter.to_owned(), why: why.to_owned() });
     };
-    const NONE: &str = "Anthropic has no such parameter";
     for (name, given) in [
         ("seed", asked.seed.is_some()),
         ("presence_penalty", asked.presence_penalty.is_some_and(|penalty| penalty != 0.0)),

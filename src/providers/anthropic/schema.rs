@@ -43,10 +43,14 @@ fn close(schema: &mut Value, depth: usize) {
     for (name, inner) in object.iter_mut() {
         match (name.as_str(), inner) {
             ("properties" | "$defs" | "definitions", Value::Object(named)) => {
-                named.values_mut().for_each(|inner| close(inner, depth + 1));
+                for inner in named.values_mut() {
+                    close(inner, depth + 1);
+                }
             }
             ("anyOf" | "allOf" | "oneOf" | "prefixItems", Value::Array(list)) => {
-                list.iter_mut().for_each(|inner| close(inner, depth + 1));
+                for inner in list {
+                    close(inner, depth + 1);
+                }
             }
             ("items", inner) => close(inner, depth + 1),
             _ => {}

@@ -9,6 +9,8 @@ use crate::pricing::ServiceTier;
 use crate::providers::types::{Chunk, Usage};
 use crate::providers::{Asked, resolve};
 
+mod requests;
+
 fn endpoint(model: &str) -> Endpoint {
     let asked = Asked {
         api_base: Some("http://h:1".into()),
@@ -126,6 +128,7 @@ fn efforts_of_every_generation() {
         assert_eq!(thinking("claude-haiku-4-5", effort, 100_000), (budget(tokens), None), "{effort}");
     }
     // The budget stays below the longest answer, or there is none.
+    assert_eq!(thinking("claude-sonnet-4-20250514", "low", 3000), (budget(2048), None));
     assert_eq!(thinking("claude-sonnet-4-20250514", "high", 3000), (budget(1500), None));
     assert_eq!(thinking("claude-sonnet-4-20250514", "high", 1025), (budget(1024), None));
     assert_eq!(thinking("claude-sonnet-4-20250514", "high", 1024), (None, None));
@@ -255,6 +258,8 @@ fn the_ends_of_a_conversation() {
     );
     let silent = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}, {"role": "user", "content": "c"}]);
     assert_eq!(said("claude-opus-4-6", silent)[0]["content"].as_array().unwrap().len(), 2);
+    let thought = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "thinking_blocks": [{"type": "thinking", "thinking": "t", "signature": "s"}]}]);
+    assert_eq!(said("claude-opus-4-6", thought), json!([{"role": "user", "content": "a"}]));
     let only = sent("claude-opus-4-6", &json!({"model": "x", "messages": [{"role": "system", "content": "write"}]}));
     assert_eq!((only.get("system"), &only["messages"]), (None, &json!([{"role": "user", "content": "write"}])));
 }
@@ -292,7 +297,7 @@ fn files_and_cache_marks() {
         sent["messages"][0]["content"],
         json!([
         {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "QUJD"}},
-        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "äö"}},
+        {"type": "text", "text": "file:\näö"},
         {"type": "image", "source": {"type": "url", "url": "https://h/x.png"}, "cache_control": mark}])
     );
 }
@@ -472,6 +477,10 @@ fn the_stream_of_the_format() {
     assert_eq!(reader.usage().unwrap().completion_tokens, 3);
     assert_eq!((reader.text(), reader.made_chars()), ("Owl", 3 + 1 + 2 + 1 + 11));
     assert!(!chunks[0].content && chunks[1].content);
+    // What comes after the end is nobody's.
+    let mut more = events.to_vec();
+    more.insert(events.len() - 1, events[3].clone());
+    assert_eq!(join(&stream(&Reading::default(), &more).0), join(&chunks));
     // Cut before the reason to stop nothing is complete; after it nothing is missing.
     for cut in 0..events.len() {
         let (_, reader, broke) = stream(&Reading::default(), &events[..cut]);
@@ -581,6 +590,8 @@ fn without_the_first_thoughts_there_are_none_in_the_loop() {
         ["message"]
         .clone();
     assert_eq!(sent("claude-opus-4-7", &next_turn(&message, true))["thinking"], json!({"type": "adaptive"}));
+    // With a budget it has to begin with thoughts all the same.
+    assert_eq!(sent("claude-haiku-4-5", &next_turn(&message, true)).get("thinking"), None);
 }
 
 /// A block of an answer, and the events of a stream that say the same, cut at any places.
@@ -723,4 +734,18 @@ proptest! {
         }
         let _ = (reader.usage(), reader.made_chars());
     }
+}
+
+#[test]
+fn the_longest_answer_is_the_models() {
+    let room = |model: &str, more: Value| {
+        let prepared = prepare(model, &with(more));
+        (body(&prepared)["max_tokens"].as_u64().unwrap(), dropped(&prepared).len())
+    };
+    assert_eq!(room("claude-haiku-4-5", json!({})), (64_000, 0));
+    assert_eq!(room("claude-haiku-4-5", json!({"max_tokens": 7, "max_completion_tokens": 9})), (9, 0));
+    assert_eq!(room("claude-3-haiku-20240307", json!({"max_tokens": 9000})), (4096, 1));
+    assert_eq!(room("claude-of-nobody", json!({})), (4096, 0));
+    assert_eq!(room("claude-3-7-sonnet-20250219", json!({"reasoning_effort": "max"})), (64_000, 0));
+    assert_eq!(room("claude-opus-4-20250514", json!({"reasoning_effort": "xhigh"})), (32_000, 0));
 }

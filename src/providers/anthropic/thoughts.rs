@@ -62,17 +62,12 @@ pub(super) fn ask(
                 return Asked::default();
             }
             let own = native.and_then(|native| native.get("budget_tokens")?.as_u64());
-            match budget(own.unwrap_or_else(|| tokens(effort)), room) {
-                Some(budget) => Asked {
-                    thinking: Some(json!({"type": "enabled", "budget_tokens": budget})),
-                    effort: None,
-                    on: true,
-                },
-                None => {
-                    drop("thinking takes at least 1024 tokens, and more than the longest answer allowed");
-                    Asked::default()
-                }
-            }
+            let Some(budget) = budget(own.unwrap_or_else(|| tokens(effort)), room) else {
+                drop("thinking takes at least 1024 tokens, and more than the longest answer allowed");
+                return Asked::default();
+            };
+            let thinking = json!({"type": "enabled", "budget_tokens": budget});
+            Asked { thinking: Some(thinking), effort: None, on: true }
         }
         (Some(true), Thinking::Adaptive) => adaptive(rules, effort, native, barred),
         (Some(false), Thinking::Never) => Asked::default(),
@@ -146,9 +141,10 @@ fn tokens(effort: Option<Effort>) -> u64 {
     }
 }
 
-/// `wanted`, but at most half of `room`, so that there is an answer, where that is not below the least.
+/// `wanted` where the longest answer is longer; else half of that, so that there is an answer, or the least.
 fn budget(wanted: u64, room: u64) -> Option<u64> {
-    (room > LEAST_BUDGET).then(|| wanted.clamp(LEAST_BUDGET, LEAST_BUDGET.max(room / 2)))
+    let fitting = if wanted < room { wanted } else { room / 2 };
+    (room > LEAST_BUDGET).then(|| fitting.max(LEAST_BUDGET))
 }
 
 /// How many tokens an answer needs beside its text when its length is not given.

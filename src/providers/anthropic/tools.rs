@@ -62,7 +62,7 @@ pub(super) fn write(
         Format::Schema(schema) if rules.schema => written.format = Some(schema::format(schema)),
         // The model has to call a tool anyway.
         Format::Schema(_) if matches!(choice, Some(ToolChoice::Required | ToolChoice::Named(_))) => {}
-        Format::Schema(schema) => choice = Some(written.add_schema_tool(schema, choice)),
+        Format::Schema(schema) => choice = Some(written.add_schema_tool(schema, choice.as_ref())),
     }
     written.forced = matches!(choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
     if written.forced && !rules.forced_tools {
@@ -100,8 +100,8 @@ pub(super) fn write(
 
 impl Written {
     /// Adds the tool that stands for `schema`, and makes the model call it, or one of its real tools if it may.
-    fn add_schema_tool<'a>(&mut self, schema: Schema<'a>, choice: Option<ToolChoice<'a>>) -> ToolChoice<'a> {
-        let alone = self.tools.is_empty() || choice == Some(ToolChoice::None);
+    fn add_schema_tool<'a>(&mut self, schema: Schema<'a>, choice: Option<&ToolChoice<'a>>) -> ToolChoice<'a> {
+        let alone = self.tools.is_empty() || choice == Some(&ToolChoice::None);
         let taken = |name: &str| self.tools.iter().any(|tool| tool["name"] == name);
         let name =
             ["json_answer", "final_json_answer"].into_iter().find(|name| !taken(name)).unwrap_or("the_json_answer");

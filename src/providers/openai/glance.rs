@@ -7,7 +7,7 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::usage::RawUsage;
+use super::usage::{Mended, RawUsage};
 use crate::pricing::ServiceTier;
 use crate::providers::request::Reading;
 use crate::providers::types::Usage;
@@ -100,6 +100,11 @@ impl<'a> Glance<'a> {
         let mut usage = self.usage.as_ref().and_then(|usage| usage.read(provider)).or_else(groq)?;
         usage.tier = self.service_tier.get().and_then(ServiceTier::named).unwrap_or_default();
         Some(usage)
+    }
+
+    /// Counts that are not where `OpenAI` puts them.
+    pub fn odd_usage(&self, provider: &str) -> Option<Mended> {
+        self.usage.as_ref()?.odd(provider)
     }
 
     /// The error told in place of an answer, or of one choice.

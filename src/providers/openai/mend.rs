@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::usage::Mended;
 use crate::providers::request::Reading;
 
 /// `OpenAI`'s word for a reason to stop; `None` for its own words and for no word at all.
@@ -32,15 +33,20 @@ fn is_plain(native: &str) -> bool {
 }
 
 /// A complete answer; `None` when it cannot be read.
-pub(super) fn answer(body: &[u8], reading: &Reading) -> Option<Bytes> {
-    rewritten(body, |choice| {
+pub(super) fn answer(body: &[u8], reading: &Reading, counts: Option<Mended>) -> Option<Bytes> {
+    rewritten(body, counts, |choice| {
         mend(choice, "message", reading);
     })
 }
 
 /// A chunk; as [`answer`]. Calls without an index get the one that `index` tells of their id.
-pub(super) fn chunk(data: &[u8], reading: &Reading, mut index: impl FnMut(u64, Option<&str>) -> u64) -> Option<Bytes> {
-    rewritten(data, |choice| {
+pub(super) fn chunk(
+    data: &[u8],
+    reading: &Reading,
+    counts: Option<Mended>,
+    mut index: impl FnMut(u64, Option<&str>) -> u64,
+) -> Option<Bytes> {
+    rewritten(data, counts, |choice| {
         let at = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
         let calls = choice.get_mut("delta").and_then(|delta| delta.get_mut("tool_calls")).and_then(Value::as_array_mut);
         for call in calls.into_iter().flatten().filter_map(Value::as_object_mut) {
@@ -53,10 +59,23 @@ pub(super) fn chunk(data: &[u8], reading: &Reading, mut index: impl FnMut(u64, O
     })
 }
 
-fn rewritten(body: &[u8], mut change: impl FnMut(&mut Map<String, Value>)) -> Option<Bytes> {
+fn rewritten(body: &[u8], counts: Option<Mended>, change: impl FnMut(&mut Map<String, Value>)) -> Option<Bytes> {
     let mut value: Value = serde_json::from_slice(body).ok()?;
-    let choices = value.get_mut("choices")?.as_array_mut()?;
-    choices.iter_mut().filter_map(Value::as_object_mut).for_each(&mut change);
+    if let Some(choices) = value.get_mut("choices").and_then(Value::as_array_mut) {
+        choices.iter_mut().filter_map(Value::as_object_mut).for_each(change);
+    }
+    if let (Some(counts), Some(Value::Object(usage))) = (counts, value.get_mut("usage")) {
+        if let Some(cached) = counts.cached {
+            let details = usage.entry("prompt_tokens_details").or_insert_with(|| json!({}));
+            if !details.is_object() {
+                *details = json!({});
+            }
+            details["cached_tokens"] = cached.into();
+        }
+        if let Some(completion) = counts.completion {
+            usage.insert("completion_tokens".into(), completion.into());
+        }
+    }
     serde_json::to_vec(&value).ok().map(Bytes::from)
 }
 

@@ -58,11 +58,14 @@ fn headers(endpoint: &Endpoint, accept: &'static str) -> Result<HeaderMap> {
 /// # Errors
 /// [`Kind::Protocol`] when it is not JSON; [`Kind::Status`] when status 200 carries an error instead of choices.
 pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -> Result<Completion> {
-    let (usage, odd) = {
+    let (usage, odd, counts) = {
         let glance = looked_at(endpoint, &answer)?;
-        (glance.usage(endpoint.provider), glance.is_odd(reading))
+        let provider = endpoint.provider;
+        (glance.usage(provider), glance.is_odd(reading), glance.odd_usage(provider))
     };
-    if odd && let Some(mended) = mend::answer(&answer.body, reading) {
+    if (odd || counts.is_some())
+        && let Some(mended) = mend::answer(&answer.body, reading, counts)
+    {
         answer.body = mended;
         // It says how long the body was.
         answer.headers.retain(|(name, _)| name != "content-length");

@@ -85,9 +85,10 @@ impl ReadStream for Reader {
         if let Some(error) = glance.broken_off() {
             return Err(failures::told(endpoint, &error, &[], &data));
         }
-        let mended = (glance.is_odd(&self.reading) || glance.is_numberless()).then(|| {
+        let counts = glance.odd_usage(endpoint.provider);
+        let mended = (glance.is_odd(&self.reading) || glance.is_numberless() || counts.is_some()).then(|| {
             let seen = &mut self.choices;
-            mend::chunk(&data, &self.reading, |choice, id| seen.entry(choice).or_default().index(id))
+            mend::chunk(&data, &self.reading, counts, |choice, id| seen.entry(choice).or_default().index(id))
         });
         let chunk = match mended.flatten() {
             Some(data) => Chunk { data: data.clone(), ..self.note(endpoint, &Glance::at(&data).unwrap_or_default()) },

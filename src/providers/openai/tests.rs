@@ -239,10 +239,31 @@ fn usage_as_the_compatible_servers_tell_it() {
     ] {
         assert_eq!(billed(model, more), None, "{model} {more}");
     }
+    let sound = r#""prompt_tokens_details":{"audio_tokens":6},"completion_tokens_details":{"audio_tokens":4}"#;
+    let read = usage("openai/x", &told(sound));
+    assert_eq!((read.prompt_audio_tokens, read.completion_audio_tokens), (6, 4));
+    assert_eq!(usage("openai/x", r#""usage":{"total_tokens":8}"#).prompt_tokens, 8);
     // Counts of any kind are no error.
     let odd = r#""usage":{"prompt_tokens":12.0,"completion_tokens":"many","total_tokens":[],"prompt_tokens_details":{"cached_tokens":-1}}"#;
     let read = usage("openai/x", odd);
     assert_eq!((read.prompt_tokens, read.completion_tokens, read.cached_tokens), (12, 0, 0));
+}
+
+#[test]
+fn counts_are_where_openai_puts_them() {
+    let seen = |model: &str, usage: Value| {
+        let body = serde_json::json!({"choices": [], "usage": usage});
+        let read = read_answer(&at(model), &Reading::default(), answer(&body.to_string())).unwrap();
+        let mut out = Vec::new();
+        let _ = Reader::default().read(&at(model), body.to_string().into(), &mut out).unwrap();
+        assert_eq!(out[0].data, read.answer.body);
+        serde_json::from_slice::<Value>(&read.answer.body).unwrap()["usage"].clone()
+    };
+    let hits = serde_json::json!({"prompt_tokens": 9, "completion_tokens": 1, "prompt_cache_hit_tokens": 4, "prompt_tokens_details": null});
+    assert_eq!(seen("deepseek/x", hits)["prompt_tokens_details"], serde_json::json!({"cached_tokens": 4}));
+    let beside = serde_json::json!({"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 15});
+    assert_eq!(seen("xai/grok-4", beside.clone())["completion_tokens"], 6);
+    assert_eq!(seen("openai/x", beside.clone()), beside);
 }
 
 #[test]
@@ -343,7 +364,7 @@ fn a_reader_knows_where_its_stream_stands() {
     };
     // Azure opens with what its filter says of the prompt.
     assert_eq!(chunk(r#"{"choices":[],"prompt_filter_results":[{}]}"#), (false, false, false, 0, String::new()));
-    assert_eq!(chunk(r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#).0, false);
+    assert!(!chunk(r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#).0);
     assert_eq!(
         chunk(r#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#),
         (true, false, false, 2, String::new())
@@ -352,10 +373,10 @@ fn a_reader_knows_where_its_stream_stands() {
     assert_eq!(chunk(r#"{"choices":[{"index":1,"delta":{"content":"ab"}}]}"#).3, 7);
     let call = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}]}}]}"#;
     assert_eq!((chunk(call).0, chunk(call).3), (true, 13));
-    assert_eq!(chunk(r#"{"choices":[{"index":0,"delta":{},"finish_reason":""}]}"#).1, false);
-    assert_eq!(chunk(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#).1, true);
+    assert!(!chunk(r#"{"choices":[{"index":0,"delta":{},"finish_reason":""}]}"#).1);
+    assert!(chunk(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#).1);
     let usage = r#"{"choices":[],"usage":{"prompt_tokens":9}}"#;
-    assert_eq!(chunk(usage).2, true);
+    assert!(chunk(usage).2);
     assert!(!one(&mut Reader::new(&Reading { usage_asked: true, ..Reading::default() }), usage).hidden);
     assert!(!one(&mut Reader::default(), r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":9}}"#).hidden);
     // Parts become text before they are counted.

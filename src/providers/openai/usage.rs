@@ -30,9 +30,20 @@ pub(super) struct RawUsage {
     estimated_cost: Option<Value>,
 }
 
+/// Counts that belong elsewhere in `usage`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mended {
+    /// `prompt_tokens_details.cached_tokens`.
+    pub cached: Option<u64>,
+    /// `completion_tokens`.
+    pub completion: Option<u64>,
+}
+
 #[derive(Deserialize, Default)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "they are the names on the wire")]
 struct PromptDetails {
+    audio_tokens: Count,
     cached_tokens: Count,
     cache_write_tokens: Count,
 }
@@ -40,14 +51,16 @@ struct PromptDetails {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct CompletionDetails {
+    audio_tokens: Count,
     reasoning_tokens: Count,
 }
 
 impl RawUsage {
     /// In our counting; `None` where not even the prompt is told.
     pub fn read(&self, provider: &str) -> Option<Usage> {
-        let prompt_tokens = self.prompt_tokens.0?;
         let told = self.completion_tokens.0.unwrap_or(0);
+        // Some embedding servers tell the total alone.
+        let prompt_tokens = self.prompt_tokens.0.or_else(|| self.total_tokens.0?.checked_sub(told))?;
         let prompt = self.prompt_tokens_details.as_ref();
         let details = self.completion_tokens_details.as_ref();
         let cached = prompt.and_then(|details| details.cached_tokens.0);
@@ -60,9 +73,22 @@ impl RawUsage {
             cached_tokens: cached.or(self.prompt_cache_hit_tokens.0).or(self.cached_tokens.0).unwrap_or(0),
             cache_write_tokens: prompt.and_then(|details| details.cache_write_tokens.0).unwrap_or(0),
             reasoning_tokens: details.and_then(|details| details.reasoning_tokens.0).unwrap_or(0),
+            prompt_audio_tokens: prompt.and_then(|details| details.audio_tokens.0).unwrap_or(0),
+            completion_audio_tokens: details.and_then(|details| details.audio_tokens.0).unwrap_or(0),
             billed: self.billed(provider),
             ..Usage::default()
         })
+    }
+
+    /// What the caller would not find where `OpenAI` puts it: cached tokens, and the whole completion.
+    pub fn odd(&self, provider: &str) -> Option<Mended> {
+        let usage = self.read(provider)?;
+        let told = self.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens.0).is_some();
+        let elsewhere = self.prompt_cache_hit_tokens.0.or(self.cached_tokens.0).is_some();
+        let cached = (!told && elsewhere).then_some(usage.cached_tokens);
+        let made = usage.completion_tokens;
+        let completion = self.completion_tokens.0.filter(|told| *told != made).map(|_| made);
+        (cached.is_some() || completion.is_some()).then_some(Mended { cached, completion })
     }
 
     /// What the provider itself says the call cost. Others may count in any unit under that name.
