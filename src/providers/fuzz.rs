@@ -91,7 +91,10 @@ fn whole(endpoint: &Endpoint, reading: &Reading, body: &[u8]) {
     let choices = value["choices"].as_array().map_or(&[][..], Vec::as_slice);
     holds(!choices.is_empty(), "an answer has a choice");
     for choice in choices {
-        holds(choice["message"].is_object() && choice["finish_reason"].is_string(), "a choice has a message and a reason");
+        holds(
+            choice["message"].is_object() && choice["finish_reason"].is_string(),
+            "a choice has a message and a reason",
+        );
         for call in choice["message"]["tool_calls"].as_array().into_iter().flatten() {
             let function = &call["function"];
             let whole = call["id"].is_string() && function["name"].is_string() && function["arguments"].is_string();

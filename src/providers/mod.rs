@@ -14,6 +14,8 @@ pub mod capabilities;
 pub mod conversation;
 pub mod failures;
 mod family;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod gemini;
 pub mod http;
 pub mod ids;
