@@ -653,7 +653,8 @@ def test_connections_are_reused(server: FakeServer) -> None:
         ask(server)
     list(ask(server, stream=True))
     list(ask(server, stream=True))
-    assert len(server.requests) == 22 and server.connections <= 2
+    # One of the calling thread's own; a stream's is free again only when its last bytes were read.
+    assert len(server.requests) == 22 and server.connections <= 3
 
 
 async def test_cancelled_call_closes_the_connection(server: FakeServer) -> None:

@@ -130,7 +130,7 @@ fn is_used_up(answer: &Answer) -> bool {
         })
     };
     ["code", "type", "status"].into_iter().any(|name| says(name, &CODES))
-        || (answer.status == 429 && says("message", &WORDS))
+        || (matches!(answer.status, 400 | 402 | 403 | 429) && says("message", &WORDS))
         || details(&error).any(is_daily)
 }
 
@@ -237,6 +237,10 @@ mod tests {
             (402, r#"{"type":"error","error":{"type":"billing_error","message":"no"}}"#),
             (429, r#"{"type":"error","error":{"type":"rate_limit_error","message":"over your monthly spend limit"}}"#),
             (429, r#"{"type":"error","error":{"type":"spend-limit","message":""}}"#),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low"}}"#,
+            ),
             (403, r#"{"error":{"code":"insufficient_balance"}}"#),
             (429, day),
             (429, &format!("[{day}]")),

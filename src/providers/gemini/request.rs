@@ -11,7 +11,7 @@ use super::model::Model;
 use super::tools::{Tools, tools};
 use super::{HOST, headers, url};
 use crate::error::Result;
-use crate::pricing::Table;
+use crate::pricing::{ServiceTier, Table};
 
 /// `Google` takes no more.
 const MOST_STOPS: usize = 5;
@@ -41,6 +41,11 @@ pub fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<
             usage_asked: parameters.include_usage,
             legacy_functions: parameters.legacy,
             renamed,
+            tier: match parameters.service_tier {
+                Some("flex") => ServiceTier::Flex,
+                Some("priority" | "fast") => ServiceTier::Priority,
+                _ => ServiceTier::Standard,
+            },
             ..Reading::default()
         },
         dropped,
