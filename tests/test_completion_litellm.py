@@ -149,7 +149,6 @@ def test_one_model_by_way_of_litellm(litellm: Any) -> None:
         assert len(server.requests) == len(litellm.calls) == 1
 
 
-@pytest.mark.filterwarnings("ignore::ferroute.pricing.PriceWarning")
 def test_a_price_only_litellm_knows(litellm: Any) -> None:
     r: Any = ferroute.completion(model="somewhere/unheard-of", messages=HELLO, backend="litellm")
     assert str(r.routing.cost_usd) == "0.125"

@@ -15,7 +15,7 @@ import pytest
 
 import ferroute
 from fakeserver import Answer, FakeServer, chunk, completion, event
-from ferroute import Controller, ModelPair, completions, pricing
+from ferroute import Controller, ModelPair, _calls, completions, pricing
 from ferroute import controller as module
 from ferroute.controller import ROUTER_CLS
 from ferroute.endpoints import Endpoint, endpoint
@@ -24,6 +24,7 @@ from ferroute.routers.base import Router
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 HELLO = [{"role": "user", "content": "Say hello"}]
 KEY = "sk-very-secret-1234567890"
@@ -352,3 +353,59 @@ def test_a_dropped_parameter_warns_once(monkeypatch: pytest.MonkeyPatch) -> None
         completions.warn_dropped("m", [("logprobs", "it does not take it")])
     with pytest.warns(DroppedParameterWarning, match="other"):
         completions.warn_dropped("other", [("logprobs", "it does not take it")])
+
+
+# --- the ledger ---
+
+
+async def test_calls_are_entered_in_the_controllers_ledger(servers: tuple[FakeServer, FakeServer]) -> None:
+    servers[1].then(priced(), priced(), streamed(), Answer(status=400))
+    servers[0].then(priced())
+    c = controller(*servers)
+    weak = {"router": "length", "threshold": 1.0, "messages": HELLO}
+    c.completion(**weak, ferroute={"session": "s1"})
+    await c.acompletion(**weak)
+    list(c.completion(**weak, stream=True))
+    with pytest.raises(openai.BadRequestError):
+        c.completion(**weak)
+    c.completion(model="router-length-0.0", messages=HELLO)
+    spend = c.spend()
+    assert spend.queries == 5 and spend.total == 3 * cost("gpt-5-mini") + cost("gpt-5.2")
+    assert {line.model: line.queries for line in spend.models} == {"openai/gpt-5-mini": 4, "openai/gpt-5.2": 1}
+    assert spend.saved == 3 * (cost("gpt-5.2") - cost("gpt-5-mini"))
+    calls = spend.calls()
+    assert sorted(calls["requested"]) == ["router-length-0.0"] + ["router-length-1.0"] * 4
+    assert set(calls["session"].dropna()) == {"s1"} and set(calls["router"]) == {"length"}
+    assert c.spend(model="openai/gpt-5.2").queries == 1 and c.spend(router="other").queries == 0
+    # What was asked for by name is in nobody's ledger, unless it is told to.
+    ferroute.completion(model="openai/gpt-5.2", messages=HELLO, api_base=servers[0].url)
+    assert c.spend().queries == 5
+    ferroute.completion(model="openai/gpt-5.2", messages=HELLO, api_base=servers[0].url, ledger=c.ledger)
+    assert c.spend().queries == 6
+
+
+def test_a_ledger_on_disk_is_shared_by_its_url(servers: tuple[FakeServer, FakeServer], tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'calls.db'}"
+    servers[1].then(*[priced()] * 3)
+    c = controller(*servers, ledger=url)
+    other = pickle.loads(pickle.dumps(c))
+    for each in (c, other):
+        each.completion(router="length", threshold=1.0, messages=HELLO)
+        each.ledger.flush()
+    ferroute.completion(model="openai/gpt-5-mini", messages=HELLO, api_base=servers[1].url, ledger=url)
+    assert _calls.opened(url) is c.ledger and _calls.opened("memory:") is not _calls.opened("memory:")
+    c.ledger.flush()
+    from ferroute.ledger import Ledger
+
+    with Ledger(url) as book:
+        assert book.spend().total == 3 * cost("gpt-5-mini")
+    other.ledger.close()
+    c.ledger.close()
+
+
+def test_a_held_out_call_is_marked(servers: tuple[FakeServer, FakeServer]) -> None:
+    servers[0].then(priced())
+    c = controller(*servers, policy={"holdout": 1.0})
+    c.completion(router="length", threshold=1.0, messages=HELLO)
+    calls = c.spend().calls()
+    assert list(calls["holdout"]) == [True] and list(calls["model"]) == ["openai/gpt-5.2"]

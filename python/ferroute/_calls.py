@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -216,8 +218,32 @@ def prepare(
             fallbacks=[_fallback(each, model, base, key) for each in fallbacks],
             ledger=core,
         )
+    if model not in _asked:
+        _look_at(model, made.client)
     made.body = _json.encode(body)
     return made
+
+
+_asked: set[str] = set()
+
+
+def _look_at(model: str, client: Client) -> None:
+    """Warns, on the first call of a model at its provider's own host, where it is known not to be served any more."""
+    _asked.add(str(model))
+    if client.at_home:
+        from ferroute import pricing
+
+        pricing.warn_if_shut_down(model, stacklevel=stacklevel())
+
+
+def stacklevel() -> int:
+    """How many frames up the first one is that is not of ferroute, as the caller counts."""
+    import inspect
+
+    level, frame = 0, inspect.currentframe()
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "ferroute":
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _where(own: Mapping[str, Any], base: str | None, key: str | None, ours: Mapping[str, Any]) -> dict[str, Any]:
@@ -275,13 +301,28 @@ def _litellm_keywords(
     return keywords
 
 
+_books: dict[tuple[str, str], Any] = {}
+_opening = threading.Lock()
+
+
 def opened(ledger: Any) -> Any:
-    """The ledger at a URL, or the one that is given; None is none."""
+    """The ledger at a URL or path, or the one that is given; None is none.
+
+    A store is opened once in a process, however many calls name it; each ``memory:`` is one of its own.
+    """
     if ledger is None:
         return None
     from ferroute import ledger as ledgers
 
-    return ledgers.open(ledger)
+    if isinstance(ledger, ledgers.Ledger) or ledger == "memory:":
+        return ledgers.open(ledger)
+    # A relative path is another file in another folder.
+    name = os.getcwd(), str(ledger)
+    with _opening:
+        found = _books.get(name)
+        if found is None:
+            found = _books[name] = ledgers.open(ledger)
+        return found
 
 
 def session_of(extras: Any) -> str | None:

@@ -475,6 +475,9 @@ class Client:
     @property
     def base_url(self) -> str:
         """Base URL without its query."""
+    @property
+    def at_home(self) -> bool:
+        """Whether the provider's own host is asked."""
     def chat(self, body: bytes, decided: _Decided | None = None) -> Reply:
         """One completion.
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from time import perf_counter, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from ferroute import responses
+from ferroute import _core, responses
 from ferroute.decision import Decision, settled
 from ferroute.endpoints import settings_of
-from ferroute.errors import NotBuiltError
+from ferroute.errors import InvalidValueError, NotBuiltError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -138,7 +138,7 @@ class _Book:
         if self.call.ledger is not None:
             now = perf_counter()
             self.call.ledger.add(
-                model=self.model,
+                self.model,
                 router=router,
                 requested=requested,
                 win_rate=win_rate,
@@ -149,13 +149,13 @@ class _Book:
                 cost=cost,
                 router_cost=router_cost,
                 baseline=expected,
-                ttft=None if self.first is None else self.first - self.clock,
-                total=now - self.clock,
+                ttft_ms=None if self.first is None else (self.first - self.clock) * 1000,
+                total_ms=(now - self.clock) * 1000,
                 outcome=outcome,
                 error=None if error is None else type(error).__name__,
                 attempts=self.attempts,
                 at=self.began,
-                **(tokens or {}),
+                **{_LEDGERS_WORDS.get(name, name): count for name, count in (tokens or {}).items()},
             )
         account = (cost, _dollars(router_cost), saved, self.attempts, self.notes)
         self.settled = settled(self.call.decision, account)
@@ -255,7 +255,9 @@ def _tokens(usage: Any) -> dict[str, int] | None:
         return None
 
     def read(holder: Any, name: str) -> Any:
-        return holder.get(name) if isinstance(holder, dict) else getattr(holder, name, None)
+        if isinstance(holder, dict):
+            return cast("dict[str, Any]", holder).get(name)
+        return getattr(holder, name, None)
 
     prompt, completion = read(usage, "prompt_tokens"), read(usage, "completion_tokens")
     if not isinstance(prompt, int) or not isinstance(completion, int):
@@ -270,16 +272,26 @@ def _tokens(usage: Any) -> dict[str, int] | None:
     return {"input_tokens": prompt, "output_tokens": completion, **known}
 
 
-def _cost(model: str, tokens: dict[str, int]) -> Decimal | None:
-    from ferroute import pricing
+_LEDGERS_WORDS = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
 
-    return pricing.cost(settings_of(model).get("base_model") or str(model), **tokens)
+
+def _cost(model: str, tokens: dict[str, int]) -> Decimal | None:
+    base = settings_of(model).get("base_model")
+    names = [str(model)] if base is None else [base, str(model)]
+    read, made = tokens["input_tokens"], tokens["output_tokens"]
+    cached, written = tokens.get("cached_tokens", 0), tokens.get("cache_write_tokens", 0)
+    try:
+        found = _core.pricing_cost(names, (read, made, cached, written, 0, tokens.get("reasoning_tokens", 0), 0, 0))
+    except InvalidValueError:
+        # Details that contradict the totals: then the totals alone.
+        found = _core.pricing_cost(names, (max(read, 0), max(made, 0), 0, 0, 0, 0, 0, 0))
+    return None if found is None else found[0]
 
 
 def _their_cost(answer: Any) -> Decimal | None:
     """What litellm itself says an answer cost."""
-    hidden = getattr(answer, "_hidden_params", None)
-    said = hidden.get("response_cost") if isinstance(hidden, dict) else None
+    hidden: Any = getattr(answer, "_hidden_params", None)
+    said: Any = hidden.get("response_cost") if hasattr(hidden, "get") else None
     return _dollars(said) if isinstance(said, (int, float)) else None
 
 

@@ -128,12 +128,10 @@ def warn_dropped(model: str, dropped: Iterable[tuple[str, str]]) -> None:
     new = [(parameter, why) for parameter, why in dropped if (model, parameter) not in _warned]
     if not new:
         return
-    import sys
     import warnings
 
-    level, frame = 1, sys._getframe()
-    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "ferroute":
-        level, frame = level + 1, frame.f_back
     for parameter, why in new:
         _warned.add((model, parameter))
-        warnings.warn(f"{model}: `{parameter}` is left out: {why}", DroppedParameterWarning, stacklevel=level)
+        warnings.warn(
+            f"{model}: `{parameter}` is left out: {why}", DroppedParameterWarning, stacklevel=_calls.stacklevel()
+        )

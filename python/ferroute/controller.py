@@ -9,6 +9,7 @@ Higher threshold = fewer strong calls: the strong model answers when the win rat
 from __future__ import annotations
 
 import math
+import os
 import sys
 import threading
 from collections import defaultdict
@@ -112,8 +113,9 @@ def _prepared(kwargs: dict[str, Any]) -> _calls.Prepared:
     missing = [name for name in ("model", "messages") if name not in kwargs]
     if missing:
         raise InvalidTypeError(f"completion() needs {' and '.join(missing)}")
-    taken = (kwargs.pop(name, None) for name in ("model", "messages", "api_base", "api_key"))
-    return _calls.prepare(*taken, kwargs, context)
+    model, messages = kwargs.pop("model"), kwargs.pop("messages")
+    base, key = kwargs.pop("api_base", None), kwargs.pop("api_key", None)
+    return _calls.prepare(model, messages, base, key, kwargs, context)
 
 
 # Decisions made beneath an overriding `_get_routed_model_for_completion`, which returns a name only.
@@ -201,6 +203,9 @@ class Controller:
                 self._tables[name] = router, table
         self._policy = CallPolicy.of(policy)
         self._check_policy(self._policy)
+        if "FERROUTE_PRICES" in os.environ:
+            # A file that cannot be read is told of now, not as a price that is not known.
+            _core.pricing_check()
         self._ledger = ledger if ledger is None else _calls.opened(ledger)
         self._start()
 
@@ -227,10 +232,8 @@ class Controller:
         if self._ledger is None:
             with self._lock:
                 if self._ledger is None:
-                    try:
-                        from ferroute import ledger
-                    except ImportError:  # until the ledger lands
-                        return None  # type: ignore[return-value]
+                    from ferroute import ledger
+
                     self._ledger = ledger.open(None)
         return self._ledger
 
@@ -251,8 +254,10 @@ class Controller:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        for name, usual in (("_tables", {}), ("_policy", CallPolicy.of(None)), ("_ledger", None)):
-            self.__dict__.setdefault(name, usual)
+        # Pickles of earlier versions have less.
+        self.__dict__.setdefault("_tables", {})
+        self.__dict__.setdefault("_policy", CallPolicy.of(None))
+        self.__dict__.setdefault("_ledger", None)
         self.model_counts = _counts()
         self._start()
 

@@ -362,9 +362,8 @@ def _charge_of(answer: Any, model: str) -> None:
     if not isinstance(tokens, int):
         # A stand-in, or a model on this machine: nobody can say.
         return
-    from ferroute import pricing
-
-    charge(pricing.cost(model, input_tokens=tokens, output_tokens=0))
+    found = _core.pricing_cost([model], (max(tokens, 0), 0, 0, 0, 0, 0, 0, 0))
+    charge(None if found is None else found[0])
 
 
 def _not_awaitable(found: Any) -> Any:

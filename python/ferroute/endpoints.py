@@ -76,11 +76,13 @@ def endpoint(given: Any, where: str) -> Endpoint | str:
         raise InvalidValueError(f"{where}: a mapping needs a 'model' that is a name, found {found}")
     settings: dict[str, Any] = dict(getattr(model, "settings", ()))
     for name, value in given.items():
+        if name == "model":
+            continue
         key = _SYNONYMS.get(name, name)
-        if key not in SETTINGS and name != "model":
+        if key not in SETTINGS:
             raise InvalidValueError(f"{where}: unknown setting {name!r}; known are model, {', '.join(SETTINGS)}")
-        if key != "model" and value is not None:
-            settings[key] = dict(value) if isinstance(value, Mapping) else value
+        if value is not None:
+            settings[key] = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
     if "backend" in settings:
         from ferroute.policy import check_backend
 

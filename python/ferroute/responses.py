@@ -34,10 +34,10 @@ Response = TypeVar("Response")
 
 if TYPE_CHECKING:
 
-    class ChatCompletion(Items, Routed, _ChatCompletion):
+    class ChatCompletion(Items, Routed, _ChatCompletion):  # pyright: ignore[reportIncompatibleVariableOverride]
         """One whole answer."""
 
-    class ChatCompletionChunk(Items, Routed, _ChatCompletionChunk):
+    class ChatCompletionChunk(Items, Routed, _ChatCompletionChunk):  # pyright: ignore[reportIncompatibleVariableOverride]
         """One piece of a streamed answer."""
 
 

@@ -86,7 +86,7 @@ pub(super) fn adapt(endpoint: &Endpoint, caps: &Capabilities, body: &[u8], strea
     adapter.sampling(effort.as_deref());
     adapter.seed();
     let times = adapter.answers()?;
-    let words = adapter.format()?;
+    let words = adapter.format();
     adapter.streaming(stream)?;
     for &name in caps.refused {
         adapter.leave_out(name, "the model does not take it");
@@ -107,7 +107,7 @@ struct Adapter<'a> {
     reading: Reading,
 }
 
-impl<'a> Adapter<'a> {
+impl Adapter<'_> {
     /// The JSON of a member as it stands now.
     fn get(&self, name: &str) -> Option<&[u8]> {
         match self.changes.iter().rev().find(|(known, _)| *known == name) {
@@ -313,8 +313,8 @@ impl<'a> Adapter<'a> {
     }
 
     /// Words for the model where the form of its answer cannot be told otherwise.
-    fn format(&mut self) -> Result<Option<String>> {
-        let Some(form) = self.value("response_format") else { return Ok(None) };
+    fn format(&mut self) -> Option<String> {
+        let form = self.value("response_format")?;
         let kind = form.get("type").and_then(Value::as_str).unwrap_or_default();
         // Of others' models the price data tell it.
         let known = || {
@@ -328,7 +328,7 @@ impl<'a> Adapter<'a> {
         let schema = match (kind, json) {
             ("json_schema", Json::Object | Json::Words) => form.pointer("/json_schema/schema"),
             ("json_object", Json::Words) => None,
-            _ => return Ok(None),
+            _ => return None,
         };
         let why = if json == Json::Object {
             self.set("response_format", &json!({"type": "json_object"}));
@@ -338,12 +338,12 @@ impl<'a> Adapter<'a> {
             "the model does not take it; the form of the answer is told in words"
         };
         self.tell("response_format", why);
-        Ok(Some(match schema {
+        Some(match schema {
             Some(schema) => {
                 format!("Answer with one JSON value that fits this JSON Schema, and with nothing else: {schema}")
             }
             None => "Answer with one JSON object, and with nothing else.".to_owned(),
-        }))
+        })
     }
 
     /// Asks for the usage of a stream, which the account needs; the caller sees it if it was his wish.

@@ -40,7 +40,7 @@ pub enum Must {
 }
 
 /// What one model takes in `OpenAI`'s shape.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a row of a table, and they do not depend on each other")]
 pub struct Capabilities {
     /// Generation of `OpenAI`'s models, by whose rules it goes.
@@ -229,12 +229,8 @@ fn quirks(endpoint: &Endpoint, name: &str, plain: Capabilities) -> Capabilities 
 
 /// Those of xAI's models that reason refuse stop sequences and penalties; most of them choose their effort themselves.
 fn xai(name: &str, plain: Capabilities) -> Capabilities {
-    let reasons = !name.contains("non-reasoning")
-        && !(name.starts_with("grok-2")
-            || name.starts_with("grok-1")
-            || name == "grok-3"
-            || name.starts_with("grok-3-fast"))
-        && !name.starts_with("grok-beta");
+    let older = ["grok-beta", "grok-1", "grok-2", "grok-3-fast"].iter().any(|start| name.starts_with(start));
+    let reasons = !(older || name == "grok-3" || name.contains("non-reasoning"));
     let chooses = name.starts_with("grok-code") || name.starts_with("grok-4-") || name == "grok-4";
     let efforts: Option<&[&str]> = if !reasons || chooses {
         Some(&[])

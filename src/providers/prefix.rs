@@ -55,7 +55,7 @@ pub fn resolve(model: &str, asked: &Asked, env: &dyn Fn(&str) -> Option<String>)
         Some(base) => (base, false),
         None => (provider.base.ok_or_else(|| needs_base(provider))?.to_owned(), true),
     };
-    let is_azure = provider.dialect == Dialect::Azure;
+    let is_azure = provider.names[0] == "azure";
     let version = asked
         .api_version
         .clone()

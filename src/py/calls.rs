@@ -11,12 +11,14 @@ use super::account::{self, Decided};
 use super::awaitable::future_into_py;
 use super::driver::drive;
 use super::given::{MOST_RETRIES, Where, Whole};
+use super::ledger::PyLedger;
 use super::policy::{PyPolicy, limit};
 use super::runtime::block_on;
 use crate::engine::call::{self, Answered};
 use crate::engine::plan::{Plan, Policy, Routed};
 use crate::engine::stream::Stream;
 use crate::error::{Error, Kind, Result};
+use crate::providers::table::{PROVIDERS, Provider};
 use crate::providers::{ChatRequest, Endpoint, Http};
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -85,9 +87,8 @@ impl PyClient {
         connect_timeout: Option<f64>,
         max_retries: Option<Whole<'_>>,
         fallbacks: Option<Vec<PyRef<'_, Self>>>,
-        ledger: Option<&Bound<'_, PyAny>>,
+        ledger: Option<&PyLedger>,
     ) -> PyResult<Self> {
-        let _ = ledger; // until the ledger lands
         let at = Where {
             base: api_base,
             key: api_key,
@@ -105,7 +106,8 @@ impl PyClient {
         if timeout.is_some() || connect_timeout.is_some() || max_retries.is_some() {
             policy = Arc::new(adjusted(&policy, timeout, connect_timeout, max_retries)?);
         }
-        Ok(Self(Plan { endpoints: endpoints.into(), policy, ledger: None, routed: Routed::default() }))
+        let ledger = ledger.map(|ledger| Arc::clone(&ledger.0));
+        Ok(Self(Plan { endpoints: endpoints.into(), policy, ledger, routed: Routed::default() }))
     }
 
     #[getter]
@@ -116,6 +118,14 @@ impl PyClient {
     #[getter]
     fn model(&self) -> &str {
         &self.first().model
+    }
+
+    #[getter]
+    fn at_home(&self) -> bool {
+        let endpoint = self.first();
+        let of = |provider: &&Provider| provider.names.contains(&endpoint.provider);
+        let home = PROVIDERS.iter().find(of).and_then(|provider| provider.base);
+        endpoint.base.host_str().is_some_and(|host| home.is_some_and(|home| home.contains(host)))
     }
 
     #[getter]

@@ -143,8 +143,8 @@ impl Writer<'_> {
     /// The blocks, and whether a call has lost the thoughts before it.
     fn assistant(&mut self, turn: &Turn<'_>) -> Result<(Vec<Value>, bool)> {
         let (mut blocks, mut lost) = self.thoughts(turn);
-        let last_call = turn.parts.iter().rposition(|part| matches!(part.content, Content::Call(_)));
-        lost &= last_call.is_some();
+        let thoughts = blocks.len();
+        lost &= turn.calls().next().is_some();
         for part in &turn.parts {
             match &part.content {
                 Content::Call(call) => {
@@ -157,8 +157,8 @@ impl Writer<'_> {
                 _ => return Err(part.place.error("an assistant's message holds text, refusals and tool calls only")),
             }
         }
-        // Only thoughts, without what they led to, are refused.
-        if turn.parts.iter().all(|part| matches!(part.content, Content::Reasoning(_))) {
+        // Thoughts without what they led to are refused.
+        if blocks.len() == thoughts {
             blocks.clear();
         }
         Ok((blocks, lost))
@@ -186,7 +186,9 @@ impl Writer<'_> {
         if self.rules.own_thoughts && blocks.iter().any(|block| thoughts::is_of_another(block, self.model)) {
             return (Vec::new(), true);
         }
-        (blocks, !known)
+        // With a budget every turn has to begin with its thoughts; otherwise the model may have called without any.
+        let lost = if self.rules.thinking == Thinking::Budget { blocks.is_empty() } else { !known };
+        (blocks, lost)
     }
 
     fn new_id(&mut self, id: &str) -> String {

@@ -92,11 +92,14 @@ impl Rules {
     }
 }
 
-/// The longest answer of models so old that tables have forgotten them.
+/// The longest answer of models so old that tables may have forgotten them.
 pub(super) fn longest_of_old(name: &str) -> Option<u64> {
-    match version(&name.to_ascii_lowercase())? {
-        (3, 5) => Some(8192),
+    let name = name.to_ascii_lowercase();
+    match version(&name)? {
         old if old < (3, 5) => Some(4096),
+        old if old < (3, 7) => Some(8192),
+        old if old < (4, 5) && name.contains("opus") => Some(32_000),
+        old if old < (4, 6) => Some(64_000),
         _ => None,
     }
 }

@@ -274,7 +274,13 @@ impl ReadStream for Reader {
             return Err(errors::inner(endpoint, error, &[], &data));
         }
         let index = event.get("index").and_then(Value::as_u64).unwrap_or(0);
-        match event.get("type").and_then(Value::as_str) {
+        let kind = event.get("type").and_then(Value::as_str);
+        if self.ended && kind != Some("message_stop") {
+            // The caller has been told that this was all.
+            self.tell_usage(event.get("usage"));
+            return Ok(ControlFlow::Continue(()));
+        }
+        match kind {
             Some("message_start") => {
                 let message = event.get("message");
                 self.tell_usage(message.and_then(|message| message.get("usage")));

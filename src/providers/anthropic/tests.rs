@@ -258,6 +258,8 @@ fn the_ends_of_a_conversation() {
     );
     let silent = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}, {"role": "user", "content": "c"}]);
     assert_eq!(said("claude-opus-4-6", silent)[0]["content"].as_array().unwrap().len(), 2);
+    let thought = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "thinking_blocks": [{"type": "thinking", "thinking": "t", "signature": "s"}]}]);
+    assert_eq!(said("claude-opus-4-6", thought), json!([{"role": "user", "content": "a"}]));
     let only = sent("claude-opus-4-6", &json!({"model": "x", "messages": [{"role": "system", "content": "write"}]}));
     assert_eq!((only.get("system"), &only["messages"]), (None, &json!([{"role": "user", "content": "write"}])));
 }
@@ -475,6 +477,10 @@ fn the_stream_of_the_format() {
     assert_eq!(reader.usage().unwrap().completion_tokens, 3);
     assert_eq!((reader.text(), reader.made_chars()), ("Owl", 3 + 1 + 2 + 1 + 11));
     assert!(!chunks[0].content && chunks[1].content);
+    // What comes after the end is nobody's.
+    let mut more = events.to_vec();
+    more.insert(events.len() - 1, events[3].clone());
+    assert_eq!(join(&stream(&Reading::default(), &more).0), join(&chunks));
     // Cut before the reason to stop nothing is complete; after it nothing is missing.
     for cut in 0..events.len() {
         let (_, reader, broke) = stream(&Reading::default(), &events[..cut]);
@@ -584,6 +590,8 @@ fn without_the_first_thoughts_there_are_none_in_the_loop() {
         ["message"]
         .clone();
     assert_eq!(sent("claude-opus-4-7", &next_turn(&message, true))["thinking"], json!({"type": "adaptive"}));
+    // With a budget it has to begin with thoughts all the same.
+    assert_eq!(sent("claude-haiku-4-5", &next_turn(&message, true)).get("thinking"), None);
 }
 
 /// A block of an answer, and the events of a stream that say the same, cut at any places.
@@ -738,4 +746,6 @@ fn the_longest_answer_is_the_models() {
     assert_eq!(room("claude-haiku-4-5", json!({"max_tokens": 7, "max_completion_tokens": 9})), (9, 0));
     assert_eq!(room("claude-3-haiku-20240307", json!({"max_tokens": 9000})), (4096, 1));
     assert_eq!(room("claude-of-nobody", json!({})), (4096, 0));
+    assert_eq!(room("claude-3-7-sonnet-20250219", json!({"reasoning_effort": "max"})), (64_000, 0));
+    assert_eq!(room("claude-opus-4-20250514", json!({"reasoning_effort": "xhigh"})), (32_000, 0));
 }

@@ -364,7 +364,7 @@ fn a_reader_knows_where_its_stream_stands() {
     };
     // Azure opens with what its filter says of the prompt.
     assert_eq!(chunk(r#"{"choices":[],"prompt_filter_results":[{}]}"#), (false, false, false, 0, String::new()));
-    assert_eq!(chunk(r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#).0, false);
+    assert!(!chunk(r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#).0);
     assert_eq!(
         chunk(r#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#),
         (true, false, false, 2, String::new())
@@ -373,10 +373,10 @@ fn a_reader_knows_where_its_stream_stands() {
     assert_eq!(chunk(r#"{"choices":[{"index":1,"delta":{"content":"ab"}}]}"#).3, 7);
     let call = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}]}}]}"#;
     assert_eq!((chunk(call).0, chunk(call).3), (true, 13));
-    assert_eq!(chunk(r#"{"choices":[{"index":0,"delta":{},"finish_reason":""}]}"#).1, false);
-    assert_eq!(chunk(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#).1, true);
+    assert!(!chunk(r#"{"choices":[{"index":0,"delta":{},"finish_reason":""}]}"#).1);
+    assert!(chunk(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#).1);
     let usage = r#"{"choices":[],"usage":{"prompt_tokens":9}}"#;
-    assert_eq!(chunk(usage).2, true);
+    assert!(chunk(usage).2);
     assert!(!one(&mut Reader::new(&Reading { usage_asked: true, ..Reading::default() }), usage).hidden);
     assert!(!one(&mut Reader::default(), r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":9}}"#).hidden);
     // Parts become text before they are counted.

@@ -41,6 +41,7 @@ pub(super) struct Mended {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "they are the names on the wire")]
 struct PromptDetails {
     audio_tokens: Count,
     cached_tokens: Count,
