@@ -157,7 +157,7 @@ def test_media_arrive_whole(server: StrictServer) -> None:
 
 EFFORTS: dict[str, dict[str, Any]] = {
     "gemini/gemini-2.5-flash": {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576},
-    "gemini/gemini-3-pro-preview": {name: name.upper() for name in ("minimal", "low", "medium", "high", "xhigh")},
+    "gemini/gemini-3-flash-preview": {name: name.upper() for name in ("minimal", "low", "medium", "high")},
 }
 
 
@@ -172,7 +172,7 @@ def test_efforts_of_gemini_by_the_table(server: StrictServer, name: str) -> None
 def test_efforts_of_claude_by_the_table(server: StrictServer) -> None:
     table = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
     for effort, expected in table.items():
-        ask(server, "anthropic/claude-opus-4-6", "anthropic", reasoning_effort=effort)
+        ask(server, "anthropic/claude-opus-4-7", "anthropic", reasoning_effort=effort)
         assert sent(server)[0]["output_config"]["effort"] == expected
     for effort, budget in {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384}.items():
         ask(server, "anthropic/claude-haiku-4-5", "anthropic", reasoning_effort=effort, max_tokens=60_000)
