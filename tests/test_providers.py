@@ -104,7 +104,7 @@ def test_a_pair_at_two_servers_with_two_keys(server: StrictServer) -> None:
         },
         weak_model={"model": "mistral/mistral-small-latest", "api_base": server.base("mistral"), "api_key": "two"},
     )
-    request = {"messages": HELLO, "max_tokens": 50, "seed": 7}
+    request: dict[str, Any] = {"messages": HELLO, "max_tokens": 50, "seed": 7}
     client.completion(model="router-local-0.0", **request)
     assert server.requests[-1].headers["api-key"] == "one" and sent(server)["max_completion_tokens"] == 50
     client.completion(model="router-local-1.0", **request)
