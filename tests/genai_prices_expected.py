@@ -49,13 +49,18 @@ def usage(draw: random.Random) -> dict[str, int]:
     completion = draw.choice([0, 1, 500, 8_191, 64_000])
     cached = int(prompt * draw.choice([0, 0, 0.25, 0.5]))
     written = int(prompt * draw.choice([0, 0, 0.25, 0.5]))
+    reasoning = int(completion * draw.choice([0, 0, 0.5, 1]))
+    # Of cached sound genai-prices wants to know how much there is, which no answer tells.
+    heard = 0 if cached or written else int(prompt * draw.choice([0, 0.5, 1]))
     return {
         "input_tokens": prompt,
         "output_tokens": completion,
         "cached_tokens": cached,
         "cache_write_tokens": written,
         "cache_write_1h_tokens": int(written * draw.choice([0, 0, 0.5, 1])),
-        "reasoning_tokens": int(completion * draw.choice([0, 0, 0.5, 1])),
+        "reasoning_tokens": reasoning,
+        "input_audio_tokens": heard,
+        "output_audio_tokens": 0 if reasoning else int(completion * draw.choice([0, 0.5, 1])),
     }
 
 
@@ -72,6 +77,8 @@ def expected(name: str, provider: str | None, counts: dict[str, int], tier: str,
         cache_write_tokens=counts["cache_write_tokens"],
         cache_write_1h_tokens=counts["cache_write_1h_tokens"],
         output_reasoning_tokens=counts["reasoning_tokens"],
+        input_audio_tokens=counts["input_audio_tokens"],
+        output_audio_tokens=counts["output_audio_tokens"],
     )
     try:
         found = calc_price(given, name, provider_id=provider, genai_request_timestamp=at, price_context=CONTEXTS[tier])

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 PNG = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAA"
+    "AABJRU5ErkJggg=="
 )
 PDF = "data:application/pdf;base64,JVBERi0xLjQKJUVPRgo="
 WAV = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQAAAAA="
@@ -27,12 +28,20 @@ TOOLS: list[dict[str, Any]] = [
     {"type": "function", "function": {"name": "now"}},
     {"type": "function", "function": {"name": "get-weather_2", "description": "", "parameters": {}}},
 ]  # fmt: skip
-SCHEMA = {"name": "ans", "strict": True, "schema": {"type": "object", "properties": {"ans": {"type": "string"}}, "additionalProperties": False}}
+SCHEMA = {
+    "name": "ans",
+    "strict": True,
+    "schema": {"type": "object", "properties": {"ans": {"type": "string"}}, "additionalProperties": False},
+}
 
 words = st.sampled_from(["Which animal?", "é漢🦀", "a\nb", "[aloud] tell me", "x" * 300, "{}", '"', "now as json"])
 odd_ids = st.sampled_from(["call_1", "functions.lookup:0", "é|漢", "x" * 64, "toolu_01ABC", "abc123XYZ", "a/b+c=", "1"])
 arguments = st.sampled_from(['{"q":"owl"}', "{}", "", '{"q": "é\\u6f22", "deep": {"a": [1, null]}}', '{"broken":'])
-FORMATS: list[dict[str, Any]] = [{"type": "text"}, {"type": "json_object"}, {"type": "json_schema", "json_schema": SCHEMA}]
+FORMATS: list[dict[str, Any]] = [
+    {"type": "text"},
+    {"type": "json_object"},
+    {"type": "json_schema", "json_schema": SCHEMA},
+]
 
 
 def parts(needs: set[str]) -> st.SearchStrategy[Any]:
@@ -54,7 +63,9 @@ def histories(draw: Any, needs: set[str]) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
     role = draw(st.sampled_from([None, "system", "developer"]))
     if role:
-        messages.append({"role": role, "content": draw(st.one_of(words, st.just([{"type": "text", "text": "Be brief."}])))})
+        messages.append(
+            {"role": role, "content": draw(st.one_of(words, st.just([{"type": "text", "text": "Be brief."}])))}
+        )
     for turn in range(draw(st.integers(0, 3))):
         messages.append({"role": "user", "content": draw(parts(needs))})
         kind = draw(st.sampled_from(["text", "calls", "two users", "system"]))
@@ -81,7 +92,11 @@ def calls(draw: Any, turn: int) -> list[dict[str, Any]]:
         made.append({"id": identity, "type": "function", "function": function})
     said = draw(st.sampled_from([None, "", "Let me look."]))
     results = [
-        {"role": "tool", "tool_call_id": call["id"], "content": draw(st.sampled_from(["a bird", "", '{"a": 1}', "[1]"]))}
+        {
+            "role": "tool",
+            "tool_call_id": call["id"],
+            "content": draw(st.sampled_from(["a bird", "", '{"a": 1}', "[1]"])),
+        }
         for call in made
     ]
     return [{"role": "assistant", "content": said, "tool_calls": made}, *draw(st.permutations(results))]

@@ -153,51 +153,62 @@ def test_every_parameter_alone(server: StrictServer, model: Model) -> None:
     requests: list[dict[str, Any]] = [{"reasoning_effort": effort, "max_tokens": 2000} for effort in efforts]
     requests += [{"reasoning_effort": effort, "temperature": 0.5} for effort in ("none", "high")]
     requests += [{"response_format": form, "reasoning_effort": "high"} for form in FORMATS]
-    requests += [{"max_tokens": 5}, {"max_completion_tokens": 5}, {"n": 2, "temperature": 1}, {"stop": ["a", "b", "c", "d"]}]
+    requests += [
+        {"max_tokens": 5},
+        {"max_completion_tokens": 5},
+        {"n": 2, "temperature": 1},
+        {"stop": ["a", "b", "c", "d"]},
+    ]
     if "tools" in model.has:
         named = {"type": "function", "function": {"name": "now"}}
         requests += [{"tools": TOOLS, "tool_choice": choice} for choice in ("auto", "none", "required", named)]
-        requests += [{"tools": TOOLS, "tool_choice": "required", "reasoning_effort": "high", "parallel_tool_calls": False}]
+        requests += [
+            {"tools": TOOLS, "tool_choice": "required", "reasoning_effort": "high", "parallel_tool_calls": False}
+        ]
         requests += [{"tools": TOOLS, "response_format": FORMATS[2], "reasoning_effort": "low"}]
     for request in requests:
         check_accepted(server, model, {"messages": hello, **request})
 
 
-def follow(messages: list[Any], answer: Any) -> None:
-    """The answer and the results of its calls, appended as callers do."""
+def follow(messages: list[Any], answer: Any, *, plain: bool = False) -> None:
+    """The answer and the results of its calls, appended as callers do; `plain` keeps what OpenAI's shape holds."""
     message = answer.choices[0].message
-    messages.append(message)
-    for call in message.tool_calls or ():
-        messages.append({"role": "tool", "tool_call_id": call.id, "content": f"result of {call.function.name}"})
+    messages.append(stripped(message) if plain and message.tool_calls else message)
+    results = [(call.id, f"result of {call.function.name}") for call in message.tool_calls or ()]
+    messages.extend({"role": "tool", "tool_call_id": call, "content": said} for call, said in results)
+
+
+def stripped(message: Any) -> dict[str, Any]:
+    calls = [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.function.name, "arguments": call.function.arguments},
+        }
+        for call in message.tool_calls
+    ]
+    return {"role": "assistant", "content": message.content, "tool_calls": calls}
 
 
 def steps(server: StrictServer, models: list[Model], *, plain: bool, **request: Any) -> list[Any]:
-    """One conversation: calls made by each model, answered by the next; `plain` passes on what OpenAI's shape holds."""
+    """One conversation: calls made by each model, answered by the next."""
     messages: list[Any] = [{"role": "developer", "content": "Use tools."}]
     answers = []
     for before, after in itertools.pairwise(models):
         for model, said in ((before, "What is it? [call]"), (after, None)):
             if said:
                 messages.append({"role": "user", "content": said})
-            answer = ask(server, model, messages=messages, tools=TOOLS[:2], **request)
-            answers.append(answer)
+            answers.append(ask(server, model, messages=messages, tools=TOOLS[:2], **request))
             assert not server.refused, (str(before), str(after))
-            if plain and answer.choices[0].message.tool_calls:
-                kept = ("role", "content", "tool_calls")
-                told = json.loads(answer.choices[0].message.model_dump_json(include=set(kept)))
-                for call in told["tool_calls"]:
-                    call.pop("extra_content", None)
-                messages.append(told)
-                for call in told["tool_calls"]:
-                    messages.append({"role": "tool", "tool_call_id": call["id"], "content": "a bird"})
-            else:
-                follow(messages, answer)
+            follow(messages, answers[-1], plain=plain)
     return answers
 
 
 @pytest.mark.parametrize("first", WITH_TOOLS, ids=str)
 @pytest.mark.parametrize("plain", [False, True], ids=["whole", "plain"])
-def test_a_conversation_changes_its_model_between_call_and_result(server: StrictServer, first: Model, plain: bool) -> None:
+def test_a_conversation_changes_its_model_between_call_and_result(
+    server: StrictServer, first: Model, plain: bool
+) -> None:
     for second in WITH_TOOLS:
         server.forget()
         answers = steps(server, [first, second, first, second], plain=plain, reasoning_effort="low", max_tokens=4000)
@@ -206,7 +217,9 @@ def test_a_conversation_changes_its_model_between_call_and_result(server: Strict
 
 
 @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(models=st.lists(st.sampled_from(WITH_TOOLS), min_size=2, max_size=6), effort=st.sampled_from([None, "none", "high"]))
+@given(
+    models=st.lists(st.sampled_from(WITH_TOOLS), min_size=2, max_size=6), effort=st.sampled_from([None, "none", "high"])
+)
 def test_a_conversation_walks_over_many_models(models: list[Model], effort: str | None) -> None:
     with StrictServer() as server:
         steps(server, models, plain=False, **({"reasoning_effort": effort} if effort else {}))
@@ -219,13 +232,18 @@ def test_own_thinking_comes_back_in_a_tool_loop(server: StrictServer, model: Mod
     server.forget()
     messages: list[Any] = [{"role": "user", "content": "Look it up. [call]"}]
     for _ in range(3):
-        server.script(Script("", "so I think", [("lookup", '{"q":"é漢🦀"}'), ("now", "{}")], "tool_calls", Tokens(reasoning=9)))
+        server.script(
+            Script("", "so I think", [("lookup", '{"q":"é漢🦀"}'), ("now", "{}")], "tool_calls", Tokens(reasoning=9))
+        )
         request = {"messages": messages, "tools": TOOLS[:2], "reasoning_effort": "medium", "max_tokens": 20000}
         if model.name.startswith("anthropic/claude-3-"):
             request["max_tokens"] = 4000
         if streamed:
             told = joined(ask(server, model, **request, stream=True))["choices"][0]
-            calls = [{"id": call["id"], "type": "function", "function": {k: call[k] for k in ("name", "arguments")}} for call in told["calls"].values()]
+            calls = [
+                {"id": call["id"], "type": "function", "function": {k: call[k] for k in ("name", "arguments")}}
+                for call in told["calls"].values()
+            ]
             messages.append({"role": "assistant", "content": told["content"] or None, "tool_calls": calls})
             messages += [{"role": "tool", "tool_call_id": call["id"], "content": "a bird"} for call in calls]
         else:
@@ -235,7 +253,9 @@ def test_own_thinking_comes_back_in_a_tool_loop(server: StrictServer, model: Mod
     assert not server.refused
 
 
-@pytest.mark.parametrize("model", [model for model in MODELS if "images" not in model.has and model.provider == "openai"], ids=str)
+@pytest.mark.parametrize(
+    "model", [model for model in MODELS if "images" not in model.has and model.provider == "openai"], ids=str
+)
 def test_what_a_model_lacks_is_told_before_it_is_asked(server: StrictServer, model: Model) -> None:
     server.forget()
     content = [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": PNG}}]

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 KEY = "sk-very-secret-1234567890"
 MODELS = {
     "openai": "openai/gpt-4o", "azure": "azure/my-chat", "anthropic": "anthropic/claude-haiku-4-5",
-    "gemini": "gemini/gemini-2.5-pro", **{name: PREFIXES[name][0] + "maker/model" for name in PREFIXES if name != "openai"},
+    "gemini": "gemini/gemini-2.5-pro",
+    **{name: PREFIXES[name][0] + "maker/model" for name in PREFIXES if name != "openai"},
 }  # fmt: skip
 NATIVE = ("openai", "azure", "anthropic", "gemini")
 TOOLS = [{"type": "function", "function": {"name": "lookup", "parameters": {"type": "object"}}}]
 LONG = Script("é漢🦀 " * 12, "thinking of owls", tokens=Tokens(reasoning=7))
-CALLS = Script("Let me look.", "", [("lookup", '{"q": "é漢🦀", "deep": {"a": [1, null, true]}}'), ("lookup", "{}")], "tool_calls")
+CALLS = Script(
+    "Let me look.", "", [("lookup", '{"q": "é漢🦀", "deep": {"a": [1, null, true]}}'), ("lookup", "{}")], "tool_calls"
+)
 
 
 @pytest.fixture
@@ -75,7 +78,9 @@ def test_a_stream_in_any_disguise(server: StrictServer, provider: str, script: S
     plain = joined(ask(server, provider, **request))
     assert plain["choices"][0]["content"] == script.text
     calls = list(plain["choices"][0]["calls"].values())
-    assert [(call["name"], json.loads(call["arguments"])) for call in calls] == [(n, json.loads(a)) for n, a in script.calls]
+    assert [(call["name"], json.loads(call["arguments"])) for call in calls] == [
+        (n, json.loads(a)) for n, a in script.calls
+    ]
     assert (plain["usage"]["prompt_tokens"], plain["usage"]["total_tokens"]) == (120, 165)
     for disguise, change in DISGUISES.items():
         server.script(script)
@@ -104,6 +109,17 @@ def test_usage_is_told_in_one_shape(server: StrictServer, provider: str) -> None
     assert all(chunk.choices for chunk in ask(server, provider, stream=True)) or provider == "azure"
 
 
+def read(stream: Any) -> tuple[str, Any]:
+    """The text a caller sees, and what it ended with where that was an error."""
+    seen = ""
+    try:
+        for chunk in stream:
+            seen += chunk.choices[0].delta.content or "" if chunk.choices else ""
+    except openai.APIConnectionError as error:
+        return seen, error
+    return seen, None
+
+
 BREAKS = {"cut": "cut", "reset": "reset", "half-closed": "half", "stalled": "stall", "ended": "whole"}
 
 
@@ -117,16 +133,13 @@ def test_a_stream_that_breaks(server: StrictServer, native: str, how: str) -> No
         server.forget()
         server.script(LONG, LONG)
         server.then(fault.cut(after, BREAKS[how]))
-        seen = ""
-        try:
-            for chunk in ask(server, native, stream=True, timeout=0.5, max_retries=1):
-                seen += chunk.choices[0].delta.content or "" if chunk.choices else ""
-        except openai.APIConnectionError as error:
-            assert len(server.requests) == 1
-            assert error.partial_text == seen and LONG.text.startswith(seen)
-            assert KEY not in f"{error!r} {vars(error)}"
-        else:
+        seen, failure = read(ask(server, native, stream=True, timeout=0.5, max_retries=1))
+        if failure is None:
             assert seen == LONG.text and len(server.requests) == 2
+        else:
+            assert len(server.requests) == 1
+            assert failure.partial_text == seen and LONG.text.startswith(seen)
+            assert KEY not in f"{failure!r} {vars(failure)}"
 
 
 def test_an_error_in_a_stream(server: StrictServer, native: str) -> None:
@@ -174,7 +187,8 @@ def soon() -> str:
 
 
 WAITS: dict[str, dict[str, str]] = {
-    "seconds": {"retry_after": "0.1"}, "milliseconds": {"retry_after_ms": "100", "retry_after": "60"}, "date": {"retry_after": "date"},
+    "seconds": {"retry_after": "0.1"}, "milliseconds": {"retry_after_ms": "100", "retry_after": "60"},
+    "date": {"retry_after": "date"},
     "told to": {"x_should_retry": "true", "retry_after_ms": "10"}, "nonsense": {"retry_after": "soon"},
     "past": {"retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"}, "negative": {"retry_after": "-5"},
 }  # fmt: skip
@@ -228,7 +242,12 @@ def test_a_kept_connection_that_was_closed(server: StrictServer, native: str) ->
 
 
 def test_every_dialect_is_refused_in_its_own_words(server: StrictServer, native: str) -> None:
-    for status, error in ((400, openai.BadRequestError), (401, openai.AuthenticationError), (403, openai.PermissionDeniedError), (404, openai.NotFoundError)):
+    for status, error in (
+        (400, openai.BadRequestError),
+        (401, openai.AuthenticationError),
+        (403, openai.PermissionDeniedError),
+        (404, openai.NotFoundError),
+    ):
         server.then(fault.status(status, "no such thing"))
         with pytest.raises(error, match="no such thing") as caught:
             ask(server, native)
@@ -255,7 +274,11 @@ def test_embeddings(server: StrictServer, provider: str, count: int) -> None:
     from ferroute._core import Embedder
     from servers.openai import vector
 
-    name = {"openai": "openai/text-embedding-3-small", "azure": "azure/my-embedder", "gemini": "gemini/gemini-embedding-001"}[provider]
+    name = {
+        "openai": "openai/text-embedding-3-small",
+        "azure": "azure/my-embedder",
+        "gemini": "gemini/gemini-embedding-001",
+    }[provider]
     more = {"api_version": "2024-10-21"} if provider == "azure" else {}
     embedder = Embedder(name, api_base=server.base(provider), api_key=KEY, **more)
     texts = [f"é漢🦀 {at}" for at in range(count)]

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 MODELS = {"openai": "openai/gpt-4o", "anthropic": "anthropic/claude-haiku-4-5", "gemini": "gemini/gemini-2.5-pro"}
 TOOLS = [
-    {"type": "function", "function": {"name": "lookup", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}}}}
+    {
+        "type": "function",
+        "function": {"name": "lookup", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}}},
+    }
 ]
 AGAIN = (408, 409, 429, 500, 502, 503, 504, 529)
 NEVER = (400, 401, 402, 403, 404, 405, 413, 415, 422, 501, 505)
@@ -38,7 +41,7 @@ def serve(*flags: str) -> Iterator[Llmock]:
 @pytest.fixture(scope="module")
 def mock() -> Iterator[Llmock]:
     # With a pause between chunks it can see that we stop reading at a spoiled one, and does not send the rest blindly.
-    yield from serve("--stream-chunk-delay-ms", "20")
+    yield from serve("--stream-chunk-delay-ms", "10")
 
 
 @pytest.fixture(params=MODELS)
@@ -113,7 +116,7 @@ def test_a_broken_stream_is_never_taken_for_an_answer(mock: Llmock, provider: st
     request: dict[str, Any] = {"tools": TOOLS, "tool_choice": "required"} if tools else {}
     count = events_of(mock, provider, **request)
     # The last two are the reason to stop and the end mark: what comes after the reason is not missed.
-    for after in sorted({0, 1, 2, 3, count // 2, count - 3} & set(range(count - 2))):
+    for after in sorted({0, 2, count - 3}):
         mock.queue({"type": "stream_fault", "kind": kind, "after_chunks": after, "stall_seconds": 30.0})
         told: Any = None
         for _ in range(3):
@@ -135,12 +138,12 @@ def test_a_broken_stream_is_never_taken_for_an_answer(mock: Llmock, provider: st
 def test_what_was_delivered_is_told_with_the_error(mock: Llmock, provider: str, kind: str) -> None:
     count = events_of(mock, provider)
     mock.queue({"type": "stream_fault", "kind": kind, "after_chunks": count - 3, "stall_seconds": 30.0})
-    seen = ""
+    seen: list[str] = []
+    stream = ask(mock, provider, stream=True, timeout=0.6)
     with pytest.raises(openai.APIConnectionError) as caught:
-        for chunk in ask(mock, provider, stream=True, timeout=0.6):
-            seen += chunk.choices[0].delta.content or "" if chunk.choices else ""
-    assert seen and len(mock.requests()) == 1
-    assert caught.value.partial_text == seen
+        seen.extend(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    assert "".join(seen) and len(mock.requests()) == 1
+    assert caught.value.partial_text == "".join(seen)
 
 
 def test_slow_is_not_broken(mock: Llmock, provider: str) -> None:

@@ -49,8 +49,7 @@ def peer():
 
 
 def ours(name, counts, tier, at):
-    tokens = (*counts.values(), 0, 0)
-    found = _core.pricing_cost([name], tokens, tier, at)
+    found = _core.pricing_cost([name], tuple(counts.values()), tier, at)
     return None if found is None else found[0]
 
 

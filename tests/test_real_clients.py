@@ -17,7 +17,11 @@ from servers.joined import joined, whole
 from servers.recorded import Recorded, recordings
 
 READER = Path(__file__).parent / "servers" / "read_with_clients.py"
-PROVIDERS = {"openai": ("openai/m", "/v1"), "anthropic": ("anthropic/claude-haiku-4-5", ""), "gemini": ("gemini/gemini-3-pro-preview", "")}
+PROVIDERS = {
+    "openai": ("openai/m", "/v1"),
+    "anthropic": ("anthropic/claude-haiku-4-5", ""),
+    "gemini": ("gemini/gemini-3-pro-preview", ""),
+}
 # The table of reasons to stop, as the wire formats have it.
 STOPS = {
     "end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls",
@@ -56,8 +60,10 @@ def tokens(provider: str, told: dict[str, Any]) -> dict[str, int]:
 
     if provider == "openai":
         return {
-            "prompt": number("prompt_tokens"), "completion": number("completion_tokens"), "total": number("total_tokens"),
-            "cached": number("prompt_tokens_details", "cached_tokens"), "written": number("prompt_tokens_details", "cache_write_tokens"),
+            "prompt": number("prompt_tokens"), "completion": number("completion_tokens"),
+            "total": number("total_tokens"),
+            "cached": number("prompt_tokens_details", "cached_tokens"), "written": number("prompt_tokens_details",
+            "cache_write_tokens"),
             "reasoning": number("completion_tokens_details", "reasoning_tokens"),
         }  # fmt: skip
     if provider == "anthropic":
@@ -65,7 +71,8 @@ def tokens(provider: str, told: dict[str, Any]) -> dict[str, int]:
         prompt, completion = number("input_tokens") + cached + written, number("output_tokens")
         reasoning = number("output_tokens_details", "thinking_tokens")
         return {
-            "prompt": prompt, "completion": completion, "total": prompt + completion, "cached": cached, "written": written,
+            "prompt": prompt, "completion": completion, "total": prompt + completion, "cached": cached,
+            "written": written,
             "reasoning": reasoning,
         }  # fmt: skip
     thoughts = number("thoughts_token_count")
@@ -79,14 +86,19 @@ def tokens(provider: str, told: dict[str, Any]) -> dict[str, int]:
 CASES = [(provider, name, streamed) for provider in PROVIDERS for name, streamed in recordings(provider)]
 
 
-@pytest.mark.parametrize(("provider", "name", "streamed"), CASES, ids=[f"{name}-{'stream' if streamed else 'whole'}" for _, name, streamed in CASES])
+@pytest.mark.parametrize(
+    ("provider", "name", "streamed"),
+    CASES,
+    ids=[f"{name}-{'stream' if streamed else 'whole'}" for _, name, streamed in CASES],
+)
 def test_both_read_the_same(theirs: dict[str, Any], provider: str, name: str, streamed: bool) -> None:
     told = theirs[f"{name}{'.sse' if streamed else '.json'}"]
     model, path = PROVIDERS[provider]
     more: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}} if streamed else {}
     with Recorded() as server:
         answer = ferroute.completion(
-            model=model, messages=[{"role": "user", "content": "hi"}], max_tokens=100, api_base=f"{server.url}/{name}{path}",
+            model=model, messages=[{"role": "user", "content": "hi"}], max_tokens=100,
+            api_base=f"{server.url}/{name}{path}",
             api_key="k", max_retries=0, **more,
         )  # fmt: skip
         ours = joined(answer) if streamed else whole(answer)

@@ -224,18 +224,18 @@ pub(super) fn rows(table: &Catalogue, own: &Own, name: &str) -> Vec<String> {
         rows.extend(makers.into_iter().map(|maker| format!("{maker}/{id}")));
     }
     // A gateway's model is its maker's, as far as abilities go.
-    if prefix == "openrouter" && rest.contains('/') {
+    if prefix == "openrouter" && rest.contains('/') && !rest.starts_with("openrouter/") {
         rows.extend(self::rows(table, &Own::default(), rest));
     }
     rows
 }
 
 /// Prefix and rest; for a bare name the prefix of whoever such names belong to.
-fn split<'a>(providers: &'a Providers, name: &'a str) -> Option<(&'a str, &'a str)> {
+fn split<'a>(providers: &'a Providers, mut name: &'a str) -> Option<(&'a str, &'a str)> {
+    while let Some((_, rest)) = name.split_once('/').filter(|(prefix, _)| TRANSPARENT.contains(prefix)) {
+        name = rest;
+    }
     if let Some((prefix, rest)) = name.split_once('/') {
-        if TRANSPARENT.contains(&prefix) {
-            return split(providers, rest);
-        }
         if LOCAL.contains(&prefix) || providers.is_prefix(prefix) {
             return Some((prefix, rest));
         }

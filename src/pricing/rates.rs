@@ -184,12 +184,16 @@ impl Amounts {
     /// ever less than zero, whatever a provider said.
     fn priced(&self, rates: &Rates, unit: Unit) -> Option<Decimal> {
         let own = |part: Unit, amount: Decimal| if rates.get(part).is_some() { amount } else { Decimal::ZERO };
+        // Providers do not say how much of the cached prompt is sound: as little as the numbers allow.
+        let uncached = || {
+            let cached = own(Unit::CacheRead, self.cached);
+            self.prompt.checked_sub(cached)?.checked_sub(own(Unit::CacheWrite, self.written))
+        };
+        let heard = |uncached: Decimal| self.prompt_audio.min(uncached.max(Decimal::ZERO));
         let left = match unit {
             Unit::Input => {
-                let cached = own(Unit::CacheRead, self.cached);
-                let written = own(Unit::CacheWrite, self.written);
-                let audio = own(Unit::InputAudio, self.prompt_audio);
-                self.prompt.checked_sub(cached)?.checked_sub(written)?.checked_sub(audio)?
+                let uncached = uncached()?;
+                uncached.checked_sub(own(Unit::InputAudio, heard(uncached)))?
             }
             Unit::Output => {
                 let reasoning = own(Unit::Reasoning, self.reasoning);
@@ -198,7 +202,7 @@ impl Amounts {
             Unit::CacheRead => self.cached,
             Unit::CacheWrite => self.written.checked_sub(own(Unit::CacheWrite1h, self.written_1h))?,
             Unit::CacheWrite1h => self.written_1h,
-            Unit::InputAudio => self.prompt_audio,
+            Unit::InputAudio => heard(uncached()?),
             Unit::OutputAudio => self.completion_audio,
             Unit::Reasoning => self.reasoning,
             Unit::Request => Decimal::ONE,
@@ -320,7 +324,7 @@ mod tests {
             Amounts {
                 prompt: whole.into(), completion: out.into(), cached, written,
                 written_1h: (written * Decimal::from(split[2]) / Decimal::ONE_HUNDRED).floor(),
-                reasoning: share(out, split[3] / 2), completion_audio: share(out, split[4] / 2), prompt_audio: Decimal::ZERO,
+                reasoning: share(out, split[3] / 2), completion_audio: share(out, split[4] / 2), prompt_audio: share(whole, split[4]),
             }
         }
     }

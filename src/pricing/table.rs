@@ -22,6 +22,8 @@ const BUILTIN: &str = include_str!("../../data/prices/prices.json");
 
 /// Names looked up before are remembered, up to so many.
 const REMEMBERED: usize = 4096;
+/// No model's name has so many bytes.
+const LONGEST_REMEMBERED: usize = 512;
 
 /// Models by name, with prices and abilities. A user's own prices go before the built-in ones.
 pub struct Table {
@@ -211,7 +213,9 @@ impl Table {
             return place.clone();
         }
         let place = names::find(&self.catalogue, &self.own, name);
-        if let Ok(mut remembered) = self.remembered.try_write() {
+        if name.len() <= LONGEST_REMEMBERED
+            && let Ok(mut remembered) = self.remembered.try_write()
+        {
             if remembered.len() >= REMEMBERED {
                 remembered.clear();
             }
@@ -352,6 +356,15 @@ mod tests {
         assert_eq!(of("hosted_vllm/anything/at-all"), Some(Decimal::ZERO));
         assert_eq!(of("fireworks_ai/gpt-oss-120b"), of("fireworks_ai/accounts/fireworks/models/gpt-oss-120b"));
         assert!(of("fireworks_ai/gpt-oss-120b").is_some());
+    }
+
+    #[test]
+    fn a_name_as_long_as_a_book_is_a_name() {
+        for part in ["litellm_proxy/", "openrouter/", "a/", "-20251211"] {
+            let name = part.repeat(100_000);
+            assert_eq!(total(&[&name], &usage(1, 1)), None);
+            assert!(TABLE.facts(&name).is_none());
+        }
     }
 
     #[test]

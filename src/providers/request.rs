@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::pricing::ServiceTier;
 
 /// A chat completion as the caller asks for it: one JSON object in `OpenAI`'s shape.
 #[derive(Debug)]
@@ -62,6 +63,8 @@ pub struct Reading {
     pub legacy_functions: bool,
     /// Functions whose name the provider does not take: the name sent, and the caller's.
     pub renamed: Vec<(String, String)>,
+    /// The class of service asked for: the one that was used, unless the answer says otherwise (Gemini).
+    pub tier: ServiceTier,
 }
 
 /// A parameter that was left out.

@@ -12,7 +12,8 @@ from servers.script import Asked, Script, event, pieces, signature
 
 OLD, NEW = "2023-06-01", "2026-10-21"
 FIELDS = {
-    "model", "max_tokens", "messages", "system", "metadata", "stop_sequences", "stream", "temperature", "top_p", "top_k",
+    "model", "max_tokens", "messages", "system", "metadata", "stop_sequences", "stream", "temperature", "top_p",
+    "top_k",
     "tools", "tool_choice", "thinking", "output_config", "service_tier", "speed", "container", "inference_geo",
     "cache_control",
 }  # fmt: skip
@@ -101,14 +102,25 @@ def _thinking(body: dict[str, Any], kind: Family) -> str:
     if thinking is None:
         return ""
     one_of(thinking.get("type"), ("enabled", "adaptive", "disabled"), "thinking.type")
-    only(thinking, {"enabled": ("type", "budget_tokens", "display"), "adaptive": ("type", "display")}.get(thinking["type"], ("type",)), "thinking.")
+    only(
+        thinking,
+        {"enabled": ("type", "budget_tokens", "display"), "adaptive": ("type", "display")}.get(
+            thinking["type"], ("type",)
+        ),
+        "thinking.",
+    )
     if thinking["type"] == "enabled":
         require(kind.budgeted, "thinking.type: 'enabled' is not supported by this model")
         whole(thinking.get("budget_tokens"), 1024, 1_000_000, "thinking.budget_tokens")
-        require(thinking["budget_tokens"] < body["max_tokens"], "`max_tokens` must be greater than `thinking.budget_tokens`")
+        require(
+            thinking["budget_tokens"] < body["max_tokens"], "`max_tokens` must be greater than `thinking.budget_tokens`"
+        )
         require(body.get("temperature", 1) == 1, "`temperature` may only be set to 1 when thinking is enabled")
         require("top_k" not in body, "`top_k` must be unset when thinking is enabled")
-        require(body.get("top_p", 1) >= 0.95, "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled")
+        require(
+            body.get("top_p", 1) >= 0.95,
+            "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled",
+        )
     elif thinking["type"] == "adaptive":
         require(kind.adaptive, "thinking.type: 'adaptive' is not supported by this model")
     else:
@@ -122,17 +134,27 @@ def _tools(body: dict[str, Any], thinking: str) -> list[str]:
         where = f"tools.{at}."
         only(tool, ("name", "description", "input_schema", "strict", "type", "cache_control"), where)
         name = tool.get("name")
-        require(isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,128}", name), f"{where}name: {name!r} is invalid")
+        require(
+            isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,128}", name), f"{where}name: {name!r} is invalid"
+        )
         require(name not in names, "tools: Tool names must be unique.")
-        require("description" not in tool or isinstance(tool["description"], str), f"{where}description: expected a string")
+        require(
+            "description" not in tool or isinstance(tool["description"], str), f"{where}description: expected a string"
+        )
         schema = tool.get("input_schema")
-        require(isinstance(schema, dict) and schema.get("type") == "object", f"{where}input_schema.type: expected 'object'")
+        require(
+            isinstance(schema, dict) and schema.get("type") == "object", f"{where}input_schema.type: expected 'object'"
+        )
         names.append(name)
     choice = body.get("tool_choice")
     if choice is not None:
         require(names, "tool_choice: may only be specified while providing tools")
         one_of(choice.get("type"), ("auto", "any", "tool", "none"), "tool_choice.type")
-        allowed = {"auto": ("type", "disable_parallel_tool_use"), "any": ("type", "disable_parallel_tool_use"), "none": ("type",)}
+        allowed = {
+            "auto": ("type", "disable_parallel_tool_use"),
+            "any": ("type", "disable_parallel_tool_use"),
+            "none": ("type",),
+        }
         only(choice, allowed.get(choice["type"], ("type", "name", "disable_parallel_tool_use")), "tool_choice.")
         if choice["type"] == "tool":
             one_of(choice.get("name"), names, "tool_choice.name")
@@ -167,7 +189,9 @@ def _others(body: dict[str, Any]) -> None:
     if "speed" in body:
         one_of(body["speed"], ("standard", "fast"), "speed")
     for stop in body.get("stop_sequences", ()):
-        require(isinstance(stop, str) and stop.strip(), "stop_sequences: each stop sequence must contain non-whitespace")
+        require(
+            isinstance(stop, str) and stop.strip(), "stop_sequences: each stop sequence must contain non-whitespace"
+        )
     if "cache_control" in body:
         _cache(body["cache_control"], "cache_control")
     system = body.get("system", "x")
@@ -190,9 +214,13 @@ BLOCKS = {
     "text": ("type", "text", "cache_control", "citations"), "image": ("type", "source", "cache_control"),
     "document": ("type", "source", "title", "context", "citations", "cache_control"),
     "tool_use": ("type", "id", "name", "input", "cache_control"), "thinking": ("type", "thinking", "signature"),
-    "tool_result": ("type", "tool_use_id", "content", "is_error", "cache_control"), "redacted_thinking": ("type", "data"),
+    "tool_result": ("type", "tool_use_id", "content", "is_error", "cache_control"), "redacted_thinking": ("type",
+    "data"),
 }  # fmt: skip
-OF_ROLE = {"user": ("text", "image", "document", "tool_result"), "assistant": ("text", "tool_use", "thinking", "redacted_thinking", "document")}
+OF_ROLE = {
+    "user": ("text", "image", "document", "tool_result"),
+    "assistant": ("text", "tool_use", "thinking", "redacted_thinking", "document"),
+}
 
 
 def _messages(messages: Any, new: bool, thinking: str) -> tuple[bool, str]:
@@ -243,7 +271,9 @@ def _results(blocks: list[Any], waiting: list[str], where: str) -> None:
         require(identity in waiting, f"{where}: unexpected `tool_use_id` in `tool_result`: {identity}")
     require(len(set(results)) == len(results), f"{where}: each tool_use must have a single result")
     missing = sorted(set(waiting) - set(results))
-    require(not missing, f"{where}: `tool_use` ids were found without `tool_result` blocks immediately after: {missing}")
+    require(
+        not missing, f"{where}: `tool_use` ids were found without `tool_result` blocks immediately after: {missing}"
+    )
     first = [block["type"] == "tool_result" for block in blocks]
     require(first == sorted(first, reverse=True), f"{where}: tool_result blocks must come first in the content")
 
@@ -259,7 +289,10 @@ def _loop(messages: list[Any], thinking: str) -> None:
         begins = blocks[0]["type"] in ("thinking", "redacted_thinking") if blocks else False
         own = any(block["type"] == "tool_use" and block["id"].startswith("toolu_signed") for block in blocks)
         if thinking == "enabled" or own:
-            require(begins, "Expected `thinking` or `redacted_thinking`, but found `tool_use`: a turn of a tool loop lost its thinking")
+            require(
+                begins,
+                "Expected `thinking` or `redacted_thinking`, but found `tool_use`: a loop lost its thinking",
+            )
 
 
 def _block(block: Any, where: str, role: str, new: bool) -> None:
@@ -272,11 +305,16 @@ def _block(block: Any, where: str, role: str, new: bool) -> None:
     if kind == "text":
         text(block.get("text"), f"{where}.text")
         require(block["text"].strip(), f"{where}: text content blocks must contain non-whitespace text")
-        require(not (new and role == "user" and block.get("citations")), f"{where}.citations: not permitted in a user message")
+        require(
+            not (new and role == "user" and block.get("citations")),
+            f"{where}.citations: not permitted in a user message",
+        )
     elif kind == "image":
         _source(block.get("source"), where, r"image/(png|jpeg|gif|webp)")
     elif kind == "document":
-        require(not (new and role == "assistant"), f"{where}: document blocks are not permitted in an assistant message")
+        require(
+            not (new and role == "assistant"), f"{where}: document blocks are not permitted in an assistant message"
+        )
         _source(block.get("source"), where, r"application/pdf")
     elif kind == "tool_use":
         fits = isinstance(block.get("id"), str) and re.fullmatch(r"[a-zA-Z0-9_-]+", block["id"])
@@ -288,7 +326,10 @@ def _block(block: Any, where: str, role: str, new: bool) -> None:
         good = block.get("signature") == signature("anthropic", block["thinking"])
         require(good, f"{where}: Invalid `signature` in `thinking` block")
     elif kind == "redacted_thinking":
-        require(block.get("data") == signature("anthropic", "redacted"), f"{where}: Invalid `data` in `redacted_thinking` block")
+        require(
+            block.get("data") == signature("anthropic", "redacted"),
+            f"{where}: Invalid `data` in `redacted_thinking` block",
+        )
     elif kind == "tool_result":
         content = block.get("content", "")
         require(isinstance(block.get("is_error", False), bool), f"{where}.is_error: expected a boolean")
@@ -305,7 +346,10 @@ def _source(source: Any, where: str, media: str) -> None:
         require(re.match(r"https://", source.get("url", "")), f"{where}.source.url: Only HTTPS URLs are supported.")
     else:
         only(source, ("type", "media_type", "data"), f"{where}.source.")
-        require(re.fullmatch(media, source.get("media_type", "")), f"{where}.source.media_type: {source.get('media_type')!r}")
+        require(
+            re.fullmatch(media, source.get("media_type", "")),
+            f"{where}.source.media_type: {source.get('media_type')!r}",
+        )
         require(re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", source.get("data", "")), f"{where}.source.data: not base64")
 
 
@@ -320,20 +364,25 @@ def _usage(script: Script) -> dict[str, Any]:
         "input_tokens": tokens.prompt - tokens.cached - tokens.written, "cache_read_input_tokens": tokens.cached,
         "cache_creation_input_tokens": tokens.written,
         "cache_creation": {"ephemeral_5m_input_tokens": tokens.written, "ephemeral_1h_input_tokens": 0},
-        "output_tokens": tokens.made, "output_tokens_details": {"thinking_tokens": tokens.reasoning}, "service_tier": "standard",
+        "output_tokens": tokens.made, "output_tokens_details": {"thinking_tokens": tokens.reasoning},
+        "service_tier": "standard",
     }  # fmt: skip
 
 
 def _blocks(script: Script, serial: int) -> list[Any]:
     blocks: list[Any] = []
     if script.thinking:
-        blocks.append({"type": "thinking", "thinking": script.thinking, "signature": signature("anthropic", script.thinking)})
+        blocks.append(
+            {"type": "thinking", "thinking": script.thinking, "signature": signature("anthropic", script.thinking)}
+        )
         blocks.append({"type": "redacted_thinking", "data": signature("anthropic", "redacted")})
     if script.text:
         blocks.append({"type": "text", "text": script.text})
     prefix = "toolu_signed" if script.thinking else "toolu"
     for at, (name, arguments) in enumerate(script.calls):
-        blocks.append({"type": "tool_use", "id": f"{prefix}_{serial}_{at}", "name": name, "input": json.loads(arguments)})
+        blocks.append(
+            {"type": "tool_use", "id": f"{prefix}_{serial}_{at}", "name": name, "input": json.loads(arguments)}
+        )
     return blocks
 
 
@@ -346,7 +395,8 @@ def _stop(script: Script) -> str:
 
 def answer(script: Script, asked: Asked, serial: int) -> Any:
     return {
-        "id": f"msg_{serial}", "type": "message", "role": "assistant", "model": asked.model, "stop_reason": _stop(script),
+        "id": f"msg_{serial}", "type": "message", "role": "assistant", "model": asked.model,
+        "stop_reason": _stop(script),
         "stop_sequence": None, "content": _blocks(script, serial), "usage": _usage(script),
     }  # fmt: skip
 
@@ -355,12 +405,17 @@ def events(script: Script, asked: Asked, serial: int) -> list[bytes]:
     used = _usage(script)
     start = {
         "id": f"msg_{serial}", "type": "message", "role": "assistant", "model": asked.model, "content": [],
-        "stop_reason": None, "stop_sequence": None, "usage": {**used, "output_tokens": 1, "output_tokens_details": None},
+        "stop_reason": None, "stop_sequence": None, "usage": {**used, "output_tokens": 1,
+        "output_tokens_details": None},
     }  # fmt: skip
     out = [_event("message_start", message=start), _event("ping")]
     for index, block in enumerate(_blocks(script, serial)):
         empty = {"text": "", "thinking": "", "signature": "", "input": {}}
-        shown = {name: empty.get(name, value) for name, value in block.items()} if block["type"] != "redacted_thinking" else block
+        shown = (
+            {name: empty.get(name, value) for name, value in block.items()}
+            if block["type"] != "redacted_thinking"
+            else block
+        )
         out.append(_event("content_block_start", index=index, content_block=shown))
         deltas: list[Any] = []
         if block["type"] == "text":
@@ -381,6 +436,3 @@ def events(script: Script, asked: Asked, serial: int) -> list[bytes]:
 
 def _event(kind: str, **more: Any) -> bytes:
     return event({"type": kind, **more}, kind)
-
-
-

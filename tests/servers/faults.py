@@ -1,6 +1,6 @@
 """What can go wrong with an answer: each takes the reply as it would have been and returns the one that is sent.
 
-    server.then(fault.status(429, retry_after="1"), fault.cut(3), fault.framed(crlf=True))
+server.then(fault.status(429, retry_after="1"), fault.cut(3), fault.framed(crlf=True))
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ Fault = Callable[["StrictServer", Request, Reply], Reply]
 LARGE = 1 << 20
 
 
-def status(code: int, message: str = "try later", kind: str | None = None, word: str | None = None, **headers: str) -> Fault:
+def status(
+    code: int, message: str = "try later", kind: str | None = None, word: str | None = None, **headers: str
+) -> Fault:
     """An error status in the provider's own form; header names are written with underscores."""
     told = {name.replace("_", "-"): value for name, value in headers.items()}
 
@@ -109,7 +111,9 @@ def split(size: int = 1) -> Fault:
     return fault
 
 
-def framed(end: str = "\n", lines: bool = False, comments: bool = False, mark: bool = False, space: bool = True) -> Fault:
+def framed(
+    end: str = "\n", lines: bool = False, comments: bool = False, mark: bool = False, space: bool = True
+) -> Fault:
     """The same events in other words: line ends, data over several lines, comments, byte order mark, no space."""
 
     def event(piece: bytes) -> bytes:

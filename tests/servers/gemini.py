@@ -13,7 +13,8 @@ from servers.script import Asked, Script, event, pieces, signature
 # What the real API takes in place of a signature, for calls that it did not make.
 DUMMIES = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")
 FIELDS = {
-    "contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings", "cachedContent", "labels",
+    "contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings", "cachedContent",
+    "labels",
     "serviceTier",
 }  # fmt: skip
 GENERATION = {
@@ -24,11 +25,13 @@ GENERATION = {
 PAYLOADS = ("text", "inlineData", "fileData", "functionCall", "functionResponse")
 SUBSET = {
     "type", "format", "title", "description", "nullable", "enum", "maxItems", "minItems", "properties", "required",
-    "minProperties", "maxProperties", "minLength", "maxLength", "pattern", "example", "anyOf", "propertyOrdering", "default",
+    "minProperties", "maxProperties", "minLength", "maxLength", "pattern", "example", "anyOf", "propertyOrdering",
+    "default",
     "items", "minimum", "maximum",
 }  # fmt: skip
 STATUS = {
-    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED",
+    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
 }  # fmt: skip
 
@@ -56,7 +59,15 @@ def check(headers: dict[str, str], query: str, model: str, body: Any, *, streame
     mode, named = _tool_config(body, tools)
     after_tools, said = _contents(body.get("contents"), generation)
     shown = config.get("thinkingConfig", {}).get("includeThoughts", False)
-    asked = Asked(model, said, [named] if named else tools, "required" if mode == "ANY" else mode.lower(), True, shown, after_tools)
+    asked = Asked(
+        model,
+        said,
+        [named] if named else tools,
+        "required" if mode == "ANY" else mode.lower(),
+        True,
+        shown,
+        after_tools,
+    )
     asked.schema = schema
     asked.count = config.get("candidateCount", 1)
     return asked
@@ -78,7 +89,9 @@ def spelled(value: Any) -> Any:
 def _fields(value: Any, allowed: Any, where: str) -> None:
     require(isinstance(value, dict), f"Invalid value at '{where}'")
     for name in value:
-        require(name in allowed, f"Invalid JSON payload received. Unknown name \"{name}\" at '{where}': Cannot find field.")
+        require(
+            name in allowed, f"Invalid JSON payload received. Unknown name \"{name}\" at '{where}': Cannot find field."
+        )
 
 
 def _generation(config: Any, model: str, generation: tuple[int, int]) -> Any:
@@ -115,7 +128,9 @@ def _generation(config: Any, model: str, generation: tuple[int, int]) -> Any:
 def _thinking(thinking: Any, model: str, generation: tuple[int, int]) -> None:
     _fields(thinking, ("thinkingBudget", "thinkingLevel", "includeThoughts"), "generation_config.thinking_config.")
     require(generation >= (2, 5), "Thinking is not supported for this model.")
-    require(not {"thinkingBudget", "thinkingLevel"} <= set(thinking), "thinkingBudget and thinkingLevel cannot both be set")
+    require(
+        not {"thinkingBudget", "thinkingLevel"} <= set(thinking), "thinkingBudget and thinkingLevel cannot both be set"
+    )
     if "thinkingBudget" in thinking:
         require(generation < (3, 0), "thinkingBudget is not supported by this model: use thinkingLevel")
         budget = thinking["thinkingBudget"]
@@ -144,16 +159,30 @@ def _tools(body: dict[str, Any]) -> list[str]:
         _fields(tool, ("functionDeclarations", "googleSearch", "codeExecution", "urlContext"), f"tools[{at}].")
         for declaration in tool.get("functionDeclarations", ()):
             where = f"tools[{at}].function_declarations[{len(names)}]."
-            allowed = ("name", "description", "parameters", "parametersJsonSchema", "response", "responseJsonSchema", "behavior")
+            allowed = (
+                "name",
+                "description",
+                "parameters",
+                "parametersJsonSchema",
+                "response",
+                "responseJsonSchema",
+                "behavior",
+            )
             _fields(declaration, allowed, where)
             name = declaration.get("name")
             fits = isinstance(name, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}", name)
             require(fits, f"{where}name: Invalid function name {name!r}")
             require(name not in names, f"Duplicate function declaration found: {name}")
-            require(not {"parameters", "parametersJsonSchema"} <= set(declaration), f"{where}parameters: given in both forms")
+            require(
+                not {"parameters", "parametersJsonSchema"} <= set(declaration),
+                f"{where}parameters: given in both forms",
+            )
             if "parameters" in declaration:
                 _subset(declaration["parameters"], f"{where}parameters")
-            require(isinstance(declaration.get("parametersJsonSchema", {}), dict), f"{where}parametersJsonSchema: not an object")
+            require(
+                isinstance(declaration.get("parametersJsonSchema", {}), dict),
+                f"{where}parametersJsonSchema: not an object",
+            )
             names.append(str(name))
     return names
 
@@ -169,7 +198,10 @@ def _tool_config(body: dict[str, Any], tools: list[str]) -> tuple[str, str | Non
     one_of(mode, ("AUTO", "ANY", "NONE", "VALIDATED"), "mode")
     require(tools or mode in ("AUTO", "NONE"), "Function calling config is set without function_declarations.")
     names = calling.get("allowedFunctionNames", [])
-    require(not names or mode in ("ANY", "VALIDATED"), "allowedFunctionNames should only be set when mode is ANY or VALIDATED")
+    require(
+        not names or mode in ("ANY", "VALIDATED"),
+        "allowedFunctionNames should only be set when mode is ANY or VALIDATED",
+    )
     for name in names:
         one_of(name, tools, "allowedFunctionNames")
     return mode, names[0] if names else None
@@ -196,7 +228,7 @@ def _contents(contents: Any, generation: tuple[int, int]) -> tuple[bool, str]:
         if calls:
             require(role == "model", f"{where}: function calls belong to the model")
             before = contents[at - 1].get("role", "user") if at else None
-            message = "Please ensure that function call turn comes immediately after a user turn or after a function response turn."
+            message = "Please ensure that function call turn comes immediately after a user turn"
             require(before == "user", message)
         if role == "user":
             said = "".join(part.get("text", "") for part in parts)
@@ -210,7 +242,9 @@ def _contents(contents: Any, generation: tuple[int, int]) -> tuple[bool, str]:
 def _current_turn(contents: list[Any]) -> int:
     """Index of the last user turn that is more than function responses: from there on a lost signature is missed."""
     for at in reversed(range(len(contents))):
-        if contents[at].get("role", "user") == "user" and not any("functionResponse" in part for part in contents[at]["parts"]):
+        if contents[at].get("role", "user") == "user" and not any(
+            "functionResponse" in part for part in contents[at]["parts"]
+        ):
             return at
     return 0
 
@@ -226,7 +260,10 @@ def _part(part: Any, where: str, role: str) -> None:
     elif kind == "inlineData":
         _fields(value, ("mimeType", "data", "displayName"), f"{where}.inline_data.")
         mime = value.get("mimeType", "")
-        require(re.fullmatch(r"(image|audio|video|application|text)/[\w.+-]+", mime), f"{where}.inline_data.mime_type: {mime!r}")
+        require(
+            re.fullmatch(r"(image|audio|video|application|text)/[\w.+-]+", mime),
+            f"{where}.inline_data.mime_type: {mime!r}",
+        )
         require(re.fullmatch(r"[A-Za-z0-9+/_-]+={0,2}", value.get("data", "")), f"{where}.inline_data.data: not base64")
     elif kind == "fileData":
         _fields(value, ("mimeType", "fileUri", "displayName"), f"{where}.file_data.")
@@ -248,13 +285,21 @@ def _part(part: Any, where: str, role: str) -> None:
 
 def _responses(calls: list[Any], responses: list[Any], where: str) -> None:
     message = "Please ensure that the number of function response parts is equal to the number of function call parts"
-    require(len(calls) == len(responses), f"{where}: {message} of the function call turn: {len(calls)} != {len(responses)}")
+    require(
+        len(calls) == len(responses), f"{where}: {message} of the function call turn: {len(calls)} != {len(responses)}"
+    )
     names = sorted(call["name"] for call in calls)
-    require(names == sorted(response["name"] for response in responses), f"{where}: responses are named otherwise than the calls")
+    require(
+        names == sorted(response["name"] for response in responses),
+        f"{where}: responses are named otherwise than the calls",
+    )
     by_id = {call["id"]: call["name"] for call in calls if call.get("id")}
     for response in responses:
         if response.get("id"):
-            require(by_id.get(response["id"]) == response["name"], f"{where}: function response {response['id']!r} answers no call")
+            require(
+                by_id.get(response["id"]) == response["name"],
+                f"{where}: function response {response['id']!r} answers no call",
+            )
 
 
 def _signed(part: Any) -> str:
@@ -280,7 +325,11 @@ def error(refused: Refused) -> Any:
     status = refused.kind or STATUS.get(refused.status, "INTERNAL")
     told: dict[str, Any] = {"code": refused.status, "message": refused.message, "status": status}
     if refused.code:
-        reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": refused.code, "domain": "googleapis.com"}
+        reason = {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": refused.code,
+            "domain": "googleapis.com",
+        }
         told["details"] = [reason]
     return {"error": told}
 
@@ -322,10 +371,19 @@ def _stop(script: Script) -> str:
 
 def answer(script: Script, asked: Asked, serial: int) -> Any:
     candidates = [
-        {"index": at, "content": {"role": "model", "parts": _parts(script, asked, serial * 10 + at)}, "finishReason": _stop(script)}
+        {
+            "index": at,
+            "content": {"role": "model", "parts": _parts(script, asked, serial * 10 + at)},
+            "finishReason": _stop(script),
+        }
         for at in range(asked.count)
     ]
-    return {"candidates": candidates, "usageMetadata": usage(script), "modelVersion": asked.model, "responseId": f"r{serial}"}
+    return {
+        "candidates": candidates,
+        "usageMetadata": usage(script),
+        "modelVersion": asked.model,
+        "responseId": f"r{serial}",
+    }
 
 
 def events(script: Script, asked: Asked, serial: int) -> list[bytes]:

@@ -39,9 +39,7 @@ def whole(response: Any) -> dict[str, Any]:
     choices = []
     for choice in told["choices"]:
         message = choice["message"]
-        calls = {
-            at: {"id": call["id"], **call["function"]} for at, call in enumerate(message.get("tool_calls") or ())
-        }
+        calls = {at: {"id": call["id"], **call["function"]} for at, call in enumerate(message.get("tool_calls") or ())}
         reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
         choices.append({
             "content": message.get("content") or "", "reasoning": reasoning, "calls": calls,

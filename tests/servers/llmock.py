@@ -32,15 +32,18 @@ class Llmock:
         command = [str(PROGRAM), "serve", "--port", str(self._port), "--log-level", "error", *self._flags]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                self._call("GET", "/health")
-            except OSError:
-                assert self._process.poll() is None, "llmock ended"
-                time.sleep(0.05)
-            else:
-                return self
-        raise AssertionError("llmock did not start")
+        while not self._is_up():
+            assert self._process.poll() is None, "llmock ended"
+            assert time.monotonic() < deadline, "llmock did not start"
+            time.sleep(0.05)
+        return self
+
+    def _is_up(self) -> bool:
+        try:
+            self._call("GET", "/health")
+        except OSError:
+            return False
+        return True
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()

@@ -23,7 +23,17 @@ FIELDS = {
     "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options", "service_tier",
     "store", "metadata", "modalities", "audio", "prediction", "web_search_options", "functions", "function_call",
 }  # fmt: skip
-MESSAGE_FIELDS = {"role", "content", "name", "refusal", "tool_calls", "function_call", "tool_call_id", "audio", "annotations"}
+MESSAGE_FIELDS = {
+    "role",
+    "content",
+    "name",
+    "refusal",
+    "tool_calls",
+    "function_call",
+    "tool_call_id",
+    "audio",
+    "annotations",
+}
 # Signs of other providers' thinking. OpenAI itself and the strict ones take no such field.
 FOREIGN = {"thinking_blocks", "extra_content"}
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -72,7 +82,9 @@ def family(model: str) -> Family:
     if model.startswith("gpt-") and "-chat" not in model:
         major, minor = version(model, "gpt-")
         if major >= 5:
-            efforts = ("minimal", "low", "medium", "high") if (major, minor) == (5, 0) else ("none", "low", "medium", "high")
+            efforts = (
+                ("minimal", "low", "medium", "high") if (major, minor) == (5, 0) else ("none", "low", "medium", "high")
+            )
             if (major, minor) >= (5, 2):
                 efforts += ("xhigh",)
             if (major, minor) >= (5, 6):
@@ -90,7 +102,13 @@ def check_chat(body: Any, rules: Rules) -> Asked:
     if rules.fields is not None:
         for name in body:
             code = "unsupported_parameter" if rules.by_family else None
-            require(name in rules.fields, f"Unrecognized request argument supplied: {name}", rules.unknown, param=name, code=code)
+            require(
+                name in rules.fields,
+                f"Unrecognized request argument supplied: {name}",
+                rules.unknown,
+                param=name,
+                code=code,
+            )
     for name in rules.refused:
         require(name not in body, f"`{name}` is not supported", param=name)
     _lengths(body, rules)
@@ -101,32 +119,44 @@ def check_chat(body: Any, rules: Rules) -> Asked:
     after_tools, said = _messages(body.get("messages"), rules, family(model) if rules.by_family else None)
     schema = _response_format(body.get("response_format"))
     if "stream_options" in body:
-        require(body.get("stream"), "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options")
+        require(
+            body.get("stream"),
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+            param="stream_options",
+        )
         only(body["stream_options"], ("include_usage", "include_obfuscation"), "stream_options.")
-    choice = body.get("tool_choice", "auto")
+    legacy = bool(body.get("functions"))
+    choice = body.get("function_call" if legacy else "tool_choice", "auto")
     if isinstance(choice, dict):
-        choice = choice["function"]["name"]
+        choice = choice["name"] if legacy else choice["function"]["name"]
     effort = body.get("reasoning_effort", "medium" if rules.by_family else "none")
     thinks = family(model).reasons and effort != "none" if rules.by_family else "reason" in model
     return Asked(
-        model, said, tools, "required" if choice == "any" else choice, body.get("parallel_tool_calls", True), thinks,
-        after_tools, schema, body.get("n", 1),
+        model, said, tools, "required" if choice == "any" else choice,
+        body.get("parallel_tool_calls", True) and not legacy, thinks, after_tools, schema, body.get("n", 1), legacy,
     )  # fmt: skip
 
 
 def _lengths(body: dict[str, Any], rules: Rules) -> None:
     given = [name for name in ("max_tokens", "max_completion_tokens") if name in body]
-    require(len(given) < 2, "'max_tokens' and 'max_completion_tokens' cannot be given at the same time", param="max_tokens")
+    require(
+        len(given) < 2, "'max_tokens' and 'max_completion_tokens' cannot be given at the same time", param="max_tokens"
+    )
     for name in given:
         require(
-            name in rules.lengths, f"Unsupported parameter: '{name}'", rules.unknown, param=name, code="unsupported_parameter"
+            name in rules.lengths,
+            f"Unsupported parameter: '{name}'",
+            rules.unknown,
+            param=name,
+            code="unsupported_parameter",
         )
         whole(body[name], 1, 10_000_000, name)
 
 
 def _sampling(body: dict[str, Any], rules: Rules) -> None:
     ranges = {
-        "temperature": (0, rules.most_temperature), "top_p": (0, 1), "presence_penalty": (-2, 2), "frequency_penalty": (-2, 2),
+        "temperature": (0, rules.most_temperature), "top_p": (0, 1), "presence_penalty": (-2, 2),
+        "frequency_penalty": (-2, 2),
     }  # fmt: skip
     for name, (low, high) in ranges.items():
         if name in body:
@@ -153,19 +183,32 @@ def _family(model: str, body: dict[str, Any]) -> None:
     kind = family(model)
     effort = body.get("reasoning_effort")
     if effort is not None:
-        require(kind.reasons, "Unrecognized request argument supplied: reasoning_effort", param="reasoning_effort", code="unsupported_parameter")
         require(
-            effort in kind.efforts, f"Unsupported value: 'reasoning_effort' does not support '{effort}' with this model.",
+            kind.reasons,
+            "Unrecognized request argument supplied: reasoning_effort",
+            param="reasoning_effort",
+            code="unsupported_parameter",
+        )
+        require(
+            effort in kind.efforts,
+            f"Unsupported value: 'reasoning_effort' does not support '{effort}' with this model.",
             param="reasoning_effort", code="unsupported_value",
         )  # fmt: skip
     if not kind.reasons:
         return
     if "max_tokens" in body:
-        message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+        message = (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+        )
         refuse(message, param="max_tokens", code="unsupported_parameter")
     if effort != "none":
         for name in SAMPLING:
-            require(name not in body, f"Unsupported parameter: '{name}' is not supported with this model.", param=name, code="unsupported_parameter")
+            require(
+                name not in body,
+                f"Unsupported parameter: '{name}' is not supported with this model.",
+                param=name,
+                code="unsupported_parameter",
+            )
         if "tools" in body and effort is not None:
             require(
                 kind.tools_with_effort, "Function tools with reasoning_effort are not supported for this model.",
@@ -181,8 +224,13 @@ def _tools(body: dict[str, Any], rules: Rules) -> list[str]:
         one_of(tool.get("type"), ("function",), f"{where}type")
         only(tool.get("function"), ("name", "description", "strict", "parameters"), f"{where}function.", rules.unknown)
         name = tool["function"].get("name")
-        require(isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name), f"{where}function.name: {name!r} is invalid")
-        require(isinstance(tool["function"].get("parameters", {}), dict), f"{where}function.parameters: expected an object")
+        require(
+            isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name),
+            f"{where}function.name: {name!r} is invalid",
+        )
+        require(
+            isinstance(tool["function"].get("parameters", {}), dict), f"{where}function.parameters: expected an object"
+        )
         names.append(name)
     require(body.get("tools") != [], "tools: empty array", param="tools")
     for name in ("tool_choice", "parallel_tool_calls"):
@@ -206,7 +254,10 @@ def _response_format(form: Any) -> Any:
     only(form, ("type", "json_schema"), "response_format.")
     only(form["json_schema"], ("name", "description", "strict", "schema"), "response_format.json_schema.")
     name = form["json_schema"].get("name")
-    require(isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name), "response_format.json_schema.name: invalid")
+    require(
+        isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name),
+        "response_format.json_schema.name: invalid",
+    )
     return form["json_schema"].get("schema", {})
 
 
@@ -220,7 +271,12 @@ def _messages(messages: Any, rules: Rules, kind: Family | None) -> tuple[bool, s
         where = f"messages[{at}]."
         require(isinstance(message, dict), f"{where[:-1]}: expected an object")
         role = message.get("role")
-        require(role in rules.roles, f"{where}role: expected one of {rules.roles}, found {role!r}", rules.unknown, param="messages")
+        require(
+            role in rules.roles,
+            f"{where}role: expected one of {rules.roles}, found {role!r}",
+            rules.unknown,
+            param="messages",
+        )
         for name in message:
             require(name not in rules.foreign, f"{where}{name}: unknown field", rules.unknown, param="messages")
             if rules.fields is not None:
@@ -228,24 +284,32 @@ def _messages(messages: Any, rules: Rules, kind: Family | None) -> tuple[bool, s
                 require(name in known_here, f"{where}{name}: unknown field", rules.unknown, param="messages")
         if waiting:
             require(
-                role == "tool", f"An assistant message with 'tool_calls' must be followed by tool messages responding to "
+                role == "tool",
+                f"An assistant message with 'tool_calls' must be followed by tool messages responding to "
                 f"each 'tool_call_id'. Without a response: {sorted(waiting)}", param="messages",
             )  # fmt: skip
         if role == "tool":
             call = message.get("tool_call_id")
-            require(call in waiting, f"{where}tool_call_id: {call!r} is no call of the message before", param="messages")
+            require(
+                call in waiting, f"{where}tool_call_id: {call!r} is no call of the message before", param="messages"
+            )
             waiting.discard(call)
         found = _content(message.get("content"), where, role, kind)
         if role == "user":
             said = found
         calls = message.get("tool_calls")
         if role == "assistant":
-            require(calls or message.get("function_call") or message.get("content") is not None or message.get("refusal"), f"{where}content: expected a text")
+            require(
+                calls or message.get("function_call") or message.get("content") is not None or message.get("refusal"),
+                f"{where}content: expected a text",
+            )
             for call in calls or ():
                 waiting.add(_call(call, where, rules, known))
         else:
             require(calls is None, f"{where}tool_calls: only an assistant has them")
-            require("content" in message and message["content"] is not None, f"{where}content: missing", param="messages")
+            require(
+                "content" in message and message["content"] is not None, f"{where}content: missing", param="messages"
+            )
     require(not waiting, f"tool calls without a response: {sorted(waiting)}", param="messages")
     if rules.alternates:
         _alternates([message["role"] for message in messages])
@@ -256,11 +320,19 @@ def _alternates(roles: list[str]) -> None:
     while roles and roles[0] == "system":
         roles = roles[1:]
     wanted = ["user" if at % 2 == 0 else "assistant" for at in range(len(roles))]
-    require(roles == wanted and len(roles) % 2, "After the (optional) system message(s), user and assistant roles should be alternating.")
+    require(
+        roles == wanted and len(roles) % 2,
+        "After the (optional) system message(s), user and assistant roles should be alternating.",
+    )
 
 
 def _call(call: Any, where: str, rules: Rules, known: set[str]) -> str:
-    only(call, ("id", "type", "function") + (("index",) if rules.fields is None else ()), f"{where}tool_calls.", rules.unknown)
+    only(
+        call,
+        ("id", "type", "function") + (("index",) if rules.fields is None else ()),
+        f"{where}tool_calls.",
+        rules.unknown,
+    )
     identity = call.get("id")
     fits = isinstance(identity, str) and re.fullmatch(rules.call_id, identity)
     require(fits, f"{where}tool_calls: id {identity!r} does not match {rules.call_id}", rules.unknown)
@@ -294,7 +366,11 @@ def _content(content: Any, where: str, role: str, kind: Family | None) -> str:
         elif part["type"] == "image_url":
             url = part["image_url"].get("url", "")
             require(kind is None or kind.images, f"{place}: this model takes no images", code="invalid_image")
-            require(re.match(r"https://|data:image/(png|jpeg|gif|webp);base64,", url), f"{place}: not an image URL", code="invalid_image_url")
+            require(
+                re.match(r"https://|data:image/(png|jpeg|gif|webp);base64,", url),
+                f"{place}: not an image URL",
+                code="invalid_image_url",
+            )
             one_of(part["image_url"].get("detail", "auto"), ("auto", "low", "high", "original"), f"{place}.detail")
         elif part["type"] == "input_audio":
             require(kind is None or kind.audio, f"{place}: this model takes no audio")
@@ -317,13 +393,26 @@ def error(refused: Refused) -> Any:
 def usage(script: Script, asked: Asked, rules: Rules) -> Any:
     tokens = script.tokens
     made = tokens.made * asked.count
-    base: dict[str, Any] = {"prompt_tokens": tokens.prompt, "completion_tokens": made, "total_tokens": tokens.prompt + made}
+    base: dict[str, Any] = {
+        "prompt_tokens": tokens.prompt,
+        "completion_tokens": made,
+        "total_tokens": tokens.prompt + made,
+    }
     if rules.usage == "deepseek":
-        return {**base, "prompt_cache_hit_tokens": tokens.cached, "prompt_cache_miss_tokens": tokens.prompt - tokens.cached}
+        return {
+            **base,
+            "prompt_cache_hit_tokens": tokens.cached,
+            "prompt_cache_miss_tokens": tokens.prompt - tokens.cached,
+        }
     if rules.usage == "plain":
         return base
     details = {"cached_tokens": tokens.cached, "cache_write_tokens": tokens.written, "audio_tokens": 0}
-    reasoning = {"reasoning_tokens": tokens.reasoning, "audio_tokens": 0, "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}
+    reasoning = {
+        "reasoning_tokens": tokens.reasoning,
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    }
     base |= {"prompt_tokens_details": details, "completion_tokens_details": reasoning}
     if rules.usage == "xai":  # reasoning beside the completion
         base |= {"completion_tokens": made - tokens.reasoning}
@@ -334,8 +423,9 @@ def usage(script: Script, asked: Asked, rules: Rules) -> Any:
     return base
 
 
-def _finish(script: Script, rules: Rules) -> str:
-    return "tool_calls" if script.calls else rules.stop if script.stop == "stop" else script.stop
+def _finish(script: Script, asked: Asked, rules: Rules) -> str:
+    called = "function_call" if asked.legacy else "tool_calls"
+    return called if script.calls else rules.stop if script.stop == "stop" else script.stop
 
 
 def call_id(at: int, rules: Rules) -> str:
@@ -344,26 +434,43 @@ def call_id(at: int, rules: Rules) -> str:
 
 def answer(script: Script, asked: Asked, rules: Rules, serial: int, model: str | None = None) -> Any:
     """One whole answer, `n` choices of the same."""
-    message: dict[str, Any] = {"role": "assistant", "content": script.text or (None if script.calls else ""), "refusal": None}
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": script.text or (None if script.calls else ""),
+        "refusal": None,
+    }
     if script.thinking and not rules.by_family:
         message[rules.reasoning_field] = script.thinking
-    if script.calls:
+    if script.calls and asked.legacy:
+        message["function_call"] = dict(zip(("name", "arguments"), script.calls[0], strict=True))
+    elif script.calls:
         message["tool_calls"] = [
-            {"id": call_id(serial * 10 + at, rules), "type": "function", "function": {"name": name, "arguments": arguments}}
+            {
+                "id": call_id(serial * 10 + at, rules),
+                "type": "function",
+                "function": {"name": name, "arguments": arguments},
+            }
             for at, (name, arguments) in enumerate(script.calls)
         ]
     choices = [
-        {"index": at, "finish_reason": _finish(script, rules), "logprobs": None, "message": message} for at in range(asked.count)
+        {"index": at, "finish_reason": _finish(script, asked, rules), "logprobs": None, "message": message}
+        for at in range(asked.count)
     ]
     return {
         "id": f"chatcmpl-{serial}", "object": "chat.completion", "created": 1795550000, "model": model or asked.model,
-        **({"service_tier": "default"} if rules.by_family else {}), "choices": choices, "usage": usage(script, asked, rules), **rules.extra,
+        **({"service_tier": "default"} if rules.by_family else {}), "choices": choices, "usage": usage(script,
+        asked, rules), **rules.extra,
     }  # fmt: skip
 
 
 def events(script: Script, asked: Asked, rules: Rules, serial: int, body: Any, model: str | None = None) -> list[bytes]:
     """The same as a stream."""
-    base = {"id": f"chatcmpl-{serial}", "object": "chat.completion.chunk", "created": 1795550000, "model": model or asked.model}
+    base = {
+        "id": f"chatcmpl-{serial}",
+        "object": "chat.completion.chunk",
+        "created": 1795550000,
+        "model": model or asked.model,
+    }
     told = (body.get("stream_options") or {}).get("include_usage", False)
     null = {"usage": None} if told else {}
 
@@ -380,13 +487,25 @@ def events(script: Script, asked: Asked, rules: Rules, serial: int, body: Any, m
         out += [chunk(at, {"content": piece}) for piece in pieces(script.text)]
         for index, (name, arguments) in enumerate(script.calls):
             function = {"name": name, "arguments": ""}
-            first = {"index": index, "id": call_id(serial * 10 + index, rules), "type": "function", "function": function}
+            if asked.legacy:
+                out.append(chunk(at, {"function_call": function}))
+                out += [chunk(at, {"function_call": {"arguments": piece}}) for piece in pieces(arguments)]
+                break
+            first = {
+                "index": index,
+                "id": call_id(serial * 10 + index, rules),
+                "type": "function",
+                "function": function,
+            }
             out.append(chunk(at, {"tool_calls": [first]}))
-            out += [chunk(at, {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}) for piece in pieces(arguments)]
+            out += [
+                chunk(at, {"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+                for piece in pieces(arguments)
+            ]
         last = {"usage": used} if rules.usage_unasked else {}
         if rules.usage == "groq":
             last = {"x_groq": {"id": "req_1", "usage": used}}
-        out.append(chunk(at, {}, _finish(script, rules), **last))
+        out.append(chunk(at, {}, _finish(script, asked, rules), **last))
     if rules.comments:
         out.append(b": PROCESSING\n\n")
     if told:
@@ -401,13 +520,21 @@ def embeddings(body: Any) -> Any:
     given = body.get("input")
     texts = [given] if isinstance(given, str) else given
     require(isinstance(texts, list) and texts, "input: expected a string or a list that is not empty", param="input")
-    require(all(isinstance(item, (str, list, int)) and item != "" for item in texts), "'$.input' is invalid.", param="input")
+    require(
+        all(isinstance(item, (str, list, int)) and item != "" for item in texts), "'$.input' is invalid.", param="input"
+    )
     one_of(body.get("encoding_format", "float"), ("float", "base64"), "encoding_format")
     rows = []
     for index, item in enumerate(texts):
         numbers = vector(item if isinstance(item, str) else json.dumps(item), body.get("dimensions", 4))
         packed = base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
-        rows.append({"object": "embedding", "index": index, "embedding": packed if body.get("encoding_format") == "base64" else numbers})
+        rows.append(
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": packed if body.get("encoding_format") == "base64" else numbers,
+            }
+        )
     used = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
     return {"object": "list", "model": body["model"], "data": rows[::-1], "usage": used}
 

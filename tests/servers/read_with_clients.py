@@ -14,7 +14,7 @@ from typing import Any
 # Instead of this folder, whose modules are named like the clients.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from servers.recorded import Recorded, recordings
+from servers.recorded import Recorded, recordings  # noqa: E402
 
 HELLO: Any = [{"role": "user", "content": "hi"}]
 
@@ -23,7 +23,11 @@ def main() -> None:
     with Recorded() as server:
         found = {
             f"{name}{'.sse' if streamed else '.json'}": read(server, name, streamed)
-            for read, providers in ((read_openai, ("openai",)), (read_anthropic, ("anthropic",)), (read_gemini, ("gemini",)))
+            for read, providers in (
+                (read_openai, ("openai",)),
+                (read_anthropic, ("anthropic",)),
+                (read_gemini, ("gemini",)),
+            )
             for name, streamed in recordings(*providers)
         }
     print(json.dumps(found))
@@ -43,7 +47,13 @@ def read_openai(server: Recorded, name: str, streamed: bool) -> Any:
         answer = client.chat.completions.create(model="m", messages=HELLO)
     message = answer.choices[0].message
     calls = [(call.id, call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls or ()]
-    return {"text": message.content or "", "thinking": "", "calls": calls, "stop": answer.choices[0].finish_reason, "usage": answer.usage.model_dump()}
+    return {
+        "text": message.content or "",
+        "thinking": "",
+        "calls": calls,
+        "stop": answer.choices[0].finish_reason,
+        "usage": answer.usage.model_dump(),
+    }
 
 
 def read_anthropic(server: Recorded, name: str, streamed: bool) -> Any:
@@ -70,7 +80,9 @@ def read_gemini(server: Recorded, name: str, streamed: bool) -> Any:
     from google import genai
     from google.genai import types
 
-    client = genai.Client(api_key="k", http_options=types.HttpOptions(base_url=f"{server.url}/{name}", api_version="v1beta"))
+    client = genai.Client(
+        api_key="k", http_options=types.HttpOptions(base_url=f"{server.url}/{name}", api_version="v1beta")
+    )
     if streamed:
         answers: list[Any] = list(client.models.generate_content_stream(model="gemini-3-pro-preview", contents="hi"))
     else:

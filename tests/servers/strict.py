@@ -138,7 +138,12 @@ class StrictServer(WireServer):
             require(known, f"Resource not found: {path}", 404, code="404")
             require("api-version=20" not in request.query, "a dated api-version is not taken here")
             deployment, what = body.get("model"), path.removeprefix("/openai/v1/")
-        require(deployment in DEPLOYMENTS, f"The API deployment {deployment!r} does not exist", 404, code="DeploymentNotFound")
+        require(
+            deployment in DEPLOYMENTS,
+            f"The API deployment {deployment!r} does not exist",
+            404,
+            code="DeploymentNotFound",
+        )
         if what == "embeddings":
             return Reply.of_json(openai.embeddings({**body, "model": deployment}))
         if "[filtered]" in request.body.decode(errors="replace"):

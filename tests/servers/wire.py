@@ -48,8 +48,8 @@ class Request:
 class Reply:
     """What to send back.
 
-    `ending`: "whole" ends as HTTP wants; "cut" closes in the middle; "reset" with a TCP reset; "half" closes the sending
-    side alone and keeps reading; "stall" sends nothing more.
+    `ending`: "whole" ends as HTTP wants; "cut" closes in the middle; "reset" with a TCP reset; "half" closes the
+    sending side alone and keeps reading; "stall" sends nothing more.
     """
 
     status: int = 200

@@ -243,7 +243,10 @@ fn said(part: &Part<'_>, content: &Content<'_>) -> Result<Option<Value>> {
 }
 
 fn media(part: &Part<'_>, media: &Media<'_>, kind: &str) -> Result<Value> {
-    let block = |kind: &str, mime: &str, data: &str| json!({"type": kind, "source": {"type": "base64", "media_type": mime, "data": data}});
+    let block = |kind: &str, mime: &str, data: &str| {
+        let source = json!({"type": "base64", "media_type": mime, "data": data});
+        json!({"type": kind, "source": source})
+    };
     match &media.source {
         Source::Url(url) if url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://")) => {
             Ok(json!({"type": kind, "source": {"type": "url", "url": url}}))

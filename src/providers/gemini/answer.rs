@@ -1,5 +1,6 @@
 //! A complete answer of `generateContent`, told in `OpenAI`'s shape.
 
+use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use super::super::types::{Answer, Completion, Endpoint};
 use super::errors;
 use super::said::{Said, blocked, ended, logprobs, put_reason, text, unique, usage};
 use crate::error::Result;
+use crate::pricing::ServiceTier;
 
 /// A complete answer in `OpenAI`'s shape.
 ///
@@ -33,7 +35,7 @@ pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -
             "answered without a candidate, and without saying that it blocked the prompt",
         ));
     }
-    let told = usage(&body);
+    let told = usage(&body, &Reading { tier: used(&answer).unwrap_or(reading.tier), ..Reading::default() });
     let mut shown = head(&body, endpoint, "chat.completion");
     shown.insert("choices".into(), choices.into());
     if let Some(told) = &told {
@@ -43,6 +45,12 @@ pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -
     // It was the length of another body.
     answer.headers.retain(|(name, _)| name != "content-length");
     Ok(Completion { answer, usage: told.map(|told| told.usage) })
+}
+
+/// The class of service, where a header tells the one that was used.
+fn used(answer: &Answer) -> Option<ServiceTier> {
+    let (_, name) = answer.headers.iter().find(|(name, _)| name == "x-gemini-service-tier")?;
+    ServiceTier::named(&name.to_ascii_lowercase())
 }
 
 /// What every answer and every chunk begins with.
@@ -65,7 +73,7 @@ fn choices(body: &Value, reading: &Reading) -> Vec<Value> {
         .flatten()
         .enumerate()
         .map(|(at, candidate)| {
-            let said = Said::by(candidate, reading);
+            let said = Said::by(candidate, reading, &mut HashSet::new());
             let index = candidate.get("index").and_then(Value::as_u64).unwrap_or(at as u64);
             choice(index, &said, ended(candidate).unwrap_or("STOP"), logprobs(candidate), reading)
         })

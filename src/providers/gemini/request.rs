@@ -1,6 +1,5 @@
 //! The request for one completion.
 
-use reqwest::header::HeaderValue;
 use serde_json::{Map, Value, json};
 
 use super::super::conversation::{Conversation, Effort, Format, Parameters, ToolChoice};
@@ -11,7 +10,7 @@ use super::model::Model;
 use super::tools::{Tools, tools};
 use super::{HOST, headers, url};
 use crate::error::Result;
-use crate::pricing::Table;
+use crate::pricing::{ServiceTier, Table};
 
 /// `Google` takes no more.
 const MOST_STOPS: usize = 5;
@@ -30,10 +29,9 @@ pub fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<
     let making = Making { endpoint, parameters: &parameters, model, extras: Extras::of(&parameters) };
     let (body, renamed) = making.body(&conversation, tools, &mut dropped)?;
     let mut url = url(endpoint, if stream { "streamGenerateContent" } else { "generateContent" });
-    let mut headers = headers(endpoint, "application/json")?;
+    let headers = headers(endpoint, if stream { "text/event-stream" } else { "application/json" })?;
     if stream {
         url.query_pairs_mut().append_pair("alt", "sse");
-        headers.insert(reqwest::header::ACCEPT, HeaderValue::from_static("text/event-stream"));
     }
     Ok(Prepared {
         outgoing: Outgoing { url, headers, body: Value::Object(body).to_string().into() },
@@ -41,6 +39,11 @@ pub fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<
             usage_asked: parameters.include_usage,
             legacy_functions: parameters.legacy,
             renamed,
+            tier: match parameters.service_tier {
+                Some("flex") => ServiceTier::Flex,
+                Some("priority" | "fast") => ServiceTier::Priority,
+                _ => ServiceTier::Standard,
+            },
             ..Reading::default()
         },
         dropped,

@@ -2,6 +2,7 @@
 //!
 //! Read from any JSON: a field that is missing, new or of another type says nothing and is never an error.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use serde_json::{Map, Value, json};
@@ -37,12 +38,13 @@ pub(super) struct Call {
 }
 
 impl Said {
-    /// Of a candidate; functions get the caller's names, and their signatures are remembered.
-    pub(super) fn by(candidate: &Value, reading: &Reading) -> Self {
+    /// Of a candidate; functions get the caller's names, and their signatures are remembered. `ids` are those of the
+    /// calls made so far, so that each call has its own.
+    pub(super) fn by(candidate: &Value, reading: &Reading, ids: &mut HashSet<String>) -> Self {
         let mut said = Self::default();
         let parts = candidate.get("content").and_then(|content| content.get("parts")).and_then(Value::as_array);
         for part in parts.into_iter().flatten() {
-            said.add(part);
+            said.add(part, ids);
         }
         for call in &mut said.calls {
             if let Some((_, name)) = reading.renamed.iter().find(|(sent, _)| *sent == call.name) {
@@ -53,11 +55,11 @@ impl Said {
         said
     }
 
-    fn add(&mut self, part: &Value) {
+    fn add(&mut self, part: &Value, ids: &mut HashSet<String>) {
         let signature = text(part, "thoughtSignature").filter(|signature| !signature.is_empty()).map(str::to_owned);
         if let Some(call) = part.get("functionCall").filter(|call| call.is_object()) {
             let Some(name) = text(call, "name").filter(|name| !name.is_empty()) else { return };
-            let told = text(call, "id").filter(|id| !id.is_empty() && self.calls.iter().all(|call| call.id != *id));
+            let told = text(call, "id").filter(|id| !id.is_empty() && ids.insert((*id).to_owned()));
             let arguments = call.get("args").filter(|args| args.is_object());
             self.calls.push(Call {
                 id: told.map_or_else(|| format!("call_{}", &unique()[..24]), str::to_owned),
@@ -207,7 +209,7 @@ pub(super) struct Told {
 /// The usage of an answer or event, where it tells any.
 ///
 /// `promptTokenCount` has the cached tokens in it, `candidatesTokenCount` leaves the thoughts out.
-pub(super) fn usage(body: &Value) -> Option<Told> {
+pub(super) fn usage(body: &Value, reading: &Reading) -> Option<Told> {
     let told = body.get("usageMetadata")?;
     let count = |name: &str| told.get(name).and_then(whole);
     let known = ["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount"];
@@ -231,7 +233,7 @@ pub(super) fn usage(body: &Value) -> Option<Told> {
         reasoning_tokens: thoughts,
         prompt_audio_tokens: heard,
         completion_audio_tokens: spoken,
-        tier: tier(told).unwrap_or_default(),
+        tier: tier(told).unwrap_or(reading.tier),
         ..Usage::default()
     };
     let shown = json!({

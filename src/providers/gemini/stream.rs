@@ -3,7 +3,7 @@
 //! Why a candidate ended is handed on only when the stream has ended: some servers tell a reason with every event,
 //! and whether it was a call of a function is certain only then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
@@ -41,6 +41,8 @@ pub(super) struct Reader {
 struct Choice {
     begun: bool,
     calls: usize,
+    /// Of those calls.
+    ids: HashSet<String>,
     /// `Google`'s reason.
     ended: Option<String>,
 }
@@ -61,7 +63,7 @@ impl Reader {
             self.head = head(body, endpoint, "chat.completion.chunk");
         }
         // Counts are of the whole answer so far: the last ones hold.
-        self.told = usage(body).or(self.told.take());
+        self.told = usage(body, &self.reading).or(self.told.take());
         if let Some(reason) = blocked(body) {
             self.blocked = Some(reason.to_owned());
         }
@@ -74,12 +76,12 @@ impl Reader {
     }
 
     fn candidate(&mut self, index: u64, candidate: &Value, out: &mut Vec<Chunk>) {
-        let said = Said::by(candidate, &self.reading);
+        let choice = self.choices.entry(index).or_default();
+        let said = Said::by(candidate, &self.reading, &mut choice.ids);
         self.chars += said.chars();
         if index == 0 {
             self.text.push_str(&said.text);
         }
-        let choice = self.choices.entry(index).or_default();
         if let Some(reason) = ended(candidate) {
             choice.ended = Some(reason.to_owned());
         }

@@ -13,6 +13,7 @@ use super::super::types::{Answer, Chunk, Completion, Endpoint, ReadStream, Usage
 use super::super::{Asked, Dialect, resolve};
 use super::*;
 use crate::Kind;
+use crate::pricing::ServiceTier;
 
 pub(super) fn endpoint(model: &str) -> Endpoint {
     at("http://h:1", model)
@@ -268,9 +269,18 @@ fn class_of_service() {
         body["usageMetadata"][name] = value.into();
         read(&body).unwrap().usage.unwrap().tier
     };
-    assert_eq!(tier("trafficType", "ON_DEMAND_FLEX"), crate::pricing::ServiceTier::Flex);
-    assert_eq!(tier("serviceTier", "priority"), crate::pricing::ServiceTier::Priority);
-    assert_eq!(tier("trafficType", "ON_DEMAND"), crate::pricing::ServiceTier::Standard);
+    assert_eq!(tier("trafficType", "ON_DEMAND_FLEX"), ServiceTier::Flex);
+    assert_eq!(tier("serviceTier", "priority"), ServiceTier::Priority);
+    assert_eq!(tier("trafficType", "ON_DEMAND"), ServiceTier::Standard);
+    // Told by a header, and else the one asked for.
+    let body = json!({"candidates": [{"finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 1}});
+    let asked = Reading { tier: ServiceTier::Priority, ..Reading::default() };
+    let mut told = answer(&body.to_string());
+    let tier = |answer: Answer| read_answer(&endpoint("m"), &asked, answer).unwrap().usage.unwrap().tier;
+    assert_eq!(tier(told.clone()), ServiceTier::Priority);
+    told.headers.push(("x-gemini-service-tier".to_owned(), "standard".to_owned()));
+    assert_eq!(tier(told), ServiceTier::Standard);
+    assert_eq!(streamed(&[body], &asked).1.usage().unwrap().tier, ServiceTier::Priority);
 }
 
 #[test]
@@ -327,10 +337,11 @@ fn a_stream_and_its_end() {
 
 #[test]
 fn a_reason_with_every_event_and_calls_at_the_end() {
-    let call = |name: &str| json!({"functionCall": {"name": name, "args": {}}});
+    let call = |name: &str| json!({"functionCall": {"id": "call_0", "name": name, "args": {}}});
     let events = [
         texts(&[json!({"text": "I call."})], Some("STOP")),
         texts(&[call("a"), call("b")], Some("STOP")),
+        // Numbered anew with every event.
         texts(&[call("c")], Some("STOP")),
     ];
     let (chunks, _) = streamed(&events, &Reading::default());
@@ -342,6 +353,13 @@ fn a_reason_with_every_event_and_calls_at_the_end() {
         .map(|call| &call["index"])
         .collect();
     assert_eq!(indexes, [0, 1, 2]);
+    let ids: std::collections::HashSet<_> = shown
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].as_array())
+        .flatten()
+        .map(|call| call["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), 3);
     let reasons: Vec<&Value> = shown.iter().map(|chunk| &chunk["choices"][0]["finish_reason"]).collect();
     assert_eq!(reasons, [&Value::Null, &Value::Null, &Value::Null, &json!("tool_calls")]);
 }

@@ -38,8 +38,9 @@ struct Groq {
 pub(super) struct Choice<'a> {
     pub index: Option<u64>,
     pub finish_reason: Text<'a>,
-    #[serde(alias = "message")]
-    pub delta: Option<Delta<'a>>,
+    delta: Option<Delta<'a>>,
+    /// Of a complete answer. Perplexity has it in chunks too, with everything said so far.
+    message: Option<Delta<'a>>,
     /// `OpenRouter` tells the error of one choice here.
     error: Option<Value>,
 }
@@ -112,7 +113,7 @@ impl<'a> Glance<'a> {
         let choices = self.choices.as_deref().unwrap_or_default();
         let says = |error: &&Value| !error.is_null();
         if let Some(error) = self.error.as_ref().filter(says)
-            && choices.iter().all(|choice| choice.delta.as_ref().is_none_or(|delta| !delta.speaks()))
+            && choices.iter().all(|choice| choice.said().is_none_or(|delta| !delta.speaks()))
         {
             return Some(error.clone());
         }
@@ -130,7 +131,7 @@ impl<'a> Glance<'a> {
 
     /// Whether a call comes without the index by which its pieces are joined.
     pub fn is_numberless(&self) -> bool {
-        let deltas = self.choices.iter().flatten().filter_map(|choice| choice.delta.as_ref());
+        let deltas = self.choices.iter().flatten().filter_map(|choice| choice.said());
         deltas.flat_map(|delta| delta.tool_calls.iter().flatten()).any(|call| call.index.is_none())
     }
 
@@ -141,25 +142,40 @@ impl<'a> Glance<'a> {
     }
 }
 
-/// A choice of unexpected shape is one that says nothing.
+/// As much of a choice of unexpected shape as can be understood.
 fn one(choice: Value) -> Choice<'static> {
     let index = choice.get("index").and_then(Value::as_u64);
-    let finish_reason = choice.get("finish_reason").and_then(Value::as_str).map(str::to_owned);
-    Choice::deserialize(choice).unwrap_or(Choice {
+    let finish_reason = Text::of(choice.get("finish_reason"));
+    let said = choice.get("delta").or_else(|| choice.get("message")).cloned();
+    let error = choice.get("error").cloned();
+    Choice::deserialize(choice).unwrap_or_else(|_| Choice {
         index,
-        finish_reason: Text(finish_reason.map_or(Said::Nothing, |reason| Said::Text(reason.into()))),
-        ..Choice::default()
+        finish_reason,
+        delta: said.map(|said| {
+            let texts = ["content", "reasoning_content", "reasoning", "refusal"].map(|name| Text::of(said.get(name)));
+            Delta::deserialize(said).unwrap_or_else(|_| {
+                let [content, reasoning_content, reasoning, refusal] = texts;
+                Delta { content, reasoning_content, reasoning, refusal, ..Delta::default() }
+            })
+        }),
+        message: None,
+        error,
     })
 }
 
-impl Choice<'_> {
+impl<'a> Choice<'a> {
+    /// What it says.
+    pub fn said(&self) -> Option<&Delta<'a>> {
+        self.delta.as_ref().or(self.message.as_ref())
+    }
+
     /// Whether it says why it ended; an empty word says nothing.
     pub fn ends(&self) -> bool {
         self.finish_reason.get().is_some_and(|reason| !reason.is_empty())
     }
 
     fn is_odd(&self, reading: &Reading) -> bool {
-        let delta = self.delta.as_ref();
+        let delta = self.said();
         self.finish_reason.get().is_some_and(|reason| super::mend::reason(reason).is_some())
             || delta.is_some_and(|delta| matches!(delta.content.0, Said::Parts))
             || reading.legacy_functions
@@ -202,6 +218,14 @@ enum Said<'a> {
 }
 
 impl Text<'_> {
+    fn of(value: Option<&Value>) -> Text<'static> {
+        Text(match value {
+            Some(Value::String(text)) => Said::Text(Cow::Owned(text.clone())),
+            Some(Value::Array(_)) => Said::Parts,
+            _ => Said::Nothing,
+        })
+    }
+
     pub fn get(&self) -> Option<&str> {
         match &self.0 {
             Said::Text(text) => Some(text),

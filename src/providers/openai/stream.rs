@@ -45,7 +45,7 @@ impl Reader {
             let ends = choice.ends();
             self.choices.entry(index).or_default().ended |= ends;
             chunk.ends |= ends;
-            let Some(delta) = &choice.delta else { continue };
+            let Some(delta) = choice.said() else { continue };
             chunk.content |= delta.speaks();
             self.chars += delta.chars();
             if index == 0 {

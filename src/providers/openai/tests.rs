@@ -379,6 +379,15 @@ fn a_reader_knows_where_its_stream_stands() {
     assert!(chunk(usage).2);
     assert!(!one(&mut Reader::new(&Reading { usage_asked: true, ..Reading::default() }), usage).hidden);
     assert!(!one(&mut Reader::default(), r#"{"choices":[{"delta":{}}],"usage":{"prompt_tokens":9}}"#).hidden);
+    // Perplexity repeats all that was said.
+    let mut reader = Reader::default();
+    let both = r#"{"choices":[{"index":0,"message":{"content":"Hoo hoo"},"delta":{"content":" hoo"}}]}"#;
+    assert!(one(&mut reader, both).content && reader.text() == " hoo");
+    // What is of no known shape takes nothing else with it.
+    for odd in [r#"{"index":-1,"delta":{"content":"a"}}"#, r#"{"delta":{"content":"a","tool_calls":3}}"#] {
+        let mut reader = Reader::default();
+        assert!(one(&mut reader, &format!(r#"{{"choices":[{odd}]}}"#)).content && reader.text() == "a", "{odd}");
+    }
     // Parts become text before they are counted.
     let mut reader = Reader::default();
     let parts = r#"{"choices":[{"index":0,"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},{"type":"text","text":"Owl"}]}}]}"#;
