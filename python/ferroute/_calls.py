@@ -317,7 +317,7 @@ def opened(ledger: Any) -> Any:
     if isinstance(ledger, ledgers.Ledger) or ledger == "memory:":
         return ledgers.open(ledger)
     # A relative path is another file in another folder.
-    name = os.getcwd(), str(ledger)
+    name = os.getcwd(), str(ledger)  # noqa: PTH109 - a path object is not needed
     with _opening:
         found = _books.get(name)
         if found is None:
