@@ -33,6 +33,7 @@ pub(super) struct Shared {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact, and any of them may hold together")]
 struct Queue {
     fresh: Vec<(Record, Keep)>,
     /// When the oldest of `fresh` came.
