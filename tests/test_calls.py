@@ -119,7 +119,11 @@ def test_answer_that_does_not_fit_is_still_returned(server: FakeServer) -> None:
 
 
 def test_reasons_to_stop_are_openais(server: FakeServer) -> None:
-    for native, word, kept in (("eos", "stop", None), ("error", "stop", "error"), ("model_length", "length", "model_length")):
+    for native, word, kept in (
+        ("eos", "stop", None),
+        ("error", "stop", "error"),
+        ("model_length", "length", "model_length"),
+    ):
         server.then(Answer(body=json.dumps(completion(finish=native)).encode()))
         choice = ask(server).choices[0]
         assert (choice.finish_reason, getattr(choice, "native_finish_reason", None)) == (word, kept)

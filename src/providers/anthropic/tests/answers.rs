@@ -296,8 +296,16 @@ fn without_the_first_thoughts_there_are_none_in_the_loop() {
         ["message"]
         .clone();
     assert_eq!(sent("claude-opus-4-7", &next_turn(&message, true))["thinking"], json!({"type": "adaptive"}));
-    // With a budget it has to begin with thoughts all the same.
+    // With a budget the loop has to begin with thoughts; then it goes on without.
     assert_eq!(sent("claude-haiku-4-5", &next_turn(&message, true)).get("thinking"), None);
+    let first = json!({"type": "thinking", "thinking": "t", "signature": "sig-first"});
+    let begun = json!({"type": "tool_use", "id": "toolu_first", "name": "f", "input": {}});
+    let begun = read_with(&Reading::default(), &json!({"content": [first, begun], "stop_reason": "tool_use"}));
+    let mut both = next_turn(&begun["choices"][0]["message"], true);
+    let more = next_turn(&message, true)["messages"].as_array().unwrap()[1..].to_vec();
+    both["messages"].as_array_mut().unwrap().extend(more);
+    assert_eq!(sent("claude-haiku-4-5", &both)["thinking"]["type"], "enabled");
+    assert_eq!(sent("claude-sonnet-4-5", &both).get("thinking"), None);
 }
 
 /// A block of an answer, and the events of a stream that say the same, cut at any places.
