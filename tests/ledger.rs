@@ -186,9 +186,8 @@ fn rows_that_no_store_takes_do_not_stop_the_others() {
 }
 
 #[test]
-fn another_sqlite_in_the_same_process_does_no_harm() {
-    // Python's module is a library of its own: it is loaded beside ours by the Python tests. Here, another process
-    // opens and closes, which folds the log in, while the book is written to.
+fn readers_in_other_processes_do_no_harm() {
+    // Python's library in the same process is the subject of a Python test.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("calls.db");
     let ledger = Ledger::open(&url(&path)).unwrap();
