@@ -26,6 +26,7 @@ def main() -> None:
         "causal.py": ["--peer-python"],
         "train.py": ["--peer-python"],
         "evaluation.py": [],
+        "ledger.py": [],
         "calls.py": ["--peers", "--litellm-python"],
     }
     for script, options in takes.items():

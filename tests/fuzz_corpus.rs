@@ -21,6 +21,48 @@ fn replay(target: &str, body: fn(&[u8])) {
     assert!(seen >= 10, "{target}: only {seen} files in its corpus");
 }
 
+/// Entries with bytes changed, left out, doubled and joined, the same ones each time: what a fuzzer does first, for those
+/// who have none. `FERROUTE_MUTATIONS` says how many of each entry (10).
+#[allow(clippy::expect_used, reason = "a test may panic")]
+fn mutate(target: &str, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut files: Vec<_> = fs::read_dir(&folder).expect("the corpus").map(|e| e.expect("an entry").path()).collect();
+    files.sort();
+    let entries: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("a file")).collect();
+    let rounds = std::env::var("FERROUTE_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(below.max(1)).expect("a size")).expect("a size")
+    };
+    for entry in &entries {
+        for _ in 0..rounds {
+            let mut data = entry.clone();
+            for _ in 0..=draw(4) {
+                let (from, to) = (draw(data.len()), draw(data.len()));
+                match draw(5) {
+                    0 if !data.is_empty() => data[from] = WORTH_TRYING[draw(WORTH_TRYING.len())],
+                    1 if from < to => drop(data.drain(from..to)),
+                    2 if from < to => data.extend_from_within(from..to),
+                    3 => data.insert(from, WORTH_TRYING[draw(WORTH_TRYING.len())]),
+                    _ => {
+                        let other = &entries[draw(entries.len())];
+                        data.truncate(from);
+                        data.extend_from_slice(&other[draw(other.len())..]);
+                    }
+                }
+            }
+            let held = std::panic::catch_unwind(|| body(&data));
+            assert!(held.is_ok(), "{target} does not hold on {:?}", data.escape_ascii().to_string());
+        }
+    }
+}
+
+/// Bytes that mean something in JSON, in events or in UTF-8.
+const WORTH_TRYING: &[u8] = b"{}[]\",:\\\n\r 019-eE.tfn\x00\x7f\x80\xff\xef\xf0d";
+
 #[test]
 fn model_name() {
     replay("model_name", bodies::model_name);
@@ -39,19 +81,23 @@ fn wordpiece() {
 #[test]
 fn sse() {
     replay("sse", bodies::sse);
+    mutate("sse", bodies::sse);
 }
 
 #[test]
 fn openai_answers() {
     replay("openai_answers", bodies::openai_answers);
+    mutate("openai_answers", bodies::openai_answers);
 }
 
 #[test]
 fn anthropic_answers() {
     replay("anthropic_answers", bodies::anthropic_answers);
+    mutate("anthropic_answers", bodies::anthropic_answers);
 }
 
 #[test]
 fn gemini_answers() {
     replay("gemini_answers", bodies::gemini_answers);
+    mutate("gemini_answers", bodies::gemini_answers);
 }

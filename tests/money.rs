@@ -386,3 +386,30 @@ async fn several_streams_of_a_model_that_gives_one_are_merged() {
     let call = book.one();
     assert_eq!((call.prompt_tokens, call.completion_tokens, call.outcome), (200, 14, Outcome::Ok));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_is_entered_once_whenever_it_is_left() {
+    const CALLS: u64 = 300;
+    let (book, server) = (Book::new(), serve((0..CALLS).map(|_| reply(200, &[], &answer(1000, 500, 0))).collect()));
+    let http = Arc::new(Http::new().unwrap());
+    let endpoint = at(&server, WEAK);
+    let calls: Vec<_> = (0..CALLS)
+        .map(|number| {
+            let (http, plan) = (Arc::clone(&http), book.plan(std::slice::from_ref(&endpoint), routed(), policy()));
+            // Some are left at once, some after their answer, most somewhere between.
+            let patience = Duration::from_micros(number % 13 * 400);
+            tokio::spawn(async move {
+                let call = call::chat(&http, plan, Arc::new(ChatRequest::new(BODY)));
+                tokio::time::timeout(patience, call).await.is_ok_and(|answered| answered.is_ok())
+            })
+        })
+        .collect();
+    let mut answered = 0;
+    for call in calls {
+        answered += u64::from(call.await.unwrap());
+    }
+    book.0.flush(Duration::from_secs(10)).unwrap();
+    let all = book.0.spend(&Filter::default()).unwrap().all;
+    assert_eq!((all.calls, all.ok, all.cancelled, all.failed), (CALLS, answered, CALLS - answered, 0));
+    assert!(all.completion_tokens == u128::from(answered) * 500 && all.unpriced == 0);
+}

@@ -1,4 +1,4 @@
-"""Anthropic as a Python caller meets it: OpenAI's types on both sides, and a loop of tool calls that keeps its proofs."""
+"""Anthropic as a Python caller meets it: OpenAI's types both ways, and a loop of tool calls that keeps its proofs."""
 
 from __future__ import annotations
 
@@ -62,8 +62,11 @@ def test_a_loop_of_tool_calls(server, rebuilt):
     messages = [{"role": "user", "content": "Which animal?"}]
     first = ask(server, messages, tools=TOOLS, reasoning_effort="low", max_tokens=4000)
     said = first.choices[0].message
-    assert (said.content, said.reasoning_content, first.choices[0].finish_reason) == ("Let me look.", "hm",
-    "tool_calls")
+    assert (said.content, said.reasoning_content, first.choices[0].finish_reason) == (
+        "Let me look.",
+        "hm",
+        "tool_calls",
+    )
     assert json.loads(said.tool_calls[0].function.arguments) == {"q": "owl"}
     assert (first.usage.prompt_tokens, first.usage.prompt_tokens_details.cached_tokens) == (900, 800)
     # Callers repeat the object, or make a message of the fields they know, which loses the proof.
@@ -108,8 +111,9 @@ def test_what_no_claude_takes_is_told_with_its_place(server):
     sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
     with pytest.raises(ferroute.FerrouteError, match="audio"):
         ask(server, [{"role": "user", "content": [sound]}])
-    wrong = [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "image_url",
-    "image_url": {"url": "x"}}]}]
+    wrong = [
+        {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "x"}}]}
+    ]
     with pytest.raises(ferroute.FerrouteError, match=r"messages\[0\]\.content\[1\]"):
         ask(server, wrong)
     assert not server.requests

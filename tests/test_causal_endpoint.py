@@ -19,7 +19,7 @@ import pytest
 
 from fakeserver import Answer, FakeServer
 from ferroute import _core
-from ferroute._notes import collector
+from ferroute._notes import Remarks, collector
 from ferroute.errors import CheckpointError, InvalidTypeError, InvalidValueError
 from ferroute.routers.causal_llm.configs import LabelError
 from ferroute.routers.routers import CausalLLMRouter
@@ -118,13 +118,14 @@ def labels_of(server: LabelServer, text: str, **probabilities: float) -> None:
 
 def test_labels_that_the_server_left_out(server):
     router = router_of(server, logprobs=3)
-    seen: list[str] = []
+    seen = Remarks()
     collector.set(seen)
     labels_of(server, "[[4]]", l4=0.6, l1=0.3, other=1e-6)
     assert router.calculate_strong_win_rate("a") == pytest.approx(1 / 3, abs=1e-5) and not seen
     labels_of(server, "[[4]]", l4=0.6, l1=0.3, other=1e-3)
     assert router.calculate_strong_win_rate("a") == pytest.approx(1 / 3, abs=1e-2)
     assert len(seen) == 1 and "may be off by 0.0033" in seen[0]
+    assert seen.unpriced and seen.cost is None  # nobody knows what that server costs
     labels_of(server, "[[4]]", l4=0.4, l1=0.3, other=0.1)
     with pytest.raises(LabelError, match="logprobs"):
         router.calculate_strong_win_rate("a")

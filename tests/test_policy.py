@@ -148,6 +148,20 @@ def test_fallbacks(server: FakeServer, where: str) -> None:
         assert any("openai/second" in note for note in r.routing.notes)
 
 
+def test_an_endpoints_own_address_is_not_its_fallbacks(server: FakeServer) -> None:
+    with FakeServer() as other:
+        other.then(*[Answer(status=500)] * 2)
+        first = {"model": "openai/first", "api_base": other.url, "api_key": KEY}
+        c = Controller(["half"], first, "openai/small", api_base=server.url, api_key="shared",
+                       policy=CallPolicy(retries=0, fallbacks=["openai/second"]))  # fmt: skip
+        assert c.completion(router="half", threshold=0.5, messages=HELLO).model == "second"
+        assert server.requests[0].headers["authorization"] == "Bearer shared"
+        third = {"model": "openai/third", "api_base": server.url}
+        r: Any = ferroute.completion(model=first, messages=HELLO, max_retries=0, fallbacks=[third])
+        assert r.model == "third" and "authorization" not in server.requests[1].headers
+        assert len(other.requests) == 2
+
+
 def test_no_fallback_for_others(server: FakeServer) -> None:
     server.then(Answer(status=500))
     policy = CallPolicy(retries=0, fallbacks={"openai/another": ["openai/second"]})

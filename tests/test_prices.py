@@ -318,6 +318,11 @@ def test_a_file_of_prices_from_the_environment(tmp_path):
 
     code = "from ferroute import pricing; print(pricing.cost('my-model', 1_000_000)); pricing.check()"
     assert "MissingFileError" in run(code).stderr
+    # A call with the built-in prices alone would go into the books with the wrong cost.
+    call = (
+        "import ferroute; ferroute.completion(model='gpt-5.2', messages=[], api_base='http://127.0.0.1:9', api_key='k')"
+    )
+    assert "MissingFileError" in run(call).stderr
     path.write_text('{"my-model": {"input": 3, "output": 4}}')
     done = run(code)
     assert (done.stdout.strip(), done.stderr) == ("3", "")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ferroute import _json
 from ferroute.decision import by_name
-from ferroute.endpoints import endpoint, settings_of
+from ferroute.endpoints import check_backend, endpoint, settings_of
 from ferroute.errors import InvalidTypeError, InvalidValueError
-from ferroute.policy import CallPolicy, check_backend, listed
+from ferroute.policy import CallPolicy, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,11 +60,13 @@ class Routed:
         router_cost: US dollars; None is unpriced.
         session: The caller's session.
         text: The text routed on.
+        where: Base URL and key of the Controller's own, with which a fallback's plain name is asked.
         used: Whether our own `completion` has made the call.
     """
 
     __slots__ = (
         "baseline", "decision", "holdout", "ledger", "policy", "requested", "router_cost", "session", "text", "used",
+        "where",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +80,7 @@ class Routed:
         router_cost: Decimal | int | None,
         session: str | None,
         text: str | None,
+        where: tuple[str | None, str | None],
     ) -> None:
         self.decision = decision
         self.policy = policy
@@ -88,6 +91,7 @@ class Routed:
         self.router_cost = router_cost
         self.session = session
         self.text = text
+        self.where = where
         self.used = False
 
 
@@ -107,9 +111,21 @@ class Prepared:
         fallbacks: Whom to ask next, where litellm makes the call.
         ledger: Where it is entered, where litellm makes the call.
         policy: How it behaves, where litellm makes the call.
+        shared: Base URL and key for the plain names among the fallbacks.
     """
 
-    __slots__ = ("body", "client", "decided", "decision", "fallbacks", "ledger", "litellm", "policy", "stream")
+    __slots__ = (
+        "body",
+        "client",
+        "decided",
+        "decision",
+        "fallbacks",
+        "ledger",
+        "litellm",
+        "policy",
+        "shared",
+        "stream",
+    )
 
     body: bytes
     client: Client
@@ -119,6 +135,7 @@ class Prepared:
     ledger: Any
     litellm: dict[str, Any] | None
     policy: CallPolicy
+    shared: tuple[str | None, str | None]
     stream: bool
 
 
@@ -196,6 +213,14 @@ def prepare(
     base = _text("api_base", api_base if api_base is not None else ours.get("base_url"))
     key = _text("api_key", api_key)
     fallbacks = listed("fallbacks", ours["fallbacks"]) if "fallbacks" in ours else policy.fallbacks_of(model)
+    made.shared = base, key
+    if own:
+        # What the endpoint says of itself is for itself alone.
+        others = (None, None) if context is None else context.where
+        made.shared = (
+            others[0] if base == own.get("api_base") else base,
+            others[1] if key == own.get("api_key") else key,
+        )
     if check_backend(ours.get("backend") or own.get("backend") or policy.backend) == "litellm":
         made.litellm = _litellm_keywords(model, body, own, base, key, ours)
         made.fallbacks, made.ledger, made.policy = fallbacks, ledger, policy
@@ -215,7 +240,7 @@ def prepare(
             timeout=timeout,
             connect_timeout=connect,
             max_retries=retries(ours.get("num_retries") if again is None else again),
-            fallbacks=[_fallback(each, model, base, key) for each in fallbacks],
+            fallbacks=[_fallback(each, model, *made.shared) for each in fallbacks],
             ledger=core,
         )
     if model not in _asked:
@@ -317,7 +342,7 @@ def opened(ledger: Any) -> Any:
     if isinstance(ledger, ledgers.Ledger) or ledger == "memory:":
         return ledgers.open(ledger)
     # A relative path is another file in another folder.
-    name = os.getcwd(), str(ledger)
+    name = os.getcwd(), str(ledger)  # noqa: PTH109 - a path object is not needed
     with _opening:
         found = _books.get(name)
         if found is None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # A request that one model refuses as wrong is wrong for the next one too.
 _FINAL = (400, 413, 415, 422)
+# What one endpoint says of itself is not for the next one.
+_WHERE = ("api_base", "api_key", "api_version", "organization", "extra_headers")
 
 
 def complete(call: Prepared) -> Any:
@@ -96,10 +98,11 @@ class _Book:
             self._asked = self.call.fallbacks[self.attempts - 1]
             own = dict(settings_of(self._asked))
             own.pop("backend", None)
-            # An endpoint with a base URL of its own is a stranger to the first one's key.
-            kept = {name: value for name, value in given.items() if name not in ("api_base", "api_key", "organization")}
-            given = {**(kept if "api_base" in own or "api_key" in own else given), **own}
-            given.pop("base_model", None)
+            own.pop("base_model", None)
+            given = {name: value for name, value in given.items() if name not in _WHERE}
+            if "api_base" not in own and "api_key" not in own:
+                given["api_base"], given["api_key"] = self.call.shared
+            given |= own
         self.attempts += 1
         return {**given, "model": str(self._asked)}
 

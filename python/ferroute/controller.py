@@ -630,6 +630,7 @@ class Controller:
             router_cost=None if facts.unpriced else decision.router_cost_usd or 0,
             session=session,
             text=_text_of(kwargs["messages"]),
+            where=(self.api_base, self.api_key),
         )
         return keywords, context
 

@@ -109,9 +109,12 @@ class Decision(_HasAside):
         return self.__dict__
 
     def __str__(self) -> str:
-        if self.router is None:
-            return f"{self.model} ({self.reason})"
-        return f"{self.model} ({self.router}: {self.reason}; {self.routing_us:.1f} µs)"
+        parts = [self.reason] if self.router is None else [f"{self.router}: {self.reason}", f"{self.routing_us:.1f} µs"]
+        if self.cost_usd is not None:
+            parts.append(f"cost ${self.cost_usd:f}")
+        if self.saved_usd is not None:
+            parts.append(f"saved ${self.saved_usd:f}")
+        return f"{self.model} ({'; '.join(parts)})"
 
     def _repr_html_(self) -> str:
         """A small table for notebooks."""

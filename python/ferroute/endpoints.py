@@ -14,6 +14,7 @@ from ferroute.errors import InvalidTypeError, InvalidValueError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+BACKENDS = ("native", "litellm")
 SETTINGS = (
     "api_base",
     "api_key",
@@ -84,10 +85,19 @@ def endpoint(given: Any, where: str) -> Endpoint | str:
         if value is not None:
             settings[key] = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
     if "backend" in settings:
-        from ferroute.policy import check_backend
-
         check_backend(settings["backend"])
     return Endpoint(model, settings) if settings else str(model)
+
+
+def check_backend(backend: Any) -> str:
+    """`backend`, if there is one of that name.
+
+    Raises:
+        InvalidValueError: There is none.
+    """
+    if backend not in BACKENDS:
+        raise InvalidValueError(f"`backend` is one of {', '.join(map(repr, BACKENDS))}; found {backend!r:.60}")
+    return backend
 
 
 def settings_of(model: str) -> Mapping[str, Any]:

@@ -218,7 +218,8 @@ def open(ledger: str | os.PathLike[str] | Ledger | None = None) -> Ledger:  # no
         return ledger
     if isinstance(ledger, str):
         return Ledger(ledger)
-    if isinstance(ledger, os.PathLike):
+    # Callers' code is not checked by our types.
+    if isinstance(ledger, os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
         # The form that is never taken for a relative path.
         return Ledger(f"sqlite:{os.fspath(ledger)}")
     raise InvalidTypeError(f"ledger: expected a URL, a path or a Ledger, found {type(ledger).__name__}")
@@ -255,7 +256,13 @@ def _watch_multiprocessing() -> None:
         _multiprocessing_watched = True
         util.Finalize(None, _finish, exitpriority=10)
         # A forked child forgets the line above, and then asks these.
-        util.register_after_fork(_again, lambda _: util.Finalize(None, _finish, exitpriority=10))
+        util.register_after_fork(_again, _finish_later)
+
+
+def _finish_later(_: object) -> None:
+    import multiprocessing.util as util
+
+    util.Finalize(None, _finish, exitpriority=10)
 
 
 def _before_fork() -> None:

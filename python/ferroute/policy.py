@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
-from ferroute.endpoints import Endpoint, endpoint
+from ferroute.endpoints import Endpoint, check_backend, endpoint
 from ferroute.errors import InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-BACKENDS = ("native", "litellm")
 _LIMITS = ("connect_timeout", "first_byte_timeout", "between_chunks_timeout", "timeout", "deadline")
 
 
@@ -145,17 +144,6 @@ class CallPolicy:
                 raise InvalidTypeError(f"policy: unknown {', '.join(map(repr, unknown))}; there are {known}")
             return cls(**given)
         raise InvalidTypeError(f"policy is a CallPolicy or a mapping of its attributes, found {type(given).__name__}")
-
-
-def check_backend(backend: Any) -> str:
-    """`backend`, if there is one of that name.
-
-    Raises:
-        InvalidValueError: There is none.
-    """
-    if backend not in BACKENDS:
-        raise InvalidValueError(f"`backend` is one of {', '.join(map(repr, BACKENDS))}; found {backend!r:.60}")
-    return backend
 
 
 def listed(name: str, given: Any) -> tuple[Endpoint | str, ...]:

@@ -17,7 +17,7 @@ from ferroute.errors import InvalidValueError, NotBuiltError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     import polars as pl
     from matplotlib.axes import Axes
 

@@ -4,7 +4,7 @@
 //! file is closed. So a Python program that looks into the book with its own `sqlite3` would take itself for the only
 //! one: on opening it cuts the index (`-shm`) our connection has mapped, on closing it deletes the log (`-wal`) we are
 //! writing to (sqlite.org/howtocorrupt.html, 2.2.1). Locks of an open file description are refused to everybody: we
-//! hold two, on the bytes that `SQLite` asks before it does the one or the other (constants of os_unix.c and
+//! hold two, on the bytes that `SQLite` asks before it does the one or the other (constants of `os_unix.c` and
 //! sqlite.org/fileformat2.html).
 
 use std::fs::File;

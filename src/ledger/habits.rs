@@ -122,29 +122,29 @@ mod tests {
 
     #[test]
     fn quantiles_come_with_twenty_answers_and_follow_the_last_thousand() {
-        let (learned, mut learner) = (Learned::default(), Learner::default());
-        learner.learn(&rows(1..20), &learned);
-        let few = learned.get("m").unwrap();
+        let (book, mut learner) = (Learned::default(), Learner::default());
+        learner.learn(&rows(1..20), &book);
+        let few = book.get("m").unwrap();
         assert_eq!((few.completion_quantiles.len(), few.answers, few.cached_share), (0, 19, Some(0.25)));
-        learner.learn(&rows([101]), &learned);
-        let enough = learned.get("m").unwrap();
+        learner.learn(&rows([101]), &book);
+        let enough = book.get("m").unwrap();
         assert_eq!((enough.completion_quantiles[0], enough.completion_quantiles[100]), (1.0, 101.0));
-        learner.learn(&rows(vec![7; 1000]), &learned);
-        let later = learned.get("m").unwrap();
+        learner.learn(&rows(vec![7; 1000]), &book);
+        let later = book.get("m").unwrap();
         assert!(later.completion_quantiles.iter().all(|&tokens| tokens == 7.0));
         assert_eq!(later.answers, 1020);
-        assert!(learned.get("other").is_none());
+        assert!(book.get("other").is_none());
     }
 
     #[test]
     fn estimates_and_broken_answers_teach_nothing() {
-        let (learned, mut learner) = (Learned::default(), Learner::default());
+        let (book, mut learner) = (Learned::default(), Learner::default());
         let mut odd = rows(vec![1; 30]);
         odd.iter_mut().for_each(|row| row.estimated = true);
-        learner.learn(&odd, &learned);
+        learner.learn(&odd, &book);
         let mut cut = rows(vec![1; 30]);
         cut.iter_mut().for_each(|row| row.outcome = Outcome::Cancelled);
-        learner.learn(&cut, &learned);
-        assert!(learned.get("m").is_none());
+        learner.learn(&cut, &book);
+        assert!(book.get("m").is_none());
     }
 }

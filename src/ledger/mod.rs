@@ -273,10 +273,14 @@ pub fn flush_all(limit: Duration) -> Result<()> {
 /// being entered; they are written after [`release_all`].
 pub fn hold_all(limit: Duration) {
     let until = Instant::now() + limit;
-    writers().iter().for_each(|shared| shared.hold(until));
+    for shared in writers() {
+        shared.hold(until);
+    }
 }
 
 /// Ends [`hold_all`], in the parent; the child has nothing to end.
 pub fn release_all() {
-    writers().iter().for_each(|shared| shared.release());
+    for shared in writers() {
+        shared.release();
+    }
 }

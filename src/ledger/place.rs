@@ -24,7 +24,9 @@ impl Place {
             return Ok(Self::Memory);
         }
         if let Some(path) = url.strip_prefix("sqlite:") {
-            return Ok(Self::Sqlite(file(path, &|path| path.is_dir())));
+            let path = file(path, &|path| path.is_dir());
+            // The program may change its folder before the file is opened again.
+            return Ok(Self::Sqlite(std::path::absolute(&path).unwrap_or(path)));
         }
         let scheme = url.split("://").next().unwrap_or_default();
         // SQLAlchemy's users write a driver behind the name.

@@ -13,8 +13,8 @@ use super::row::{Keep, Row};
 
 /// The first call of a batch waits this long for others.
 pub(super) const LINGER: Duration = Duration::from_millis(25);
-/// A batch of so many does not wait.
-const FULL: usize = 2048;
+/// A batch of so many does not wait, and none is larger: a transaction is short, however much has come together.
+const FULL: usize = 1024;
 /// While a store cannot be had, this many calls wait for it; further ones are lost, and counted.
 const MOST: usize = 200_000;
 
@@ -33,6 +33,7 @@ pub(super) struct Shared {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact, and any of them may hold together")]
 struct Queue {
     fresh: Vec<(Record, Keep)>,
     /// When the oldest of `fresh` came.
@@ -226,26 +227,26 @@ impl Shared {
     }
 
     /// Takes what is fresh and leaves the rows that `make` makes of it, in the order they came, as unwritten.
-    pub(super) fn prepare(&self, make: impl FnMut((Record, Keep)) -> Row) {
+    pub(super) fn prepare(&self, mut make: impl FnMut((Record, Keep)) -> Row) {
         let fresh = {
             let mut queue = lock(&self.queue);
             queue.since = None;
             let room = Vec::with_capacity(queue.fresh.len());
             std::mem::replace(&mut queue.fresh, room)
         };
-        let count = fresh.len();
-        if count == 0 {
-            return;
+        let mut fresh = fresh.into_iter();
+        while fresh.len() > 0 {
+            let rows: Vec<_> = fresh.by_ref().take(FULL).map(&mut make).collect();
+            let mut queue = lock(&self.queue);
+            queue.taken += rows.len() as u64;
+            queue.unwritten.push_back(Arc::new(rows));
         }
-        let rows = Arc::new(fresh.into_iter().map(make).collect::<Vec<_>>());
-        let mut queue = lock(&self.queue);
-        queue.taken += count as u64;
-        queue.unwritten.push_back(rows);
     }
 
-    /// The rows to be written next.
+    /// The rows to be written next; `None`, too, while nothing is to be written (see [`Self::hold`]).
     pub(super) fn first_unwritten(&self) -> Option<Arc<Vec<Row>>> {
-        lock(&self.queue).unwritten.front().cloned()
+        let queue = lock(&self.queue);
+        if queue.held { None } else { queue.unwritten.front().cloned() }
     }
 
     /// The first unwritten rows are in the store, but for `lost` of them, which it will never take.

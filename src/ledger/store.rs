@@ -261,6 +261,7 @@ macro_rules! implement_store {
                 ids: &[i64],
                 visit: &mut dyn FnMut(Row),
             ) -> $crate::error::Result<Vec<i64>> {
+                const WHAT: &str = "it could not be read";
                 let connection = &mut self.connection;
                 let work = async {
                     let mut transaction = connection.begin_with($read).await?;
@@ -286,7 +287,6 @@ macro_rules! implement_store {
                     transaction.commit().await?;
                     Ok(Some(there))
                 };
-                const WHAT: &str = "it could not be read";
                 let read = self.runtime.block_on(work).map_err(|error| self.place.failed(WHAT, &error))?;
                 read.ok_or_else(|| self.place.silent(WHAT))
             }

@@ -140,15 +140,15 @@ impl<'a> Writer<'a> {
             Err(Refusal::Unavailable(error)) => return Err(error),
             Err(Refusal::Rows(_)) => {}
         }
-        let (mut lost, mut last) = (0, None);
+        let (mut lost, mut refusal) = (0, None);
         for row in rows {
             match self.try_rows(std::slice::from_ref(row)) {
                 Ok(()) => {}
                 Err(Refusal::Unavailable(error)) => return Err(error),
-                Err(Refusal::Rows(error)) => (lost, last) = (lost + 1, Some(error)),
+                Err(Refusal::Rows(error)) => (lost, refusal) = (lost + 1, Some(error)),
             }
         }
-        Ok((lost, last))
+        Ok((lost, refusal))
     }
 
     fn try_rows(&mut self, rows: &[Row]) -> std::result::Result<(), Refusal> {

@@ -3,6 +3,7 @@
 //! [`Table`] finds a model's prices by the name a caller uses ([`names`]), for a day, an hour and a service tier
 //! ([`entry`]); [`rates`] turns tokens into money; [`scenario`] multiplies it by a number of requests.
 
+mod catalogue;
 mod entry;
 mod facts;
 mod file;
@@ -14,6 +15,8 @@ pub mod rates;
 pub mod scenario;
 pub mod table;
 mod usage;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
@@ -41,12 +44,18 @@ pub fn from_pico(pico: i64) -> Decimal {
     Decimal::new(pico, PICO).normalize()
 }
 
-/// Whether the file that `FERROUTE_PRICES` names can be read: a Controller asks before its first call.
+/// Whether the file that `FERROUTE_PRICES` names can be read: asked before the first call and the first price, since
+/// going on with the built-in prices alone would be wrong. Once it could be read it is not looked at again.
 ///
 /// # Errors
 /// [`Kind::Missing`](crate::Kind::Missing), [`Kind::Io`](crate::Kind::Io) or [`Kind::Value`](crate::Kind::Value).
 pub fn check() -> Result<()> {
-    Own::from_environment().map(drop)
+    static FINE: AtomicBool = AtomicBool::new(false);
+    if !FINE.load(Ordering::Relaxed) {
+        Own::from_environment()?;
+        FINE.store(true, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -116,29 +116,6 @@ impl<'a> Conversation<'a> {
         }
         Ok(reader.finish())
     }
-
-    /// Whether any turn, tool results included, holds an image.
-    pub fn has_images(&self) -> bool {
-        self.any(|content| match content {
-            Content::Image(_) => true,
-            Content::Result(result) => result.parts.iter().any(|part| matches!(part.content, Content::Image(_))),
-            _ => false,
-        })
-    }
-
-    /// Whether any turn holds audio.
-    pub fn has_audio(&self) -> bool {
-        self.any(|content| matches!(content, Content::Audio(_)))
-    }
-
-    /// Whether tools have been called or have answered.
-    pub fn has_tools(&self) -> bool {
-        self.any(|content| matches!(content, Content::Call(_) | Content::Result(_)))
-    }
-
-    fn any(&self, holds: impl Fn(&Content<'a>) -> bool) -> bool {
-        self.turns.iter().flat_map(|turn| &turn.parts).any(|part| holds(&part.content))
-    }
 }
 
 struct Reader<'a> {

@@ -14,8 +14,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::process::PerProcess;
 
-/// Calls that are remembered.
-const MOST: usize = 8192;
+/// Proofs that are remembered.
+const MOST: usize = 16_384;
 /// Bytes of what is remembered for them.
 const MOST_BYTES: usize = 32 << 20;
 

@@ -25,7 +25,8 @@ pub struct Events {
 impl Events {
     /// Reads events out of `pieces`.
     pub fn new(pieces: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Self {
-        Self { pieces: Box::pin(pieces), decoder: Decoder::default() }
+        // Whoever asks again after the end hears of the end again.
+        Self { pieces: Box::pin(pieces.fuse()), decoder: Decoder::default() }
     }
 
     /// The data of the next event; `None` when the response has ended. Comments and empty events are skipped, and so
@@ -196,6 +197,17 @@ mod tests {
         assert_eq!(read(vec!["data: a\r\rdata:  b\r".into(), "\n\r\n".into()]).unwrap(), ["a", " b"]);
         assert_eq!(read(vec!["data\n\ndata:\n\ndatabase: x\n\ndata\ndata: y\n\n".into()]).unwrap(), ["\ny"]);
         assert_eq!(read(vec!["data: a\n\ndata: cut".into()]).unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn the_end_stays_the_end() {
+        let pieces = stream::unfold(Some("data: a\n\n"), |text| async move { Some((Ok(Bytes::from(text?)), None)) });
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let found = runtime.block_on(async {
+            let mut events = Events::new(pieces);
+            [events.next().await.unwrap(), events.next().await.unwrap(), events.next().await.unwrap()]
+        });
+        assert_eq!(found, [Some(Bytes::from("a")), None, None]);
     }
 
     #[test]

@@ -89,6 +89,7 @@ impl PyClient {
         fallbacks: Option<Vec<PyRef<'_, Self>>>,
         ledger: Option<&PyLedger>,
     ) -> PyResult<Self> {
+        crate::pricing::check()?;
         let at = Where {
             base: api_base,
             key: api_key,

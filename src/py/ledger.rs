@@ -105,10 +105,10 @@ impl PyLedger {
                 return Err(Error::value(text).into());
             }
         };
-        let total_us = (total_ms * 1000.0) as i64;
+        let took = (total_ms * 1000.0) as i64;
         self.0.add(Record {
             // The call is over: it began as long ago as it took.
-            ts_us: ts_us.unwrap_or_else(|| now_us() - total_us),
+            ts_us: ts_us.unwrap_or_else(|| now_us() - took),
             key,
             session,
             router,
@@ -131,7 +131,7 @@ impl PyLedger {
             router_cost: picodollars("router_cost", router_cost)?,
             baseline: picodollars("baseline", baseline)?,
             ttft_us: ttft_ms.map(|ms| (ms * 1000.0) as i64),
-            total_us,
+            total_us: took,
             outcome: ended,
             error,
             attempts,
@@ -196,7 +196,6 @@ impl PyLedger {
 }
 
 /// A store that is too slow is one that cannot be written; a provider's timeout is another thing.
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn unwritten(error: Error) -> Error {
     if error.kind() == Kind::Timeout { Error::new(Kind::Io, error.message()) } else { error }
 }

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 
 use crate::error::{Error, Result};
 use crate::pricing::scenario::{Line, scenario};
-use crate::pricing::{self, Amounts, Moment, Own, Rate, ServiceTier, Table, Unit};
+use crate::pricing::{self, Amounts, Facts, Moment, Own, Rate, ServiceTier, Table, Unit};
 
 /// A `decimal.Decimal`, an int or a float on the way in (by its text, so 0.1 is a tenth), a `decimal.Decimal` out.
 #[derive(Clone, Copy)]
@@ -51,6 +51,12 @@ fn amounts(tokens: Tokens) -> Result<Amounts> {
     amounts.check().map(|()| amounts)
 }
 
+/// The table that the process uses; an error where the user's own prices cannot be read.
+fn table() -> Result<&'static Table> {
+    pricing::check()?;
+    Ok(Table::shared())
+}
+
 fn tier_of(name: Option<&str>) -> Result<ServiceTier> {
     let Some(name) = name else { return Ok(ServiceTier::Standard) };
     ServiceTier::named(name).ok_or_else(|| {
@@ -75,7 +81,7 @@ fn pricing_cost(
     at: Option<&str>,
 ) -> PyResult<Option<(Amount, Vec<PartTuple>)>> {
     let names: Vec<_> = models.iter().map(String::as_str).collect();
-    let cost = Table::shared().cost_of(&names, &amounts(tokens)?, tier_of(tier)?, moment(at)?);
+    let cost = table()?.cost_of(&names, &amounts(tokens)?, tier_of(tier)?, moment(at)?);
     Ok(cost.map(|cost| {
         let part = |part: &pricing::CostPart| {
             let numbers = [part.amount, part.rate, part.unit.per(), part.cost].map(|number| Amount(number.normalize()));
@@ -100,7 +106,7 @@ type PriceTuple = (String, Vec<RateTuple>, Option<String>, String, String);
 #[pyfunction]
 #[pyo3(signature = (model, tier=None, at=None))]
 fn pricing_price(model: &str, tier: Option<&str>, at: Option<&str>) -> PyResult<Option<PriceTuple>> {
-    let price = Table::shared().price(&[model], tier_of(tier)?, moment(at)?);
+    let price = table()?.price(&[model], tier_of(tier)?, moment(at)?);
     Ok(price.map(|price| {
         let rates = pricing::table::shown(&price.rates).map(rate_tuple).collect();
         (price.model, rates, price.since, price.as_of, price.source)
@@ -126,7 +132,7 @@ fn pricing_scenario(
 ) -> PyResult<(Option<Amount>, Vec<LineTuple>, Option<LineTuple>)> {
     let mix: Vec<_> = mix.into_iter().map(|(model, share)| (model, share.0)).collect();
     let (amounts, tier, at) = (amounts(tokens)?, tier_of(tier)?, moment(at)?);
-    let found = scenario(Table::shared(), requests.0, &amounts, &mix, baseline, tier, at)?;
+    let found = scenario(table()?, requests.0, &amounts, &mix, baseline, tier, at)?;
     let lines = found.lines.into_iter().map(line_tuple).collect();
     Ok((found.cost.map(Amount), lines, found.baseline.map(line_tuple)))
 }
@@ -140,7 +146,7 @@ fn pricing_ratio(
     tier: Option<&str>,
     at: Option<&str>,
 ) -> PyResult<Option<Amount>> {
-    let ratio = Table::shared().ratio(strong, weak, &amounts(tokens)?, tier_of(tier)?, moment(at)?);
+    let ratio = table()?.ratio(strong, weak, &amounts(tokens)?, tier_of(tier)?, moment(at)?);
     Ok(ratio.map(Amount))
 }
 
@@ -148,22 +154,24 @@ fn pricing_ratio(
 type FactsTuple = (Option<u64>, Option<u64>, [Option<bool>; 5], Option<String>);
 
 #[pyfunction]
-fn pricing_facts(model: &str) -> Option<FactsTuple> {
-    let facts = Table::shared().facts(model)?;
-    let able = [facts.images, facts.tools, facts.audio, facts.schema, facts.reasoning];
-    Some((facts.context, facts.max_output, able, facts.shutdown.clone()))
+fn pricing_facts(model: &str) -> PyResult<Option<FactsTuple>> {
+    let tuple = |facts: &Facts| {
+        let able = [facts.images, facts.tools, facts.audio, facts.schema, facts.reasoning];
+        (facts.context, facts.max_output, able, facts.shutdown.clone())
+    };
+    Ok(table()?.facts(model).map(tuple))
 }
 
 #[pyfunction]
 #[pyo3(signature = (model, at=None))]
 fn pricing_shut_down(model: &str, at: Option<&str>) -> PyResult<Option<&'static str>> {
-    Ok(Table::shared().shut_down(model, moment(at)?))
+    Ok(table()?.shut_down(model, moment(at)?))
 }
 
 #[pyfunction]
-fn pricing_version() -> (&'static str, &'static str) {
-    let table = Table::shared();
-    (table.version(), table.as_of())
+fn pricing_version() -> PyResult<(&'static str, &'static str)> {
+    let table = table()?;
+    Ok((table.version(), table.as_of()))
 }
 
 #[pyfunction]

@@ -125,14 +125,15 @@ def check_chat(body: Any, rules: Rules) -> Asked:
             param="stream_options",
         )
         only(body["stream_options"], ("include_usage", "include_obfuscation"), "stream_options.")
-    choice = body.get("tool_choice", "auto")
+    legacy = bool(body.get("functions"))
+    choice = body.get("function_call" if legacy else "tool_choice", "auto")
     if isinstance(choice, dict):
-        choice = choice["function"]["name"]
+        choice = choice["name"] if legacy else choice["function"]["name"]
     effort = body.get("reasoning_effort", "medium" if rules.by_family else "none")
     thinks = family(model).reasons and effort != "none" if rules.by_family else "reason" in model
     return Asked(
-        model, said, tools, "required" if choice == "any" else choice, body.get("parallel_tool_calls", True), thinks,
-        after_tools, schema, body.get("n", 1),
+        model, said, tools, "required" if choice == "any" else choice,
+        body.get("parallel_tool_calls", True) and not legacy, thinks, after_tools, schema, body.get("n", 1), legacy,
     )  # fmt: skip
 
 
@@ -422,8 +423,9 @@ def usage(script: Script, asked: Asked, rules: Rules) -> Any:
     return base
 
 
-def _finish(script: Script, rules: Rules) -> str:
-    return "tool_calls" if script.calls else rules.stop if script.stop == "stop" else script.stop
+def _finish(script: Script, asked: Asked, rules: Rules) -> str:
+    called = "function_call" if asked.legacy else "tool_calls"
+    return called if script.calls else rules.stop if script.stop == "stop" else script.stop
 
 
 def call_id(at: int, rules: Rules) -> str:
@@ -439,7 +441,9 @@ def answer(script: Script, asked: Asked, rules: Rules, serial: int, model: str |
     }
     if script.thinking and not rules.by_family:
         message[rules.reasoning_field] = script.thinking
-    if script.calls:
+    if script.calls and asked.legacy:
+        message["function_call"] = dict(zip(("name", "arguments"), script.calls[0], strict=True))
+    elif script.calls:
         message["tool_calls"] = [
             {
                 "id": call_id(serial * 10 + at, rules),
@@ -449,7 +453,7 @@ def answer(script: Script, asked: Asked, rules: Rules, serial: int, model: str |
             for at, (name, arguments) in enumerate(script.calls)
         ]
     choices = [
-        {"index": at, "finish_reason": _finish(script, rules), "logprobs": None, "message": message}
+        {"index": at, "finish_reason": _finish(script, asked, rules), "logprobs": None, "message": message}
         for at in range(asked.count)
     ]
     return {
@@ -483,6 +487,10 @@ def events(script: Script, asked: Asked, rules: Rules, serial: int, body: Any, m
         out += [chunk(at, {"content": piece}) for piece in pieces(script.text)]
         for index, (name, arguments) in enumerate(script.calls):
             function = {"name": name, "arguments": ""}
+            if asked.legacy:
+                out.append(chunk(at, {"function_call": function}))
+                out += [chunk(at, {"function_call": {"arguments": piece}}) for piece in pieces(arguments)]
+                break
             first = {
                 "index": index,
                 "id": call_id(serial * 10 + index, rules),
@@ -497,7 +505,7 @@ def events(script: Script, asked: Asked, rules: Rules, serial: int, body: Any, m
         last = {"usage": used} if rules.usage_unasked else {}
         if rules.usage == "groq":
             last = {"x_groq": {"id": "req_1", "usage": used}}
-        out.append(chunk(at, {}, _finish(script, rules), **last))
+        out.append(chunk(at, {}, _finish(script, asked, rules), **last))
     if rules.comments:
         out.append(b": PROCESSING\n\n")
     if told:

@@ -45,6 +45,7 @@ class Asked:
     after_tools: bool = False  # the last turn holds tool results
     schema: Any = None
     count: int = 1
+    legacy: bool = False  # `functions`: a single call, in the form of `function_call`
 
 
 def usual(asked: Asked) -> Script:

@@ -44,16 +44,19 @@ pub(super) fn system(texts: &[Text<'_>], more: Option<&str>) -> Option<Value> {
 pub(super) fn write(conversation: &Conversation<'_>, rules: Rules, model: &str) -> Result<Written> {
     let mut writer = Writer { rules, model, ids: HashMap::new(), used: HashSet::new() };
     let mut messages: Vec<(Role, Vec<Value>)> = Vec::new();
-    let mut lost_thoughts = false;
+    let (mut lost_thoughts, mut in_loop) = (false, false);
     for (index, turn) in conversation.turns.iter().enumerate() {
         let blocks = match turn.role {
             Role::User => writer.user(turn)?,
             Role::Assistant => {
-                let (blocks, lost) = writer.assistant(turn)?;
+                let (blocks, begins) = writer.assistant(turn)?;
                 // Only the loop that is still going on counts: from the last thing the user said of himself.
                 let mut later = conversation.turns[index + 1..].iter().filter(|later| later.role == Role::User);
-                let goes_on = later.all(Turn::has_results);
-                lost_thoughts |= lost && goes_on && index + 1 < conversation.turns.len();
+                if index + 1 < conversation.turns.len() && turn.calls().next().is_some() && later.all(Turn::has_results)
+                {
+                    lost_thoughts |= begins.breaks(rules.thinking, !in_loop);
+                    in_loop = true;
+                }
                 blocks
             }
         };
@@ -119,6 +122,29 @@ pub(super) fn marked(mut block: Value, cache: Option<&Value>) -> Value {
     block
 }
 
+/// How an assistant's turn with calls begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begins {
+    /// With its thoughts.
+    Thinking,
+    /// Without, and that is how this model made it, or another Claude.
+    Silent { same_model: bool },
+    /// Without; there may have been some, or it is another provider's.
+    Unknown,
+}
+
+impl Begins {
+    /// Whether the model must not be asked to think in a loop with this turn, its `first` or a later one. With a
+    /// budget the loop has to begin with thoughts, and goes on without; otherwise the model may think where it likes.
+    fn breaks(self, thinking: Thinking, first: bool) -> bool {
+        match self {
+            Self::Thinking => false,
+            Self::Silent { same_model } => thinking == Thinking::Budget && (first || !same_model),
+            Self::Unknown => true,
+        }
+    }
+}
+
 struct Writer<'a> {
     rules: Rules,
     model: &'a str,
@@ -140,11 +166,9 @@ impl Writer<'_> {
         Ok(blocks)
     }
 
-    /// The blocks, and whether a call has lost the thoughts before it.
-    fn assistant(&mut self, turn: &Turn<'_>) -> Result<(Vec<Value>, bool)> {
-        let (mut blocks, mut lost) = self.thoughts(turn);
+    fn assistant(&mut self, turn: &Turn<'_>) -> Result<(Vec<Value>, Begins)> {
+        let (mut blocks, begins) = self.thoughts(turn);
         let thoughts = blocks.len();
-        lost &= turn.calls().next().is_some();
         for part in &turn.parts {
             match &part.content {
                 Content::Call(call) => {
@@ -161,14 +185,14 @@ impl Writer<'_> {
         if blocks.len() == thoughts {
             blocks.clear();
         }
-        Ok((blocks, lost))
+        Ok((blocks, begins))
     }
 
     /// The signed thoughts of a turn: those of the message, else those kept for one of its calls. Foreign ones and
     /// those of a model that takes its own only are left out.
-    fn thoughts(&self, turn: &Turn<'_>) -> (Vec<Value>, bool) {
+    fn thoughts(&self, turn: &Turn<'_>) -> (Vec<Value>, Begins) {
         if self.rules.thinking == Thinking::Never {
-            return (Vec::new(), false);
+            return (Vec::new(), Begins::Unknown);
         }
         let mut blocks: Vec<Value> = Vec::new();
         for part in &turn.parts {
@@ -176,19 +200,18 @@ impl Writer<'_> {
                 blocks.extend(reasoning.blocks.iter().map(|block| thoughts::clean(block)));
             }
         }
-        let mut known = !blocks.is_empty();
+        let mut begins = Begins::Unknown;
         if blocks.is_empty()
-            && let Some(kept) = turn.calls().find_map(kept)
+            && let Some((call, kept)) = turn.calls().find_map(|call| Some((call, kept(call)?)))
         {
-            known = true;
+            begins = Begins::Silent { same_model: thoughts::is_made_by(call, self.model) };
             blocks.extend(kept.iter().cloned());
         }
         if self.rules.own_thoughts && blocks.iter().any(|block| thoughts::is_of_another(block, self.model)) {
-            return (Vec::new(), true);
+            return (Vec::new(), Begins::Unknown);
         }
-        // With a budget every turn has to begin with its thoughts; otherwise the model may have called without any.
-        let lost = if self.rules.thinking == Thinking::Budget { blocks.is_empty() } else { !known };
-        (blocks, lost)
+        let begins = if blocks.is_empty() { begins } else { Begins::Thinking };
+        (blocks, begins)
     }
 
     fn new_id(&mut self, id: &str) -> String {
@@ -243,7 +266,10 @@ fn said(part: &Part<'_>, content: &Content<'_>) -> Result<Option<Value>> {
 }
 
 fn media(part: &Part<'_>, media: &Media<'_>, kind: &str) -> Result<Value> {
-    let block = |kind: &str, mime: &str, data: &str| json!({"type": kind, "source": {"type": "base64", "media_type": mime, "data": data}});
+    let block = |kind: &str, mime: &str, data: &str| {
+        let source = json!({"type": "base64", "media_type": mime, "data": data});
+        json!({"type": kind, "source": source})
+    };
     match &media.source {
         Source::Url(url) if url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://")) => {
             Ok(json!({"type": kind, "source": {"type": "url", "url": url}}))

@@ -46,7 +46,12 @@ pub(super) fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> 
     let given_config = other("output_config").and_then(Value::as_object);
     let config_effort = given_config.and_then(|config| Effort::named(config.get("effort")?.as_str()?));
     let effort = asked.effort.or(config_effort);
-    let room = length(endpoint, &asked, effort.is_some() || native.is_some(), rules, effort, &mut dropped);
+    let named = if says(object, "max_completion_tokens") { "max_completion_tokens" } else { "max_tokens" };
+    let unknown = match rules.thinking {
+        Thinking::Budget if effort.is_some() || native.is_some() => USUAL_LENGTH + thoughts::allowance(effort),
+        _ => USUAL_LENGTH,
+    };
+    let room = length(asked.max_tokens, super::longest_answer(endpoint), unknown, named, &mut dropped);
     let thinking = thoughts::ask(rules, effort, native, barred, room, &mut dropped);
 
     let mut body = Map::new();
@@ -127,28 +132,22 @@ fn headers(endpoint: &Endpoint, version: &str, stream: bool) -> Result<HeaderMap
     Ok(headers)
 }
 
-/// The longest answer: what the caller allows, at most what the model can; all it can where he says nothing.
-fn length(
-    endpoint: &Endpoint,
-    asked: &Parameters<'_>,
-    thinks: bool,
-    rules: Rules,
-    effort: Option<Effort>,
-    dropped: &mut Vec<Dropped>,
-) -> u64 {
-    let limit = super::longest_answer(endpoint);
-    match (asked.max_tokens, limit) {
+fn says(object: &Map<String, Value>, name: &str) -> bool {
+    object.get(name).is_some_and(|value| !value.is_null())
+}
+
+/// The longest answer: what the caller allows in the parameter called `named`, at most what the model can; all it can
+/// where he says nothing, and `unknown` where nobody knows how much that is.
+fn length(given: Option<u64>, limit: Option<u64>, unknown: u64, named: &str, dropped: &mut Vec<Dropped>) -> u64 {
+    match (given, limit) {
         (Some(given), Some(limit)) if given > limit => {
             dropped.push(Dropped {
-                parameter: "max_tokens".to_owned(),
+                parameter: named.to_owned(),
                 why: format!("lowered from {given} to {limit}, the longest answer of this model"),
             });
             limit
         }
-        (Some(given), _) => given,
-        (None, Some(limit)) => limit,
-        (None, None) if thinks && rules.thinking == Thinking::Budget => USUAL_LENGTH + thoughts::allowance(effort),
-        (None, None) => USUAL_LENGTH,
+        (given, limit) => given.or(limit).unwrap_or(unknown),
     }
 }
 

@@ -92,7 +92,8 @@ mod tests {
             "c": {"type": "array", "items": {"type": "string", "maxLength": 3}}}});
         let expected = json!({"type": "object", "properties": {
             "a": {"type": "integer", "description": "how many (minimum: 1)"},
-            "minimum": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"b": {"type": "string"}}, "additionalProperties": false}]},
+            "minimum": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"b": {"type": "string"}},
+                "additionalProperties": false}]},
             "c": {"type": "array", "items": {"type": "string", "description": "(maxLength: 3)"}}}, "additionalProperties": false});
         assert_eq!(shaped(&schema, None), expected);
     }

@@ -80,15 +80,13 @@ impl Reader {
     /// A chunk with one choice.
     fn chunk(&self, delta: &Value, finish: Option<&str>) -> Chunk {
         let head = self.head.as_deref().unwrap_or_default();
-        let data = match finish {
-            None => format!(r#"{head}{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":null}}]}}"#),
-            Some(reason) => {
-                let native = Value::from(self.stop.as_deref());
-                format!(
-                    r#"{head}{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":"{reason}","native_finish_reason":{native}}}]}}"#
-                )
-            }
-        };
+        let reason = finish.map_or_else(
+            || r#""finish_reason":null"#.to_owned(),
+            |finish| {
+                format!(r#""finish_reason":"{finish}","native_finish_reason":{}"#, Value::from(self.stop.as_deref()))
+            },
+        );
+        let data = format!(r#"{head}{{"index":0,"delta":{delta},"logprobs":null,{reason}}}]}}"#);
         Chunk { data: Bytes::from(data), ends: finish.is_some(), ..Chunk::default() }
     }
 
@@ -154,7 +152,8 @@ impl Reader {
         let delta = if self.reading.legacy_functions {
             json!({"function_call": {"name": name, "arguments": ""}})
         } else {
-            json!({"tool_calls": [{"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}]})
+            let function = json!({"name": name, "arguments": ""});
+            json!({"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]})
         };
         self.said.calls.push(MadeCall { id, name: name.to_owned(), arguments: String::new() });
         if index == 0 || !self.reading.legacy_functions {

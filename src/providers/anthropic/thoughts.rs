@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::FAMILY;
 use super::models::{Off, Rules, Thinking};
-use crate::providers::conversation::Effort;
+use crate::providers::conversation::{Call, Effort};
 use crate::providers::request::Dropped;
 use crate::providers::signatures::{self, Proof};
 
@@ -165,13 +165,19 @@ fn proof(block: &Value) -> Option<&str> {
     block.get("signature").or_else(|| block.get("data"))?.as_str()
 }
 
-fn maker_key(proof: &str) -> signatures::Key {
-    signatures::key("anthropic maker", proof, "", "")
+/// Who made the call, or the block with a proof for an id, and nothing else.
+fn maker(id: &str, name: &str, arguments: &str) -> signatures::Key {
+    signatures::key("anthropic maker", id, name, arguments)
+}
+
+/// Whether a call is known to be made by `model`.
+pub(super) fn is_made_by(call: &Call<'_>, model: &str) -> bool {
+    signatures::kept(maker(&call.id, &call.name, &call.arguments)) == Some(Proof::Thought(model.into()))
 }
 
 /// Whether a block is known to be of another model than `model`.
 pub(super) fn is_of_another(block: &Value, model: &str) -> bool {
-    let kept = proof(block).and_then(|proof| signatures::kept(maker_key(proof)));
+    let kept = proof(block).and_then(|proof| signatures::kept(maker(proof, "", "")));
     kept.is_some_and(|kept| kept != Proof::Thought(model.into()))
 }
 
@@ -179,10 +185,12 @@ pub(super) fn is_of_another(block: &Value, model: &str) -> bool {
 /// of an answer without thoughts are remembered as none.
 pub(super) fn keep<'a>(blocks: &[Value], calls: impl Iterator<Item = (&'a str, &'a str, &'a str)>, model: &str) {
     let all: Arc<[Value]> = blocks.into();
+    let made_by: Arc<str> = model.into();
     for (id, name, arguments) in calls {
         signatures::keep(signatures::key(FAMILY, id, name, arguments), Proof::Blocks(Arc::clone(&all)));
+        signatures::keep(maker(id, name, arguments), Proof::Thought(Arc::clone(&made_by)));
     }
     for proof in blocks.iter().filter_map(proof) {
-        signatures::keep(maker_key(proof), Proof::Thought(model.into()));
+        signatures::keep(maker(proof, "", ""), Proof::Thought(Arc::clone(&made_by)));
     }
 }

@@ -46,8 +46,6 @@ pub struct Media<'a> {
     pub source: Source<'a>,
     /// The file's name.
     pub filename: Option<&'a str>,
-    /// `low`, `high`, `auto`: how closely an image is looked at.
-    pub detail: Option<&'a str>,
 }
 
 /// Where data are.
@@ -243,12 +241,11 @@ fn image(place: Place, part: &Value) -> Result<Media<'_>> {
     let given = part.get("image_url");
     let url = given.and_then(|given| given.as_str().or_else(|| given.get("url")?.as_str()));
     let url = url.ok_or_else(|| place.error("an image needs `image_url.url`, a string"))?;
-    let detail = given.and_then(|given| given.get("detail")?.as_str());
     let source = located(url).ok_or_else(|| {
         place
             .error("the URL of an image must begin with https:// or be data:image/...;base64,... (others are not read)")
     })?;
-    Ok(Media { source, filename: None, detail })
+    Ok(Media { source, filename: None })
 }
 
 fn audio(place: Place, part: &Value) -> Result<Media<'_>> {
@@ -261,7 +258,7 @@ fn audio(place: Place, part: &Value) -> Result<Media<'_>> {
             base64: data,
         },
     };
-    Ok(Media { source, filename: None, detail: None })
+    Ok(Media { source, filename: None })
 }
 
 fn file(place: Place, part: &Value) -> Result<Media<'_>> {
@@ -278,7 +275,7 @@ fn file(place: Place, part: &Value) -> Result<Media<'_>> {
     } else {
         return Err(place.error("a file needs `file.file_data`, a data URL, or `file.file_id`"));
     };
-    Ok(Media { source, filename, detail: None })
+    Ok(Media { source, filename })
 }
 
 fn guessed(filename: Option<&str>) -> &'static str {

@@ -1,6 +1,5 @@
 //! The request for one completion.
 
-use reqwest::header::HeaderValue;
 use serde_json::{Map, Value, json};
 
 use super::super::conversation::{Conversation, Effort, Format, Parameters, ToolChoice};
@@ -30,10 +29,9 @@ pub fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<
     let making = Making { endpoint, parameters: &parameters, model, extras: Extras::of(&parameters) };
     let (body, renamed) = making.body(&conversation, tools, &mut dropped)?;
     let mut url = url(endpoint, if stream { "streamGenerateContent" } else { "generateContent" });
-    let mut headers = headers(endpoint, "application/json")?;
+    let headers = headers(endpoint, if stream { "text/event-stream" } else { "application/json" })?;
     if stream {
         url.query_pairs_mut().append_pair("alt", "sse");
-        headers.insert(reqwest::header::ACCEPT, HeaderValue::from_static("text/event-stream"));
     }
     Ok(Prepared {
         outgoing: Outgoing { url, headers, body: Value::Object(body).to_string().into() },

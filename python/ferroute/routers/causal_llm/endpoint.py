@@ -11,17 +11,18 @@ import threading
 from collections.abc import Mapping, Sized
 from typing import TYPE_CHECKING, Any, cast
 
-from ferroute._notes import note
+from ferroute import _core
+from ferroute._notes import charge, collector, note
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.routers.causal_llm.configs import LabelError, RouterModelConfig
 from ferroute.routers.causal_llm.model import Row, check_labels, score_in, written_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from decimal import Decimal
 
     import openai
 
-    from ferroute import _core
     from ferroute.routers.causal_llm.prompt_format import PromptFormat
 
 SETTINGS = (
@@ -211,6 +212,8 @@ class EndpointClassifier:
                 logprobs=settings["logprobs"],
                 extra_body=body | settings["extra_body"],
             )
+            if collector.get() is not None:
+                charge(_price(settings["model"], answer.content))
             return self._read(answer.content)
         except Exception as error:
             failure = _without_secrets(error, _secrets(settings))
@@ -265,6 +268,16 @@ class EndpointClassifier:
 
     def __repr__(self) -> str:
         return f"<EndpointClassifier {self._settings['model']!r} at {_shown(self._settings['api_base'])}>"
+
+
+def _price(model: str, content: bytes) -> Decimal | None:
+    """US dollars for one answer; None where the price of `model` or the tokens are unknown."""
+    try:
+        usage = json.loads(content)["usage"]
+        found = _core.pricing_cost([model], (usage["prompt_tokens"], usage["completion_tokens"], 0, 0, 0, 0, 0, 0))
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return None if found is None else found[0]
 
 
 def _logprobs_in(content: bytes) -> tuple[list[str], list[Any]]:

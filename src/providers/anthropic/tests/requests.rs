@@ -39,12 +39,12 @@ fn refused(model: &str, version: &str, body: &Value) -> Result<(), String> {
     match thinking {
         None => {}
         Some("enabled") => {
-            check((3, 7) <= number && number < (4, 6), "enabled")?;
+            check(((3, 7)..(4, 6)).contains(&number), "enabled")?;
             let budget = body["thinking"]["budget_tokens"].as_u64().ok_or("budget")?;
             check((1024..room).contains(&budget) && !sampled, "budget")?;
         }
         Some("adaptive") => check(number >= (4, 6) && !sampled, "adaptive")?,
-        Some("disabled") => check(number >= (3, 7) && number < (5, 5) && !model.contains("fable"), "disabled")?,
+        Some("disabled") => check(((3, 7)..(5, 5)).contains(&number) && !model.contains("fable"), "disabled")?,
         Some(_) => return Err("thinking".to_owned()),
     }
     let effort = body.pointer("/output_config/effort").and_then(Value::as_str);
@@ -80,45 +80,44 @@ fn messages(body: &Value, number: (u32, u32), names: &[&str]) -> Result<(), Stri
     let list = body["messages"].as_array().unwrap();
     for (index, message) in list.iter().enumerate() {
         let role = if index % 2 == 0 { "user" } else { "assistant" };
-        let told = |what: &str| Err(format!("{what} in message {index}"));
+        let broken = |what: &str| Err(format!("{what} in message {index}"));
         if message["role"] != role {
-            return told("role");
+            return broken("role");
         }
         let plain = [json!({"type": "text", "text": message["content"]})];
         let blocks = message["content"].as_array().map_or(&plain[..], Vec::as_slice);
         if blocks.is_empty() {
-            return told("nothing");
+            return broken("nothing");
         }
         let mut results = Vec::new();
         let mut after = false;
         for block in blocks {
             let id = |name: &str| block[name].as_str().unwrap().to_owned();
             match (block["type"].as_str().unwrap(), role) {
-                ("text", _) if block["text"].as_str().unwrap().trim().is_empty() => return told("empty text"),
+                ("text", _) if block["text"].as_str().unwrap().trim().is_empty() => return broken("empty text"),
                 ("text" | "image" | "document", "user") | ("text", _) => after = true,
                 ("tool_result", "user") if !after => results.push(id("tool_use_id")),
                 ("tool_use", "assistant") => {
                     let fits = !id("id").is_empty()
                         && id("id").bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
                     if !fits || !ids.insert(id("id")) || !block["input"].is_object() || names.is_empty() {
-                        return told("call");
+                        return broken("call");
                     }
                     waiting.push(id("id"));
                 }
-                other => return told(&format!("{other:?}")),
+                other => return broken(&format!("{other:?}")),
             }
         }
         if role == "user" {
             results.sort_unstable();
             waiting.sort_unstable();
             if results != waiting {
-                return told("results");
+                return broken("results");
             }
             waiting.clear();
         }
     }
-    let last = list.last().unwrap();
-    let prefilled = last["role"] == "assistant";
+    let prefilled = list.last().unwrap()["role"] == "assistant";
     if prefilled && (number >= (4, 6) || body["thinking"]["type"] == "enabled" || !waiting.is_empty()) {
         return Err("prefilled".to_owned());
     }
