@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 
 use std::sync::Arc;
