@@ -26,6 +26,7 @@ mod messages;
 pub mod needs;
 pub mod openai;
 pub mod prefix;
+mod refusal;
 pub mod request;
 pub mod retry;
 pub mod secrets;
