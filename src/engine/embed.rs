@@ -139,13 +139,13 @@ impl Embedder {
             let mut made = self.request(http, vec![text], &paid).await?;
             made.pop().map(Arc::new).ok_or_else(|| Error::new(Kind::Protocol, "no embedding"))
         };
-        let made = if self.settings.cache == 0 {
+        let embedding = if self.settings.cache == 0 {
             make.await?
         } else {
             let cache = self.cache()?;
             cache.try_get_with(self.key(text), make).await.map_err(|shared| Error::clone(&shared))?
         };
-        Ok((made, paid.into_inner().unwrap_or_else(PoisonError::into_inner)))
+        Ok((embedding, paid.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// The embeddings of `texts` in their order. Texts that are equal or cached are not sent again; `progress` hears

@@ -13,22 +13,15 @@ use crate::providers::Dropped;
 pub(super) struct Decided(pub(super) Routed);
 
 type Text<'py> = Option<Bound<'py, PyString>>;
+type Fields<'py> =
+    (Text<'py>, Text<'py>, Option<f64>, Option<f64>, Text<'py>, bool, Text<'py>, Option<Dollars>, Text<'py>);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Decided {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let (router, requested, win_rate, threshold, session, holdout, baseline, router_cost, text): (
-            Text<'py>,
-            Text<'py>,
-            Option<f64>,
-            Option<f64>,
-            Text<'py>,
-            bool,
-            Text<'py>,
-            Option<Dollars>,
-            Text<'py>,
-        ) = value.extract()?;
+        let (router, requested, win_rate, threshold, session, holdout, baseline, router_cost, text) =
+            value.extract::<Fields<'py>>()?;
         let owned = |text: Text<'py>| text.map(|text| super::arguments::text(&text).into_owned());
         Ok(Self(Routed {
             router: owned(router),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use super::account::{self, Decided};
@@ -100,7 +99,7 @@ impl PyClient {
             base_model,
         };
         let mut endpoints = vec![at.endpoint(model)?];
-        for fallback in fallbacks.iter().flatten() {
+        for fallback in fallbacks.into_iter().flatten() {
             endpoints.extend(fallback.0.endpoints.iter().cloned());
         }
         let mut policy = policy.map_or_else(Arc::default, |policy| Arc::clone(&policy.0));
@@ -135,35 +134,25 @@ impl PyClient {
     }
 
     #[pyo3(signature = (body, decided=None))]
-    fn chat(&self, py: Python<'_>, body: PyBackedBytes, decided: Option<Decided>) -> PyResult<PyReply> {
-        let (plan, body) = (self.plan(decided), Bytes::copy_from_slice(&body));
+    fn chat(&self, py: Python<'_>, body: &[u8], decided: Option<Decided>) -> PyResult<PyReply> {
+        let (plan, body) = (self.plan(decided), Bytes::copy_from_slice(body));
         drive(py, async |http: &Http| chat(http, plan, body).await)
     }
 
     #[pyo3(signature = (body, decided=None))]
-    fn achat<'py>(
-        &self,
-        py: Python<'py>,
-        body: PyBackedBytes,
-        decided: Option<Decided>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let (plan, body) = (self.plan(decided), Bytes::copy_from_slice(&body));
+    fn achat<'py>(&self, py: Python<'py>, body: &[u8], decided: Option<Decided>) -> PyResult<Bound<'py, PyAny>> {
+        let (plan, body) = (self.plan(decided), Bytes::copy_from_slice(body));
         future_into_py(py, async move { chat(Http::shared().map_err(Failed::opening)?, plan, body).await })
     }
 
     #[pyo3(signature = (body, decided=None))]
-    fn chat_stream(&self, py: Python<'_>, body: PyBackedBytes, decided: Option<Decided>) -> PyResult<PyEventStream> {
-        block_on(py, open(self.plan(decided), Bytes::copy_from_slice(&body)))
+    fn chat_stream(&self, py: Python<'_>, body: &[u8], decided: Option<Decided>) -> PyResult<PyEventStream> {
+        block_on(py, open(self.plan(decided), Bytes::copy_from_slice(body)))
     }
 
     #[pyo3(signature = (body, decided=None))]
-    fn achat_stream<'py>(
-        &self,
-        py: Python<'py>,
-        body: PyBackedBytes,
-        decided: Option<Decided>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        future_into_py(py, open(self.plan(decided), Bytes::copy_from_slice(&body)))
+    fn achat_stream<'py>(&self, py: Python<'py>, body: &[u8], decided: Option<Decided>) -> PyResult<Bound<'py, PyAny>> {
+        future_into_py(py, open(self.plan(decided), Bytes::copy_from_slice(body)))
     }
 
     fn __repr__(&self) -> String {
