@@ -1,6 +1,12 @@
 //! The book of calls in its three stores, alone and with others at the same file.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a test may panic and say why"
+)]
 
 #[path = "support/postgres.rs"]
 mod postgres;
@@ -15,7 +21,7 @@ use ferroute::pricing::Usage;
 use postgres::Server;
 
 const DOLLAR: i64 = 1_000_000_000_000;
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn record(n: i64) -> Record {
     Record {
