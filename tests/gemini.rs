@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 
 use std::sync::Arc;
@@ -44,7 +43,8 @@ fn says(text: &str, finish: Option<&str>, made: u64) -> Value {
 /// Each event of two `data` lines, in pieces of `size` bytes, with the line ends of another system.
 fn events(events: &[Value], size: usize) -> Vec<Step> {
     let lines = |event: &Value| serde_json::to_string_pretty(event).unwrap().replace('\n', "\r\ndata: ");
-    let text: String = events.iter().map(|event| format!(": a comment\r\ndata: {}\r\n\r\n", lines(event))).collect();
+    let told = |event: &Value| format!(": a comment\r\ndata: {}\r\n\r\n", lines(event));
+    let text = events.iter().map(told).collect::<Vec<_>>().concat();
     let pieces = text.as_bytes().chunks(size).map(|piece| Step::Send(piece.to_vec()));
     std::iter::once(stream_head()).chain(pieces).chain([Step::Close]).collect()
 }

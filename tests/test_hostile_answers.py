@@ -67,10 +67,13 @@ DISGUISES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("script", [LONG, CALLS], ids=["text", "calls"])
+STREAMS = [(name, script) for name in MODELS for script in (LONG, CALLS) if script is LONG or name != "perplexity"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "script"), STREAMS, ids=[f"{name}-{'calls' if s.calls else 'text'}" for name, s in STREAMS]
+)
 def test_a_stream_in_any_disguise(server: StrictServer, provider: str, script: Script) -> None:
-    if script.calls and provider == "perplexity":
-        pytest.skip("not run: it has no tools")
     request: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
     if script.calls:
         request["tools"] = TOOLS

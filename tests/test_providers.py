@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HELLO = [{"role": "user", "content": "Which animal?"}]
-IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.org/owl.png"}}]}]
-TOOLS = [{"type": "function", "function": {"name": "now", "parameters": {"type": "object", "properties": {}}}}]
+IMAGE: list[dict[str, Any]] = [
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.org/owl.png"}}]}
+]
+TOOLS: list[dict[str, Any]] = [
+    {"type": "function", "function": {"name": "now", "parameters": {"type": "object", "properties": {}}}}
+]
 
 
 @pytest.fixture

@@ -147,8 +147,6 @@ def test_texts_say_what_matters(book):
 def test_the_picture_shows_both_shares(book, tmp_path):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
-    from ferroute import plot
-
     axes = book.spend().plot()
     widths = [[bar.get_width() for bar in bars] for bars in axes.containers]
     assert widths[0] == pytest.approx([1 / 11, 2 / 11, 8 / 11])
@@ -156,9 +154,9 @@ def test_the_picture_shows_both_shares(book, tmp_path):
     texts = [text.get_text() for text in axes.texts]
     assert "unpriced" in texts
     assert "8 (73%)" in texts
-    plot.save_spend(tmp_path / "spend.png", book.spend())
+    book.spend().save_plot(tmp_path / "spend.png")
     assert (tmp_path / "spend.png").read_bytes().startswith(b"\x89PNG")
-    plot.plot_spend(Ledger().spend())
+    Ledger().spend().plot()
     matplotlib.pyplot.close("all")
 
 

@@ -22,16 +22,14 @@ from ferroute import _core
 from ferroute.errors import FerrouteError, InvalidTypeError
 
 if TYPE_CHECKING:
-    from datetime import date, timedelta
     from decimal import Decimal
     from typing import TypeAlias
 
     from typing_extensions import Self
 
-    from ferroute.spend import Spend
+    from ferroute.spend import Spend, When
 
     Dollars: TypeAlias = Decimal | int | float | str
-    When: TypeAlias = date | timedelta | str
 
 __all__ = ["Ledger", "open"]
 

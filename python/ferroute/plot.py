@@ -26,21 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from rich.text import Text
 
-    from ferroute.spend import ModelSums, Spend
-
     Curves: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
 
-__all__ = [
-    "plot_scores",
-    "plot_share",
-    "plot_spend",
-    "save_share",
-    "save_spend",
-    "share_at",
-    "share_chart",
-    "share_curve",
-    "threshold_for",
-]
+__all__ = ["plot_scores", "plot_share", "save_share", "share_at", "share_chart", "share_curve", "threshold_for"]
 
 COLOURS = ("#1f6fb4", "#d1601f", "#2e8b57", "#8e5bb5", "#b8860b")
 """Told apart by most colour-blind readers, and on white and black alike."""
@@ -210,65 +198,6 @@ def save_share(
     figure = _matplotlib("figure").Figure(**LAYOUT)
     plot_share(win_rates, share=share, title=title, ax=figure.subplots())
     figure.savefig(path)
-
-
-def plot_spend(spend: Spend, *, title: str | None = None, ax: Axes | None = None) -> Axes:
-    """Draws each model's share of the queries and of the cost, as two bars with their numbers.
-
-    Args:
-        spend: What calls came to (`ferroute.spend`).
-        title: Title; None: one with the total and the estimated saving.
-        ax: Axes to draw on; None: new ones.
-
-    Returns:
-        The axes; ``.figure.savefig(path)`` writes the picture.
-
-    Raises:
-        NotBuiltError: matplotlib is not installed.
-    """
-    made: Any = None if ax is not None else _matplotlib("pyplot").subplots(**LAYOUT)[1]
-    axes: Any = ax or made  # matplotlib's own types are partly unknown
-    models = list(spend.models)[::-1]
-    places = range(len(models))
-    queries = [model.queries / spend.queries if spend.queries else 0.0 for model in models]
-    costs = [float(model.total / spend.total) if spend.total else 0.0 for model in models]
-    for name, shares, offset, colour in (("queries", queries, 0.2, COLOURS[0]), ("cost", costs, -0.2, COLOURS[1])):
-        bars = axes.barh([place + offset for place in places], shares, height=0.38, color=colour, label=name)
-        texts = [_spend_label(name, model, share) for model, share in zip(models, shares, strict=True)]
-        axes.bar_label(bars, texts, padding=4, fontsize=9)
-    axes.set_yticks(list(places), [model.model for model in models])
-    axes.set_xlim(0, 1.25)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
-    axes.xaxis.set_major_formatter("{x:.0%}")
-    axes.set_xlabel("share of all queries, share of all cost")
-    saved = "" if spend.saved_share is None else f", estimated saving {spend.saved_share:.1%}"
-    shown = title or f"{spend.queries:,} queries, ${float(spend.total):,.2f}{saved}"
-    axes.set_title(shown, loc="left", fontsize=12, fontweight="bold")
-    axes.grid(axis="x", color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    if models:
-        axes.legend(frameon=False, loc="lower right")
-    return axes
-
-
-def save_spend(path: str | PathLike[str], spend: Spend, *, title: str | None = None) -> None:
-    """Writes the picture of `plot_spend` to a file; its extension says the format.
-
-    Raises:
-        NotBuiltError: matplotlib is not installed.
-    """
-    figure = _matplotlib("figure").Figure(**LAYOUT)
-    plot_spend(spend, title=title, ax=figure.subplots())
-    figure.savefig(path)
-
-
-def _spend_label(name: str, model: ModelSums, share: float) -> str:
-    if name == "queries":
-        return f"{model.queries:,} ({share:.0%})"
-    if model.queries and model.unpriced == model.queries:
-        return "unpriced"
-    return f"${float(model.total):,.4g} ({share:.0%})"
 
 
 def share_chart(

@@ -16,12 +16,27 @@ from ferroute.errors import InvalidValueError, NotBuiltError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date, timedelta
+    from os import PathLike
+    from typing import Protocol, TypeAlias
 
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     import polars as pl
     from matplotlib.axes import Axes
 
-    from ferroute.ledger import Ledger, When
+    from ferroute._core import Ledger as Core
+    from ferroute._spend_picture import Bars
+
+    When: TypeAlias = date | timedelta | str
+
+    class Ledger(Protocol):
+        """What is asked of a ledger."""
+
+        @property
+        def core(self) -> Core:
+            """The core's."""
+            ...
+
 
 __all__ = ["Latency", "Measured", "ModelSums", "Spend", "Sums", "spend"]
 
@@ -218,14 +233,40 @@ class Spend(Sums):
         return out
 
     def plot(self, *, ax: Axes | None = None, title: str | None = None) -> Axes:
-        """Draws each model's share of calls and of cost as bars; see `ferroute.plot`.
+        """Draws each model's share of queries and of cost as bars with their numbers.
+
+        Args:
+            ax: Axes to draw on; None: new ones.
+            title: Title; None: one with the total and the estimated saving.
+
+        Returns:
+            The axes; ``.figure.savefig(path)`` writes the picture.
 
         Raises:
             NotBuiltError: matplotlib is not installed.
         """
-        from ferroute.plot import plot_spend
+        from ferroute import _spend_picture
 
-        return plot_spend(self, ax=ax, title=title)
+        return _spend_picture.draw(self._bars(), title or self._title(), ax)
+
+    def save_plot(self, path: str | PathLike[str], *, title: str | None = None) -> None:
+        """Writes the picture of `plot` to a file, whose extension says the format; needs no display.
+
+        Raises:
+            NotBuiltError: matplotlib is not installed.
+        """
+        from ferroute import _spend_picture
+
+        _spend_picture.save(path, self._bars(), title or self._title())
+
+    def _bars(self) -> list[Bars]:
+        from ferroute._spend_picture import Bars
+
+        return [Bars(model.model, model.queries, _row(model, 0)["total_usd"]) for model in self.models]
+
+    def _title(self) -> str:
+        saved = "" if self.saved_share is None else f", estimated saving {self.saved_share:.1%}"
+        return f"{self.queries:,} queries, {amount(self.total)}{saved}"
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, money as strings of dollars: for JSON."""

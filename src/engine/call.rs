@@ -13,19 +13,19 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::{Again, Error, Kind, Result};
-use crate::providers::failures::{Verdict, blames_endpoint, is_too_long, may_move, verdict};
-use crate::providers::retry::{DEFAULT_RETRIES, Tries};
-use crate::providers::{Answer, ChatRequest, Completion, Endpoint, Http, Limits, Prepared, Usage};
+use crate::providers::failures::{is_too_long, may_move};
+use crate::providers::retry::DEFAULT_RETRIES;
+use crate::providers::{Answer, ChatRequest, Completion, Http, Usage};
 
+use super::ask::{Ask, Place};
 use super::plan::{Account, Plan};
-use super::settle::{Ending, Entry, Tally};
+use super::settle::{Ending, Entry};
 use super::stream::{Opening, Stream};
-use super::{estimate, health, hedge, many};
+use super::tries::tries;
+use super::{estimate, health, many};
 
 /// How long an answer may take when the caller says nothing, as in the `openai` client.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
-/// With another endpoint at hand, nobody waits longer than this for one that asks for it.
-const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Time limit and retries of a request that is not a completion.
 #[derive(Debug, Clone, Copy)]
@@ -86,53 +86,6 @@ pub async fn stream(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> Resul
             Err(error)
         }
     }
-}
-
-/// One request at one endpoint.
-pub(super) struct Place<'a> {
-    pub plan: &'a Plan,
-    /// Which of the plan's endpoints.
-    pub index: usize,
-    pub prepared: &'a Prepared,
-    pub tally: &'a Tally,
-    /// When the whole call has to be over.
-    pub deadline: Option<Instant>,
-    /// Whether another endpoint may be asked after this one.
-    pub others: bool,
-}
-
-impl Place<'_> {
-    pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.plan.endpoints[self.index]
-    }
-
-    /// The policy's limits, cut to what is left until the deadline.
-    pub(super) fn limits(&self) -> Limits {
-        let mut limits = self.plan.policy.limits();
-        if let Some(deadline) = self.deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            limits.whole = Some(limits.whole.map_or(left, |whole| whole.min(left)));
-            limits.first_byte = Some(limits.first_byte.map_or(left, |first| first.min(left)));
-        }
-        limits
-    }
-}
-
-/// What differs between a whole answer and a stream.
-pub(super) trait Ask: Sync {
-    /// What a request comes to.
-    type Done: Send;
-    /// Whether the answer is asked for as a stream.
-    const STREAM: bool;
-
-    /// Sends one request.
-    fn ask(&self, place: &Place<'_>) -> impl Future<Output = Result<Self::Done>> + Send;
-
-    /// The tokens of one that is done with.
-    fn usage(done: &Self::Done) -> Option<Usage>;
-
-    /// Several answers of one choice each as one answer of several.
-    fn merge(&self, place: &Place<'_>, parts: Vec<Self::Done>) -> Result<Self::Done>;
 }
 
 struct Whole<'a> {
@@ -245,42 +198,6 @@ async fn visit<A: Ask>(
     match prepared.times {
         0 | 1 => tries(asker, &place).await,
         times => Box::pin(many::side_by_side(asker, &place, times)).await,
-    }
-}
-
-/// Sends a request until it is answered, fails for good, or has been repeated as often as the policy allows.
-pub(super) async fn tries<A: Ask>(asker: &A, place: &Place<'_>) -> Result<A::Done> {
-    let policy = &place.plan.policy;
-    let endpoint = place.endpoint();
-    let mut tries = Tries::new(policy.retries);
-    loop {
-        let error = match hedge::ask(asker, place).await {
-            Ok(done) => {
-                health::succeeded(endpoint);
-                return Ok(done);
-            }
-            Err(error) => error,
-        };
-        let now = Instant::now();
-        if place.deadline.is_some_and(|deadline| now >= deadline) && error.kind() == Kind::Timeout {
-            let limit = policy.deadline.unwrap_or_default().as_secs_f64();
-            let said = format!("no answer from {} within the deadline of {limit} s", endpoint.host());
-            return Err(error.map_message(|_| said).settled());
-        }
-        let rests = blames_endpoint(&error) && health::failed(endpoint, policy);
-        if let Verdict::Again(Some(asked)) = verdict(&error)
-            && place.others
-            && asked > PATIENCE
-        {
-            // It asks to be left alone for longer than anybody waits who can ask another.
-            health::rest(endpoint, asked);
-        }
-        let Some(wait) = tries.wait_after(&error) else { return Err(error) };
-        // Nobody sleeps past the deadline, and with another endpoint at hand nobody waits for one that is ill.
-        if place.deadline.is_some_and(|deadline| now + wait >= deadline) || place.others && (rests || wait > PATIENCE) {
-            return Err(error);
-        }
-        tokio::time::sleep(wait).await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::pin::pin;
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, timeout};
 
-use super::call::{Ask, Place};
+use super::ask::{Ask, Place};
 use super::latency;
 use crate::error::{Error, Result};
 

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use futures_util::future::{select_all, try_join_all};
 use serde_json::{Map, Value};
 
-use super::call::{Ask, Place, tries};
-use super::stream::Source;
+use super::ask::{Ask, Place};
+use super::source::Source;
+use super::tries::tries;
 use crate::error::{Error, Kind, Result};
 use crate::providers::{Answer, Chunk, Usage};
 
@@ -107,28 +108,6 @@ fn added(sum: Value, more: Value) -> Value {
         },
         (sum, _) => sum,
     }
-}
-
-/// Tokens of several requests; what cannot be added is that of the first.
-pub(super) fn total(usages: &[Usage]) -> Option<Usage> {
-    let (first, rest) = usages.split_first()?;
-    let mut sum = *first;
-    for more in rest {
-        for (total, part) in [
-            (&mut sum.prompt_tokens, more.prompt_tokens),
-            (&mut sum.completion_tokens, more.completion_tokens),
-            (&mut sum.cached_tokens, more.cached_tokens),
-            (&mut sum.cache_write_tokens, more.cache_write_tokens),
-            (&mut sum.cache_write_1h_tokens, more.cache_write_1h_tokens),
-            (&mut sum.reasoning_tokens, more.reasoning_tokens),
-            (&mut sum.prompt_audio_tokens, more.prompt_audio_tokens),
-            (&mut sum.completion_audio_tokens, more.completion_audio_tokens),
-        ] {
-            *total = total.saturating_add(part);
-        }
-        sum.billed = sum.billed.zip(more.billed).and_then(|(a, b)| a.checked_add(b));
-    }
-    Some(sum)
 }
 
 /// Streams of one choice each as one stream.

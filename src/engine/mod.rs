@@ -1,12 +1,18 @@
 //! One request from beginning to end. The only place where a call and its money meet.
 
+mod ask;
 pub mod call;
 pub mod embed;
 mod estimate;
+mod forecast;
 mod health;
 mod hedge;
 mod latency;
 mod many;
 pub mod plan;
+mod reading;
 mod settle;
+mod source;
 pub mod stream;
+mod tally;
+mod tries;

@@ -9,128 +9,20 @@
 //!
 //! Every call is entered, however it ended: an [`Entry`] that is dropped before its end is a call that was cancelled.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rust_decimal::Decimal;
 use tokio::time::Instant;
 
 use super::estimate;
-use super::many::total;
+use super::forecast::forecast;
 use super::plan::{Account, Plan};
+use super::tally::{Hedged, Tally};
 use crate::error::{Error, Kind};
-use crate::ledger::{Habits, Outcome, Record};
+use crate::ledger::{Outcome, Record};
 use crate::pricing::{Table, Usage, pico};
-use crate::providers::{ChatRequest, Dropped, Endpoint};
-
-/// What is sent for one call, counted while it runs.
-pub(super) struct Tally {
-    start: Instant,
-    attempts: AtomicU32,
-    /// The endpoint asked last.
-    asked: AtomicUsize,
-    rest: Mutex<Rest>,
-}
-
-#[derive(Default)]
-struct Rest {
-    /// Requests that may be on the bill although they gave no answer, or one that was thrown away.
-    lost: Vec<Lost>,
-    hedged: Vec<Hedged>,
-    notes: Vec<String>,
-    dropped: Vec<Dropped>,
-}
-
-struct Lost {
-    endpoint: usize,
-    /// Its tokens, where they are known.
-    usage: Option<Usage>,
-    /// Given up by us while it ran.
-    dropped: bool,
-}
-
-/// The loser of a hedge.
-struct Hedged {
-    endpoint: usize,
-    took: Duration,
-}
-
-impl Tally {
-    fn new() -> Self {
-        Self {
-            start: Instant::now(),
-            attempts: AtomicU32::new(0),
-            asked: AtomicUsize::new(0),
-            rest: Mutex::new(Rest::default()),
-        }
-    }
-
-    /// When the call began.
-    pub(super) fn start(&self) -> Instant {
-        self.start
-    }
-
-    /// Counts a request that is sent now.
-    pub(super) fn sent(&self, endpoint: usize) -> Sent<'_> {
-        self.attempts.fetch_add(1, Ordering::Relaxed);
-        self.asked.store(endpoint, Ordering::Relaxed);
-        Sent { tally: self, endpoint, over: false }
-    }
-
-    /// A request that may be on the bill without having served for anything.
-    pub(super) fn lost(&self, endpoint: usize, usage: Option<Usage>) {
-        self.rest().lost.push(Lost { endpoint, usage, dropped: false });
-    }
-
-    /// The loser of a hedge, which is about to be dropped.
-    pub(super) fn hedged(&self, endpoint: usize, took: Duration) {
-        self.rest().hedged.push(Hedged { endpoint, took });
-    }
-
-    pub(super) fn note(&self, note: String) {
-        self.rest().notes.push(note);
-    }
-
-    /// What the endpoint asked last does not take.
-    pub(super) fn dropped(&self, dropped: Vec<Dropped>) {
-        self.rest().dropped = dropped;
-    }
-
-    /// Requests sent, parameters left out and notes.
-    pub(super) fn so_far(&self) -> (u32, Vec<Dropped>, Vec<String>) {
-        let rest = self.rest();
-        (self.attempts.load(Ordering::Relaxed), rest.dropped.clone(), rest.notes.clone())
-    }
-
-    fn rest(&self) -> MutexGuard<'_, Rest> {
-        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A request on its way; dropped before it is over, it is one that was given up.
-pub(super) struct Sent<'a> {
-    tally: &'a Tally,
-    endpoint: usize,
-    over: bool,
-}
-
-impl Sent<'_> {
-    pub(super) fn over(mut self, failed: Option<&Error>) {
-        self.over = true;
-        if failed.is_some_and(Error::is_lost) {
-            self.tally.lost(self.endpoint, None);
-        }
-    }
-}
-
-impl Drop for Sent<'_> {
-    fn drop(&mut self) {
-        if !self.over {
-            self.tally.rest().lost.push(Lost { endpoint: self.endpoint, usage: None, dropped: true });
-        }
-    }
-}
+use crate::providers::{ChatRequest, Endpoint};
 
 /// How far an answer has come.
 #[derive(Debug, Clone, Default)]
@@ -181,7 +73,7 @@ impl Entry {
 
     /// It failed for good.
     pub(super) fn failed(&mut self, error: &Error, ending: &Ending) -> Account {
-        let endpoint = if ending.requests == 0 { self.tally.asked.load(Ordering::Relaxed) } else { ending.endpoint };
+        let endpoint = if ending.requests == 0 { self.tally.asked() } else { ending.endpoint };
         self.settle(Outcome::Failed, Some(error), &Ending { endpoint, ..ending.clone() })
     }
 
@@ -192,8 +84,8 @@ impl Entry {
 
     fn settle(&mut self, outcome: Outcome, error: Option<&Error>, ending: &Ending) -> Account {
         self.open = false;
-        let total_time = self.tally.start.elapsed();
-        let mut rest = std::mem::take(&mut *self.tally.rest());
+        let total_time = self.tally.start().elapsed();
+        let mut rest = self.tally.take();
         // The losers of hedges were dropped, but have records of their own.
         for hedged in &rest.hedged {
             if let Some(at) = rest.lost.iter().position(|lost| lost.dropped && lost.endpoint == hedged.endpoint) {
@@ -249,8 +141,8 @@ impl Entry {
             let hedges = sum(hedges.iter().map(|(_, _, cost)| *cost))?;
             baseline.checked_sub(cost)?.checked_sub(router)?.checked_sub(hedges)
         });
-        let attempts = self.tally.attempts.load(Ordering::Relaxed);
-        let first_content = ending.first_content.map(|at| at.saturating_duration_since(self.tally.start));
+        let attempts = self.tally.attempts();
+        let first_content = ending.first_content.map(|at| at.saturating_duration_since(self.tally.start()));
         if self.plan.ledger.is_some() && (attempts > 0 || error.is_none_or(is_of_a_call)) {
             for (hedged, usage, cost) in &hedges {
                 let baseline = baseline.map(|_| Decimal::ZERO);
@@ -390,56 +282,32 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         if self.open {
-            let endpoint = self.tally.asked.load(Ordering::Relaxed);
+            let endpoint = self.tally.asked();
             self.cancelled(&Ending { endpoint, ..Ending::default() });
         }
     }
 }
 
-/// What the baseline would have used for the same request, and whether its length is forecast.
-fn forecast(usage: &Usage, own: Option<&Habits>, baseline: Option<&Habits>, whole: bool) -> (Usage, bool) {
-    let mut made = Usage { billed: None, cache_write_1h_tokens: 0, ..*usage };
-    if let Some(share) = baseline.and_then(|habits| habits.cached_share) {
-        made.cached_tokens = (usage.prompt_tokens as f64 * share.clamp(0.0, 1.0)).round() as u64;
-        made.cache_write_tokens = 0;
+/// Tokens of several requests; what cannot be added is that of the first.
+pub(super) fn total(usages: &[Usage]) -> Option<Usage> {
+    let (first, rest) = usages.split_first()?;
+    let mut sum = *first;
+    for more in rest {
+        for (total, part) in [
+            (&mut sum.prompt_tokens, more.prompt_tokens),
+            (&mut sum.completion_tokens, more.completion_tokens),
+            (&mut sum.cached_tokens, more.cached_tokens),
+            (&mut sum.cache_write_tokens, more.cache_write_tokens),
+            (&mut sum.cache_write_1h_tokens, more.cache_write_1h_tokens),
+            (&mut sum.reasoning_tokens, more.reasoning_tokens),
+            (&mut sum.prompt_audio_tokens, more.prompt_audio_tokens),
+            (&mut sum.completion_audio_tokens, more.completion_audio_tokens),
+        ] {
+            *total = total.saturating_add(part);
+        }
+        sum.billed = sum.billed.zip(more.billed).and_then(|(a, b)| a.checked_add(b));
     }
-    // The rank of an answer that was cut off says nothing.
-    let (Some(own), Some(other)) = (own.and_then(lengths), baseline.and_then(lengths)) else { return (made, false) };
-    if !whole {
-        return (made, false);
-    }
-    let length = at_rank(other, rank(own, usage.completion_tokens as f64)).max(0.0).round() as u64;
-    made.completion_tokens = length;
-    made.reasoning_tokens = made.reasoning_tokens.min(length);
-    (made, true)
-}
-
-/// The quantiles of a model's lengths, where enough answers are known.
-fn lengths(habits: &Habits) -> Option<&[f64]> {
-    Some(&habits.completion_quantiles[..]).filter(|quantiles| quantiles.len() > 1)
-}
-
-/// The rank in 0..=1 of `value` among evenly spaced quantiles; the middle of those that equal it.
-fn rank(quantiles: &[f64], value: f64) -> f64 {
-    let last = (quantiles.len() - 1) as f64;
-    let below = quantiles.partition_point(|&quantile| quantile < value);
-    let not_above = quantiles.partition_point(|&quantile| quantile <= value);
-    if not_above > below {
-        return (below + not_above - 1) as f64 / 2.0 / last;
-    }
-    let (Some(lower), Some(upper)) = (below.checked_sub(1).and_then(|at| quantiles.get(at)), quantiles.get(below))
-    else {
-        return if below == 0 { 0.0 } else { 1.0 };
-    };
-    ((below - 1) as f64 + (value - lower) / (upper - lower)) / last
-}
-
-/// The value of a rank in 0..=1 among evenly spaced quantiles.
-fn at_rank(quantiles: &[f64], rank: f64) -> f64 {
-    let at = rank * (quantiles.len() - 1) as f64;
-    let lower = (at.floor() as usize).min(quantiles.len() - 1);
-    let upper = (lower + 1).min(quantiles.len() - 1);
-    quantiles[lower] + (quantiles[upper] - quantiles[lower]) * (at - lower as f64)
+    Some(sum)
 }
 
 /// The price of `usage` at an endpoint; `None` where it is not known.
@@ -470,49 +338,5 @@ fn kind_of(error: &Error) -> String {
     match error.answer() {
         Some(answer) => format!("status {}", answer.status),
         None => format!("{:?}", error.kind()).to_lowercase(),
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn habits(lengths: &[f64], cached_share: Option<f64>) -> Habits {
-        Habits { completion_quantiles: lengths.to_vec(), cached_share, answers: 100 }
-    }
-
-    #[test]
-    fn lengths_are_mapped_by_rank() {
-        let (weak, strong) = (habits(&[10.0, 20.0, 40.0], None), habits(&[100.0, 300.0, 900.0], Some(0.5)));
-        let used =
-            |completion_tokens| Usage { prompt_tokens: 1000, completion_tokens, cached_tokens: 7, ..Usage::default() };
-        let length = |tokens| forecast(&used(tokens), Some(&weak), Some(&strong), true).0.completion_tokens;
-        assert_eq!([length(10), length(15), length(20), length(30), length(40)], [100, 200, 300, 600, 900]);
-        assert_eq!([length(1), length(1000)], [100, 900]);
-        let (made, forecast_made) = forecast(&used(15), Some(&weak), Some(&strong), true);
-        assert!(forecast_made && made.cached_tokens == 500);
-        // Without the lengths of both, and for what was cut off, the same length.
-        for (own, other, whole) in
-            [(None, Some(&strong), true), (Some(&weak), None, true), (Some(&weak), Some(&strong), false)]
-        {
-            let (made, forecast_made) = forecast(&used(15), own, other, whole);
-            assert!(!forecast_made && made.completion_tokens == 15);
-        }
-        assert_eq!(forecast(&used(15), None, None, true).0.cached_tokens, 7);
-    }
-
-    proptest! {
-        #[test]
-        fn ranks_are_ranks(mut quantiles in prop::collection::vec(0.0..1e6_f64, 2..40), value in 0.0..1e6_f64) {
-            quantiles.sort_by(f64::total_cmp);
-            let found = rank(&quantiles, value);
-            prop_assert!((0.0..=1.0).contains(&found));
-            let back = at_rank(&quantiles, found);
-            let bounded = value.clamp(quantiles[0], quantiles[quantiles.len() - 1]);
-            prop_assert!((back - bounded).abs() <= 1e-6 * (1.0 + bounded), "{} {} {}", value, found, back);
-        }
     }
 }

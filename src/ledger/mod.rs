@@ -4,6 +4,7 @@
 //! (features instead of the text) and writes them in one transaction: to `SQLite`, to `PostgreSQL`, or to memory.
 //! Whoever asks waits until everything entered before is written, and reads by a connection of its own.
 
+mod connect;
 pub mod features;
 mod guard;
 mod habits;
@@ -199,7 +200,7 @@ impl Ledger {
         // A thread without a runtime around it, since the store brings its own.
         let read = std::thread::scope(|scope| {
             let work = || {
-                let mut store = store::connect(&self.book.place, false, false)?;
+                let mut store = connect::connect(&self.book.place, false, false)?;
                 let there = store.read(filter, &ids, visit);
                 store.close();
                 there

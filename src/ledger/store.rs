@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use crate::error::Error;
 
-use super::place::Place;
 use super::row::Row;
 use super::spend::Filter;
-use super::{postgres, sqlite};
 
 /// A database takes this long to answer, or it does not answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,15 +38,6 @@ pub(super) trait Store {
 
     /// Says good-bye.
     fn close(self: Box<Self>);
-}
-
-/// Connects, and makes the tables where they are missing (`create`: and the file).
-pub(super) fn connect(place: &Place, create: bool, guarded: bool) -> Result<Box<dyn Store>, Error> {
-    match place {
-        Place::Memory => Err(Error::value("memory has no connection")),
-        Place::Sqlite(path) => Ok(Box::new(sqlite::Sqlite::open(place, path, create, guarded)?)),
-        Place::Postgres(options) => Ok(Box::new(postgres::Postgres::open(place, options)?)),
-    }
 }
 
 /// The columns of `calls`, in the order of [`bind_row`] and [`read_row`].
@@ -325,27 +314,6 @@ pub(super) use {bind_row, implement_store, read_row};
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Names and the rest of each column of `calls` in a schema.
-    fn columns(schema: &str) -> Vec<String> {
-        let lines = schema.lines().skip_while(|line| !line.contains("TABLE IF NOT EXISTS calls")).skip(1);
-        lines.take_while(|line| *line != ");").map(|line| line.trim().trim_end_matches(',').to_owned()).collect()
-    }
-
-    #[test]
-    fn both_schemas_have_the_columns() {
-        let (sqlite, postgres) = (columns(sqlite::SCHEMA), columns(postgres::SCHEMA));
-        for schema in [&sqlite, &postgres] {
-            let names: Vec<_> = schema.iter().filter_map(|line| line.split_whitespace().next()).collect();
-            assert_eq!(names, COLUMNS);
-        }
-        let translated =
-            |line: &str| line.replace("INTEGER", "BIGINT").replace("REAL", "DOUBLE PRECISION").replace("BLOB", "BYTEA");
-        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        for (sqlite, postgres) in sqlite.iter().zip(&postgres) {
-            assert_eq!(words(&translated(sqlite)), words(postgres));
-        }
-    }
 
     #[test]
     fn chunks_fill_every_number_of_rows() {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, Kind, Result};
 
+use super::connect;
 use super::habits::Learner;
 use super::place::Place;
 use super::queue::{Shared, Step, lock};
@@ -170,7 +171,7 @@ impl<'a> Writer<'a> {
         if self.store.is_some() {
             return Ok(());
         }
-        let mut store = store::connect(&self.place, self.create, true)?;
+        let mut store = connect::connect(&self.place, self.create, true)?;
         if self.node.is_none() {
             let node = free_number(store.as_mut())?;
             self.learner.learn(&store.last(LEARNED_FROM)?, &self.shared.learned);

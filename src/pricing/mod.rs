@@ -3,6 +3,7 @@
 //! [`Table`] finds a model's prices by the name a caller uses ([`names`]), for a day, an hour and a service tier
 //! ([`entry`]); [`rates`] turns tokens into money; [`scenario`] multiplies it by a number of requests.
 
+mod catalogue;
 mod entry;
 mod facts;
 mod file;

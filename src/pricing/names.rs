@@ -5,15 +5,8 @@
 //! that such names belong to. Names are compared in lower case, and a compact date (`-20251211`) is tried in its
 //! dashed form too. Nothing is guessed from a similar name: a wrong price is worse than none.
 
-use std::collections::HashMap;
-
-use super::entry::Entry;
-use super::facts::Facts;
-use super::file;
+use super::catalogue::{Catalogue, Place, Providers};
 use super::own::Own;
-use super::pattern::Pattern;
-use super::table::{Catalogue, Place};
-use crate::error::Result;
 
 /// Servers of the caller's own: nobody sends a bill.
 const LOCAL: &[&str] = &["ollama", "ollama_chat", "hosted_vllm", "lm_studio", "llamafile"];
@@ -44,117 +37,6 @@ const BARE: &[(&str, &str)] = &[
     ("command-", "cohere"),
     ("sonar", "perplexity"),
 ];
-
-struct Provider {
-    id: String,
-    claims: Option<Pattern>,
-    fallback: Vec<usize>,
-    models: Vec<Model>,
-}
-
-struct Model {
-    pattern: Pattern,
-    entry: Entry,
-    facts: Facts,
-}
-
-/// Providers and their models.
-#[derive(Default)]
-pub(super) struct Providers {
-    prefixes: HashMap<String, Option<usize>>,
-    providers: Vec<Provider>,
-}
-
-impl Providers {
-    pub(super) fn new(prefixes: HashMap<String, Option<String>>, files: Vec<file::Provider>) -> Result<Self> {
-        let index: HashMap<String, usize> =
-            files.iter().enumerate().map(|(index, each)| (each.id.clone(), index)).collect();
-        let mut providers = Vec::with_capacity(files.len());
-        for (source, each) in files.into_iter().enumerate() {
-            let models = each.models.into_iter().map(|model| {
-                let pattern = model.pattern.unwrap_or_else(|| Pattern::Text(model.id.to_lowercase().into()));
-                let entry = Entry::new(model.id, model.prices, model.tiers, source)?;
-                Ok(Model { pattern, entry, facts: model.able.into() })
-            });
-            providers.push(Provider {
-                id: each.id,
-                claims: each.claims,
-                fallback: each.fallback.iter().filter_map(|id| index.get(id).copied()).collect(),
-                models: models.collect::<Result<_>>()?,
-            });
-        }
-        let prefixes = prefixes.into_iter().map(|(prefix, id)| (prefix, id.and_then(|id| index.get(&id).copied())));
-        Ok(Self { prefixes: prefixes.collect(), providers })
-    }
-
-    pub(super) fn entry(&self, provider: usize, model: usize) -> Option<&Entry> {
-        Some(&self.model(provider, model)?.entry)
-    }
-
-    pub(super) fn facts(&self, provider: usize, model: usize) -> Option<&Facts> {
-        Some(&self.model(provider, model)?.facts)
-    }
-
-    fn model(&self, provider: usize, model: usize) -> Option<&Model> {
-        self.providers.get(provider)?.models.get(model)
-    }
-
-    /// The provider a prefix names: as people write it, or as genai-prices does.
-    fn of_prefix(&self, prefix: &str) -> Option<usize> {
-        match self.prefixes.get(prefix) {
-            Some(known) => *known,
-            None => self.providers.iter().position(|each| each.id == prefix),
-        }
-    }
-
-    fn is_prefix(&self, prefix: &str) -> bool {
-        self.prefixes.contains_key(prefix) || self.providers.iter().any(|each| each.id == prefix)
-    }
-
-    /// The provider that claims a bare name.
-    fn claiming(&self, name: &str) -> Option<usize> {
-        self.providers.iter().position(|each| each.claims.as_ref().is_some_and(|claims| claims.matches(name)))
-    }
-
-    /// A model by the name its provider is sent, with the provider's fallbacks.
-    fn find(&self, provider: usize, name: &str) -> Option<Place> {
-        let dashed = with_dashed_date(name);
-        [Some(name), dashed.as_deref()].into_iter().flatten().find_map(|name| self.find_exactly(provider, name))
-    }
-
-    fn find_exactly(&self, provider: usize, name: &str) -> Option<Place> {
-        let own = self.providers.get(provider)?;
-        std::iter::once(&provider).chain(&own.fallback).find_map(|&searched| {
-            let models = &self.providers.get(searched)?.models;
-            let model = models.iter().position(|model| model.pattern.matches(name))?;
-            Some(Place::Model { provider: searched, model, borrowed: searched != provider })
-        })
-    }
-}
-
-/// `gpt-5.2-20251211` as `gpt-5.2-2025-12-11`; `None` where there is no such date to rewrite.
-fn with_dashed_date(name: &str) -> Option<String> {
-    let mut result = String::with_capacity(name.len() + 4);
-    let mut rest = name;
-    let mut found = false;
-    while let Some(dash) = rest.find('-') {
-        let (before, after) = rest.split_at(dash + 1);
-        result.push_str(before);
-        rest = after;
-        let Some(digits) = after.get(..8).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit())) else {
-            continue;
-        };
-        let dashed = format!("{}-{}-{}", &digits[..4], &digits[4..6], &digits[6..]);
-        let ends = matches!(after.as_bytes().get(8), None | Some(b'-' | b':'));
-        if ends && digits.starts_with("20") && super::moment::day_of(&dashed).is_some() {
-            result.push_str(&dashed);
-            rest = &after[8..];
-            found = true;
-        }
-    }
-    result.push_str(rest);
-    found.then_some(result)
-}
 
 /// The names to try: a base model first as its provider offers it (`azure/gpt-5.2`), then as its maker does.
 pub(super) fn in_order<'a>(names: &[&'a str]) -> Vec<std::borrow::Cow<'a, str>> {

@@ -7,18 +7,15 @@ use std::sync::{Arc, RwLock};
 
 use rust_decimal::Decimal;
 
+use super::catalogue::{Catalogue, Place};
 use super::entry::Entry;
 use super::facts::Facts;
-use super::file::File;
 use super::moment::Moment;
-use super::names::{self, Providers};
+use super::names;
 use super::own::Own;
 use super::rates::{Amounts, Cost, Rates, Unit, charge};
 use super::usage::{ServiceTier, Usage};
 use crate::error::{Error, Kind, Result};
-
-/// The price data that come with the package.
-const BUILTIN: &str = include_str!("../../data/prices/prices.json");
 
 /// Names looked up before are remembered, up to so many.
 const REMEMBERED: usize = 4096;
@@ -32,34 +29,6 @@ pub struct Table {
     own: Own,
     /// Only ever tried, never waited for: it may have been locked when the process forked.
     remembered: RwLock<HashMap<String, Option<Place>>>,
-}
-
-/// The built-in data, which tables with different own prices share.
-#[derive(Default)]
-pub(super) struct Catalogue {
-    version: String,
-    as_of: String,
-    /// Where prices were read, for people.
-    sources: Vec<String>,
-    pub providers: Providers,
-    /// Prices by `provider/name` that no provider above has.
-    pub rows: HashMap<String, Entry>,
-    facts: HashMap<String, Facts>,
-    /// Models that cost nothing.
-    free: Entry,
-}
-
-/// Where the prices of a name are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Runs on a machine of the caller's.
-    Free,
-    /// The user's own price, by the name it was given under.
-    Own(String),
-    /// A provider's model, and whether it is offered by another provider, whose tiers are not known.
-    Model { provider: usize, model: usize, borrowed: bool },
-    /// A row, by `provider/name`.
-    Row(String),
 }
 
 /// What one model costs at one time in one tier.
@@ -258,39 +227,6 @@ impl Table {
     ) -> Option<Decimal> {
         let cost = |model| self.cost_of(&[model], amounts, tier, at).map(|cost| cost.total);
         Some(cost(strong)?.checked_div(cost(weak)?)?.normalize())
-    }
-}
-
-impl Catalogue {
-    fn builtin() -> Result<Self> {
-        Self::from_json(BUILTIN)
-    }
-
-    fn from_json(json: &str) -> Result<Self> {
-        let file: File =
-            serde_json::from_str(json).map_err(|error| Error::value(format!("not a table of prices: {error}")))?;
-        let page = |data: &str, version: &str, page: Option<&String>| {
-            let page = page.map(|page| format!(", {page}")).unwrap_or_default();
-            format!("{data} {version}{page}")
-        };
-        let genai_prices =
-            |each: &super::file::Provider| page("genai-prices", &file.genai_prices, each.source.as_ref());
-        let mut sources: Vec<_> = file.providers.iter().map(genai_prices).collect();
-        let first = sources.len();
-        sources.push(page("LiteLLM", &file.litellm, None));
-        sources.extend(file.sources.iter().map(|source| page("LiteLLM", &file.litellm, Some(source))));
-        let (mut rows, mut facts) = (HashMap::new(), HashMap::new());
-        for row in file.rows {
-            let source = row.source.map_or(first, |index| (first + 1 + index).min(sources.len() - 1));
-            let entry = Entry::new(row.id.clone(), row.prices, row.tiers, source)?;
-            if !entry.is_unpriced() {
-                rows.insert(row.id.clone(), entry);
-            }
-            facts.insert(row.id, row.able.into());
-        }
-        let providers = Providers::new(file.prefixes, file.providers)?;
-        let free = Entry::free("local".to_owned(), usize::MAX);
-        Ok(Self { version: file.version, as_of: file.as_of, sources, providers, rows, facts, free })
     }
 }
 

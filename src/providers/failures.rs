@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::retry::asked_wait;
+use super::refusal::{asked_wait, details, told};
 use crate::error::{Again, Answer, Error, Kind};
 
 /// What to do about a failure.
@@ -86,23 +86,6 @@ fn said_no(answer: &Answer) -> bool {
     answer.status < 500 || is_used_up(answer)
 }
 
-/// The value of a header, by its name in lower case.
-pub(super) fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
-    answer.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim())
-}
-
-/// The error object of a body, also as the one element of a list, which is how Gemini tells it to a stream.
-pub(super) fn told(body: &[u8]) -> Option<Value> {
-    let mut json: Value = serde_json::from_slice(body).ok()?;
-    if let Some(first) = json.as_array_mut().and_then(|list| (!list.is_empty()).then(|| list.swap_remove(0))) {
-        json = first;
-    }
-    match json.get_mut("error") {
-        Some(error) if !error.is_null() => Some(error.take()),
-        _ => Some(json),
-    }
-}
-
 /// Whether an answer says that a quota, a budget or a credit is used up, which waiting does not change.
 fn is_used_up(answer: &Answer) -> bool {
     const CODES: [&str; 9] = [
@@ -134,10 +117,6 @@ fn is_used_up(answer: &Answer) -> bool {
         || details(&error).any(is_daily)
 }
 
-fn details(error: &Value) -> impl Iterator<Item = &Value> {
-    error.get("details").and_then(Value::as_array).into_iter().flatten()
-}
-
 /// Whether a detail of Google's names a quota that comes back only with the next day.
 fn is_daily(detail: &Value) -> bool {
     let ids = |violation: &Value| {
@@ -157,15 +136,6 @@ fn is_daily(detail: &Value) -> bool {
                     .is_some_and(|id| id.to_ascii_lowercase().replace('_', "").contains("perday"))
             })
         })
-}
-
-/// The wait Google names, `21s` or `0.5s`, in a detail of its error.
-pub(super) fn retry_delay(answer: &Answer) -> Option<f64> {
-    if !answer.body.windows(10).any(|part| part == b"retryDelay") {
-        return None;
-    }
-    let error = told(&answer.body)?;
-    details(&error).find_map(|detail| detail.get("retryDelay")?.as_str()?.trim().strip_suffix('s')?.parse().ok())
 }
 
 /// Google refuses a wrong key with status 400.

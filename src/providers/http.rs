@@ -15,8 +15,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Response};
 use tokio::time::Instant;
 
-use super::failures::told;
 use super::process::PerProcess;
+use super::refusal::told;
 use super::secrets::Secrets;
 use super::types::{Answer, Endpoint, Outgoing};
 use crate::error::{Error, Kind, Result};

@@ -3,6 +3,8 @@
 //! - [`prefix`] and [`table`]: from a model string (`openai/gpt-5`, `groq/...`) to an [`Endpoint`].
 //! - one file for each dialect ([`openai`]): pure functions from a request to [`types::Outgoing`] and from bytes to
 //!   what they say. A new dialect is a file here and an arm in [`Dialect`]; nothing else knows them apart.
+//! - [`capabilities`], `adapt`, `messages`, [`needs`]: a request in `OpenAI`'s shape changed to what one model takes, or
+//!   refused for what it lacks. What changes nothing is not parsed.
 //! - [`http`], [`sse`], [`retry`], [`secrets`]: the wire. Only [`http`] opens sockets.
 
 mod adapt;
@@ -24,6 +26,7 @@ mod messages;
 pub mod needs;
 pub mod openai;
 pub mod prefix;
+mod refusal;
 pub mod request;
 pub mod retry;
 pub mod secrets;

@@ -7,10 +7,10 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use super::failures::{Verdict, header, retry_delay, verdict};
-use crate::error::{Answer, Error, Result};
+use super::failures::{Verdict, verdict};
+use crate::error::{Error, Result};
 
 const FIRST_WAIT: f64 = 0.5;
 const LONGEST_WAIT: f64 = 8.0;
@@ -86,42 +86,6 @@ fn backoff(tries: u32, share: f64) -> f64 {
     grown.min(LONGEST_WAIT) * (1.0 - 0.25 * share)
 }
 
-/// The wait a provider asks for: `retry-after-ms`, else `retry-after` in seconds or as a date, else the `retryDelay` of
-/// Google's errors. No time at all, a negative one or a date in the past asks for nothing.
-pub(super) fn asked_wait(answer: &Answer, now: SystemTime) -> Option<Duration> {
-    let header = |name: &str| header(answer, name);
-    let seconds = |value: f64| Duration::try_from_secs_f64(value).ok().filter(|wait| !wait.is_zero());
-    if let Some(wait) =
-        header("retry-after-ms").and_then(|value| value.parse::<f64>().ok()).and_then(|ms| seconds(ms / 1e3))
-    {
-        return Some(wait);
-    }
-    let asked = header("retry-after").and_then(|value| match value.parse::<f64>() {
-        Ok(wait) => seconds(wait),
-        Err(_) => http_date(value)?.duration_since(now).ok().filter(|wait| !wait.is_zero()),
-    });
-    asked.or_else(|| retry_delay(answer).and_then(seconds))
-}
-
-/// `Wed, 21 Oct 2015 07:28:00 GMT`, the one form HTTP still allows to be sent.
-fn http_date(text: &str) -> Option<SystemTime> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let mut parts = text.split_ascii_whitespace().skip(1);
-    let day: i64 = parts.next()?.parse().ok().filter(|day| (1..=31).contains(day))?;
-    let name = parts.next()?;
-    let month = MONTHS.iter().position(|month| *month == name)? as i64 + 1;
-    let year: i64 = parts.next()?.parse().ok().filter(|year| (1970..=9999).contains(year))?;
-    let mut clock =
-        parts.next()?.split(':').map(|part| part.parse::<i64>().ok().filter(|part| (0..=60).contains(part)));
-    let (hours, minutes, seconds) = (clock.next()??, clock.next()??, clock.next()??);
-    // Days from the civil date, with years that begin in March so that the leap day comes last.
-    let shifted = if month > 2 { year } else { year - 1 };
-    let in_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = shifted * 365 + shifted / 4 - shifted / 100 + shifted / 400 + in_year - 719_468;
-    let at = ((days * 24 + hours) * 60 + minutes) * 60 + seconds;
-    Some(UNIX_EPOCH + Duration::from_secs(u64::try_from(at).ok()?))
-}
-
 /// A number in `0..1`; a fresh `RandomState` is random enough to spread retries.
 fn random_share() -> f64 {
     RandomState::new().build_hasher().finish() as f64 / 2_f64.powi(64)
@@ -135,28 +99,11 @@ mod tests {
 
     use super::*;
     use crate::Kind;
-    use crate::error::Again;
+    use crate::error::{Again, Answer};
 
     fn answer(headers: &[(&str, &str)]) -> Answer {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Answer { status: 429, headers, body: Bytes::new() }
-    }
-
-    #[test]
-    fn the_asked_wait() {
-        let now = UNIX_EPOCH + Duration::from_secs(1_445_412_470);
-        let wait = |headers: &[(&str, &str)]| asked_wait(&answer(headers), now);
-        assert_eq!(wait(&[("retry-after", "3")]), Some(Duration::from_secs(3)));
-        assert_eq!(wait(&[("retry-after", "0.25"), ("retry-after-ms", "40")]), Some(Duration::from_millis(40)));
-        assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")]), Some(Duration::from_secs(10)));
-        assert_eq!(wait(&[("retry-after", "2"), ("retry-after-ms", "0")]), Some(Duration::from_secs(2)));
-        for nothing in ["0", "-0", "-5", "nan", "Tue, 29 Feb 2000 00:00:00 GMT", "Wed, 21 Oct 2015 07:27:50 GMT"] {
-            assert_eq!(wait(&[("retry-after", nothing)]), None, "{nothing}");
-        }
-        for nonsense in ["", "soon", "NaNs", "Wed, 99 Oct 2015 07:28:00 GMT", "Wed, 21 Okt 2015 07:28:00 GMT"] {
-            assert_eq!(wait(&[("retry-after", nonsense)]), None, "{nonsense}");
-        }
-        assert_eq!(http_date("Thu, 01 Jan 1970 00:00:00 GMT"), Some(UNIX_EPOCH));
     }
 
     #[test]
@@ -178,11 +125,6 @@ mod tests {
         fn backoff_is_bounded(tries in 1..u32::MAX, share in 0.0..1.0_f64) {
             let wait = backoff(tries, share);
             prop_assert!((FIRST_WAIT * 0.75..=LONGEST_WAIT).contains(&wait));
-        }
-
-        #[test]
-        fn dates_never_panic(text in "\\PC{0,40}") {
-            let _ = http_date(&text);
         }
     }
 }

@@ -65,7 +65,7 @@ class Llmock:
         """The verdict holds nothing against the client, warnings included.
 
         But for one that llmock gives by chance: it takes a repeated request for a call of its own when it had already
-        sent a spoiled stream to its end, and then says that the first was taken as it was. It was not: there is a second.
+        sent a spoiled stream to its end, and then says that the first was accepted. It was not: there is a second.
         """
         verdict = self._call("GET", "/_llmock/verdict")
         again = {one["seq"] for one in self.requests()[:-1] if one["completed"]}

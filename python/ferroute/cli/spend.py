@@ -43,9 +43,7 @@ def spend(
     if book.in_memory:
         raise UsageProblem("a ledger in memory belongs to the process that fills it; expected a file or a database")
     if png is not None:
-        from ferroute.plot import save_spend
-
-        save_spend(png, found)
+        found.save_plot(png)
     if as_json:
         json_line(found.as_dict())
     elif as_csv:

@@ -5,10 +5,14 @@ use std::fmt;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{EMBEDDINGS, headers, usage_of};
+use super::answer::usage_of;
+use super::headers::headers;
 use crate::error::{Error, Kind, Result};
 use crate::providers::secrets::Secrets;
 use crate::providers::types::{Answer, Embedded, Endpoint, Outgoing};
+
+/// Where they are asked for, below the base URL.
+pub(in crate::providers) const EMBEDDINGS: &str = "embeddings";
 
 /// The request for the embeddings of `texts`.
 pub fn embeddings(endpoint: &Endpoint, texts: &[&str], dimensions: Option<usize>, base64: bool) -> Result<Outgoing> {

@@ -1,14 +1,16 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use proptest::prelude::*;
-
 use bytes::Bytes;
-
+use proptest::prelude::*;
+use reqwest::header::AUTHORIZATION;
 use serde_json::Value;
 
+use super::answer::usage_of;
 use super::embeddings::{Vector, base64_floats};
 use super::*;
+use crate::error::Kind;
 use crate::pricing::ServiceTier;
+use crate::providers::types::{Answer, Usage};
 use crate::providers::{Asked, Chunk, resolve};
 
 fn endpoint() -> Endpoint {

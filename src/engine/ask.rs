@@ -1,0 +1,55 @@
+//! The innermost step of a call: one request at one endpoint, for a whole answer or a stream.
+
+use tokio::time::Instant;
+
+use super::plan::Plan;
+use super::tally::Tally;
+use crate::error::Result;
+use crate::providers::{Endpoint, Limits, Prepared, Usage};
+
+/// One request at one endpoint.
+pub(super) struct Place<'a> {
+    pub plan: &'a Plan,
+    /// Which of the plan's endpoints.
+    pub index: usize,
+    pub prepared: &'a Prepared,
+    pub tally: &'a Tally,
+    /// When the whole call has to be over.
+    pub deadline: Option<Instant>,
+    /// Whether another endpoint may be asked after this one.
+    pub others: bool,
+}
+
+impl Place<'_> {
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.plan.endpoints[self.index]
+    }
+
+    /// The policy's limits, cut to what is left until the deadline.
+    pub(super) fn limits(&self) -> Limits {
+        let mut limits = self.plan.policy.limits();
+        if let Some(deadline) = self.deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            limits.whole = Some(limits.whole.map_or(left, |whole| whole.min(left)));
+            limits.first_byte = Some(limits.first_byte.map_or(left, |first| first.min(left)));
+        }
+        limits
+    }
+}
+
+/// What differs between a whole answer and a stream.
+pub(super) trait Ask: Sync {
+    /// What a request comes to.
+    type Done: Send;
+    /// Whether the answer is asked for as a stream.
+    const STREAM: bool;
+
+    /// Sends one request.
+    fn ask(&self, place: &Place<'_>) -> impl Future<Output = Result<Self::Done>> + Send;
+
+    /// The tokens of one that is done with.
+    fn usage(done: &Self::Done) -> Option<Usage>;
+
+    /// Several answers of one choice each as one answer of several.
+    fn merge(&self, place: &Place<'_>, parts: Vec<Self::Done>) -> Result<Self::Done>;
+}
