@@ -83,7 +83,7 @@ def _style(model: str, controller: Controller) -> str:
 def _show_one(out: Console, decision: Decision, controller: Controller) -> None:
     out.print(Text(decision.model, style=_style(decision.model, controller)))
     rate = "not given" if decision.win_rate is None else f"{decision.win_rate:.4f}"
-    rows = [("win rate", rate), ("reason", decision.reason), ("router", decision.router)]
+    rows = [("win rate", rate), ("reason", decision.reason), ("router", decision.router or "none")]
     for name, value in rows + [("note", text) for text in decision.notes]:
         line = Text.assemble((f"{name:9}", "dim"), value)
         out.print(Padding(line, (0, 0, 0, 2), expand=False))
