@@ -36,7 +36,7 @@ pub fn sse(data: &[u8]) {
     fuzz::sse(data);
 }
 
-/// Answers and streams of OpenAI and the compatible providers.
+/// Answers and streams of `OpenAI` and the compatible providers.
 pub fn openai_answers(data: &[u8]) {
     fuzz::answers(Dialect::OpenAi, data);
 }

@@ -124,7 +124,7 @@ def test_a_broken_stream_is_never_taken_for_an_answer(mock: Llmock, provider: st
         told: Any = None
         for _ in range(3):
             try:
-                told = joined(ask(mock, provider, stream=True, timeout=0.6, **request))
+                told = joined(ask(mock, provider, stream=True, timeout=1.5 if kind == "stall" else 30, **request))
             except openai.APIConnectionError:  # which a time-out is too
                 time.sleep(0.1)  # as an application would; llmock takes an overlapping request for another call
                 continue
@@ -142,7 +142,7 @@ def test_what_was_delivered_is_told_with_the_error(mock: Llmock, provider: str, 
     count = events_of(mock, provider)
     mock.queue({"type": "stream_fault", "kind": kind, "after_chunks": count - 3, "stall_seconds": 30.0})
     seen: list[str] = []
-    stream = ask(mock, provider, stream=True, timeout=0.6)
+    stream = ask(mock, provider, stream=True, timeout=1.5 if kind == "stall" else 30)
     with pytest.raises(openai.APIConnectionError) as caught:
         seen.extend(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
     assert "".join(seen) and len(mock.requests()) == 1
