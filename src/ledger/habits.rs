@@ -140,10 +140,14 @@ mod tests {
     fn estimates_and_broken_answers_teach_nothing() {
         let (book, mut learner) = (Learned::default(), Learner::default());
         let mut odd = rows(vec![1; 30]);
-        odd.iter_mut().for_each(|row| row.estimated = true);
+        for row in &mut odd {
+            row.estimated = true;
+        }
         learner.learn(&odd, &book);
         let mut cut = rows(vec![1; 30]);
-        cut.iter_mut().for_each(|row| row.outcome = Outcome::Cancelled);
+        for row in &mut cut {
+            row.outcome = Outcome::Cancelled;
+        }
         learner.learn(&cut, &book);
         assert!(book.get("m").is_none());
     }
