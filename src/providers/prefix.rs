@@ -29,6 +29,9 @@ pub struct Asked {
 
 /// Finds provider, model id, URL and key for `model`; `env` reads one environment variable.
 ///
+/// `FERROUTE_<PREFIX>` names a provider that is to be asked instead, at no address of the caller's: with
+/// `FERROUTE_ANYSCALE=together_ai`, `anyscale/a/b` is `together_ai/a/b`, which the endpoint then has as its name.
+///
 /// # Errors
 /// [`Kind::Name`] for a name that belongs to no provider, [`Kind::Unsupported`] for a provider whose dialect is not
 /// built or whose service is closed, [`Kind::Value`] for a missing key, base URL or a value that cannot be sent.
@@ -37,11 +40,14 @@ pub fn resolve(model: &str, asked: &Asked, env: &dyn Fn(&str) -> Option<String>)
         return Err(Error::value("the model name is empty: expected e.g. `openai/gpt-5-mini`"));
     }
     let given = asked.api_base.as_deref().filter(|base| !base.is_empty());
+    let elsewhere = if given.is_none() { moved(model, env)? } else { None };
+    let model = elsewhere.as_deref().unwrap_or(model);
     let (provider, id) = choose(model, given.is_some())?;
+    let has_base = given.is_some() || provider.bases.iter().any(|name| env(name).is_some_and(|base| !base.is_empty()));
     match provider.support {
         Support::Spoken => {}
         Support::Later(instead) => return Err(not_built(provider, instead)),
-        Support::Closed if given.is_some() => {}
+        Support::Closed if has_base => {}
         Support::Closed => return Err(closed(provider, id)),
     }
     let variable = |names: &[&str]| names.iter().find_map(|name| env(name).filter(|value| !value.is_empty()));
@@ -137,6 +143,27 @@ pub(super) fn dotted(id: &str) -> Option<String> {
     (digit(major) && digit(minor)).then(|| format!("gpt-{major}.{rest}"))
 }
 
+/// The variable that names a provider to be asked instead of this one.
+fn alias(provider: &Provider) -> String {
+    format!("FERROUTE_{}", provider.names[0].to_ascii_uppercase())
+}
+
+/// The same model elsewhere, where the environment says so.
+fn moved(model: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>> {
+    let named = |name: &str| PROVIDERS.iter().find(|provider| provider.names.contains(&name));
+    let Some((provider, id)) = model.split_once('/').and_then(|(left, id)| Some((named(left)?, id))) else {
+        return Ok(None);
+    };
+    let variable = alias(provider);
+    let Some(to) = env(&variable).filter(|to| !to.is_empty()) else { return Ok(None) };
+    let to = to.trim_end_matches('/');
+    match named(to) {
+        Some(other) if std::ptr::eq(other, provider) => Ok(None),
+        Some(_) => Ok(Some(format!("{to}/{id}"))),
+        None => Err(Error::value(format!("{variable} must name another provider, e.g. `together_ai`, found `{to}`"))),
+    }
+}
+
 /// The provider, and the model id it is sent.
 fn choose(model: &str, has_base: bool) -> Result<(&'static Provider, &str)> {
     if let Some((left, id)) = model.split_once('/')
@@ -215,7 +242,9 @@ fn closed(provider: &Provider, id: &str) -> Error {
     Error::new(
         Kind::Unsupported,
         format!(
-            "the public endpoints of `{name}/` were closed in 2024; use another host of the same model, e.g. `together_ai/{id}` or `openrouter/{id}`, or give `api_base`"
+            "the public endpoints of `{name}/` were closed in 2024; use another host of the same model, e.g. `together_ai/{id}` or `openrouter/{id}`, set {}=together_ai, or give `api_base` or {}",
+            alias(provider),
+            provider.bases.join(" or ")
         ),
     )
 }
@@ -245,6 +274,32 @@ mod tests {
     fn chat_url(model: &str, asked: &Asked) -> (String, String) {
         let endpoint = resolve(model, asked, &env(&[])).unwrap();
         (endpoint.url("chat/completions").to_string(), endpoint.model)
+    }
+
+    #[test]
+    fn a_closed_service_at_an_own_address_or_elsewhere() {
+        let with_key = Asked { api_key: Some("k".to_owned().into()), ..Asked::default() };
+        let found = |asked: &Asked, pairs: &'static [(&'static str, &'static str)]| {
+            let endpoint = resolve("anyscale/mistralai/Mixtral", asked, &env(pairs))?;
+            Ok::<_, Error>((endpoint.url("x").to_string(), endpoint.model, endpoint.name))
+        };
+        let own = found(&with_key, &[("ANYSCALE_API_BASE", "http://h:1/v1")]).unwrap();
+        assert_eq!((own.0.as_str(), own.1.as_str()), ("http://h:1/v1/x", "mistralai/Mixtral"));
+        let moved =
+            [("FERROUTE_ANYSCALE", "together_ai"), ("ANYSCALE_API_BASE", "http://h:1"), ("TOGETHER_API_KEY", "t")];
+        let elsewhere =
+            found(&Asked::default(), const { &[("FERROUTE_ANYSCALE", "together_ai/"), ("TOGETHER_API_KEY", "t")] });
+        assert_eq!(elsewhere.unwrap().2, "together_ai/mistralai/Mixtral");
+        let env = |name: &str| moved.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let endpoint = resolve("anyscale/mistralai/Mixtral", &Asked::default(), &env).unwrap();
+        assert_eq!((endpoint.provider, endpoint.model.as_str()), ("together_ai", "mistralai/Mixtral"));
+        assert_eq!(endpoint.key.unwrap().expose_secret(), "t");
+        // What the call says goes before.
+        let given = resolve("anyscale/a", &asked("http://h:2"), &env).unwrap();
+        assert_eq!((given.provider, given.url("x").as_str()), ("anyscale", "http://h:2/v1/x"));
+        let error = found(&with_key, &[("FERROUTE_ANYSCALE", "elsewhere")]).unwrap_err();
+        assert!(error.message().contains("FERROUTE_ANYSCALE must name another provider"), "{error}");
+        assert!(found(&with_key, &[("FERROUTE_ANYSCALE", "anyscale")]).unwrap_err().message().contains("closed"));
     }
 
     #[test]
@@ -483,6 +538,7 @@ mod tests {
             assert!(fails(model, &none).message().contains(says), "{model}");
         }
         assert!(fails("anyscale/a/b", &none).message().contains("openrouter/a/b"));
+        assert!(fails("anyscale/a/b", &none).message().contains("set FERROUTE_ANYSCALE=together_ai"));
         assert!(fails("openai/x", &none).message().contains("OPENAI_API_KEY"));
         assert!(fails("hosted_vllm/x", &none).message().contains("HOSTED_VLLM_API_BASE"));
         assert!(fails("openai/", &none).message().contains("no model"));
