@@ -598,7 +598,7 @@ def test_bodies_that_nest_without_end(server: FakeServer, stream: bool) -> None:
     deep = b"[" * 2000 + b"]" * 2000
     for body in (deep, b'{"error":' + deep + b"}", b'{"error":{"message":"too much","more":' + deep + b"}}"):
         server.then(Answer(status=400, body=body))
-        with pytest.raises(openai.BadRequestError, match="Error code: 400|status 400") as caught:
+        with pytest.raises(openai.BadRequestError, match=r"Error code: 400|status 400") as caught:
             ask(server, stream=stream)
         check_no_key(caught.value)
     whole = json.dumps(completion()).encode()
