@@ -13,6 +13,7 @@ const CUSTOM: [&str; 4] = ["openai", "azure", "azure_ai", "custom_openai"];
 
 /// Abilities without which an answer would be another one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an ability of its own")]
 pub struct Needs {
     /// It is shown images.
     pub images: bool,
