@@ -176,7 +176,8 @@ class ChatStream(_Stream):
 
     Reading it to its end, `close`, leaving its ``with`` block and dropping it all give the connection back or close
     it. A stream that breaks off raises `openai.APIConnectionError`, with ``partial_text`` and ``partial_usage``; one
-    that ends with a reason to stop but without the end mark counts as complete.
+    that ends with a reason to stop but without the end mark counts as complete, except for Anthropic, whose end mark is
+    part of the protocol.
 
     Attributes:
         routing: the decision that chose the model, from the start; its costs once the stream has ended.
