@@ -13,11 +13,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import openai
+import pydantic
 import pytest
+from openai.types.chat import ChatCompletionChunk
 
 import ferroute
 from fakeserver import Answer, FakeServer, chunk, completion, event
-from ferroute import CallPolicy, Controller, ModelPair, _calls, _notes, completions, pricing
+from ferroute import CallPolicy, Controller, ModelPair, _calls, _notes, completions, pricing, responses
 from ferroute import controller as module
 from ferroute.controller import ROUTER_CLS
 from ferroute.endpoints import Endpoint, endpoint
@@ -444,6 +446,51 @@ def test_a_dear_router_is_a_loss(servers: tuple[FakeServer, FakeServer], monkeyp
     assert routing.router_cost_usd is None and routing.saved_usd is None and routing.cost_usd == cost("gpt-5-mini")
 
 
+class Loose(pydantic.BaseModel):
+    """As litellm's and openai's: takes whatever a provider adds."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+    id: str
+
+
+class Full(pydantic.BaseModel):
+    routing: str
+
+
+class Old:
+    """pydantic 1 writes out whatever an object has."""
+
+    __config__ = None
+
+    def __init__(self, **fields: Any) -> None:
+        vars(self).update(fields)
+
+    def dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+class Items(dict[str, Any]):
+    """Some make items of their attributes."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+
+def test_the_decision_is_beside_what_others_objects_hold() -> None:
+    decision = Controller(["random"], "a", "b").decide("x", "random", 0.0)
+    for made in (Loose(id="c"), ChatCompletionChunk.model_construct(id="c"), Items(id="c")):
+        given = responses.attach(made, decision)
+        assert given is made and given.routing is decision
+        dumped = dict(made) if isinstance(made, Items) else made.model_dump(mode="json", exclude_unset=True)
+        assert dumped == {"id": "c"} and "routing" not in repr(made)
+        if not isinstance(made, Items):
+            assert made.model_extra == {} and json.loads(made.model_dump_json(exclude_unset=True)) == {"id": "c"}
+            assert pickle.loads(pickle.dumps(made)).routing == copy.deepcopy(made).routing == decision
+    assert responses.attach(Full(routing="own"), decision).routing == "own"
+    assert responses.attach(Old(a=1), decision).dict() == {"a": 1}
+    assert responses.attach({"a": 1}, decision) == {"a": 1} and responses.attach(None, decision) is None
+
+
 # --- failures ---
 
 
@@ -503,6 +550,26 @@ def test_a_dropped_parameter_warns_once(monkeypatch: pytest.MonkeyPatch) -> None
         completions.warn_dropped("m", [("logprobs", "it does not take it")])
     with pytest.warns(DroppedParameterWarning, match="other"):
         completions.warn_dropped("other", [("logprobs", "it does not take it")])
+
+
+async def test_a_warning_loses_no_answer(
+    servers: tuple[FakeServer, FakeServer], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {"messages": HELLO, "api_base": servers[0].url, "api_key": "k", "temperature": 0.5}
+    warned: set[tuple[str, str]] = set()
+    monkeypatch.setattr(completions, "_warned", warned)
+    monkeypatch.setattr(warnings, "showwarning", lambda *args: print(*args[:4]))
+    for kind in ("answer", "async", "stream"):
+        warned.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            if kind == "async":
+                r: Any = await ferroute.acompletion(model="openai/gpt-5-mini", **given)
+            else:
+                r = ferroute.completion(model="openai/gpt-5-mini", stream=kind == "stream", **given)
+        assert list(r) if kind == "stream" else r.choices[0].message.content
+        shown = capsys.readouterr().out
+        assert "`temperature` is left out" in shown and __file__ in shown and "DroppedParameterWarning" in shown
 
 
 # --- the ledger ---

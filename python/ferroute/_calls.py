@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ferroute import _json
 from ferroute.decision import by_name, remarked
 from ferroute.endpoints import check_backend, endpoint, routed_of, settings_of
-from ferroute.errors import InvalidTypeError, InvalidValueError
-from ferroute.policy import CallPolicy, listed
+from ferroute.errors import FerrouteError, InvalidTypeError, InvalidValueError
+from ferroute.policy import CallPolicy, going_with, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -272,14 +272,18 @@ def prepare(
     # where the call says nothing.
     base = _text("api_base", _first(ours.get("base_url"), api_base, own_base, else_base))
     key = _text("api_key", _first(api_key, own_key, else_key))
-    fallbacks = listed("fallbacks", ours["fallbacks"]) if "fallbacks" in ours else policy.fallbacks_of(model)
+    backend = check_backend(ours.get("backend") or own.get("backend") or policy.backend)
+    if "fallbacks" in ours:
+        fallbacks = going_with(listed("fallbacks", ours["fallbacks"]), backend)
+    else:
+        fallbacks = policy.fallbacks_of(model)
     # What an endpoint says of itself is for itself alone.
     alone = (own_base, own_key) if context is None else context.own
     made.shared = (
         others[0] if base == _text("api_base", alone[0]) else base,
         others[1] if key == _text("api_key", alone[1]) else key,
     )
-    if check_backend(ours.get("backend") or own.get("backend") or policy.backend) == "litellm":
+    if backend == "litellm":
         made.litellm = _litellm_keywords(model, body, own, base, key, ours)
         made.fallbacks, made.ledger, made.policy = fallbacks, ledger, policy
         return made
@@ -298,7 +302,7 @@ def prepare(
             timeout=timeout,
             connect_timeout=connect,
             max_retries=retries(ours.get("num_retries") if again is None else again),
-            fallbacks=[_fallback(each, model, *made.shared) for each in fallbacks],
+            fallbacks=[each for each in (_fallback(each, model, *made.shared) for each in fallbacks) if each],
             ledger=core,
         )
     if model not in _asked:
@@ -347,7 +351,27 @@ def _where(own: Mapping[str, Any], base: str | None, key: str | None, ours: Mapp
     }
 
 
-def _fallback(fallback: str, model: str, base: str | None, key: str | None) -> Client:
+def _fallback(fallback: str, model: str, base: str | None, key: str | None) -> Client | None:
+    """Whom to ask when `model` has failed; None, with a warning, where that cannot be asked, as without its key.
+
+    A call that needs no fallback does not fail for one.
+    """
+    try:
+        return _standing_in(fallback, model, base, key)
+    except FerrouteError as error:
+        if (why := (str(fallback), str(error))) not in _passed_over:
+            _passed_over.add(why)
+            import warnings
+
+            text = f"the fallback {str(fallback)!r} is passed over: {error}"
+            warnings.warn(text, RuntimeWarning, stacklevel=stacklevel())
+        return None
+
+
+_passed_over: set[tuple[str, str]] = set()
+
+
+def _standing_in(fallback: str, model: str, base: str | None, key: str | None) -> Client:
     """Whom to ask when `model` has failed.
 
     One without a base URL of its own is asked where the call was, if that has one; else the call's key is only for
