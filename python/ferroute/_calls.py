@@ -7,6 +7,7 @@ import os
 import threading
 from contextlib import suppress
 from contextvars import ContextVar
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _json
@@ -379,7 +380,8 @@ def limits(timeout: Any) -> tuple[float | None, float | None]:
     if hasattr(timeout, "read") and hasattr(timeout, "connect"):
         read, connect = (math.inf if each is None else float(each) for each in (timeout.read, timeout.connect))
         return read, connect
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+    # numpy's scalars are real numbers in this sense.
+    if isinstance(timeout, bool) or not isinstance(timeout, Real):
         raise InvalidTypeError(f"`timeout` must be a number of seconds, found {type(timeout).__name__}")
     try:
         return float(timeout), None
@@ -391,9 +393,9 @@ def retries(max_retries: Any) -> int | None:
     """How often a failed attempt is repeated; None for the policy's."""
     if max_retries is None or _is_unset(max_retries):
         return None
-    if isinstance(max_retries, bool) or not isinstance(max_retries, int):
+    if isinstance(max_retries, bool) or not isinstance(max_retries, Integral):
         raise InvalidTypeError(f"`max_retries` must be int, found {type(max_retries).__name__}")
-    return max_retries
+    return int(max_retries)
 
 
 def _is_unset(value: object) -> bool:

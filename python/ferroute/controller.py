@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _calls, _core, _notes, _tables, responses
 from ferroute.decision import Aside, Decision, ModelPair, Share, aside, make
-from ferroute.endpoints import settings_of
+from ferroute.endpoints import settings_of, shown_url
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
 from ferroute.policy import CallPolicy
 from ferroute.routers.base import Router, routes_by_itself
@@ -262,7 +262,7 @@ class Controller:
         self._start()
 
     def __repr__(self) -> str:
-        where = f", api_base={self.api_base!r}" if self.api_base else ""
+        where = f", api_base={shown_url(self.api_base)!r}" if self.api_base else ""
         pair = self.model_pair
         return (
             f"Controller(routers={list(self.routers)}, strong_model={pair.strong!r}, weak_model={pair.weak!r}{where})"

@@ -45,11 +45,9 @@ class Endpoint(str):
         made.settings = dict(settings or {})
         return made
 
-    def __getnewargs__(self) -> tuple[str, Mapping[str, Any]]:  # type: ignore[override]
-        return str(self), self.settings
-
-    def __getstate__(self) -> None:
-        """Everything is in the arguments."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Unlike `__getnewargs__`, this serves every protocol.
+        return type(self), (str(self), self.settings)
 
 
 def endpoint(given: Any, where: str) -> Endpoint | str:
@@ -98,6 +96,20 @@ def check_backend(backend: Any) -> str:
     if backend not in BACKENDS:
         raise InvalidValueError(f"`backend` is one of {', '.join(map(repr, BACKENDS))}; found {backend!r:.60}")
     return backend
+
+
+def shown_url(url: Any) -> str:
+    """A base URL as it may be shown: without user, password and query, which can hold a key."""
+    from urllib.parse import urlsplit
+
+    text = str(url)
+    try:
+        parts = urlsplit(text if "://" in text else f"//{text}")
+        # Half of a password with a slash in it looks like a host with a wrong port.
+        _ = parts.port
+    except ValueError:
+        return "..."
+    return f"{f'{parts.scheme}://' if parts.scheme else ''}{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def settings_of(model: str) -> Mapping[str, Any]:
