@@ -180,14 +180,14 @@ def prepare(
         for name, value in rest.items()
         if value is not None and (type(value) in _PLAIN or not _is_unset(value))
     }
-    extras = None
+    extras, named = None, body
     if ours:
         extras = ours.get("ferroute")
         extra_body = ours.get("extra_body")
         if extra_body is not None:
             if not hasattr(extra_body, "items"):
                 raise InvalidTypeError(f"`extra_body` must be a dict, found {type(extra_body).__name__}")
-            body |= extra_body
+            body = body | dict(extra_body)
             extras = body.pop("ferroute", extras)
     made.stream = bool(body.get("stream"))
     policy = CallPolicy.of(ours.get("policy")) if context is None or "policy" in ours else context.policy
@@ -223,7 +223,8 @@ def prepare(
             others[1] if key == own.get("api_key") else key,
         )
     if check_backend(ours.get("backend") or own.get("backend") or policy.backend) == "litellm":
-        made.litellm = _litellm_keywords(model, body, own, base, key, ours)
+        made.litellm = _litellm_keywords(model, named, own, base, key, ours)
+        made.stream = bool(named.get("stream"))
         made.fallbacks, made.ledger, made.policy = fallbacks, ledger, policy
         return made
     made.litellm = None
@@ -311,19 +312,23 @@ def _fallback(fallback: str, model: str, base: str | None, key: str | None) -> C
 
 def _litellm_keywords(
     model: str,
-    body: dict[str, Any],
+    named: dict[str, Any],
     own: Mapping[str, Any],
     base: str | None,
     key: str | None,
     ours: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The caller's keywords as they are, with those of the endpoint under the names that litellm has for them."""
-    keywords = {**body, "model": str(model), "api_base": base or own.get("api_base")}
+    keywords = {**named, "model": str(model), "api_base": base or own.get("api_base")}
     keywords["api_key"] = key or own.get("api_key")
-    for name in ("api_version", "organization", "extra_headers", "timeout", "max_retries", "num_retries"):
+    names = ("api_version", "organization", "extra_headers", "extra_query", "timeout", "max_retries", "num_retries")
+    for name in names:
         value = ours.get(name, own.get(name))
         if value is not None and not _is_unset(value):
             keywords[name] = value
+    extra = ours.get("extra_body")
+    if hasattr(extra, "items"):
+        keywords["extra_body"] = {name: value for name, value in extra.items() if name != "ferroute"}
     return keywords
 
 

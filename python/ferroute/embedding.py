@@ -186,7 +186,8 @@ class PromptEmbedder:
             texts), ``"local"`` for the offline `LocalEmbedder`, or a mapping with any of:
 
             - ``model``: name of the embedding model, such as ``"text-embedding-3-small"``;
-            - ``api_base`` (or ``base_url``), ``api_key``: an OpenAI-compatible endpoint of its own, independent of the Controller's;
+            - ``api_base`` (or ``base_url``), ``api_key``: an OpenAI-compatible endpoint of its own, independent of the
+              Controller's;
             - ``api_version``, ``base_model``: for Azure, and the model behind a deployment's name, for its price;
             - ``dimensions``: asks the endpoint for vectors of this width;
             - ``instruction``: put before every text, as some embedding models ask for (``"query: "``);

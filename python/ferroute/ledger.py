@@ -44,8 +44,9 @@ class Ledger:
 
     Args:
         url: ``memory:`` (all sums and the last 10,000 calls), ``sqlite:///calls.db`` (a relative path; four slashes
-            before an absolute one, or three where its folder is there), ``postgresql://user:password@host/database``, or
-            the path of an SQLite file as it is (``calls.db``, ``/var/calls.db``). Tables are made where they are missing.
+            before an absolute one, or three where its folder is there), ``postgresql://user:password@host/database``,
+            or the path of an SQLite file as it is (``calls.db``, ``/var/calls.db``). Tables are made where they are
+            missing.
         store: What is kept of the text that was routed on: ``"none"``; ``"features"``, 149 bytes of numbers from which
             routers can be fitted, and which are not anonymous; ``"text"``, the features and the text itself.
         create: Whether a missing SQLite file is made.
