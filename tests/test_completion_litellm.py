@@ -195,6 +195,9 @@ def chunk(content: str | None = None, finish: str | None = None, told: Any = Non
 PROMPT = 7  # tokens of HELLO, as they are estimated
 
 
+nothing = SimpleNamespace(prompt_tokens=0, completion_tokens=0, total_tokens=0)
+
+
 @pytest.mark.parametrize(
     ("chunks", "read", "outcome", "tokens"),
     [
@@ -205,6 +208,7 @@ PROMPT = 7  # tokens of HELLO, as they are estimated
         pytest.param([chunk("x"), chunk(finish="stop"), chunk(told=usage())], None, "ok", None, id="told alone"),
         pytest.param([chunk("x"), chunk(finish="stop", told=usage())], None, "ok", None, id="told at the end"),
         pytest.param([chunk("x"), chunk(finish="stop", hidden=usage())], None, "ok", None, id="told aside"),
+        pytest.param([chunk("xy"), chunk(finish="stop", hidden=nothing)], None, "ok", (PROMPT, 1), id="nothing summed"),
         pytest.param([chunk("x"), chunk(finish="stop", told=usage())], 2, "cancelled", None, id="closed at the end"),
     ],
 )

@@ -376,6 +376,9 @@ def _tokens(usage: Any) -> dict[str, int] | None:
     prompt, completion = read(usage, "prompt_tokens"), read(usage, "completion_tokens")
     if not isinstance(prompt, int) or not isinstance(completion, int):
         return None
+    if prompt == completion == 0:
+        # litellm's sum of chunks that tell nothing.
+        return None
     of_prompt, of_completion = read(usage, "prompt_tokens_details"), read(usage, "completion_tokens_details")
     details = {
         "cached_tokens": read(of_prompt, "cached_tokens"),
