@@ -153,6 +153,21 @@ def test_a_controller_by_way_of_litellm(litellm: Any) -> None:
     assert weak.routing.router == "random"
 
 
+def test_a_deployment_costs_what_the_model_behind_it_does(litellm: Any) -> None:
+    price = pricing.cost("gpt-5.2", input_tokens=1000, output_tokens=200, cached_tokens=500)
+    given = {"messages": HELLO, "backend": "litellm"}
+    deployment = {"model": "azure/ours", "base_model": "gpt-5.2"}
+    by_name: Any = ferroute.completion(model="azure/ours", base_model="gpt-5.2", **given)
+    by_mapping: Any = ferroute.completion(model=deployment, **given)
+    litellm.then[:] = [Refused(500), None]
+    as_fallback: Any = ferroute.completion(model="openai/gpt-5-mini", fallbacks=[deployment], **given)
+    c = Controller(["random"], deployment, "openai/gpt-5-mini", policy=CallPolicy(backend="litellm"))
+    routed = c.completion(router="random", threshold=0.0, messages=HELLO)
+    assert [r.routing.cost_usd for r in (by_name, by_mapping, as_fallback, routed)] == [price] * 4
+    assert routed.routing.saved_usd == 0
+    assert all("base_model" not in keywords for keywords in litellm.calls)
+
+
 def test_one_model_by_way_of_litellm(litellm: Any) -> None:
     with FakeServer() as server:
         c = Controller(

@@ -326,6 +326,8 @@ def _litellm_keywords(
         value = ours.get(name, own.get(name))
         if value is not None and not _is_unset(value):
             keywords[name] = value
+    # Not for litellm: what the call costs is found by it.
+    keywords["base_model"] = ours.get("base_model") or own.get("base_model")
     extra = ours.get("extra_body")
     if hasattr(extra, "items"):
         keywords["extra_body"] = {name: value for name, value in extra.items() if name != "ferroute"}

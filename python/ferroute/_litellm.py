@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ferroute import _core, _estimates, responses
 from ferroute._estimates import read
 from ferroute.decision import Decision, settled
-from ferroute.endpoints import settings_of
+from ferroute.endpoints import Endpoint, settings_of
 from ferroute.errors import InvalidValueError, NotBuiltError
 
 if TYPE_CHECKING:
@@ -114,9 +114,10 @@ class _Book:
 
     def keywords(self) -> dict[str, Any]:
         """What litellm is called with next."""
-        given = self.call.litellm or {}
+        given = dict(self.call.litellm or {})
+        base_model = given.pop("base_model", None)
         if self.attempts == 0:
-            self._asked: str = given["model"]
+            self._asked: str = Endpoint(given["model"], {"base_model": base_model} if base_model else None)
         else:
             self._asked = self.call.fallbacks[self._next]
             self._next += 1
@@ -226,7 +227,9 @@ class _Book:
         baseline, router_cost = self.call.decided[6:8]
         expected = _cost(baseline, tokens) if baseline is not None and tokens is not None else None
         # Nothing was routed away: the baseline has cost what it cost.
-        expected = cost if baseline == self.model else expected
+        expected = (
+            cost if baseline in (self.model, settings_of(self._asked).get("base_model", self.model)) else expected
+        )
         saved = None if cost is None or expected is None or router_cost is None else expected - cost - router_cost
         return expected, saved
 
