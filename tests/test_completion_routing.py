@@ -136,6 +136,9 @@ def test_an_endpoint_is_its_name_and_shows_no_key() -> None:
     assert KEY.encode() not in pickle.dumps(decision)
     for other in (pickle.loads(pickle.dumps(pair)), copy.deepcopy(pair)):
         assert other == pair and other.strong.settings == {"api_key": KEY}
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        again = pickle.loads(pickle.dumps(pair.strong, protocol))
+        assert type(again) is Endpoint and again == pair.strong and again.settings == {"api_key": KEY}
     assert pickle.loads(pickle.dumps(c)).model_pair.strong.settings == {"api_key": KEY}
 
 

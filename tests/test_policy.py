@@ -110,6 +110,31 @@ def test_wrong_policies(wrong: dict[str, Any], error: type[Exception]) -> None:
     assert name in str(caught.value) and KEY not in str(caught.value)
 
 
+def test_numbers_of_numpy() -> None:
+    np = pytest.importorskip("numpy")
+    policy = CallPolicy(timeout=np.int64(5), deadline=np.float32(2.5), retries=np.int64(1), cooldown=np.float64(3),
+                        holdout=np.float32(0.5))  # fmt: skip
+    plain = CallPolicy(timeout=5, deadline=2.5, retries=1, cooldown=3, holdout=0.5)
+    assert policy == plain and hash(policy) == hash(plain) and "np." not in repr(policy)
+    for wrong in ({"timeout": np.True_}, {"retries": np.float32(1)}, {"timeout": np.array([5])}):
+        with pytest.raises(InvalidTypeError):
+            CallPolicy(**wrong)
+    with pytest.raises(InvalidValueError):
+        CallPolicy(timeout=np.float32("nan"))
+
+
+def test_numbers_of_numpy_in_a_call(server: FakeServer) -> None:
+    np = pytest.importorskip("numpy")
+    given: dict[str, Any] = {"model": "openai/m", "messages": HELLO, "api_base": server.url, "api_key": KEY}
+    for limit in (np.int64(5), np.float32(5)):
+        ferroute.completion(**given, timeout=limit)
+    server.then(Answer(status=500, headers={"retry-after-ms": "1"}))
+    assert ferroute.completion(**given, max_retries=np.int64(1)).routing.attempts == 2
+    for wrong in ({"timeout": np.True_}, {"max_retries": np.float32(1)}):
+        with pytest.raises(InvalidTypeError):
+            ferroute.completion(**given, **wrong)
+
+
 def test_where_a_policy_comes_from(server: FakeServer) -> None:
     assert Controller(["random"], "a", "b").policy == CallPolicy()
     c = Controller(["half"], "a", "b", policy={"retries": 0})

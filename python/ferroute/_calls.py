@@ -7,6 +7,7 @@ import os
 import threading
 from contextlib import suppress
 from contextvars import ContextVar
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _json
@@ -229,14 +230,14 @@ def prepare(
         for name, value in rest.items()
         if value is not None and (type(value) in _PLAIN or not _is_unset(value))
     }
-    extras = None
+    extras, named = None, body
     if ours:
         extras = ours.get("ferroute")
         extra_body = ours.get("extra_body")
         if extra_body is not None:
             if not hasattr(extra_body, "items"):
                 raise InvalidTypeError(f"`extra_body` must be a dict, found {type(extra_body).__name__}")
-            body |= extra_body
+            body = body | dict(extra_body)
             extras = body.pop("ferroute", extras)
     context = context or routed_of(model)
     made.stream = bool(body.get("stream"))
@@ -284,7 +285,8 @@ def prepare(
         others[1] if key == _text("api_key", alone[1]) else key,
     )
     if backend == "litellm":
-        made.litellm = _litellm_keywords(model, body, own, base, key, ours)
+        made.litellm = _litellm_keywords(model, named, own, base, key, ours)
+        made.stream = bool(named.get("stream"))
         made.fallbacks, made.ledger, made.policy = fallbacks, ledger, policy
         return made
     made.litellm = None
@@ -391,19 +393,24 @@ def _standing_in(fallback: str, model: str, base: str | None, key: str | None) -
 
 def _litellm_keywords(
     model: str,
-    body: dict[str, Any],
+    named: dict[str, Any],
     own: Mapping[str, Any],
     base: str | None,
     key: str | None,
     ours: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The caller's keywords as they are, with those of the endpoint under the names that litellm has for them."""
-    keywords = {**body, "model": str(model), "api_base": base or own.get("api_base")}
+    keywords = {**named, "model": str(model), "api_base": base or own.get("api_base")}
     keywords["api_key"] = key or own.get("api_key")
-    for name in ("api_version", "organization", "extra_headers", "timeout", "max_retries", "num_retries"):
+    names = ("api_version", "organization", "extra_headers", "extra_query", "timeout", "max_retries", "num_retries")
+    for name in names:
         value = ours.get(name, own.get(name))
         if value is not None:
             keywords[name] = value
+    # Not for litellm: what the call costs is found by it.
+    keywords["base_model"] = ours.get("base_model") or own.get("base_model")
+    if "extra_body" in ours:
+        keywords["extra_body"] = {name: value for name, value in ours["extra_body"].items() if name != "ferroute"}
     return keywords
 
 
@@ -460,7 +467,8 @@ def limits(timeout: Any) -> tuple[float | None, float | None]:
     if hasattr(timeout, "read") and hasattr(timeout, "connect"):
         read, connect = (math.inf if each is None else float(each) for each in (timeout.read, timeout.connect))
         return read, connect
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+    # numpy's scalars are real numbers in this sense.
+    if isinstance(timeout, bool) or not isinstance(timeout, Real):
         raise InvalidTypeError(f"`timeout` must be a number of seconds, found {type(timeout).__name__}")
     try:
         return float(timeout), None
@@ -472,9 +480,9 @@ def retries(max_retries: Any) -> int | None:
     """How often a failed attempt is repeated; None for the policy's."""
     if max_retries is None or _is_unset(max_retries):
         return None
-    if isinstance(max_retries, bool) or not isinstance(max_retries, int):
+    if isinstance(max_retries, bool) or not isinstance(max_retries, Integral):
         raise InvalidTypeError(f"`max_retries` must be int, found {type(max_retries).__name__}")
-    return max_retries
+    return int(max_retries)
 
 
 def _is_unset(value: object) -> bool:

@@ -25,7 +25,7 @@ from ferroute._deciding import Deciding, name_of, policy_of_call
 from ferroute._messages import routed_text, text_of
 from ferroute._refusals import MissingMessages, ModelType, RoutingError, ThresholdType
 from ferroute.decision import Aside, Decision, ModelPair, Share, aside, make
-from ferroute.endpoints import carrying, settings_of, with_settings
+from ferroute.endpoints import carrying, settings_of, shown_url, with_settings
 from ferroute.errors import InvalidTypeError, UnknownNameError
 from ferroute.policy import CallPolicy
 from ferroute.routers.base import Router
@@ -214,7 +214,7 @@ class Controller(Deciding):
         self._start()
 
     def __repr__(self) -> str:
-        where = f", api_base={self.api_base!r}" if self.api_base else ""
+        where = f", api_base={shown_url(self.api_base)!r}" if self.api_base else ""
         pair = self.model_pair
         return (
             f"Controller(routers={list(self.routers)}, strong_model={pair.strong!r}, weak_model={pair.weak!r}{where})"

@@ -48,11 +48,9 @@ class Endpoint(str):
         made.routed = None
         return made
 
-    def __getnewargs__(self) -> tuple[str, Mapping[str, Any]]:  # type: ignore[override]
-        return str(self), self.settings
-
-    def __getstate__(self) -> None:
-        """Everything is in the arguments."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Unlike `__getnewargs__`, this serves every protocol.
+        return type(self), (str(self), self.settings)
 
 
 def endpoint(given: Any, where: str) -> Endpoint | str:
@@ -113,6 +111,20 @@ def carrying(model: str, routed: Any) -> Endpoint:
 def routed_of(model: Any) -> Any:
     """What `carrying` gave `model` to carry; None for every other name."""
     return model.routed if type(model) is Endpoint else None
+
+
+def shown_url(url: Any) -> str:
+    """A base URL as it may be shown: without user, password and query, which can hold a key."""
+    from urllib.parse import urlsplit
+
+    text = str(url)
+    try:
+        parts = urlsplit(text if "://" in text else f"//{text}")
+        # Half of a password with a slash in it looks like a host with a wrong port.
+        _ = parts.port
+    except ValueError:
+        return "..."
+    return f"{f'{parts.scheme}://' if parts.scheme else ''}{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def settings_of(model: str) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
@@ -72,23 +73,31 @@ class CallPolicy:
         for name in _LIMITS:
             value = getattr(self, name)
             if value is not None:
-                _number(name, value)
-        _number("cooldown", self.cooldown)
+                self._keep(name, _number(name, value))
+        self._keep("cooldown", _number("cooldown", self.cooldown))
         for name in ("retries", "failures_before_cooldown"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not hasattr(value, "__index__"):
+            if isinstance(value, bool) or not isinstance(value, Integral):
                 raise InvalidTypeError(f"`{name}` must be int, found {type(value).__name__}")
+            self._keep(name, int(value))
         for name in ("hedge", "strict"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidTypeError(f"`{name}` must be True or False, found {getattr(self, name)!r:.60}")
-        if not 0 <= _number("holdout", self.holdout) <= 1:
+        share = _number("holdout", self.holdout)
+        if not 0 <= share <= 1:
             raise InvalidValueError(f"`holdout` is a share from 0 to 1, found {self.holdout!r}")
+        self._keep("holdout", share)
         if not isinstance(self.on_router_error, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidTypeError(f"`on_router_error` must be str, found {type(self.on_router_error).__name__}")
         check_backend(self.backend)
         # Lists become tuples and mappings endpoints, so that nobody changes a policy that is in use.
         object.__setattr__(self, "fallbacks", _frozen(self.fallbacks, self.backend))
         object.__setattr__(self, "_made", self._make())
+
+    def _keep(self, name: str, number: float) -> None:
+        """Puts a plain number in the place of numpy's, which print and pickle as such."""
+        if type(getattr(self, name)) not in (int, float):
+            object.__setattr__(self, name, number)
 
     def __hash__(self) -> int:
         # A mapping of fallbacks has no hash; equal policies have equal times all the same.
@@ -186,7 +195,8 @@ def _frozen(given: Any, backend: str) -> Any:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    # numpy's scalars are real numbers in this sense.
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidTypeError(f"`{name}` must be a number, found {type(value).__name__}")
     try:
         number = float(value)
