@@ -329,7 +329,7 @@ def _litellm_keywords(
     # Not for litellm: what the call costs is found by it.
     keywords["base_model"] = ours.get("base_model") or own.get("base_model")
     extra = ours.get("extra_body")
-    if hasattr(extra, "items"):
+    if extra is not None:
         keywords["extra_body"] = {name: value for name, value in extra.items() if name != "ferroute"}
     return keywords
 
