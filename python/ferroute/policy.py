@@ -13,7 +13,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
-from ferroute.endpoints import Endpoint, check_backend, endpoint
+from ferroute.endpoints import Endpoint, check_backend, endpoint, settings_of
 from ferroute.errors import InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class CallPolicy:
         deadline: All attempts, waits and fallbacks of a call together; a stream has to have begun by then.
         retries: How often a failed attempt is repeated, where that can help; ``max_retries`` of a call goes before it.
         fallbacks: What is asked when a model has failed for good: names or endpoint mappings, in order; or a mapping
-            from a model's name to such a list, with ``"*"`` for all others.
+            from a model's name to such a list, with ``"*"`` for all others. They go the way of the call (``backend``).
         failures_before_cooldown: After so many failures in a row a model rests, if there is another one to ask.
         cooldown: How long it rests.
         hedge: Sends a second request when the first has not begun to answer within the 95th percentile of the model's
@@ -91,7 +91,7 @@ class CallPolicy:
             raise InvalidTypeError(f"`on_router_error` must be str, found {type(self.on_router_error).__name__}")
         check_backend(self.backend)
         # Lists become tuples and mappings endpoints, so that nobody changes a policy that is in use.
-        object.__setattr__(self, "fallbacks", _frozen(self.fallbacks))
+        object.__setattr__(self, "fallbacks", _frozen(self.fallbacks, self.backend))
         object.__setattr__(self, "_made", self._make())
 
     def _keep(self, name: str, number: float) -> None:
@@ -170,12 +170,28 @@ def listed(name: str, given: Any) -> tuple[Endpoint | str, ...]:
     return tuple(endpoint(each, name) for each in given)
 
 
-def _frozen(given: Any) -> Any:
+def going_with(fallbacks: Sequence[Endpoint | str], backend: str) -> Sequence[Endpoint | str]:
+    """`fallbacks` for calls by way of `backend`.
+
+    Raises:
+        InvalidValueError: One of them asks for another way.
+    """
+    for fallback in fallbacks:
+        own = settings_of(fallback).get("backend", backend)
+        if own != backend:
+            raise InvalidValueError(
+                f"`fallbacks`: {str(fallback)!r} has backend {own!r}, but a fallback goes the way of the call that it "
+                f"stands in for, here {backend!r}: leave its backend out, or give both the same"
+            )
+    return fallbacks
+
+
+def _frozen(given: Any, backend: str) -> Any:
     # `{"model": ...}` is an endpoint; any other mapping is from a model's name to what stands in for it.
     if isinstance(given, Mapping) and "model" not in given:
         mapping = cast("Mapping[str, Any]", given)
-        return {str(name): listed("fallbacks", models) for name, models in mapping.items()}
-    return listed("fallbacks", given)
+        return {str(name): going_with(listed("fallbacks", models), backend) for name, models in mapping.items()}
+    return going_with(listed("fallbacks", given), backend)
 
 
 def _number(name: str, value: Any) -> float:

@@ -70,15 +70,22 @@ def __getattr__(name: str) -> Any:
 def attach(response: Response, decision: Any) -> Response:
     """Puts `decision` where ``response.routing`` finds it, and returns `response`.
 
-    Works for the responses and streams of this module. Anything else, such as what a test's replacement of
-    `completion` returns, gets an attribute `routing` if it takes one and is left alone if not.
+    Works for the responses and streams of this module. Anything else, such as litellm's objects or what a test's
+    replacement of `completion` returns, gets an attribute `routing` if it can have one and is left alone if not. The
+    attribute is beside what such a class makes of its own: not in ``model_dump()``, not among the items.
     """
     if isinstance(response, Routed):
         put(response, {**(getattr(response, "__pydantic_private__", None) or {}), "routing": decision})
-    else:
+    elif not _is_data(type(response)):
         with suppress(AttributeError, TypeError, ValueError):
-            response.routing = decision  # type: ignore[attr-defined]
+            # Past a class's own `__setattr__`: with pydantic it would make a field of it, with some dicts an item.
+            object.__setattr__(response, "routing", decision)
     return response
+
+
+def _is_data(cls: type) -> bool:
+    """Whether an attribute ``routing`` would be one of the fields of a `cls`; pydantic 1 writes out all there are."""
+    return "routing" in getattr(cls, "__pydantic_fields__", ()) or hasattr(cls, "__config__")
 
 
 def parse_completion(body: bytes, request_id: str | None = None, decision: Any = None) -> ChatCompletion:

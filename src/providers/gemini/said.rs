@@ -50,7 +50,11 @@ impl Said {
             if let Some((_, name)) = reading.renamed.iter().find(|(sent, _)| *sent == call.name) {
                 call.name.clone_from(name);
             }
-            signed::remember(call, reading.legacy_functions);
+            if let Some(signature) = &call.signature {
+                // In the form before `tools` a call has no id that could come back.
+                let id = if reading.legacy_functions { "" } else { &call.id };
+                signed::remember(id, &call.name, &call.arguments, signature);
+            }
         }
         said
     }
