@@ -178,6 +178,30 @@ def test_one_model_by_way_of_litellm(litellm: Any) -> None:
         assert len(server.requests) == len(litellm.calls) == 1
 
 
+def test_objects_that_take_extras_keep_the_decision_beside_them(litellm: Any) -> None:
+    # Like litellm's own, openai's classes take every field and dump it.
+    told = chat_completion("gpt-5.2", "x")
+    piece = {
+        "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "usage": told["usage"],
+        "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}],
+    }  # fmt: skip
+
+    def ask(stream: bool = False, **_: Any) -> Any:
+        if stream:
+            return iter([openai.types.chat.ChatCompletionChunk.model_validate(piece)])
+        return openai.types.chat.ChatCompletion.model_validate(told)
+
+    litellm.completion = ask
+    given: dict[str, Any] = {"model": "openai/gpt-5.2", "messages": HELLO, "backend": "litellm"}
+    answer: Any = ferroute.completion(**given)
+    [last] = ferroute.completion(**given, stream=True)  # type: ignore[misc]
+    cost = pricing.cost("gpt-5.2", input_tokens=9, output_tokens=2)
+    for response, plain in ((answer, told), (last, piece)):
+        assert response.routing.cost_usd == cost
+        again = json.loads(json.dumps(response.model_dump(exclude_unset=True)))
+        assert again == json.loads(response.model_dump_json(exclude_unset=True)) == plain
+
+
 def test_a_price_only_litellm_knows(litellm: Any) -> None:
     r: Any = ferroute.completion(model="somewhere/unheard-of", messages=HELLO, backend="litellm")
     assert str(r.routing.cost_usd) == "0.125"

@@ -409,8 +409,9 @@ def _litellm_keywords(
             keywords[name] = value
     # Not for litellm: what the call costs is found by it.
     keywords["base_model"] = ours.get("base_model") or own.get("base_model")
-    if "extra_body" in ours:
-        keywords["extra_body"] = {name: value for name, value in ours["extra_body"].items() if name != "ferroute"}
+    extra = ours.get("extra_body")
+    if extra is not None:
+        keywords["extra_body"] = {name: value for name, value in extra.items() if name != "ferroute"}
     return keywords
 
 

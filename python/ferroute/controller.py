@@ -124,8 +124,8 @@ class Controller(Deciding):
         progress_bar: Shows progress while routers load and batches are scored.
         policy: How calls behave: time limits, retries, fallbacks, ``on_router_error``, ``holdout`` and the like; a
             `CallPolicy`, or a mapping of its attributes. May be assigned later.
-        ledger: Where calls are entered: ``"sqlite:///calls.db"``, ``"postgresql://..."``, or a `ferroute.ledger.Ledger`
-            that several share; None: in memory, the sums and the last 10,000.
+        ledger: Where calls are entered: ``"sqlite:///calls.db"`` or the path alone, ``"postgresql://..."``, or a
+            `ferroute.ledger.Ledger` that several share; None: in memory, the sums and the last 10,000.
 
     Raises:
         KeyError: A router's name is unknown.
@@ -148,7 +148,7 @@ class Controller(Deciding):
         progress_bar: bool = False,
         *,
         policy: CallPolicy | Mapping[str, Any] | None = None,
-        ledger: str | Ledger | None = None,
+        ledger: str | os.PathLike[str] | Ledger | None = None,
     ) -> None:
         _warn_if_shadowed()
         if isinstance(routers, str):

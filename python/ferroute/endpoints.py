@@ -101,18 +101,6 @@ def check_backend(backend: Any) -> str:
     return backend
 
 
-def carrying(model: str, routed: Any) -> Endpoint:
-    """`model` with its settings, for one call: wherever that is made, in another thread too, `routed` is at hand."""
-    made = Endpoint(model, settings_of(model))
-    made.routed = routed
-    return made
-
-
-def routed_of(model: Any) -> Any:
-    """What `carrying` gave `model` to carry; None for every other name."""
-    return model.routed if type(model) is Endpoint else None
-
-
 def shown_url(url: Any) -> str:
     """A base URL as it may be shown: without user, password and query, which can hold a key."""
     from urllib.parse import urlsplit
@@ -125,6 +113,18 @@ def shown_url(url: Any) -> str:
     except ValueError:
         return "..."
     return f"{f'{parts.scheme}://' if parts.scheme else ''}{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def carrying(model: str, routed: Any) -> Endpoint:
+    """`model` with its settings, for one call: wherever that is made, in another thread too, `routed` is at hand."""
+    made = Endpoint(model, settings_of(model))
+    made.routed = routed
+    return made
+
+
+def routed_of(model: Any) -> Any:
+    """What `carrying` gave `model` to carry; None for every other name."""
+    return model.routed if type(model) is Endpoint else None
 
 
 def settings_of(model: str) -> Mapping[str, Any]:
