@@ -166,7 +166,7 @@ def test_client_keywords_are_not_sent(server: FakeServer) -> None:
     assert request.json == {"model": "big", "messages": HELLO, "temperature": 1, "extra": None}
     assert request.headers["openai-organization"] == "org"
     assert request.headers["x-a"] == "b" and request.headers["authorization"] == "Bearer own"
-    assert request.path == "/v1/chat/completions?q=1+2&api-version=v9"
+    assert request.target == "/v1/chat/completions?q=1+2&api-version=v9"
 
 
 def test_model_names(server: FakeServer) -> None:
@@ -712,7 +712,7 @@ def test_proxy_is_used(server: FakeServer) -> None:
     env = {**os.environ, "http_proxy": server.url, "no_proxy": ""}
     out, err = run(code, "http://example.invalid/v1", env=env).communicate(timeout=60)
     assert out.strip() == "Hello", err
-    assert server.requests[0].path == "http://example.invalid/v1/chat/completions"
+    assert server.requests[0].target == "http://example.invalid/v1/chat/completions"
 
 
 def test_certificate_file_is_used() -> None:

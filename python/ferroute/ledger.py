@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ferroute.spend import Spend, When
+    from ferroute._moments import When
+    from ferroute.spend import Spend
 
     Dollars: TypeAlias = Decimal | int | float | str
 

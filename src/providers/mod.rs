@@ -33,6 +33,8 @@ pub mod secrets;
 pub mod signatures;
 pub mod sse;
 pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod types;
 
 pub use crate::process;

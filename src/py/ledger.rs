@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use super::pricing::Amount;
+use super::money::Amount;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{self, Filter, Keep, Ledger, Outcome, Percentiles, Record, Row, Sums};
 use crate::pricing::{Table, Usage, pico};
