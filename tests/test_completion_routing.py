@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import pickle
 import warnings
 from decimal import Decimal
@@ -40,9 +39,6 @@ class Length(Router):
 
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FakeServer, FakeServer]]:
-    for name in list(os.environ):
-        if name.startswith("OPENAI_"):
-            monkeypatch.delenv(name)
     monkeypatch.setitem(ROUTER_CLS, "length", Length)
     with FakeServer() as strong, FakeServer() as weak:
         yield strong, weak
