@@ -42,10 +42,7 @@ HELLO = [{"role": "user", "content": "Say hello"}]
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
-    for name in list(os.environ):
-        if name.startswith("OPENAI_"):
-            monkeypatch.delenv(name)
+def server() -> Iterator[FakeServer]:
     with FakeServer() as server:
         yield server
 

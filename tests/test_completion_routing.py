@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import os
 import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -44,9 +43,6 @@ class Length(Router):
 
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FakeServer, FakeServer]]:
-    for name in list(os.environ):
-        if name.startswith("OPENAI_"):
-            monkeypatch.delenv(name)
     monkeypatch.setitem(ROUTER_CLS, "length", Length)
     with FakeServer() as strong, FakeServer() as weak:
         yield strong, weak

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +45,6 @@ class Foreign:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
-    for name in list(os.environ):
-        if name.startswith("OPENAI_"):
-            monkeypatch.delenv(name)
     for name, cls in (("down", Down), ("half", Half), ("foreign", Foreign)):
         monkeypatch.setitem(ROUTER_CLS, name, cls)
     with FakeServer() as server:

@@ -100,12 +100,6 @@ def parse_completion(body: bytes, request_id: str | None = None, decision: Any =
     return response
 
 
-def parse_chunk(data: bytes) -> ChatCompletionChunk:
-    """One chunk from the data of an event; raises as `parse_completion` does."""
-    load()
-    return _parse(_made["ChatCompletionChunk"], data)
-
-
 def _parse(cls: type[BaseModel], data: bytes) -> Any:
     try:
         return cls.model_validate_json(data)
