@@ -101,7 +101,7 @@ def _response(reply: Reply, call: _calls.Prepared) -> ChatCompletion:
         warn_dropped(decision.model, account[5])
     try:
         return responses.parse_completion(reply.body, reply.request_id, decision)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         from ferroute._failures import openai_error
 
         failure = ProviderFailure({"kind": "protocol", "message": f"the answer is not a completion: {error}"})

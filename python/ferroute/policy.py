@@ -30,11 +30,13 @@ class CallPolicy:
 
     Attributes:
         connect_timeout: Until a connection stands.
-        first_byte_timeout: From sending a request to the first byte of its answer.
-        between_chunks_timeout: The longest silence of a stream.
+        first_byte_timeout: From sending a request to the first byte of its answer, of a stream to its first event:
+            comments and pings that keep the connection alive are none.
+        between_chunks_timeout: The longest silence of a stream; what keeps the connection alive breaks it.
         timeout: One attempt in all, of an answer that is not streamed. The keyword ``timeout`` of a call takes the
             place of this and the two above.
-        deadline: All attempts, waits and fallbacks of a call together; a stream has to have begun by then.
+        deadline: All attempts, waits and fallbacks of a call together; a stream has to have begun by
+            then, and one that only keeps the connection alive ends.
         retries: How often a failed attempt is repeated, where that can help; ``max_retries`` of a call goes before it.
         fallbacks: What is asked when a model has failed for good: names or endpoint mappings, in order; or a mapping
             from a model's name to such a list, with ``"*"`` for all others. They go the way of the call (``backend``).

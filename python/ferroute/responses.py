@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ferroute._items import Items, Routed, put
+from ferroute._json import whole
 from ferroute.decision import Decision, settled
 from ferroute.errors import ProviderFailure
 
@@ -105,7 +106,7 @@ def _parse(cls: type[BaseModel], data: bytes) -> Any:
         return cls.model_validate_json(data)
     except ValueError:
         # An unknown finish reason, a missing id: providers do that, and the answer is still worth having.
-        value: Any = json.loads(data)
+        value: Any = json.loads(data, parse_int=whole)
         if not isinstance(value, dict):
             raise ValueError(f"expected a JSON object, found {type(value).__name__}") from None
         made = cls.construct(**cast("dict[str, Any]", value))
@@ -151,7 +152,7 @@ class _Stream:
     def _read(self, data: bytes) -> ChatCompletionChunk:
         try:
             chunk = _parse(_made["ChatCompletionChunk"], data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._events.close()
             from ferroute._failures import openai_error
 

@@ -188,10 +188,10 @@ fn the_stream_of_the_format() {
     let mut more = events.to_vec();
     more.insert(events.len() - 1, events[3].clone());
     assert_eq!(join(&stream(&Reading::default(), &more).0), join(&chunks));
-    // Cut before the reason to stop nothing is complete; after it nothing is missing.
+    // Cut before its end mark nothing is complete.
     for cut in 0..events.len() {
         let (_, reader, broke) = stream(&Reading::default(), &events[..cut]);
-        assert_eq!((reader.is_complete(), broke), (cut >= events.len() - 1, false), "{cut}");
+        assert_eq!((reader.is_complete(), broke), (false, false), "{cut}");
     }
 }
 
@@ -203,6 +203,7 @@ fn an_error_in_a_stream() {
     assert_eq!((error.kind(), error.http_status()), (Kind::Status, 529));
     assert_eq!(fail("[1]").kind(), Kind::Protocol);
     assert_eq!(fail("[DONE]").kind(), Kind::Protocol);
+    assert_eq!(fail(r#"{"type":"message_stop"}"#).kind(), Kind::Protocol);
 }
 
 #[test]
@@ -433,4 +434,14 @@ proptest! {
         }
         let _ = (reader.usage(), reader.made_chars());
     }
+}
+
+#[test]
+fn counts_that_are_none_are_not_told() {
+    let usage = json!({"input_tokens": 7, "cache_read_input_tokens": 9_007_199_254_740_992_u64, "output_tokens": 1e300,
+        "output_tokens_details": {"thinking_tokens": 5}});
+    let read = read_with(&Reading::default(), &json!({"content": [], "usage": usage}))["usage"].take();
+    assert_eq!((&read["prompt_tokens"], &read["completion_tokens"]), (&json!(7), &json!(0)));
+    assert_eq!(read["prompt_tokens_details"]["cached_tokens"], 0);
+    assert_eq!(read["completion_tokens_details"]["reasoning_tokens"], 0);
 }
