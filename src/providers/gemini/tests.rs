@@ -87,6 +87,29 @@ fn paths_for_every_kind_of_base() {
 }
 
 #[test]
+fn a_model_name_is_one_segment_whatever_is_in_it() {
+    for (model, segment) in [
+        ("../../x", "models/..%2F..%2Fx"),
+        ("..", "models/.."),
+        ("models/../../v1/x", "models/..%2F..%2Fv1%2Fx"),
+        ("tunedModels/a/b", "tunedModels/a%2Fb"),
+        ("other/m", "models/other%2Fm"),
+        ("m:countTokens?key=1#x", "models/m%3AcountTokens%3Fkey%3D1%23x"),
+        ("..%2f..\\x", "models/..%252f..%5Cx"),
+        ("m@001", "models/m@001"),
+        ("\u{e4}", "models/%C3%A4"),
+    ] {
+        let expected = format!("http://h/p/v1beta/{segment}:generateContent");
+        assert_eq!(super::url(&at("http://h/p", model), "generateContent").as_str(), expected, "{model}");
+        assert_eq!(at("http://h/p", model).shown_url(&chat_path(&at("http://h/p", model), false)), expected);
+    }
+    // In a body it is as the caller wrote it.
+    let made = embeddings(&at("http://h", "a/b"), &["x"], None).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&made.body).unwrap()["model"], "models/a/b");
+    assert_eq!(made.url.as_str(), "http://h/v1beta/models/a%2Fb:embedContent");
+}
+
+#[test]
 fn the_key_is_in_a_header_of_its_own() {
     let mut endpoint = endpoint("m");
     endpoint.headers.insert("x-goog-user-project", HeaderValue::from_static("p"));
