@@ -152,6 +152,32 @@ fn what_has_no_place_is_reported() {
 }
 
 #[test]
+fn what_is_changed_is_reported() {
+    let told = |model: &str, parameters: Value| with(model, &parameters).1.join(",");
+    assert_eq!(told("gemini-2.5-flash", json!({"max_tokens": 9_000_000})), "max_tokens");
+    assert_eq!(
+        told("gemini-2.5-flash", json!({"max_completion_tokens": 9_000_000, "max_tokens": 5})),
+        "max_completion_tokens"
+    );
+    assert_eq!(told("gemini-2.5-flash", json!({"seed": 4_294_967_303_u64})), "seed");
+    assert_eq!(told("gemini-2.5-flash", json!({"logprobs": true, "top_logprobs": 21})), "top_logprobs");
+    for (model, effort, expected) in [
+        ("gemini-2.5-flash", "none", ""),
+        ("gemini-2.5-flash", "xhigh", "reasoning_effort"),
+        ("gemini-2.5-flash", "max", ""),
+        ("gemini-2.5-pro", "none", "reasoning_effort"),
+        ("gemini-3.1-pro-preview", "none", "reasoning_effort"),
+        ("gemini-3.1-pro-preview", "minimal", ""),
+        ("gemini-3.1-pro-preview", "xhigh", ""),
+    ] {
+        assert_eq!(told(model, json!({"reasoning_effort": effort})), expected, "{model} {effort}");
+    }
+    // What is said more closely holds: nothing of the effort is sent.
+    let google = json!({"reasoning_effort": "none", "google": {"thinking_config": {"thinking_budget": 200}}});
+    assert_eq!(told("gemini-2.5-pro", google), "");
+}
+
+#[test]
 fn penalties_go_to_those_who_take_them() {
     let request =
         json!({"presence_penalty": 1, "frequency_penalty": 0, "messages": [{"role": "user", "content": "x"}]});
