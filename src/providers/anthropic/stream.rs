@@ -97,7 +97,7 @@ impl Reader {
 
     fn text_piece(&mut self, text: &str, out: &mut Vec<Chunk>) {
         if !text.is_empty() {
-            self.said.text.push_str(text);
+            self.said.say(text);
             self.content(&json!({"content": text}), text, out);
         }
     }
@@ -155,7 +155,7 @@ impl Reader {
             let function = json!({"name": name, "arguments": ""});
             json!({"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]})
         };
-        self.said.calls.push(MadeCall { id, name: name.to_owned(), arguments: String::new() });
+        self.said.call(MadeCall { id, name: name.to_owned(), arguments: String::new() });
         if index == 0 || !self.reading.legacy_functions {
             self.content(&delta, name, out);
         }
@@ -219,9 +219,9 @@ impl Reader {
                 } else {
                     json!({"type": "thinking", "thinking": text, "signature": signature})
                 };
-                self.said.thoughts.push(block);
+                self.said.thought(block);
             }
-            Some(Block::Redacted(block)) => self.said.thoughts.push(block),
+            Some(Block::Redacted(block)) => self.said.thought(block),
             Some(Block::Text | Block::Other | Block::Answer { .. }) | None => {}
         }
     }
@@ -239,7 +239,7 @@ impl Reader {
         self.said.keep(endpoint, &self.reading);
         if !self.said.thoughts.is_empty() {
             // All at once: a client that joins deltas field by field would not know how to join the blocks of a list.
-            out.push(self.chunk(&json!({"thinking_blocks": self.said.thoughts}), None));
+            out.push(self.chunk(&json!({"thinking_blocks": self.said.thinking_blocks()}), None));
         }
         let reason = answer::finish_reason(self.stop.as_deref(), !self.said.calls.is_empty(), &self.reading);
         out.push(self.chunk(&json!({}), Some(reason)));
