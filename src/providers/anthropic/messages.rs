@@ -9,7 +9,9 @@ use super::models::{Rules, Thinking};
 use super::order::{self, Step};
 use super::{FAMILY, thoughts};
 use crate::error::{Error, Kind, Result};
-use crate::providers::conversation::{Call, Content, Conversation, Media, Part, Role, Source, Text, ToolResult, Turn};
+use crate::providers::conversation::{
+    Call, Content, Conversation, Media, Part, Role, Source, Text, ToolResult, Turn, cut,
+};
 use crate::providers::ids::{self, Rule};
 use crate::providers::signatures::{self, Proof};
 
@@ -221,13 +223,11 @@ impl Writer<'_> {
                             let Some(next) = texts.next() else { break };
                             (rest, cache) = next;
                         }
-                        let end = rest.char_indices().nth(chars).map_or(rest.len(), |(at, _)| at);
-                        let (piece, later) = rest.split_at(end);
+                        let piece = cut(&mut rest, chars);
                         chars -= piece.chars().count();
-                        rest = later;
                         // One without any letter is refused.
                         if !piece.trim().is_empty() {
-                            blocks.push(text(piece, cache.filter(|_| later.is_empty())));
+                            blocks.push(text(piece, cache.filter(|_| rest.is_empty())));
                         }
                     }
                 }

@@ -97,6 +97,7 @@ fn choice(index: u64, said: &Said, native: &str, logprobs: Value, reading: &Read
     message.insert("content".into(), content.into());
     message.insert("refusal".into(), Value::Null);
     said.fill(&mut message, None, reading.legacy_functions);
+    message.extend(said.runs.extra(reading.legacy_functions).map(|extra| ("extra_content".to_owned(), extra)));
     let mut choice = Map::new();
     choice.insert("index".into(), index.into());
     put_reason(&mut choice, native, !said.calls.is_empty(), reading.legacy_functions);

@@ -2,7 +2,8 @@
 //!
 //! - [`request`]: parameters and schemas; [`tools`]; [`contents`]: the conversation.
 //! - [`answer`] and [`stream`]: what came back, read by [`said`].
-//! - [`model`]: what differs between models. [`signed`]: signatures of thoughts, from one turn to the next.
+//! - [`model`]: what differs between models. [`signed`] and [`runs`]: signatures of thoughts, from one turn to the
+//!   next.
 
 mod answer;
 mod contents;
@@ -10,6 +11,7 @@ mod embeddings;
 mod errors;
 mod model;
 mod request;
+mod runs;
 mod said;
 mod signed;
 mod stream;

@@ -421,6 +421,47 @@ fn signatures_come_back_where_they_were() {
 }
 
 #[test]
+fn every_signed_part_comes_back_as_it_was() {
+    let text = |text: &str, signature: &str| json!({"text": text, "thoughtSignature": signature});
+    let thought = json!({"text": "I th\u{ef}nk.", "thought": true, "thoughtSignature": "czA="});
+    let call = |name: &str| json!({"functionCall": {"id": format!("id-{name}"), "name": name, "args": {"a": 1}}, "thoughtSignature": name});
+    for parts in [
+        json!([text("One, ", "czE="), text("tw\u{f6}.", "czI=")]),
+        json!([{"text": "One, "}, text("two.", "czI=")]),
+        json!([text("One, ", "czE="), {"text": "two."}]),
+        json!([thought, {"text": "So"}, text(" it is.", "czE=")]),
+        json!([thought, text("It is.", "czE="), call("e1"), call("e2")]),
+        json!([call("e3"), text("I look", "czE="), call("e4")]),
+        json!([call("e5"), {"text": "and see."}]),
+    ] {
+        assert_eq!(round_trip(&parts, false, false), parts);
+    }
+    // The signature of an empty part is that of the text before it; thoughts that are not signed stay away.
+    let streamed = json!([{"text": "hm", "thought": true}, {"text": "One."}, text("", "czE=")]);
+    assert_eq!(round_trip(&streamed, false, false), json!([text("One.", "czE=")]));
+    let twice = json!([text("One.", "czE="), text("", "czI=")]);
+    assert_eq!(round_trip(&twice, false, false), twice);
+}
+
+#[test]
+fn parts_of_a_message_that_was_changed_count_for_nothing() {
+    let google = |parts: Value| json!({"google": {"thought_signature": "czI=", "parts": parts}});
+    for parts in [
+        json!([{"text": 3, "thought_signature": "czE="}, {"text": 9}]),
+        json!([{"text": 7}, {"calls": 1}]),
+        json!([{"text": 7}, {"thought": 4, "thought_signature": "czE="}]),
+        json!([{"text": -7}]),
+        json!([{"text": u64::MAX}, {"text": 8}]),
+        json!([7]),
+    ] {
+        let message = json!({"role": "assistant", "content": "changed", "extra_content": google(parts.clone())});
+        let messages = json!([{"role": "user", "content": "x"}, message]);
+        let back = contents("gemini-3-flash-preview", &messages)[1]["parts"].take();
+        assert_eq!(back, json!([{"text": "changed", "thoughtSignature": "czI="}]), "{parts}");
+    }
+}
+
+#[test]
 fn a_call_without_an_id_gets_one_that_leads_to_its_signature() {
     let call = json!({"functionCall": {"name": "nameless", "args": {"q": 1}}, "thoughtSignature": "bmFtZQ=="});
     let back = round_trip(&json!([call]), true, false);
