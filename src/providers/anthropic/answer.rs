@@ -9,6 +9,7 @@ use super::order::{self, Order};
 use super::{errors, thoughts};
 use crate::error::{Error, Result};
 use crate::pricing::ServiceTier;
+use crate::providers::numbers;
 use crate::providers::request::Reading;
 use crate::providers::types::{Answer, Completion, Endpoint, Usage};
 
@@ -19,7 +20,7 @@ use crate::providers::types::{Answer, Completion, Endpoint, Usage};
 /// told under status 200.
 pub(super) fn read(endpoint: &Endpoint, reading: &Reading, answer: Answer) -> Result<Completion> {
     let size = answer.body.len();
-    let body: Value = serde_json::from_slice(&answer.body)
+    let body: Value = numbers::read_within(&answer.body, "input")
         .ok()
         .filter(Value::is_object)
         .ok_or_else(|| errors::not_of_protocol(endpoint, "answered with something that is not a JSON object", size))?;
@@ -176,7 +177,7 @@ impl Said {
 pub(super) fn input(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "{}".to_owned(),
-        Some(value) => value.to_string(),
+        Some(value) => numbers::write(value),
     }
 }
 

@@ -11,6 +11,7 @@ use super::thoughts::{self, Barred};
 use super::tools;
 use crate::error::{Error, Kind, Result};
 use crate::providers::conversation::{Conversation, Effort, Parameters};
+use crate::providers::numbers;
 use crate::providers::prefix::secret_value;
 use crate::providers::request::{ChatRequest, Dropped, Prepared, Reading};
 use crate::providers::types::{Endpoint, Outgoing};
@@ -92,7 +93,6 @@ pub(super) fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> 
         body.insert("stream".to_owned(), true.into());
     }
     let version = chosen.unwrap_or(if sampled { WITH_SAMPLING } else { NEWEST });
-    let bytes = serde_json::to_vec(&body).map_err(|e| Error::value(format!("the request: {e}")))?;
     let reading = Reading {
         usage_asked: asked.include_usage,
         schema_tool: tools.schema_tool,
@@ -103,7 +103,7 @@ pub(super) fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> 
         outgoing: Outgoing {
             url: endpoint.url(&super::chat_path(endpoint)),
             headers: headers(endpoint, version, stream)?,
-            body: Bytes::from(bytes),
+            body: Bytes::from(numbers::write(&Value::Object(body))),
         },
         reading,
         dropped,

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, MadeCall, Said};
 use super::errors;
 use crate::error::Result;
+use crate::providers::numbers;
 use crate::providers::request::Reading;
 use crate::providers::types::{Chunk, Endpoint, ReadStream, Usage};
 
@@ -265,7 +266,7 @@ impl ReadStream for Reader {
             // Not of this protocol, but some servers that speak it add it.
             return Ok(ControlFlow::Break(()));
         }
-        let event: Value = serde_json::from_slice(&data)
+        let event: Value = numbers::read_within(&data, "input")
             .ok()
             .filter(Value::is_object)
             .ok_or_else(|| errors::not_of_protocol(endpoint, "sent an event that is not a JSON object", data.len()))?;

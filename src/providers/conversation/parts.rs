@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
+use super::super::numbers;
 use super::Place;
 use crate::error::Result;
 
@@ -98,13 +99,13 @@ impl<'a> Call<'a> {
         Some(Self { id: Cow::Owned(id), name, arguments, thought_signature: None })
     }
 
-    /// The arguments as an object: empty ones are `{}`; what is no JSON object is kept as text under `arguments`,
+    /// The arguments as an object, long numbers marked for [`numbers::write`]: empty ones are `{}`; what is no JSON object is kept as text under `arguments`,
     /// since a protocol that knows only objects has no other place for it.
     pub fn object(&self) -> Map<String, Value> {
         if self.arguments.trim().is_empty() {
             return Map::new();
         }
-        match serde_json::from_str(&self.arguments) {
+        match numbers::read(&self.arguments) {
             Ok(Value::Object(object)) => object,
             Ok(Value::Null) => Map::new(),
             _ => Map::from_iter([("arguments".to_owned(), Value::from(&*self.arguments))]),

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::super::numbers;
 use super::super::request::Reading;
 use super::super::types::{Answer, Completion, Endpoint};
 use super::errors;
@@ -19,7 +20,7 @@ use crate::pricing::ServiceTier;
 /// [`Kind::Protocol`](crate::Kind::Protocol) when it is not JSON or answers nothing;
 /// [`Kind::Status`](crate::Kind::Status) when status 200 carries an error.
 pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -> Result<Completion> {
-    let body: Value = serde_json::from_slice(&answer.body).map_err(|_| {
+    let body: Value = numbers::read_within(&answer.body, "args").map_err(|_| {
         errors::odd(endpoint, &format!("answered with something that is not JSON ({} bytes)", answer.body.len()))
     })?;
     if let Some(error) = errors::told(&body) {

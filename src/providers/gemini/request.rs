@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::conversation::{Conversation, Effort, Format, Parameters, ToolChoice};
+use super::super::numbers;
 use super::super::request::{ChatRequest, Dropped, Prepared, Reading};
 use super::super::types::{Endpoint, Outgoing};
 use super::contents::{contents, text};
@@ -34,7 +35,7 @@ pub fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<
         url.query_pairs_mut().append_pair("alt", "sse");
     }
     Ok(Prepared {
-        outgoing: Outgoing { url, headers, body: Value::Object(body).to_string().into() },
+        outgoing: Outgoing { url, headers, body: numbers::write(&Value::Object(body)).into() },
         reading: Reading {
             usage_asked: parameters.include_usage,
             legacy_functions: parameters.legacy,

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::request::{ChatRequest, Prepared, Reading};
+use super::super::types::ReadStream;
 use super::tests::{answer, endpoint};
 use super::*;
 
@@ -441,6 +442,26 @@ fn every_signed_part_comes_back_as_it_was() {
     assert_eq!(round_trip(&streamed, false, false), json!([text("One.", "czE=")]));
     let twice = json!([text("One.", "czE="), text("", "czI=")]);
     assert_eq!(round_trip(&twice, false, false), twice);
+}
+
+#[test]
+fn long_numbers_keep_their_digits_both_ways() {
+    let arguments = r#"{"id":12345678901234567890123,"x":[0.12345678901234567890,1e400],"n":7}"#;
+    let says = format!(
+        r#"{{"candidates":[{{"content":{{"parts":[{{"functionCall":{{"id":"n1","name":"f","args":{arguments}}}}}]}},"finishReason":"STOP"}}]}}"#
+    );
+    let done = read_answer(&endpoint("m"), &Reading::default(), answer(&says)).unwrap();
+    let done: Value = serde_json::from_slice(&done.answer.body).unwrap();
+    let message = &done["choices"][0]["message"];
+    assert_eq!(message["tool_calls"][0]["function"]["arguments"], arguments);
+    let result = json!({"role": "tool", "tool_call_id": "n1", "content": "y"});
+    let request = json!({"messages": [{"role": "user", "content": "x"}, message, result]});
+    let sent = prepared("gemini-2.5-flash", &request).outgoing.body;
+    assert!(std::str::from_utf8(&sent).unwrap().contains(&format!(r#""args":{arguments}"#)));
+    let (mut reader, mut out) = (stream::Reader::of(&Reading::default()), Vec::new());
+    assert!(reader.read(&endpoint("m"), says.into(), &mut out).unwrap().is_continue());
+    let chunk: Value = serde_json::from_slice(&out[0].data).unwrap();
+    assert_eq!(chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"], arguments);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use serde_json::{Map, Value, json};
 
+use super::super::numbers;
 use super::super::request::Reading;
 use super::super::types::Usage;
 use super::runs::{Kind, Runs};
@@ -66,7 +67,7 @@ impl Said {
             self.calls.push(Call {
                 id: told.map_or_else(|| format!("call_{}", &unique()[..24]), str::to_owned),
                 name: name.to_owned(),
-                arguments: arguments.map_or_else(|| "{}".to_owned(), Value::to_string),
+                arguments: arguments.map_or_else(|| "{}".to_owned(), numbers::write),
                 signature,
             });
             return;

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::super::numbers;
 use super::super::request::Reading;
 use super::super::types::{Chunk, Endpoint, ReadStream, Usage};
 use super::answer::head;
@@ -162,7 +163,7 @@ impl ReadStream for Reader {
             self.close(endpoint, out);
             return Ok(ControlFlow::Break(()));
         }
-        let body: Value = serde_json::from_slice(&data)
+        let body: Value = numbers::read_within(&data, "args")
             .map_err(|_| errors::odd(endpoint, &format!("sent an event that is not JSON ({} bytes)", data.len())))?;
         match &body {
             Value::Array(list) => list.iter().try_for_each(|body| self.event(endpoint, body, out))?,

@@ -342,6 +342,31 @@ fn blocks_by_turns_go_back_in_their_order() {
 }
 
 #[test]
+fn long_numbers_keep_their_digits_both_ways() {
+    let arguments =
+        r#"{"id":12345678901234567890123,"ids":[-98765432109876543210987],"x":0.12345678901234567890,"n":7}"#;
+    let call = format!(r#"{{"type":"tool_use","id":"toolu_n","name":"f","input":{arguments}}}"#);
+    let answer = format!(r#"{{"content":[{call}],"stop_reason":"tool_use"}}"#);
+    let answer = Answer { status: 200, headers: Vec::new(), body: Bytes::from(answer) };
+    let read = read_answer(&endpoint("claude-haiku-4-5"), &Reading::default(), answer).unwrap();
+    let read: Value = serde_json::from_slice(&read.answer.body).unwrap();
+    let message = &read["choices"][0]["message"];
+    assert_eq!(message["tool_calls"][0]["function"]["arguments"], arguments);
+    let sent = prepare("claude-haiku-4-5", &next_turn(message, true)).outgoing.body;
+    assert!(std::str::from_utf8(&sent).unwrap().contains(&format!(r#""input":{arguments}"#)));
+    // All at once at the beginning of a block of a stream.
+    let mut reader = reader(&Reading::default());
+    let mut out = Vec::new();
+    for event in [
+        format!(r#"{{"type":"content_block_start","index":0,"content_block":{call}}}"#),
+        r#"{"type":"content_block_stop","index":0}"#.to_owned(),
+    ] {
+        assert!(reader.read(&endpoint("claude-haiku-4-5"), Bytes::from(event), &mut out).unwrap().is_continue());
+    }
+    assert_eq!(join(&out).message["tool_calls"][0]["function"]["arguments"], arguments);
+}
+
+#[test]
 fn without_the_first_thoughts_there_are_none_in_the_loop() {
     let foreign = json!({"role": "assistant", "content": null, "reasoning_content": "mine", "extra_content": {"google": {"thought_signature": "g"}},
         "tool_calls": [{"id": "call_foreign", "type": "function", "function": {"name": "f", "arguments": "{}"}}]});
