@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::error::{Answer, Error, Kind};
 use crate::providers::http::refused;
+use crate::providers::numbers;
 use crate::providers::types::Endpoint;
 
 /// The error object of an answer, of a stream's event, or of a list that holds one.
