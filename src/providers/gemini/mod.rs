@@ -57,15 +57,11 @@ fn resource(endpoint: &Endpoint) -> String {
 
 /// `name` as one segment of a path, whatever is in it: a name must not lead to another path or method.
 fn segment(name: &str) -> String {
-    let mut escaped = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@') {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
+    let escaped = name.bytes().map(|byte| {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@');
+        if plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    });
+    escaped.collect()
 }
 
 /// Where `method` of the model is, below the base URL, which may name the protocol's version already.

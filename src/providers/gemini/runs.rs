@@ -45,8 +45,8 @@ pub(super) struct Run {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Runs {
     runs: Vec<Run>,
-    /// The signature of the first call, once there is one.
-    first_call: Option<Option<String>>,
+    /// The signature of the first call.
+    of_call: Option<String>,
 }
 
 impl Runs {
@@ -61,26 +61,32 @@ impl Runs {
     }
 
     pub(super) fn call(&mut self, signature: Option<&str>) {
+        if !self.has_calls() {
+            self.of_call = signature.map(str::to_owned);
+        }
         self.add(Kind::Call, 1, None);
-        self.first_call.get_or_insert_with(|| signature.map(str::to_owned));
+    }
+
+    fn has_calls(&self) -> bool {
+        self.runs.iter().any(|run| run.kind == Kind::Call)
     }
 
     /// Those of the next event.
     pub(super) fn append(&mut self, later: &Self) {
+        if !self.has_calls() {
+            self.of_call.clone_from(&later.of_call);
+        }
         for Run { kind, count, signature } in &later.runs {
             self.add(*kind, *count, signature.clone());
-        }
-        if self.first_call.is_none() {
-            self.first_call.clone_from(&later.first_call);
         }
     }
 
     /// `extra_content` of the message; `legacy`: its call has no place for a signature.
     pub(super) fn extra(&self, legacy: bool) -> Option<Value> {
         let mut google = Map::new();
-        let signed = self.runs.iter().filter_map(|run| run.signature.as_deref());
-        let of_call = self.first_call.as_ref().and_then(Option::as_deref);
-        let signature = of_call.filter(|_| legacy).or_else(|| signed.last());
+        let mut signed = self.runs.iter().filter_map(|run| run.signature.as_deref());
+        let of_call = self.of_call.as_deref();
+        let signature = of_call.filter(|_| legacy).or_else(|| signed.next_back());
         google.extend(signature.map(|signature| (SIGNATURE.to_owned(), signature.into())));
         if !self.is_usual() && !legacy && (signature.is_some() || of_call.is_some()) {
             google.insert("parts".into(), self.runs.iter().map(shown).collect());
