@@ -141,7 +141,7 @@ class Ledger:
             at: When it began, seconds since 1970; None: ``total_ms`` ago.
 
         Raises:
-            InvalidValueError: An amount or the outcome is not one.
+            InvalidValueError: A count, an amount or a time is negative or no number, or there is no such outcome.
         """
         self.core.add(
             model,
@@ -168,7 +168,7 @@ class Ledger:
             session=session,
             key=key,
             text=text,
-            ts_us=None if at is None else round(at * 1e6),
+            at=at,
         )
 
     def spend(
