@@ -13,6 +13,7 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, responses
+from ferroute._calls import warn_unpriced
 from ferroute.decision import Decision, settled
 from ferroute.endpoints import settings_of
 from ferroute.errors import InvalidValueError, NotBuiltError
@@ -138,6 +139,9 @@ class _Book:
         saved = None if cost is None or expected is None or router_cost is None else expected - cost - router_cost
         if saved is not None and expected != cost:
             self.notes.append(f"saved_usd takes the answer's own length for that of {baseline}'s")
+        if cost is None and tokens is not None:
+            self.notes.append(f"no price is known for `{self.model}`: the call counts as unpriced, not as free")
+            warn_unpriced(self.model)
         if self.call.ledger is not None:
             now = perf_counter()
             self.call.ledger.add(
