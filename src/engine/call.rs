@@ -56,8 +56,13 @@ pub struct Answered {
 /// # Errors
 /// [`Kind::Value`] and [`Kind::Unsupported`] for a request that cannot be made of it; else the last failure, with the
 /// address that was called ([`Error::url`]).
-pub async fn chat(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> Result<Answered> {
-    let mut entry = Entry::begin(plan, request);
+///
+/// The call begins here, not when the future is first polled: one that is dropped before that is entered as well.
+pub fn chat(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> impl Future<Output = Result<Answered>> + Send {
+    whole(http, Entry::begin(plan, request))
+}
+
+async fn whole(http: &Http, mut entry: Entry) -> Result<Answered> {
     match walk(&entry, &Whole { http }).await {
         Ok((endpoint, done)) => {
             let Done { answer, usages, requests } = done;
@@ -74,8 +79,11 @@ pub async fn chat(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> Result<
 /// One completion as a stream of chunks; must run inside a tokio runtime, which then reads it.
 ///
 /// It is handed over with its first content, or a second after its first event: what fails before that is tried again.
-pub async fn stream(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> Result<Stream> {
-    let entry = Entry::begin(plan, request);
+pub fn stream(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> impl Future<Output = Result<Stream>> + Send {
+    begun(http, Entry::begin(plan, request))
+}
+
+async fn begun(http: &Http, entry: Entry) -> Result<Stream> {
     match walk(&entry, &Opening { http }).await {
         Ok((endpoint, begun)) => Ok(Stream::start(begun, endpoint, entry)),
         Err(error) => Err(spent(entry, error)),
