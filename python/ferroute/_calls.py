@@ -325,6 +325,15 @@ def _look_at(model: str, client: Client) -> None:
         pricing.warn_if_shut_down(model, stacklevel=stacklevel())
 
 
+def warn_unpriced(model: str) -> None:
+    """Warns, on its first answer, of a model whose price is not known."""
+    from ferroute import pricing
+
+    # An answer that is paid for is not thrown away by a filter that makes errors of warnings.
+    with suppress(pricing.PriceWarning):
+        pricing.warn_if_unpriced(model, stacklevel=stacklevel())
+
+
 def stacklevel() -> int:
     """How many frames up the first one is that is not of ferroute, as the caller counts."""
     import inspect

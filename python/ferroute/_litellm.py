@@ -15,6 +15,7 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core, _estimates, responses
+from ferroute._calls import warn_unpriced
 from ferroute._estimates import read
 from ferroute.decision import Decision, settled
 from ferroute.endpoints import Endpoint, settings_of
@@ -180,6 +181,9 @@ class _Book:
         expected, saved = self._saved(tokens, cost)
         if saved is not None and expected != cost:
             self.notes.append(f"saved_usd takes the answer's own length for that of {baseline}'s")
+        if cost is None and tokens is not None:
+            self.notes.append(f"no price is known for `{self.model}`: the call counts as unpriced, not as free")
+            warn_unpriced(self.model)
         if self.call.ledger is not None:
             now = perf_counter()
             self.call.ledger.add(

@@ -99,6 +99,8 @@ def _response(reply: Reply, call: _calls.Prepared) -> ChatCompletion:
     decision = settled(call.decision, account)
     if account[5]:
         warn_dropped(decision.model, account[5])
+    if account[10] is not None:
+        _calls.warn_unpriced(account[10])
     try:
         return responses.parse_completion(reply.body, reply.request_id, decision)
     except (ValueError, RecursionError) as error:
@@ -116,9 +118,10 @@ def _stream(kind: Any, events: Any, call: _calls.Prepared) -> Any:
 
 
 def _explain(error: Exception, decision: Decision) -> None:
-    """Gives `error` the decision behind the call."""
+    """Gives `error` the decision behind the call, with what the call has cost."""
+    account = getattr(error, "_account", None)
     with suppress(AttributeError, TypeError):
-        error.routing = decision  # type: ignore[attr-defined]
+        error.routing = decision if account is None else settled(decision, account)  # type: ignore[attr-defined]
 
 
 _warned: set[tuple[str, str]] = set()

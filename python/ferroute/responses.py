@@ -123,8 +123,8 @@ class _Stream:
         self._events = events
         self._decision = decision
         self._settled = False
-        # The same for all chunks but the last, which knows the costs.
-        self._private: dict[str, Any] = {"routing": decision}
+        # That of the last chunk, which gets to know the costs, should they be known only after it.
+        self._private: dict[str, Any] = {}
         self.usage = None
 
     @property
@@ -137,7 +137,6 @@ class _Stream:
     @routing.setter
     def routing(self, decision: Any) -> None:
         self._decision = decision
-        self._private = {"routing": decision}
 
     def _settle(self) -> bool:
         """Takes the account over once there is one."""
@@ -147,7 +146,16 @@ class _Stream:
         self._settled = True
         if isinstance(self._decision, Decision):
             self.routing = settled(self._decision, account)
+        if account[10] is not None:
+            from ferroute._calls import warn_unpriced
+
+            warn_unpriced(account[10])
         return True
+
+    def _end(self) -> None:
+        """Where the usage came late, or no reason to stop, the last chunk was not known to be the last."""
+        if not self._settled and self._settle():
+            self._private["routing"] = self._decision
 
     def _read(self, data: bytes) -> ChatCompletionChunk:
         try:
@@ -160,6 +168,7 @@ class _Stream:
             raise openai_error(failure, self._events.url, streaming=True) from None
         if not self._settled:
             self._settle()
+        self._private = {"routing": self._decision}
         put(chunk, self._private)
         usage = getattr(chunk, "usage", None)
         if usage is not None:
@@ -194,6 +203,7 @@ class ChatStream(_Stream):
             self._explain(error)
             raise
         if data is None:
+            self._end()
             raise StopIteration
         return self._read(data)
 
@@ -231,6 +241,7 @@ class AsyncChatStream(_Stream):
                 self._explain(error)
                 raise
         if data is None:
+            self._end()
             raise StopAsyncIteration
         return self._read(data)
 
