@@ -179,27 +179,28 @@ async fn a_prompt_that_is_too_long_goes_only_where_more_fits() {
 
 #[tokio::test]
 async fn an_endpoint_that_keeps_failing_rests() {
-    let ill = serve((0..9).map(|_| again_soon(503, "{}")).collect());
+    let failing = (0..5).map(|_| again_soon(503, "{}"));
+    let ill = serve(failing.chain([fine(), fine()]).collect());
     let well = serve((0..9).map(|_| fine()).collect());
     let endpoints = [at(&ill, "openai/big"), at(&well, "openai/other")];
-    let policy = Policy { retries: 0, cooldown: Duration::from_millis(400), ..policy() };
+    let long = Policy { retries: 0, cooldown: Duration::from_mins(1), ..policy() };
     for failures in [1, 2, 3, 3, 3] {
-        chat(plan(&endpoints, policy.clone())).await.unwrap();
+        chat(plan(&endpoints, long.clone())).await.unwrap();
         assert_eq!(seen(&ill), failures);
     }
     // Alone it is asked all the same.
-    chat(plan(&endpoints[..1], policy.clone())).await.unwrap_err();
+    let short = Policy { cooldown: Duration::from_millis(1), ..long.clone() };
+    chat(plan(&endpoints[..1], short)).await.unwrap_err();
     assert_eq!(seen(&ill), 4);
-    tokio::time::sleep(Duration::from_millis(450)).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
     // One more failure is enough after the rest.
     for failures in [5, 5] {
-        let answered = chat(plan(&endpoints, policy.clone())).await.unwrap();
+        let answered = chat(plan(&endpoints, long.clone())).await.unwrap();
         assert_eq!((seen(&ill), answered.account.endpoint), (failures, 1));
     }
-    tokio::time::sleep(Duration::from_millis(450)).await;
-    let mended = serve(vec![fine()]);
-    let endpoints = [at(&mended, "openai/big"), at(&well, "openai/other")];
-    assert_eq!(chat(plan(&endpoints, policy)).await.unwrap().account.endpoint, 0);
+    // An answer makes it well.
+    chat(plan(&endpoints[..1], long.clone())).await.unwrap();
+    assert_eq!(chat(plan(&endpoints, long)).await.unwrap().account.endpoint, 0);
 }
 
 #[tokio::test]
@@ -217,13 +218,13 @@ async fn who_asks_for_a_long_wait_is_left_alone_where_there_is_another() {
 
 #[tokio::test]
 async fn nobody_sleeps_past_the_deadline() {
-    let busy = || reply(429, &[("retry-after", "5")], "{}");
-    let deadline = Some(Duration::from_secs(2));
+    let busy = || reply(429, &[("retry-after", "90")], "{}");
+    let deadline = Some(Duration::from_mins(1));
     let server = serve(vec![busy(), fine()]);
     let start = Instant::now();
     let error = chat(plan(&[at(&server, "openai/big")], Policy { deadline, ..policy() })).await.unwrap_err();
     assert_eq!((error.answer().unwrap().status, seen(&server)), (429, 1));
-    assert!(start.elapsed() < Duration::from_millis(1500));
+    assert!(start.elapsed() < Duration::from_secs(30));
     // The deadline cuts an answer short, and nothing is tried after it.
     let deadline = Some(Duration::from_millis(200));
     let slow = || vec![Step::Wait(Duration::from_secs(3))];

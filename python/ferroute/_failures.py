@@ -36,6 +36,8 @@ def openai_error(failure: ProviderFailure, url: str, streaming: bool = False) ->
     if streaming or "partial_text" in told:
         made.partial_text = told.get("partial_text", "")
         made.partial_usage = _usage(told.get("partial_tokens"))
+    # What the call came to, for whoever knows the decision behind it.
+    made._account = told.get("account")
     return made
 
 

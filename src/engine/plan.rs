@@ -122,8 +122,10 @@ pub struct Account {
     pub usage: Option<crate::pricing::Usage>,
     /// The tokens are our estimate.
     pub estimated: bool,
-    /// US dollars; `None` is unpriced.
+    /// US dollars for all requests of the call, the losers of hedges included; `None` is unpriced.
     pub cost: Option<Decimal>,
+    /// The model whose price is not known, where that is why there is no cost.
+    pub unpriced: Option<String>,
     /// What choosing cost.
     pub router_cost: Option<Decimal>,
     /// Estimated saving against the baseline; negative is a loss, `None` without a price or a baseline.

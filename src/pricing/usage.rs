@@ -52,7 +52,7 @@ impl Usage {
 /// The class of service, which some providers price apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum ServiceTier {
-    /// Ordinary calls (`default`, `standard`, `auto`).
+    /// Ordinary calls (`default`, `standard`, `auto`; `scale` too).
     #[default]
     Standard,
     /// Asynchronous batches.
@@ -69,7 +69,8 @@ impl ServiceTier {
     /// The class a request or an answer names; an unknown one is `None`.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
-            "auto" | "default" | "standard" | "standard_only" | "on_demand" => Self::Standard,
+            // Scale and reserved capacity are paid for in advance; what a token of it costs is in no table.
+            "auto" | "default" | "standard" | "standard_only" | "on_demand" | "scale" => Self::Standard,
             "batch" => Self::Batch,
             "flex" => Self::Flex,
             "priority" => Self::Priority,

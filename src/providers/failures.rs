@@ -91,7 +91,7 @@ fn is_locked(answer: &Answer) -> bool {
 
 /// Whether an answer says that a quota, a budget or a credit is used up, which waiting does not change.
 fn is_used_up(answer: &Answer) -> bool {
-    const CODES: [&str; 9] = [
+    const CODES: [&str; 11] = [
         "insufficient_quota",
         "insufficient_credit",
         "insufficient_balance",
@@ -101,22 +101,29 @@ fn is_used_up(answer: &Answer) -> bool {
         "spend_limit",
         "spending_limit",
         "per_day",
+        "quota_exceeded",
+        "budget_exceeded",
     ];
     // The codes of these are those of ordinary limits.
-    const WORDS: [&str; 4] = ["spend limit", "spending limit", "spending cap", "credit balance"];
+    const WORDS: [&str; 4] = ["spend_limit", "spending_limit", "spending_cap", "credit_balance"];
     if !(400..600).contains(&answer.status) {
         return false;
     }
     let Some(error) = told(&answer.body) else { return false };
-    let says = |name: &str, words: &[&str]| {
-        error.get(name).and_then(Value::as_str).is_some_and(|text| {
-            let text = text.to_ascii_lowercase();
-            let text = if name == "message" { text } else { text.replace(['-', ' '], "_") };
-            words.iter().any(|word| text.contains(word))
-        })
+    let says = |text: &str, words: &[&str]| {
+        let text = text.to_ascii_lowercase().replace(['-', ' '], "_");
+        words.iter().any(|word| text.contains(word))
     };
-    ["code", "type", "status"].into_iter().any(|name| says(name, &CODES))
-        || (matches!(answer.status, 400 | 402 | 403 | 429) && says("message", &WORDS))
+    let field = |name: &str| error.get(name).and_then(Value::as_str);
+    // Some tell the code alone: `{"error": "insufficient_quota"}`.
+    let alone = error.as_str().filter(|text| !text.contains(' '));
+    let mut codes = ["code", "type", "status"].into_iter().filter_map(field).chain(alone);
+    codes.any(|code| says(code, &CODES))
+        || field("message").or(error.as_str()).is_some_and(|message| {
+            matches!(answer.status, 400 | 402 | 403 | 429) && says(message, &WORDS)
+                // "on requests per day (RPD)", under the code of an ordinary limit.
+                || answer.status == 429 && says(message, &["per_day"])
+        })
         || details(&error).any(is_daily)
 }
 
@@ -215,6 +222,13 @@ mod tests {
                 r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low"}}"#,
             ),
             (403, r#"{"error":{"code":"insufficient_balance"}}"#),
+            (429, r#"{"error":"insufficient_quota"}"#),
+            (429, r#"{"error":{"message":"no","code":"quota_exceeded"}}"#),
+            (429, r#"{"error":{"message":"no","type":"budget_exceeded"}}"#),
+            (
+                429,
+                r#"{"error":{"message":"Rate limit reached on requests per day (RPD): Limit 200, Used 200","type":"requests","code":"rate_limit_exceeded"}}"#,
+            ),
             (429, day),
             (429, &format!("[{day}]")),
         ] {
@@ -225,6 +239,11 @@ mod tests {
         }
         let ordinary = r#"{"error":{"message":"Rate limit reached, see https://x/account/billing","type":"tokens","code":"rate_limit_exceeded"}}"#;
         assert_eq!(verdict(&failed(429, &[], ordinary)), Verdict::Again(None));
+        for ordinary in
+            [r#"{"error":"slow down, see /billing"}"#, r#"{"error":{"message":"requests per minute (RPM)"}}"#]
+        {
+            assert_eq!(verdict(&failed(429, &[], ordinary)), Verdict::Again(None), "{ordinary}");
+        }
     }
 
     #[test]

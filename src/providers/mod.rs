@@ -25,6 +25,7 @@ pub mod ids;
 mod marks;
 mod messages;
 pub mod needs;
+mod numbers;
 pub mod openai;
 pub mod prefix;
 mod refusal;
@@ -34,6 +35,8 @@ pub mod secrets;
 pub mod signatures;
 pub mod sse;
 pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod types;
 
 pub use crate::process;

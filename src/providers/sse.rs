@@ -259,11 +259,10 @@ mod tests {
     }
 
     #[test]
-    fn many_lines_of_one_event_are_joined_in_linear_time() {
-        let start = std::time::Instant::now();
+    fn many_lines_of_one_event_are_joined() {
+        // Copying what there is for every line would move 360 GB.
         let events = read(vec![[&b"data:x\n".repeat(600_000)[..], b"\n"].concat()]).unwrap();
         assert_eq!((events.len(), events[0].len()), (1, 1_199_999));
-        assert!(start.elapsed() < std::time::Duration::from_secs(2), "{:?}", start.elapsed());
     }
 
     proptest! {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, MadeCall, Said};
 use super::errors;
 use crate::error::Result;
+use crate::providers::numbers;
 use crate::providers::request::Reading;
 use crate::providers::types::{Chunk, Endpoint, ReadStream, Usage};
 
@@ -97,7 +98,7 @@ impl Reader {
 
     fn text_piece(&mut self, text: &str, out: &mut Vec<Chunk>) {
         if !text.is_empty() {
-            self.said.text.push_str(text);
+            self.said.say(text);
             self.content(&json!({"content": text}), text, out);
         }
     }
@@ -155,7 +156,7 @@ impl Reader {
             let function = json!({"name": name, "arguments": ""});
             json!({"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]})
         };
-        self.said.calls.push(MadeCall { id, name: name.to_owned(), arguments: String::new() });
+        self.said.call(MadeCall { id, name: name.to_owned(), arguments: String::new() });
         if index == 0 || !self.reading.legacy_functions {
             self.content(&delta, name, out);
         }
@@ -219,9 +220,9 @@ impl Reader {
                 } else {
                     json!({"type": "thinking", "thinking": text, "signature": signature})
                 };
-                self.said.thoughts.push(block);
+                self.said.thought(block);
             }
-            Some(Block::Redacted(block)) => self.said.thoughts.push(block),
+            Some(Block::Redacted(block)) => self.said.thought(block),
             Some(Block::Text | Block::Other | Block::Answer { .. }) | None => {}
         }
     }
@@ -239,7 +240,7 @@ impl Reader {
         self.said.keep(endpoint, &self.reading);
         if !self.said.thoughts.is_empty() {
             // All at once: a client that joins deltas field by field would not know how to join the blocks of a list.
-            out.push(self.chunk(&json!({"thinking_blocks": self.said.thoughts}), None));
+            out.push(self.chunk(&json!({"thinking_blocks": self.said.thinking_blocks()}), None));
         }
         let reason = answer::finish_reason(self.stop.as_deref(), !self.said.calls.is_empty(), &self.reading);
         out.push(self.chunk(&json!({}), Some(reason)));
@@ -266,7 +267,7 @@ impl ReadStream for Reader {
             self.end(endpoint, out);
             return Ok(ControlFlow::Break(()));
         }
-        let event: Value = serde_json::from_slice(&data)
+        let event: Value = numbers::read_within(&data, "input")
             .ok()
             .filter(Value::is_object)
             .ok_or_else(|| errors::not_of_protocol(endpoint, "sent an event that is not a JSON object", data.len()))?;

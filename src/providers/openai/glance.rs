@@ -94,7 +94,8 @@ impl<'a> Glance<'a> {
         Some(Self {
             error: part("error"),
             choices,
-            usage: part("usage").and_then(|part| serde_json::from_value(part).ok()),
+            usage: part("usage").and_then(RawUsage::of),
+            service_tier: Text::of(value.get("service_tier")),
             ..Self::default()
         })
     }

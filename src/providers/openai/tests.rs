@@ -249,6 +249,9 @@ fn usage_as_the_compatible_servers_tell_it() {
     let read = usage("openai/x", &told(sound));
     assert_eq!((read.prompt_audio_tokens, read.completion_audio_tokens), (6, 4));
     assert_eq!(usage("openai/x", r#""usage":{"total_tokens":8}"#).prompt_tokens, 8);
+    let spelled =
+        usage("openai/x", r#""usage":{"prompt_tokens":"10","completion_tokens":4.5,"prompt_tokens_details":"?"}"#);
+    assert_eq!((spelled.prompt_tokens, spelled.completion_tokens), (10, 5));
     // Counts of any kind are no error.
     let odd = r#""usage":{"prompt_tokens":12.0,"completion_tokens":"many","total_tokens":[],"prompt_tokens_details":{"cached_tokens":-1}}"#;
     let read = usage("openai/x", odd);
