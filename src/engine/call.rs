@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Again, Error, Kind, Result};
+use crate::error::{Again, Error, Kind, Result, Spent};
 use crate::providers::failures::{is_too_long, may_move};
 use crate::providers::retry::DEFAULT_RETRIES;
 use crate::providers::{Answer, ChatRequest, Completion, Http, Usage};
@@ -72,10 +72,7 @@ async fn whole(http: &Http, mut entry: Entry) -> Result<Answered> {
             let account = entry.answered(&ending);
             Ok(Answered { answer, account })
         }
-        Err(error) => {
-            entry.failed(&error, &Ending::default());
-            Err(error)
-        }
+        Err(error) => Err(spent(entry, error)),
     }
 }
 
@@ -86,14 +83,17 @@ pub fn stream(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> impl Future
     begun(http, Entry::begin(plan, request))
 }
 
-async fn begun(http: &Http, mut entry: Entry) -> Result<Stream> {
+async fn begun(http: &Http, entry: Entry) -> Result<Stream> {
     match walk(&entry, &Opening { http }).await {
         Ok((endpoint, begun)) => Ok(Stream::start(begun, endpoint, entry)),
-        Err(error) => {
-            entry.failed(&error, &Ending::default());
-            Err(error)
-        }
+        Err(error) => Err(spent(entry, error)),
     }
+}
+
+/// Settles the account of a call that got no answer, and tells it with the error.
+fn spent(mut entry: Entry, error: Error) -> Error {
+    let Account { attempts, cost, router_cost, saved, notes, .. } = entry.failed(&error, &Ending::default());
+    error.with_spent(Spent { attempts, cost, router_cost, saved, notes })
 }
 
 struct Whole<'a> {

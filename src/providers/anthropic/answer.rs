@@ -201,7 +201,8 @@ pub(super) fn finish_reason(stop: Option<&str>, calls: bool, reading: &Reading) 
 /// A count as providers write them; what is none counts nothing.
 fn count(of: &Map<String, Value>, name: &str) -> Option<u64> {
     let value = of.get(name)?;
-    value.as_u64().or_else(|| value.as_f64().filter(|count| (0.0..9e15).contains(count)).map(|count| count as u64))
+    let whole = value.as_u64().or_else(|| value.as_f64().filter(|count| *count >= 0.0).map(|count| count as u64));
+    whole.filter(|count| *count <= Usage::MOST)
 }
 
 /// Tokens in `OpenAI`'s counting: theirs leave the cached ones out of the prompt.
@@ -216,16 +217,17 @@ pub(super) fn tokens(usage: &Map<String, Value>) -> Usage {
     let thinking = inner("output_tokens_details", "thinking_tokens").unwrap_or(0);
     let word = |name: &str| usage.get(name).and_then(Value::as_str);
     let fast = word("speed").filter(|speed| *speed == "fast");
-    Usage {
+    let usage = Usage {
         prompt_tokens: plain.saturating_add(cached).saturating_add(written),
         completion_tokens: completion,
         cached_tokens: cached,
         cache_write_tokens: written,
-        cache_write_1h_tokens: hour.min(written),
-        reasoning_tokens: thinking.min(completion),
+        cache_write_1h_tokens: hour,
+        reasoning_tokens: thinking,
         tier: fast.or(word("service_tier")).and_then(ServiceTier::named).unwrap_or_default(),
         ..Usage::default()
-    }
+    };
+    usage.bounded()
 }
 
 /// `OpenAI`'s name of the tier, where it has one.

@@ -262,8 +262,9 @@ impl Reader {
 
 impl ReadStream for Reader {
     fn read(&mut self, endpoint: &Endpoint, data: Bytes, out: &mut Vec<Chunk>) -> Result<ControlFlow<()>> {
-        if data.trim_ascii() == b"[DONE]" && self.is_complete() {
-            // Not of this protocol, but some servers that speak it add it.
+        if data.trim_ascii() == b"[DONE]" && self.stop.is_some() {
+            // Not of this protocol, but some servers that speak it end with it.
+            self.end(endpoint, out);
             return Ok(ControlFlow::Break(()));
         }
         let event: Value = numbers::read_within(&data, "input")
@@ -275,8 +276,8 @@ impl ReadStream for Reader {
         }
         let index = event.get("index").and_then(Value::as_u64).unwrap_or(0);
         let kind = event.get("type").and_then(Value::as_str);
-        if self.ended && kind != Some("message_stop") {
-            // The caller has been told that this was all.
+        if self.stop.is_some() && kind != Some("message_stop") {
+            // The message has said that this was all.
             self.tell_usage(event.get("usage"));
             return Ok(ControlFlow::Continue(()));
         }
@@ -302,11 +303,14 @@ impl ReadStream for Reader {
             Some("message_delta") => {
                 self.tell_usage(event.get("usage"));
                 if let Some(stop) = event.get("delta").and_then(|delta| delta.get("stop_reason")?.as_str()) {
+                    // Told to the caller with the end mark, without which the stream was cut.
                     self.stop = Some(stop.to_owned());
-                    self.end(endpoint, out);
                 }
             }
             Some("message_stop") => {
+                if self.head.is_none() {
+                    return Err(errors::not_of_protocol(endpoint, "ended the stream before a message", data.len()));
+                }
                 self.end(endpoint, out);
                 return Ok(ControlFlow::Break(()));
             }

@@ -50,7 +50,11 @@ impl Said {
             if let Some((_, name)) = reading.renamed.iter().find(|(sent, _)| *sent == call.name) {
                 call.name.clone_from(name);
             }
-            signed::remember(call, reading.legacy_functions);
+            if let Some(signature) = &call.signature {
+                // In the form before `tools` a call has no id that could come back.
+                let id = if reading.legacy_functions { "" } else { &call.id };
+                signed::remember(id, &call.name, &call.arguments, signature);
+            }
         }
         said
     }
@@ -221,23 +225,23 @@ pub(super) fn usage(body: &Value, reading: &Reading) -> Option<Told> {
     let prompt = of("promptTokenCount").saturating_add(of("toolUsePromptTokenCount"));
     let thoughts = of("thoughtsTokenCount");
     let completion = of("candidatesTokenCount").saturating_add(thoughts);
-    let (heard, spoken) = (audio("promptTokensDetails").min(prompt), audio("candidatesTokensDetails").min(completion));
     let usage = Usage {
         prompt_tokens: prompt,
         completion_tokens: completion,
-        cached_tokens: of("cachedContentTokenCount").min(prompt),
+        cached_tokens: of("cachedContentTokenCount"),
         reasoning_tokens: thoughts,
-        prompt_audio_tokens: heard,
-        completion_audio_tokens: spoken,
+        prompt_audio_tokens: audio("promptTokensDetails"),
+        completion_audio_tokens: audio("candidatesTokensDetails"),
         tier: tier(told).unwrap_or(reading.tier),
         ..Usage::default()
-    };
+    }
+    .bounded();
     let shown = json!({
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": count("totalTokenCount").unwrap_or_else(|| prompt.saturating_add(completion)),
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, "audio_tokens": heard},
-        "completion_tokens_details": {"reasoning_tokens": thoughts, "audio_tokens": spoken},
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, "audio_tokens": usage.prompt_audio_tokens},
+        "completion_tokens_details": {"reasoning_tokens": thoughts, "audio_tokens": usage.completion_audio_tokens},
     });
     Some(Told { usage, shown })
 }
@@ -249,11 +253,12 @@ fn tier(told: &Value) -> Option<ServiceTier> {
 }
 
 /// A whole number, also one written as text or with a fraction of zero, as 64-bit numbers are in `Google`'s JSON.
-fn whole(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok()).or_else(|| {
+pub(super) fn whole(value: &Value) -> Option<u64> {
+    let count = value.as_u64().or_else(|| value.as_str()?.parse().ok()).or_else(|| {
         let number = value.as_f64()?;
-        (number >= 0.0 && number.fract() == 0.0 && number < 9e15).then_some(number as u64)
-    })
+        (number >= 0.0 && number.fract() == 0.0).then_some(number as u64)
+    });
+    count.filter(|count| *count <= Usage::MOST)
 }
 
 /// A field that is text.

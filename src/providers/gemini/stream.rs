@@ -159,6 +159,9 @@ impl ReadStream for Reader {
     fn read(&mut self, endpoint: &Endpoint, data: Bytes, out: &mut Vec<Chunk>) -> Result<ControlFlow<()>> {
         if data.trim_ascii() == b"[DONE]" {
             // Not part of the protocol; some gateways add it.
+            if self.choices.is_empty() && self.blocked.is_none() {
+                return Err(errors::odd(endpoint, "ended the stream without a candidate in it"));
+            }
             self.close(endpoint, out);
             return Ok(ControlFlow::Break(()));
         }

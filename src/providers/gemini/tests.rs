@@ -431,7 +431,11 @@ fn errors_in_a_stream() {
     for wrong in ["{cut", "3", "\"text\"", "[3]"] {
         assert_eq!(read(wrong).unwrap_err().kind(), Kind::Protocol, "{wrong}");
     }
-    assert_eq!(read("[DONE]").unwrap(), ControlFlow::Break(()));
+    assert_eq!(read("[DONE]").unwrap_err().kind(), Kind::Protocol);
+    let mut reader = stream::Reader::of(&Reading::default());
+    let mut next = |data: &'static str| reader.read(&endpoint("m"), data.into(), &mut Vec::new()).unwrap();
+    assert!(next(r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}"#).is_continue());
+    assert!(next("[DONE]").is_break());
     assert_eq!(read("{}").unwrap(), ControlFlow::Continue(()));
 }
 
@@ -492,4 +496,14 @@ proptest! {
             let _ = read_answer(&endpoint("m"), &Reading::default(), whole);
         }
     }
+}
+
+#[test]
+fn counts_that_are_none_are_not_told() {
+    let body = json!({"candidates": [{"finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 10,
+        "cachedContentTokenCount": 99, "candidatesTokenCount": "18446744073709551615", "thoughtsTokenCount": 2,
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 1e300}, {"modality": "AUDIO", "tokenCount": 12}]}});
+    let told = said::usage(&body, &Reading::default()).unwrap();
+    assert_eq!((told.usage.prompt_tokens, told.usage.cached_tokens, told.usage.prompt_audio_tokens), (10, 10, 10));
+    assert_eq!((told.usage.completion_tokens, told.usage.reasoning_tokens), (2, 2));
 }
