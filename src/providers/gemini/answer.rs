@@ -10,6 +10,7 @@ use super::super::numbers;
 use super::super::request::Reading;
 use super::super::types::{Answer, Completion, Endpoint};
 use super::errors;
+use super::runs::Runs;
 use super::said::{Said, blocked, ended, logprobs, put_reason, text, unique, usage};
 use crate::error::Result;
 use crate::pricing::ServiceTier;
@@ -74,9 +75,14 @@ fn choices(body: &Value, reading: &Reading) -> Vec<Value> {
         .flatten()
         .enumerate()
         .map(|(at, candidate)| {
-            let said = Said::by(candidate, reading, &mut HashSet::new());
+            let mut runs = Runs::default();
+            let said = Said::by(candidate, reading, &mut HashSet::new(), &mut runs);
             let index = candidate.get("index").and_then(Value::as_u64).unwrap_or(at as u64);
-            choice(index, &said, ended(candidate).unwrap_or("STOP"), logprobs(candidate), reading)
+            let mut choice = choice(index, &said, ended(candidate).unwrap_or("STOP"), logprobs(candidate), reading);
+            if let Some(extra) = runs.extra(reading.legacy_functions) {
+                choice["message"]["extra_content"] = extra;
+            }
+            choice
         })
         .collect();
     if choices.is_empty()
@@ -98,7 +104,6 @@ fn choice(index: u64, said: &Said, native: &str, logprobs: Value, reading: &Read
     message.insert("content".into(), content.into());
     message.insert("refusal".into(), Value::Null);
     said.fill(&mut message, None, reading.legacy_functions);
-    message.extend(said.runs.extra(reading.legacy_functions).map(|extra| ("extra_content".to_owned(), extra)));
     let mut choice = Map::new();
     choice.insert("index".into(), index.into());
     put_reason(&mut choice, native, !said.calls.is_empty(), reading.legacy_functions);

@@ -61,24 +61,10 @@ impl Runs {
     }
 
     pub(super) fn call(&mut self, signature: Option<&str>) {
-        if !self.has_calls() {
+        if self.runs.iter().all(|run| run.kind != Kind::Call) {
             self.of_call = signature.map(str::to_owned);
         }
         self.add(Kind::Call, 1, None);
-    }
-
-    fn has_calls(&self) -> bool {
-        self.runs.iter().any(|run| run.kind == Kind::Call)
-    }
-
-    /// Those of the next event.
-    pub(super) fn append(&mut self, later: &Self) {
-        if !self.has_calls() {
-            self.of_call.clone_from(&later.of_call);
-        }
-        for Run { kind, count, signature } in &later.runs {
-            self.add(*kind, *count, signature.clone());
-        }
     }
 
     /// `extra_content` of the message; `legacy`: its call has no place for a signature.

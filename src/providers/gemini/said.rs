@@ -23,8 +23,6 @@ pub(super) struct Said {
     pub reasoning: String,
     /// Functions to call, in their order.
     pub calls: Vec<Call>,
-    /// The parts it was made of, with the signatures of text and thoughts, which have to come back with the message.
-    pub runs: Runs,
     /// Pictures and sounds made, as data URLs.
     pub media: Vec<String>,
 }
@@ -41,12 +39,12 @@ pub(super) struct Call {
 
 impl Said {
     /// Of a candidate; functions get the caller's names, and their signatures are remembered. `ids` are those of the
-    /// calls made so far, so that each call has its own.
-    pub(super) fn by(candidate: &Value, reading: &Reading, ids: &mut HashSet<String>) -> Self {
+    /// calls made so far, so that each call has its own; `runs` the message's parts so far, to which these are added.
+    pub(super) fn by(candidate: &Value, reading: &Reading, ids: &mut HashSet<String>, runs: &mut Runs) -> Self {
         let mut said = Self::default();
         let parts = candidate.get("content").and_then(|content| content.get("parts")).and_then(Value::as_array);
         for part in parts.into_iter().flatten() {
-            said.add(part, ids);
+            said.add(part, ids, runs);
         }
         for call in &mut said.calls {
             if let Some((_, name)) = reading.renamed.iter().find(|(sent, _)| *sent == call.name) {
@@ -61,13 +59,13 @@ impl Said {
         said
     }
 
-    fn add(&mut self, part: &Value, ids: &mut HashSet<String>) {
+    fn add(&mut self, part: &Value, ids: &mut HashSet<String>, runs: &mut Runs) {
         let signature = text(part, "thoughtSignature").filter(|signature| !signature.is_empty()).map(str::to_owned);
         if let Some(call) = part.get("functionCall").filter(|call| call.is_object()) {
             let Some(name) = text(call, "name").filter(|name| !name.is_empty()) else { return };
             let told = text(call, "id").filter(|id| !id.is_empty() && ids.insert((*id).to_owned()));
             let arguments = call.get("args").filter(|args| args.is_object());
-            self.runs.call(signature.as_deref());
+            runs.call(signature.as_deref());
             self.calls.push(Call {
                 id: told.map_or_else(|| format!("call_{}", &unique()[..24]), str::to_owned),
                 name: name.to_owned(),
@@ -83,7 +81,7 @@ impl Said {
         }
         if piece.is_some() || part.as_object().is_some_and(|part| part.len() == 1) {
             let kind = if thought { Kind::Thought } else { Kind::Text };
-            self.runs.add(kind, piece.map_or(0, |piece| piece.chars().count()), signature);
+            runs.add(kind, piece.map_or(0, |piece| piece.chars().count()), signature);
         }
         if let Some(blob) = part.get("inlineData").filter(|_| !thought)
             && let (Some(kind), Some(data)) = (text(blob, "mimeType"), text(blob, "data"))

@@ -81,7 +81,7 @@ impl Reader {
 
     fn candidate(&mut self, index: u64, candidate: &Value, out: &mut Vec<Chunk>) {
         let choice = self.choices.entry(index).or_default();
-        let said = Said::by(candidate, &self.reading, &mut choice.ids);
+        let said = Said::by(candidate, &self.reading, &mut choice.ids, &mut choice.runs);
         self.chars += said.chars();
         if index == 0 {
             self.text.push_str(&said.text);
@@ -89,7 +89,6 @@ impl Reader {
         if let Some(reason) = ended(candidate) {
             choice.ended = Some(reason.to_owned());
         }
-        choice.runs.append(&said.runs);
         if said.is_empty() {
             return;
         }

@@ -365,6 +365,22 @@ fn a_stream_and_its_end() {
 }
 
 #[test]
+fn a_signature_that_comes_after_all_of_the_text_is_that_of_the_text() {
+    let said = |text: &str| json!({"text": text});
+    let signed = json!({"text": "", "thoughtSignature": "dA=="});
+    let events = [
+        texts(&[said("O")], None),
+        texts(&[said("w")], None),
+        texts(&[said("l"), signed], None),
+        texts(&[], Some("STOP")),
+    ];
+    let (chunks, _) = streamed(&events, &Reading::default());
+    let last: Value = serde_json::from_slice(&chunks[3].data).unwrap();
+    let expected = json!({"extra_content": {"google": {"thought_signature": "dA=="}}});
+    assert_eq!((&last["choices"][0]["delta"], &last["choices"][0]["finish_reason"]), (&expected, &json!("stop")));
+}
+
+#[test]
 fn a_reason_with_every_event_and_calls_at_the_end() {
     let call = |name: &str| json!({"functionCall": {"id": "call_0", "name": name, "args": {}}});
     let events = [
