@@ -409,7 +409,7 @@ _Decided: TypeAlias = tuple[
 
 # What a call came to: US dollars for the call, for choosing, saved (None is unpriced); requests sent; notes; parameters
 # left out, and why; tokens of prompt, completion, of the prompt cached and written, of the completion reasoning;
-# whether they are estimated; seconds until the first content and in all.
+# whether they are estimated; seconds until the first content and in all; the model whose price is not known, if any.
 _Account: TypeAlias = tuple[
     Decimal | None,
     Decimal | None,
@@ -421,6 +421,7 @@ _Account: TypeAlias = tuple[
     bool,
     float | None,
     float,
+    str | None,
 ]
 
 @final

@@ -7,7 +7,7 @@ use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use super::pricing::Amount;
+use super::money::Amount;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{self, Filter, Keep, Ledger, Outcome, Percentiles, Record, Row, Sums};
 use crate::pricing::{Table, Usage, pico};
