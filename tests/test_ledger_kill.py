@@ -124,6 +124,52 @@ def test_killed_at_most_the_last_moment_is_missing(tmp_path):
         entered = {row[0] for row in found}
         missing = {number: served for number, served in server.served.items() if number not in entered}
         ages = [killed - served.whole_at for served in missing.values() if served.whole_at is not None]
-    # The bound is 0.1 s; a machine that is busy with other tests may let the program or its writer wait.
-    assert max(ages, default=0.0) < 1.0
+    # Seen from the server, the time until the program has read an answer comes on top of the 0.1 s, which is much with
+    # 64 of them under way; the test below measures in the program.
+    assert max(ages, default=0.0) < 0.5
     assert len(entered) > CALLS // 4
+
+
+IN_PROGRAM = """
+    import asyncio, os, sys, time
+    from ferroute import Controller
+
+    url, path, calls, characters = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    controller = Controller(
+        ["random"], strong_model="openai/gpt-4.1", weak_model="openai/gpt-4.1-mini", api_base=url, api_key="k",
+        ledger=f"sqlite:{path}",
+    )
+    padding = "The quick brown fox jumps over the lazy dog. " * (characters // 45)
+    numbers, ended = iter(range(calls)), []
+
+    async def worker():
+        for number in numbers:
+            await controller.acompletion(
+                model="router-random-0.5", messages=[{"role": "user", "content": f"call {number} {padding}"}],
+                ferroute={"session": str(number)},
+            )
+            ended.append((number, time.monotonic()))
+
+    async def main():
+        await asyncio.gather(*(worker() for _ in range(64)))
+        now = time.monotonic()
+        os.write(1, " ".join(str(number) for number, at in ended if at < now - 0.1).encode())
+        os.kill(os.getpid(), 9)
+
+    asyncio.run(main())
+    """
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("calls", "characters"), [(5000, 45), (2000, 20_000)])
+def test_killed_what_ended_a_tenth_of_a_second_before_is_there(tmp_path, calls, characters):
+    """The bound as it is stated, with calls coming as fast as the machine can make them."""
+    path = tmp_path / "calls.db"
+    with CountingServer() as server:
+        arguments = [server.url, str(path), str(calls), str(characters)]
+        command = [sys.executable, "-c", textwrap.dedent(IN_PROGRAM), *arguments]
+        child = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    assert child.returncode == -signal.SIGKILL
+    due = {int(number) for number in child.stdout.split()}
+    assert due
+    assert due <= {row[0] for row in rows(path)}

@@ -412,3 +412,54 @@ impl Drop for Reader<'_> {
         self.0.done.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::tests::record;
+    use super::*;
+
+    fn with_text(text: &Arc<str>) -> Record {
+        Record { text: Some(Arc::clone(text)), ..record("m") }
+    }
+
+    #[test]
+    fn texts_that_wait_are_bounded_and_their_calls_are_kept() {
+        let shared = Shared::new(true, false);
+        let half: Arc<str> = "x".repeat(MOST_TEXT / 2).into();
+        let rows = |shared: &Shared| {
+            shared.prepare(|(record, keep), _| Row::without_features(0, record, keep));
+            let (count, owed) = (shared.first_unwritten().unwrap().len(), shared.owed(10).len());
+            shared.written(0, None);
+            (count, owed)
+        };
+        for _ in 0..3 {
+            _ = shared.add(with_text(&half), Keep::Features);
+        }
+        assert_eq!(rows(&shared), (3, 2));
+        _ = shared.add(with_text(&half), Keep::Features);
+        assert_eq!(rows(&shared), (1, 2), "what is owed waits, too");
+        shared.filled(2);
+        // The text of a row waits twice: in it, and for its features.
+        _ = shared.add(with_text(&half), Keep::Text);
+        _ = shared.add(with_text(&half), Keep::None);
+        assert_eq!((rows(&shared), lock(&shared.queue).texts), ((2, 1), MOST_TEXT / 2));
+        shared.filled(1);
+        assert_eq!((shared.open(), lock(&shared.queue).texts), (0, 0));
+    }
+
+    #[test]
+    fn a_writer_that_is_behind_is_given_way() {
+        let shared = Shared::new(true, false);
+        assert!(!shared.add(record("m"), Keep::None));
+        std::thread::sleep(LATE);
+        assert!(shared.add(record("m"), Keep::None));
+        shared.prepare(|(record, keep), _| Row::without_features(0, record, keep));
+        assert!(shared.add(record("m"), Keep::None), "what was taken is not yet written");
+        shared.failed(Error::value("full"), false);
+        assert!(!shared.add(record("m"), Keep::None), "a store that refuses is not waited for");
+        let memory = Shared::new(false, false);
+        _ = memory.add(record("m"), Keep::None);
+        std::thread::sleep(LATE);
+        assert!(!memory.add(record("m"), Keep::None));
+    }
+}
