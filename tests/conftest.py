@@ -15,7 +15,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # No calibration table of the developer's own either: a folder that is not there.
 os.environ["FERROUTE_CALIBRATION"] = str(ROOT / "target" / "no-calibration-tables")
 for name in list(os.environ):
-    if name.endswith(("_API_KEY", "_API_BASE", "_BASE_URL")) or name in {"OPENAI_ORG_ID", "OPENAI_ORGANIZATION"}:
+    if name.startswith("OPENAI_") or name.endswith(("_API_KEY", "_API_BASE", "_BASE_URL")):
         del os.environ[name]
 
 

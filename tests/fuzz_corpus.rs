@@ -4,31 +4,35 @@
 #[allow(clippy::expect_used, reason = "a body may panic: that is how it says no")]
 mod bodies;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+/// The files of a corpus, by their names.
 #[allow(clippy::expect_used, reason = "a test may panic")]
-fn replay(target: &str, body: fn(&[u8])) {
+fn corpus(target: &str) -> BTreeMap<PathBuf, Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let mut seen = 0;
-    for entry in fs::read_dir(&folder).expect("the corpus is in the repository") {
-        let path = entry.expect("an entry").path();
-        let data = fs::read(&path).expect("a file");
+    let files = fs::read_dir(&folder).expect("the corpus is in the repository");
+    files
+        .map(|file| file.expect("an entry").path())
+        .map(|path| (path.clone(), fs::read(path).expect("a file")))
+        .collect()
+}
+
+fn replay(target: &str, body: fn(&[u8])) {
+    let corpus = corpus(target);
+    assert!(corpus.len() >= 10, "{target}: only {} files in its corpus", corpus.len());
+    for (path, data) in corpus {
         let held = std::panic::catch_unwind(|| body(&data));
         assert!(held.is_ok(), "{target} does not hold on {}", path.display());
-        seen += 1;
     }
-    assert!(seen >= 10, "{target}: only {seen} files in its corpus");
 }
 
 /// Entries with bytes changed, left out, doubled and joined, the same ones each time: what a fuzzer does first, for those
 /// who have none. `FERROUTE_MUTATIONS` says how many of each entry (10).
 #[allow(clippy::expect_used, reason = "a test may panic")]
 fn mutate(target: &str, body: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let mut files: Vec<_> = fs::read_dir(&folder).expect("the corpus").map(|e| e.expect("an entry").path()).collect();
-    files.sort();
-    let entries: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("a file")).collect();
+    let entries: Vec<Vec<u8>> = corpus(target).into_values().collect();
     let rounds = std::env::var("FERROUTE_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut draw = |below: usize| {

@@ -244,7 +244,7 @@ def test_settings(wrong: dict[str, Any], says: str) -> None:
 @pytest.mark.parametrize("headers", [{"x-a": "b"}, [("x-a", "b")]])
 def test_extra_headers(server: FakeServer, headers: Any) -> None:
     embedder(server, extra_headers=headers, extra_query={"q": "1"}, cache_size=np.int64(3)).embed("a")
-    assert server.requests[0].headers["x-a"] == "b" and server.requests[0].path == "/v1/embeddings?q=1"
+    assert server.requests[0].headers["x-a"] == "b" and server.requests[0].target == "/v1/embeddings?q=1"
     for wrong in (3, ["ab"], {"a": 1}):
         with pytest.raises(InvalidTypeError, match="extra_headers"):
             embedder(server, extra_headers=wrong)

@@ -26,7 +26,7 @@ from ferroute.routers.routers import CausalLLMRouter
 from llama import BASE, GOLDEN
 
 if TYPE_CHECKING:
-    from fakeserver import Request
+    from servers.wire import Request
 
 LABELS = [f"[[{i}]]" for i in range(1, 6)]
 IDS = list(range(1010, 1015))

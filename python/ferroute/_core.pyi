@@ -1188,9 +1188,9 @@ class Ledger:
         session: str | None,
         key: str | None,
         text: str | None,
-        ts_us: int | None,
+        at: float | None,
     ) -> None:
-        """Enters a call; never waits for the store. Money in US dollars, ``ts_us`` in microseconds since 1970."""
+        """Enters a call; never waits for the store. Money in US dollars, ``at`` in seconds since 1970."""
 
     def flush(self, timeout: float) -> None:
         """Waits until everything entered so far is in the store."""

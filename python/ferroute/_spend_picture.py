@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ferroute.plot import COLOURS, LAYOUT, _matplotlib  # pyright: ignore[reportPrivateUsage]
+from ferroute.plot import COLOURS, LAYOUT, _matplotlib, dress  # pyright: ignore[reportPrivateUsage]
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,10 +43,7 @@ def draw(models: Sequence[Bars], title: str, ax: Axes | None) -> Axes:
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.set_xlabel("share of all queries, share of all cost")
-    axes.set_title(title, loc="left", fontsize=12, fontweight="bold")
-    axes.grid(axis="x", color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    dress(axes, title, grid="x")
     if models:
         axes.legend(frameon=False, loc="lower right")
     return axes

@@ -16,16 +16,19 @@ from collections import defaultdict
 from contextvars import ContextVar
 from functools import partial
 from random import SystemRandom
-from time import perf_counter_ns
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from ferroute import _calls, _core, _notes, _tables, responses
+from ferroute import _calls, _core, _tables, responses
+from ferroute._context import Holding
+from ferroute._deciding import Deciding, name_of, policy_of_call
+from ferroute._messages import routed_text, text_of
+from ferroute._refusals import MissingMessages, ModelType, RoutingError, ThresholdType
 from ferroute.decision import Aside, Decision, ModelPair, Share, aside, make
-from ferroute.endpoints import settings_of
-from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
+from ferroute.endpoints import carrying, settings_of, shown_url, with_settings
+from ferroute.errors import InvalidTypeError, UnknownNameError
 from ferroute.policy import CallPolicy
-from ferroute.routers.base import Router, routes_by_itself
+from ferroute.routers.base import Router
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,27 +69,6 @@ GPT_4_AUGMENTED_CONFIG: dict[str, dict[str, Any]] = {
 """The routers trained on GPT-4-judged data, by their Hub names: the default configuration."""
 
 
-class RoutingError(Exception):
-    """A request that cannot be routed: unknown router, bad threshold, bad model string."""
-
-
-class _MissingMessages(RoutingError, KeyError):
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-class _EmptyMessages(RoutingError, IndexError):
-    pass
-
-
-class _ThresholdType(RoutingError, TypeError):
-    pass
-
-
-class _ModelType(RoutingError, TypeError, AttributeError):
-    pass
-
-
 def completion(**kwargs: Any) -> Any:
     """The call to the model: `ferroute.completions.completion`. Existing tests patch this name."""
     from ferroute.completions import complete
@@ -103,29 +85,16 @@ async def acompletion(**kwargs: Any) -> Any:
 
 def _prepared(kwargs: dict[str, Any]) -> _calls.Prepared:
     """The call with what the Controller that makes it, if one does, has to say beside RouteLLM's keywords."""
-    context = _calls.routed.get()
-    if context is not None:
-        if context.used or kwargs.get("model") != context.decision.model:
-            # Another call, made by what somebody has put around this one.
-            context = None
-        else:
-            context.used = True
     missing = [name for name in ("model", "messages") if name not in kwargs]
     if missing:
         raise InvalidTypeError(f"completion() needs {' and '.join(missing)}")
     model, messages = kwargs.pop("model"), kwargs.pop("messages")
     base, key = kwargs.pop("api_base", None), kwargs.pop("api_key", None)
-    return _calls.prepare(model, messages, base, key, kwargs, context)
+    return _calls.prepare(model, messages, base, key, kwargs, _calls.context_of(model, messages))
 
 
 # Decisions made beneath an overriding `_get_routed_model_for_completion`, which returns a name only.
 _made: ContextVar[list[Decision] | None] = ContextVar("ferroute_made", default=None)
-
-
-# The policy of one call that has its own.
-_policy_of_call: ContextVar[CallPolicy | None] = ContextVar("ferroute_policy", default=None)
-# What `on_router_error` can be beside a router's name.
-_INSTEAD = ("raise", "strong", "weak")
 # Not the generator that `random.seed` sets, which the random router draws from; and of its own after a fork.
 _lot = SystemRandom().random
 
@@ -135,7 +104,7 @@ def _counts() -> defaultdict[str, defaultdict[str, int]]:
     return defaultdict(cast("Callable[[], defaultdict[str, int]]", partial(defaultdict, int)))
 
 
-class Controller:
+class Controller(Deciding):
     """Routes between a strong and a weak model, and calls the one chosen.
 
     It may be used from any thread and event loop; counts are kept under a lock. It pickles, with counts and score
@@ -155,8 +124,8 @@ class Controller:
         progress_bar: Shows progress while routers load and batches are scored.
         policy: How calls behave: time limits, retries, fallbacks, ``on_router_error``, ``holdout`` and the like; a
             `CallPolicy`, or a mapping of its attributes. May be assigned later.
-        ledger: Where calls are entered: ``"sqlite:///calls.db"``, ``"postgresql://..."``, or a `ferroute.ledger.Ledger`
-            that several share; None: in memory, the sums and the last 10,000.
+        ledger: Where calls are entered: ``"sqlite:///calls.db"`` or the path alone, ``"postgresql://..."``, or a
+            `ferroute.ledger.Ledger` that several share; None: in memory, the sums and the last 10,000.
 
     Raises:
         KeyError: A router's name is unknown.
@@ -179,7 +148,7 @@ class Controller:
         progress_bar: bool = False,
         *,
         policy: CallPolicy | Mapping[str, Any] | None = None,
-        ledger: str | Ledger | None = None,
+        ledger: str | os.PathLike[str] | Ledger | None = None,
     ) -> None:
         _warn_if_shadowed()
         if isinstance(routers, str):
@@ -198,7 +167,7 @@ class Controller:
         for name in _with_progress(routers, "Loading routers") if progress_bar else routers:
             entry = config.get(name)
             router = self.routers[name] = build_router(name, entry)
-            table = _calibrated(name, entry, router)
+            table = _tables.calibrated(name, entry, router)
             if table is not None:
                 self._tables[name] = router, table
         self._policy = CallPolicy.of(policy)
@@ -208,23 +177,6 @@ class Controller:
             _core.pricing_check()
         self._ledger = ledger if ledger is None else _calls.opened(ledger)
         self._start()
-
-    @property
-    def policy(self) -> CallPolicy:
-        """How calls behave."""
-        return self._policy
-
-    @policy.setter
-    def policy(self, policy: CallPolicy | Mapping[str, Any] | None) -> None:
-        made = CallPolicy.of(policy)
-        self._check_policy(made)
-        self._policy = made
-
-    def _check_policy(self, policy: CallPolicy) -> None:
-        other = policy.on_router_error
-        if other not in _INSTEAD and other not in self.routers:
-            known = ", ".join(map(repr, (*_INSTEAD, *self.routers)))
-            raise UnknownNameError(f"on_router_error: expected one of {known}; found {other!r}")
 
     @property
     def ledger(self) -> Ledger:
@@ -262,7 +214,7 @@ class Controller:
         self._start()
 
     def __repr__(self) -> str:
-        where = f", api_base={self.api_base!r}" if self.api_base else ""
+        where = f", api_base={shown_url(self.api_base)!r}" if self.api_base else ""
         pair = self.model_pair
         return (
             f"Controller(routers={list(self.routers)}, strong_model={pair.strong!r}, weak_model={pair.weak!r}{where})"
@@ -276,7 +228,7 @@ class Controller:
             raise RoutingError("Router or threshold unspecified.")
         # Callers' code is not checked by our types.
         if isinstance(threshold, str):
-            raise _ThresholdType(f"A threshold is a number between 0.0 and 1.0, found the string {threshold!r}.")
+            raise ThresholdType(f"A threshold is a number between 0.0 and 1.0, found the string {threshold!r}.")
         if not isinstance(router, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise RoutingError(f"Invalid router {router}. Available routers are {list(self.routers)}.")
         try:
@@ -287,7 +239,7 @@ class Controller:
 
     def _parse_model_name(self, model: str) -> tuple[str, float]:
         if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers' code is not checked
-            raise _ModelType(f"model is a string like 'router-[router name]-[threshold]', found {model!r}.")
+            raise ModelType(f"model is a string like 'router-[router name]-[threshold]', found {model!r}.")
         names = [name for name in self.routers if "-" in name]
         try:
             router, number, is_share = _core.parse_model_name(model, names)
@@ -305,17 +257,17 @@ class Controller:
     def _elsewhere(self, messages: Any, router: str, threshold: float) -> Decision:
         """The choice of an overriding `_get_routed_model_for_completion`, with what it learned by calling ours."""
         made: list[Decision] = []
-        token = _made.set(made)
-        try:
+        with Holding(_made, made):
             model = self._get_routed_model_for_completion(messages, router, threshold)
-        finally:
-            _made.reset(token)
+        own = with_settings(model)
         if made and made[-1].model == model:
-            return made[-1]
-        return Decision(model=model, router=router, reason="an overriding method chose it")
+            decision = made[-1]
+            return decision if own is None else make(decision.__dict__, aside(decision)._replace(endpoint=own))
+        fields = {"model": name_of(model), "router": router, "reason": "an overriding method chose it"}
+        return make(fields, Aside(endpoint=own))
 
     def _decide_for_completion(self, messages: Any, router: str, threshold: float) -> Decision:
-        decision = self._decide(_routed_text(messages), router, threshold, enters_window=True)
+        decision = self._decide(routed_text(messages), router, threshold, enters_window=True)
         return self._counted(decision)
 
     def _counted(self, decision: Decision) -> Decision:
@@ -329,11 +281,8 @@ class Controller:
 
     def _held_out(self, decision: Decision) -> Decision:
         reason = f"held out: sent to the strong model by lot; the router's word was: {decision.reason}"
-        fields = decision.__dict__ | {"model": _name(self.model_pair.strong), "reason": reason}
-        return make(fields, aside(decision)._replace(strong=True, held_out=True))
-
-    def _policy_in_force(self) -> CallPolicy:
-        return _policy_of_call.get() or self._policy
+        fields = decision.__dict__ | {"model": name_of(self.model_pair.strong), "reason": reason}
+        return make(fields, aside(decision)._replace(strong=True, held_out=True, endpoint=None))
 
     def decide(
         self,
@@ -362,172 +311,13 @@ class Controller:
             router, threshold = self._parse_model_name(model)
         self._validate_router_threshold(router, threshold)
         conversation = isinstance(prompt_or_messages, (list, tuple))
-        text = _routed_text(prompt_or_messages) if conversation else prompt_or_messages
+        text = routed_text(prompt_or_messages) if conversation else prompt_or_messages
         return self._decide(text, cast("str", router), cast("float", threshold), enters_window=remember)
 
     def route(self, prompt: str, router: str, threshold: float) -> str:
         """Name of the model that ``prompt`` goes to."""
         self._validate_router_threshold(router, threshold)
         return self._decide(prompt, router, threshold, enters_window=True).model
-
-    def _decide(
-        self, prompt: Any, name: str, threshold: float, *, enters_window: bool, after: Exception | None = None
-    ) -> Decision:
-        start = perf_counter_ns()
-        router = self.routers[name]
-        notes = _notes.Remarks()
-        token = _notes.collector.set(notes)
-        try:
-            if routes_by_itself(router):
-                return self._foreign(router, name, prompt, threshold, notes, start)
-            win_rate = _number(router.calculate_strong_win_rate(prompt))
-        except RoutingError:
-            raise
-        except Exception as error:
-            if after is not None or self._policy_in_force().on_router_error == "raise":
-                raise
-            return self._instead(error, prompt, name, threshold, notes, start, enters_window)
-        finally:
-            _notes.collector.reset(token)
-        return self._settle(name, router, prompt, win_rate, threshold, notes, start, enters_window)
-
-    async def _adecide(self, prompt: Any, name: str, threshold: float) -> Decision:
-        """As `_decide` for a completion, without blocking the event loop."""
-        start = perf_counter_ns()
-        router = self.routers[name]
-        notes = _notes.Remarks()
-        token = _notes.collector.set(notes)
-        try:
-            if routes_by_itself(router):
-                import asyncio
-
-                return await asyncio.to_thread(self._foreign, router, name, prompt, threshold, notes, start)
-            win_rate = _number(await router.acalculate_strong_win_rate(prompt))
-        except RoutingError:
-            raise
-        except Exception as error:
-            if self._policy_in_force().on_router_error == "raise":
-                raise
-            import asyncio
-
-            return await asyncio.to_thread(self._instead, error, prompt, name, threshold, notes, start, True)
-        finally:
-            _notes.collector.reset(token)
-        return self._settle(name, router, prompt, win_rate, threshold, notes, start, True)
-
-    def _instead(
-        self,
-        error: Exception,
-        prompt: Any,
-        name: str,
-        threshold: float,
-        notes: _notes.Remarks,
-        start: int,
-        enters_window: bool,
-    ) -> Decision:
-        """What the policy says where a router has failed: a side, or another router's word."""
-        other = self._policy_in_force().on_router_error
-        what = f"router {name!r} failed ({type(error).__name__}: {str(error)[:200]})"
-        if other in _INSTEAD:
-            strong = other == "strong"
-            fields: dict[str, Any] = {
-                "router": name,
-                "model": _name(self.model_pair.strong if strong else self.model_pair.weak),
-                "reason": f"the {other} model, because {what}",
-                "share" if isinstance(threshold, Share) else "threshold": float(threshold),
-            }
-            return self._finished(fields, strong, notes, start)
-        if other == name or other not in self.routers:
-            raise error
-        made = self._decide(prompt, other, threshold, enters_window=enters_window, after=error)
-        fields = made.__dict__ | {"notes": (f"{what}, so {other!r} was asked", *notes, *made.notes)}
-        if notes.cost is not None:
-            fields["router_cost_usd"] = notes.cost + (made.router_cost_usd or 0)
-        fields["routing_us"] = (perf_counter_ns() - start) / 1000
-        return make(fields, aside(made)._replace(unpriced=notes.unpriced or aside(made).unpriced))
-
-    def _settle(
-        self,
-        name: str,
-        router: Any,
-        prompt: Any,
-        win_rate: float,
-        threshold: float,
-        notes: _notes.Remarks,
-        start: int,
-        enters_window: bool,
-    ) -> Decision:
-        fields: dict[str, Any] = {"router": name, "win_rate": win_rate}
-        window = None
-        if isinstance(threshold, Share) and (fixed := self._fixed(name, router, threshold)) is not None:
-            strong, reason = _core.decide(win_rate, fixed.threshold)
-            reason = f"{reason}; the threshold for {threshold} of {fixed.n:,} calibration prompts"
-            fields["share"], fields["threshold"] = float(threshold), fixed.threshold
-            if fixed.note:
-                notes.append(fixed.note)
-        elif isinstance(threshold, Share):
-            window = self._window(name, router)
-            strong, reason, warmup = window.decide(
-                win_rate, threshold, prompt if isinstance(prompt, str) else str(prompt)
-            )
-            fields["share"], fields["warmup"] = float(threshold), warmup
-        else:
-            strong, reason = _core.decide(win_rate, threshold)
-            fields["threshold"] = float(threshold)
-            window = self._window(name, router) if enters_window else None
-        if enters_window and window is not None:
-            window.push(win_rate)
-        fields["model"] = _name(self.model_pair.strong if strong else self.model_pair.weak)
-        fields["reason"] = reason
-        if not 0 <= win_rate <= 1:
-            notes.append(f"the router's win rate {win_rate} is not in 0..1")
-        return self._finished(fields, strong, notes, start)
-
-    def _finished(self, fields: dict[str, Any], strong: bool | None, notes: _notes.Remarks, start: int) -> Decision:
-        if notes:
-            fields["notes"] = tuple(notes)
-        if notes.cost is not None and not notes.unpriced:
-            fields["router_cost_usd"] = notes.cost
-        fields["routing_us"] = (perf_counter_ns() - start) / 1000
-        return make(fields, Aside(strong, False, notes.unpriced))
-
-    def _foreign(
-        self, router: Any, name: str, prompt: Any, threshold: float, notes: _notes.Remarks, start: int
-    ) -> Decision:
-        """A router whose `route` is not ours: any object with that method will do, and its answer stands."""
-        if isinstance(threshold, Share):
-            raise RoutingError(
-                f"Router {name} decides by itself (its class has a route method of its own), so a share cannot be "
-                "asked of it; give a threshold."
-            )
-        pair = self.model_pair
-        model = router.route(prompt, threshold, pair)
-        fields: dict[str, Any] = {
-            "router": name,
-            "model": _name(model),
-            "threshold": float(threshold),
-            "reason": f"{type(router).__name__}.route chose it",
-        }
-        strong = True if model is pair.strong else False if model is pair.weak else None
-        return self._finished(fields, strong, notes, start)
-
-    def _window(self, name: str, router: Any) -> Any:
-        """The score window of a router; a router put in the other's place starts a new one."""
-        held = self._windows.get(name)
-        if held is None or held[0] is not router:
-            with self._lock:
-                held = self._windows.get(name)
-                if held is None or held[0] is not router:
-                    quantiles = getattr(router, "score_quantiles", ())
-                    held = self._windows[name] = (router, _core.ShareWindow([float(q) for q in quantiles]))
-        return held[1]
-
-    def _fixed(self, name: str, router: Any, share: Share) -> Any:
-        """The threshold that a calibration table has for a share, or None: all and nothing need no table."""
-        held = self._tables.get(name)
-        if held is None or held[0] is not router or not 0 < share < 1:
-            return None
-        return held[1].threshold(share)
 
     def completion(self, *, router: str | None = None, threshold: float | None = None, **kwargs: Any) -> Any:
         """A chat completion by the routed model, in OpenAI's shape, with the decision under ``.routing``.
@@ -536,8 +326,9 @@ class Controller:
             router: Name of a loaded router.
             threshold: Win rate from which on the strong model answers, 0..=1: higher = fewer strong calls.
             **kwargs: OpenAI's arguments. ``model="router-mf-0.5"`` (or ``"router-local-30%"`` for a share of strong
-                calls) takes the place of ``router`` and ``threshold``. ``api_base`` and ``api_key`` given here beat
-                the Controller's. Everything else goes to the provider untouched.
+                calls) takes the place of ``router`` and ``threshold``. What is given here beats the Controller's
+                ``api_base``, ``api_key``, ``policy`` and ``ledger``; None is not given. Everything else goes to the
+                provider untouched.
 
         Returns:
             A chat completion, or a stream of chunks with ``stream=True``. Its ``model`` is what the provider says.
@@ -546,63 +337,51 @@ class Controller:
             RoutingError: Unknown router, bad threshold or model string, no messages.
             openai.OpenAIError: The call failed.
         """
-        session, token = _taken(kwargs), None
-        asked = kwargs.get("model")
-        if "policy" in kwargs:
-            token = _policy_of_call.set(CallPolicy.of(kwargs.pop("policy")))
-        try:
+        session, asked = _taken(kwargs), kwargs.get("model")
+        with self._under(kwargs):
             router, threshold = self._requested(router, threshold, kwargs)
             if _chosen_elsewhere(self):
                 decision = self._elsewhere(kwargs["messages"], router, threshold)
             else:
                 decision = self._decide_for_completion(kwargs["messages"], router, threshold)
             keywords, context = self._call(kwargs, decision, asked or f"router-{router}-{threshold}", session)
-        finally:
-            if token is not None:
-                _policy_of_call.reset(token)
-        mark = _calls.routed.set(context)
-        try:
+        with Holding(_calls.routed, context):
             response = completion(**keywords)
-        finally:
-            _calls.routed.reset(mark)
         return _attached(response, decision, context)
 
     async def acompletion(self, *, router: str | None = None, threshold: float | None = None, **kwargs: Any) -> Any:
         """As `completion`, asynchronously; routing does not block the event loop either."""
-        session, token = _taken(kwargs), None
-        asked = kwargs.get("model")
-        if "policy" in kwargs:
-            token = _policy_of_call.set(CallPolicy.of(kwargs.pop("policy")))
-        try:
+        session, asked = _taken(kwargs), kwargs.get("model")
+        with self._under(kwargs):
             router, threshold = self._requested(router, threshold, kwargs)
             if _chosen_elsewhere(self):
                 import asyncio
 
                 decision = await asyncio.to_thread(self._elsewhere, kwargs["messages"], router, threshold)
-            elif _is_router(self.routers[router]):
-                decision = self._counted(await self._adecide(_routed_text(kwargs["messages"]), router, threshold))
+            elif isinstance(self.routers[router], Router):
+                decision = self._counted(await self._adecide(routed_text(kwargs["messages"]), router, threshold))
             else:
                 import asyncio
 
                 choose = self._decide_for_completion
                 decision = await asyncio.to_thread(choose, kwargs["messages"], router, threshold)
             keywords, context = self._call(kwargs, decision, asked or f"router-{router}-{threshold}", session)
-        finally:
-            if token is not None:
-                _policy_of_call.reset(token)
-        mark = _calls.routed.set(context)
-        try:
+        with Holding(_calls.routed, context):
             response = await acompletion(**keywords)
-        finally:
-            _calls.routed.reset(mark)
         return _attached(response, decision, context)
+
+    @staticmethod
+    def _under(kwargs: dict[str, Any]) -> Holding[CallPolicy | None]:
+        """The policy that a call brings takes the place of the Controller's while it is decided on."""
+        given = _calls.given(kwargs.pop("policy", None))
+        return Holding(policy_of_call, policy_of_call.get() if given is None else CallPolicy.of(given))
 
     def _requested(self, router: str | None, threshold: float | None, kwargs: dict[str, Any]) -> tuple[str, float]:
         if "model" in kwargs:
             router, threshold = self._parse_model_name(kwargs["model"])
         self._validate_router_threshold(router, threshold)
         if "messages" not in kwargs:
-            raise _MissingMessages("messages is missing: a list of {'role': ..., 'content': ...}.")
+            raise MissingMessages("messages is missing: a list of {'role': ..., 'content': ...}.")
         return cast("str", router), cast("float", threshold)
 
     def _call(
@@ -617,27 +396,32 @@ class Controller:
             "api_base": self.api_base if base is None else base,
             "api_key": self.api_key if key is None else key,
             **kwargs,
-            "model": model,
         }
         facts = aside(decision)
         context = _calls.Routed(
             decision=decision,
             policy=self._policy_in_force(),
             ledger=self._ledger or self.ledger,
-            baseline=settings_of(pair.strong).get("base_model") or _name(pair.strong),
+            baseline=settings_of(pair.strong).get("base_model") or name_of(pair.strong),
             requested=requested,
             holdout=facts.held_out,
             router_cost=None if facts.unpriced else decision.router_cost_usd or 0,
             session=session,
-            text=_text_of(kwargs["messages"]),
+            text=text_of(kwargs["messages"]),
             where=(self.api_base, self.api_key),
+            own=(base, key),
+            messages=kwargs["messages"],
         )
+        keywords["model"] = carrying(model, context) if isinstance(model, str) else model  # pyright: ignore[reportUnnecessaryIsInstance]
         return keywords, context
 
     def _endpoint(self, decision: Decision) -> str:
         """The chosen model with the settings that travel with its name."""
         pair, model = self.model_pair, decision.model
-        both = (pair.weak, pair.strong) if aside(decision).strong is False else (pair.strong, pair.weak)
+        facts = aside(decision)
+        if facts.endpoint is not None:
+            return facts.endpoint
+        both = (pair.weak, pair.strong) if facts.strong is False else (pair.strong, pair.weak)
         return next((each for each in both if each == model), model)
 
     def batch_calculate_win_rate(self, prompts: Any, router: str) -> Any:
@@ -676,48 +460,9 @@ def build_router(name: str, entry: Mapping[str, Any] | None) -> Any:
     return _lookup(name)(**arguments)
 
 
-def _calibrated(name: str, entry: Mapping[str, Any] | None, router: Any) -> Any:
-    """The calibration table of a router: the one its entry names, else a saved one of the same configuration."""
-    named: Any = entry.get(_tables.KEY) if entry else None
-    if named and type(named) is not str and not hasattr(named, "__fspath__"):
-        raise InvalidTypeError(f"{name}: calibration: expected the path of a table, found {named!r:.60}")
-    path = named or _tables.find(name, entry, router)
-    if path is None:
-        return None
-    from ferroute.thresholds import CalibrationTable
-
-    try:
-        table = CalibrationTable.load(path)
-        if table.router != name or table.fingerprint not in {None, _tables.fingerprint(name, entry, router)}:
-            raise InvalidValueError(
-                f"{path}: this calibration table was made with "
-                f"{'another configuration' if table.router == name else f'the router {table.router!r}'}, so its "
-                f"thresholds do not fit {name!r} as it is configured here: calibrate again"
-            )
-    except (ValueError, OSError) as error:
-        if named:
-            raise
-        import warnings
-
-        warnings.warn(f"the calibration table of {name!r} is left aside: {error}", RuntimeWarning, stacklevel=3)
-        return None
-    return table
-
-
-def _number(win_rate: Any) -> float:
-    if isinstance(win_rate, str):
-        raise InvalidTypeError(f"a router's win rate is a number; found the string {win_rate!r}")
-    return float(win_rate)
-
-
-def _name(model: Any) -> Any:
-    """A model's name alone, without the settings that may travel with it."""
-    return str(model) if isinstance(model, str) else model
-
-
 def _taken(kwargs: dict[str, Any]) -> str | None:
     """Takes the reserved object ``ferroute`` out of a call, which is not for the model; returns its session."""
-    extras = kwargs.pop("ferroute", None)
+    extras = _calls.given(kwargs.pop("ferroute", None))
     body = kwargs.get("extra_body")
     if isinstance(body, dict) and "ferroute" in body:
         body = cast("dict[str, Any]", body)
@@ -733,20 +478,6 @@ def _attached(response: Any, decision: Decision, context: _calls.Routed) -> Any:
     return responses.attach(response, decision)
 
 
-def _text_of(messages: Any) -> str | None:
-    """The text routed on, for the ledger's features; None where there is none."""
-    try:
-        text = _routed_text(messages)
-    except Exception:
-        # An overriding method has made something of messages that have no text.
-        return None
-    return text if isinstance(text, str) else None
-
-
-def _is_router(router: Any) -> bool:
-    return isinstance(router, Router)
-
-
 _CHOOSE = Controller._get_routed_model_for_completion  # pyright: ignore[reportPrivateUsage]
 
 
@@ -754,27 +485,6 @@ def _chosen_elsewhere(controller: Controller) -> bool:
     """Whether a subclass or a patch has its own `_get_routed_model_for_completion`."""
     name = "_get_routed_model_for_completion"
     return getattr(type(controller), name) is not _CHOOSE or name in vars(controller)
-
-
-def _routed_text(messages: Any) -> Any:
-    """The text routed on: the last message's content; of a list of parts their texts, and nothing for None."""
-    try:
-        last = messages[-1]
-    except IndexError:
-        raise _EmptyMessages("messages is empty: there is no last message to route on.") from None
-    content: Any = cast("dict[str, Any]", last)["content"] if isinstance(last, dict) else getattr(last, "content", None)
-    if content is None:
-        return ""
-    if isinstance(content, (list, tuple)):
-        parts = cast("list[Any]", content)
-        texts = (part if isinstance(part, str) else _part_text(part) for part in parts)
-        return "\n".join(text for text in texts if text)
-    return content
-
-
-def _part_text(part: Any) -> str:
-    text: Any = cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else getattr(part, "text", None)
-    return text if isinstance(text, str) else ""
 
 
 def _with_progress(names: Sequence[str], text: str) -> Any:

@@ -130,10 +130,7 @@ def plot_share(
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set_xlabel("threshold (win rate from which on the strong model answers)")
     axes.set_ylabel("calls to the strong model")
-    axes.set_title(title or "Share of strong calls at each threshold", loc="left", fontsize=12, fontweight="bold")
-    axes.grid(color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    dress(axes, title or "Share of strong calls at each threshold")
     if share is not None:
         handles, labels = axes.get_legend_handles_labels()
         marks = [f"{label}: {share:.0%} at {threshold_for(curves[label], share):.3f}" for label in labels]
@@ -176,13 +173,18 @@ def plot_scores(
     axes.set_xlim(left, right)
     axes.set_xlabel("win rate of the strong model")
     axes.set_ylabel("prompts")
-    axes.set_title(title or "Scores, and thresholds for shares of strong calls", loc="left", fontsize=12, weight="bold")
-    axes.grid(axis="y", color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    dress(axes, title or "Scores, and thresholds for shares of strong calls", grid="y")
     if shares:
         axes.legend(frameon=False, loc="upper right")
     return axes
+
+
+def dress(axes: Any, title: str, grid: str = "both") -> None:
+    """What all pictures have: a title on the left, a pale grid along ``x``, ``y`` or both, and no frame."""
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold")
+    axes.grid(axis=grid, color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def save_share(

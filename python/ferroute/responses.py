@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ferroute._items import Items, Routed, put
+from ferroute._json import whole
 from ferroute.decision import Decision, settled
 from ferroute.errors import ProviderFailure
 
@@ -70,15 +71,22 @@ def __getattr__(name: str) -> Any:
 def attach(response: Response, decision: Any) -> Response:
     """Puts `decision` where ``response.routing`` finds it, and returns `response`.
 
-    Works for the responses and streams of this module. Anything else, such as what a test's replacement of
-    `completion` returns, gets an attribute `routing` if it takes one and is left alone if not.
+    Works for the responses and streams of this module. Anything else, such as litellm's objects or what a test's
+    replacement of `completion` returns, gets an attribute `routing` if it can have one and is left alone if not. The
+    attribute is beside what such a class makes of its own: not in ``model_dump()``, not among the items.
     """
     if isinstance(response, Routed):
         put(response, {**(getattr(response, "__pydantic_private__", None) or {}), "routing": decision})
-    else:
+    elif not _is_data(type(response)):
         with suppress(AttributeError, TypeError, ValueError):
-            response.routing = decision  # type: ignore[attr-defined]
+            # Past a class's own `__setattr__`: with pydantic it would make a field of it, with some dicts an item.
+            object.__setattr__(response, "routing", decision)
     return response
+
+
+def _is_data(cls: type) -> bool:
+    """Whether an attribute ``routing`` would be one of the fields of a `cls`; pydantic 1 writes out all there are."""
+    return "routing" in getattr(cls, "__pydantic_fields__", ()) or hasattr(cls, "__config__")
 
 
 def parse_completion(body: bytes, request_id: str | None = None, decision: Any = None) -> ChatCompletion:
@@ -93,18 +101,12 @@ def parse_completion(body: bytes, request_id: str | None = None, decision: Any =
     return response
 
 
-def parse_chunk(data: bytes) -> ChatCompletionChunk:
-    """One chunk from the data of an event; raises as `parse_completion` does."""
-    load()
-    return _parse(_made["ChatCompletionChunk"], data)
-
-
 def _parse(cls: type[BaseModel], data: bytes) -> Any:
     try:
         return cls.model_validate_json(data)
     except ValueError:
         # An unknown finish reason, a missing id: providers do that, and the answer is still worth having.
-        value: Any = json.loads(data)
+        value: Any = json.loads(data, parse_int=whole)
         if not isinstance(value, dict):
             raise ValueError(f"expected a JSON object, found {type(value).__name__}") from None
         made = cls.construct(**cast("dict[str, Any]", value))
@@ -158,7 +160,7 @@ class _Stream:
     def _read(self, data: bytes) -> ChatCompletionChunk:
         try:
             chunk = _parse(_made["ChatCompletionChunk"], data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._events.close()
             from ferroute._failures import openai_error
 

@@ -12,22 +12,25 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from ferroute._grid import html_table, text_table
+from ferroute._moments import microseconds
+from ferroute._spend_rows import COLUMNS, row
+from ferroute._spend_text import TITLES, amount, cells
+from ferroute._sums import SUMS, Latency, Measured, ModelSums, Sums, dollars, latency, sums
 from ferroute.errors import InvalidValueError, NotBuiltError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import date, timedelta
     from os import PathLike
-    from typing import Protocol, TypeAlias
+    from typing import Protocol
 
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     import polars as pl
     from matplotlib.axes import Axes
 
     from ferroute._core import Ledger as Core
+    from ferroute._moments import When
     from ferroute._spend_picture import Bars
-
-    When: TypeAlias = date | timedelta | str
 
     class Ledger(Protocol):
         """What is asked of a ledger."""
@@ -39,116 +42,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["Latency", "Measured", "ModelSums", "Spend", "Sums", "spend"]
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Percentiles of times in milliseconds, over ``n`` whole answers."""
-
-    n: int
-    p50: float
-    p95: float
-    p99: float
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A saving measured on calls by lot, with its 95 % interval, in US dollars; negative is a loss.
-
-    Attributes:
-        usd: Saved on all routed calls.
-        low: Lower end of the interval.
-        high: Upper end.
-        baseline_usd: What all routed calls would have cost at the strong model.
-        holdout: Calls that went to the strong model by lot.
-        routed: Calls routed as usual.
-    """
-
-    usd: float
-    low: float
-    high: float
-    baseline_usd: float
-    holdout: int
-    routed: int
-
-    @property
-    def share(self) -> float | None:
-        """The part of ``baseline_usd`` that was saved."""
-        return self.usd / self.baseline_usd if self.baseline_usd else None
-
-
-@dataclass(frozen=True)
-class Sums:
-    """Sums over calls; money in US dollars, of the calls that have a price.
-
-    Attributes:
-        queries: Calls of the caller's: all requests but retries and the losers of hedged ones.
-        ok: Of these, whole answers.
-        cancelled: Closed or dropped by the caller.
-        failed: Failed for good.
-        hedged: Second requests that lost, beside the calls; their cost counts.
-        holdout: Calls sent to the strong model by lot.
-        attempts: Requests sent to providers.
-        estimated: Calls whose tokens are an estimate (cancelled streams).
-        unpriced: Calls without a price: their tokens are in the sums, their money is missing.
-        unpriced_routing: Calls of a router whose own cost is not known.
-        prompt_tokens: Whole prompts.
-        completion_tokens: Whole completions.
-        cached_tokens: Of the prompts, read from caches.
-        cache_write_tokens: Of the prompts, written to caches.
-        reasoning_tokens: Of the completions, hidden reasoning.
-        cost: Of the models.
-        router_cost: Of choosing them.
-        compared: Calls with an estimated saving.
-        baseline: Of these, the estimated cost at the strong model.
-        saved: Of these, the estimated saving; negative is a loss.
-    """
-
-    queries: int
-    ok: int
-    cancelled: int
-    failed: int
-    hedged: int
-    holdout: int
-    attempts: int
-    estimated: int
-    unpriced: int
-    unpriced_routing: int
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-    cache_write_tokens: int
-    reasoning_tokens: int
-    cost: Decimal
-    router_cost: Decimal
-    compared: int
-    baseline: Decimal
-    saved: Decimal
-
-    @property
-    def total(self) -> Decimal:
-        """Cost of models and of choosing them."""
-        return self.cost + self.router_cost
-
-    @property
-    def cost_per_query(self) -> Decimal | None:
-        """Mean of `total` over the calls with a price; None without any."""
-        priced = self.queries - self.unpriced
-        return self.total / priced if priced > 0 else None
-
-    @property
-    def saved_share(self) -> float | None:
-        """The part of ``baseline`` that was saved, by the estimate."""
-        return float(self.saved / self.baseline) if self.baseline else None
-
-
-@dataclass(frozen=True)
-class ModelSums(Sums):
-    """One model's sums, with its times until the first content and until the end."""
-
-    model: str = ""
-    first_token: Latency | None = None
-    latency: Latency | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -185,7 +78,7 @@ class Spend(Sums):
         """One row a model, as `rows` gives them; polars must be installed."""
         pl = _module("polars")
         rows = self.rows()
-        columns = {name: [row[name] for row in rows] for name in COLUMNS}
+        columns = {name: [each[name] for each in rows] for name in COLUMNS}
         types = {"text": pl.String, "whole": pl.Int64, "number": pl.Float64}
         return pl.DataFrame(columns, schema={name: types[kind] for name, kind in COLUMNS.items()})
 
@@ -195,7 +88,7 @@ class Spend(Sums):
         Money is in US dollars as floats (the attributes have it exactly), None where no call has a price; times are in
         milliseconds, None where there is none.
         """
-        return [_row(model, self.queries) for model in self.models]
+        return [row(model, self.queries) for model in self.models]
 
     def calls(self, most: int | None = None, *, frame: str = "pandas") -> Any:
         """The calls themselves as a data frame, by their time; see `columns`.
@@ -262,7 +155,7 @@ class Spend(Sums):
     def _bars(self) -> list[Bars]:
         from ferroute._spend_picture import Bars
 
-        return [Bars(model.model, model.queries, _row(model, 0)["total_usd"]) for model in self.models]
+        return [Bars(model.model, model.queries, row(model, 0)["total_usd"]) for model in self.models]
 
     def _title(self) -> str:
         saved = "" if self.saved_share is None else f", estimated saving {self.saved_share:.1%}"
@@ -274,7 +167,7 @@ class Spend(Sums):
 
         def plain(value: Any) -> Any:
             if isinstance(value, Decimal):
-                return _dollars(value)
+                return dollars(value)
             if isinstance(value, (Sums, Latency, Measured)):
                 inner = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
                 for name in ("total", "cost_per_query", "saved_share") if isinstance(value, Sums) else ():
@@ -282,7 +175,7 @@ class Spend(Sums):
                 return inner
             return value
 
-        out = {name: plain(getattr(self, name)) for name in (*_SUMS, "total", "cost_per_query", "saved_share")}
+        out = {name: plain(getattr(self, name)) for name in (*SUMS, "total", "cost_per_query", "saved_share")}
         out["models"] = [plain(model) for model in self.models]
         out["routers"] = [{"router": router} | plain(sums) for router, sums in (self.routers or {}).items()]
         for name in ("first_token", "latency", "saving", "lost", "forgotten"):
@@ -307,45 +200,29 @@ class Spend(Sums):
             out.append(f"memory keeps the last calls only: {self.forgotten:,} older ones could not be looked at")
         return out
 
-    def __repr__(self) -> str:
-        head = f"Spend: {self.queries:,} queries, {amount(self.total)}{self._saved_text()}"
-        table = [_TITLES, *(_cells(model, self.queries) for model in self.models)]
-        if not self.models:
-            return head
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if index == 0 else cell.rjust(width)
-                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in table
-        ]
-        return "\n".join([head, *lines, *(f"note: {text}" for text in self.notes())])
-
-    def _saved_text(self) -> str:
-        parts: list[str] = []
+    def _headline(self) -> str:
+        parts = [f"Spend: {self.queries:,} queries, {amount(self.total)}"]
         if self.compared:
             share = "" if self.saved_share is None else f", {self.saved_share:.1%}"
             parts.append(f"estimated saving {amount(self.saved)}{share}")
         if self.saving is not None:
             of = self.saving
             parts.append(f"measured {amount(of.usd)} ({amount(of.low)} to {amount(of.high)})")
-        return "".join(f"; {part}" for part in parts)
+        return "; ".join(parts)
+
+    def __repr__(self) -> str:
+        if not self.models:
+            return self._headline()
+        table = text_table(TITLES, [cells(model, self.queries) for model in self.models])
+        return "\n".join([self._headline(), table, *(f"note: {text}" for text in self.notes())])
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""
         from html import escape
 
-        head = escape(repr(self).splitlines()[0])
-        left, right = "style='text-align:left'", "style='text-align:right'"
-
-        def line(cells: tuple[str, ...], tag: str) -> str:
-            inner = (f"<{tag} {right if index else left}>{escape(cell)}</{tag}>" for index, cell in enumerate(cells))
-            return f"<tr>{''.join(inner)}</tr>"
-
-        body = "".join(line(_cells(model, self.queries), "td") for model in self.models)
+        table = html_table(TITLES, [cells(model, self.queries) for model in self.models])
         notes = "".join(f"<p>note: {escape(text)}</p>" for text in self.notes())
-        return f"<p>{head}</p><table><thead>{line(_TITLES, 'th')}</thead><tbody>{body}</tbody></table>{notes}"
+        return f"<p>{escape(self._headline())}</p>{table}{notes}"
 
 
 def spend(
@@ -370,25 +247,25 @@ def spend(
         InvalidValueError: A time is none.
         UnreadableFileError: The store cannot be read.
     """
-    filters = {"since": _microseconds("since", since), "until": _microseconds("until", until)}
+    filters = {"since": microseconds("since", since), "until": microseconds("until", until)}
     filters |= {"router": router, "model": model}
     found = ledger.core.spend(_core_filter(filters))
     models = tuple(
         ModelSums(
-            **_sums(line),
+            **sums(line),
             model=line["model"],
-            first_token=_latency(line["first_ms"]),
-            latency=_latency(line["total_ms"]),
+            first_token=latency(line["first_ms"]),
+            latency=latency(line["total_ms"]),
         )
         for line in found["models"]
     )
     measured = found["measured"]
     return Spend(
-        **_sums(found["all"]),
+        **sums(found["all"]),
         models=models,
-        routers={line["router"]: Sums(**_sums(line)) for line in found["routers"]},
-        first_token=_latency(found["first_ms"]),
-        latency=_latency(found["total_ms"]),
+        routers={line["router"]: Sums(**sums(line)) for line in found["routers"]},
+        first_token=latency(found["first_ms"]),
+        latency=latency(found["total_ms"]),
         saving=None if measured is None else Measured(*measured),
         lost=found["lost"],
         forgotten=found["forgotten"],
@@ -397,155 +274,8 @@ def spend(
     )
 
 
-_MONEY = ("cost", "router_cost", "baseline", "saved")
-_SUMS = tuple(Sums.__dataclass_fields__)
-
-COLUMNS = {
-    "model": "text",
-    "queries": "whole",
-    "share": "number",
-    **dict.fromkeys(("ok", "cancelled", "failed", "hedged", "holdout", "attempts", "estimated", "unpriced"), "whole"),
-    "prompt_tokens": "whole",
-    "completion_tokens": "whole",
-    "cached_tokens": "whole",
-    "cache_write_tokens": "whole",
-    "reasoning_tokens": "whole",
-    "cost_usd": "number",
-    "router_cost_usd": "number",
-    "total_usd": "number",
-    "cost_per_query_usd": "number",
-    "baseline_usd": "number",
-    "saved_usd": "number",
-    "saved_share": "number",
-    **{f"{what}_ms_{at}": "number" for what in ("first_token", "total") for at in ("p50", "p95", "p99")},
-}
-"""Columns of `Spend.rows` and their kinds."""
-
-
-def _row(model: ModelSums, queries: int) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(model, name, None) for name in COLUMNS}
-    priced = model.queries > model.unpriced or model.cost != 0
-    compared = model.compared > 0
-    row["share"] = model.queries / queries if queries else 0.0
-    row["cost_usd"] = float(model.cost) if priced else None
-    row["router_cost_usd"] = float(model.router_cost)
-    row["total_usd"] = float(model.total) if priced else None
-    row["cost_per_query_usd"] = None if model.cost_per_query is None else float(model.cost_per_query)
-    row["baseline_usd"] = float(model.baseline) if compared else None
-    row["saved_usd"] = float(model.saved) if compared else None
-    for what, times in (("first_token", model.first_token), ("total", model.latency)):
-        for at in ("p50", "p95", "p99"):
-            row[f"{what}_ms_{at}"] = None if times is None else getattr(times, at)
-    return row
-
-
-_TITLES = (
-    "model",
-    "queries",
-    "share",
-    "prompt",
-    "completion",
-    "cost",
-    "per query",
-    "saved (est.)",
-    "first token p50/p95",
-    "total p50/p95/p99",
-)
-
-
-def _cells(model: ModelSums, queries: int) -> tuple[str, ...]:
-    first, total = model.first_token, model.latency
-    all_unpriced = model.queries > 0 and model.unpriced == model.queries
-    return (
-        model.model,
-        f"{model.queries:,}",
-        f"{model.queries / queries:.1%}" if queries else "-",
-        f"{model.prompt_tokens:,}",
-        f"{model.completion_tokens:,}",
-        "unpriced" if all_unpriced else amount(model.total),
-        "-" if model.cost_per_query is None else amount(model.cost_per_query),
-        amount(model.saved) if model.compared else "-",
-        "-" if first is None else f"{duration(first.p50)} / {duration(first.p95)}",
-        "-" if total is None else f"{duration(total.p50)} / {duration(total.p95)} / {duration(total.p99)}",
-    )
-
-
-def duration(milliseconds: float) -> str:
-    """Milliseconds, or seconds where they are many, as a reader wants them."""
-    return f"{milliseconds / 1000:.2f} s" if milliseconds >= 1000 else f"{milliseconds:.0f} ms"
-
-
-def amount(dollars: Decimal | float) -> str:
-    """Dollars with cents, or with three digits that say something where that is less."""
-    value = float(dollars)
-    sign, value = ("-" if value < 0 else ""), abs(value)
-    if value == 0 or value >= 1:
-        return f"{sign}${value:,.2f}"
-    text = f"{value:.12f}"
-    digits = next((index for index, digit in enumerate(text[2:]) if digit != "0"), 9)
-    return f"{sign}${value:.{min(digits + 3, 12)}f}"
-
-
-def _dollars(value: Decimal) -> str:
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _exact(picodollars: int) -> Decimal:
-    """Dollars with no more digits than they need."""
-    return Decimal(_dollars(Decimal(picodollars).scaleb(-12)))
-
-
-def _sums(line: Mapping[str, Any]) -> dict[str, Any]:
-    values = {name: _exact(line[name]) if name in _MONEY else line[name] for name in _SUMS if name != "queries"}
-    return values | {"queries": line["calls"]}
-
-
-def _latency(found: tuple[int, float, float, float] | None) -> Latency | None:
-    return None if found is None else Latency(*found)
-
-
 def _core_filter(filters: Mapping[str, Any]) -> tuple[int | None, int | None, str | None, str | None]:
     return filters.get("since"), filters.get("until"), filters.get("router"), filters.get("model")
-
-
-def _microseconds(name: str, when: When | None) -> int | None:
-    """Microseconds since 1970 of a time as callers give it."""
-    if when is None:
-        return None
-    from datetime import date, datetime, time, timedelta, timezone
-
-    value: Any = when
-    if isinstance(value, str):
-        value = _read_time(name, value)
-    if isinstance(value, timedelta):
-        value = datetime.now(timezone.utc) - value
-    elif isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime.combine(value, time())
-    if not isinstance(value, datetime):
-        raise InvalidValueError(
-            f"{name}: expected a date, a datetime, a timedelta or a text, found {type(when).__name__}"
-        )
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=timezone.utc)
-    return (value - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1)
-
-
-def _read_time(name: str, text: str) -> Any:
-    import re
-    from datetime import datetime, timedelta
-
-    units = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-    back = re.fullmatch(r"\s*(\d{1,6}(?:\.\d+)?)\s*(s|min|h|d|w)\s*", text)
-    if back:
-        return timedelta(**{units[back[2]]: float(back[1])})
-    try:
-        # Python 3.10 does not read the Z.
-        return datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
-    except ValueError:
-        raise InvalidValueError(
-            f"{name}: expected a time such as 7d, 24h, 30min, 2026-01-31 or 2026-01-31T12:00:00Z, found {text!r}"
-        ) from None
 
 
 def _module(name: str) -> Any:

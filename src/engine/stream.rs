@@ -306,7 +306,7 @@ impl Ask for Opening<'_> {
         };
         let (status, headers) = http::head(&response);
         let called = Called { plan: Arc::clone(&place.plan.endpoints), index: place.index };
-        let events = Events::new(http::pieces(called.clone(), response, first, limits.silence));
+        let events = Events::new(http::pieces(called.clone(), response, limits.silence)).until(place.deadline);
         let mut source = Source::new(called, events, endpoint.dialect.reader(&prepared.reading));
         let mut found = Vec::new();
         let mut first_content = None;
@@ -316,7 +316,13 @@ impl Ask for Opening<'_> {
             let before = found.len();
             let next = source.next(&mut found);
             let next = match patience {
-                None => next.await,
+                // Nothing that comes before it, such as comments to keep the connection alive, is an answer.
+                None => match first {
+                    Some((limit, end)) => {
+                        timeout_at(end, next).await.unwrap_or_else(|_| Err(http::late(endpoint, limit)))
+                    }
+                    None => next.await,
+                },
                 Some(end) => match timeout_at(end, next).await {
                     Ok(next) => next,
                     Err(_) => break,

@@ -1,6 +1,7 @@
-//! Numbers: dot products for each processor, similarities, quantiles, intervals, ratings.
+//! Numbers: dot products for each processor, similarities, quantiles, intervals, ratings, days.
 
 pub mod binomial;
+pub(crate) mod calendar;
 pub mod dot;
 mod lanes;
 pub mod newton;

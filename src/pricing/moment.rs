@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
+use crate::math::calendar;
 
 const DAY: i64 = 86_400;
 
@@ -52,7 +53,7 @@ impl FromStr for Moment {
 /// The day.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = date_of(self.day());
+        let (year, month, day) = calendar::date_of(self.day());
         write!(f, "{year:04}-{month:02}-{day:02}")
     }
 }
@@ -111,28 +112,8 @@ pub(super) fn day_of(date: &str) -> Option<i64> {
     if parts.next().is_some() || !(1..=12).contains(&month) || year == 0 {
         return None;
     }
-    let days = days_before(year, month) + day - 1;
-    (date_of(days) == (year, month, day)).then_some(days)
-}
-
-/// Days from 1970-01-01 to the first of a month. Years are counted from March, so that a leap day comes last.
-fn days_before(year: i64, month: i64) -> i64 {
-    let years = if month > 2 { year } else { year - 1 };
-    let months = (month + 9) % 12;
-    let leap_days = years / 4 - years / 100 + years / 400;
-    years * 365 + leap_days + (months * 153 + 2) / 5 - 719_468
-}
-
-fn date_of(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let months = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * months + 2) / 5 + 1;
-    let month = if months < 10 { months + 3 } else { months - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    let days = calendar::days_until(year, month, day);
+    (calendar::date_of(days) == (year, month, day)).then_some(days)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::names;
 use super::own::Own;
 use super::rates::{Amounts, Cost, Rates, Unit, charge};
 use super::usage::{ServiceTier, Usage};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 /// Names looked up before are remembered, up to so many.
 const REMEMBERED: usize = 4096;
@@ -136,23 +136,6 @@ impl Table {
         };
         let since = since.map(|day| Moment::from_seconds(day * 86_400).to_string());
         Some(Price { model: entry.id.clone(), rates, since, as_of: self.catalogue.as_of.clone(), source })
-    }
-
-    /// As [`Table::price`] in the standard tier, where going on without a price would be wrong.
-    ///
-    /// # Errors
-    /// [`Kind::Name`] where the price is not known.
-    pub fn require(&self, model: &str, at: Option<Moment>) -> Result<Price> {
-        self.price(&[model], ServiceTier::Standard, at).ok_or_else(|| {
-            Error::new(
-                Kind::Name,
-                format!(
-                    "no price is known for the model `{model}` (data of {}): expected a name such as `gpt-5-mini` or \
-                     `openrouter/...`, or a price of your own (`ferroute.pricing.override`, FERROUTE_PRICES)",
-                    self.catalogue.as_of
-                ),
-            )
-        })
     }
 
     fn first_rates(&self, names: &[&str], tier: ServiceTier, at: Moment) -> Option<(Rates, Option<i64>, &Entry)> {
@@ -352,13 +335,6 @@ mod tests {
         assert_eq!(cost(&second, "gpt-5.2"), Some(decimal("0.2")));
         assert_ne!(first.version(), second.version());
         assert!(first.version().starts_with(TABLE.version()));
-    }
-
-    #[test]
-    fn an_unknown_price_that_is_needed_is_an_error() {
-        let error = TABLE.require("gpt-99", None).unwrap_err();
-        assert_eq!(error.kind(), Kind::Name);
-        assert!(error.message().starts_with("no price is known for the model `gpt-99`"), "{error}");
     }
 
     proptest! {

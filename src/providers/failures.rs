@@ -5,7 +5,7 @@
 //! | no connection, a reset, a timeout | yes | yes |
 //! | 408, 409, 425, 429, 498, 500, 502, 503, 504, 520 to 524, 529 | yes | yes |
 //! | a quota, budget or credit that is used up | no | yes, at once |
-//! | status 200 with an error inside or no JSON | once | yes |
+//! | status 200 with an error inside (but for a key or a quota), without an answer or no JSON | once | yes |
 //! | 401, 402, 403, 404, 501, 505 and other 5xx | no | yes |
 //! | a prompt longer than the model takes | no | yes |
 //! | any other 4xx | no | no |
@@ -46,7 +46,10 @@ pub fn may_move(error: &Error) -> bool {
 pub fn blames_endpoint(error: &Error) -> bool {
     match error.kind() {
         Kind::Connection | Kind::Timeout | Kind::Protocol => true,
-        Kind::Status => verdict(error) != Verdict::Final && !is_too_long(error),
+        Kind::Status => {
+            let blamed = |answer| status(error, answer, SystemTime::now()) != Verdict::Final;
+            error.answer().is_some_and(blamed) && !is_too_long(error)
+        }
         _ => false,
     }
 }
@@ -60,10 +63,10 @@ fn judged(error: &Error, now: SystemTime) -> Verdict {
     };
     match (error.again(), usual) {
         (Again::Usual, usual) => usual,
-        (_, Verdict::Final) => Verdict::Final,
-        // What is used up stays used up, under status 200 too.
-        (Again::Once, Verdict::Elsewhere) if error.answer().is_some_and(said_no) => Verdict::Elsewhere,
+        // A wrong key stays wrong and what is used up stays used up, under status 200 too.
+        (Again::Once, Verdict::Elsewhere) if error.answer().is_some_and(is_locked) => Verdict::Elsewhere,
         (Again::Once, _) => Verdict::Once,
+        (Again::Never, Verdict::Final) => Verdict::Final,
         (Again::Never, _) => Verdict::Elsewhere,
     }
 }
@@ -81,9 +84,9 @@ fn status(error: &Error, answer: &Answer, now: SystemTime) -> Verdict {
     }
 }
 
-/// Whether an error inside status 200 is one that the same request would meet again.
-fn said_no(answer: &Answer) -> bool {
-    answer.status < 500 || is_used_up(answer)
+/// Whether a key, a quota or a credit is what an error inside status 200 is about: no endpoint forgets those.
+fn is_locked(answer: &Answer) -> bool {
+    matches!(answer.status, 401..=403) || is_used_up(answer) || is_bad_key(answer)
 }
 
 /// Whether an answer says that a quota, a budget or a credit is used up, which waiting does not change.
@@ -280,8 +283,16 @@ mod tests {
         assert_eq!(inside(502, ""), Verdict::Once);
         assert_eq!(inside(429, ""), Verdict::Once);
         assert_eq!(inside(529, ""), Verdict::Once);
-        assert_eq!(inside(400, ""), Verdict::Final);
-        assert_eq!(inside(401, ""), Verdict::Elsewhere);
+        for said_no in [400, 404, 413, 422, 501] {
+            assert_eq!(inside(said_no, ""), Verdict::Once, "{said_no}");
+        }
+        for locked in [401, 402, 403] {
+            assert_eq!(inside(locked, ""), Verdict::Elsewhere, "{locked}");
+        }
+        let no_key = r#"{"error":{"code":400,"details":[{"reason":"API_KEY_INVALID"}]}}"#;
+        assert_eq!(inside(400, no_key), Verdict::Elsewhere);
+        assert!(!blames_endpoint(&failed(400, &[], "").worth(Again::Once)));
+        assert!(blames_endpoint(&failed(502, &[], "").worth(Again::Once)));
         assert_eq!(verdict(&Error::new(Kind::Protocol, "").worth(Again::Once)), Verdict::Once);
         assert_eq!(verdict(&Error::new(Kind::Protocol, "")), Verdict::Elsewhere);
         assert_eq!(verdict(&Error::new(Kind::Timeout, "").settled()), Verdict::Elsewhere);

@@ -1,10 +1,13 @@
 //! What an error answer says beyond its status: the error object, and the wait it asks for.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use super::halves;
 use crate::error::Answer;
+use crate::math::calendar;
 
 /// The value of a header, by its name in lower case.
 pub(super) fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
@@ -13,7 +16,8 @@ pub(super) fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
 
 /// The error object of a body, also as the one element of a list, which is how Gemini tells it to a stream.
 pub(super) fn told(body: &[u8]) -> Option<Value> {
-    let mut json: Value = serde_json::from_slice(body).ok()?;
+    let body = halves::mended(body).map_or(Cow::Borrowed(body), |mended| mended.to_vec().into());
+    let mut json: Value = serde_json::from_slice(&body).ok()?;
     if let Some(first) = json.as_array_mut().and_then(|list| (!list.is_empty()).then(|| list.swap_remove(0))) {
         json = first;
     }
@@ -65,10 +69,7 @@ fn http_date(text: &str) -> Option<SystemTime> {
     let mut clock =
         parts.next()?.split(':').map(|part| part.parse::<i64>().ok().filter(|part| (0..=60).contains(part)));
     let (hours, minutes, seconds) = (clock.next()??, clock.next()??, clock.next()??);
-    // Days from the civil date, with years that begin in March so that the leap day comes last.
-    let shifted = if month > 2 { year } else { year - 1 };
-    let in_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = shifted * 365 + shifted / 4 - shifted / 100 + shifted / 400 + in_year - 719_468;
+    let days = calendar::days_until(year, month, day);
     let at = ((days * 24 + hours) * 60 + minutes) * 60 + seconds;
     Some(UNIX_EPOCH + Duration::from_secs(u64::try_from(at).ok()?))
 }
@@ -76,20 +77,15 @@ fn http_date(text: &str) -> Option<SystemTime> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
 
+    use super::super::testing::too_many;
     use super::*;
-
-    fn answer(headers: &[(&str, &str)]) -> Answer {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Answer { status: 429, headers, body: Bytes::new() }
-    }
 
     #[test]
     fn the_asked_wait() {
         let now = UNIX_EPOCH + Duration::from_secs(1_445_412_470);
-        let wait = |headers: &[(&str, &str)]| asked_wait(&answer(headers), now);
+        let wait = |headers: &[(&str, &str)]| asked_wait(&too_many(headers), now);
         assert_eq!(wait(&[("retry-after", "3")]), Some(Duration::from_secs(3)));
         assert_eq!(wait(&[("retry-after", "0.25"), ("retry-after-ms", "40")]), Some(Duration::from_millis(40)));
         assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")]), Some(Duration::from_secs(10)));

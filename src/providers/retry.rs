@@ -94,22 +94,17 @@ fn random_share() -> f64 {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
 
+    use super::super::testing::too_many;
     use super::*;
     use crate::Kind;
-    use crate::error::{Again, Answer};
-
-    fn answer(headers: &[(&str, &str)]) -> Answer {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Answer { status: 429, headers, body: Bytes::new() }
-    }
+    use crate::error::Again;
 
     #[test]
     fn too_long_a_wait_is_not_waited() {
         let wait = |error: &Error| Tries::new(2).wait_after(error);
-        assert_eq!(wait(&Error::status("", answer(&[("retry-after", "3600")]))), None);
+        assert_eq!(wait(&Error::status("", too_many(&[("retry-after", "3600")]))), None);
         assert_eq!(wait(&Error::new(Kind::Protocol, "")), None);
         assert!(wait(&Error::new(Kind::Connection, "")).is_some());
         let mut tries = Tries::new(2);

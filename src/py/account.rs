@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::money::Dollars;
+use super::money::Amount;
 use crate::engine::plan::{Account, Routed};
 use crate::pricing::Usage;
 use crate::providers::Dropped;
@@ -14,7 +14,7 @@ pub(super) struct Decided(pub(super) Routed);
 
 type Text<'py> = Option<Bound<'py, PyString>>;
 type Fields<'py> =
-    (Text<'py>, Text<'py>, Option<f64>, Option<f64>, Text<'py>, bool, Text<'py>, Option<Dollars>, Text<'py>);
+    (Text<'py>, Text<'py>, Option<f64>, Option<f64>, Text<'py>, bool, Text<'py>, Option<Amount>, Text<'py>);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Decided {
     type Error = PyErr;
@@ -41,9 +41,9 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Decided {
 /// An [`Account`] as Python reads it, see `_core.Account`.
 pub(super) fn told<'py>(py: Python<'py>, account: &Account) -> PyResult<Bound<'py, PyAny>> {
     let values = (
-        account.cost.map(Dollars),
-        account.router_cost.map(Dollars),
-        account.saved.map(Dollars),
+        account.cost.map(Amount),
+        account.router_cost.map(Amount),
+        account.saved.map(Amount),
         account.attempts,
         account.notes.as_slice(),
         dropped(&account.dropped),

@@ -11,7 +11,7 @@ use pyo3::types::PyString;
 use super::awaitable::future_into_py;
 use super::calls::Failed;
 use super::given::{Where, Whole, options};
-use super::money::Dollars;
+use super::money::Amount;
 use super::runtime::block_on;
 use crate::engine::embed::{Embedder, Embedding, Paid, Settings};
 use crate::error::{Error, Result};
@@ -191,7 +191,7 @@ impl<'py> IntoPyObject<'py> for One {
     fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
         let Self(embedding, Paid(cost)) = self;
         let vector = PyArray1::from_slice(py, &embedding.vector);
-        Ok((vector, embedding.note(), cost.map(Dollars)).into_pyobject(py)?.into_any())
+        Ok((vector, embedding.note(), cost.map(Amount)).into_pyobject(py)?.into_any())
     }
 }
 

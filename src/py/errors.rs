@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use rust_decimal::Decimal;
 
-use super::money::Dollars;
+use super::money::Amount;
 use crate::error::{Error, Kind};
 
 mod raised {
@@ -57,7 +57,7 @@ fn failure(py: Python<'_>, kind: Kind, error: &Error) -> PyResult<PyErr> {
         details.set_item("estimated", partial.estimated)?;
     }
     if let Some(spent) = error.spent() {
-        let money = |amount: Option<Decimal>| amount.map(Dollars);
+        let money = |amount: Option<Decimal>| amount.map(Amount);
         let told = (money(spent.cost), money(spent.router_cost), money(spent.saved), spent.attempts, &spent.notes);
         details.set_item("account", told)?;
     }

@@ -1,4 +1,4 @@
-//! Amounts of money between Python and the core.
+//! Exact amounts, of money and of tokens, between Python and the core.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -7,10 +7,12 @@ use rust_decimal::Decimal;
 
 use crate::error::Error;
 
-/// A `decimal.Decimal`, an int or a float on the way in (by its text, so 0.1 is a tenth), a `decimal.Decimal` out.
-pub(super) struct Dollars(pub(super) Decimal);
+/// A `decimal.Decimal`, an int or a float on the way in (by its text, so 0.1 is a tenth); on the way out a
+/// `decimal.Decimal` without zeros that say nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Amount(pub(super) Decimal);
 
-impl<'a, 'py> FromPyObject<'a, 'py> for Dollars {
+impl<'a, 'py> FromPyObject<'a, 'py> for Amount {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
@@ -21,7 +23,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Dollars {
     }
 }
 
-impl<'py> IntoPyObject<'py> for Dollars {
+impl<'py> IntoPyObject<'py> for Amount {
     type Target = PyAny;
     type Output = Bound<'py, PyAny>;
     type Error = PyErr;

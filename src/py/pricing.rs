@@ -1,38 +1,11 @@
 //! `_core.pricing_*`: prices, costs and scenarios of the table that the process uses, as decimals.
 
 use pyo3::prelude::*;
-use pyo3::types::PyString;
-use rust_decimal::Decimal;
 
+use super::money::Amount;
 use crate::error::{Error, Result};
 use crate::pricing::scenario::{Line, scenario};
 use crate::pricing::{self, Amounts, Facts, Moment, Own, Rate, ServiceTier, Table, Unit};
-
-/// A `decimal.Decimal`, an int or a float on the way in (by its text, so 0.1 is a tenth), a `decimal.Decimal` out.
-#[derive(Clone, Copy)]
-pub(super) struct Amount(pub(super) Decimal);
-
-impl<'a, 'py> FromPyObject<'a, 'py> for Amount {
-    type Error = PyErr;
-
-    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let text = value.str()?;
-        let text = text.to_str()?;
-        let amount = Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text));
-        amount.map(Self).map_err(|_| Error::value(format!("expected a decimal number, found `{text}`")).into())
-    }
-}
-
-impl<'py> IntoPyObject<'py> for Amount {
-    type Target = PyAny;
-    type Output = Bound<'py, PyAny>;
-    type Error = PyErr;
-
-    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
-        let text = PyString::new(py, &self.0.to_string());
-        py.import("decimal")?.getattr("Decimal")?.call1((text,))
-    }
-}
 
 /// Input, output, cached, written, written for an hour, reasoning, input that is sound, output that is sound.
 type Tokens = (Amount, Amount, Amount, Amount, Amount, Amount, Amount, Amount);

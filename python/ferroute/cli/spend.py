@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from ferroute._spend_rows import COLUMNS
+from ferroute._spend_text import amount, duration
 from ferroute.cli._output import Column, Rows, console, json_line, note
 from ferroute.cli._run import UsageProblem
 from ferroute.errors import InvalidValueError
 from ferroute.ledger import Ledger
-from ferroute.spend import amount, duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,8 +58,6 @@ def spend(
 
 
 def _csv(found: Spend) -> None:
-    from ferroute.spend import COLUMNS
-
     writer = csv.DictWriter(sys.stdout, list(COLUMNS), lineterminator="\n")
     writer.writeheader()
     writer.writerows(found.rows())
@@ -112,12 +111,11 @@ def _show(out: Console, found: Spend) -> None:
 
 
 def _cells(model: ModelSums, queries: int, wide: bool) -> list[tuple[str, str]]:
-    priced = model.queries > model.unpriced or bool(model.cost)
     cells = [
         (model.model, "bold"),
         (f"{model.queries:,}", ""),
         (f"{model.queries / queries:.1%}" if queries else "-", ""),
-        (amount(model.total) if priced else "unpriced", "" if priced else "yellow"),
+        (amount(model.total), "") if model.has_price else ("unpriced", "yellow"),
         ("-" if model.cost_per_query is None else amount(model.cost_per_query), ""),
         (amount(model.saved) if model.compared else "-", "green" if model.saved > 0 else ""),
     ]

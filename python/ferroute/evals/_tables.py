@@ -6,6 +6,8 @@ import html
 import math
 from typing import TYPE_CHECKING
 
+from ferroute._grid import text_table as plain_table
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -64,15 +66,7 @@ def text_table(
 ) -> str:
     """The figures of results, one a line."""
     head, rows = _grid(results, baselines, ends)
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in [head, *rows]
-    ]
-    return "\n".join([*(line.rstrip() for line in lines), caption(results)])
+    return plain_table(head, rows, caption(results))
 
 
 def html_table(

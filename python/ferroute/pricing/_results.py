@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from ferroute._grid import Shown
 from ferroute.pricing import _show
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Rate:
 
 
 @dataclass(frozen=True, repr=False)
-class Price:
+class Price(Shown):
     """What one model costs.
 
     Attributes:
@@ -76,12 +77,6 @@ class Price:
         since = f"since {self.since}, " if self.since else ""
         return (self.model, "US dollars", "per"), rows, f"{since}read {self.as_of}: {self.source}"
 
-    def __repr__(self) -> str:
-        return _show.text_table(*self._table())
-
-    def _repr_html_(self) -> str:
-        return _show.html_table(*self._table())
-
 
 @dataclass(frozen=True)
 class CostPart:
@@ -103,29 +98,23 @@ class CostPart:
 
 
 @dataclass(frozen=True, repr=False)
-class Cost:
+class Cost(Shown):
     """What one call costs, in US dollars: the total and its parts, which add up to it."""
 
     model: str
     total: Decimal
     parts: tuple[CostPart, ...]
 
-    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]], str]:
         rows = [
             (one.unit, _show.number(one.amount), f"${_show.number(one.usd)} / {one.per:,}", _show.dollars(one.cost))
             for one in self.parts
         ]
-        return (self.model, "amount", "price", "cost"), [*rows, ("total", "", "", _show.dollars(self.total))]
-
-    def __repr__(self) -> str:
-        return _show.text_table(*self._table())
-
-    def _repr_html_(self) -> str:
-        return _show.html_table(*self._table())
+        return (self.model, "amount", "price", "cost"), [*rows, ("total", "", "", _show.dollars(self.total))], ""
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(Mapping[str, "Decimal | None"]):
+class Comparison(Shown, Mapping[str, "Decimal | None"]):
     """Costs of the same usage at several models: a mapping from model to US dollars, cheapest first, unpriced last."""
 
     costs: Mapping[str, Decimal | None]
@@ -148,12 +137,6 @@ class Comparison(Mapping[str, "Decimal | None"]):
             rows.append((model, _show.dollars(cost), times))
         return ("model", "cost", "times the cheapest"), rows, self.caption
 
-    def __repr__(self) -> str:
-        return _show.text_table(*self._table())
-
-    def _repr_html_(self) -> str:
-        return _show.html_table(*self._table())
-
 
 @dataclass(frozen=True)
 class Line:
@@ -166,7 +149,7 @@ class Line:
 
 
 @dataclass(frozen=True, repr=False)
-class Scenario:
+class Scenario(Shown):
     """What a number of requests costs under a mix of models, and what that saves.
 
     Attributes:
@@ -212,12 +195,6 @@ class Scenario:
             saved = "-" if self.saved is None else _show.dollars(self.saved)
             rows.append(("saved", _show.percent(self.saved_share), "", saved))
         return ("model", "share", "requests", "cost"), rows, self.caption
-
-    def __repr__(self) -> str:
-        return _show.text_table(*self._table())
-
-    def _repr_html_(self) -> str:
-        return _show.html_table(*self._table())
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,14 @@
 
 use super::super::conversation::Call;
 use super::super::signatures::{Key, Proof, keep, kept, key};
-use super::said;
 
 /// What `Google` takes in place of the signature of a call that its models did not make:
 /// <https://ai.google.dev/gemini-api/docs/thought-signatures>.
 pub(super) const NOT_OURS: &str = "skip_thought_signature_validator";
 
-/// Remembers the signature of a call. In the form before `tools` a call has no id that could come back.
-pub(super) fn remember(call: &said::Call, legacy: bool) {
-    if let Some(signature) = &call.signature {
-        let id = if legacy { "" } else { &call.id };
-        keep(found_by(id, &call.name, &call.arguments), Proof::Thought(signature.as_str().into()));
-    }
+/// Remembers the signature of a call; an empty `id` stands for none.
+pub(super) fn remember(id: &str, name: &str, arguments: &str, signature: &str) {
+    keep(found_by(id, name, arguments), Proof::Thought(signature.into()));
 }
 
 /// The signature of a call that comes back: its own, else the one remembered.

@@ -73,7 +73,7 @@ impl RawUsage {
         // Some of xAI's models count their reasoning beside the completion.
         let beside =
             self.total_tokens.0.and_then(|total| total.checked_sub(prompt_tokens)).filter(|_| provider == "xai");
-        Some(Usage {
+        let usage = Usage {
             prompt_tokens,
             completion_tokens: beside.map_or(told, |made| made.max(told)),
             cached_tokens: cached.or(self.prompt_cache_hit_tokens.0).or(self.cached_tokens.0).unwrap_or(0),
@@ -83,7 +83,8 @@ impl RawUsage {
             completion_audio_tokens: details.and_then(|details| details.audio_tokens.0).unwrap_or(0),
             billed: self.billed(provider),
             ..Usage::default()
-        })
+        };
+        Some(usage.bounded())
     }
 
     /// What the caller would not find where `OpenAI` puts it: cached tokens, and the whole completion.
@@ -142,8 +143,7 @@ impl<'de> Deserialize<'de> for Count {
             }
 
             fn visit_u64<E>(self, count: u64) -> Result<Count, E> {
-                // Sums of several counts have to stay within 64 bits.
-                Ok(Count(Some(count).filter(|count| *count < 1 << 53)))
+                Ok(Count(Some(count).filter(|count| *count <= Usage::MOST)))
             }
 
             fn visit_i64<E>(self, _: i64) -> Result<Count, E> {

@@ -1,0 +1,38 @@
+"""What a conversation is routed on: the text of its last message."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from ferroute._refusals import EmptyMessages
+
+
+def routed_text(messages: Any) -> Any:
+    """The text routed on: the last message's content; of a list of parts their texts, and nothing for None."""
+    try:
+        last = messages[-1]
+    except IndexError:
+        raise EmptyMessages("messages is empty: there is no last message to route on.") from None
+    content: Any = cast("dict[str, Any]", last)["content"] if isinstance(last, dict) else getattr(last, "content", None)
+    if content is None:
+        return ""
+    if isinstance(content, (list, tuple)):
+        parts = cast("list[Any]", content)
+        texts = (part if isinstance(part, str) else _part_text(part) for part in parts)
+        return "\n".join(text for text in texts if text)
+    return content
+
+
+def _part_text(part: Any) -> str:
+    text: Any = cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else getattr(part, "text", None)
+    return text if isinstance(text, str) else ""
+
+
+def text_of(messages: Any) -> str | None:
+    """The text routed on, for the ledger's features; None where there is none."""
+    try:
+        text = routed_text(messages)
+    except Exception:
+        # An overriding method has made something of messages that have no text.
+        return None
+    return text if isinstance(text, str) else None
