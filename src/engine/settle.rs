@@ -134,17 +134,11 @@ impl Entry {
         }
         let whole = cost.zip(sum(hedges.iter().map(|(_, _, cost)| *cost))).and_then(|(a, b)| a.checked_add(b));
         let unpriced = whole.is_none().then(|| self.unpriced(ending.endpoint, &usages, &lost, &hedges)).flatten();
-        if let Some(model) = &unpriced {
-            rest.notes.push(format!("no price is known for `{model}`: the call counts as unpriced, not as free"));
-        }
-        let baseline = self.baseline(endpoint, outcome, plain, &usages);
-        if let Some((_, Some(from))) = &baseline
-            && whole.is_some()
-        {
-            let name = self.plan.routed.baseline.as_deref().unwrap_or_default();
+        rest.notes.extend(unpriced.as_deref().map(no_price));
+        let (baseline, from) = self.baseline(endpoint, outcome, plain, &usages).unzip();
+        if let (Some(from), Some(name), true) = (from.flatten(), &self.plan.routed.baseline, whole.is_some()) {
             rest.notes.push(format!("the saving against `{name}` is an estimate from {from}"));
         }
-        let baseline = baseline.map(|(cost, _)| cost);
         let router_cost = self.plan.routed.router_cost.or(match self.plan.routed.router {
             None => Some(Decimal::ZERO),
             Some(_) => None,
@@ -348,6 +342,10 @@ fn price(endpoint: &Endpoint, usage: &Usage) -> Option<Decimal> {
 /// The sum; unknown as soon as one part is.
 fn sum(parts: impl Iterator<Item = Option<Decimal>>) -> Option<Decimal> {
     parts.into_iter().try_fold(Decimal::ZERO, |sum, part| sum.checked_add(part?))
+}
+
+fn no_price(model: &str) -> String {
+    format!("no price is known for `{model}`: the call counts as unpriced, not as free")
 }
 
 fn micros(time: Duration) -> i64 {
