@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 MESSAGES = [{"role": "user", "content": "word " * 50}]
 BODY = json.dumps({"model": "big", "messages": MESSAGES}).encode()
@@ -77,6 +77,7 @@ def openai_(port: int) -> dict[str, Callable[[], Any]]:
         "call": lambda: create(model="big", messages=MESSAGES),  # type: ignore[arg-type]
         "stream": lambda: drain(create(model="big", messages=MESSAGES, stream=True)),  # type: ignore[arg-type]
         "async64": lambda: client.chat.completions.create(model="big", messages=MESSAGES),  # type: ignore[arg-type]
+        "astream": lambda: adrain(client.chat.completions.create(model="big", messages=MESSAGES, stream=True)),  # type: ignore[arg-type]
     }
 
 
@@ -88,6 +89,7 @@ def ferroute_(port: int) -> dict[str, Callable[[], Any]]:
         "call": lambda: completion(**at),
         "stream": lambda: drain(completion(**at, stream=True)),
         "async64": lambda: acompletion(**at),
+        "astream": lambda: adrain(acompletion(**at, stream=True)),
     }
 
 
@@ -99,6 +101,7 @@ def litellm_(port: int) -> dict[str, Callable[[], Any]]:
         "call": lambda: litellm.completion(**at),
         "stream": lambda: drain(litellm.completion(**at, stream=True)),
         "async64": lambda: litellm.acompletion(**at),
+        "astream": lambda: adrain(litellm.acompletion(**at, stream=True)),
     }
 
 
@@ -107,6 +110,11 @@ CLIENTS = {"wire": wire, "httpx": httpx_, "openai": openai_, "ferroute": ferrout
 
 def drain(stream: Iterator[Any]) -> None:
     for _ in stream:
+        pass
+
+
+async def adrain(opening: Awaitable[Any]) -> None:
+    async for _ in await opening:
         pass
 
 
@@ -123,21 +131,23 @@ def serve_turns(name: str, port: int) -> None:
         work = made[what]
         wall, cpu = time.perf_counter(), time.process_time()
         if what == "async64":
-            loop.run_until_complete(in_flight(work, calls))
+            loop.run_until_complete(in_flight(work, calls, IN_FLIGHT))
+        elif what == "astream":
+            loop.run_until_complete(in_flight(work, calls, 1))
         else:
             for _ in range(calls):
                 work()
         print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]), flush=True)
 
 
-async def in_flight(work: Callable[[], Any], calls: int) -> None:
+async def in_flight(work: Callable[[], Any], calls: int, lanes: int) -> None:
     left = iter(range(calls))
 
     async def lane() -> None:
         for _ in left:
             await work()
 
-    await asyncio.gather(*(lane() for _ in range(IN_FLIGHT)))
+    await asyncio.gather(*(lane() for _ in range(lanes)))
 
 
 class Child:
@@ -202,7 +212,7 @@ def main() -> None:
         pythons["litellm"] = args.litellm_python
     with stub(args.peers) as port:
         children = [Child(name, python, port) for name, python in pythons.items()]
-        sizes = {"call": args.calls, "stream": args.calls // 4, "async64": args.calls * 2}
+        sizes = {"call": args.calls, "stream": args.calls // 4, "astream": args.calls // 4, "async64": args.calls * 2}
         for what, calls in sizes.items():
             for child in children:
                 child.turn(what, max(calls // 4, 8), count=False)
@@ -218,7 +228,9 @@ def report(children: list[Child]) -> None:
     least = {
         (child.name, what): min(figure[0] for figure in seen) for child in children for what, seen in child.seen.items()
     }
-    over = {(name, what): wall - least.get(("wire", what), 0.0) for (name, what), wall in least.items()}
+    # A stream is the same bytes on the wire whoever reads it.
+    bare = {what: least.get(("wire", "stream" if what == "astream" else what), 0.0) for _, what in least}
+    over = {(name, what): wall - bare[what] for (name, what), wall in least.items()}
     for child in children:
         for what, seen in child.seen.items():
             key = (child.name, what)

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rust_decimal::Decimal;
 
 /// Shorthand used throughout the crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -69,6 +70,21 @@ pub struct Partial {
     pub estimated: bool,
 }
 
+/// What a call that failed for good came to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Spent {
+    /// Requests sent, to all endpoints.
+    pub attempts: u32,
+    /// US dollars that may be on the bill; `None` is unpriced.
+    pub cost: Option<Decimal>,
+    /// What choosing the model cost.
+    pub router_cost: Option<Decimal>,
+    /// Saving against the baseline: a loss, or nothing.
+    pub saved: Option<Decimal>,
+    /// What the caller should know.
+    pub notes: Vec<String>,
+}
+
 /// How often a failure is worth another try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
@@ -91,11 +107,12 @@ struct Inner {
     /// Address that was called, without its query.
     url: Option<Box<str>>,
     partial: Option<Box<Partial>>,
+    spent: Option<Box<Spent>>,
 }
 
 impl Inner {
     fn new(kind: Kind, message: String, answer: Option<Answer>) -> Self {
-        Self { kind, message, answer, again: Again::Usual, lost: false, url: None, partial: None }
+        Self { kind, message, answer, again: Again::Usual, lost: false, url: None, partial: None, spent: None }
     }
 }
 
@@ -198,6 +215,18 @@ impl Error {
     /// What had arrived of the stream that broke.
     pub fn partial(&self) -> Option<&Partial> {
         self.0.partial.as_deref()
+    }
+
+    /// The same error of a call that came to this.
+    #[must_use]
+    pub fn with_spent(mut self, spent: Spent) -> Self {
+        Arc::make_mut(&mut self.0).spent = Some(Box::new(spent));
+        self
+    }
+
+    /// What the call came to that failed.
+    pub fn spent(&self) -> Option<&Spent> {
+        self.0.spent.as_deref()
     }
 
     /// The HTTP status a server should answer with.

@@ -15,6 +15,7 @@ use ferroute::ledger::{Filter, Ledger, Outcome, Record, Row};
 use ferroute::pricing::{Table, Usage, from_pico};
 use ferroute::providers::{Asked, ChatRequest, Endpoint, Http, resolve};
 use rust_decimal::Decimal;
+use serde_json::{Value, json};
 use support::{Server, Step, reply, serve, stream_head};
 
 const WEAK: &str = "openai/gpt-5-mini";
@@ -180,6 +181,12 @@ async fn what_has_no_price_has_no_cost_and_no_saving() {
     let server = serve((0..3).map(|_| reply(200, &[], &answer(10, 5, 0))).collect());
     let account = chat(book.plan(&[at(&server, "openai/nobody-knows-it")], routed(), policy())).await.unwrap().account;
     assert_eq!((account.cost, account.saved), (None, None));
+    assert_eq!(account.unpriced.as_deref(), Some("openai/nobody-knows-it"));
+    // And nothing is said of how a saving was estimated.
+    assert_eq!(
+        account.notes,
+        ["no price is known for `openai/nobody-knows-it`: the call counts as unpriced, not as free"]
+    );
     let unpriced = Routed { router_cost: None, ..routed() };
     let account = chat(book.plan(&[at(&server, WEAK)], unpriced, policy())).await.unwrap().account;
     assert!(account.cost.is_some() && account.saved.is_none());
@@ -204,8 +211,14 @@ async fn a_failure_is_entered_and_costs_nothing_unless_its_answer_was_lost() {
     let book = Book::new();
     let server = serve(vec![vec![Step::Wait(Duration::from_secs(2))]]);
     let policy = Policy { attempt_timeout: Some(Duration::from_millis(100)), retries: 0, ..policy() };
-    chat(book.plan(&[at(&server, WEAK)], routed(), policy)).await.unwrap_err();
+    let error = chat(book.plan(&[at(&server, WEAK)], routed(), policy)).await.unwrap_err();
     let call = book.one();
+    let spent = error.spent().unwrap();
+    assert_eq!(
+        (spent.attempts, spent.cost, spent.router_cost),
+        (1, Some(dollars(call.cost)), Some(Decimal::new(2, 6)))
+    );
+    assert_eq!(spent.saved, Some(-dollars(call.cost) - Decimal::new(2, 6)));
     assert!(call.error.as_deref() == Some("timeout") && call.estimated && call.prompt_tokens > 3, "{call:?}");
     assert_eq!(dollars(call.cost), price(WEAK, call.prompt_tokens as u64, 0, 0));
 }
@@ -303,6 +316,55 @@ async fn a_stream_is_entered_once_however_it_ends() {
     }
 }
 
+/// The chunks of a stream.
+async fn chunks_of(book: &Book, server: &Server, body: &str) -> (Vec<Value>, Stream) {
+    let plan = book.plan(&[at(server, WEAK)], routed(), policy());
+    let request = Arc::new(ChatRequest::new(body.to_owned()));
+    let stream = call::stream(&Http::new().unwrap(), plan, request).await.unwrap();
+    let mut chunks = Vec::new();
+    while let Some(data) = stream.next().await.unwrap() {
+        chunks.push(serde_json::from_slice(&data).unwrap());
+    }
+    (chunks, stream)
+}
+
+#[tokio::test]
+async fn a_whole_answer_where_a_stream_was_asked_for_is_handed_on_as_one() {
+    let form = [("content-type", "application/json")];
+    let (book, server) = (Book::new(), serve(vec![reply(200, &form, &answer(1000, 500, 0))]));
+    let (chunks, read) = chunks_of(&book, &server, BODY).await;
+    let chunk =
+        |choice: Value| json!({"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[choice]});
+    let says = json!({"index":0,"delta":{"role":"assistant","content":"An owl"},"logprobs":null,"finish_reason":null});
+    assert_eq!(chunks, [chunk(says), chunk(json!({"index":0,"delta":{},"finish_reason":"stop"}))]);
+    let account = read.account().unwrap();
+    assert_eq!((account.cost, account.estimated), (Some(price(WEAK, 1000, 500, 0)), false));
+    let call = book.one();
+    assert_eq!((call.outcome, call.prompt_tokens, dollars(call.cost)), (Outcome::Ok, 1000, price(WEAK, 1000, 500, 0)));
+
+    // Several choices, calls, which get an index, and the usage for whoever asks for it.
+    let called = |id: &str| json!({"id":id,"type":"function","function":{"name":"f","arguments":"{}"}});
+    let more = json!({"choices":[
+        {"message":{"content":null,"tool_calls":[called("a"),called("b")]},"finish_reason":"tool_calls"},
+        {"index":1,"message":{"content":"x"},"finish_reason":"stop"}],
+        "usage":{"prompt_tokens":3,"completion_tokens":2}});
+    let asked = BODY.replacen('{', r#"{"stream":true,"stream_options":{"include_usage":true},"#, 1);
+    let (book, server) = (Book::new(), serve(vec![reply(200, &form, &more.to_string())]));
+    let (chunks, _) = chunks_of(&book, &server, &asked).await;
+    assert_eq!(chunks.len(), 5, "{chunks:?}");
+    let calls = &chunks[0]["choices"][0]["delta"]["tool_calls"];
+    assert_eq!((&calls[0]["index"], &calls[1]["index"], &calls[1]["id"]), (&json!(0), &json!(1), &json!("b")));
+    assert_eq!((&chunks[3]["choices"][0]["index"], &chunks[4]["usage"]), (&json!(1), &more["usage"]));
+
+    // What holds no answer is an error, and its tokens are on the bill.
+    let nothing = json!({"choices":[],"usage":{"prompt_tokens":1000,"completion_tokens":500}}).to_string();
+    let (book, server) = (Book::new(), serve(vec![reply(200, &form, &nothing)]));
+    let error = stream(book.plan(&[at(&server, WEAK)], routed(), policy())).await.map(drop).unwrap_err();
+    assert_eq!(error.spent().unwrap().cost, Some(price(WEAK, 1000, 500, 0)));
+    let call = book.one();
+    assert_eq!((call.outcome, dollars(call.cost)), (Outcome::Failed, price(WEAK, 1000, 500, 0)));
+}
+
 #[tokio::test]
 async fn a_stream_left_with_everything_made_costs_what_the_provider_says() {
     let book = Book::new();
@@ -331,7 +393,8 @@ async fn both_requests_of_a_hedge_are_entered() {
         account = Some(chat(plan).await.unwrap().account);
     }
     let (account, once) = (account.unwrap(), price(WEAK, 1000, 500, 0));
-    assert_eq!((account.attempts, account.cost), (2, Some(once)));
+    // The call has cost both, whichever of them is whose record.
+    assert_eq!((account.attempts, account.cost), (2, Some(once + once)));
     let calls = book.calls();
     let losers: Vec<_> = calls.iter().filter(|call| call.outcome == Outcome::Hedged).collect();
     assert!(calls.len() == 12 && losers.len() == 1 && losers[0].estimated, "{calls:?}");

@@ -102,18 +102,36 @@ async fn every_status_is_tried_as_often_as_the_list_says() {
 
 #[tokio::test]
 async fn what_is_no_answer_under_status_200_is_tried_once_more() {
-    for body in ["<html>", "", r#"{"error":{"message":"odd"}}"#, r#"{"error":{"type":"server_error","message":"x"}}"#] {
+    let deep = FINE.replace("\"usage\"", &format!("\"more\":{}{},\"usage\"", "[".repeat(2000), "]".repeat(2000)));
+    for body in [
+        "<html>",
+        "",
+        r#"{"error":{"message":"odd"}}"#,
+        r#"{"error":{"type":"server_error","message":"x"}}"#,
+        r#"{"error":{"type":"invalid_request_error","message":"no"}}"#,
+        r#"{"error":{"code":404,"message":"no"}}"#,
+        "{}",
+        r#"{"detail":"warming up"}"#,
+        r#"{"choices":null}"#,
+        r#"{"choices":[]}"#,
+        r#"{"choices":3}"#,
+        r#"{"choices":[{}],"usage":{"prompt_tokens":1}}"#,
+        &deep,
+    ] {
         let server = serve(vec![reply(200, &[], body), reply(200, &[], body), fine()]);
         chat(plan(&[at(&server, "openai/big")], policy())).await.unwrap_err();
         assert_eq!(seen(&server), 2, "{body}");
         let server = serve(vec![reply(200, &[], body), fine()]);
         assert_eq!(chat(plan(&[at(&server, "openai/big")], policy())).await.unwrap().account.attempts, 2, "{body}");
     }
-    for body in [r#"{"error":{"type":"invalid_request_error","message":"no"}}"#, QUOTA] {
+    for body in [r#"{"error":{"type":"authentication_error","message":"no"}}"#, QUOTA] {
         let server = serve(vec![reply(200, &[], body), fine()]);
         chat(plan(&[at(&server, "openai/big")], policy())).await.unwrap_err();
         assert_eq!(seen(&server), 1, "{body}");
     }
+    let (ill, well) = (serve(vec![reply(200, &[], "{}"), reply(200, &[], "{}")]), serve(vec![fine()]));
+    let answered = chat(plan(&[at(&ill, "openai/big"), at(&well, "openai/other")], policy())).await.unwrap();
+    assert_eq!((answered.account.endpoint, seen(&ill)), (1, 2));
 }
 
 #[tokio::test]
@@ -240,6 +258,123 @@ async fn a_first_byte_that_does_not_come_leads_elsewhere() {
     }
 }
 
+/// Comments as some servers send them to keep a connection alive, for ten seconds.
+fn pings(comment: &'static str) -> impl Iterator<Item = Step> {
+    (0..200).flat_map(move |_| [Step::Send(comment.into()), Step::Wait(Duration::from_millis(50))])
+}
+
+#[tokio::test]
+async fn keep_alives_are_no_first_byte_of_a_stream() {
+    let anthropic = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+    for (model, ping) in [("openai/big", ": ping\n\n"), ("openai/big", "\n"), ("anthropic/claude-x", anthropic)] {
+        let limit = Some(Duration::from_millis(300));
+        for (policy, deadline) in [
+            (Policy { first_byte_timeout: limit, retries: 0, ..policy() }, false),
+            (Policy { deadline: limit, ..policy() }, true),
+        ] {
+            let server = serve(vec![[stream_head()].into_iter().chain(pings(ping)).collect(), fine()]);
+            let start = Instant::now();
+            let error = stream(plan(&[at(&server, model)], policy)).await.err().unwrap();
+            assert_eq!((error.kind(), error.message().contains("deadline")), (Kind::Timeout, deadline), "{error:?}");
+            assert!(start.elapsed() < Duration::from_secs(5) && seen(&server) == 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn keep_alives_alone_do_not_outlive_the_deadline() {
+    let begun = |model: &str| -> Vec<Step> {
+        if model.starts_with("openai") {
+            return vec![stream_head(), role(), word("hi")];
+        }
+        let events = [
+            r#"{"type":"message_start","message":{"id":"m","usage":{"input_tokens":3}}}"#,
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}"#,
+        ];
+        [stream_head(), event(r#"{"type":"content_block_start","index":0,"content_block":{"type":"text"}}"#)]
+            .into_iter()
+            .chain(events.into_iter().map(event))
+            .collect()
+    };
+    for (model, ping) in [
+        ("openai/big", ": ping\n\n"),
+        ("openai/big", ":\n"),
+        ("anthropic/claude-x", "event: ping\ndata: {\"type\": \"ping\"}\n\n"),
+    ] {
+        let server = serve(vec![begun(model).into_iter().chain(pings(ping)).collect()]);
+        let policy = Policy { deadline: Some(Duration::from_millis(400)), ..policy() };
+        let stream = stream(plan(&[at(&server, model)], policy)).await.unwrap();
+        let start = Instant::now();
+        let error = loop {
+            if let Err(error) = stream.next().await {
+                break error;
+            }
+        };
+        assert_eq!((error.kind(), error.partial().unwrap().text.as_str()), (Kind::Timeout, "hi"), "{error:?}");
+        assert!(error.message().contains("deadline") && start.elapsed() < Duration::from_secs(5), "{error:?}");
+    }
+    // What says something may go on, also in pieces.
+    let mut steps = vec![stream_head(), role(), word("hi"), Step::Wait(Duration::from_millis(300))];
+    let said = r#"{"id":"c","choices":[{"index":0,"delta":{"content":" there"},"finish_reason":null}]}"#;
+    for piece in ["event: chunk\n", "data: ", said, "\n\n"] {
+        steps.extend([Step::Send(piece.into()), Step::Wait(Duration::from_millis(50))]);
+    }
+    steps.extend([stop(), done()]);
+    let server = serve(vec![steps]);
+    let policy = Policy { deadline: Some(Duration::from_millis(200)), ..policy() };
+    let stream = stream(plan(&[at(&server, "openai/big")], policy)).await.unwrap();
+    assert_eq!(rest_of(&stream).await.len(), 4);
+}
+
+#[tokio::test]
+async fn half_characters_are_no_reason_to_fail() {
+    let whole = r#"{"choices":[{"message":{"content":"cut \ud83e"},"finish_reason":"length"}]}"#;
+    let server = serve(vec![
+        reply(200, &[("content-type", "application/json")], whole),
+        vec![stream_head(), role(), word(r"an owl \ud83e"), word(r"\udd89"), stop(), done()],
+    ]);
+    let answered = chat(plan(&[at(&server, "openai/big")], policy())).await.unwrap();
+    assert_eq!(&answered.answer.body[..], whole.replace(r"\ud83e", r"\ufffd").as_bytes());
+    let stream = stream(plan(&[at(&server, "openai/big")], policy())).await.unwrap();
+    assert!(rest_of(&stream).await[2].contains(r#""content":"\ud83e\udd89""#));
+}
+
+#[tokio::test]
+async fn a_message_without_its_end_mark_was_cut() {
+    let mut steps = vec![stream_head()];
+    for json in [
+        r#"{"type":"message_start","message":{"id":"m","usage":{"input_tokens":30,"output_tokens":1}}}"#,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Owls"}}"#,
+        r#"{"type":"content_block_stop","index":0}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#,
+    ] {
+        steps.push(event(json));
+    }
+    let mut whole: Vec<Step> = Vec::new();
+    for step in &steps {
+        if let Step::Send(bytes) = step {
+            whole.push(Step::Send(bytes.clone()));
+        }
+    }
+    whole.extend([event(r#"{"type":"message_stop"}"#), Step::Close]);
+    steps.push(Step::Close);
+    let server = serve(vec![steps, whole]);
+    let endpoint = [at(&server, "anthropic/claude-haiku-4-5")];
+    let cut = stream(plan(&endpoint, policy())).await.unwrap();
+    let error = loop {
+        match cut.next().await {
+            Ok(chunk) => assert!(!chunk.unwrap().windows(8).any(|part| part == b"end_turn")),
+            Err(error) => break error,
+        }
+    };
+    let partial = error.partial().unwrap();
+    assert_eq!((partial.text.as_str(), partial.tokens), ("Owls", Some((30, 2))), "{error:?}");
+    let whole = stream(plan(&endpoint, policy())).await.unwrap();
+    assert!(rest_of(&whole).await.last().unwrap().contains("end_turn"));
+    assert!(!whole.account().unwrap().estimated);
+}
+
 #[tokio::test]
 async fn the_account_comes_with_the_last_chunk() {
     let asks = r#"{"stream_options":{"include_usage":true},"messages":[]}"#;
@@ -267,7 +402,8 @@ async fn the_account_comes_with_the_last_chunk() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_before_its_content_is_tried_again() {
-    let broken: [fn() -> Vec<Step>; 4] = [
+    let broken: [fn() -> Vec<Step>; 5] = [
+        || vec![stream_head(), done(), Step::Close],
         || vec![stream_head(), role(), Step::Close],
         || vec![stream_head(), event(r#"{"error":{"message":"overloaded","type":"server_error"}}"#), Step::Close],
         || vec![stream_head(), Step::Close],

@@ -1,4 +1,4 @@
-"""Awaitables of the core on every kind of asyncio loop."""
+"""How Python waits for the core: on every kind of asyncio loop, and on threads of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fakeserver import Answer, FakeServer
-from ferroute.completions import acompletion
+from ferroute.completions import acompletion, completion
+from ferroute.ledger import Ledger
+from ferroute.policy import CallPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,3 +117,49 @@ async def test_cancelled_before_its_first_step(server: FakeServer) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await many(server, 1)
+
+
+async def test_a_call_cancelled_before_it_began_is_entered(server: FakeServer) -> None:
+    with Ledger("memory:") as book:
+        for _ in range(20):
+            asked = {"model": "openai/m", "messages": MESSAGES, "api_base": server.url, "api_key": "k"}
+            task = asyncio.ensure_future(acompletion(**asked, ledger=book))
+            await asyncio.sleep(0)  # the call is made, and nobody has looked at it yet
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert (book.spend().queries, book.spend().cancelled) == (20, 20)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts this process's open files in /proc")
+def test_many_threads_that_wait_hold_few_files(server: FakeServer) -> None:
+    server.then(*(Answer(delay=0.5) for _ in range(120)))
+    asked = {"model": "openai/m", "messages": MESSAGES, "api_base": server.url, "api_key": "k"}
+    seen: list[str | None] = []
+
+    def ask() -> None:
+        answer = completion(**asked)
+        seen.append(answer.choices[0].message.content)  # type: ignore[union-attr]
+
+    ask_once = _open_files()
+    threads = [threading.Thread(target=ask) for _ in range(120)]
+    for thread in threads:
+        thread.start()
+    while server.connections < 120 and any(thread.is_alive() for thread in threads):
+        threading.Event().wait(0.01)
+    # The server of this test lives in this process too: two files for each connection, the rest is ours.
+    ours = _open_files() - ask_once - 2 * 120
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 120
+    assert ours < 150
+
+
+def test_the_loser_of_a_hedge_is_hung_up_on(server: FakeServer) -> None:
+    asked = {"model": "openai/hedged", "messages": MESSAGES, "api_base": server.url, "api_key": "k"}
+    for _ in range(12):
+        completion(**asked, policy=CallPolicy(hedge=True))
+    server.then(Answer(delay=30))
+    answer = completion(**asked, policy=CallPolicy(hedge=True))
+    assert answer.routing.attempts == 2  # type: ignore[union-attr]
+    assert server.gone.wait(5)

@@ -416,9 +416,11 @@ async def test_stream_breaks(server: FakeServer, last: bytes, error: type[Except
 
 
 def test_json_where_a_stream_was_asked(server: FakeServer) -> None:
-    server.then(Answer(body=json.dumps(completion()).encode()), Answer(body=b'{"error":{"message":"no","code":402}}'))
-    with pytest.raises(openai.APIResponseValidationError, match="one JSON document"):
-        ask(server, stream=True)
+    whole = completion()
+    server.then(Answer(body=json.dumps(whole).encode()), Answer(body=b'{"error":{"message":"no","code":402}}'))
+    chunks = list(ask(server, stream=True))
+    assert chunks[0].choices[0].delta.content == whole["choices"][0]["message"]["content"]
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, "stop"]
     with pytest.raises(openai.APIStatusError) as caught:
         ask(server, stream=True)
     assert caught.value.status_code == 402
@@ -581,10 +583,86 @@ def test_unknown_error_under_status_200_is_retried_once(server: FakeServer) -> N
     with pytest.raises(openai.InternalServerError, match="odd"):
         ask(server)
     assert len(server.requests) == 2
-    server.then(Answer(body=b'{"error":{"message":"no such model","type":"invalid_request_error"}}'))
+    server.then(*[Answer(body=b'{"error":{"message":"no such model","type":"invalid_request_error"}}')] * 2)
     with pytest.raises(openai.BadRequestError):
         ask(server)
-    assert len(server.requests) == 3
+    server.then(Answer(body=b'{"error":{"message":"no such key","type":"authentication_error"}}'))
+    with pytest.raises(openai.AuthenticationError):
+        ask(server)
+    assert len(server.requests) == 5
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_bodies_that_nest_without_end(server: FakeServer, stream: bool) -> None:
+    deep = b"[" * 2000 + b"]" * 2000
+    for body in (deep, b'{"error":' + deep + b"}", b'{"error":{"message":"too much","more":' + deep + b"}}"):
+        server.then(Answer(status=400, body=body))
+        with pytest.raises(openai.BadRequestError, match=r"Error code: 400|status 400") as caught:
+            ask(server, stream=stream)
+        check_no_key(caught.value)
+    whole = json.dumps(completion()).encode()
+    for body in (whole[:-1] + b',"more":' + deep + b"}", b'{"more":' + deep + b"," + whole[1:]):
+        server.then(Answer(body=body), Answer(body=body))
+        with pytest.raises((openai.APIResponseValidationError, openai.APIConnectionError), match="JSON"):
+            ask(server, stream=stream)
+
+
+def test_a_chunk_that_nests_without_end(server: FakeServer) -> None:
+    deep = b'data: {"choices":[],"more":' + b"[" * 2000 + b"]" * 2000 + b"}\n\n"
+    server.then(Answer(chunks=[chunk({"content": "so far"}), deep]))
+    stream = ask(server, stream=True)
+    next(stream)
+    with pytest.raises(openai.APIConnectionError, match="deep") as caught:
+        next(stream)
+    assert caught.value.partial_text == "so far"  # type: ignore[attr-defined]
+    assert list(stream) == []
+
+
+def test_whole_numbers_of_any_length(server: FakeServer) -> None:
+    digits = b"9" * 5000
+    server.then(Answer(status=400, body=b'{"error":{"message":"too much","code":' + digits + b"}}"))
+    with pytest.raises(openai.BadRequestError, match="Error code: 400 - too much"):
+        ask(server)
+    more = b'{"x":' + digits + b","
+    server.then(Answer(body=more + json.dumps(completion()).encode()[1:]))
+    assert ask(server).choices[0].message.content == "Hello"
+    said = chunk({"content": "a"}, "stop").replace(b"{", more, 1)
+    server.then(Answer(chunks=[said, b"data: [DONE]\n\n"]))
+    assert [piece.choices[0].delta.content for piece in ask(server, stream=True)] == ["a"]
+
+
+def test_half_of_a_pair_is_no_reason_to_fail(server: FakeServer) -> None:
+    body = json.dumps(completion(content="owl \ud83e")).encode()
+    server.then(Answer(body=body))
+    assert ask(server).choices[0].message.content == "owl \ufffd"
+    halves = [
+        b'data: {"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":%s}]}\n\n' % piece
+        for piece in ((rb"owl \ud83e", b"null"), (rb"\udd89", b'"stop"'))
+    ]
+    server.then(Answer(chunks=halves))
+    assert "".join(piece.choices[0].delta.content for piece in ask(server, stream=True)) == "owl \U0001f989"
+
+
+def test_an_answer_without_a_choice_is_none(server: FakeServer) -> None:
+    for body in (b"{}", b'{"detail":"x"}', b'{"choices":[]}', b'{"choices":[{}]}'):
+        server.then(Answer(body=body), Answer())
+        assert ask(server).routing.attempts == 2
+    server.then(Answer(chunks=[b"data: [DONE]\n\n"]), Answer())
+    stream = ask(server, stream=True)
+    assert "".join(piece.choices[0].delta.content or "" for piece in stream) and stream.routing.attempts == 2
+
+
+def test_a_closed_service_is_asked_elsewhere(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYSCALE_API_BASE", server.url)
+    monkeypatch.setenv("ANYSCALE_API_KEY", "k")
+    model = "anyscale/mistralai/Mixtral-8x7B-Instruct-v0.1"
+    assert complete(model=model, messages=HELLO).choices[0].message.content == "Hello"
+    monkeypatch.setenv("FERROUTE_ANYSCALE", "hosted_vllm")
+    monkeypatch.setenv("HOSTED_VLLM_API_BASE", server.url)
+    with pytest.warns(UserWarning, match="asked as `hosted_vllm/mistralai/Mixtral"):
+        complete(model=model, messages=HELLO)
+    complete(model=model, messages=HELLO)  # once is enough: pytest makes an error of any other
+    assert [request.json["model"] for request in server.requests] == ["mistralai/Mixtral-8x7B-Instruct-v0.1"] * 3
 
 
 async def test_nobody_there(server: FakeServer) -> None:

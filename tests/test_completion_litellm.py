@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import itertools
+import json
 import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
 
 import ferroute
+from fakeserver import Answer as FromServer
 from fakeserver import FakeServer
+from fakeserver import completion as chat_completion
 from ferroute import CallPolicy, Controller, pricing
 from ferroute.errors import InvalidValueError, NotBuiltError
+from ferroute.ledger import Ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HELLO = [{"role": "user", "content": "Say hello"}]
 
@@ -97,6 +107,8 @@ async def test_litellm_gets_the_callers_keywords(litellm: Any) -> None:
         "aws_region_name": "eu-west-1",
         "backend": "litellm",
         "ferroute": {"session": "s"},
+        "extra_body": {"temperature": 1, "stream": True, "ferroute": {"session": "s"}},
+        "extra_query": {"a": "b"},
         "seed": None,
     }
     r: Any = ferroute.completion(**given)
@@ -111,6 +123,8 @@ async def test_litellm_gets_the_callers_keywords(litellm: Any) -> None:
         "timeout": 3,
         "num_retries": 4,
         "aws_region_name": "eu-west-1",
+        "extra_body": {"temperature": 1, "stream": True},
+        "extra_query": {"a": "b"},
     }
     assert litellm.calls == [expected, expected]
     assert r.routing.model == "bedrock/claude" and r.routing.attempts == 1
@@ -139,6 +153,21 @@ def test_a_controller_by_way_of_litellm(litellm: Any) -> None:
     assert weak.routing.router == "random"
 
 
+def test_a_deployment_costs_what_the_model_behind_it_does(litellm: Any) -> None:
+    price = pricing.cost("gpt-5.2", input_tokens=1000, output_tokens=200, cached_tokens=500)
+    given = {"messages": HELLO, "backend": "litellm"}
+    deployment = {"model": "azure/ours", "base_model": "gpt-5.2"}
+    by_name: Any = ferroute.completion(model="azure/ours", base_model="gpt-5.2", **given)
+    by_mapping: Any = ferroute.completion(model=deployment, **given)
+    litellm.then[:] = [Refused(500), None]
+    as_fallback: Any = ferroute.completion(model="openai/gpt-5-mini", fallbacks=[deployment], **given)
+    c = Controller(["random"], deployment, "openai/gpt-5-mini", policy=CallPolicy(backend="litellm"))
+    routed = c.completion(router="random", threshold=0.0, messages=HELLO)
+    assert [r.routing.cost_usd for r in (by_name, by_mapping, as_fallback, routed)] == [price] * 4
+    assert routed.routing.saved_usd == 0
+    assert all("base_model" not in keywords for keywords in litellm.calls)
+
+
 def test_one_model_by_way_of_litellm(litellm: Any) -> None:
     with FakeServer() as server:
         c = Controller(
@@ -147,6 +176,30 @@ def test_one_model_by_way_of_litellm(litellm: Any) -> None:
         c.completion(router="random", threshold=0.0, messages=HELLO)
         c.completion(router="random", threshold=1.0, messages=HELLO)
         assert len(server.requests) == len(litellm.calls) == 1
+
+
+def test_objects_that_take_extras_keep_the_decision_beside_them(litellm: Any) -> None:
+    # Like litellm's own, openai's classes take every field and dump it.
+    told = chat_completion("gpt-5.2", "x")
+    piece = {
+        "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "usage": told["usage"],
+        "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}],
+    }  # fmt: skip
+
+    def ask(stream: bool = False, **_: Any) -> Any:
+        if stream:
+            return iter([openai.types.chat.ChatCompletionChunk.model_validate(piece)])
+        return openai.types.chat.ChatCompletion.model_validate(told)
+
+    litellm.completion = ask
+    given: dict[str, Any] = {"model": "openai/gpt-5.2", "messages": HELLO, "backend": "litellm"}
+    answer: Any = ferroute.completion(**given)
+    [last] = ferroute.completion(**given, stream=True)  # type: ignore[misc]
+    cost = pricing.cost("gpt-5.2", input_tokens=9, output_tokens=2)
+    for response, plain in ((answer, told), (last, piece)):
+        assert response.routing.cost_usd == cost
+        again = json.loads(json.dumps(response.model_dump(exclude_unset=True)))
+        assert again == json.loads(response.model_dump_json(exclude_unset=True)) == plain
 
 
 def test_a_price_only_litellm_knows(litellm: Any) -> None:
@@ -166,12 +219,126 @@ async def test_streams(litellm: Any) -> None:
     assert len([c async for c in stream]) == 3 and stream.routing.cost_usd == expected
     with ferroute.completion(**given) as stream:  # type: ignore[union-attr]
         next(stream)  # type: ignore[call-overload]
-    assert stream.closed and stream.routing.cost_usd is None  # type: ignore[union-attr]
+    # Nobody has told the tokens: seven of the prompt are an estimate.
+    assert stream.closed  # type: ignore[union-attr]
+    assert stream.routing.cost_usd == pricing.cost("gpt-5.2", input_tokens=7, output_tokens=0)  # type: ignore[union-attr]
+
+
+def chunk(content: str | None = None, finish: str | None = None, told: Any = None, hidden: Any = None) -> Any:
+    call = SimpleNamespace(index=0, id="c", function=SimpleNamespace(name=None, arguments="abcd"))
+    delta = SimpleNamespace(content=content, tool_calls=[call] if content == "" else None)
+    choices = [] if content is None and finish is None else [SimpleNamespace(delta=delta, finish_reason=finish)]
+    return SimpleNamespace(choices=choices, usage=told, _hidden_params={"usage": hidden})
+
+
+PROMPT = 7  # tokens of HELLO, as they are estimated
+
+
+nothing = SimpleNamespace(prompt_tokens=0, completion_tokens=0, total_tokens=0)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "read", "outcome", "tokens"),
+    [
+        # 40 characters of texts and 4 of a tool call's arguments
+        pytest.param([chunk("word " * 4)] * 2 + [chunk("")], None, "ok", (PROMPT, 11), id="nothing told"),
+        pytest.param([chunk("word " * 4)] * 3, 2, "cancelled", (PROMPT, 10), id="closed"),
+        pytest.param([chunk("x", told=usage())] * 3, 1, "cancelled", (1000, 200), id="closed, told so far"),
+        pytest.param([chunk("x"), chunk(finish="stop"), chunk(told=usage())], None, "ok", None, id="told alone"),
+        pytest.param([chunk("x"), chunk(finish="stop", told=usage())], None, "ok", None, id="told at the end"),
+        pytest.param([chunk("x"), chunk(finish="stop", hidden=usage())], None, "ok", None, id="told aside"),
+        pytest.param([chunk("xy"), chunk(finish="stop", hidden=nothing)], None, "ok", (PROMPT, 1), id="nothing summed"),
+        pytest.param([chunk("x"), chunk(finish="stop", told=usage())], 2, "cancelled", None, id="closed at the end"),
+    ],
+)
+async def test_tokens_of_streams(
+    litellm: Any, chunks: list[Any], read: int | None, outcome: str, tokens: tuple[int, int] | None
+) -> None:
+    litellm.completion = lambda **_: iter(copy.deepcopy(chunks))
+
+    async def acompletion(**_: Any) -> Any:
+        async def pieces() -> Any:
+            for piece in copy.deepcopy(chunks):
+                yield piece
+
+        return pieces()
+
+    litellm.acompletion = acompletion
+    book = Ledger()
+    given = {"model": "openai/gpt-5.2", "messages": HELLO, "stream": True, "backend": "litellm", "ledger": book}
+    estimated, (prompt, made) = tokens is not None, tokens or (1000, 200)
+    expected = pricing.cost("gpt-5.2", input_tokens=prompt, output_tokens=made)
+    stream: Any = ferroute.completion(**given)
+    with stream:
+        seen = list(itertools.islice(stream, read))
+    assert seen[-1].routing.cost_usd == stream.routing.cost_usd == expected
+    stream, seen = await ferroute.acompletion(**given), []
+    async with stream:
+        async for piece in stream:
+            seen.append(piece)
+            if len(seen) == read:
+                break
+    assert seen[-1].routing.cost_usd == stream.routing.cost_usd == expected
+    rows = book.core.calls((None, None, None, None))
+    assert [rows[name] for name in ("outcome", "estimated", "prompt_tokens", "completion_tokens")] == [
+        [outcome] * 2, [estimated] * 2, [prompt] * 2, [made] * 2,
+    ]  # fmt: skip
+    assert book.spend().unpriced == 0
+
+
+def test_a_chunk_that_tells_the_usage_at_the_end_knows_the_cost_at_once(litellm: Any) -> None:
+    litellm.completion = lambda **_: iter([chunk("x"), chunk(finish="stop", told=usage())])
+    stream: Any = ferroute.completion(model="openai/gpt-5.2", messages=HELLO, stream=True, backend="litellm")
+    costs = [piece.routing.cost_usd for piece in stream]
+    assert costs == [None, pricing.cost("gpt-5.2", input_tokens=1000, output_tokens=200)]
+
+
+def test_tokens_of_an_answer_that_does_not_tell(litellm: Any) -> None:
+    said = {**chat_completion("gpt-5.2", "x" * 41), "usage": None}
+    litellm.completion = lambda **_: said
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    image = {"type": "image_url", "image_url": {"url": "https://host/picture"}}
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "x" * 41}, image]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "four"},
+    ]
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+    book = Ledger()
+    given = {"model": "openai/gpt-5.2", "messages": messages, "tools": tools, "ledger": book}
+    ferroute.completion(**given, backend="litellm")
+    with FakeServer() as server:
+        server.then(FromServer(body=json.dumps(said).encode()))
+        ferroute.completion(**given, api_base=server.url, api_key="k")
+    rows = book.core.calls((None, None, None, None))
+    # One rule for both, and four messages' worth, an image and a quarter of the characters by it.
+    assert rows["estimated"] == [True, True] and rows["completion_tokens"] == [11, 11]
+    assert rows["prompt_tokens"] == [rows["prompt_tokens"][0]] * 2 and 800 < rows["prompt_tokens"][0] < 850
+    assert rows["cost"][0] == rows["cost"][1] > 0
+
+
+async def test_a_call_nobody_waits_for_any_more(litellm: Any) -> None:
+    started = asyncio.Event()
+
+    async def acompletion(**_: Any) -> Any:
+        started.set()
+        await asyncio.Event().wait()
+
+    litellm.acompletion = acompletion
+    book = Ledger()
+    call: Any = ferroute.acompletion(model="openai/gpt-5.2", messages=HELLO, backend="litellm", ledger=book)
+    task = asyncio.create_task(call)
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    rows = book.core.calls((None, None, None, None))
+    assert [rows[name] for name in ("outcome", "estimated", "prompt_tokens")] == [["cancelled"], [True], [PROMPT]]
 
 
 class Refused(Exception):
-    def __init__(self, status_code: int) -> None:
-        super().__init__(f"status {status_code}")
+    def __init__(self, status_code: int, said: str = "no") -> None:
+        super().__init__(f"status {status_code}: {said}")
         self.status_code = status_code
 
 
@@ -193,12 +360,63 @@ async def test_fallbacks(litellm: Any) -> None:
         ferroute.completion(model="bedrock/a", **given)
 
 
+class ContextWindowExceededError(Refused):
+    pass
+
+
+@pytest.mark.parametrize("error", [ContextWindowExceededError(400), Refused(400, "your Prompt is too long")])
+def test_a_prompt_that_is_too_long_goes_to_a_model_that_takes_more(litellm: Any, error: Exception) -> None:
+    # 128,000 tokens; less; the same; more; unknown.
+    given = {"messages": HELLO, "backend": "litellm"}
+    less, more = "openai/gpt-4", {"model": "deployment", "base_model": "gpt-4.1"}
+    litellm.then[:] = [error, None]
+    r: Any = ferroute.completion(model="openai/gpt-4o", fallbacks=[less, "openai/gpt-4o", more], **given)
+    assert [k["model"] for k in litellm.calls] == ["openai/gpt-4o", "deployment"] and r.routing.attempts == 2
+    litellm.then[:] = [error, None]
+    assert ferroute.completion(model="openai/gpt-4o", fallbacks=["bedrock/unheard-of"], **given).routing.attempts == 2
+    litellm.then[:] = [error]
+    with pytest.raises(Refused):
+        ferroute.completion(model="openai/gpt-4o", fallbacks=[less], **given)
+
+
+@pytest.mark.parametrize(("status", "asked"), [(401, 2), (404, 2), (429, 2), (503, 2), (400, 1), (405, 1), (422, 1)])
+def test_which_failures_another_model_is_asked_after(litellm: Any, status: int, asked: int) -> None:
+    litellm.then[:] = [Refused(status)] * asked
+    with pytest.raises(Refused):
+        ferroute.completion(model="bedrock/a", messages=HELLO, backend="litellm", fallbacks=["bedrock/b"])
+    assert len(litellm.calls) == asked
+
+
+def test_a_query_of_ones_own_is_not_for_the_fallback(litellm: Any) -> None:
+    litellm.then[:] = [Refused(500), None]
+    fallback = {"model": "bedrock/b", "extra_query": {"b": "2"}}
+    given = {"messages": HELLO, "backend": "litellm", "extra_query": {"a": "1"}, "fallbacks": [fallback]}
+    ferroute.completion(model="bedrock/a", **given)
+    assert [k["extra_query"] for k in litellm.calls] == [{"a": "1"}, {"b": "2"}]
+
+
 def test_without_litellm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "litellm", None)
     with pytest.raises(NotBuiltError, match=r"pip install 'ferroute\[litellm\]'"):
         ferroute.completion(model="bedrock/a", messages=HELLO, backend="litellm")
     with pytest.raises(InvalidValueError, match="'native', 'litellm'"):
         ferroute.completion(model="bedrock/a", messages=HELLO, backend="curl")
+
+
+def test_the_first_call_does_not_import_litellm_on_the_event_loop(tmp_path: Path) -> None:
+    (tmp_path / "litellm.py").write_text(
+        "import threading\nimported_by = threading.current_thread()\nasync def acompletion(**_): return {}\n"
+    )
+    code = (
+        "import asyncio, sys, threading, ferroute\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        f"given = {{'model': 'bedrock/a', 'messages': {HELLO!r}, 'backend': 'litellm'}}\n"
+        "async def main(): return await ferroute.acompletion(**given), await ferroute.acompletion(**given)\n"
+        "print(asyncio.run(main()))\n"
+        "print(sys.modules['litellm'].imported_by is threading.main_thread())"
+    )
+    said = subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()
+    assert said == ["({}, {})", "False"]
 
 
 def test_litellm_is_imported_by_nothing_else() -> None:

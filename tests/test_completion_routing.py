@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import openai
+import pydantic
 import pytest
+from openai.types.chat import ChatCompletionChunk
 
 import ferroute
 from fakeserver import Answer, FakeServer, chunk, completion, event
-from ferroute import Controller, ModelPair, _calls, completions, pricing
+from ferroute import CallPolicy, Controller, ModelPair, _calls, _notes, completions, pricing, responses
 from ferroute import controller as module
 from ferroute.controller import ROUTER_CLS
 from ferroute.endpoints import Endpoint, endpoint
@@ -128,6 +132,9 @@ def test_an_endpoint_is_its_name_and_shows_no_key() -> None:
     assert KEY.encode() not in pickle.dumps(decision)
     for other in (pickle.loads(pickle.dumps(pair)), copy.deepcopy(pair)):
         assert other == pair and other.strong.settings == {"api_key": KEY}
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        again = pickle.loads(pickle.dumps(pair.strong, protocol))
+        assert type(again) is Endpoint and again == pair.strong and again.settings == {"api_key": KEY}
     assert pickle.loads(pickle.dumps(c)).model_pair.strong.settings == {"api_key": KEY}
 
 
@@ -174,14 +181,162 @@ def test_a_wrapped_completion_keeps_what_the_controller_knows(
 
     def wrapped(**kwargs: Any) -> Any:
         # Another call on the way is not the routed one.
-        aside = original(model="openai/other", messages=HELLO, api_base=servers[0].url)
+        aside = original(model="openai/other", messages=[{"role": "user", "content": "Safe?"}], api_base=servers[0].url)
         assert aside.routing.router is None and aside.routing.model == "openai/other"
         return original(**kwargs)
 
     monkeypatch.setattr(module, "completion", wrapped)
     servers[1].then(priced())
-    r = controller(*servers).completion(router="length", threshold=1.0, messages=HELLO)
+    c = controller(*servers, api_key=KEY)
+    r = c.completion(router="length", threshold=1.0, messages=HELLO)
     assert r.routing.router == "length" and r.routing.cost_usd == cost("gpt-5-mini")
+    assert "authorization" not in servers[0].requests[0].headers
+    # Both have cost something.
+    assert [call["model"] for call in calls(c)] == ["openai/other", "openai/gpt-5-mini"]
+    assert c.spend(router="length").queries == 1
+
+
+def calls(c: Controller) -> list[dict[str, Any]]:
+    return c.spend().calls().to_dict("records")
+
+
+def test_a_wrapper_that_retries(servers: tuple[FakeServer, FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    original = module.completion
+
+    def again(**kwargs: Any) -> Any:
+        with contextlib.suppress(openai.InternalServerError):
+            return original(**kwargs)
+        return original(**kwargs)
+
+    monkeypatch.setattr(module, "completion", again)
+    monkeypatch.setattr(Length, "calculate_strong_win_rate", _costing)
+    servers[1].then(Answer(status=500), priced())
+    c = controller(*servers, policy={"retries": 0})
+    r = c.completion(router="length", threshold=1.0, messages=HELLO)
+    assert r.routing.router == "length" and r.routing.cost_usd == cost("gpt-5-mini")
+    both = calls(c)
+    assert [(call["router"], call["outcome"]) for call in both] == [("length", "failed"), ("length", "ok")]
+    # Routing was paid for once.
+    assert [call["router_cost_usd"] for call in both] == [Decimal("0.25"), 0]
+
+
+@pytest.mark.parametrize("way", ["thread", "name", "copy", "by_name"])
+async def test_wrappers_that_call_another_way(
+    servers: tuple[FakeServer, FakeServer], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    original, aoriginal = module.completion, module.acompletion
+    ways: dict[str, Any] = {
+        "thread": lambda kwargs: in_a_thread(lambda: original(**kwargs)),
+        "name": lambda kwargs: original(**kwargs | {"model": "openai/gpt-5-nano"}),
+        "copy": lambda kwargs: original(**copy.deepcopy(kwargs)),
+        "by_name": lambda kwargs: ferroute.completion(**kwargs),
+    }
+    seen: list[dict[str, Any]] = []
+
+    def wrapped(**kwargs: Any) -> Any:
+        seen.append(dict(kwargs))
+        return ways[way](kwargs)
+
+    async def awrapped(**kwargs: Any) -> Any:
+        if way == "name":
+            kwargs["model"] = "openai/gpt-5-nano"
+        return await aoriginal(**kwargs)
+
+    monkeypatch.setattr(module, "completion", wrapped)
+    monkeypatch.setattr(module, "acompletion", awrapped)
+    c = controller(*servers, policy={"retries": 0, "fallbacks": ["openai/gpt-5.1"]}, api_base=servers[0].url)
+    for asynchronous in (False, True):
+        servers[1].then(Answer(status=500))
+        servers[0].then(priced())
+        given: dict[str, Any] = {"router": "length", "threshold": 1.0, "messages": HELLO}
+        r = await c.acompletion(**given) if asynchronous else c.completion(**given)
+        # Policy (a fallback was asked), decision and ledger.
+        assert servers[0].requests[-1].json["model"] == "gpt-5.1"
+        assert (r.routing.router, r.routing.model) == ("length", "openai/gpt-5-mini")
+        assert r.routing.cost_usd == cost("gpt-5.1")
+        assert any("was made to openai/gpt-5-nano" in note for note in r.routing.notes) == (way == "name")
+    assert [call["router"] for call in calls(c)] == ["length"] * 2 and c.spend().queries == 2
+    assert seen == [{"model": "openai/gpt-5-mini", "messages": HELLO, "api_base": servers[1].url,
+                     "api_key": f"{KEY}-weak"}]  # fmt: skip
+    assert pickle.loads(pickle.dumps(seen)) == seen and json.loads(json.dumps(seen)) == seen
+
+
+def in_a_thread(call: Any) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
+
+
+def _costing(self: Length, prompt: str) -> float:
+    _notes.charge(Decimal("0.25"))
+    return 0.1
+
+
+@pytest.mark.parametrize("unset", [None, openai.NOT_GIVEN, openai.omit], ids=["none", "not_given", "omit"])
+async def test_what_is_not_given_leaves_what_the_controller_says(
+    servers: tuple[FakeServer, FakeServer], unset: Any
+) -> None:
+    c = Controller(["length"], "openai/a", "openai/gpt-5-mini", api_base=servers[1].url, api_key=KEY,
+                   policy={"retries": 0, "fallbacks": ["openai/gpt-5.1"]})  # fmt: skip
+    names = ("api_base", "api_key", "base_url", "policy", "ledger", "fallbacks", "timeout", "max_retries", "extra_body",
+             "extra_headers", "extra_query", "backend", "ferroute", "organization", "temperature")  # fmt: skip
+    given: dict[str, Any] = {"router": "length", "threshold": 1.0, "messages": HELLO, **dict.fromkeys(names, unset)}
+    for asynchronous in (False, True):
+        servers[1].then(Answer(status=500))
+        r = await c.acompletion(**given) if asynchronous else c.completion(**given)
+        assert r.model == "gpt-5.1" and r.routing.router == "length"
+    assert {request.headers["authorization"] for request in servers[1].requests} == {f"Bearer {KEY}"}
+    assert c.spend().queries == 2
+    r = ferroute.completion(model={"model": "openai/b", "api_base": servers[0].url, "api_key": "own"}, messages=HELLO,
+                            **dict.fromkeys(names, unset))  # fmt: skip
+    assert servers[0].requests[0].headers["authorization"] == "Bearer own"
+    assert set(servers[0].requests[0].json) == {"model", "messages"}
+
+
+async def test_the_base_url_of_a_call_goes_before_all(servers: tuple[FakeServer, FakeServer]) -> None:
+    c = controller(*servers, api_base=servers[1].url)
+    weak: dict[str, Any] = {"router": "length", "threshold": 1.0, "messages": HELLO, "base_url": servers[0].url}
+    c.completion(**weak)
+    await c.acompletion(**weak)
+    assert (len(servers[0].requests), len(servers[1].requests)) == (2, 0)
+    assert "base_url" not in servers[0].requests[0].json
+
+
+class Names(Controller):
+    """Chooses by a rule of its own."""
+
+    def _get_routed_model_for_completion(self, messages: Any, router: str, threshold: float) -> str:
+        if threshold:
+            super()._get_routed_model_for_completion(messages, router, threshold)
+        return self.model_pair.weak
+
+
+class Third:
+    """A router of another kind, which knows a third model, or rather where it is."""
+
+    def route(self, prompt: str, threshold: float, pair: Any) -> Any:
+        return endpoint({"model": "llama", "api_base": prompt, "api_key": KEY}, "third")
+
+
+async def test_who_chooses_an_endpoint_gets_that_one(
+    servers: tuple[FakeServer, FakeServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROUTER_CLS, "third", Third)
+    strong, weak = servers
+    pair = [{"model": "llama", "api_base": server.url, "api_key": KEY} for server in servers]
+    c: Controller = Names(["length"], *pair)
+    # Once with a choice of ours beneath, which was for the strong model, and once without.
+    for threshold in (0.0, 0.01):
+        r = c.completion(router="length", threshold=threshold, messages=HELLO)
+        assert KEY.encode() not in pickle.dumps(r.routing) and type(r.routing.model) is str
+        await c.acompletion(router="length", threshold=threshold, messages=HELLO)
+    assert (len(strong.requests), len(weak.requests)) == (0, 4)
+    c = Controller(["third"], pair[0], "small")
+    c.completion(router="third", threshold=0.5, messages=[{"role": "user", "content": weak.url}])
+    assert (len(strong.requests), len(weak.requests)) == (0, 5)
+    # By lot it is the strong one all the same.
+    c.policy = CallPolicy(holdout=1.0)
+    c.completion(router="third", threshold=0.5, messages=[{"role": "user", "content": weak.url}])
+    assert (len(strong.requests), len(weak.requests)) == (1, 5)
 
 
 # --- money ---
@@ -290,6 +445,51 @@ def test_a_dear_router_is_a_loss(servers: tuple[FakeServer, FakeServer], monkeyp
     assert routing.router_cost_usd is None and routing.saved_usd is None and routing.cost_usd == cost("gpt-5-mini")
 
 
+class Loose(pydantic.BaseModel):
+    """As litellm's and openai's: takes whatever a provider adds."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+    id: str
+
+
+class Full(pydantic.BaseModel):
+    routing: str
+
+
+class Old:
+    """pydantic 1 writes out whatever an object has."""
+
+    __config__ = None
+
+    def __init__(self, **fields: Any) -> None:
+        vars(self).update(fields)
+
+    def dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+class Items(dict[str, Any]):
+    """Some make items of their attributes."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+
+def test_the_decision_is_beside_what_others_objects_hold() -> None:
+    decision = Controller(["random"], "a", "b").decide("x", "random", 0.0)
+    for made in (Loose(id="c"), ChatCompletionChunk.model_construct(id="c"), Items(id="c")):
+        given = responses.attach(made, decision)
+        assert given is made and given.routing is decision
+        dumped = dict(made) if isinstance(made, Items) else made.model_dump(mode="json", exclude_unset=True)
+        assert dumped == {"id": "c"} and "routing" not in repr(made)
+        if not isinstance(made, Items):
+            assert made.model_extra == {} and json.loads(made.model_dump_json(exclude_unset=True)) == {"id": "c"}
+            assert pickle.loads(pickle.dumps(made)).routing == copy.deepcopy(made).routing == decision
+    assert responses.attach(Full(routing="own"), decision).routing == "own"
+    assert responses.attach(Old(a=1), decision).dict() == {"a": 1}
+    assert responses.attach({"a": 1}, decision) == {"a": 1} and responses.attach(None, decision) is None
+
+
 # --- failures ---
 
 
@@ -349,6 +549,26 @@ def test_a_dropped_parameter_warns_once(monkeypatch: pytest.MonkeyPatch) -> None
         completions.warn_dropped("m", [("logprobs", "it does not take it")])
     with pytest.warns(DroppedParameterWarning, match="other"):
         completions.warn_dropped("other", [("logprobs", "it does not take it")])
+
+
+async def test_a_warning_loses_no_answer(
+    servers: tuple[FakeServer, FakeServer], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {"messages": HELLO, "api_base": servers[0].url, "api_key": "k", "temperature": 0.5}
+    warned: set[tuple[str, str]] = set()
+    monkeypatch.setattr(completions, "_warned", warned)
+    monkeypatch.setattr(warnings, "showwarning", lambda *args: print(*args[:4]))
+    for kind in ("answer", "async", "stream"):
+        warned.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            if kind == "async":
+                r: Any = await ferroute.acompletion(model="openai/gpt-5-mini", **given)
+            else:
+                r = ferroute.completion(model="openai/gpt-5-mini", stream=kind == "stream", **given)
+        assert list(r) if kind == "stream" else r.choices[0].message.content
+        shown = capsys.readouterr().out
+        assert "`temperature` is left out" in shown and __file__ in shown and "DroppedParameterWarning" in shown
 
 
 # --- the ledger ---

@@ -315,6 +315,20 @@ def test_key_is_not_in_the_repr(c):
     )
 
 
+@pytest.mark.parametrize(
+    ("base", "shown"),
+    [
+        ("https://user:SECRET@host:8000/v1?key=SECRET#SECRET", "https://host:8000/v1"),
+        ("https://host/v1?key=SECRET", "https://host/v1"),
+        ("user:SECRET@host/v1", "host/v1"),
+        ("https://user:SEC/RET@host/v1", "..."),
+        ("localhost:8000/v1", "localhost:8000/v1"),
+    ],
+)
+def test_no_part_of_an_address_that_may_be_secret_is_in_the_repr(base, shown):
+    assert repr(Controller(["random"], "big", "small", api_base=base)).endswith(f", api_base={shown!r})")
+
+
 @given(st.text(), st.floats(0, 1), st.floats(0, 1))
 def test_monotone_in_the_threshold(prompt, a, b):
     c = Controller(["local"], "big", "small")

@@ -164,6 +164,20 @@ async def test_an_endpoint_of_its_own():
         assert "secret" not in repr(r) + repr(r.embedder) + repr(c)
 
 
+def test_base_url_is_another_name_for_api_base():
+    with FakeServer(dim=1536) as server:
+        settings = {"model": "small-embedder", "base_url": server.url, "api_key": "k", "timeout": np.int64(5)}
+        assert len(router(embedder=settings).embedder.embed("x")) == 1536
+        both = router(embedder={**settings, "base_url": "http://127.0.0.1:1", "api_base": server.url})
+        assert len(both.embedder.embed("x")) == 1536 and "base_url" in settings
+        assert len(server.requests) == 2
+
+
+def test_the_repr_shows_no_part_of_an_address_that_may_be_secret():
+    settings = {"api_base": "https://user:secret@host/v1?key=secret", "api_key": "secret"}
+    assert repr(router(embedder=settings).embedder).endswith(" at https://host/v1>")
+
+
 def test_a_cut_prompt_leaves_a_note():
     with FakeServer(dim=1536) as server:
         c = Controller(

@@ -157,6 +157,15 @@ def test_what_is_meant_by_an_argument(tmp_path, monkeypatch):
         ledger.open("mysql://me:hunter2@host/calls")
     with pytest.raises(MissingFileError):
         Ledger("sqlite:///none.db", create=False)
+    (tmp_path / "logs").mkdir()
+    for path in ("more.db", "./logs/calls", f"{tmp_path}/absolute.db", Path("logs") / "path.db"):
+        with Ledger(path) as book:
+            book.add("m")
+        assert book.url.startswith("sqlite:///") and count(path) == 1
+        assert ledger.open(path).spend().queries == pickle.loads(pickle.dumps(book)).spend().queries == 1
+    for word in ("memory", "sqlite", "calls"):
+        with pytest.raises(InvalidValueError, match="expected `memory:`, `sqlite:"):
+            Ledger(word)
     with pytest.raises(UnreadableFileError):
         Ledger(f"sqlite:///{tmp_path}/no/folder.db")
 

@@ -157,7 +157,8 @@ def test_media_arrive_whole(server: StrictServer) -> None:
 
 EFFORTS: dict[str, dict[str, Any]] = {
     "gemini/gemini-2.5-flash": {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576},
-    "gemini/gemini-3-flash-preview": {name: name.upper() for name in ("minimal", "low", "medium", "high")},
+    "gemini/gemini-3-flash-preview": {name: name.upper() for name in ("minimal", "low", "medium", "high", "xhigh")},
+    "gemini/gemini-3-pro-preview": {"none": "MINIMAL", "minimal": "MINIMAL", "xhigh": "XHIGH", "max": "XHIGH"},
 }
 
 
@@ -167,6 +168,29 @@ def test_efforts_of_gemini_by_the_table(server: StrictServer, name: str) -> None
         ask(server, name, "gemini", reasoning_effort=effort)
         thinking = sent(server)[0]["generationConfig"]["thinkingConfig"]
         assert thinking.get("thinkingBudget", thinking.get("thinkingLevel")) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "kept"),
+    [
+        ("gemini/gemini-2.5-pro", {"reasoning_effort": "none"}, {"reasoning_effort": "minimal"}),
+        ("gemini/gemini-3-pro-preview", {"reasoning_effort": "none"}, {"reasoning_effort": "xhigh"}),
+        ("gemini/gemini-2.5-flash", {"max_tokens": 9_000_000}, {"max_tokens": 900}),
+        ("anthropic/claude-opus-4-6", {"reasoning_effort": "xhigh"}, {"reasoning_effort": "max"}),
+    ],
+)
+def test_what_is_changed_is_refused_when_strict(
+    server: StrictServer, name: str, asked: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    provider = name.partition("/")[0]
+    strict = ferroute.CallPolicy(strict=True)
+    ask(server, name, provider, policy=strict, **kept)
+    assert len(server.requests) == 1
+    with pytest.raises(FerrouteError, match=next(iter(asked))):
+        ask(server, name, provider, policy=strict, **asked)
+    assert len(server.requests) == 1
+    ask(server, name, provider, **asked)
+    assert len(server.requests) == 2
 
 
 def test_efforts_of_claude_by_the_table(server: StrictServer) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import ferroute
 from fakeserver import Answer, FakeServer
-from ferroute import CallPolicy, Controller, RoutingError, Share
+from ferroute import CallPolicy, Controller, RoutingError, Share, _calls
 from ferroute import controller as module
 from ferroute.controller import ROUTER_CLS
 from ferroute.errors import FerrouteError, InvalidTypeError, InvalidValueError, UnknownNameError
@@ -95,6 +95,8 @@ def test_a_policy_is_a_value() -> None:
         ({"fallbacks": 5}, InvalidTypeError),
         ({"fallbacks": [5]}, InvalidTypeError),
         ({"fallbacks": [{"api_key": KEY}]}, InvalidValueError),
+        ({"fallbacks": [{"model": "bedrock/a", "backend": "litellm", "api_key": KEY}]}, InvalidValueError),
+        ({"fallbacks": {"a": [{"model": "b", "backend": "litellm"}]}}, InvalidValueError),
     ],
 )
 def test_wrong_policies(wrong: dict[str, Any], error: type[Exception]) -> None:
@@ -102,6 +104,31 @@ def test_wrong_policies(wrong: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error) as caught:
         CallPolicy(**wrong)
     assert name in str(caught.value) and KEY not in str(caught.value)
+
+
+def test_numbers_of_numpy() -> None:
+    np = pytest.importorskip("numpy")
+    policy = CallPolicy(timeout=np.int64(5), deadline=np.float32(2.5), retries=np.int64(1), cooldown=np.float64(3),
+                        holdout=np.float32(0.5))  # fmt: skip
+    plain = CallPolicy(timeout=5, deadline=2.5, retries=1, cooldown=3, holdout=0.5)
+    assert policy == plain and hash(policy) == hash(plain) and "np." not in repr(policy)
+    for wrong in ({"timeout": np.True_}, {"retries": np.float32(1)}, {"timeout": np.array([5])}):
+        with pytest.raises(InvalidTypeError):
+            CallPolicy(**wrong)
+    with pytest.raises(InvalidValueError):
+        CallPolicy(timeout=np.float32("nan"))
+
+
+def test_numbers_of_numpy_in_a_call(server: FakeServer) -> None:
+    np = pytest.importorskip("numpy")
+    given: dict[str, Any] = {"model": "openai/m", "messages": HELLO, "api_base": server.url, "api_key": KEY}
+    for limit in (np.int64(5), np.float32(5)):
+        ferroute.completion(**given, timeout=limit)
+    server.then(Answer(status=500, headers={"retry-after-ms": "1"}))
+    assert ferroute.completion(**given, max_retries=np.int64(1)).routing.attempts == 2
+    for wrong in ({"timeout": np.True_}, {"max_retries": np.float32(1)}):
+        with pytest.raises(InvalidTypeError):
+            ferroute.completion(**given, **wrong)
 
 
 def test_where_a_policy_comes_from(server: FakeServer) -> None:
@@ -156,6 +183,33 @@ def test_an_endpoints_own_address_is_not_its_fallbacks(server: FakeServer) -> No
         r: Any = ferroute.completion(model=first, messages=HELLO, max_retries=0, fallbacks=[third])
         assert r.model == "third" and "authorization" not in server.requests[1].headers
         assert len(other.requests) == 2
+
+
+def test_a_fallback_goes_the_way_of_the_call(server: FakeServer) -> None:
+    by_litellm = {"model": "bedrock/a", "backend": "litellm"}
+    assert CallPolicy(backend="litellm", fallbacks=[by_litellm]).fallbacks == ("bedrock/a",)
+    with pytest.raises(InvalidValueError, match=r"'bedrock/a' has backend 'litellm'.*here 'native'"):
+        ferroute.completion(model="openai/first", messages=HELLO, api_base=server.url, fallbacks=[by_litellm])
+    assert not server.requests
+
+
+async def test_a_fallback_that_cannot_be_asked_is_passed_over(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_calls, "_passed_over", set())
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    policy = CallPolicy(retries=0, fallbacks=["anthropic/claude-haiku-4-5", "bedrock/x", "openai/third"])
+    c = Controller(["half"], "openai/big", "openai/small", policy=policy)
+    with pytest.warns(RuntimeWarning, match="passed over") as caught:
+        assert c.completion(router="half", threshold=0.5, messages=HELLO).model == "big"
+    assert [str(w.message).split("'")[1] for w in caught] == ["anthropic/claude-haiku-4-5", "bedrock/x"]
+    assert caught[0].filename == __file__ and KEY not in str(caught[0].message)
+    # Told once; and the next one that can be asked is.
+    server.then(Answer(status=500))
+    assert (await c.acompletion(router="half", threshold=0.5, messages=HELLO)).model == "third"
 
 
 def test_no_fallback_for_others(server: FakeServer) -> None:

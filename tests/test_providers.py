@@ -53,6 +53,7 @@ def test_azure_by_deployment_and_by_its_newer_path(server: StrictServer) -> None
     assert sent(server)["max_completion_tokens"] == 50
 
 
+@pytest.mark.filterwarnings("ignore::ferroute.pricing.PriceWarning")
 def test_what_is_left_out_is_told_once_or_refused(server: StrictServer) -> None:
     with pytest.warns(DroppedParameterWarning, match="`logit_bias` is left out"):
         ask(server, "groq/left-out-once", "groq", logit_bias={"5": 1})

@@ -7,13 +7,14 @@ import os
 import threading
 from contextlib import suppress
 from contextvars import ContextVar
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _json
-from ferroute.decision import by_name
-from ferroute.endpoints import check_backend, endpoint, settings_of
-from ferroute.errors import InvalidTypeError, InvalidValueError
-from ferroute.policy import CallPolicy, listed
+from ferroute.decision import by_name, remarked
+from ferroute.endpoints import check_backend, endpoint, routed_of, settings_of
+from ferroute.errors import FerrouteError, InvalidTypeError, InvalidValueError
+from ferroute.policy import CallPolicy, going_with, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,12 +62,14 @@ class Routed:
         session: The caller's session.
         text: The text routed on.
         where: Base URL and key of the Controller's own, with which a fallback's plain name is asked.
+        own: Base URL and key of the chosen model's own, which are for nobody else.
+        messages: The messages routed.
         used: Whether our own `completion` has made the call.
     """
 
     __slots__ = (
-        "baseline", "decision", "holdout", "ledger", "policy", "requested", "router_cost", "session", "text", "used",
-        "where",
+        "_due", "baseline", "decision", "holdout", "ledger", "messages", "own", "policy", "requested", "router_cost",
+        "session", "text", "used", "where",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +84,8 @@ class Routed:
         session: str | None,
         text: str | None,
         where: tuple[str | None, str | None],
+        own: tuple[str | None, str | None] = (None, None),
+        messages: Any = None,
     ) -> None:
         self.decision = decision
         self.policy = policy
@@ -92,7 +97,53 @@ class Routed:
         self.session = session
         self.text = text
         self.where = where
+        self.own = own
+        self.messages = messages
         self.used = False
+        self._due = [router_cost]
+
+    def take_router_cost(self) -> Decimal | int | None:
+        """What routing has cost, for the first call that asks: it was paid once, however often a model is called."""
+        self.used = True
+        try:
+            return self._due.pop()
+        except IndexError:
+            return 0
+
+    def beside(self, model: str) -> Routed:
+        """For another call that is made on the way: same policy and ledger, but nobody has routed it.
+
+        It may be for another provider, so the Controller's address and key are not for it.
+        """
+        return Routed(
+            by_name(str(model)), self.policy, self.ledger, None, str(model), False, 0, self.session, None,
+            (None, None), self.own,
+        )  # fmt: skip
+
+
+def context_of(model: Any, messages: Any) -> Routed | None:
+    """What the Controller that makes this call, if one does, says of it.
+
+    Whoever patches `ferroute.controller.completion` may call the original when, where and as often as they like. A
+    call with the model they were given, or with the messages, is the routed one; any other is one beside it.
+    """
+    context: Routed | None = routed_of(model)
+    if context is not None:
+        return context
+    context = routed.get()
+    if context is None or model == context.decision.model or _same(messages, context.messages):
+        return context
+    return context.beside(model) if isinstance(model, str) else None
+
+
+def _same(messages: Any, others: Any) -> bool:
+    if messages is others:
+        return True
+    try:
+        return bool(messages == others)
+    except Exception:
+        # Comparing is up to what a caller has put into a message.
+        return False
 
 
 routed: ContextVar[Routed | None] = ContextVar("ferroute_routed", default=None)
@@ -152,7 +203,7 @@ def prepare(
     Args:
         model: A name, an `Endpoint`, or a mapping such as those.
         messages: Messages in OpenAI's form.
-        api_base: Beats the endpoint's own.
+        api_base: Beats the endpoint's own and the Controller's; None, as for every keyword, is not given.
         api_key: Likewise.
         rest: All other keywords; emptied of what is meant for the client.
         context: What the Controller that makes the call says of it.
@@ -170,7 +221,7 @@ def prepare(
     if isinstance(messages, (str, bytes, dict)) or not hasattr(messages, "__iter__"):
         found = type(messages).__name__  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         raise InvalidTypeError(f"`messages` must be a list of messages, found {found}")
-    ours = {name: rest.pop(name) for name in _OURS.intersection(rest)}
+    ours = {name: value for name in _OURS.intersection(rest) if (value := given(rest.pop(name))) is not None}
     own = settings_of(model)
     made = Prepared()
     body: dict[str, Any] = {"model": model, "messages": messages}
@@ -179,17 +230,19 @@ def prepare(
         for name, value in rest.items()
         if value is not None and (type(value) in _PLAIN or not _is_unset(value))
     }
-    extras = None
+    extras, named = None, body
     if ours:
         extras = ours.get("ferroute")
         extra_body = ours.get("extra_body")
         if extra_body is not None:
             if not hasattr(extra_body, "items"):
                 raise InvalidTypeError(f"`extra_body` must be a dict, found {type(extra_body).__name__}")
-            body |= extra_body
+            body = body | dict(extra_body)
             extras = body.pop("ferroute", extras)
+    context = context or routed_of(model)
     made.stream = bool(body.get("stream"))
     policy = CallPolicy.of(ours.get("policy")) if context is None or "policy" in ours else context.policy
+    others = (None, None) if context is None else context.where
     ledger = context.ledger if context is not None else None
     if "ledger" in ours:
         ledger = opened(ours["ledger"])
@@ -198,7 +251,10 @@ def prepare(
         made.decision = by_name(str(model))
         made.decided = (None, str(model), None, None, session, False, None, 0, None)
     else:
-        made.decision = decision = context.decision
+        decision = context.decision
+        if model != decision.model:
+            decision = remarked(decision, f"the call was made to {model}, not to the model that was chosen")
+        made.decision = decision
         made.decided = (
             decision.router,
             context.requested,
@@ -207,22 +263,30 @@ def prepare(
             context.session or session,
             context.holdout,
             context.baseline,
-            context.router_cost,
+            context.take_router_cost(),
             context.text,
         )
-    base = _text("api_base", api_base if api_base is not None else ours.get("base_url"))
-    key = _text("api_key", api_key)
-    fallbacks = listed("fallbacks", ours["fallbacks"]) if "fallbacks" in ours else policy.fallbacks_of(model)
-    made.shared = base, key
-    if own:
-        # What the endpoint says of itself is for itself alone.
-        others = (None, None) if context is None else context.where
-        made.shared = (
-            others[0] if base == own.get("api_base") else base,
-            others[1] if key == own.get("api_key") else key,
-        )
-    if check_backend(ours.get("backend") or own.get("backend") or policy.backend) == "litellm":
-        made.litellm = _litellm_keywords(model, body, own, base, key, ours)
+    own_base, own_key = own.get("api_base"), own.get("api_key")
+    # The Controller's are for the model it has chosen, and not for one that was put in its place.
+    else_base, else_key = others if context is not None and model == context.decision.model else (None, None)
+    # What the call says goes before all. As with litellm, `base_url` goes before `api_base`, which is the Controller's
+    # where the call says nothing.
+    base = _text("api_base", _first(ours.get("base_url"), api_base, own_base, else_base))
+    key = _text("api_key", _first(api_key, own_key, else_key))
+    backend = check_backend(ours.get("backend") or own.get("backend") or policy.backend)
+    if "fallbacks" in ours:
+        fallbacks = going_with(listed("fallbacks", ours["fallbacks"]), backend)
+    else:
+        fallbacks = policy.fallbacks_of(model)
+    # What an endpoint says of itself is for itself alone.
+    alone = (own_base, own_key) if context is None else context.own
+    made.shared = (
+        others[0] if base == _text("api_base", alone[0]) else base,
+        others[1] if key == _text("api_key", alone[1]) else key,
+    )
+    if backend == "litellm":
+        made.litellm = _litellm_keywords(model, named, own, base, key, ours)
+        made.stream = bool(named.get("stream"))
         made.fallbacks, made.ledger, made.policy = fallbacks, ledger, policy
         return made
     made.litellm = None
@@ -240,7 +304,7 @@ def prepare(
             timeout=timeout,
             connect_timeout=connect,
             max_retries=retries(ours.get("num_retries") if again is None else again),
-            fallbacks=[_fallback(each, model, *made.shared) for each in fallbacks],
+            fallbacks=[each for each in (_fallback(each, model, *made.shared) for each in fallbacks) if each],
             ledger=core,
         )
     if model not in _asked:
@@ -261,6 +325,15 @@ def _look_at(model: str, client: Client) -> None:
         pricing.warn_if_shut_down(model, stacklevel=stacklevel())
 
 
+def warn_unpriced(model: str) -> None:
+    """Warns, on its first answer, of a model whose price is not known."""
+    from ferroute import pricing
+
+    # An answer that is paid for is not thrown away by a filter that makes errors of warnings.
+    with suppress(pricing.PriceWarning):
+        pricing.warn_if_unpriced(model, stacklevel=stacklevel())
+
+
 def stacklevel() -> int:
     """How many frames up the first one is that is not of ferroute, as the caller counts."""
     import inspect
@@ -275,8 +348,7 @@ def _where(own: Mapping[str, Any], base: str | None, key: str | None, ours: Mapp
     """Where to call: what the call says goes before what the endpoint says."""
 
     def either(name: str) -> Any:
-        given = ours.get(name)
-        return own.get(name) if given is None or _is_unset(given) else given
+        return _first(ours.get(name), own.get(name))
 
     version = either("api_version")
     return {
@@ -290,7 +362,27 @@ def _where(own: Mapping[str, Any], base: str | None, key: str | None, ours: Mapp
     }
 
 
-def _fallback(fallback: str, model: str, base: str | None, key: str | None) -> Client:
+def _fallback(fallback: str, model: str, base: str | None, key: str | None) -> Client | None:
+    """Whom to ask when `model` has failed; None, with a warning, where that cannot be asked, as without its key.
+
+    A call that needs no fallback does not fail for one.
+    """
+    try:
+        return _standing_in(fallback, model, base, key)
+    except FerrouteError as error:
+        if (why := (str(fallback), str(error))) not in _passed_over:
+            _passed_over.add(why)
+            import warnings
+
+            text = f"the fallback {str(fallback)!r} is passed over: {error}"
+            warnings.warn(text, RuntimeWarning, stacklevel=stacklevel())
+        return None
+
+
+_passed_over: set[tuple[str, str]] = set()
+
+
+def _standing_in(fallback: str, model: str, base: str | None, key: str | None) -> Client:
     """Whom to ask when `model` has failed.
 
     One without a base URL of its own is asked where the call was, if that has one; else the call's key is only for
@@ -310,19 +402,25 @@ def _fallback(fallback: str, model: str, base: str | None, key: str | None) -> C
 
 def _litellm_keywords(
     model: str,
-    body: dict[str, Any],
+    named: dict[str, Any],
     own: Mapping[str, Any],
     base: str | None,
     key: str | None,
     ours: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The caller's keywords as they are, with those of the endpoint under the names that litellm has for them."""
-    keywords = {**body, "model": str(model), "api_base": base or own.get("api_base")}
+    keywords = {**named, "model": str(model), "api_base": base or own.get("api_base")}
     keywords["api_key"] = key or own.get("api_key")
-    for name in ("api_version", "organization", "extra_headers", "timeout", "max_retries", "num_retries"):
+    names = ("api_version", "organization", "extra_headers", "extra_query", "timeout", "max_retries", "num_retries")
+    for name in names:
         value = ours.get(name, own.get(name))
-        if value is not None and not _is_unset(value):
+        if value is not None:
             keywords[name] = value
+    # Not for litellm: what the call costs is found by it.
+    keywords["base_model"] = ours.get("base_model") or own.get("base_model")
+    extra = ours.get("extra_body")
+    if extra is not None:
+        keywords["extra_body"] = {name: value for name, value in extra.items() if name != "ferroute"}
     return keywords
 
 
@@ -379,7 +477,8 @@ def limits(timeout: Any) -> tuple[float | None, float | None]:
     if hasattr(timeout, "read") and hasattr(timeout, "connect"):
         read, connect = (math.inf if each is None else float(each) for each in (timeout.read, timeout.connect))
         return read, connect
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+    # numpy's scalars are real numbers in this sense.
+    if isinstance(timeout, bool) or not isinstance(timeout, Real):
         raise InvalidTypeError(f"`timeout` must be a number of seconds, found {type(timeout).__name__}")
     try:
         return float(timeout), None
@@ -391,15 +490,25 @@ def retries(max_retries: Any) -> int | None:
     """How often a failed attempt is repeated; None for the policy's."""
     if max_retries is None or _is_unset(max_retries):
         return None
-    if isinstance(max_retries, bool) or not isinstance(max_retries, int):
+    if isinstance(max_retries, bool) or not isinstance(max_retries, Integral):
         raise InvalidTypeError(f"`max_retries` must be int, found {type(max_retries).__name__}")
-    return max_retries
+    return int(max_retries)
 
 
 def _is_unset(value: object) -> bool:
     """`openai.NOT_GIVEN` and `openai.omit`, recognised without importing openai."""
     cls = type(value)
     return cls.__name__ in ("NotGiven", "Omit") and cls.__module__.partition(".")[0] == "openai"
+
+
+def given(value: Any) -> Any:
+    """`value`; None where it stands for not given."""
+    return None if value is None or _is_unset(value) else value
+
+
+def _first(*values: Any) -> Any:
+    """The first that is given."""
+    return next((value for value in values if given(value) is not None), None)
 
 
 def _text(name: str, value: Any) -> str | None:

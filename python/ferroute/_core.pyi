@@ -409,7 +409,7 @@ _Decided: TypeAlias = tuple[
 
 # What a call came to: US dollars for the call, for choosing, saved (None is unpriced); requests sent; notes; parameters
 # left out, and why; tokens of prompt, completion, of the prompt cached and written, of the completion reasoning;
-# whether they are estimated; seconds until the first content and in all.
+# whether they are estimated; seconds until the first content and in all; the model whose price is not known, if any.
 _Account: TypeAlias = tuple[
     Decimal | None,
     Decimal | None,
@@ -421,6 +421,7 @@ _Account: TypeAlias = tuple[
     bool,
     float | None,
     float,
+    str | None,
 ]
 
 @final
@@ -1187,9 +1188,9 @@ class Ledger:
         session: str | None,
         key: str | None,
         text: str | None,
-        ts_us: int | None,
+        at: float | None,
     ) -> None:
-        """Enters a call; never waits for the store. Money in US dollars, ``ts_us`` in microseconds since 1970."""
+        """Enters a call; never waits for the store. Money in US dollars, ``at`` in seconds since 1970."""
 
     def flush(self, timeout: float) -> None:
         """Waits until everything entered so far is in the store."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ferroute import _core, _notes
 from ferroute._refusals import RoutingError
 from ferroute.decision import Aside, Decision, ModelPair, Share, aside, make
+from ferroute.endpoints import with_settings
 from ferroute.errors import InvalidTypeError, UnknownNameError
 from ferroute.policy import CallPolicy
 from ferroute.routers.base import routes_by_itself
@@ -167,13 +168,20 @@ class Deciding:
             notes.append(f"the router's win rate {win_rate} is not in 0..1")
         return self._finished(fields, strong, notes, start)
 
-    def _finished(self, fields: dict[str, Any], strong: bool | None, notes: _notes.Remarks, start: int) -> Decision:
+    def _finished(
+        self,
+        fields: dict[str, Any],
+        strong: bool | None,
+        notes: _notes.Remarks,
+        start: int,
+        endpoint: str | None = None,
+    ) -> Decision:
         if notes:
             fields["notes"] = tuple(notes)
         if notes.cost is not None and not notes.unpriced:
             fields["router_cost_usd"] = notes.cost
         fields["routing_us"] = (perf_counter_ns() - start) / 1000
-        return make(fields, Aside(strong, False, notes.unpriced))
+        return make(fields, Aside(strong, False, notes.unpriced, endpoint))
 
     def _foreign(
         self, router: Any, name: str, prompt: Any, threshold: float, notes: _notes.Remarks, start: int
@@ -193,7 +201,7 @@ class Deciding:
             "reason": f"{type(router).__name__}.route chose it",
         }
         strong = True if model is pair.strong else False if model is pair.weak else None
-        return self._finished(fields, strong, notes, start)
+        return self._finished(fields, strong, notes, start, with_settings(model))
 
     def _window(self, name: str, router: Any) -> Any:
         """The score window of a router; a router put in the other's place starts a new one."""

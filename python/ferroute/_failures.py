@@ -12,8 +12,9 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from ferroute._json import whole
 
 if TYPE_CHECKING:
     from ferroute.errors import ProviderFailure
@@ -35,6 +36,8 @@ def openai_error(failure: ProviderFailure, url: str, streaming: bool = False) ->
     if streaming or "partial_text" in told:
         made.partial_text = told.get("partial_text", "")
         made.partial_usage = _usage(told.get("partial_tokens"))
+    # What the call came to, for whoever knows the decision behind it.
+    made._account = told.get("account")
     return made
 
 
@@ -58,7 +61,7 @@ def _made(failure: ProviderFailure, url: str, streaming: bool) -> Any:
     if kind == "status":
         headers = [(name, value) for name, value in told["headers"] if name not in _OF_THE_WIRE]
         response = httpx.Response(told["status"], headers=headers, content=told["body"], request=request)
-        return _status_error(response)
+        return _status_error(response, message)
     if kind == "timeout":
         error = openai.APITimeoutError(request=request)
         error.message = message
@@ -78,15 +81,19 @@ def _httpx() -> Any:
     return importlib.import_module(openai.Timeout.__init__.__module__.partition(".")[0])
 
 
-def _status_error(response: Any) -> Exception:
+def _status_error(response: Any, told: str) -> Exception:
     import openai
 
     body: Any = response.text.strip()
-    with suppress(ValueError):
-        body = json.loads(body)
+    message = f"Error code: {response.status_code}"
+    try:
+        body = json.loads(body, parse_int=whole)
+    except (ValueError, RecursionError):
+        # The core shows of it what there is.
+        if body[:1] in {"{", "["}:
+            message = told
     body = _member(body, "error", body)
     said = _member(body, "message", None)
-    message = f"Error code: {response.status_code}"
     if isinstance(said, str) and said:
         message += f" - {said}"
     classes = {

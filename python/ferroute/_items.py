@@ -32,7 +32,10 @@ class Routed:
 
     @property
     def routing(self) -> Any:
-        """The `ferroute.decision.Decision` behind it; of a stream, the last chunk's knows the costs."""
+        """The `ferroute.decision.Decision` behind it; of a stream, the last chunk's knows the costs.
+
+        Where the provider told its tokens only later than that chunk, it knows them once the stream has ended.
+        """
         return (self.__pydantic_private__ or _NOTHING).get("routing")  # type: ignore[attr-defined]
 
     @property

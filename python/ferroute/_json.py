@@ -1,4 +1,4 @@
-"""Request bodies: whatever callers put into messages, as the JSON a provider takes."""
+"""Request bodies: whatever callers put into messages, as the JSON a provider takes; and what its JSON may hold."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ def encode(body: Mapping[str, Any]) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+
+
+def whole(digits: str) -> float:
+    """A whole number of a JSON text; one of more digits than Python reads is not worth failing for."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 def _plain(foreign: object) -> Any:

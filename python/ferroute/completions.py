@@ -9,6 +9,7 @@ Keywords meant for the client are taken out: ``api_base`` (or ``base_url``), ``a
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -98,9 +99,11 @@ def _response(reply: Reply, call: _calls.Prepared) -> ChatCompletion:
     decision = settled(call.decision, account)
     if account[5]:
         warn_dropped(decision.model, account[5])
+    if account[10] is not None:
+        _calls.warn_unpriced(account[10])
     try:
         return responses.parse_completion(reply.body, reply.request_id, decision)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         from ferroute._failures import openai_error
 
         failure = ProviderFailure({"kind": "protocol", "message": f"the answer is not a completion: {error}"})
@@ -115,16 +118,20 @@ def _stream(kind: Any, events: Any, call: _calls.Prepared) -> Any:
 
 
 def _explain(error: Exception, decision: Decision) -> None:
-    """Gives `error` the decision behind the call."""
+    """Gives `error` the decision behind the call, with what the call has cost."""
+    account = getattr(error, "_account", None)
     with suppress(AttributeError, TypeError):
-        error.routing = decision  # type: ignore[attr-defined]
+        error.routing = decision if account is None else settled(decision, account)  # type: ignore[attr-defined]
 
 
 _warned: set[tuple[str, str]] = set()
 
 
 def warn_dropped(model: str, dropped: Iterable[tuple[str, str]]) -> None:
-    """Warns of parameters that `model` does not take, once for each of them in a process."""
+    """Warns of parameters that `model` does not take, once for each of them in a process.
+
+    Where a filter makes errors of warnings this one is shown all the same: the answer is there, and paid for.
+    """
     new = [(parameter, why) for parameter, why in dropped if (model, parameter) not in _warned]
     if not new:
         return
@@ -132,6 +139,10 @@ def warn_dropped(model: str, dropped: Iterable[tuple[str, str]]) -> None:
 
     for parameter, why in new:
         _warned.add((model, parameter))
-        warnings.warn(
-            f"{model}: `{parameter}` is left out: {why}", DroppedParameterWarning, stacklevel=_calls.stacklevel()
-        )
+        warning = DroppedParameterWarning(f"{model}: `{parameter}` is left out: {why}")
+        level = _calls.stacklevel()
+        try:
+            warnings.warn(warning, stacklevel=level)
+        except DroppedParameterWarning:
+            frame = sys._getframe(level - 1)  # pyright: ignore[reportPrivateUsage] - as `warnings` does
+            warnings.showwarning(warning, DroppedParameterWarning, frame.f_code.co_filename, frame.f_lineno)

@@ -25,8 +25,8 @@ from ferroute._context import Holding
 from ferroute._deciding import Deciding, name_of, policy_of_call
 from ferroute._messages import routed_text, text_of
 from ferroute._refusals import MissingMessages, ModelType, RoutingError, ThresholdType
-from ferroute.decision import Decision, ModelPair, Share, aside, make
-from ferroute.endpoints import settings_of
+from ferroute.decision import Aside, Decision, ModelPair, Share, aside, make
+from ferroute.endpoints import carrying, settings_of, shown_url, with_settings
 from ferroute.errors import InvalidTypeError, UnknownNameError
 from ferroute.policy import CallPolicy
 from ferroute.routers.base import Router
@@ -86,19 +86,12 @@ async def acompletion(**kwargs: Any) -> Any:
 
 def _prepared(kwargs: dict[str, Any]) -> _calls.Prepared:
     """The call with what the Controller that makes it, if one does, has to say beside RouteLLM's keywords."""
-    context = _calls.routed.get()
-    if context is not None:
-        if context.used or kwargs.get("model") != context.decision.model:
-            # Another call, made by what somebody has put around this one.
-            context = None
-        else:
-            context.used = True
     missing = [name for name in ("model", "messages") if name not in kwargs]
     if missing:
         raise InvalidTypeError(f"completion() needs {' and '.join(missing)}")
     model, messages = kwargs.pop("model"), kwargs.pop("messages")
     base, key = kwargs.pop("api_base", None), kwargs.pop("api_key", None)
-    return _calls.prepare(model, messages, base, key, kwargs, context)
+    return _calls.prepare(model, messages, base, key, kwargs, _calls.context_of(model, messages))
 
 
 # Decisions made beneath an overriding `_get_routed_model_for_completion`, which returns a name only.
@@ -132,8 +125,8 @@ class Controller(Deciding):
         progress_bar: Shows progress while routers load and batches are scored.
         policy: How calls behave: time limits, retries, fallbacks, ``on_router_error``, ``holdout`` and the like; a
             `CallPolicy`, or a mapping of its attributes. May be assigned later.
-        ledger: Where calls are entered: ``"sqlite:///calls.db"``, ``"postgresql://..."``, or a `ferroute.ledger.Ledger`
-            that several share; None: in memory, the sums and the last 10,000.
+        ledger: Where calls are entered: ``"sqlite:///calls.db"`` or the path alone, ``"postgresql://..."``, or a
+            `ferroute.ledger.Ledger` that several share; None: in memory, the sums and the last 10,000.
 
     Raises:
         KeyError: A router's name is unknown.
@@ -156,7 +149,7 @@ class Controller(Deciding):
         progress_bar: bool = False,
         *,
         policy: CallPolicy | Mapping[str, Any] | None = None,
-        ledger: str | Ledger | None = None,
+        ledger: str | os.PathLike[str] | Ledger | None = None,
     ) -> None:
         _warn_if_shadowed()
         if isinstance(routers, str):
@@ -222,7 +215,7 @@ class Controller(Deciding):
         self._start()
 
     def __repr__(self) -> str:
-        where = f", api_base={self.api_base!r}" if self.api_base else ""
+        where = f", api_base={shown_url(self.api_base)!r}" if self.api_base else ""
         pair = self.model_pair
         return (
             f"Controller(routers={list(self.routers)}, strong_model={pair.strong!r}, weak_model={pair.weak!r}{where})"
@@ -267,9 +260,12 @@ class Controller(Deciding):
         made: list[Decision] = []
         with Holding(_made, made):
             model = self._get_routed_model_for_completion(messages, router, threshold)
+        own = with_settings(model)
         if made and made[-1].model == model:
-            return made[-1]
-        return Decision(model=model, router=router, reason="an overriding method chose it")
+            decision = made[-1]
+            return decision if own is None else make(decision.__dict__, aside(decision)._replace(endpoint=own))
+        fields = {"model": name_of(model), "router": router, "reason": "an overriding method chose it"}
+        return make(fields, Aside(endpoint=own))
 
     def _decide_for_completion(self, messages: Any, router: str, threshold: float) -> Decision:
         decision = self._decide(routed_text(messages), router, threshold, enters_window=True)
@@ -287,7 +283,7 @@ class Controller(Deciding):
     def _held_out(self, decision: Decision) -> Decision:
         reason = f"held out: sent to the strong model by lot; the router's word was: {decision.reason}"
         fields = decision.__dict__ | {"model": name_of(self.model_pair.strong), "reason": reason}
-        return make(fields, aside(decision)._replace(strong=True, held_out=True))
+        return make(fields, aside(decision)._replace(strong=True, held_out=True, endpoint=None))
 
     def decide(
         self,
@@ -331,8 +327,9 @@ class Controller(Deciding):
             router: Name of a loaded router.
             threshold: Win rate from which on the strong model answers, 0..=1: higher = fewer strong calls.
             **kwargs: OpenAI's arguments. ``model="router-mf-0.5"`` (or ``"router-local-30%"`` for a share of strong
-                calls) takes the place of ``router`` and ``threshold``. ``api_base`` and ``api_key`` given here beat
-                the Controller's. Everything else goes to the provider untouched.
+                calls) takes the place of ``router`` and ``threshold``. What is given here beats the Controller's
+                ``api_base``, ``api_key``, ``policy`` and ``ledger``; None is not given. Everything else goes to the
+                provider untouched.
 
         Returns:
             A chat completion, or a stream of chunks with ``stream=True``. Its ``model`` is what the provider says.
@@ -377,8 +374,8 @@ class Controller(Deciding):
     @staticmethod
     def _under(kwargs: dict[str, Any]) -> Holding[CallPolicy | None]:
         """The policy that a call brings takes the place of the Controller's while it is decided on."""
-        own = CallPolicy.of(kwargs.pop("policy")) if "policy" in kwargs else policy_of_call.get()
-        return Holding(policy_of_call, own)
+        given = _calls.given(kwargs.pop("policy", None))
+        return Holding(policy_of_call, policy_of_call.get() if given is None else CallPolicy.of(given))
 
     def _requested(self, router: str | None, threshold: float | None, kwargs: dict[str, Any]) -> tuple[str, float]:
         if "model" in kwargs:
@@ -400,7 +397,6 @@ class Controller(Deciding):
             "api_base": self.api_base if base is None else base,
             "api_key": self.api_key if key is None else key,
             **kwargs,
-            "model": model,
         }
         facts = aside(decision)
         context = _calls.Routed(
@@ -414,13 +410,19 @@ class Controller(Deciding):
             session=session,
             text=text_of(kwargs["messages"]),
             where=(self.api_base, self.api_key),
+            own=(base, key),
+            messages=kwargs["messages"],
         )
+        keywords["model"] = carrying(model, context) if isinstance(model, str) else model  # pyright: ignore[reportUnnecessaryIsInstance]
         return keywords, context
 
     def _endpoint(self, decision: Decision) -> str:
         """The chosen model with the settings that travel with its name."""
         pair, model = self.model_pair, decision.model
-        both = (pair.weak, pair.strong) if aside(decision).strong is False else (pair.strong, pair.weak)
+        facts = aside(decision)
+        if facts.endpoint is not None:
+            return facts.endpoint
+        both = (pair.weak, pair.strong) if facts.strong is False else (pair.strong, pair.weak)
         return next((each for each in both if each == model), model)
 
     def batch_calculate_win_rate(self, prompts: Any, router: str) -> Any:
@@ -461,7 +463,7 @@ def build_router(name: str, entry: Mapping[str, Any] | None) -> Any:
 
 def _taken(kwargs: dict[str, Any]) -> str | None:
     """Takes the reserved object ``ferroute`` out of a call, which is not for the model; returns its session."""
-    extras = kwargs.pop("ferroute", None)
+    extras = _calls.given(kwargs.pop("ferroute", None))
     body = kwargs.get("extra_body")
     if isinstance(body, dict) and "ferroute" in body:
         body = cast("dict[str, Any]", body)

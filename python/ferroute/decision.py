@@ -54,11 +54,13 @@ class Aside(NamedTuple):
         strong: Which side it was for; None where neither is meant.
         held_out: Whether the lot sent it to the strong model.
         unpriced: Whether making it has cost something whose price is unknown.
+        endpoint: The chosen model with its settings, where who chose it has said so; None: the one of that name.
     """
 
     strong: bool | None = None
     held_out: bool = False
     unpriced: bool = False
+    endpoint: str | None = None
 
 
 class _HasAside:
@@ -159,6 +161,11 @@ _NOTHING = Aside()
 def by_name(model: str) -> Decision:
     """The decision of a caller who asked for a model by its name."""
     return make({"model": model, "router": None, "reason": "asked for by name"})
+
+
+def remarked(decision: Decision, note: str) -> Decision:
+    """`decision` with one note more."""
+    return make(decision.__dict__ | {"notes": (*decision.notes, note)}, aside(decision))
 
 
 def settled(decision: Decision, account: Any) -> Decision:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ferroute import _core
 from ferroute._notes import charge, note
 from ferroute._openai_client import assigned
+from ferroute.endpoints import shown_url
 from ferroute.errors import CheckpointError, InvalidTypeError, InvalidValueError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -185,7 +186,8 @@ class PromptEmbedder:
             texts), ``"local"`` for the offline `LocalEmbedder`, or a mapping with any of:
 
             - ``model``: name of the embedding model, such as ``"text-embedding-3-small"``;
-            - ``api_base``, ``api_key``: an OpenAI-compatible endpoint of its own, independent of the Controller's;
+            - ``api_base`` (or ``base_url``), ``api_key``: an OpenAI-compatible endpoint of its own, independent of the
+              Controller's;
             - ``api_version``, ``base_model``: for Azure, and the model behind a deployment's name, for its price;
             - ``dimensions``: asks the endpoint for vectors of this width;
             - ``instruction``: put before every text, as some embedding models ask for (``"query: "``);
@@ -208,12 +210,16 @@ class PromptEmbedder:
         self._own = settings is not None
         self._core: tuple[Any, _core.Embedder] | None = None
         if isinstance(settings, Mapping):
-            given = cast("Mapping[str, Any]", settings)
+            given = dict(cast("Mapping[str, Any]", settings))
+            # OpenAI's name for it, as for models.
+            base = given.pop("base_url", None)
+            if base is not None and given.get("api_base") is None:
+                given["api_base"] = base
             unknown = sorted(set(given) - set(SETTINGS))
             if unknown:
                 known = ", ".join(SETTINGS)
                 raise InvalidValueError(f"unknown embedder settings: {', '.join(unknown)}; known are {known}")
-            self._settings = dict(given)
+            self._settings = given
             self._instruction = str(self._settings.pop("instruction", None) or "")
             if "max_input_tokens" in self._settings:
                 self._settings["max_tokens"] = self._settings.pop("max_input_tokens")
@@ -343,7 +349,8 @@ class PromptEmbedder:
     def __repr__(self) -> str:
         if self._call is not None:
             return f"<PromptEmbedder {self._call!r}>"
-        where = self._settings.get("api_base") or "OpenAI's endpoint or OPENAI_CLIENT"
+        base = self._settings.get("api_base")
+        where = shown_url(base) if base else "OpenAI's endpoint or OPENAI_CLIENT"
         return f"<PromptEmbedder {self._model.embedding_model} at {where}>"
 
 

@@ -33,23 +33,24 @@ class Endpoint(str):
 
     Attributes:
         settings: What was given beside the name; see `endpoint`. Not to be changed.
+        routed: What a Controller knows of the call it makes with this name; see `carrying`. Not pickled.
     """
 
-    __slots__ = ("settings",)
+    __slots__ = ("routed", "settings")
 
+    routed: Any
     settings: Mapping[str, Any]
 
     def __new__(cls, model: str, settings: Mapping[str, Any] | None = None) -> Self:
         """A name with `settings`; `endpoint` checks them first."""
         made = super().__new__(cls, model)
         made.settings = dict(settings or {})
+        made.routed = None
         return made
 
-    def __getnewargs__(self) -> tuple[str, Mapping[str, Any]]:  # type: ignore[override]
-        return str(self), self.settings
-
-    def __getstate__(self) -> None:
-        """Everything is in the arguments."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Unlike `__getnewargs__`, this serves every protocol.
+        return type(self), (str(self), self.settings)
 
 
 def endpoint(given: Any, where: str) -> Endpoint | str:
@@ -100,6 +101,37 @@ def check_backend(backend: Any) -> str:
     return backend
 
 
+def shown_url(url: Any) -> str:
+    """A base URL as it may be shown: without user, password and query, which can hold a key."""
+    from urllib.parse import urlsplit
+
+    text = str(url)
+    try:
+        parts = urlsplit(text if "://" in text else f"//{text}")
+        # Half of a password with a slash in it looks like a host with a wrong port.
+        _ = parts.port
+    except ValueError:
+        return "..."
+    return f"{f'{parts.scheme}://' if parts.scheme else ''}{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def carrying(model: str, routed: Any) -> Endpoint:
+    """`model` with its settings, for one call: wherever that is made, in another thread too, `routed` is at hand."""
+    made = Endpoint(model, settings_of(model))
+    made.routed = routed
+    return made
+
+
+def routed_of(model: Any) -> Any:
+    """What `carrying` gave `model` to carry; None for every other name."""
+    return model.routed if type(model) is Endpoint else None
+
+
 def settings_of(model: str) -> Mapping[str, Any]:
     """The settings that travel with a model's name; none for a plain one."""
     return model.settings if type(model) is Endpoint else {}
+
+
+def with_settings(model: Any) -> Endpoint | None:
+    """`model`, which a caller's code has chosen, if it says by itself how it is reached."""
+    return model if type(model) is Endpoint and model.settings else None

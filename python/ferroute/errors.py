@@ -52,7 +52,8 @@ class ProviderFailure(FerrouteError):  # a carrier, not an error anybody catches
     """A failed call as the core reports it; `ferroute.completions` turns it into the `openai` class callers catch.
 
     ``args[0]`` is a dict: ``kind``, ``message`` and, where a provider answered, ``status``, ``headers``, ``body``; of a
-    stream that broke also ``partial_text`` and ``partial_tokens``.
+    stream that broke also ``partial_text`` and ``partial_tokens``; of a call without an answer ``account``, as
+    `ferroute.decision.settled` takes it.
     """
 
 

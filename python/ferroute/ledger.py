@@ -45,20 +45,24 @@ class Ledger:
 
     Args:
         url: ``memory:`` (all sums and the last 10,000 calls), ``sqlite:///calls.db`` (a relative path; four slashes
-            before an absolute one, or three where its folder is there) or ``postgresql://user:password@host/database``.
-            Tables are made where they are missing.
+            before an absolute one, or three where its folder is there), ``postgresql://user:password@host/database``,
+            or the path of an SQLite file as it is (``calls.db``, ``/var/calls.db``). Tables are made where they are
+            missing.
         store: What is kept of the text that was routed on: ``"none"``; ``"features"``, 149 bytes of numbers from which
             routers can be fitted, and which are not anonymous; ``"text"``, the features and the text itself.
         create: Whether a missing SQLite file is made.
 
     Raises:
-        InvalidValueError: The URL has another form.
+        InvalidValueError: It has another form; a word without a folder or an ending is not taken for a path.
         MissingFileError: There is no such file, with ``create=False``.
         UnreadableFileError: The store cannot be opened.
     """
 
-    def __init__(self, url: str = "memory:", *, store: str = "features", create: bool = True) -> None:
+    def __init__(
+        self, url: str | os.PathLike[str] = "memory:", *, store: str = "features", create: bool = True
+    ) -> None:
         _watch()
+        url = _url(url)
         self.core = _core.Ledger(url, store, create)
         """What `_core.Client` enters calls in."""
         self._arguments = (url, store, create)
@@ -137,7 +141,7 @@ class Ledger:
             at: When it began, seconds since 1970; None: ``total_ms`` ago.
 
         Raises:
-            InvalidValueError: An amount or the outcome is not one.
+            InvalidValueError: A count, an amount or a time is negative or no number, or there is no such outcome.
         """
         self.core.add(
             model,
@@ -164,7 +168,7 @@ class Ledger:
             session=session,
             key=key,
             text=text,
-            ts_us=None if at is None else round(at * 1e6),
+            at=at,
         )
 
     def spend(
@@ -215,13 +219,22 @@ def open(ledger: str | os.PathLike[str] | Ledger | None = None) -> Ledger:  # no
         return Ledger()
     if isinstance(ledger, Ledger):
         return ledger
-    if isinstance(ledger, str):
-        return Ledger(ledger)
     # Callers' code is not checked by our types.
-    if isinstance(ledger, os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
-        # The form that is never taken for a relative path.
-        return Ledger(f"sqlite:{os.fspath(ledger)}")
+    if isinstance(ledger, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return Ledger(ledger)
     raise InvalidTypeError(f"ledger: expected a URL, a path or a Ledger, found {type(ledger).__name__}")
+
+
+def _url(place: str | os.PathLike[str]) -> str:
+    """The URL of what may be a path."""
+    if isinstance(place, str):
+        drive = os.path.splitdrive(place)[0]
+        name = os.path.basename(place)  # noqa: PTH119 - a path object is not needed
+        is_path = ":" not in place[len(drive) :] and (name != place or "." in name)
+        if not is_path:
+            return place
+    # The form that is never taken for a relative path.
+    return f"sqlite:{os.fsdecode(place)}"
 
 
 def _again(url: str, store: str, create: bool) -> Ledger:

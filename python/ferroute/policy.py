@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
-from ferroute.endpoints import Endpoint, check_backend, endpoint
+from ferroute.endpoints import Endpoint, check_backend, endpoint, settings_of
 from ferroute.errors import InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
@@ -29,14 +30,16 @@ class CallPolicy:
 
     Attributes:
         connect_timeout: Until a connection stands.
-        first_byte_timeout: From sending a request to the first byte of its answer.
-        between_chunks_timeout: The longest silence of a stream.
+        first_byte_timeout: From sending a request to the first byte of its answer, of a stream to its first event:
+            comments and pings that keep the connection alive are none.
+        between_chunks_timeout: The longest silence of a stream; what keeps the connection alive breaks it.
         timeout: One attempt in all, of an answer that is not streamed. The keyword ``timeout`` of a call takes the
             place of this and the two above.
-        deadline: All attempts, waits and fallbacks of a call together; a stream has to have begun by then.
+        deadline: All attempts, waits and fallbacks of a call together; a stream has to have begun by
+            then, and one that only keeps the connection alive ends.
         retries: How often a failed attempt is repeated, where that can help; ``max_retries`` of a call goes before it.
         fallbacks: What is asked when a model has failed for good: names or endpoint mappings, in order; or a mapping
-            from a model's name to such a list, with ``"*"`` for all others.
+            from a model's name to such a list, with ``"*"`` for all others. They go the way of the call (``backend``).
         failures_before_cooldown: After so many failures in a row a model rests, if there is another one to ask.
         cooldown: How long it rests.
         hedge: Sends a second request when the first has not begun to answer within the 95th percentile of the model's
@@ -72,23 +75,31 @@ class CallPolicy:
         for name in _LIMITS:
             value = getattr(self, name)
             if value is not None:
-                _number(name, value)
-        _number("cooldown", self.cooldown)
+                self._keep(name, _number(name, value))
+        self._keep("cooldown", _number("cooldown", self.cooldown))
         for name in ("retries", "failures_before_cooldown"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not hasattr(value, "__index__"):
+            if isinstance(value, bool) or not isinstance(value, Integral):
                 raise InvalidTypeError(f"`{name}` must be int, found {type(value).__name__}")
+            self._keep(name, int(value))
         for name in ("hedge", "strict"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidTypeError(f"`{name}` must be True or False, found {getattr(self, name)!r:.60}")
-        if not 0 <= _number("holdout", self.holdout) <= 1:
+        share = _number("holdout", self.holdout)
+        if not 0 <= share <= 1:
             raise InvalidValueError(f"`holdout` is a share from 0 to 1, found {self.holdout!r}")
+        self._keep("holdout", share)
         if not isinstance(self.on_router_error, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidTypeError(f"`on_router_error` must be str, found {type(self.on_router_error).__name__}")
         check_backend(self.backend)
         # Lists become tuples and mappings endpoints, so that nobody changes a policy that is in use.
-        object.__setattr__(self, "fallbacks", _frozen(self.fallbacks))
+        object.__setattr__(self, "fallbacks", _frozen(self.fallbacks, self.backend))
         object.__setattr__(self, "_made", self._make())
+
+    def _keep(self, name: str, number: float) -> None:
+        """Puts a plain number in the place of numpy's, which print and pickle as such."""
+        if type(getattr(self, name)) not in (int, float):
+            object.__setattr__(self, name, number)
 
     def __hash__(self) -> int:
         # A mapping of fallbacks has no hash; equal policies have equal times all the same.
@@ -161,16 +172,33 @@ def listed(name: str, given: Any) -> tuple[Endpoint | str, ...]:
     return tuple(endpoint(each, name) for each in given)
 
 
-def _frozen(given: Any) -> Any:
+def going_with(fallbacks: Sequence[Endpoint | str], backend: str) -> Sequence[Endpoint | str]:
+    """`fallbacks` for calls by way of `backend`.
+
+    Raises:
+        InvalidValueError: One of them asks for another way.
+    """
+    for fallback in fallbacks:
+        own = settings_of(fallback).get("backend", backend)
+        if own != backend:
+            raise InvalidValueError(
+                f"`fallbacks`: {str(fallback)!r} has backend {own!r}, but a fallback goes the way of the call that it "
+                f"stands in for, here {backend!r}: leave its backend out, or give both the same"
+            )
+    return fallbacks
+
+
+def _frozen(given: Any, backend: str) -> Any:
     # `{"model": ...}` is an endpoint; any other mapping is from a model's name to what stands in for it.
     if isinstance(given, Mapping) and "model" not in given:
         mapping = cast("Mapping[str, Any]", given)
-        return {str(name): listed("fallbacks", models) for name, models in mapping.items()}
-    return listed("fallbacks", given)
+        return {str(name): going_with(listed("fallbacks", models), backend) for name, models in mapping.items()}
+    return going_with(listed("fallbacks", given), backend)
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    # numpy's scalars are real numbers in this sense.
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidTypeError(f"`{name}` must be a number, found {type(value).__name__}")
     try:
         number = float(value)

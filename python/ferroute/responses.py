@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ferroute._items import Items, Routed, put
+from ferroute._json import whole
 from ferroute.decision import Decision, settled
 from ferroute.errors import ProviderFailure
 
@@ -70,15 +71,22 @@ def __getattr__(name: str) -> Any:
 def attach(response: Response, decision: Any) -> Response:
     """Puts `decision` where ``response.routing`` finds it, and returns `response`.
 
-    Works for the responses and streams of this module. Anything else, such as what a test's replacement of
-    `completion` returns, gets an attribute `routing` if it takes one and is left alone if not.
+    Works for the responses and streams of this module. Anything else, such as litellm's objects or what a test's
+    replacement of `completion` returns, gets an attribute `routing` if it can have one and is left alone if not. The
+    attribute is beside what such a class makes of its own: not in ``model_dump()``, not among the items.
     """
     if isinstance(response, Routed):
         put(response, {**(getattr(response, "__pydantic_private__", None) or {}), "routing": decision})
-    else:
+    elif not _is_data(type(response)):
         with suppress(AttributeError, TypeError, ValueError):
-            response.routing = decision  # type: ignore[attr-defined]
+            # Past a class's own `__setattr__`: with pydantic it would make a field of it, with some dicts an item.
+            object.__setattr__(response, "routing", decision)
     return response
+
+
+def _is_data(cls: type) -> bool:
+    """Whether an attribute ``routing`` would be one of the fields of a `cls`; pydantic 1 writes out all there are."""
+    return "routing" in getattr(cls, "__pydantic_fields__", ()) or hasattr(cls, "__config__")
 
 
 def parse_completion(body: bytes, request_id: str | None = None, decision: Any = None) -> ChatCompletion:
@@ -98,7 +106,7 @@ def _parse(cls: type[BaseModel], data: bytes) -> Any:
         return cls.model_validate_json(data)
     except ValueError:
         # An unknown finish reason, a missing id: providers do that, and the answer is still worth having.
-        value: Any = json.loads(data)
+        value: Any = json.loads(data, parse_int=whole)
         if not isinstance(value, dict):
             raise ValueError(f"expected a JSON object, found {type(value).__name__}") from None
         made = cls.construct(**cast("dict[str, Any]", value))
@@ -115,8 +123,8 @@ class _Stream:
         self._events = events
         self._decision = decision
         self._settled = False
-        # The same for all chunks but the last, which knows the costs.
-        self._private: dict[str, Any] = {"routing": decision}
+        # That of the last chunk, which gets to know the costs, should they be known only after it.
+        self._private: dict[str, Any] = {}
         self.usage = None
 
     @property
@@ -129,7 +137,6 @@ class _Stream:
     @routing.setter
     def routing(self, decision: Any) -> None:
         self._decision = decision
-        self._private = {"routing": decision}
 
     def _settle(self) -> bool:
         """Takes the account over once there is one."""
@@ -139,12 +146,21 @@ class _Stream:
         self._settled = True
         if isinstance(self._decision, Decision):
             self.routing = settled(self._decision, account)
+        if account[10] is not None:
+            from ferroute._calls import warn_unpriced
+
+            warn_unpriced(account[10])
         return True
+
+    def _end(self) -> None:
+        """Where the usage came late, or no reason to stop, the last chunk was not known to be the last."""
+        if not self._settled and self._settle():
+            self._private["routing"] = self._decision
 
     def _read(self, data: bytes) -> ChatCompletionChunk:
         try:
             chunk = _parse(_made["ChatCompletionChunk"], data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._events.close()
             from ferroute._failures import openai_error
 
@@ -152,6 +168,7 @@ class _Stream:
             raise openai_error(failure, self._events.url, streaming=True) from None
         if not self._settled:
             self._settle()
+        self._private = {"routing": self._decision}
         put(chunk, self._private)
         usage = getattr(chunk, "usage", None)
         if usage is not None:
@@ -186,6 +203,7 @@ class ChatStream(_Stream):
             self._explain(error)
             raise
         if data is None:
+            self._end()
             raise StopIteration
         return self._read(data)
 
@@ -223,6 +241,7 @@ class AsyncChatStream(_Stream):
                 self._explain(error)
                 raise
         if data is None:
+            self._end()
             raise StopAsyncIteration
         return self._read(data)
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Again, Error, Kind, Result};
+use crate::error::{Again, Error, Kind, Result, Spent};
 use crate::providers::failures::{is_too_long, may_move};
 use crate::providers::retry::DEFAULT_RETRIES;
 use crate::providers::{Answer, ChatRequest, Completion, Http, Usage};
@@ -56,8 +56,13 @@ pub struct Answered {
 /// # Errors
 /// [`Kind::Value`] and [`Kind::Unsupported`] for a request that cannot be made of it; else the last failure, with the
 /// address that was called ([`Error::url`]).
-pub async fn chat(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> Result<Answered> {
-    let mut entry = Entry::begin(plan, request);
+///
+/// The call begins here, not when the future is first polled: one that is dropped before that is entered as well.
+pub fn chat(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> impl Future<Output = Result<Answered>> + Send {
+    whole(http, Entry::begin(plan, request))
+}
+
+async fn whole(http: &Http, mut entry: Entry) -> Result<Answered> {
     match walk(&entry, &Whole { http }).await {
         Ok((endpoint, done)) => {
             let Done { answer, usages, requests } = done;
@@ -67,25 +72,28 @@ pub async fn chat(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> Result<
             let account = entry.answered(&ending);
             Ok(Answered { answer, account })
         }
-        Err(error) => {
-            entry.failed(&error, &Ending::default());
-            Err(error)
-        }
+        Err(error) => Err(spent(entry, error)),
     }
 }
 
 /// One completion as a stream of chunks; must run inside a tokio runtime, which then reads it.
 ///
 /// It is handed over with its first content, or a second after its first event: what fails before that is tried again.
-pub async fn stream(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> Result<Stream> {
-    let mut entry = Entry::begin(plan, request);
+pub fn stream(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> impl Future<Output = Result<Stream>> + Send {
+    begun(http, Entry::begin(plan, request))
+}
+
+async fn begun(http: &Http, entry: Entry) -> Result<Stream> {
     match walk(&entry, &Opening { http }).await {
         Ok((endpoint, begun)) => Ok(Stream::start(begun, endpoint, entry)),
-        Err(error) => {
-            entry.failed(&error, &Ending::default());
-            Err(error)
-        }
+        Err(error) => Err(spent(entry, error)),
     }
+}
+
+/// Settles the account of a call that got no answer, and tells it with the error.
+fn spent(mut entry: Entry, error: Error) -> Error {
+    let Account { attempts, cost, router_cost, saved, notes, .. } = entry.failed(&error, &Ending::default());
+    error.with_spent(Spent { attempts, cost, router_cost, saved, notes })
 }
 
 struct Whole<'a> {

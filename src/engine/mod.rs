@@ -2,6 +2,7 @@
 
 mod ask;
 pub mod call;
+mod document;
 pub mod embed;
 mod estimate;
 mod forecast;

@@ -13,13 +13,14 @@ use crate::providers::{Endpoint, Limits};
 pub struct Policy {
     /// Until a connection stands.
     pub connect_timeout: Option<Duration>,
-    /// From sending to the first byte of the answer.
+    /// From sending to the first byte of the answer, of a stream to its first event: keep-alives are none.
     pub first_byte_timeout: Option<Duration>,
-    /// The longest silence of a stream.
+    /// The longest silence of a stream; keep-alives break it.
     pub between_chunks_timeout: Option<Duration>,
     /// One attempt in all, of an answer that is not streamed.
     pub attempt_timeout: Option<Duration>,
-    /// All attempts, waits and fallbacks together; a stream has to have begun by then, and to have ended for `chat`.
+    /// All attempts, waits and fallbacks together; a stream has to have begun by then, and does not
+    /// outlive it on keep-alives alone.
     pub deadline: Option<Duration>,
     /// How often a failed attempt at one endpoint is repeated.
     pub retries: u32,
@@ -121,8 +122,10 @@ pub struct Account {
     pub usage: Option<crate::pricing::Usage>,
     /// The tokens are our estimate.
     pub estimated: bool,
-    /// US dollars; `None` is unpriced.
+    /// US dollars for all requests of the call, the losers of hedges included; `None` is unpriced.
     pub cost: Option<Decimal>,
+    /// The model whose price is not known, where that is why there is no cost.
+    pub unpriced: Option<String>,
     /// What choosing cost.
     pub router_cost: Option<Decimal>,
     /// Estimated saving against the baseline; negative is a loss, `None` without a price or a baseline.

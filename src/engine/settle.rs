@@ -132,15 +132,27 @@ impl Entry {
                 if count == 1 { "" } else { "s" }
             ));
         }
-        let baseline = self.baseline(endpoint, outcome, plain, &usages, &mut rest.notes);
+        let whole = cost.zip(sum(hedges.iter().map(|(_, _, cost)| *cost))).and_then(|(a, b)| a.checked_add(b));
+        let unpriced = whole.is_none().then(|| self.unpriced(ending.endpoint, &usages, &lost, &hedges)).flatten();
+        if let Some(model) = &unpriced {
+            rest.notes.push(format!("no price is known for `{model}`: the call counts as unpriced, not as free"));
+        }
+        let baseline = self.baseline(endpoint, outcome, plain, &usages);
+        if let Some((_, Some(from))) = &baseline
+            && whole.is_some()
+        {
+            let name = self.plan.routed.baseline.as_deref().unwrap_or_default();
+            rest.notes.push(format!("the saving against `{name}` is an estimate from {from}"));
+        }
+        let baseline = baseline.map(|(cost, _)| cost);
         let router_cost = self.plan.routed.router_cost.or(match self.plan.routed.router {
             None => Some(Decimal::ZERO),
             Some(_) => None,
         });
-        let saved = baseline.zip(cost).zip(router_cost).and_then(|((baseline, cost), router)| {
-            let hedges = sum(hedges.iter().map(|(_, _, cost)| *cost))?;
-            baseline.checked_sub(cost)?.checked_sub(router)?.checked_sub(hedges)
-        });
+        let saved = baseline
+            .zip(whole)
+            .zip(router_cost)
+            .and_then(|((baseline, cost), router)| baseline.checked_sub(cost)?.checked_sub(router));
         let attempts = self.tally.attempts();
         let first_content = ending.first_content.map(|at| at.saturating_duration_since(self.tally.start()));
         if self.plan.ledger.is_some() && (attempts > 0 || error.is_none_or(is_of_a_call)) {
@@ -168,7 +180,8 @@ impl Entry {
             attempts,
             usage,
             estimated,
-            cost,
+            cost: whole,
+            unpriced,
             router_cost,
             saved,
             first_content,
@@ -203,22 +216,37 @@ impl Entry {
         Usage { prompt_tokens: estimate::prompt_tokens(&self.request), ..Usage::default() }
     }
 
-    /// What the baseline would have cost.
+    /// The first model of the call whose price is not known.
+    fn unpriced(
+        &self,
+        endpoint: usize,
+        usages: &[Usage],
+        lost: &[(usize, Usage)],
+        hedges: &[(Hedged, Usage, Option<Decimal>)],
+    ) -> Option<String> {
+        let answer = usages.iter().map(|usage| (endpoint, usage));
+        let lost = lost.iter().map(|(at, usage)| (*at, usage));
+        let hedges = hedges.iter().map(|(hedged, usage, _)| (hedged.endpoint, usage));
+        let called = |at: usize| &self.plan.endpoints[at];
+        let (at, _) = answer.chain(lost).chain(hedges).find(|(at, usage)| price(called(*at), usage).is_none())?;
+        Some(called(at).name.clone())
+    }
+
+    /// What the baseline would have cost and, where that is a guess, what the guess is made from.
     fn baseline(
         &self,
         endpoint: &Endpoint,
         outcome: Outcome,
         plain: Option<Decimal>,
         usages: &[Usage],
-        notes: &mut Vec<String>,
-    ) -> Option<Decimal> {
+    ) -> Option<(Decimal, Option<&'static str>)> {
         let name = self.plan.routed.baseline.as_deref()?;
         if endpoint.name == name || endpoint.base_model.as_deref() == Some(name) {
-            return plain;
+            return plain.map(|cost| (cost, None));
         }
         if outcome == Outcome::Failed || usages.is_empty() {
             // Nobody got an answer, so there is nothing that could have cost more elsewhere.
-            return Some(Decimal::ZERO);
+            return Some((Decimal::ZERO, None));
         }
         let habits = |model: &str| self.plan.ledger.as_ref().and_then(|ledger| ledger.habits(model));
         let (own, other) = (habits(&endpoint.name), habits(name));
@@ -228,12 +256,9 @@ impl Entry {
             same_length |= !forecast;
             Table::shared().cost(&[name], &usage, None).map(|cost| cost.total)
         }));
-        if cost.is_some() {
-            let from =
-                if same_length { "an answer of the same length" } else { "the usual lengths of both models' answers" };
-            notes.push(format!("the saving against `{name}` is an estimate from {from}"));
-        }
-        cost
+        let from =
+            if same_length { "an answer of the same length" } else { "the usual lengths of both models' answers" };
+        cost.map(|cost| (cost, Some(from)))
     }
 
     fn record(

@@ -3,9 +3,11 @@
 use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::providers::halves::Halves;
 use crate::providers::sse::Events;
 use crate::providers::{Chunk, Endpoint, ReadStream};
 
@@ -28,6 +30,7 @@ impl Deref for Called {
 pub(super) struct Source {
     called: Called,
     events: Events,
+    halves: Halves,
     reader: Box<dyn ReadStream>,
     /// The last usage as the chunks of a merged stream tell it.
     pub(super) told: Option<Value>,
@@ -37,7 +40,7 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(called: Called, events: Events, reader: Box<dyn ReadStream>) -> Self {
-        Self { called, events, reader, told: None, events_seen: false, is_over: false }
+        Self { called, events, halves: Halves::default(), reader, told: None, events_seen: false, is_over: false }
     }
 
     pub(super) fn reader(&self) -> &dyn ReadStream {
@@ -52,9 +55,17 @@ impl Source {
     /// Reads the next event; breaks at the end. Nothing is lost when its future is dropped.
     pub(super) async fn next(&mut self, out: &mut Vec<Chunk>) -> Result<ControlFlow<()>> {
         let host = || self.called.host();
-        match self.events.next().await {
+        let event = loop {
+            match self.events.next().await {
+                // It is to keep the connection alive, as a comment is.
+                Ok(Some(data)) if is_ping(&data) => self.events.kept_alive()?,
+                event => break event,
+            }
+        };
+        match event {
             Ok(Some(data)) => {
                 self.events_seen = true;
+                let data = self.halves.joined(data);
                 let flow = self.reader.read(&self.called, data, out)?;
                 self.is_over = flow.is_break();
                 Ok(flow)
@@ -84,4 +95,15 @@ impl Source {
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }
+}
+
+/// Whether an event is only there to keep the connection alive: `Anthropic`'s `{"type": "ping"}`.
+fn is_ping(data: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: &'a str,
+    }
+    // Pings are short, and nothing longer has to be read twice.
+    data.len() <= 64 && serde_json::from_slice::<Event<'_>>(data).is_ok_and(|event| event.kind == "ping")
 }

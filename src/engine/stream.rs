@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::ask::{Ask, Place};
+use super::document;
 use super::many::Sides;
 use super::plan::Account;
 use super::reading::{Feed, Item, Progress, READ_AHEAD_BYTES, read};
@@ -22,7 +23,7 @@ use super::source::{Called, Source};
 use crate::error::{Again, Error, Kind, Partial, Result};
 use crate::providers::http::Opened;
 use crate::providers::sse::Events;
-use crate::providers::{Chunk, Dropped, Http, Usage, http};
+use crate::providers::{Answer, Chunk, Dropped, Http, Usage, http};
 
 /// How many chunks are read ahead before the provider has to wait.
 const READ_AHEAD: usize = 256;
@@ -275,6 +276,23 @@ pub(super) struct Opening<'a> {
     pub http: &'a Http,
 }
 
+/// The stream that a whole answer would have been.
+fn whole(place: &Place<'_>, answer: Answer) -> Result<Begun> {
+    let (endpoint, reading) = (place.endpoint(), &place.prepared.reading);
+    let read = endpoint.dialect.read_answer(endpoint, reading, answer);
+    let completion = read.map_err(|error| error.worth(Again::Once))?;
+    let Some((document, found)) = document::chunks(&completion, reading.usage_asked) else {
+        place.tally.lost(place.index, completion.usage);
+        let said =
+            format!("{} answered with a JSON document without choices where a stream was asked for", endpoint.host());
+        return Err(Error::new(Kind::Protocol, said).settled());
+    };
+    let called = Called { plan: Arc::clone(&place.plan.endpoints), index: place.index };
+    let source = Source::new(called, Events::new(futures_util::stream::empty()), Box::new(document));
+    let Answer { status, headers, .. } = completion.answer;
+    Ok(Begun { status, headers, feed: Feed::One(Box::new(source)), found, first_content: Some(Instant::now()) })
+}
+
 impl Ask for Opening<'_> {
     type Done = Begun;
     const STREAM: bool = true;
@@ -284,19 +302,11 @@ impl Ask for Opening<'_> {
         let first = limits.first_byte.map(|limit| (limit, Instant::now() + limit));
         let response = match self.http.open(endpoint, &prepared.outgoing, &limits).await? {
             Opened::Stream(response) => response,
-            Opened::Whole(answer) => {
-                endpoint
-                    .dialect
-                    .read_answer(endpoint, &prepared.reading, answer)
-                    .map_err(|error| error.worth(Again::Once))?;
-                let host = endpoint.host();
-                let said = format!("{host} answered with one JSON document where a stream was asked for");
-                return Err(Error::new(Kind::Protocol, said).settled().lost());
-            }
+            Opened::Whole(answer) => return whole(place, answer),
         };
         let (status, headers) = http::head(&response);
         let called = Called { plan: Arc::clone(&place.plan.endpoints), index: place.index };
-        let events = Events::new(http::pieces(called.clone(), response, first, limits.silence));
+        let events = Events::new(http::pieces(called.clone(), response, limits.silence)).until(place.deadline);
         let mut source = Source::new(called, events, endpoint.dialect.reader(&prepared.reading));
         let mut found = Vec::new();
         let mut first_content = None;
@@ -306,7 +316,13 @@ impl Ask for Opening<'_> {
             let before = found.len();
             let next = source.next(&mut found);
             let next = match patience {
-                None => next.await,
+                // Nothing that comes before it, such as comments to keep the connection alive, is an answer.
+                None => match first {
+                    Some((limit, end)) => {
+                        timeout_at(end, next).await.unwrap_or_else(|_| Err(http::late(endpoint, limit)))
+                    }
+                    None => next.await,
+                },
                 Some(end) => match timeout_at(end, next).await {
                     Ok(next) => next,
                     Err(_) => break,

@@ -10,6 +10,7 @@ mod guard;
 mod habits;
 mod memory;
 mod moments;
+mod pen;
 mod place;
 mod postgres;
 mod queue;
@@ -108,14 +109,28 @@ impl Ledger {
         matches!(self.book.place, Place::Memory)
     }
 
-    /// Enters a call. Never waits for the store.
-    pub fn add(&self, mut record: Record) {
-        if self.keep == Keep::None {
-            record.text = None;
+    /// Enters a call. Never waits for the store, but some milliseconds for the writer's thread where that gets no
+    /// processor for want of a pause between calls.
+    pub fn add(&self, record: Record) {
+        if self.enter(record) {
+            self.give_way();
         }
-        match self.book.shared() {
-            Ok(shared) => shared.add(record, self.keep),
-            Err(_) => _ = self.book.lost.fetch_add(1, Ordering::Relaxed),
+    }
+
+    /// As [`add`](Self::add) without waiting; says whether one should [give way](Self::give_way), holding no lock.
+    #[must_use]
+    pub fn enter(&self, record: Record) -> bool {
+        if let Ok(shared) = self.book.shared() {
+            return shared.add(record, self.keep);
+        }
+        self.book.lost.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    /// The other half of [`add`](Self::add).
+    pub fn give_way(&self) {
+        if let Ok(shared) = self.book.shared() {
+            shared.give_way();
         }
     }
 
@@ -124,7 +139,7 @@ impl Ledger {
     /// # Errors
     /// [`Kind::Timeout`] when that takes longer than `limit`; [`Kind::Io`] when the store refuses.
     pub fn flush(&self, limit: Duration) -> Result<()> {
-        self.book.shared()?.flush(limit)
+        self.book.shared()?.flush(limit, true)
     }
 
     /// As [`flush`](Self::flush); then lets go of the store. A call that is entered later opens it again.
@@ -134,7 +149,7 @@ impl Ledger {
     pub fn close(&self, limit: Duration) -> Result<()> {
         let shared = self.book.shared()?;
         let until = Instant::now() + limit;
-        let flushed = shared.flush(limit);
+        let flushed = shared.flush(limit, true);
         shared.hold(until);
         shared.release();
         flushed
@@ -153,7 +168,7 @@ impl Ledger {
         let shared = self.book.shared()?;
         if self.is_in_memory() {
             // Memory takes everything.
-            shared.flush(ASKING)?;
+            shared.flush(ASKING, false)?;
             let (groups, forgotten) = lock(&shared.memory).groups(filter);
             return Ok(Summary { lost: self.lost(), forgotten, ..groups.summary() });
         }
@@ -171,7 +186,7 @@ impl Ledger {
         let shared = self.book.shared()?;
         let mut rows = Vec::new();
         if self.is_in_memory() {
-            shared.flush(ASKING)?;
+            shared.flush(ASKING, false)?;
             rows = lock(&shared.memory).rows(filter);
         } else {
             self.read(filter, &mut |row| rows.push(row))?;
@@ -192,7 +207,7 @@ impl Ledger {
     fn read(&self, filter: &Filter, visit: &mut (dyn FnMut(Row) + Send)) -> Result<()> {
         let shared = self.book.shared()?;
         // Where it fails, the rows are here, and shown from here.
-        _ = shared.flush(ASKING);
+        _ = shared.flush(ASKING, false);
         let _reader = shared.reader();
         let (batches, _) = shared.unwritten();
         let waiting = || batches.iter().flat_map(|rows| rows.iter());
@@ -263,11 +278,27 @@ fn writers() -> Vec<Arc<Shared>> {
 /// Waits until every book of this process has what was entered so far; for the end of a program.
 ///
 /// # Errors
-/// As for [`Ledger::flush`]: the first one that failed, after all had their chance within `limit`.
+/// As for [`Ledger::flush`], after all had their chance within `limit`: how many calls are missing in all of them, and
+/// what the first one said that failed. They are not waited for again.
 pub fn flush_all(limit: Duration) -> Result<()> {
-    let until = Instant::now() + limit;
-    let flush = |shared: Arc<Shared>| shared.flush(until.saturating_duration_since(Instant::now()));
-    writers().into_iter().map(flush).fold(Ok(()), Result::and)
+    let begun = Instant::now();
+    let writers = writers();
+    let flush = |shared: &Arc<Shared>| shared.flush(limit.saturating_sub(begun.elapsed()), true);
+    let Err(error) = writers.iter().map(flush).fold(Ok(()), Result::and) else { return Ok(()) };
+    for shared in &writers {
+        shared.waited();
+    }
+    let open: u64 = writers.iter().map(|shared| shared.open()).sum();
+    if open == 0 {
+        // Features are missing, or what was missing came in time.
+        return if error.kind() == Kind::Timeout { Ok(()) } else { Err(error) };
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let mut text = format!("ledger: {open} calls are not in the store after {seconds:.1} s");
+    if error.kind() != Kind::Timeout {
+        text = format!("{text}: {}", error.message());
+    }
+    Err(Error::new(error.kind(), text))
 }
 
 /// Closes the connections of every book, to be called before a fork: a child must not have its parent's. Calls go on

@@ -77,7 +77,12 @@ impl Place {
 
     /// What opening it failed with, as an error that names it.
     pub(super) fn failed(&self, what: &str, error: &sqlx::Error) -> Error {
-        Error::new(Kind::Io, format!("ledger {}: {what}: {}", self.shown(), reason(error)))
+        self.refused(what, &reason(error))
+    }
+
+    /// The same from the database's own words.
+    pub(super) fn refused(&self, what: &str, why: &str) -> Error {
+        Error::new(Kind::Io, format!("ledger {}: {what}: {why}", self.shown()))
     }
 
     /// That it does not answer in time, as an error that names it.

@@ -11,13 +11,49 @@ use crate::error::Result;
 use super::place::Place;
 use super::row::Row;
 use super::spend::Filter;
-use super::store::{self, CHUNKS, PATIENCE, Refusal, Store, bind_row, implement_store, read_row};
+use super::store::{self, CHUNKS, PATIENCE, Refusal, Store, implement_store, read_row};
 
 pub(super) const SCHEMA: &str = include_str!("postgres.sql");
 
 /// Makes the tables once, however many processes come at the same time: two that create a table that is missing would
 /// fail, so they take turns under a lock of this number (the bytes of `ferroute`).
 const TURN: i64 = 0x6665_7272_6f75_7465;
+
+/// Binds a row to a query, in the order of [`store::COLUMNS`].
+macro_rules! bind_row {
+    ($query:expr, $row:expr) => {{
+        let row = $row;
+        $query
+            .bind(row.id)
+            .bind(row.ts)
+            .bind(row.key.as_deref())
+            .bind(row.session.as_deref())
+            .bind(row.router.as_deref())
+            .bind(row.requested.as_deref())
+            .bind(row.model.as_str())
+            .bind(row.tier.as_deref())
+            .bind(row.win_rate)
+            .bind(row.threshold)
+            .bind(i64::from(row.holdout))
+            .bind(row.prompt_tokens)
+            .bind(row.completion_tokens)
+            .bind(row.cached_tokens)
+            .bind(row.cache_write_tokens)
+            .bind(row.reasoning_tokens)
+            .bind(i64::from(row.estimated))
+            .bind(row.cost)
+            .bind(row.router_cost)
+            .bind(row.baseline)
+            .bind(row.ttft_ms)
+            .bind(row.total_ms)
+            .bind(row.outcome.name())
+            .bind(row.error.as_deref())
+            .bind(row.attempts)
+            .bind(row.features.as_deref())
+            .bind(row.text.as_deref())
+            .bind(row.price_version.as_str())
+    }};
+}
 
 /// A connection to a server.
 pub(super) struct Postgres {
@@ -50,6 +86,36 @@ impl Postgres {
         Ok(Self { place: place.clone(), runtime, connection, inserts: CHUNKS.map(store::insert) })
     }
 
+    fn write_rows(&mut self, rows: &[Row]) -> Result<(), Refusal> {
+        const WHAT: &str = "calls could not be written";
+        let (connection, inserts) = (&mut self.connection, &self.inserts);
+        let work = async {
+            let mut transaction = connection.begin().await?;
+            let mut left = rows;
+            while let Some((which, size)) = store::chunk(left.len()) {
+                let (now, later) = left.split_at(size);
+                let mut query = sqlx::query(AssertSqlSafe(inserts[which].clone()));
+                for row in now {
+                    query = bind_row!(query, row);
+                }
+                query.execute(&mut *transaction).await?;
+                left = later;
+            }
+            transaction.commit().await
+        };
+        let error = match self.runtime.block_on(async { tokio::time::timeout(2 * PATIENCE, work).await }) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(Refusal::Unavailable(self.place.silent(WHAT))),
+        };
+        let refused = match &error {
+            sqlx::Error::Database(told) => told.code().is_some_and(|code| is_about_rows(code.as_ref())),
+            _ => false,
+        };
+        let error = self.place.failed(WHAT, &error);
+        Err(if refused { Refusal::Rows(error) } else { Refusal::Unavailable(error) })
+    }
+
     fn leave(self) {
         let Self { runtime, connection, .. } = self;
         let _closed = runtime.block_on(async { timeout(PATIENCE, connection.close()).await });
@@ -58,11 +124,9 @@ impl Postgres {
 
 implement_store!(
     Postgres,
-    write: "BEGIN",
     // One moment for both questions.
     read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    about_rows: is_about_rows,
-    outlives_failures: false
+    {}
 );
 
 /// Classes of SQLSTATE: 22 is data that does not fit, 23 a constraint.

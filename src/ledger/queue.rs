@@ -17,10 +17,21 @@ pub(super) const LINGER: Duration = Duration::from_millis(25);
 const FULL: usize = 1024;
 /// While a store cannot be had, this many calls wait for it; further ones are lost, and counted.
 const MOST: usize = 200_000;
+/// Texts that wait take up this many bytes; further calls are entered without theirs.
+const MOST_TEXT: usize = 32 << 20;
+/// When a call has waited this long, those who add others give way to the writer: what is older than 100 ms shall be in
+/// the store whatever happens to the process.
+const LATE: Duration = Duration::from_millis(60);
+/// How long one of them gives way.
+const GIVEN: Duration = Duration::from_millis(10);
+/// When it has waited this long, it is not for want of a processor, and nobody waits for it.
+const HOPELESS: Duration = Duration::from_millis(500);
 
 /// What one process's callers, readers and writer of a book share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
+    /// The store outlives the process, so that calls have to get there soon.
+    lasting: bool,
     queue: Mutex<Queue>,
     /// Tells the writer that there is something to do.
     work: Condvar,
@@ -38,16 +49,30 @@ struct Queue {
     fresh: Vec<(Record, Keep)>,
     /// When the oldest of `fresh` came.
     since: Option<Instant>,
-    /// Rows made of what was fresh, not known to be in the store.
-    unwritten: VecDeque<Arc<Vec<Row>>>,
+    /// When the oldest came of what is being made into rows.
+    making: Option<Instant>,
+    /// Rows made of what was fresh, not known to be in the store, and when the oldest of them came.
+    unwritten: VecDeque<(Instant, Arc<Vec<Row>>)>,
+    /// Rows written or to be written without features, and the texts to read those from.
+    owed: VecDeque<(i64, Arc<str>)>,
+    /// Bytes of all the texts here.
+    texts: usize,
     /// Calls that came, were taken out of `fresh`, and have been written or given up.
     entered: u64,
     taken: u64,
     settled: u64,
     lost: u64,
-    /// Attempts to write that failed, and the last one's error.
+    /// Features that were owed, and those that no longer are.
+    promised: u64,
+    filled: u64,
+    /// Attempts to write that failed because others were writing, or for another reason, and the last one's error.
+    busy: u64,
     failures: u64,
     error: Option<Error>,
+    /// The last attempt was one of them.
+    failing: bool,
+    /// At its end the program has waited until then, and does not wait again.
+    waited: Option<Instant>,
     /// Somebody waits: no lingering.
     urgent: bool,
     /// The writer is to end, and by when.
@@ -63,8 +88,10 @@ struct Queue {
 /// What the writer does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Writes.
+    /// Writes calls.
     Write,
+    /// Fills in features.
+    Fill,
     /// Closes its connection for the time being.
     Rest,
     /// Ends.
@@ -77,62 +104,95 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    /// For a writer that makes its connection first.
-    pub(super) fn connecting() -> Self {
-        Self { queue: Mutex::new(Queue { connected: true, ..Queue::default() }), ..Self::default() }
+    /// For a store that outlives the process (`lasting`), for a writer that makes its connection first (`connected`).
+    pub(super) fn new(lasting: bool, connected: bool) -> Self {
+        Self { lasting, queue: Mutex::new(Queue { connected, ..Queue::default() }), ..Self::default() }
     }
 
-    /// Enters a call: a move under a lock, and a wake-up if it is the first of its batch.
-    pub(super) fn add(&self, record: Record, keep: Keep) {
+    /// Enters a call: a move under a lock, and a wake-up if it is the first of its batch. Says whether the writer is
+    /// behind, so that one should [give way](Self::give_way).
+    #[must_use]
+    pub(super) fn add(&self, mut record: Record, keep: Keep) -> bool {
         let mut queue = lock(&self.queue);
         if (queue.entered - queue.settled) as usize >= MOST || queue.ended {
             queue.lost += 1;
-            return;
+            return false;
         }
         queue.entered += 1;
+        if keep == Keep::None || queue.texts + text_of(&record) > MOST_TEXT {
+            record.text = None;
+        }
+        queue.texts += text_of(&record);
         queue.fresh.push((record, keep));
         let count = queue.fresh.len();
         if count == 1 {
             queue.since = Some(Instant::now());
         }
+        let late = self.lasting && queue.is_late();
         drop(queue);
         if count == 1 || count == FULL {
             self.work.notify_one();
         }
+        late
     }
 
-    /// Waits until what was entered so far is in the store.
-    pub(super) fn flush(&self, limit: Duration) -> Result<()> {
+    /// Lets the writer have the processor for a moment, until it has written something.
+    pub(super) fn give_way(&self) {
+        let queue = lock(&self.queue);
+        if queue.is_late() {
+            drop(self.done.wait_timeout(queue, GIVEN));
+        }
+    }
+
+    /// Waits until what was entered so far is in the store. As long as only others' writing stands in the way, all of
+    /// the time is waited (`patient`), or one attempt.
+    pub(super) fn flush(&self, limit: Duration, patient: bool) -> Result<()> {
         let until = Instant::now() + limit;
         let mut queue = lock(&self.queue);
-        let (wanted, failures) = (queue.entered, queue.failures);
+        let failures = |queue: &Queue| queue.failures + if patient { 0 } else { queue.busy };
+        let (wanted, mut promised, before) = (queue.entered, None, failures(&queue));
         queue.urgent = true;
         self.work.notify_one();
         loop {
             if queue.settled >= wanted {
-                return Ok(());
+                let promised = *promised.get_or_insert(queue.promised);
+                if queue.filled >= promised {
+                    return Ok(());
+                }
             }
             // An attempt that began with all of it failed.
-            if (queue.failures > failures && queue.taken >= wanted) || queue.ended {
+            if (failures(&queue) > before && queue.taken >= wanted) || queue.ended {
                 let error = queue.error.clone();
                 return Err(error.unwrap_or_else(|| Error::new(Kind::Io, "ledger: its writer has ended")));
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let open = wanted - queue.settled;
+                let (open, features) = (wanted.saturating_sub(queue.settled), queue.promised - queue.filled);
+                let what = if open == 0 { format!("features of {features}") } else { open.to_string() };
                 return Err(Error::new(
                     Kind::Timeout,
-                    format!("ledger: {open} calls are not in the store after {:.1} s", limit.as_secs_f64()),
+                    format!("ledger: {what} calls are not in the store after {:.1} s", limit.as_secs_f64()),
                 ));
             }
             queue = self.done.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
+    /// Calls that are not in the store, nor given up.
+    pub(super) fn open(&self) -> u64 {
+        let queue = lock(&self.queue);
+        queue.entered - queue.settled
+    }
+
+    /// The program has waited for its end until now: it shall not wait again when it drops the book.
+    pub(super) fn waited(&self) {
+        lock(&self.queue).waited = Some(Instant::now());
+    }
+
     /// Rows that are not known to be in the store, and how many calls were lost.
     pub(super) fn unwritten(&self) -> (Vec<Arc<Vec<Row>>>, u64) {
         let queue = lock(&self.queue);
-        (queue.unwritten.iter().cloned().collect(), queue.lost)
+        (queue.unwritten.iter().map(|(_, rows)| Arc::clone(rows)).collect(), queue.lost)
     }
 
     /// A place among those who read from the store; given back by dropping it.
@@ -168,8 +228,8 @@ impl Shared {
 
     /// Asks the writer to end, and waits for it.
     pub(super) fn close(&self, limit: Duration) {
-        let until = Instant::now() + limit;
         let mut queue = lock(&self.queue);
+        let until = queue.waited.unwrap_or_else(|| Instant::now() + limit);
         queue.close_by = Some(until);
         self.work.notify_one();
         while !queue.ended {
@@ -196,7 +256,7 @@ impl Shared {
                 if connected && queue.readers == 0 {
                     return Step::Rest;
                 }
-            } else if queue.fresh.is_empty() && queue.unwritten.is_empty() {
+            } else if queue.fresh.is_empty() && queue.unwritten.is_empty() && queue.owed.is_empty() {
                 queue.urgent = false;
                 if queue.close_by.is_some() {
                     return Step::End;
@@ -204,7 +264,7 @@ impl Shared {
             } else {
                 let now = Instant::now();
                 let lingers = queue.since.map(|since| since + LINGER);
-                let full = queue.fresh.len() >= FULL;
+                let full = queue.fresh.len() >= FULL || !queue.unwritten.is_empty();
                 let ready = match (retry_at, queue.close_by) {
                     (Some(_), Some(by)) if now >= by => return Step::End,
                     (Some(retry), Some(by)) => retry.min(by),
@@ -212,10 +272,16 @@ impl Shared {
                     (None, None) if !full => lingers.unwrap_or(now),
                     (None, _) => now,
                 };
+                let only_owed = queue.fresh.is_empty() && queue.unwritten.is_empty();
                 if queue.urgent || now >= ready {
                     queue.urgent = false;
                     queue.connected = true;
-                    return Step::Write;
+                    return if only_owed { Step::Fill } else { Step::Write };
+                }
+                if !queue.owed.is_empty() && queue.unwritten.is_empty() && retry_at.is_none() {
+                    // While a batch gathers.
+                    queue.connected = true;
+                    return Step::Fill;
                 }
                 due = Some(ready - now);
             }
@@ -226,45 +292,88 @@ impl Shared {
         }
     }
 
-    /// Takes what is fresh and leaves the rows that `make` makes of it, in the order they came, as unwritten.
-    pub(super) fn prepare(&self, mut make: impl FnMut((Record, Keep)) -> Row) {
-        let fresh = {
+    /// Takes what is fresh and leaves the rows that `make` makes of it, in the order they came, as unwritten. It is told
+    /// when the oldest came, and may leave a text whose features are to be filled in later.
+    pub(super) fn prepare(&self, mut make: impl FnMut((Record, Keep), Instant) -> (Row, Option<Arc<str>>)) {
+        let (fresh, since) = {
             let mut queue = lock(&self.queue);
-            queue.since = None;
+            let since = queue.since.take().unwrap_or_else(Instant::now);
+            queue.making = Some(since);
             let room = Vec::with_capacity(queue.fresh.len());
-            std::mem::replace(&mut queue.fresh, room)
+            (std::mem::replace(&mut queue.fresh, room), since)
         };
         let mut fresh = fresh.into_iter();
         while fresh.len() > 0 {
-            let rows: Vec<_> = fresh.by_ref().take(FULL).map(&mut make).collect();
+            let (mut rows, mut owed) = (Vec::with_capacity(fresh.len().min(FULL)), Vec::new());
+            let (mut came, mut kept) = (0, 0);
+            for (record, keep) in fresh.by_ref().take(FULL) {
+                came += text_of(&record);
+                let (row, text) = make((record, keep), since);
+                kept += row.text.as_ref().map_or(0, String::len);
+                if let Some(text) = text {
+                    kept += text.len();
+                    owed.push((row.id, text));
+                }
+                rows.push(row);
+            }
             let mut queue = lock(&self.queue);
             queue.taken += rows.len() as u64;
-            queue.unwritten.push_back(Arc::new(rows));
+            queue.promised += owed.len() as u64;
+            queue.texts = queue.texts.saturating_sub(came) + kept;
+            queue.owed.extend(owed);
+            queue.unwritten.push_back((since, Arc::new(rows)));
         }
+        lock(&self.queue).making = None;
+    }
+
+    /// The first texts whose features are owed.
+    pub(super) fn owed(&self, most: usize) -> Vec<(i64, Arc<str>)> {
+        lock(&self.queue).owed.iter().take(most).cloned().collect()
+    }
+
+    /// So many of them are no longer owed.
+    pub(super) fn filled(&self, count: usize) {
+        let mut queue = lock(&self.queue);
+        let settled: usize = queue.owed.drain(..count).map(|(_, text)| text.len()).sum();
+        queue.texts = queue.texts.saturating_sub(settled);
+        queue.filled += count as u64;
+        queue.failing = false;
+        drop(queue);
+        self.done.notify_all();
     }
 
     /// The rows to be written next; `None`, too, while nothing is to be written (see [`Self::hold`]).
     pub(super) fn first_unwritten(&self) -> Option<Arc<Vec<Row>>> {
         let queue = lock(&self.queue);
-        if queue.held { None } else { queue.unwritten.front().cloned() }
+        if queue.held { None } else { queue.unwritten.front().map(|(_, rows)| Arc::clone(rows)) }
+    }
+
+    /// Whether there is more to write.
+    pub(super) fn has_more(&self) -> bool {
+        let queue = lock(&self.queue);
+        !queue.unwritten.is_empty() || !queue.owed.is_empty()
     }
 
     /// The first unwritten rows are in the store, but for `lost` of them, which it will never take.
     pub(super) fn written(&self, lost: u64, error: Option<Error>) {
         let mut queue = lock(&self.queue);
-        if let Some(rows) = queue.unwritten.pop_front() {
+        if let Some((_, rows)) = queue.unwritten.pop_front() {
             queue.settled += rows.len() as u64;
+            let texts: usize = rows.iter().filter_map(|row| row.text.as_ref().map(String::len)).sum();
+            queue.texts = queue.texts.saturating_sub(texts);
         }
+        queue.failing = false;
         queue.lost += lost;
         queue.error = error.or(queue.error.take());
         drop(queue);
         self.done.notify_all();
     }
 
-    /// An attempt failed; it will be made again.
-    pub(super) fn failed(&self, error: Error) {
+    /// An attempt failed, perhaps only because others were writing; it will be made again.
+    pub(super) fn failed(&self, error: Error, busy: bool) {
         let mut queue = lock(&self.queue);
-        queue.failures += 1;
+        *(if busy { &mut queue.busy } else { &mut queue.failures }) += 1;
+        queue.failing = true;
         queue.error = Some(error);
         drop(queue);
         self.done.notify_all();
@@ -279,6 +388,18 @@ impl Shared {
         drop(queue);
         self.done.notify_all();
     }
+}
+
+impl Queue {
+    /// Whether a call has waited too long for a processor.
+    fn is_late(&self) -> bool {
+        let oldest = self.unwritten.front().map(|&(since, _)| since).or(self.making).or(self.since);
+        !self.failing && !self.ended && oldest.is_some_and(|since| (LATE..HOPELESS).contains(&since.elapsed()))
+    }
+}
+
+fn text_of(record: &Record) -> usize {
+    record.text.as_ref().map_or(0, |text| text.len())
 }
 
 /// See [`Shared::reader`].

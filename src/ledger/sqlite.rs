@@ -1,6 +1,6 @@
 //! The book in an `SQLite` file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -8,13 +8,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row as _};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind};
 
 use super::guard::Guard;
+use super::pen::{Pen, Refused};
 use super::place::Place;
 use super::row::Row;
 use super::spend::Filter;
-use super::store::{self, CHUNKS, PATIENCE, Refusal, Store, bind_row, implement_store, read_row};
+use super::store::{self, PATIENCE, Refusal, Store, implement_store, read_row};
 
 pub(super) const SCHEMA: &str = include_str!("sqlite.sql");
 
@@ -23,13 +24,15 @@ pub(super) struct Sqlite {
     place: Place,
     runtime: Runtime,
     connection: SqliteConnection,
-    inserts: [String; CHUNKS.len()],
+    /// Of a connection that writes, with the file it writes to.
+    pen: Option<(Pen, Identity)>,
+    path: PathBuf,
     /// Declared last, so that it is dropped after the connection.
     guard: Option<Guard>,
 }
 
 impl Sqlite {
-    pub(super) fn open(place: &Place, path: &Path, create: bool, guarded: bool) -> Result<Self> {
+    pub(super) fn open(place: &Place, path: &Path, create: bool, guarded: bool) -> crate::error::Result<Self> {
         if !create && !path.exists() {
             return Err(Error::new(Kind::Missing, format!("ledger: there is no file {}", path.display())));
         }
@@ -59,11 +62,37 @@ impl Sqlite {
             }
         };
         let guard = guarded.then(|| Guard::take(&std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())));
-        Ok(Self { place: place.clone(), runtime, connection, inserts: CHUNKS.map(store::insert), guard })
+        let told = |refused: Refused| place.refused("it could not be opened", &refused.message);
+        let pen = if guarded { Some((Pen::open(path).map_err(told)?, identity(path))) } else { None };
+        Ok(Self { place: place.clone(), runtime, connection, pen, path: path.to_owned(), guard })
+    }
+
+    fn write_rows(&mut self, rows: &[Row]) -> Result<(), Refusal> {
+        self.written(|pen| pen.write(rows))
+    }
+
+    fn written(&mut self, work: impl FnOnce(&mut Pen) -> Result<(), Refused>) -> Result<(), Refusal> {
+        let Some((pen, _)) = &mut self.pen else {
+            return Err(Refusal::Unavailable(
+                self.place.refused("calls could not be written", "it is open for reading"),
+            ));
+        };
+        work(pen).map_err(|refused| {
+            let error = self.place.refused("calls could not be written", &refused.message);
+            if refused.is_busy() {
+                Refusal::Busy(error)
+            } else if refused.is_about_rows() {
+                Refusal::Rows(error)
+            } else {
+                Refusal::Unavailable(error)
+            }
+        })
     }
 
     fn leave(self) {
-        let Self { runtime, connection, guard, .. } = self;
+        let Self { runtime, connection, pen, guard, .. } = self;
+        // Not the last connection, so nothing is folded in yet.
+        drop(pen);
         if let Some(guard) = &guard {
             guard.release();
         }
@@ -75,15 +104,35 @@ impl Sqlite {
 
 implement_store!(
     Sqlite,
-    write: "BEGIN IMMEDIATE",
     read: "BEGIN",
-    about_rows: is_about_rows,
-    // A file that was busy or full is the same file later.
-    outlives_failures: true
+    {
+        fn fill(&mut self, features: &[(i64, Vec<u8>)]) -> Result<(), Refusal> {
+            self.written(|pen| pen.fill(features))
+        }
+
+        fn is_gone(&self) -> bool {
+            self.pen.as_ref().is_some_and(|(_, file)| *file != identity(&self.path))
+        }
+    }
 );
 
+/// What tells a file from another of the same name; `None` where there is no such file.
+type Identity = Option<(u64, u64)>;
+
+#[cfg(unix)]
+fn identity(path: &Path) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &Path) -> Identity {
+    path.exists().then_some((0, 0))
+}
+
 /// A runtime for one connection, driven by the thread that uses it.
-pub(super) fn runtime() -> Result<Runtime> {
+pub(super) fn runtime() -> crate::error::Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()
         .build()
@@ -93,11 +142,6 @@ pub(super) fn runtime() -> Result<Runtime> {
 /// Primary result codes (the lower byte): `SQLITE_BUSY` 5, `SQLITE_LOCKED` 6.
 fn is_busy(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(told) if told.code().is_some_and(|code| matches!(primary(&code), Some(5 | 6))))
-}
-
-/// `SQLITE_TOOBIG` 18, `SQLITE_CONSTRAINT` 19, `SQLITE_MISMATCH` 20.
-fn is_about_rows(code: &str) -> bool {
-    matches!(primary(code), Some(18..=20))
 }
 
 fn primary(code: &str) -> Option<u32> {

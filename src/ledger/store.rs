@@ -13,7 +13,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Why rows were not written.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// The database is not to be had, or not now: the same rows may be written later.
+    /// Others are writing. The connection is as good as before.
+    Busy(Error),
+    /// The database is not to be had, or not now: the same rows may be written later, by another connection.
     Unavailable(Error),
     /// It does not take these rows.
     Rows(Error),
@@ -33,14 +35,21 @@ pub(super) trait Store {
     /// Whether a process has used this number for its rows.
     fn used(&mut self, node: u32) -> Result<bool, Error>;
 
-    /// Whether the connection can still be used after a write that failed.
-    fn outlives_failures(&self) -> bool;
+    /// Enters the features of rows that were written without them, where the store takes such rows.
+    fn fill(&mut self, _features: &[(i64, Vec<u8>)]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Whether what it is connected to is no longer what its name means.
+    fn is_gone(&self) -> bool {
+        false
+    }
 
     /// Says good-bye.
     fn close(self: Box<Self>);
 }
 
-/// The columns of `calls`, in the order of [`bind_row`] and [`read_row`].
+/// The columns of `calls`, in the order they are bound and read.
 pub(super) const COLUMNS: [&str; 28] = [
     "id",
     "ts",
@@ -122,42 +131,6 @@ pub(super) fn ids_of(node: u32) -> (i64, i64) {
     (first, first | 0xffff_ffff)
 }
 
-/// Binds a row to a query of either database, in the order of [`COLUMNS`].
-macro_rules! bind_row {
-    ($query:expr, $row:expr) => {{
-        let row = $row;
-        $query
-            .bind(row.id)
-            .bind(row.ts)
-            .bind(row.key.as_deref())
-            .bind(row.session.as_deref())
-            .bind(row.router.as_deref())
-            .bind(row.requested.as_deref())
-            .bind(row.model.as_str())
-            .bind(row.tier.as_deref())
-            .bind(row.win_rate)
-            .bind(row.threshold)
-            .bind(i64::from(row.holdout))
-            .bind(row.prompt_tokens)
-            .bind(row.completion_tokens)
-            .bind(row.cached_tokens)
-            .bind(row.cache_write_tokens)
-            .bind(row.reasoning_tokens)
-            .bind(i64::from(row.estimated))
-            .bind(row.cost)
-            .bind(row.router_cost)
-            .bind(row.baseline)
-            .bind(row.ttft_ms)
-            .bind(row.total_ms)
-            .bind(row.outcome.name())
-            .bind(row.error.as_deref())
-            .bind(row.attempts)
-            .bind(row.features.as_deref())
-            .bind(row.text.as_deref())
-            .bind(row.price_version.as_str())
-    }};
-}
-
 /// Reads a row of either database.
 macro_rules! read_row {
     ($row:expr) => {{
@@ -195,9 +168,10 @@ macro_rules! read_row {
     }};
 }
 
-/// Implements [`Store`] for a type with the fields `place`, `runtime`, `connection`, `inserts` and a method `leave`.
+/// Implements [`Store`] for a type with the fields `place`, `runtime` and `connection` and the methods `write_rows` and
+/// `leave`; with what it has of its own.
 macro_rules! implement_store {
-    ($name:ty, write: $write:literal, read: $read:literal, about_rows: $about_rows:expr, outlives_failures: $outlives:literal) => {
+    ($name:ty, read: $read:literal, { $($own:item)* }) => {
         impl $name {
             /// Runs a question to its end, for a limited time.
             fn ask<T>(
@@ -215,34 +189,10 @@ macro_rules! implement_store {
 
         impl Store for $name {
             fn write(&mut self, rows: &[Row]) -> Result<(), Refusal> {
-                const WHAT: &str = "calls could not be written";
-                let (connection, inserts) = (&mut self.connection, &self.inserts);
-                let work = async {
-                    let mut transaction = connection.begin_with($write).await?;
-                    let mut left = rows;
-                    while let Some((which, size)) = store::chunk(left.len()) {
-                        let (now, later) = left.split_at(size);
-                        let mut query = sqlx::query(AssertSqlSafe(inserts[which].clone()));
-                        for row in now {
-                            query = bind_row!(query, row);
-                        }
-                        query.execute(&mut *transaction).await?;
-                        left = later;
-                    }
-                    transaction.commit().await
-                };
-                let error = match self.runtime.block_on(async { tokio::time::timeout(2 * PATIENCE, work).await }) {
-                    Ok(Ok(())) => return Ok(()),
-                    Ok(Err(error)) => error,
-                    Err(_) => return Err(Refusal::Unavailable(self.place.silent(WHAT))),
-                };
-                let refused = match &error {
-                    sqlx::Error::Database(told) => told.code().is_some_and(|code| $about_rows(code.as_ref())),
-                    _ => false,
-                };
-                let error = self.place.failed(WHAT, &error);
-                Err(if refused { Refusal::Rows(error) } else { Refusal::Unavailable(error) })
+                self.write_rows(rows)
             }
+
+            $($own)*
 
             fn read(
                 &mut self,
@@ -298,10 +248,6 @@ macro_rules! implement_store {
                 })
             }
 
-            fn outlives_failures(&self) -> bool {
-                $outlives
-            }
-
             fn close(self: Box<Self>) {
                 self.leave();
             }
@@ -309,7 +255,7 @@ macro_rules! implement_store {
     };
 }
 
-pub(super) use {bind_row, implement_store, read_row};
+pub(super) use {implement_store, read_row};
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use super::connect;
 use super::habits::Learner;
 use super::place::Place;
 use super::queue::{Shared, Step, lock};
-use super::row::Row;
+use super::row::{Row, features_of};
 use super::store::{self, Refusal, Store};
 
 /// The first pause after a failure; each further one is twice as long, up to the longest.
@@ -21,6 +21,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const LEARNED_FROM: u32 = 5000;
 /// How long a program that ends waits for its last calls to be written.
 pub(super) const LAST_WAIT: Duration = Duration::from_secs(2);
+/// Of calls that came this long ago, features are filled in later.
+const FEATURES_BY: Duration = Duration::from_millis(40);
+/// As long as nothing else is to do, features are filled in for about this long at a time, of so many texts at most.
+const FILLING: Duration = Duration::from_millis(5);
+const FILLED: usize = 64;
+/// Between two transactions on a file, others have this long to begin theirs.
+const OTHERS: Duration = Duration::from_millis(3);
 
 /// A running writer; dropping it lets it finish.
 #[derive(Debug)]
@@ -29,12 +36,16 @@ pub(super) struct Running(pub(super) Arc<Shared>);
 impl Running {
     /// Starts a writer. `opened` hears whether its first connection stands; without it, that is made when needed.
     pub(super) fn start(place: Place, create: bool, opened: Option<Sender<Result<()>>>) -> Result<Self> {
-        let shared = Arc::new(if opened.is_some() { Shared::connecting() } else { Shared::default() });
+        let lasting = !matches!(place, Place::Memory);
+        let shared = Arc::new(Shared::new(lasting, opened.is_some()));
         let mine = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("ferroute-ledger".into())
             .spawn(move || {
                 let ending = Ending(&mine);
+                if lasting {
+                    go_first();
+                }
                 Writer::new(ending.0, place, create).run(opened);
             })
             .map_err(|error| Error::new(Kind::Io, format!("ledger: its thread could not be started: {error}")))?;
@@ -87,7 +98,8 @@ impl<'a> Writer<'a> {
         }
         loop {
             match self.shared.next(self.store.is_some(), self.retry_at) {
-                Step::Write => self.turn(),
+                Step::Write => self.turn(Self::write),
+                Step::Fill => self.turn(Self::fill),
                 Step::Rest => self.disconnect(),
                 Step::End => break,
             }
@@ -95,27 +107,38 @@ impl<'a> Writer<'a> {
         self.disconnect();
     }
 
-    fn turn(&mut self) {
-        match self.write() {
+    fn turn(&mut self, work: fn(&mut Self) -> std::result::Result<(), Refusal>) {
+        match work(self) {
             Ok(()) => (self.retry_at, self.pause) = (None, FIRST_PAUSE),
-            Err(error) => {
+            Err(Refusal::Busy(error)) => {
+                // It has waited already.
+                self.retry_at = Some(Instant::now());
+                self.shared.failed(error, true);
+            }
+            Err(Refusal::Unavailable(error) | Refusal::Rows(error)) => {
                 self.retry_at = Some(Instant::now() + self.pause);
                 self.pause = (2 * self.pause).min(LONGEST_PAUSE);
-                self.shared.failed(error);
+                self.shared.failed(error, false);
             }
         }
     }
 
     /// Writes everything there is.
-    fn write(&mut self) -> Result<()> {
+    fn write(&mut self) -> std::result::Result<(), Refusal> {
         if self.node.is_none() {
-            self.connect()?;
+            self.connect().map_err(Refusal::Unavailable)?;
         }
         let (node, count) = (self.node.unwrap_or_default(), &mut self.count);
-        self.shared.prepare(|(record, keep)| {
+        let may_owe = matches!(self.place, Place::Sqlite(_));
+        self.shared.prepare(|(record, keep), since| {
             let id = store::ids_of(node).0 | i64::from(*count);
             *count = count.wrapping_add(1);
-            Row::new(id, record, keep)
+            let (mut row, text) = Row::without_features(id, record, keep);
+            if may_owe && since.elapsed() > FEATURES_BY {
+                return (row, text);
+            }
+            row.features = text.and_then(|text| features_of(&text));
+            (row, None)
         });
         if let Place::Memory = self.place {
             while let Some(rows) = self.shared.first_unwritten() {
@@ -129,37 +152,68 @@ impl<'a> Writer<'a> {
             let (lost, error) = self.write_rows(&rows)?;
             self.learner.learn(&rows, &self.shared.learned);
             self.shared.written(lost, error);
+            self.let_others();
         }
         Ok(())
     }
 
+    /// Fills in features that are owed, some of them.
+    fn fill(&mut self) -> std::result::Result<(), Refusal> {
+        let begun = Instant::now();
+        let texts = self.shared.owed(FILLED);
+        let in_time = texts.iter().take_while(|_| begun.elapsed() < FILLING);
+        let features: Vec<_> = in_time.map(|(id, text)| (*id, features_of(text).unwrap_or_default())).collect();
+        match self.tried(|store| store.fill(&features)) {
+            // A row that does not take its features stays without.
+            Ok(()) | Err(Refusal::Rows(_)) => self.shared.filled(features.len()),
+            Err(refusal) => return Err(refusal),
+        }
+        self.let_others();
+        Ok(())
+    }
+
+    /// Who waits for a file looks from time to time: there has to be a moment when nobody holds it.
+    fn let_others(&self) {
+        if matches!(self.place, Place::Sqlite(_)) && self.shared.has_more() {
+            std::thread::sleep(OTHERS);
+        }
+    }
+
     /// Writes rows together; where the store refuses them, one by one, so that only those are lost that it will never
     /// take.
-    fn write_rows(&mut self, rows: &[Row]) -> Result<(u64, Option<Error>)> {
-        match self.try_rows(rows) {
+    fn write_rows(&mut self, rows: &[Row]) -> std::result::Result<(u64, Option<Error>), Refusal> {
+        match self.tried(|store| store.write(rows)) {
             Ok(()) => return Ok((0, None)),
-            Err(Refusal::Unavailable(error)) => return Err(error),
             Err(Refusal::Rows(_)) => {}
+            Err(refusal) => return Err(refusal),
         }
         let (mut lost, mut refusal) = (0, None);
         for row in rows {
-            match self.try_rows(std::slice::from_ref(row)) {
+            match self.tried(|store| store.write(std::slice::from_ref(row))) {
                 Ok(()) => {}
-                Err(Refusal::Unavailable(error)) => return Err(error),
                 Err(Refusal::Rows(error)) => (lost, refusal) = (lost + 1, Some(error)),
+                Err(refusal) => return Err(refusal),
             }
         }
         Ok((lost, refusal))
     }
 
-    fn try_rows(&mut self, rows: &[Row]) -> std::result::Result<(), Refusal> {
-        self.connect().map_err(Refusal::Unavailable)?;
-        let Some(store) = &mut self.store else { return Ok(()) };
-        let written = store.write(rows);
-        if matches!(written, Err(Refusal::Unavailable(_))) && !store.outlives_failures() {
+    /// Does something by a connection, which is not used again when it failed: who knows what state it is in. One to
+    /// a file that was deleted or replaced would write to nowhere.
+    fn tried(
+        &mut self,
+        work: impl FnOnce(&mut dyn Store) -> std::result::Result<(), Refusal>,
+    ) -> std::result::Result<(), Refusal> {
+        if self.store.as_ref().is_some_and(|store| store.is_gone()) {
             self.disconnect();
         }
-        written
+        self.connect().map_err(Refusal::Unavailable)?;
+        let Some(store) = &mut self.store else { return Ok(()) };
+        let done = work(store.as_mut());
+        if matches!(done, Err(Refusal::Unavailable(_))) {
+            self.disconnect();
+        }
+        done
     }
 
     /// Makes a connection where there is none; the first time, finds a free number and learns what is there.
@@ -187,6 +241,16 @@ impl<'a> Writer<'a> {
         }
     }
 }
+
+/// Where this process may: its thread is served before others that are always busy. It has little to do, and soon.
+#[cfg(target_os = "linux")]
+fn go_first() {
+    // SAFETY: plain numbers; 0 is the calling thread, and a refusal changes nothing.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -5) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn go_first() {}
 
 /// A number of 31 bits that no process has used in this store.
 fn free_number(store: &mut dyn Store) -> Result<u32> {

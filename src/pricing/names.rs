@@ -3,7 +3,8 @@
 //! The steps, first hit wins: the user's own prices and aliases; local servers, which are free; the provider that the
 //! prefix names, in genai-prices' order and with its fallbacks, then `LiteLLM`'s rows; without a prefix, the provider
 //! that such names belong to. Names are compared in lower case, and a compact date (`-20251211`) is tried in its
-//! dashed form too. Nothing is guessed from a similar name: a wrong price is worse than none.
+//! dashed form too. Nothing is guessed from a similar name, since a wrong price is worse
+//! than none; but genai-prices' own rules for families (`claude-haiku-4-5*`) hold as they do there.
 
 use super::catalogue::{Catalogue, Place, Providers};
 use super::own::Own;

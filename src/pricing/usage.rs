@@ -28,10 +28,31 @@ pub struct Usage {
     pub billed: Option<Decimal>,
 }
 
+impl Usage {
+    /// More tokens than this are no count of an answer; sums of smaller ones stay within 64 bits.
+    pub const MOST: u64 = (1 << 53) - 1;
+
+    /// The same with no part larger than its whole, whatever a server told: else the parts would be paid for beside it.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        let cached = self.cached_tokens.min(self.prompt_tokens);
+        let written = self.cache_write_tokens.min(self.prompt_tokens - cached);
+        Self {
+            cached_tokens: cached,
+            cache_write_tokens: written,
+            cache_write_1h_tokens: self.cache_write_1h_tokens.min(written),
+            reasoning_tokens: self.reasoning_tokens.min(self.completion_tokens),
+            prompt_audio_tokens: self.prompt_audio_tokens.min(self.prompt_tokens),
+            completion_audio_tokens: self.completion_audio_tokens.min(self.completion_tokens),
+            ..self
+        }
+    }
+}
+
 /// The class of service, which some providers price apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum ServiceTier {
-    /// Ordinary calls (`default`, `standard`, `auto`).
+    /// Ordinary calls (`default`, `standard`, `auto`; `scale` too).
     #[default]
     Standard,
     /// Asynchronous batches.
@@ -48,7 +69,8 @@ impl ServiceTier {
     /// The class a request or an answer names; an unknown one is `None`.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
-            "auto" | "default" | "standard" | "standard_only" | "on_demand" => Self::Standard,
+            // Scale and reserved capacity are paid for in advance; what a token of it costs is in no table.
+            "auto" | "default" | "standard" | "standard_only" | "on_demand" | "scale" => Self::Standard,
             "batch" => Self::Batch,
             "flex" => Self::Flex,
             "priority" => Self::Priority,

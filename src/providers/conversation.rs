@@ -244,6 +244,14 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Takes the first `chars` characters off `text`, all where it has fewer.
+pub(super) fn cut<'t>(text: &mut &'t str, chars: usize) -> &'t str {
+    let end = text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
+    let (piece, rest) = text.split_at(end);
+    *text = rest;
+    piece
+}
+
 /// The list under `name`, empty when there is none.
 fn listed<'a>(place: Place, fields: &'a Map<String, Value>, name: &str) -> Result<&'a [Value]> {
     match fields.get(name) {

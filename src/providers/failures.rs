@@ -5,7 +5,7 @@
 //! | no connection, a reset, a timeout | yes | yes |
 //! | 408, 409, 425, 429, 498, 500, 502, 503, 504, 520 to 524, 529 | yes | yes |
 //! | a quota, budget or credit that is used up | no | yes, at once |
-//! | status 200 with an error inside or no JSON | once | yes |
+//! | status 200 with an error inside (but for a key or a quota), without an answer or no JSON | once | yes |
 //! | 401, 402, 403, 404, 501, 505 and other 5xx | no | yes |
 //! | a prompt longer than the model takes | no | yes |
 //! | any other 4xx | no | no |
@@ -46,7 +46,10 @@ pub fn may_move(error: &Error) -> bool {
 pub fn blames_endpoint(error: &Error) -> bool {
     match error.kind() {
         Kind::Connection | Kind::Timeout | Kind::Protocol => true,
-        Kind::Status => verdict(error) != Verdict::Final && !is_too_long(error),
+        Kind::Status => {
+            let blamed = |answer| status(error, answer, SystemTime::now()) != Verdict::Final;
+            error.answer().is_some_and(blamed) && !is_too_long(error)
+        }
         _ => false,
     }
 }
@@ -60,10 +63,10 @@ fn judged(error: &Error, now: SystemTime) -> Verdict {
     };
     match (error.again(), usual) {
         (Again::Usual, usual) => usual,
-        (_, Verdict::Final) => Verdict::Final,
-        // What is used up stays used up, under status 200 too.
-        (Again::Once, Verdict::Elsewhere) if error.answer().is_some_and(said_no) => Verdict::Elsewhere,
+        // A wrong key stays wrong and what is used up stays used up, under status 200 too.
+        (Again::Once, Verdict::Elsewhere) if error.answer().is_some_and(is_locked) => Verdict::Elsewhere,
         (Again::Once, _) => Verdict::Once,
+        (Again::Never, Verdict::Final) => Verdict::Final,
         (Again::Never, _) => Verdict::Elsewhere,
     }
 }
@@ -81,14 +84,14 @@ fn status(error: &Error, answer: &Answer, now: SystemTime) -> Verdict {
     }
 }
 
-/// Whether an error inside status 200 is one that the same request would meet again.
-fn said_no(answer: &Answer) -> bool {
-    answer.status < 500 || is_used_up(answer)
+/// Whether a key, a quota or a credit is what an error inside status 200 is about: no endpoint forgets those.
+fn is_locked(answer: &Answer) -> bool {
+    matches!(answer.status, 401..=403) || is_used_up(answer) || is_bad_key(answer)
 }
 
 /// Whether an answer says that a quota, a budget or a credit is used up, which waiting does not change.
 fn is_used_up(answer: &Answer) -> bool {
-    const CODES: [&str; 9] = [
+    const CODES: [&str; 11] = [
         "insufficient_quota",
         "insufficient_credit",
         "insufficient_balance",
@@ -98,22 +101,29 @@ fn is_used_up(answer: &Answer) -> bool {
         "spend_limit",
         "spending_limit",
         "per_day",
+        "quota_exceeded",
+        "budget_exceeded",
     ];
     // The codes of these are those of ordinary limits.
-    const WORDS: [&str; 4] = ["spend limit", "spending limit", "spending cap", "credit balance"];
+    const WORDS: [&str; 4] = ["spend_limit", "spending_limit", "spending_cap", "credit_balance"];
     if !(400..600).contains(&answer.status) {
         return false;
     }
     let Some(error) = told(&answer.body) else { return false };
-    let says = |name: &str, words: &[&str]| {
-        error.get(name).and_then(Value::as_str).is_some_and(|text| {
-            let text = text.to_ascii_lowercase();
-            let text = if name == "message" { text } else { text.replace(['-', ' '], "_") };
-            words.iter().any(|word| text.contains(word))
-        })
+    let says = |text: &str, words: &[&str]| {
+        let text = text.to_ascii_lowercase().replace(['-', ' '], "_");
+        words.iter().any(|word| text.contains(word))
     };
-    ["code", "type", "status"].into_iter().any(|name| says(name, &CODES))
-        || (matches!(answer.status, 400 | 402 | 403 | 429) && says("message", &WORDS))
+    let field = |name: &str| error.get(name).and_then(Value::as_str);
+    // Some tell the code alone: `{"error": "insufficient_quota"}`.
+    let alone = error.as_str().filter(|text| !text.contains(' '));
+    let mut codes = ["code", "type", "status"].into_iter().filter_map(field).chain(alone);
+    codes.any(|code| says(code, &CODES))
+        || field("message").or(error.as_str()).is_some_and(|message| {
+            matches!(answer.status, 400 | 402 | 403 | 429) && says(message, &WORDS)
+                // "on requests per day (RPD)", under the code of an ordinary limit.
+                || answer.status == 429 && says(message, &["per_day"])
+        })
         || details(&error).any(is_daily)
 }
 
@@ -212,6 +222,13 @@ mod tests {
                 r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low"}}"#,
             ),
             (403, r#"{"error":{"code":"insufficient_balance"}}"#),
+            (429, r#"{"error":"insufficient_quota"}"#),
+            (429, r#"{"error":{"message":"no","code":"quota_exceeded"}}"#),
+            (429, r#"{"error":{"message":"no","type":"budget_exceeded"}}"#),
+            (
+                429,
+                r#"{"error":{"message":"Rate limit reached on requests per day (RPD): Limit 200, Used 200","type":"requests","code":"rate_limit_exceeded"}}"#,
+            ),
             (429, day),
             (429, &format!("[{day}]")),
         ] {
@@ -222,6 +239,11 @@ mod tests {
         }
         let ordinary = r#"{"error":{"message":"Rate limit reached, see https://x/account/billing","type":"tokens","code":"rate_limit_exceeded"}}"#;
         assert_eq!(verdict(&failed(429, &[], ordinary)), Verdict::Again(None));
+        for ordinary in
+            [r#"{"error":"slow down, see /billing"}"#, r#"{"error":{"message":"requests per minute (RPM)"}}"#]
+        {
+            assert_eq!(verdict(&failed(429, &[], ordinary)), Verdict::Again(None), "{ordinary}");
+        }
     }
 
     #[test]
@@ -261,8 +283,16 @@ mod tests {
         assert_eq!(inside(502, ""), Verdict::Once);
         assert_eq!(inside(429, ""), Verdict::Once);
         assert_eq!(inside(529, ""), Verdict::Once);
-        assert_eq!(inside(400, ""), Verdict::Final);
-        assert_eq!(inside(401, ""), Verdict::Elsewhere);
+        for said_no in [400, 404, 413, 422, 501] {
+            assert_eq!(inside(said_no, ""), Verdict::Once, "{said_no}");
+        }
+        for locked in [401, 402, 403] {
+            assert_eq!(inside(locked, ""), Verdict::Elsewhere, "{locked}");
+        }
+        let no_key = r#"{"error":{"code":400,"details":[{"reason":"API_KEY_INVALID"}]}}"#;
+        assert_eq!(inside(400, no_key), Verdict::Elsewhere);
+        assert!(!blames_endpoint(&failed(400, &[], "").worth(Again::Once)));
+        assert!(blames_endpoint(&failed(502, &[], "").worth(Again::Once)));
         assert_eq!(verdict(&Error::new(Kind::Protocol, "").worth(Again::Once)), Verdict::Once);
         assert_eq!(verdict(&Error::new(Kind::Protocol, "")), Verdict::Elsewhere);
         assert_eq!(verdict(&Error::new(Kind::Timeout, "").settled()), Verdict::Elsewhere);

@@ -198,11 +198,11 @@ pub fn head(response: &Response) -> (u16, Vec<(String, String)>) {
     (response.status().as_u16(), listed(response.headers()))
 }
 
-/// The body of `response`, piece by piece: the first by `first`, each other after no more than `silence`.
+/// The body of `response`, piece by piece: each but the first after no more than `silence`. Whoever wants the first by
+/// some time has to see to that, since what counts is the first event.
 pub fn pieces<E>(
     endpoint: E,
     response: Response,
-    first: Option<(Duration, Instant)>,
     silence: Option<Duration>,
 ) -> impl Stream<Item = Result<Bytes>> + Send + 'static
 where
@@ -211,13 +211,7 @@ where
     futures_util::stream::unfold((endpoint, Some(response), true), move |(endpoint, response, is_first)| async move {
         let mut response = response?;
         let next = async { response.chunk().await.map_err(|e| broken(&endpoint, None, e).lost()) };
-        let piece = match first.filter(|_| is_first) {
-            Some((limit, end)) => {
-                tokio::time::timeout_at(end, next).await.unwrap_or_else(|_| Err(late(&endpoint, limit)))
-            }
-            None if is_first => next.await,
-            None => within(silence, &endpoint, next).await,
-        };
+        let piece = if is_first { next.await } else { within(silence, &endpoint, next).await };
         match piece {
             Ok(piece) => piece.map(|piece| (Ok(piece), (endpoint, Some(response), false))),
             Err(error) => Some((Err(error), (endpoint, None, false))),
@@ -286,7 +280,8 @@ async fn within<T>(limit: Option<Duration>, endpoint: &Endpoint, work: impl Futu
     }
 }
 
-fn late(endpoint: &Endpoint, limit: Duration) -> Error {
+/// No answer in time.
+pub fn late(endpoint: &Endpoint, limit: Duration) -> Error {
     // It may have been understood and answered, only not in time.
     Error::new(Kind::Timeout, format!("no answer from {} within {} s", endpoint.host(), limit.as_secs_f64())).lost()
 }

@@ -23,11 +23,14 @@ impl Marks {
     /// Tools offered.
     pub const TOOLS: Self = Self(1 << 7);
 
+    /// Tools whose input is text of any form.
+    pub const CUSTOM: Self = Self(1 << 8);
+
     const ALL: Self = Self(u16::MAX);
 
     /// Those of `body`.
     pub fn of(body: &[u8]) -> Self {
-        const NAMES: [(&[u8], Marks); 18] = [
+        const NAMES: [(&[u8], Marks); 19] = [
             (b"developer\"", Marks::DEVELOPER),
             (b"thinking_blocks\"", Marks::REASONING),
             (b"thinking\"", Marks::REASONING),
@@ -43,6 +46,7 @@ impl Marks {
             (b"function_call\"", Marks::FUNCTIONS),
             (b"functions\"", Marks(Marks::FUNCTIONS.0 | Marks::TOOLS.0)),
             (b"tools\"", Marks::TOOLS),
+            (b"custom\"", Marks::CUSTOM),
             (b"image_url\"", Marks::IMAGES),
             (b"input_audio\"", Marks::AUDIO),
             (b"modalities\"", Marks::AUDIO),

@@ -115,6 +115,13 @@ fn reasoning(fields: &mut Map<String, Value>, caps: &Capabilities) {
             fields.shift_remove(name);
         }
     }
+    // Of our own, for the dialects that made them.
+    if let Some(Value::Object(block)) = fields.get_mut("thinking_blocks").and_then(|blocks| blocks.get_mut(0)) {
+        block.shift_remove("order");
+    }
+    if let Some(Value::Object(google)) = fields.get_mut("extra_content").and_then(|extra| extra.get_mut("google")) {
+        google.shift_remove("parts");
+    }
     if !caps.cache_marks {
         fields.shift_remove("cache_control");
     }

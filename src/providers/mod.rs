@@ -5,7 +5,7 @@
 //!   what they say. A new dialect is a file here and an arm in [`Dialect`]; nothing else knows them apart.
 //! - [`capabilities`], `adapt`, `messages`, [`needs`]: a request in `OpenAI`'s shape changed to what one model takes, or
 //!   refused for what it lacks. What changes nothing is not parsed.
-//! - [`http`], [`sse`], [`retry`], [`secrets`]: the wire. Only [`http`] opens sockets.
+//! - [`http`], [`sse`], [`halves`], [`retry`], [`secrets`]: the wire. Only [`http`] opens sockets.
 
 mod adapt;
 mod address;
@@ -19,11 +19,13 @@ mod family;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod gemini;
+pub mod halves;
 pub mod http;
 pub mod ids;
 mod marks;
 mod messages;
 pub mod needs;
+mod numbers;
 pub mod openai;
 pub mod prefix;
 mod refusal;
@@ -91,7 +93,12 @@ impl Dialect {
     }
 
     /// A complete answer in `OpenAI`'s shape; an error object inside status 200 is an error here.
-    pub fn read_answer(self, endpoint: &Endpoint, reading: &Reading, answer: Answer) -> Result<Completion> {
+    pub fn read_answer(self, endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -> Result<Completion> {
+        if let Some(mended) = halves::mended(&answer.body) {
+            answer.body = mended;
+            // It says how long the body was.
+            answer.headers.retain(|(name, _)| name != "content-length");
+        }
         match self {
             Self::OpenAi | Self::Azure => openai::read_answer(endpoint, reading, answer),
             Self::Anthropic => anthropic::read_answer(endpoint, reading, answer),

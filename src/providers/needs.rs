@@ -8,6 +8,9 @@ use super::request::ChatRequest;
 use crate::error::{Error, Kind, Result};
 use crate::pricing::{Facts, Table};
 
+/// Whose models take custom tools, and servers of which nobody knows. No other protocol has a form for them.
+const CUSTOM: [&str; 4] = ["openai", "azure", "azure_ai", "custom_openai"];
+
 /// Abilities without which an answer would be another one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -17,6 +20,8 @@ pub struct Needs {
     pub audio: bool,
     /// It is given tools.
     pub tools: bool,
+    /// Among them is a custom one, whose input is text of any form.
+    pub custom: bool,
 }
 
 impl Needs {
@@ -38,8 +43,14 @@ impl Needs {
             images: parts("image_url"),
             audio: parts("input_audio") || speaks,
             tools: filled("tools") || filled("functions"),
+            custom: object.get("tools").and_then(Value::as_array).is_some_and(|tools| tools.iter().any(is_custom)),
         })
     }
+}
+
+/// `OpenAI`'s form; `Anthropic` calls every tool of the caller's custom, and has its fields beside the type.
+fn is_custom(tool: &Value) -> bool {
+    tool.get("type").is_some_and(|kind| kind == "custom") && tool.get("custom").is_some_and(Value::is_object)
 }
 
 /// Refuses what the model at `endpoint` is known not to have; what nobody knows is assumed to be there.
@@ -57,8 +68,11 @@ pub fn check(endpoint: &Endpoint, request: &ChatRequest) -> Result<()> {
     let no_tools = endpoint.provider == "perplexity" && endpoint.model.starts_with("sonar");
     let (images, audio) = (lacks(|facts| facts.images), lacks(|facts| facts.audio));
     let tools = no_tools || lacks(|facts| facts.tools);
-    let may_lack =
-        images && marks.any(Marks::IMAGES) || audio && marks.any(Marks::AUDIO) || tools && marks.any(Marks::TOOLS);
+    let custom = !CUSTOM.contains(&endpoint.provider);
+    let may_lack = images && marks.any(Marks::IMAGES)
+        || audio && marks.any(Marks::AUDIO)
+        || tools && marks.any(Marks::TOOLS)
+        || custom && marks.any(Marks::TOOLS) && marks.any(Marks::CUSTOM);
     if !may_lack {
         // Nothing is parsed for a model that has it all; an image may be megabytes.
         return Ok(());
@@ -68,6 +82,7 @@ pub fn check(endpoint: &Endpoint, request: &ChatRequest) -> Result<()> {
         (images && needs.images, "images", "an image"),
         (audio && needs.audio, "audio", "audio"),
         (tools && needs.tools, "tools", "tools"),
+        (custom && needs.custom, "custom tools", "a tool of type `custom`"),
     ];
     match missing.into_iter().find(|(missing, ..)| *missing) {
         None => Ok(()),
@@ -112,6 +127,21 @@ mod tests {
         assert!(error.message().contains("`openai/gpt-4-1106-preview` takes no images"), "{error}");
         assert!(checked("anthropic/claude-haiku-4-5", SOUND).is_err());
         assert!(checked("perplexity/sonar", TOOLS).is_err());
+    }
+
+    #[test]
+    fn custom_tools_are_known_to_openai_alone() {
+        let custom =
+            r#"{"tools":[{"type":"function","function":{"name":"f"}},{"type":"custom","custom":{"name":"g"}}]}"#;
+        for model in ["openai/gpt-5", "azure/mine", "custom_openai/mine"] {
+            assert!(checked(model, custom).is_ok(), "{model}");
+        }
+        for model in ["anthropic/claude-haiku-4-5", "gemini/gemini-2.5-flash", "groq/x", "mistral/x", "ollama/x"] {
+            let error = checked(model, custom).unwrap_err();
+            assert_eq!(error.kind(), Kind::Unsupported, "{model}");
+            assert!(error.message().contains(&format!("`{model}` takes no custom tools")), "{error}");
+            assert!(checked(model, r#"{"tools":[{"type":"custom","name":"g"}]}"#).is_ok(), "{model}");
+        }
     }
 
     #[test]

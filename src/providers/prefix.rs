@@ -29,6 +29,9 @@ pub struct Asked {
 
 /// Finds provider, model id, URL and key for `model`; `env` reads one environment variable.
 ///
+/// `FERROUTE_<PREFIX>` names a provider that is to be asked instead, at no address of the caller's: with
+/// `FERROUTE_ANYSCALE=together_ai`, `anyscale/a/b` is `together_ai/a/b`, which the endpoint then has as its name.
+///
 /// # Errors
 /// [`Kind::Name`] for a name that belongs to no provider, [`Kind::Unsupported`] for a provider whose dialect is not
 /// built or whose service is closed, [`Kind::Value`] for a missing key, base URL or a value that cannot be sent.
@@ -37,11 +40,14 @@ pub fn resolve(model: &str, asked: &Asked, env: &dyn Fn(&str) -> Option<String>)
         return Err(Error::value("the model name is empty: expected e.g. `openai/gpt-5-mini`"));
     }
     let given = asked.api_base.as_deref().filter(|base| !base.is_empty());
+    let elsewhere = if given.is_none() { moved(model, env)? } else { None };
+    let model = elsewhere.as_deref().unwrap_or(model);
     let (provider, id) = choose(model, given.is_some())?;
+    let has_base = given.is_some() || provider.bases.iter().any(|name| env(name).is_some_and(|base| !base.is_empty()));
     match provider.support {
         Support::Spoken => {}
         Support::Later(instead) => return Err(not_built(provider, instead)),
-        Support::Closed if given.is_some() => {}
+        Support::Closed if has_base => {}
         Support::Closed => return Err(closed(provider, id)),
     }
     let variable = |names: &[&str]| names.iter().find_map(|name| env(name).filter(|value| !value.is_empty()));
@@ -137,6 +143,27 @@ pub(super) fn dotted(id: &str) -> Option<String> {
     (digit(major) && digit(minor)).then(|| format!("gpt-{major}.{rest}"))
 }
 
+/// The variable that names a provider to be asked instead of this one.
+fn alias(provider: &Provider) -> String {
+    format!("FERROUTE_{}", provider.names[0].to_ascii_uppercase())
+}
+
+/// The same model elsewhere, where the environment says so.
+fn moved(model: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>> {
+    let named = |name: &str| PROVIDERS.iter().find(|provider| provider.names.contains(&name));
+    let Some((provider, id)) = model.split_once('/').and_then(|(left, id)| Some((named(left)?, id))) else {
+        return Ok(None);
+    };
+    let variable = alias(provider);
+    let Some(to) = env(&variable).filter(|to| !to.is_empty()) else { return Ok(None) };
+    let to = to.trim_end_matches('/');
+    match named(to) {
+        Some(other) if std::ptr::eq(other, provider) => Ok(None),
+        Some(_) => Ok(Some(format!("{to}/{id}"))),
+        None => Err(Error::value(format!("{variable} must name another provider, e.g. `together_ai`, found `{to}`"))),
+    }
+}
+
 /// The provider, and the model id it is sent.
 fn choose(model: &str, has_base: bool) -> Result<(&'static Provider, &str)> {
     if let Some((left, id)) = model.split_once('/')
@@ -215,7 +242,9 @@ fn closed(provider: &Provider, id: &str) -> Error {
     Error::new(
         Kind::Unsupported,
         format!(
-            "the public endpoints of `{name}/` were closed in 2024; use another host of the same model, e.g. `together_ai/{id}` or `openrouter/{id}`, or give `api_base`"
+            "the public endpoints of `{name}/` were closed in 2024; use another host of the same model, e.g. `together_ai/{id}` or `openrouter/{id}`, set {}=together_ai, or give `api_base` or {}",
+            alias(provider),
+            provider.bases.join(" or ")
         ),
     )
 }

@@ -1,9 +1,11 @@
 //! What an error answer says beyond its status: the error object, and the wait it asks for.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use super::halves;
 use crate::error::Answer;
 use crate::math::calendar;
 
@@ -14,7 +16,8 @@ pub(super) fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
 
 /// The error object of a body, also as the one element of a list, which is how Gemini tells it to a stream.
 pub(super) fn told(body: &[u8]) -> Option<Value> {
-    let mut json: Value = serde_json::from_slice(body).ok()?;
+    let body = halves::mended(body).map_or(Cow::Borrowed(body), |mended| mended.to_vec().into());
+    let mut json: Value = serde_json::from_slice(&body).ok()?;
     if let Some(first) = json.as_array_mut().and_then(|list| (!list.is_empty()).then(|| list.swap_remove(0))) {
         json = first;
     }

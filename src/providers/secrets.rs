@@ -6,8 +6,25 @@ use secrecy::ExposeSecret;
 
 use super::types::{Answer, Endpoint};
 
-/// Values shorter than this are placeholders ("k", "none"); hiding them would blank out ordinary text.
-const SHORTEST: usize = 8;
+/// Values shorter than this are placeholders ("k", "-").
+const SHORTEST: usize = 4;
+/// So are these; hiding them would blank out ordinary text.
+const PLACEHOLDERS: [&str; 12] = [
+    "none",
+    "null",
+    "test",
+    "dummy",
+    "empty",
+    "fake",
+    "token",
+    "no-key",
+    "not-needed",
+    "ollama",
+    "your-key",
+    "api-key",
+];
+/// A shorter one is hidden only where it stands alone: "open" is a part of "openai".
+const LONG: usize = 8;
 /// A body may quote a body that quotes a body.
 const DEEPEST_QUOTE: usize = 4;
 const HIDDEN: &str = "[key]";
@@ -30,7 +47,9 @@ impl Secrets {
         }
         let query = endpoint.base.query_pairs().filter(|(name, _)| name != "api-version");
         plain.extend(query.map(|(_, value)| value.into_owned()));
-        plain.retain(|secret| secret.len() >= SHORTEST);
+        plain.retain(|secret| {
+            secret.len() >= SHORTEST && !PLACEHOLDERS.iter().any(|known| secret.eq_ignore_ascii_case(known))
+        });
         let mut all = Vec::new();
         for secret in plain {
             let mut url = endpoint.base.clone();
@@ -55,7 +74,11 @@ impl Secrets {
 
     /// `text` without them.
     pub fn hide_text(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+        self.0.iter().fold(text.to_owned(), |text, secret| {
+            // What is cut out are whole characters.
+            let clean = replaced(text.as_bytes(), secret.as_bytes());
+            clean.and_then(|clean| String::from_utf8(clean).ok()).unwrap_or(text)
+        })
     }
 
     fn hide_body(&self, mut body: Bytes) -> Bytes {
@@ -68,7 +91,7 @@ impl Secrets {
         let mut read = unescaped(&body);
         for _ in 1..DEEPEST_QUOTE {
             let Some(text) = read else { return body };
-            if self.0.iter().any(|secret| find(&text, secret.as_bytes()).is_some()) {
+            if self.0.iter().any(|secret| find(&text, secret.as_bytes(), 0).is_some()) {
                 return Bytes::from_static(br#"{"error":{"message":"[redacted]"}}"#);
             }
             read = unescaped(&text);
@@ -77,21 +100,28 @@ impl Secrets {
     }
 }
 
-fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    text.windows(part.len()).position(|window| window == part)
+/// Where a secret stands in `text`, from `start` on.
+fn find(text: &[u8], secret: &[u8], start: usize) -> Option<usize> {
+    let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let alone = |at: usize| {
+        let before = at.checked_sub(1).and_then(|before| text.get(before));
+        secret.len() >= LONG || !is_word(before) && !is_word(text.get(at + secret.len()))
+    };
+    let mut places = text.get(start..)?.windows(secret.len()).enumerate();
+    places.find_map(|(at, window)| (window == secret && alone(start + at)).then_some(start + at))
 }
 
 /// `None` when `part` is not in it.
 fn replaced(text: &[u8], part: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = text;
+    let mut copied = 0;
     let mut clean = Vec::new();
-    while let Some(at) = find(rest, part) {
-        clean.extend_from_slice(&rest[..at]);
+    while let Some(at) = find(text, part, copied) {
+        clean.extend_from_slice(&text[copied..at]);
         clean.extend_from_slice(HIDDEN.as_bytes());
-        rest = &rest[at + part.len()..];
+        copied = at + part.len();
     }
-    clean.extend_from_slice(rest);
-    (rest.len() < text.len()).then_some(clean)
+    clean.extend_from_slice(&text[copied..]);
+    (copied > 0).then_some(clean)
 }
 
 /// JSON's escapes undone wherever they stand; `None` when there are none.
@@ -183,6 +213,28 @@ mod tests {
             r#"{"error":{"message":"{\"m\":\"sk\\u002Ba\\/b-1234567890\"}"}}"#,
         ] {
             assert_eq!(hidden(told.as_bytes()), r#"{"error":{"message":"[redacted]"}}"#, "{told}");
+        }
+    }
+
+    #[test]
+    fn short_keys_are_hidden_where_they_stand_alone() {
+        let hidden = |key: &str, told: &str| {
+            let asked =
+                Asked { api_base: Some("http://h:1".into()), api_key: Some(key.to_owned().into()), ..Asked::default() };
+            let secrets = Secrets::of(&resolve("openai/x", &asked, &|_| None).unwrap());
+            let answer = Answer { status: 401, headers: Vec::new(), body: Bytes::copy_from_slice(told.as_bytes()) };
+            assert_eq!(secrets.hide_text(told), secrets.hide(answer).body, "{key}: {told}");
+            secrets.hide_text(told)
+        };
+        assert_eq!(
+            hidden("open", "key open (\"open\") of openai reopens: open"),
+            "key [key] (\"[key]\") of openai reopens: [key]"
+        );
+        assert_eq!(hidden("k3y!xyz", "wrong k3y!xyz."), "wrong [key].");
+        assert_eq!(hidden("1234567", "12345678 1234567"), "12345678 [key]");
+        for placeholder in ["k", "-", "key", "none", "None", "null", "test", "EMPTY", "dummy", "ollama"] {
+            let told = format!("say {placeholder} or ({placeholder})");
+            assert_eq!(hidden(placeholder, &told), told);
         }
     }
 

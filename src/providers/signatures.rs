@@ -51,8 +51,11 @@ impl Proof {
         match self {
             Self::Blocks(blocks) => blocks
                 .iter()
-                .map(|block| ["thinking", "signature", "data"].map(|name| text(block, name) + 64))
-                .map(|sizes| sizes.iter().sum::<usize>())
+                .map(|block| {
+                    let order = block.get("order").and_then(Value::as_array).map_or(0, Vec::len);
+                    let texts = ["thinking", "signature", "data"].map(|name| text(block, name) + 64);
+                    64 * order + texts.iter().sum::<usize>()
+                })
                 .sum(),
             Self::Thought(signature) => signature.len(),
         }

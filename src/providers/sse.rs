@@ -8,6 +8,7 @@ use std::pin::Pin;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
+use tokio::time::Instant;
 
 use crate::error::{Error, Kind, Result};
 
@@ -20,26 +21,51 @@ type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 pub struct Events {
     pieces: Pieces,
     decoder: Decoder,
+    /// From then on keep-alives alone do not keep it alive.
+    deadline: Option<Instant>,
 }
 
 impl Events {
     /// Reads events out of `pieces`.
     pub fn new(pieces: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Self {
         // Whoever asks again after the end hears of the end again.
-        Self { pieces: Box::pin(pieces.fuse()), decoder: Decoder::default() }
+        Self { pieces: Box::pin(pieces.fuse()), decoder: Decoder::default(), deadline: None }
+    }
+
+    /// The same, of a call that has to be over by `deadline`: once that is past, [`next`](Self::next) ends with a
+    /// [`Kind::Timeout`] when something arrives that is no part of an event.
+    #[must_use]
+    pub fn until(self, deadline: Option<Instant>) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// Called for what arrived and says nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Timeout`] once the deadline is past.
+    pub fn kept_alive(&self) -> Result<()> {
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => {
+                Err(Error::new(Kind::Timeout, "the deadline is past, and the stream holds only keep-alives").lost())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The data of the next event; `None` when the response has ended. Comments and empty events are skipped, and so
     /// is an event without its closing empty line.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        let mut woken = false;
         loop {
             if let Some(data) = self.decoder.next()? {
                 return Ok(Some(data));
             }
-            match self.pieces.next().await {
-                Some(piece) => self.decoder.push(&piece?),
-                None => return Ok(None),
+            if woken && self.decoder.is_between_events() {
+                self.kept_alive()?;
             }
+            let Some(piece) = self.pieces.next().await else { return Ok(None) };
+            self.decoder.push(&piece?);
+            woken = true;
         }
     }
 }
@@ -54,6 +80,8 @@ struct Decoder {
     after_return: bool,
     /// Whether the first line, which may begin with a byte order mark, is behind us.
     begun: bool,
+    /// Whether a line of an event has come, and not yet its end.
+    in_event: bool,
     /// The data lines of the event so far.
     data: Data,
 }
@@ -101,8 +129,14 @@ impl Decoder {
         self.buffer.extend_from_slice(piece);
     }
 
+    /// Whether no event has begun.
+    fn is_between_events(&self) -> bool {
+        !self.in_event && matches!(self.buffer.first(), None | Some(b':'))
+    }
+
     fn next(&mut self) -> Result<Option<Bytes>> {
         while let Some(line) = self.line() {
+            self.in_event = !line.is_empty() && (self.in_event || line[0] != b':');
             if let Some(value) = data_of(&line) {
                 self.data.add(value);
                 if self.data.len() > LARGEST_EVENT {

@@ -51,6 +51,7 @@ pub(super) fn told<'py>(py: Python<'py>, account: &Account) -> PyResult<Bound<'p
         account.estimated,
         account.first_content.map(|time| time.as_secs_f64()),
         account.total.as_secs_f64(),
+        account.unpriced.as_deref(),
     );
     values.into_pyobject(py).map(Bound::into_any)
 }

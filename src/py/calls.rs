@@ -142,17 +142,17 @@ impl PyClient {
     #[pyo3(signature = (body, decided=None))]
     fn achat<'py>(&self, py: Python<'py>, body: &[u8], decided: Option<Decided>) -> PyResult<Bound<'py, PyAny>> {
         let (plan, body) = (self.plan(decided), Bytes::copy_from_slice(body));
-        future_into_py(py, async move { chat(Http::shared().map_err(Failed::opening)?, plan, body).await })
+        future_into_py(py, chat(Http::shared()?, plan, body))
     }
 
     #[pyo3(signature = (body, decided=None))]
     fn chat_stream(&self, py: Python<'_>, body: &[u8], decided: Option<Decided>) -> PyResult<PyEventStream> {
-        block_on(py, open(self.plan(decided), Bytes::copy_from_slice(body)))
+        block_on(py, open(Http::shared()?, self.plan(decided), Bytes::copy_from_slice(body)))
     }
 
     #[pyo3(signature = (body, decided=None))]
     fn achat_stream<'py>(&self, py: Python<'py>, body: &[u8], decided: Option<Decided>) -> PyResult<Bound<'py, PyAny>> {
-        future_into_py(py, open(self.plan(decided), Bytes::copy_from_slice(body)))
+        future_into_py(py, open(Http::shared()?, self.plan(decided), Bytes::copy_from_slice(body)))
     }
 
     fn __repr__(&self) -> String {
@@ -193,16 +193,15 @@ fn adjusted(
     Ok(policy)
 }
 
-async fn chat(http: &Http, plan: Plan, body: Bytes) -> Result<PyReply, Failed> {
+fn chat(http: &Http, plan: Plan, body: Bytes) -> impl Future<Output = Result<PyReply, Failed>> + Send {
     let endpoints = Arc::clone(&plan.endpoints);
-    let answered = call::chat(http, plan, Arc::new(ChatRequest::new(body))).await.map_err(Failed::opening)?;
-    Ok(PyReply { answered, endpoints })
+    let answered = call::chat(http, plan, Arc::new(ChatRequest::new(body)));
+    async { Ok(PyReply { answered: answered.await.map_err(Failed::opening)?, endpoints }) }
 }
 
-async fn open(plan: Plan, body: Bytes) -> Result<PyEventStream, Failed> {
-    let request = Arc::new(ChatRequest::new(body));
-    let stream = async { call::stream(Http::shared()?, plan, request).await };
-    Ok(PyEventStream(Arc::new(stream.await.map_err(Failed::opening)?)))
+fn open(http: &Http, plan: Plan, body: Bytes) -> impl Future<Output = Result<PyEventStream, Failed>> + Send {
+    let stream = call::stream(http, plan, Arc::new(ChatRequest::new(body)));
+    async { Ok(PyEventStream(Arc::new(stream.await.map_err(Failed::opening)?))) }
 }
 
 /// A completion; what it holds becomes Python's when somebody looks.

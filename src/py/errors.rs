@@ -3,7 +3,9 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use rust_decimal::Decimal;
 
+use super::money::Amount;
 use crate::error::{Error, Kind};
 
 mod raised {
@@ -53,6 +55,11 @@ fn failure(py: Python<'_>, kind: Kind, error: &Error) -> PyResult<PyErr> {
         details.set_item("partial_text", &partial.text)?;
         details.set_item("partial_tokens", partial.tokens)?;
         details.set_item("estimated", partial.estimated)?;
+    }
+    if let Some(spent) = error.spent() {
+        let money = |amount: Option<Decimal>| amount.map(Amount);
+        let told = (money(spent.cost), money(spent.router_cost), money(spent.saved), spent.attempts, &spent.notes);
+        details.set_item("account", told)?;
     }
     Ok(raised::ProviderFailure::new_err(details.unbind()))
 }

@@ -1,8 +1,11 @@
 //! Keyword arguments of clients and embedders, read so that no error shows a key and every number is told as it is.
 
+use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::ops::RangeInclusive;
+use std::sync::{Mutex, PoisonError};
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyUserWarning};
 use pyo3::prelude::*;
 use pyo3::types::{PyMapping, PyString};
 
@@ -38,8 +41,23 @@ impl Where<'_, '_> {
             api_version: given("api_version", self.api_version)?,
             base_model: given("base_model", self.base_model)?,
         };
-        Ok(resolve(model, &asked, &|name| std::env::var(name).ok())?)
+        let endpoint = resolve(model, &asked, &|name| std::env::var(name).ok())?;
+        if endpoint.name != model {
+            moved(model, &endpoint.name)?;
+        }
+        Ok(endpoint)
     }
+}
+
+/// Warns, once for each model, that the environment has it asked elsewhere.
+fn moved(model: &str, name: &str) -> PyResult<()> {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if !TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(model.to_owned()) {
+        return Ok(());
+    }
+    let text = format!("`{model}` is asked as `{name}`, as a variable FERROUTE_<PREFIX> says");
+    let text = CString::new(text).map_err(|_| Error::value("the name of a model holds a zero byte"))?;
+    Python::attach(|py| PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 1))
 }
 
 /// A keyword's text; neither error shows it.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
@@ -14,6 +15,49 @@ use crate::pricing::{Table, Usage, pico};
 /// A book of calls.
 #[pyclass(frozen, module = "ferroute._core", name = "Ledger")]
 pub(super) struct PyLedger(pub(super) Arc<Ledger>);
+
+/// A number that cannot be negative, in the range of a database's.
+#[derive(Debug, Clone, Copy)]
+struct Count(i64);
+
+impl<'py> FromPyObject<'_, 'py> for Count {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match value.extract::<i64>() {
+            Ok(count) if count >= 0 => Ok(Self(count)),
+            Err(error) if !error.is_instance_of::<PyOverflowError>(value.py()) => Err(error),
+            _ => Err(Error::value(format!("expected a count from 0 to {}, found {}", i64::MAX, value.repr()?)).into()),
+        }
+    }
+}
+
+impl Count {
+    fn tokens(self) -> u64 {
+        self.0 as u64
+    }
+}
+
+/// A year is 3.2e13 microseconds: times beyond some ten thousand years are none.
+const LATEST_US: f64 = 1e18;
+
+/// A number of `unit` as microseconds, none of them negative.
+fn microseconds(name: &str, number: f64, in_one: f64, unit: &str) -> Result<i64> {
+    let found = (number * in_one).round();
+    if (0.0..LATEST_US).contains(&found) {
+        return Ok(found as i64);
+    }
+    Err(Error::value(format!("{name}: expected {unit} of at least 0, found {number}")))
+}
+
+fn finite(name: &str, number: Option<f64>) -> Result<Option<f64>> {
+    match number {
+        Some(number) if !number.is_finite() => {
+            Err(Error::value(format!("{name}: expected a finite number, found {number}")))
+        }
+        _ => Ok(number),
+    }
+}
 
 /// Since and until in microseconds, router, model.
 type FilterTuple = (Option<i64>, Option<i64>, Option<String>, Option<String>);
@@ -30,6 +74,9 @@ fn wait(seconds: f64) -> Result<Duration> {
 
 fn picodollars(name: &str, amount: Option<Amount>) -> Result<Option<i64>> {
     let Some(Amount(dollars)) = amount else { return Ok(None) };
+    if dollars.is_sign_negative() && !dollars.is_zero() {
+        return Err(Error::value(format!("{name}: expected an amount of at least 0, found {dollars}")));
+    }
     pico(dollars)
         .map(Some)
         .ok_or_else(|| Error::value(format!("{name}: expected at most 9.2 million dollars, found {dollars}")))
@@ -68,16 +115,17 @@ impl PyLedger {
     #[pyo3(signature = (
         model, *, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, estimated,
         cost, router_cost, baseline, ttft_ms, total_ms, outcome, error, attempts, router, requested, tier, win_rate,
-        threshold, holdout, session, key, text, ts_us
+        threshold, holdout, session, key, text, at
     ))]
     fn add(
         &self,
+        py: Python<'_>,
         model: String,
-        prompt_tokens: u64,
-        completion_tokens: u64,
-        cached_tokens: u64,
-        cache_write_tokens: u64,
-        reasoning_tokens: u64,
+        prompt_tokens: Count,
+        completion_tokens: Count,
+        cached_tokens: Count,
+        cache_write_tokens: Count,
+        reasoning_tokens: Count,
         estimated: bool,
         cost: Option<Amount>,
         router_cost: Option<Amount>,
@@ -86,7 +134,7 @@ impl PyLedger {
         total_ms: f64,
         outcome: &str,
         error: Option<String>,
-        attempts: u32,
+        attempts: Count,
         router: Option<String>,
         requested: Option<String>,
         tier: Option<String>,
@@ -96,7 +144,7 @@ impl PyLedger {
         session: Option<String>,
         key: Option<String>,
         text: Option<String>,
-        ts_us: Option<i64>,
+        at: Option<f64>,
     ) -> PyResult<()> {
         let ended = match outcome {
             "ok" | "cancelled" | "failed" | "hedged" => Outcome::named(outcome),
@@ -105,39 +153,46 @@ impl PyLedger {
                 return Err(Error::value(text).into());
             }
         };
-        let took = (total_ms * 1000.0) as i64;
-        self.0.add(Record {
+        let took = microseconds("total_ms", total_ms, 1000.0, "milliseconds")?;
+        let late = self.0.enter(Record {
             // The call is over: it began as long ago as it took.
-            ts_us: ts_us.unwrap_or_else(|| now_us() - took),
+            ts_us: match at {
+                Some(at) => microseconds("at", at, 1e6, "seconds since 1970")?,
+                None => now_us() - took,
+            },
             key,
             session,
             router,
             requested,
             model,
             tier,
-            win_rate,
-            threshold,
+            win_rate: finite("win_rate", win_rate)?,
+            threshold: finite("threshold", threshold)?,
             holdout,
             usage: Usage {
-                prompt_tokens,
-                completion_tokens,
-                cached_tokens,
-                cache_write_tokens,
-                reasoning_tokens,
+                prompt_tokens: prompt_tokens.tokens(),
+                completion_tokens: completion_tokens.tokens(),
+                cached_tokens: cached_tokens.tokens(),
+                cache_write_tokens: cache_write_tokens.tokens(),
+                reasoning_tokens: reasoning_tokens.tokens(),
                 ..Usage::default()
             },
             estimated,
             cost: picodollars("cost", cost)?,
             router_cost: picodollars("router_cost", router_cost)?,
             baseline: picodollars("baseline", baseline)?,
-            ttft_us: ttft_ms.map(|ms| (ms * 1000.0) as i64),
+            ttft_us: ttft_ms.map(|ms| microseconds("ttft_ms", ms, 1000.0, "milliseconds")).transpose()?,
             total_us: took,
             outcome: ended,
             error,
-            attempts,
+            attempts: u32::try_from(attempts.0).unwrap_or(u32::MAX),
             text: text.map(Into::into),
             price_version: Table::shared().version().to_owned(),
         });
+        if late {
+            // Other threads of Python's go on meanwhile.
+            py.detach(|| self.0.give_way());
+        }
         Ok(())
     }
 

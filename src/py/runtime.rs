@@ -35,9 +35,6 @@ pub(super) fn runtime() -> Result<&'static Runtime> {
 }
 
 /// Drives `future` to its end with the interpreter released; Ctrl-C drops it and raises at once.
-///
-/// Signal handlers run between two slices of the work, outside the runtime, so that they may make calls themselves.
-#[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough in its lifetime")]
 pub(super) fn block_on<F, T, E>(py: Python<'_>, future: F) -> PyResult<T>
 where
     F: Future<Output = Result<T, E>> + Send,
@@ -48,15 +45,21 @@ where
         return Err(Error::value("a blocking call cannot be made from the progress callback of another call").into());
     }
     let runtime = runtime()?;
-    py.detach(|| {
-        let mut future = pin!(future);
-        loop {
-            match runtime.block_on(async { tokio::time::timeout(SIGNAL_POLL, future.as_mut()).await }) {
-                Ok(result) => return result.map_err(Into::into),
-                Err(_) => Python::attach(|py| py.check_signals())?,
-            }
+    py.detach(|| wait(runtime, future))
+}
+
+/// Waits for `future` without the interpreter, looking for signals in between.
+///
+/// Signal handlers run between two slices of the work, outside the runtime, so that they may make calls themselves.
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough in its lifetime")]
+pub(super) fn wait<T, E: Into<PyErr>>(runtime: &Runtime, future: impl Future<Output = Result<T, E>>) -> PyResult<T> {
+    let mut future = pin!(future);
+    loop {
+        match runtime.block_on(async { tokio::time::timeout(SIGNAL_POLL, future.as_mut()).await }) {
+            Ok(result) => return result.map_err(Into::into),
+            Err(_) => Python::attach(|py| py.check_signals())?,
         }
-    })
+    }
 }
 
 /// As [`super::awaitable::future_into_py`], for a loop that has to be woken for each result.

@@ -53,6 +53,7 @@ __all__ = [
     "scenario",
     "version",
     "warn_if_shut_down",
+    "warn_if_unpriced",
 ]
 
 
@@ -87,8 +88,8 @@ def cost(
         reasoning_tokens: The part of the completion that is hidden reasoning.
         input_audio_tokens: The part of the prompt that is sound.
         output_audio_tokens: The part of the completion that is sound.
-        service_tier: ``batch``, ``flex``, ``priority``, ``fast``, or ``default`` (also None). A tier that the model has
-            no price for costs what the default one does.
+        service_tier: ``batch``, ``flex``, ``priority``, ``fast``, or ``default`` (also None, and ``scale``, paid
+            in advance). A tier that the model has no price for costs what the default one does.
         at: The day or time whose prices count: a date (its first second, UTC), a datetime or an ISO string; None: now.
         base_model: The model behind a deployment whose name says nothing (``azure/my-deployment``).
 
@@ -326,7 +327,23 @@ def warn_if_shut_down(model: str, at: When = None, stacklevel: int = 2) -> None:
         warnings.warn(text, PriceWarning, stacklevel=stacklevel + 1)
 
 
+def warn_if_unpriced(model: str, at: When = None, stacklevel: int = 2) -> None:
+    """Warns, once for a model and process, if its price is not known."""
+    if model not in _missed:
+        _missed.add(model)
+        if _core.pricing_price(model, None, _usage.when(at)) is None:
+            warnings.warn(_unknown(model), PriceWarning, stacklevel=stacklevel + 1)
+
+
 _said: set[str] = set()
+_missed: set[str] = set()
+
+
+def _unknown(model: str) -> str:
+    return (
+        f"no price is known for {model} (data of {as_of()}): it counts as unpriced, not as free; "
+        "`ferroute.pricing.override` takes prices of your own"
+    )
 
 
 def _names(model: str, base_model: str | None) -> list[str]:
@@ -343,12 +360,7 @@ def _base(model: str) -> str | None:
 def _warn(model: str, unpriced: bool, at: When) -> None:
     """On behalf of the caller of the public function that calls it."""
     if unpriced:
-        warnings.warn(
-            f"no price is known for {model} (data of {as_of()}): it counts as unpriced, not as free; "
-            "`ferroute.pricing.override` takes prices of your own",
-            PriceWarning,
-            stacklevel=3,
-        )
+        warnings.warn(_unknown(model), PriceWarning, stacklevel=3)
     else:
         warn_if_shut_down(model, at, stacklevel=3)
 

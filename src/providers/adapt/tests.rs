@@ -250,6 +250,14 @@ fn roles_and_the_reasoning_of_others() {
     let own = json!([{"role": "assistant", "content": "x", "reasoning_content": "hm"}]);
     assert_eq!(messages("deepseek/x", &own), own);
     assert_eq!(messages("openai/gpt-5", &own), json!([{"role": "assistant", "content": "x"}]));
+    // Who takes these back takes them as their makers do, without what we add to them.
+    let mut made = json!({"role": "assistant", "content": "x",
+        "thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "s", "order": ["thinking", 1]}],
+        "extra_content": {"google": {"thought_signature": "c2ln", "parts": [{"text": 1}]}}});
+    let sent = messages("litellm_proxy/x", &json!([made]));
+    made["thinking_blocks"] = thinking;
+    made["extra_content"] = json!({"google": {"thought_signature": "c2ln"}});
+    assert_eq!(sent, json!([made]));
     let only = json!([{"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}]}]);
     assert_eq!(messages("openai/gpt-5", &only), json!([{"role": "assistant", "content": ""}]));
 }

@@ -5,9 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::order::{self, Order};
 use super::{errors, thoughts};
 use crate::error::{Error, Result};
 use crate::pricing::ServiceTier;
+use crate::providers::numbers;
 use crate::providers::request::Reading;
 use crate::providers::types::{Answer, Completion, Endpoint, Usage};
 
@@ -18,7 +20,7 @@ use crate::providers::types::{Answer, Completion, Endpoint, Usage};
 /// told under status 200.
 pub(super) fn read(endpoint: &Endpoint, reading: &Reading, answer: Answer) -> Result<Completion> {
     let size = answer.body.len();
-    let body: Value = serde_json::from_slice(&answer.body)
+    let body: Value = numbers::read_within(&answer.body, "input")
         .ok()
         .filter(Value::is_object)
         .ok_or_else(|| errors::not_of_protocol(endpoint, "answered with something that is not a JSON object", size))?;
@@ -73,6 +75,8 @@ pub(super) struct Said {
     /// Whole thinking blocks, as received.
     pub thoughts: Vec<Value>,
     pub calls: Vec<MadeCall>,
+    /// What came after what.
+    pub order: Order,
     /// There was a block of text, an empty one perhaps.
     has_text: bool,
 }
@@ -83,22 +87,22 @@ impl Said {
         match field("type") {
             Some("text") => {
                 self.has_text = true;
-                self.text.push_str(field("text").unwrap_or_default());
+                self.say(field("text").unwrap_or_default());
             }
             Some("thinking") => {
                 self.reasoning.push_str(field("thinking").unwrap_or_default());
-                self.thoughts.push(thoughts::clean(block));
+                self.thought(thoughts::clean(block));
             }
-            Some("redacted_thinking") => self.thoughts.push(thoughts::clean(block)),
+            Some("redacted_thinking") => self.thought(thoughts::clean(block)),
             Some("tool_use") => {
                 let name = field("name").unwrap_or_default();
                 let arguments = input(block.get("input"));
                 if reading.schema_tool.as_deref() == Some(name) {
                     self.has_text = true;
-                    self.text.push_str(&arguments);
+                    self.say(&arguments);
                 } else {
                     let id = field("id").map_or_else(|| format!("call_{}", self.calls.len()), str::to_owned);
-                    self.calls.push(MadeCall { id, name: name.to_owned(), arguments });
+                    self.call(MadeCall { id, name: name.to_owned(), arguments });
                 }
             }
             // Tools that ran at Anthropic's, and whatever comes next.
@@ -106,11 +110,38 @@ impl Said {
         }
     }
 
+    /// Adds text.
+    pub(super) fn say(&mut self, text: &str) {
+        self.order.text(text);
+        self.text.push_str(text);
+    }
+
+    /// Adds a whole thinking block.
+    pub(super) fn thought(&mut self, block: Value) {
+        self.order.thought();
+        self.thoughts.push(block);
+    }
+
+    /// Adds a call.
+    pub(super) fn call(&mut self, call: MadeCall) {
+        self.order.call();
+        self.calls.push(call);
+    }
+
+    /// The thinking blocks as they are handed out: with the order of the message where that is not the usual one.
+    pub(super) fn thinking_blocks(&self) -> Vec<Value> {
+        let mut blocks = self.thoughts.clone();
+        if let (Some(Value::Object(first)), Some(order)) = (blocks.first_mut(), self.order.shown()) {
+            first.insert(order::FIELD.to_owned(), order);
+        }
+        blocks
+    }
+
     /// Remembers the thoughts for the calls they led to.
     pub(super) fn keep(&self, endpoint: &Endpoint, reading: &Reading) {
         if !reading.legacy_functions && !self.calls.is_empty() || !self.thoughts.is_empty() {
             let calls = self.calls.iter().map(|call| (&*call.id, &*call.name, &*call.arguments));
-            thoughts::keep(&self.thoughts, calls, &endpoint.model);
+            thoughts::keep(&self.thinking_blocks(), calls, &endpoint.model);
         }
     }
 
@@ -124,7 +155,7 @@ impl Said {
             message.insert("reasoning_content".to_owned(), self.reasoning.as_str().into());
         }
         if !self.thoughts.is_empty() {
-            message.insert("thinking_blocks".to_owned(), self.thoughts.clone().into());
+            message.insert("thinking_blocks".to_owned(), self.thinking_blocks().into());
         }
         let function = |call: &MadeCall| json!({"name": call.name, "arguments": call.arguments});
         match self.calls.first() {
@@ -146,7 +177,7 @@ impl Said {
 pub(super) fn input(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "{}".to_owned(),
-        Some(value) => value.to_string(),
+        Some(value) => numbers::write(value),
     }
 }
 
@@ -170,7 +201,8 @@ pub(super) fn finish_reason(stop: Option<&str>, calls: bool, reading: &Reading) 
 /// A count as providers write them; what is none counts nothing.
 fn count(of: &Map<String, Value>, name: &str) -> Option<u64> {
     let value = of.get(name)?;
-    value.as_u64().or_else(|| value.as_f64().filter(|count| (0.0..9e15).contains(count)).map(|count| count as u64))
+    let whole = value.as_u64().or_else(|| value.as_f64().filter(|count| *count >= 0.0).map(|count| count as u64));
+    whole.filter(|count| *count <= Usage::MOST)
 }
 
 /// Tokens in `OpenAI`'s counting: theirs leave the cached ones out of the prompt.
@@ -185,16 +217,17 @@ pub(super) fn tokens(usage: &Map<String, Value>) -> Usage {
     let thinking = inner("output_tokens_details", "thinking_tokens").unwrap_or(0);
     let word = |name: &str| usage.get(name).and_then(Value::as_str);
     let fast = word("speed").filter(|speed| *speed == "fast");
-    Usage {
+    let usage = Usage {
         prompt_tokens: plain.saturating_add(cached).saturating_add(written),
         completion_tokens: completion,
         cached_tokens: cached,
         cache_write_tokens: written,
-        cache_write_1h_tokens: hour.min(written),
-        reasoning_tokens: thinking.min(completion),
+        cache_write_1h_tokens: hour,
+        reasoning_tokens: thinking,
         tier: fast.or(word("service_tier")).and_then(ServiceTier::named).unwrap_or_default(),
         ..Usage::default()
-    }
+    };
+    usage.bounded()
 }
 
 /// `OpenAI`'s name of the tier, where it has one.

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::models::{Rules, Thinking};
+use super::order::{self, Step};
 use super::{FAMILY, thoughts};
 use crate::error::{Error, Kind, Result};
-use crate::providers::conversation::{Call, Content, Conversation, Media, Part, Role, Source, Text, ToolResult, Turn};
+use crate::providers::conversation::{
+    Call, Content, Conversation, Media, Part, Role, Source, Text, ToolResult, Turn, cut,
+};
 use crate::providers::ids::{self, Rule};
 use crate::providers::signatures::{self, Proof};
 
@@ -167,36 +170,83 @@ impl Writer<'_> {
     }
 
     fn assistant(&mut self, turn: &Turn<'_>) -> Result<(Vec<Value>, Begins)> {
-        let (mut blocks, begins) = self.thoughts(turn);
-        let thoughts = blocks.len();
+        let (thoughts, begins, steps) = self.thoughts(turn);
+        if let Some(steps) = steps.filter(|steps| order::fits(steps, turn, thoughts.len()))
+            // A loop with a budget has to begin with thoughts.
+            && (self.rules.thinking != Thinking::Budget || steps.first() == Some(&Step::Thought))
+        {
+            return Ok((self.in_order(turn, thoughts, &steps), begins));
+        }
+        let count = thoughts.len();
+        let mut blocks = thoughts;
         for part in &turn.parts {
             match &part.content {
-                Content::Call(call) => {
-                    let id = self.new_id(&call.id);
-                    let block = json!({"type": "tool_use", "id": id, "name": *call.name, "input": call.object()});
-                    blocks.push(marked(block, part.cache));
-                }
+                Content::Call(call) => blocks.push(self.call(part, call)),
                 Content::Reasoning(_) => {}
                 Content::Text(_) | Content::Refusal(_) => blocks.extend(said(part, &part.content)?),
                 _ => return Err(part.place.error("an assistant's message holds text, refusals and tool calls only")),
             }
         }
         // Thoughts without what they led to are refused.
-        if blocks.len() == thoughts {
+        if blocks.len() == count {
             blocks.clear();
         }
         Ok((blocks, begins))
     }
 
-    /// The signed thoughts of a turn: those of the message, else those kept for one of its calls. Foreign ones and
-    /// those of a model that takes its own only are left out.
-    fn thoughts(&self, turn: &Turn<'_>) -> (Vec<Value>, Begins) {
-        if self.rules.thinking == Thinking::Never {
-            return (Vec::new(), Begins::Unknown);
+    fn call(&mut self, part: &Part<'_>, call: &Call<'_>) -> Value {
+        let id = self.new_id(&call.id);
+        let block = json!({"type": "tool_use", "id": id, "name": *call.name, "input": call.object()});
+        marked(block, part.cache)
+    }
+
+    /// The blocks in the order the model made them; `steps` fit.
+    fn in_order(&mut self, turn: &Turn<'_>, thoughts: Vec<Value>, steps: &[Step]) -> Vec<Value> {
+        let mut blocks = Vec::with_capacity(steps.len());
+        let mut thoughts = thoughts.into_iter();
+        let mut calls = turn.parts.iter().filter_map(|part| match &part.content {
+            Content::Call(call) => Some((part, call)),
+            _ => None,
+        });
+        let mut texts = turn.parts.iter().filter_map(|part| match part.content {
+            Content::Text(text) => Some((text, part.cache)),
+            _ => None,
+        });
+        let (mut rest, mut cache) = ("", None);
+        for step in steps {
+            match *step {
+                Step::Thought => blocks.extend(thoughts.next()),
+                Step::Call => blocks.extend(calls.next().map(|(part, call)| self.call(part, call))),
+                Step::Text(mut chars) => {
+                    while chars > 0 {
+                        if rest.is_empty() {
+                            let Some(next) = texts.next() else { break };
+                            (rest, cache) = next;
+                        }
+                        let piece = cut(&mut rest, chars);
+                        chars -= piece.chars().count();
+                        // One without any letter is refused.
+                        if !piece.trim().is_empty() {
+                            blocks.push(text(piece, cache.filter(|_| rest.is_empty())));
+                        }
+                    }
+                }
+            }
         }
+        blocks
+    }
+
+    /// The signed thoughts of a turn: those of the message, else those kept for one of its calls. Foreign ones and
+    /// those of a model that takes its own only are left out. With the order that they tell.
+    fn thoughts(&self, turn: &Turn<'_>) -> (Vec<Value>, Begins, Option<Vec<Step>>) {
+        if self.rules.thinking == Thinking::Never {
+            return (Vec::new(), Begins::Unknown, None);
+        }
+        let mut steps = None;
         let mut blocks: Vec<Value> = Vec::new();
         for part in &turn.parts {
             if let Content::Reasoning(reasoning) = &part.content {
+                steps = order::told(reasoning.blocks.first().copied());
                 blocks.extend(reasoning.blocks.iter().map(|block| thoughts::clean(block)));
             }
         }
@@ -205,13 +255,14 @@ impl Writer<'_> {
             && let Some((call, kept)) = turn.calls().find_map(|call| Some((call, kept(call)?)))
         {
             begins = Begins::Silent { same_model: thoughts::is_made_by(call, self.model) };
-            blocks.extend(kept.iter().cloned());
+            steps = order::told(kept.first());
+            blocks.extend(kept.iter().map(thoughts::clean));
         }
         if self.rules.own_thoughts && blocks.iter().any(|block| thoughts::is_of_another(block, self.model)) {
-            return (Vec::new(), Begins::Unknown);
+            return (Vec::new(), Begins::Unknown, None);
         }
         let begins = if blocks.is_empty() { begins } else { Begins::Thinking };
-        (blocks, begins)
+        (blocks, begins, steps)
     }
 
     fn new_id(&mut self, id: &str) -> String {

@@ -1,12 +1,13 @@
 //! The dialect of `Anthropic`'s Messages, spoken from and to `OpenAI`'s shape.
 //!
-//! [`models`] knows what each Claude takes; `request`, with `messages`, `tools`, `schema` and `thoughts`, makes what is
+//! [`models`] knows what each Claude takes; `request`, with `messages`, `tools`, `schema`, `thoughts` and `order`, makes what is
 //! sent; `answer` and `stream` read what comes back.
 
 mod answer;
 mod errors;
 mod messages;
 pub mod models;
+mod order;
 mod request;
 mod schema;
 mod stream;

@@ -11,6 +11,7 @@ use super::thoughts::{self, Barred};
 use super::tools;
 use crate::error::{Error, Kind, Result};
 use crate::providers::conversation::{Conversation, Effort, Parameters};
+use crate::providers::numbers;
 use crate::providers::prefix::secret_value;
 use crate::providers::request::{ChatRequest, Dropped, Prepared, Reading};
 use crate::providers::types::{Endpoint, Outgoing};
@@ -46,12 +47,11 @@ pub(super) fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> 
     let given_config = other("output_config").and_then(Value::as_object);
     let config_effort = given_config.and_then(|config| Effort::named(config.get("effort")?.as_str()?));
     let effort = asked.effort.or(config_effort);
-    let named = if says(object, "max_completion_tokens") { "max_completion_tokens" } else { "max_tokens" };
     let unknown = match rules.thinking {
         Thinking::Budget if effort.is_some() || native.is_some() => USUAL_LENGTH + thoughts::allowance(effort),
         _ => USUAL_LENGTH,
     };
-    let room = length(asked.max_tokens, super::longest_answer(endpoint), unknown, named, &mut dropped);
+    let room = length(asked.max_tokens, super::longest_answer(endpoint), unknown, asked.length_parameter, &mut dropped);
     let thinking = thoughts::ask(rules, effort, native, barred, room, &mut dropped);
 
     let mut body = Map::new();
@@ -93,7 +93,6 @@ pub(super) fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> 
         body.insert("stream".to_owned(), true.into());
     }
     let version = chosen.unwrap_or(if sampled { WITH_SAMPLING } else { NEWEST });
-    let bytes = serde_json::to_vec(&body).map_err(|e| Error::value(format!("the request: {e}")))?;
     let reading = Reading {
         usage_asked: asked.include_usage,
         schema_tool: tools.schema_tool,
@@ -104,7 +103,7 @@ pub(super) fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> 
         outgoing: Outgoing {
             url: endpoint.url(&super::chat_path(endpoint)),
             headers: headers(endpoint, version, stream)?,
-            body: Bytes::from(bytes),
+            body: Bytes::from(numbers::write(&Value::Object(body))),
         },
         reading,
         dropped,
@@ -130,10 +129,6 @@ fn headers(endpoint: &Endpoint, version: &str, stream: bool) -> Result<HeaderMap
     }
     headers.extend(endpoint.headers.clone());
     Ok(headers)
-}
-
-fn says(object: &Map<String, Value>, name: &str) -> bool {
-    object.get(name).is_some_and(|value| !value.is_null())
 }
 
 /// The longest answer: what the caller allows in the parameter called `named`, at most what the model can; all it can
@@ -175,8 +170,8 @@ fn sampling(
 ) -> bool {
     let top_k = asked.others.iter().find(|(name, _)| *name == "top_k").map(|(_, value)| *value);
     let given = [
-        ("temperature", asked.temperature.map(|value| json!(value.clamp(0.0, 1.0)))),
-        ("top_p", asked.top_p.map(|value| json!(value.clamp(0.0, 1.0)))),
+        ("temperature", asked.temperature.map(clamped)),
+        ("top_p", asked.top_p.map(clamped)),
         ("top_k", top_k.cloned()),
     ];
     let mut sampled = false;
@@ -191,6 +186,10 @@ fn sampling(
         } else if name == "top_p" && rules.one_sampler && asked.temperature.is_some() {
             "this model takes temperature or top_p, not both"
         } else {
+            if asked.temperature.is_some_and(|given| name == "temperature" && given > 1.0) {
+                let why = "Anthropic's temperature goes up to 1, which is sent";
+                dropped.push(Dropped { parameter: name.to_owned(), why: why.to_owned() });
+            }
             body.insert(name.to_owned(), value);
             sampled = true;
             continue;
@@ -198,6 +197,10 @@ fn sampling(
         dropped.push(Dropped { parameter: name.to_owned(), why: why.to_owned() });
     }
     sampled
+}
+
+fn clamped(value: f64) -> Value {
+    json!(value.clamp(0.0, 1.0))
 }
 
 /// Everything else: passed on by name, or reported.

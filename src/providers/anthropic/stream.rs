@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, MadeCall, Said};
 use super::errors;
 use crate::error::Result;
+use crate::providers::numbers;
 use crate::providers::request::Reading;
 use crate::providers::types::{Chunk, Endpoint, ReadStream, Usage};
 
@@ -97,7 +98,7 @@ impl Reader {
 
     fn text_piece(&mut self, text: &str, out: &mut Vec<Chunk>) {
         if !text.is_empty() {
-            self.said.text.push_str(text);
+            self.said.say(text);
             self.content(&json!({"content": text}), text, out);
         }
     }
@@ -155,7 +156,7 @@ impl Reader {
             let function = json!({"name": name, "arguments": ""});
             json!({"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]})
         };
-        self.said.calls.push(MadeCall { id, name: name.to_owned(), arguments: String::new() });
+        self.said.call(MadeCall { id, name: name.to_owned(), arguments: String::new() });
         if index == 0 || !self.reading.legacy_functions {
             self.content(&delta, name, out);
         }
@@ -219,9 +220,9 @@ impl Reader {
                 } else {
                     json!({"type": "thinking", "thinking": text, "signature": signature})
                 };
-                self.said.thoughts.push(block);
+                self.said.thought(block);
             }
-            Some(Block::Redacted(block)) => self.said.thoughts.push(block),
+            Some(Block::Redacted(block)) => self.said.thought(block),
             Some(Block::Text | Block::Other | Block::Answer { .. }) | None => {}
         }
     }
@@ -239,7 +240,7 @@ impl Reader {
         self.said.keep(endpoint, &self.reading);
         if !self.said.thoughts.is_empty() {
             // All at once: a client that joins deltas field by field would not know how to join the blocks of a list.
-            out.push(self.chunk(&json!({"thinking_blocks": self.said.thoughts}), None));
+            out.push(self.chunk(&json!({"thinking_blocks": self.said.thinking_blocks()}), None));
         }
         let reason = answer::finish_reason(self.stop.as_deref(), !self.said.calls.is_empty(), &self.reading);
         out.push(self.chunk(&json!({}), Some(reason)));
@@ -261,11 +262,12 @@ impl Reader {
 
 impl ReadStream for Reader {
     fn read(&mut self, endpoint: &Endpoint, data: Bytes, out: &mut Vec<Chunk>) -> Result<ControlFlow<()>> {
-        if data.trim_ascii() == b"[DONE]" && self.is_complete() {
-            // Not of this protocol, but some servers that speak it add it.
+        if data.trim_ascii() == b"[DONE]" && self.stop.is_some() {
+            // Not of this protocol, but some servers that speak it end with it.
+            self.end(endpoint, out);
             return Ok(ControlFlow::Break(()));
         }
-        let event: Value = serde_json::from_slice(&data)
+        let event: Value = numbers::read_within(&data, "input")
             .ok()
             .filter(Value::is_object)
             .ok_or_else(|| errors::not_of_protocol(endpoint, "sent an event that is not a JSON object", data.len()))?;
@@ -274,8 +276,8 @@ impl ReadStream for Reader {
         }
         let index = event.get("index").and_then(Value::as_u64).unwrap_or(0);
         let kind = event.get("type").and_then(Value::as_str);
-        if self.ended && kind != Some("message_stop") {
-            // The caller has been told that this was all.
+        if self.stop.is_some() && kind != Some("message_stop") {
+            // The message has said that this was all.
             self.tell_usage(event.get("usage"));
             return Ok(ControlFlow::Continue(()));
         }
@@ -301,11 +303,14 @@ impl ReadStream for Reader {
             Some("message_delta") => {
                 self.tell_usage(event.get("usage"));
                 if let Some(stop) = event.get("delta").and_then(|delta| delta.get("stop_reason")?.as_str()) {
+                    // Told to the caller with the end mark, without which the stream was cut.
                     self.stop = Some(stop.to_owned());
-                    self.end(endpoint, out);
                 }
             }
             Some("message_stop") => {
+                if self.head.is_none() {
+                    return Err(errors::not_of_protocol(endpoint, "ended the stream before a message", data.len()));
+                }
                 self.end(endpoint, out);
                 return Ok(ControlFlow::Break(()));
             }

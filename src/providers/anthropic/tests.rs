@@ -90,7 +90,9 @@ fn the_example_of_the_format() {
 fn sampling_goes_with_the_old_version_and_the_old_models_only() {
     let hot = with(json!({"temperature": 1.7, "max_tokens": 9}));
     let old = prepare("claude-haiku-4-5", &hot);
-    assert_eq!((version(&old), body(&old)["temperature"].as_f64(), old.dropped.len()), ("2023-06-01", Some(1.0), 0));
+    assert_eq!((version(&old), body(&old)["temperature"].as_f64()), ("2023-06-01", Some(1.0)));
+    assert_eq!(dropped(&old), ["temperature"], "lowered");
+    assert!(prepare("claude-haiku-4-5", &with(json!({"temperature": 1}))).dropped.is_empty());
     for model in ["claude-opus-4-7", "claude-sonnet-5", "claude-fable-5"] {
         let new = prepare(model, &hot);
         assert_eq!((version(&new), &*dropped(&new)), ("2026-10-21", &["temperature"][..]), "{model}");
@@ -147,6 +149,37 @@ fn efforts_of_every_generation() {
         dropped(&prepare("claude-3-haiku-20240307", &with(json!({"reasoning_effort": "low"})))),
         ["reasoning_effort"]
     );
+}
+
+#[test]
+fn an_effort_that_is_changed_is_reported() {
+    let told = |model: &str, more: Value| {
+        let prepared = prepare(model, &with(more));
+        dropped(&prepared).join(",")
+    };
+    let effort = |effort: &str| json!({"reasoning_effort": effort, "max_tokens": 60_000});
+    for (model, efforts) in [
+        ("claude-haiku-4-5", &["none", "minimal", "low", "medium", "high", "xhigh"][..]),
+        ("claude-opus-4-6", &["none", "minimal", "low", "medium", "high", "max"]),
+        ("claude-opus-4-7", &["none", "minimal", "low", "medium", "high", "xhigh", "max"]),
+    ] {
+        for name in efforts {
+            assert_eq!(told(model, effort(name)), "", "{model} {name}");
+        }
+    }
+    assert_eq!(told("claude-opus-4-6", effort("xhigh")), "reasoning_effort");
+    assert_eq!(told("claude-opus-5-5", effort("none")), "reasoning_effort");
+    // No room for all of the thoughts.
+    assert_eq!(told("claude-haiku-4-5", json!({"reasoning_effort": "high", "max_tokens": 3000})), "reasoning_effort");
+    let own = json!({"thinking": {"type": "enabled", "budget_tokens": 5000}, "max_tokens": 3000});
+    assert_eq!(told("claude-haiku-4-5", own.clone()), "thinking");
+    assert_eq!(told("claude-opus-4-6", own), "thinking");
+    let forced = json!({
+        "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required", "reasoning_effort": "low"
+    });
+    for model in ["claude-haiku-4-5", "claude-opus-4-6", "claude-opus-5"] {
+        assert_eq!(told(model, forced.clone()), "reasoning_effort", "{model}");
+    }
 }
 
 #[test]
@@ -311,5 +344,5 @@ fn the_longest_answer_is_the_models() {
     assert_eq!(room("claude-3-haiku-20240307", json!({"max_tokens": 9000})), (4096, 1));
     assert_eq!(room("claude-of-nobody", json!({})), (4096, 0));
     assert_eq!(room("claude-3-7-sonnet-20250219", json!({"reasoning_effort": "max"})), (64_000, 0));
-    assert_eq!(room("claude-opus-4-20250514", json!({"reasoning_effort": "xhigh"})), (32_000, 0));
+    assert_eq!(room("claude-opus-4-20250514", json!({"reasoning_effort": "xhigh"})), (32_000, 1));
 }

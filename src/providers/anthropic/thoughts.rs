@@ -62,14 +62,32 @@ pub(super) fn ask(
                 return Asked::default();
             }
             let own = native.and_then(|native| native.get("budget_tokens")?.as_u64());
-            let Some(budget) = budget(own.unwrap_or_else(|| tokens(effort)), room) else {
+            let wanted = own.unwrap_or_else(|| tokens(effort));
+            let Some(budget) = budget(wanted, room) else {
                 drop("thinking takes at least 1024 tokens, and more than the longest answer allowed");
                 return Asked::default();
             };
+            // The most is as much as there is room for.
+            if budget != wanted && (own.is_some() || effort != Some(Effort::Max)) {
+                drop(&format!("{budget} tokens for thinking instead of {wanted}, since the longest answer has {room}"));
+            }
             let thinking = json!({"type": "enabled", "budget_tokens": budget});
             Asked { thinking: Some(thinking), effort: None, on: true }
         }
-        (Some(true), Thinking::Adaptive) => adaptive(rules, effort, native, barred),
+        (Some(true), Thinking::Adaptive) => {
+            let asked = adaptive(rules, effort, native, barred);
+            if let Some(barred) = barred.filter(|_| !asked.on) {
+                drop(barred.why());
+            }
+            if native.is_some_and(|native| native.contains_key("budget_tokens")) {
+                drop("this model decides itself how many tokens it thinks");
+            }
+            if effort == Some(Effort::Xhigh) && asked.on && asked.effort == Some("high") {
+                let why = "this model knows no effort xhigh; high is asked for".to_owned();
+                dropped.push(Dropped { parameter: "reasoning_effort".to_owned(), why });
+            }
+            asked
+        }
         (Some(false), Thinking::Never) => Asked::default(),
         (Some(false), _) => match rules.off {
             Off::Unasked => Asked::default(),

@@ -114,6 +114,8 @@ pub struct Schema<'a> {
 pub struct Parameters<'a> {
     /// The longest answer: `max_completion_tokens`, else `max_tokens`; at least 1.
     pub max_tokens: Option<u64>,
+    /// Which of the two says so, for reports.
+    pub length_parameter: &'static str,
     /// 0 to 2.
     pub temperature: Option<f64>,
     /// 0 to 1.
@@ -220,7 +222,9 @@ impl<'a> Parameters<'a> {
         }
         let choice = fields.get("tool_choice").map(|choice| read_choice("tool_choice", choice));
         let choice = choice.or_else(|| fields.get("function_call").map(|choice| read_choice("function_call", choice)));
+        let newer = fields.get("max_completion_tokens").is_some();
         Ok(Self {
+            length_parameter: if newer { "max_completion_tokens" } else { "max_tokens" },
             max_tokens: match fields.whole("max_completion_tokens")? {
                 Some(most) => Some(most),
                 None => fields.whole("max_tokens")?,

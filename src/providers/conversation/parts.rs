@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
+use super::super::numbers;
 use super::Place;
 use crate::error::Result;
 
@@ -98,13 +99,13 @@ impl<'a> Call<'a> {
         Some(Self { id: Cow::Owned(id), name, arguments, thought_signature: None })
     }
 
-    /// The arguments as an object: empty ones are `{}`; what is no JSON object is kept as text under `arguments`,
+    /// The arguments as an object, long numbers marked for [`numbers::write`]: empty ones are `{}`; what is no JSON object is kept as text under `arguments`,
     /// since a protocol that knows only objects has no other place for it.
     pub fn object(&self) -> Map<String, Value> {
         if self.arguments.trim().is_empty() {
             return Map::new();
         }
-        match serde_json::from_str(&self.arguments) {
+        match numbers::read(&self.arguments) {
             Ok(Value::Object(object)) => object,
             Ok(Value::Null) => Map::new(),
             _ => Map::from_iter([("arguments".to_owned(), Value::from(&*self.arguments))]),
@@ -162,6 +163,8 @@ pub struct Reasoning<'a> {
     pub blocks: Vec<&'a Value>,
     /// `extra_content.google.thought_signature` of the message: belongs to its text.
     pub thought_signature: Option<&'a str>,
+    /// `extra_content.google.parts` of the message: which parts a Gemini made it of, where that has to be told.
+    pub google_parts: &'a [Value],
 }
 
 impl<'a> Reasoning<'a> {
@@ -174,8 +177,10 @@ impl<'a> Reasoning<'a> {
         let google = fields.get("extra_content").and_then(|extra| extra.get("google"));
         let thought_signature = google.and_then(|google| google.get("thought_signature")?.as_str());
         let thought_signature = thought_signature.filter(|signature| !signature.is_empty());
-        let tells = text.is_some() || !blocks.is_empty() || thought_signature.is_some();
-        tells.then_some(Self { text, blocks, thought_signature })
+        let google_parts = google.and_then(|google| google.get("parts")?.as_array());
+        let google_parts = google_parts.map_or(&[][..], Vec::as_slice);
+        let proven = !blocks.is_empty() || thought_signature.is_some() || !google_parts.is_empty();
+        (proven || text.is_some()).then_some(Self { text, blocks, thought_signature, google_parts })
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::super::numbers;
 use super::super::request::Reading;
 use super::super::types::{Answer, Completion, Endpoint};
 use super::errors;
@@ -19,7 +20,7 @@ use crate::pricing::ServiceTier;
 /// [`Kind::Protocol`](crate::Kind::Protocol) when it is not JSON or answers nothing;
 /// [`Kind::Status`](crate::Kind::Status) when status 200 carries an error.
 pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -> Result<Completion> {
-    let body: Value = serde_json::from_slice(&answer.body).map_err(|_| {
+    let body: Value = numbers::read_within(&answer.body, "args").map_err(|_| {
         errors::odd(endpoint, &format!("answered with something that is not JSON ({} bytes)", answer.body.len()))
     })?;
     if let Some(error) = errors::told(&body) {
@@ -97,6 +98,7 @@ fn choice(index: u64, said: &Said, native: &str, logprobs: Value, reading: &Read
     message.insert("content".into(), content.into());
     message.insert("refusal".into(), Value::Null);
     said.fill(&mut message, None, reading.legacy_functions);
+    message.extend(said.runs.extra(reading.legacy_functions).map(|extra| ("extra_content".to_owned(), extra)));
     let mut choice = Map::new();
     choice.insert("index".into(), index.into());
     put_reason(&mut choice, native, !said.calls.is_empty(), reading.legacy_functions);

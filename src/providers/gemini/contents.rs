@@ -6,8 +6,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::conversation::{Content, Conversation, Media, Place, Role, Source, Turn};
+use super::super::conversation::{Call, Content, Conversation, Media, Part, Place, Role, Source, Turn};
 use super::model::Model;
+use super::runs::{self, Kind};
 use super::signed;
 use super::tools::fitting;
 use crate::error::Result;
@@ -57,60 +58,100 @@ pub(super) fn text(text: &str) -> Value {
 }
 
 fn parts(turn: &Turn<'_>, model: &Model) -> Result<Vec<Value>> {
-    let mut parts = Vec::with_capacity(turn.parts.len());
+    let mut made = Vec::with_capacity(turn.parts.len());
     // What tools answered beside text; after all of their answers.
     let mut shown_by_tools = Vec::new();
-    // Of the message being read: goes to its text, else to its call.
-    let mut of_message: Option<&str> = None;
-    let mut message = None;
-    let mut called = false;
-    for part in &turn.parts {
-        if message != Some(part.place.message) {
-            (message, of_message) = (Some(part.place.message), None);
+    let mut calls = Calls { model, called: false };
+    for message in turn.parts.chunk_by(|one, other| one.place.message == other.place.message) {
+        if turn.role == Role::Assistant
+            && let Some(parts) = as_made(message, &mut calls)
+        {
+            made.extend(parts);
+            continue;
         }
-        if !matches!(part.content, Content::Result(_)) {
-            parts.append(&mut shown_by_tools);
-        }
-        match &part.content {
-            Content::Text("") | Content::Refusal("") => {}
-            Content::Text(said) | Content::Refusal(said) => {
-                let mut said = text(said);
-                if let Some(signature) = of_message.take().filter(|_| turn.role == Role::Assistant) {
-                    said["thoughtSignature"] = signature.into();
+        // Goes to the message's text, else to its call.
+        let mut of_message: Option<&str> = None;
+        for part in message {
+            if !matches!(part.content, Content::Result(_)) {
+                made.append(&mut shown_by_tools);
+            }
+            match &part.content {
+                Content::Text("") | Content::Refusal("") => {}
+                Content::Text(said) | Content::Refusal(said) => {
+                    let signature = of_message.take().filter(|_| turn.role == Role::Assistant);
+                    made.push(with(text(said), signature));
                 }
-                parts.push(said);
-            }
-            Content::Image(media) | Content::Audio(media) | Content::File(media) => {
-                parts.push(blob(part.place, media, matches!(part.content, Content::Image(_)))?);
-            }
-            Content::Reasoning(reasoning) => of_message = reasoning.thought_signature,
-            Content::Call(call) => {
-                let signature = signed::of(call).or_else(|| of_message.take().map(str::to_owned));
-                let required = model.third && !called;
-                called = true;
-                let mut shown = Map::new();
-                let name = fitting(&call.name);
-                shown.insert("functionCall".into(), json!({"id": call.id, "name": name, "args": call.object()}));
-                if let Some(signature) = signature.or_else(|| required.then(|| signed::NOT_OURS.to_owned())) {
-                    shown.insert("thoughtSignature".into(), signature.into());
+                Content::Image(media) | Content::Audio(media) | Content::File(media) => {
+                    made.push(blob(part.place, media, matches!(part.content, Content::Image(_)))?);
                 }
-                parts.push(shown.into());
-            }
-            Content::Result(result) => {
-                let response = json!({"result": result.text()});
-                let name = fitting(&result.name);
-                parts.push(json!({"functionResponse": {"id": result.id, "name": name, "response": response}}));
-                for part in &result.parts {
-                    if let Content::Image(media) | Content::Audio(media) | Content::File(media) = &part.content {
-                        let is_image = matches!(part.content, Content::Image(_));
-                        shown_by_tools.push(blob(part.place, media, is_image)?);
+                Content::Reasoning(reasoning) => of_message = reasoning.thought_signature,
+                Content::Call(call) => made.push(calls.shown(call, || of_message.take())),
+                Content::Result(result) => {
+                    let response = json!({"result": result.text()});
+                    let name = fitting(&result.name);
+                    made.push(json!({"functionResponse": {"id": result.id, "name": name, "response": response}}));
+                    for part in &result.parts {
+                        if let Content::Image(media) | Content::Audio(media) | Content::File(media) = &part.content {
+                            let is_image = matches!(part.content, Content::Image(_));
+                            shown_by_tools.push(blob(part.place, media, is_image)?);
+                        }
                     }
                 }
             }
         }
     }
-    parts.append(&mut shown_by_tools);
-    Ok(parts)
+    made.append(&mut shown_by_tools);
+    Ok(made)
+}
+
+/// A message of a Gemini in the parts that it was made of, where it tells them and still is what they were.
+fn as_made(message: &[Part<'_>], calls: &mut Calls<'_>) -> Option<Vec<Value>> {
+    let reasoning = message.iter().find_map(|part| match &part.content {
+        Content::Reasoning(reasoning) if !reasoning.google_parts.is_empty() => Some(reasoning),
+        _ => None,
+    })?;
+    let mut called = message.iter().filter_map(|part| match &part.content {
+        Content::Call(call) => Some(call),
+        _ => None,
+    });
+    let mut parts = Vec::with_capacity(message.len());
+    for (run, said) in runs::of(reasoning.google_parts, message, reasoning.text.unwrap_or_default())? {
+        let signature = run.signature.as_deref();
+        match run.kind {
+            Kind::Call => parts.extend(called.by_ref().take(run.count).map(|call| calls.shown(call, || None))),
+            Kind::Text => parts.push(with(text(&said), signature)),
+            Kind::Thought if signature.is_some() => {
+                parts.push(with(json!({"text": said, "thought": true}), signature));
+            }
+            Kind::Thought => {}
+        }
+    }
+    Some(parts)
+}
+
+fn with(mut part: Value, signature: Option<&str>) -> Value {
+    if let Some(signature) = signature {
+        part["thoughtSignature"] = signature.into();
+    }
+    part
+}
+
+/// The calls of a turn.
+struct Calls<'a> {
+    model: &'a Model,
+    /// There was one.
+    called: bool,
+}
+
+impl Calls<'_> {
+    /// `other`: a signature that may be its own, where it has none.
+    fn shown<'s>(&mut self, call: &Call<'_>, other: impl FnOnce() -> Option<&'s str>) -> Value {
+        let signature = signed::of(call).or_else(|| other().map(str::to_owned));
+        let required = self.model.third && !std::mem::replace(&mut self.called, true);
+        let signature = signature.or_else(|| required.then(|| signed::NOT_OURS.to_owned()));
+        let shown = json!({"functionCall": {"id": call.id, "name": fitting(&call.name), "args": call.object()}});
+        with(shown, signature.as_deref())
+    }
 }
 
 /// `inlineData` or `fileData`. `Google` fetches public addresses itself.

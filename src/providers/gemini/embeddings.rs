@@ -103,7 +103,7 @@ pub fn read_embeddings(endpoint: &Endpoint, answer: &Answer, count: usize) -> Re
             return Err(wrong(format!("an embedding with a number that is not finite, at index {index}")));
         }
     }
-    let tokens = ["promptTokenCount", "totalTokenCount"].iter().find_map(|name| usage.get(name)?.as_u64());
+    let tokens = ["promptTokenCount", "totalTokenCount"].iter().find_map(|name| super::said::whole(usage.get(name)?));
     Ok(Embedded { rows: rows.into_iter().map(|row| row.values).collect(), prompt_tokens: tokens })
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::error::{Answer, Error, Kind};
 use crate::providers::http::refused;
+use crate::providers::numbers;
 use crate::providers::types::Endpoint;
 
 /// The error object of an answer, of a stream's event, or of a list that holds one.
@@ -22,7 +23,7 @@ pub(super) fn told(body: &Value) -> Option<&Value> {
 pub(super) fn inside(endpoint: &Endpoint, error: &Value, headers: &[(String, String)]) -> Error {
     let known = status(error);
     // As an object, whatever it came in: that is where everybody looks for the message.
-    let body = serde_json::to_vec(&serde_json::json!({ "error": error })).unwrap_or_default();
+    let body = numbers::write(&serde_json::json!({ "error": error }));
     let answer = Answer { status: known.unwrap_or(502), headers: headers.to_vec(), body: Bytes::from(body) };
     let error = refused(endpoint, answer);
     if known.is_some() { error } else { error.settled() }

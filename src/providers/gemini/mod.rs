@@ -2,7 +2,8 @@
 //!
 //! - [`request`]: parameters and schemas; [`tools`]; [`contents`]: the conversation.
 //! - [`answer`] and [`stream`]: what came back, read by [`said`].
-//! - [`model`]: what differs between models. [`signed`]: signatures of thoughts, from one turn to the next.
+//! - [`model`]: what differs between models. [`signed`] and [`runs`]: signatures of thoughts, from one turn to the
+//!   next.
 
 mod answer;
 mod contents;
@@ -10,6 +11,7 @@ mod embeddings;
 mod errors;
 mod model;
 mod request;
+mod runs;
 mod said;
 mod signed;
 mod stream;
@@ -39,11 +41,27 @@ pub(super) fn embeddings_path(endpoint: &Endpoint) -> String {
     path(endpoint, "batchEmbedContents")
 }
 
-/// `models/NAME`; a tuned model has another collection's name in front of its own.
-fn resource(endpoint: &Endpoint) -> String {
+/// Collection and name of the model: a tuned one is in a collection of its own.
+fn named(endpoint: &Endpoint) -> (&str, &str) {
     let id = endpoint.model.as_str();
-    let named = ["models/", "tunedModels/"].iter().any(|collection| id.starts_with(collection));
-    if named { id.to_owned() } else { format!("models/{id}") }
+    id.split_once('/')
+        .filter(|(collection, _)| matches!(*collection, "models" | "tunedModels"))
+        .unwrap_or(("models", id))
+}
+
+/// `models/NAME`, as it stands in a body.
+fn resource(endpoint: &Endpoint) -> String {
+    let (collection, name) = named(endpoint);
+    format!("{collection}/{name}")
+}
+
+/// `name` as one segment of a path, whatever is in it: a name must not lead to another path or method.
+fn segment(name: &str) -> String {
+    let escaped = name.bytes().map(|byte| {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@');
+        if plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    });
+    escaped.collect()
 }
 
 /// Where `method` of the model is, below the base URL, which may name the protocol's version already.
@@ -51,8 +69,9 @@ fn path(endpoint: &Endpoint, method: &str) -> String {
     let last = endpoint.base.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let versioned = last.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     let version = endpoint.api_version.as_deref().filter(|version| !version.is_empty()).unwrap_or("v1beta");
-    let resource = resource(endpoint);
-    if versioned { format!("{resource}:{method}") } else { format!("{version}/{resource}:{method}") }
+    let (collection, name) = named(endpoint);
+    let called = format!("{collection}/{}:{method}", segment(name));
+    if versioned { called } else { format!("{version}/{called}") }
 }
 
 fn url(endpoint: &Endpoint, method: &str) -> Url {

@@ -12,8 +12,8 @@ pub(super) enum Thinking {
     Fixed,
     /// By a number of tokens (2.5). `least` is what stands for "off" where it cannot be turned off.
     Budget { least: u32 },
-    /// By a level (3 and later); the lowest and the highest exist on some only.
-    Levels { minimal: bool, xhigh: bool },
+    /// By a level (3 and later).
+    Levels,
 }
 
 /// What one model takes.
@@ -53,38 +53,51 @@ impl Model {
         } else if !from((3, 0)) {
             Thinking::Budget { least: if has("pro") { 128 } else { 0 } }
         } else {
-            let minimal = !has("pro") && (has("lite") || version.is_some_and(|version| version < (3, 7)));
-            let unknown = version.is_some_and(|version| version >= (4, 0)) && !has("argon");
-            Thinking::Levels { minimal, xhigh: unknown }
+            Thinking::Levels
         };
         Self { thinking, third: !old && from((3, 0)), instructions: true, penalties: !old && !from((2, 5)) }
     }
 }
 
+/// What is sent for a reasoning effort.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Level {
+    /// The field of `thinkingConfig`.
+    pub field: &'static str,
+    /// Its value.
+    pub value: serde_json::Value,
+    /// Why it is not what was asked for, where it is not.
+    pub changed: Option<&'static str>,
+}
+
 impl Thinking {
-    /// The field of `thinkingConfig` for a reasoning effort; `None` where the model cannot be told.
-    pub(super) fn config(self, effort: Effort) -> Option<(&'static str, serde_json::Value)> {
+    /// What stands for a reasoning effort; `None` where the model cannot be told.
+    pub(super) fn level(self, effort: Effort) -> Option<Level> {
+        const ALWAYS: &str = "this model always thinks; the least effort is asked for";
         match self {
             Self::Fixed => None,
             Self::Budget { least } => {
-                let budget = match effort {
-                    Effort::None => least,
-                    Effort::Minimal => 512,
-                    Effort::Low => 1024,
-                    Effort::Medium => 8192,
-                    Effort::High | Effort::Xhigh | Effort::Max => 24_576,
+                let (budget, changed) = match effort {
+                    Effort::None => (least, (least > 0).then_some(ALWAYS)),
+                    Effort::Minimal => (512, None),
+                    Effort::Low => (1024, None),
+                    Effort::Medium => (8192, None),
+                    Effort::High | Effort::Max => (24_576, None),
+                    Effort::Xhigh => (24_576, Some("this model knows no effort above high, which is asked for")),
                 };
-                Some(("thinkingBudget", budget.into()))
+                Some(Level { field: "thinkingBudget", value: budget.into(), changed })
             }
-            Self::Levels { minimal, xhigh } => {
-                let level = match effort {
-                    Effort::None | Effort::Minimal if minimal => "MINIMAL",
-                    Effort::None | Effort::Minimal | Effort::Low => "LOW",
-                    Effort::Medium => "MEDIUM",
-                    Effort::Xhigh | Effort::Max if xhigh => "XHIGH",
-                    Effort::High | Effort::Xhigh | Effort::Max => "HIGH",
+            Self::Levels => {
+                let (level, changed) = match effort {
+                    Effort::None => ("MINIMAL", Some(ALWAYS)),
+                    Effort::Minimal => ("MINIMAL", None),
+                    Effort::Low => ("LOW", None),
+                    Effort::Medium => ("MEDIUM", None),
+                    Effort::High => ("HIGH", None),
+                    // The most there is.
+                    Effort::Xhigh | Effort::Max => ("XHIGH", None),
                 };
-                Some(("thinkingLevel", level.into()))
+                Some(Level { field: "thinkingLevel", value: level.into(), changed })
             }
         }
     }
@@ -103,7 +116,6 @@ mod tests {
 
     #[test]
     fn thinking_by_version() {
-        let levels = |minimal, xhigh| Thinking::Levels { minimal, xhigh };
         for (id, thinking) in [
             ("gemini-1.5-pro", Thinking::Fixed),
             ("gemini-2.0-flash", Thinking::Fixed),
@@ -112,14 +124,14 @@ mod tests {
             ("gemini-2.5-flash-lite-preview-06-17", Thinking::Budget { least: 0 }),
             ("models/gemini-2.5-pro", Thinking::Budget { least: 128 }),
             ("gemini-2.5-flash-image", Thinking::Fixed),
-            ("gemini-3-pro-preview", levels(false, false)),
-            ("gemini-3-flash-preview", levels(true, false)),
-            ("gemini-3.1-flash-lite", levels(true, false)),
-            ("gemini-3.6-flash", levels(true, false)),
-            ("gemini-3.8-flash", levels(false, false)),
-            ("gemini-flash-latest", levels(false, false)),
-            ("gemini-4-argon", levels(false, false)),
-            ("gemini-4-hydrogen", levels(false, true)),
+            ("gemini-3-pro-preview", Thinking::Levels),
+            ("gemini-3-flash-preview", Thinking::Levels),
+            ("gemini-3.1-flash-lite", Thinking::Levels),
+            ("gemini-3.6-flash", Thinking::Levels),
+            ("gemini-3.8-flash", Thinking::Levels),
+            ("gemini-flash-latest", Thinking::Levels),
+            ("gemini-4-argon", Thinking::Levels),
+            ("gemini-4-hydrogen", Thinking::Levels),
             ("gemma-3-27b-it", Thinking::Fixed),
             ("anything", Thinking::Fixed),
         ] {
@@ -130,25 +142,29 @@ mod tests {
     #[test]
     fn efforts() {
         let of = |id: &str, effort| {
-            let effort = Effort::named(effort)?;
-            Model::of(id).thinking.config(effort).map(|(name, value)| (name, value.to_string()))
+            let level = Model::of(id).thinking.level(Effort::named(effort)?)?;
+            Some((level.field, level.value.to_string(), level.changed.is_some()))
         };
-        for (effort, budget) in
-            [("none", 0), ("minimal", 512), ("low", 1024), ("medium", 8192), ("high", 24576), ("xhigh", 24576)]
-        {
-            assert_eq!(of("gemini-2.5-flash", effort), Some(("thinkingBudget", budget.to_string())), "{effort}");
+        for (effort, budget, level) in [
+            ("minimal", 512, "MINIMAL"),
+            ("low", 1024, "LOW"),
+            ("medium", 8192, "MEDIUM"),
+            ("high", 24576, "HIGH"),
+            ("max", 24576, "XHIGH"),
+        ] {
+            for id in ["gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-2.5-pro"] {
+                assert_eq!(of(id, effort), Some(("thinkingBudget", budget.to_string(), false)), "{id} {effort}");
+            }
+            for id in ["gemini-3-pro-preview", "gemini-3-flash-preview", "gemini-3.8-flash", "gemini-4-argon"] {
+                assert_eq!(of(id, effort), Some(("thinkingLevel", format!("\"{level}\""), false)), "{id} {effort}");
+            }
         }
-        assert_eq!(of("gemini-2.5-pro", "none"), Some(("thinkingBudget", "128".to_owned())));
-        for (effort, level) in [("none", "MINIMAL"), ("minimal", "MINIMAL"), ("low", "LOW"), ("medium", "MEDIUM")] {
-            assert_eq!(
-                of("gemini-3-flash-preview", effort),
-                Some(("thinkingLevel", format!("\"{level}\""))),
-                "{effort}"
-            );
-        }
-        assert_eq!(of("gemini-3.1-pro-preview", "none"), Some(("thinkingLevel", "\"LOW\"".to_owned())));
-        assert_eq!(of("gemini-3-flash-preview", "max"), Some(("thinkingLevel", "\"HIGH\"".to_owned())));
-        assert_eq!(of("gemini-4-hydrogen", "xhigh"), Some(("thinkingLevel", "\"XHIGH\"".to_owned())));
+        assert_eq!(of("gemini-2.5-flash", "none"), Some(("thinkingBudget", "0".to_owned(), false)));
+        // What is not what was asked for says so.
+        assert_eq!(of("gemini-2.5-pro", "none"), Some(("thinkingBudget", "128".to_owned(), true)));
+        assert_eq!(of("gemini-2.5-flash", "xhigh"), Some(("thinkingBudget", "24576".to_owned(), true)));
+        assert_eq!(of("gemini-3.1-pro-preview", "none"), Some(("thinkingLevel", "\"MINIMAL\"".to_owned(), true)));
+        assert_eq!(of("gemini-3.1-pro-preview", "xhigh"), Some(("thinkingLevel", "\"XHIGH\"".to_owned(), false)));
         assert_eq!(of("gemini-2.0-flash", "high"), None);
     }
 

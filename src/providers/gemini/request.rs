@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::conversation::{Conversation, Effort, Format, Parameters, ToolChoice};
+use super::super::numbers;
 use super::super::request::{ChatRequest, Dropped, Prepared, Reading};
 use super::super::types::{Endpoint, Outgoing};
 use super::contents::{contents, text};
@@ -34,7 +35,7 @@ pub fn chat(endpoint: &Endpoint, request: &ChatRequest, stream: bool) -> Result<
         url.query_pairs_mut().append_pair("alt", "sse");
     }
     Ok(Prepared {
-        outgoing: Outgoing { url, headers, body: Value::Object(body).to_string().into() },
+        outgoing: Outgoing { url, headers, body: numbers::write(&Value::Object(body)).into() },
         reading: Reading {
             usage_asked: parameters.include_usage,
             legacy_functions: parameters.legacy,
@@ -149,9 +150,13 @@ impl Making<'_, '_> {
         let mut put = |name: &str, value: Option<Value>| {
             made.extend(value.map(|value| (name.to_owned(), value)));
         };
-        // More than the model can make is refused, though it means the same.
+        // More than the model can make is refused.
         let most = self.most_output().unwrap_or(i32::MAX as u64);
         put("maxOutputTokens", parameters.max_tokens.map(|tokens| tokens.min(most).into()));
+        if let Some(given) = parameters.max_tokens.filter(|given| *given > most) {
+            let why = format!("lowered from {given} to {most}, the longest answer of this model");
+            drop(dropped, parameters.length_parameter, why);
+        }
         put("temperature", parameters.temperature.map(Into::into));
         put("topP", parameters.top_p.map(Into::into));
         put("topK", self.extras.top_k.cloned());
@@ -169,8 +174,14 @@ impl Making<'_, '_> {
                     "n answers are n calls to Gemini, and one seed would make them the same".to_owned(),
                 );
             }
-            // 32 bits there; as good as any other number.
-            seed => put("seed", seed.map(|seed| (seed as i32).into())),
+            seed => {
+                // 32 bits there.
+                let fits = seed.map(|seed| seed as i32);
+                put("seed", fits.map(Into::into));
+                if let Some(fits) = fits.filter(|fits| Some(i64::from(*fits)) != seed) {
+                    drop(dropped, "seed", format!("Gemini's seeds have 32 bits; {fits} is sent"));
+                }
+            }
         }
         let refused = !self.model.penalties && self.endpoint.base.host_str() == Some(HOST);
         for (name, theirs, value) in [
@@ -188,6 +199,9 @@ impl Making<'_, '_> {
             put("responseLogprobs", Some(true.into()));
             let top = parameters.top_logprobs.filter(|top| *top > 0);
             put("logprobs", top.map(|top| top.min(MOST_LOGPROBS).into()));
+            if top.is_some_and(|top| top > MOST_LOGPROBS) {
+                drop(dropped, "top_logprobs", format!("Gemini tells {MOST_LOGPROBS} at most"));
+            }
         }
         made
     }
@@ -222,10 +236,15 @@ impl Making<'_, '_> {
 
     fn thinking(&self, dropped: &mut Vec<Dropped>) -> Option<Value> {
         let mut made = Map::new();
+        let closely = ["thinking_budget", "thinkingBudget", "thinking_level", "thinkingLevel"];
+        let said_closely = self.extras.thinking.is_some_and(|told| closely.iter().any(|name| told.contains_key(*name)));
         if let Some(effort) = self.parameters.effort {
-            match self.model.thinking.config(effort) {
-                Some((name, value)) => {
-                    made.insert(name.into(), value);
+            match self.model.thinking.level(effort) {
+                Some(level) => {
+                    if let Some(why) = level.changed.filter(|_| !said_closely) {
+                        drop(dropped, "reasoning_effort", why.to_owned());
+                    }
+                    made.insert(level.field.into(), level.value);
                     if effort != Effort::None {
                         // Summaries cost nothing beside the thoughts, and come back as `reasoning_content`.
                         made.insert("includeThoughts".into(), true.into());

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::request::{ChatRequest, Prepared, Reading};
+use super::super::types::ReadStream;
 use super::tests::{answer, endpoint};
 use super::*;
 
@@ -149,6 +150,32 @@ fn what_has_no_place_is_reported() {
         "store": false, "parallel_tool_calls": true, "modalities": ["text"], "n": 1, "service_tier": "auto",
         "reasoning_effort": "none", "metadata": {}, "logit_bias": null});
     assert_eq!(with("gemini-2.0-flash", &silent).1, Vec::<String>::new());
+}
+
+#[test]
+fn what_is_changed_is_reported() {
+    let told = |model: &str, parameters: Value| with(model, &parameters).1.join(",");
+    assert_eq!(told("gemini-2.5-flash", json!({"max_tokens": 9_000_000})), "max_tokens");
+    assert_eq!(
+        told("gemini-2.5-flash", json!({"max_completion_tokens": 9_000_000, "max_tokens": 5})),
+        "max_completion_tokens"
+    );
+    assert_eq!(told("gemini-2.5-flash", json!({"seed": 4_294_967_303_u64})), "seed");
+    assert_eq!(told("gemini-2.5-flash", json!({"logprobs": true, "top_logprobs": 21})), "top_logprobs");
+    for (model, effort, expected) in [
+        ("gemini-2.5-flash", "none", ""),
+        ("gemini-2.5-flash", "xhigh", "reasoning_effort"),
+        ("gemini-2.5-flash", "max", ""),
+        ("gemini-2.5-pro", "none", "reasoning_effort"),
+        ("gemini-3.1-pro-preview", "none", "reasoning_effort"),
+        ("gemini-3.1-pro-preview", "minimal", ""),
+        ("gemini-3.1-pro-preview", "xhigh", ""),
+    ] {
+        assert_eq!(told(model, json!({"reasoning_effort": effort})), expected, "{model} {effort}");
+    }
+    // What is said more closely holds: nothing of the effort is sent.
+    let google = json!({"reasoning_effort": "none", "google": {"thinking_config": {"thinking_budget": 200}}});
+    assert_eq!(told("gemini-2.5-pro", google), "");
 }
 
 #[test]
@@ -391,6 +418,67 @@ fn signatures_come_back_where_they_were() {
         let back = round_trip(&json!([first]), forget, true);
         assert_eq!(back[0]["thoughtSignature"], "c2ln");
         assert_eq!(back[0]["functionCall"]["args"], first["functionCall"]["args"]);
+    }
+}
+
+#[test]
+fn every_signed_part_comes_back_as_it_was() {
+    let text = |text: &str, signature: &str| json!({"text": text, "thoughtSignature": signature});
+    let thought = json!({"text": "I th\u{ef}nk.", "thought": true, "thoughtSignature": "czA="});
+    let call = |name: &str| json!({"functionCall": {"id": format!("id-{name}"), "name": name, "args": {"a": 1}}, "thoughtSignature": name});
+    for parts in [
+        json!([text("One, ", "czE="), text("tw\u{f6}.", "czI=")]),
+        json!([{"text": "One, "}, text("two.", "czI=")]),
+        json!([text("One, ", "czE="), {"text": "two."}]),
+        json!([thought, {"text": "So"}, text(" it is.", "czE=")]),
+        json!([thought, text("It is.", "czE="), call("e1"), call("e2")]),
+        json!([call("e3"), text("I look", "czE="), call("e4")]),
+        json!([call("e5"), {"text": "and see."}]),
+    ] {
+        assert_eq!(round_trip(&parts, false, false), parts);
+    }
+    // The signature of an empty part is that of the text before it; thoughts that are not signed stay away.
+    let streamed = json!([{"text": "hm", "thought": true}, {"text": "One."}, text("", "czE=")]);
+    assert_eq!(round_trip(&streamed, false, false), json!([text("One.", "czE=")]));
+    let twice = json!([text("One.", "czE="), text("", "czI=")]);
+    assert_eq!(round_trip(&twice, false, false), twice);
+}
+
+#[test]
+fn long_numbers_keep_their_digits_both_ways() {
+    let arguments = r#"{"id":12345678901234567890123,"x":[0.12345678901234567890,1e400],"n":7}"#;
+    let says = format!(
+        r#"{{"candidates":[{{"content":{{"parts":[{{"functionCall":{{"id":"n1","name":"f","args":{arguments}}}}}]}},"finishReason":"STOP"}}]}}"#
+    );
+    let done = read_answer(&endpoint("m"), &Reading::default(), answer(&says)).unwrap();
+    let done: Value = serde_json::from_slice(&done.answer.body).unwrap();
+    let message = &done["choices"][0]["message"];
+    assert_eq!(message["tool_calls"][0]["function"]["arguments"], arguments);
+    let result = json!({"role": "tool", "tool_call_id": "n1", "content": "y"});
+    let request = json!({"messages": [{"role": "user", "content": "x"}, message, result]});
+    let sent = prepared("gemini-2.5-flash", &request).outgoing.body;
+    assert!(std::str::from_utf8(&sent).unwrap().contains(&format!(r#""args":{arguments}"#)));
+    let (mut reader, mut out) = (stream::Reader::of(&Reading::default()), Vec::new());
+    assert!(reader.read(&endpoint("m"), says.into(), &mut out).unwrap().is_continue());
+    let chunk: Value = serde_json::from_slice(&out[0].data).unwrap();
+    assert_eq!(chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"], arguments);
+}
+
+#[test]
+fn parts_of_a_message_that_was_changed_count_for_nothing() {
+    let google = |parts: Value| json!({"google": {"thought_signature": "czI=", "parts": parts}});
+    for parts in [
+        json!([{"text": 3, "thought_signature": "czE="}, {"text": 9}]),
+        json!([{"text": 7}, {"calls": 1}]),
+        json!([{"text": 7}, {"thought": 4, "thought_signature": "czE="}]),
+        json!([{"text": -7}]),
+        json!([{"text": u64::MAX}, {"text": 8}]),
+        json!([7]),
+    ] {
+        let message = json!({"role": "assistant", "content": "changed", "extra_content": google(parts.clone())});
+        let messages = json!([{"role": "user", "content": "x"}, message]);
+        let back = contents("gemini-3-flash-preview", &messages)[1]["parts"].take();
+        assert_eq!(back, json!([{"text": "changed", "thoughtSignature": "czI="}]), "{parts}");
     }
 }
 

@@ -7,8 +7,10 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use serde_json::{Map, Value, json};
 
+use super::super::numbers;
 use super::super::request::Reading;
 use super::super::types::Usage;
+use super::runs::{Kind, Runs};
 use super::signed;
 use crate::pricing::ServiceTier;
 
@@ -21,8 +23,8 @@ pub(super) struct Said {
     pub reasoning: String,
     /// Functions to call, in their order.
     pub calls: Vec<Call>,
-    /// The signature of the text, or of a thought: has to come back with the message.
-    pub signature: Option<String>,
+    /// The parts it was made of, with the signatures of text and thoughts, which have to come back with the message.
+    pub runs: Runs,
     /// Pictures and sounds made, as data URLs.
     pub media: Vec<String>,
 }
@@ -65,18 +67,23 @@ impl Said {
             let Some(name) = text(call, "name").filter(|name| !name.is_empty()) else { return };
             let told = text(call, "id").filter(|id| !id.is_empty() && ids.insert((*id).to_owned()));
             let arguments = call.get("args").filter(|args| args.is_object());
+            self.runs.call(signature.as_deref());
             self.calls.push(Call {
                 id: told.map_or_else(|| format!("call_{}", &unique()[..24]), str::to_owned),
                 name: name.to_owned(),
-                arguments: arguments.map_or_else(|| "{}".to_owned(), Value::to_string),
+                arguments: arguments.map_or_else(|| "{}".to_owned(), numbers::write),
                 signature,
             });
             return;
         }
-        self.signature = signature.or(self.signature.take());
         let thought = part.get("thought").and_then(Value::as_bool) == Some(true);
-        if let Some(piece) = text(part, "text") {
+        let piece = text(part, "text");
+        if let Some(piece) = piece {
             if thought { &mut self.reasoning } else { &mut self.text }.push_str(piece);
+        }
+        if piece.is_some() || part.as_object().is_some_and(|part| part.len() == 1) {
+            let kind = if thought { Kind::Thought } else { Kind::Text };
+            self.runs.add(kind, piece.map_or(0, |piece| piece.chars().count()), signature);
         }
         if let Some(blob) = part.get("inlineData").filter(|_| !thought)
             && let (Some(kind), Some(data)) = (text(blob, "mimeType"), text(blob, "data"))
@@ -97,7 +104,7 @@ impl Said {
         self.text.chars().count() + self.reasoning.chars().count() + calls
     }
 
-    /// Adds what it says to a message or delta in `OpenAI`'s shape, but for the content. `first` is the index of its
+    /// Adds what it says to a message or delta in `OpenAI`'s shape, but for the content and `extra_content`. `first` is the index of its
     /// first call among those of a stream; a complete message has none. `legacy`: as the one `function_call`.
     pub(super) fn fill(&self, message: &mut Map<String, Value>, first: Option<usize>, legacy: bool) {
         if !self.reasoning.is_empty() {
@@ -107,19 +114,14 @@ impl Said {
             let shown = |url: &String| json!({"type": "image_url", "image_url": {"url": url}});
             message.insert("images".into(), self.media.iter().map(shown).collect());
         }
-        let mut signature = self.signature.as_deref();
         if legacy {
             // The old form has room for one call, and none for its signature.
             if let Some(call) = self.calls.first().filter(|_| first.unwrap_or(0) == 0) {
                 message.insert("function_call".into(), json!({"name": call.name, "arguments": call.arguments}));
-                signature = call.signature.as_deref().or(signature);
             }
         } else if !self.calls.is_empty() {
             let calls = self.calls.iter().enumerate().map(|(at, call)| call.shown(first.map(|first| first + at)));
             message.insert("tool_calls".into(), calls.collect());
-        }
-        if let Some(signature) = signature {
-            message.insert("extra_content".into(), extra(signature));
         }
     }
 }
@@ -134,15 +136,11 @@ impl Call {
         call.insert("type".into(), "function".into());
         call.insert("function".into(), json!({"name": self.name, "arguments": self.arguments}));
         if let Some(signature) = &self.signature {
-            call.insert("extra_content".into(), extra(signature));
+            // The field in which a signature travels through the caller's hands and back.
+            call.insert("extra_content".into(), json!({"google": {"thought_signature": signature}}));
         }
         call.into()
     }
-}
-
-/// The field in which a signature travels through the caller's hands and back.
-fn extra(signature: &str) -> Value {
-    json!({"google": {"thought_signature": signature}})
 }
 
 /// `OpenAI`'s reason for `Google`'s, and whether the latter says more than that.
@@ -229,23 +227,23 @@ pub(super) fn usage(body: &Value, reading: &Reading) -> Option<Told> {
     let prompt = of("promptTokenCount").saturating_add(of("toolUsePromptTokenCount"));
     let thoughts = of("thoughtsTokenCount");
     let completion = of("candidatesTokenCount").saturating_add(thoughts);
-    let (heard, spoken) = (audio("promptTokensDetails").min(prompt), audio("candidatesTokensDetails").min(completion));
     let usage = Usage {
         prompt_tokens: prompt,
         completion_tokens: completion,
-        cached_tokens: of("cachedContentTokenCount").min(prompt),
+        cached_tokens: of("cachedContentTokenCount"),
         reasoning_tokens: thoughts,
-        prompt_audio_tokens: heard,
-        completion_audio_tokens: spoken,
+        prompt_audio_tokens: audio("promptTokensDetails"),
+        completion_audio_tokens: audio("candidatesTokensDetails"),
         tier: tier(told).unwrap_or(reading.tier),
         ..Usage::default()
-    };
+    }
+    .bounded();
     let shown = json!({
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": count("totalTokenCount").unwrap_or_else(|| prompt.saturating_add(completion)),
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, "audio_tokens": heard},
-        "completion_tokens_details": {"reasoning_tokens": thoughts, "audio_tokens": spoken},
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, "audio_tokens": usage.prompt_audio_tokens},
+        "completion_tokens_details": {"reasoning_tokens": thoughts, "audio_tokens": usage.completion_audio_tokens},
     });
     Some(Told { usage, shown })
 }
@@ -257,11 +255,12 @@ fn tier(told: &Value) -> Option<ServiceTier> {
 }
 
 /// A whole number, also one written as text or with a fraction of zero, as 64-bit numbers are in `Google`'s JSON.
-fn whole(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok()).or_else(|| {
+pub(super) fn whole(value: &Value) -> Option<u64> {
+    let count = value.as_u64().or_else(|| value.as_str()?.parse().ok()).or_else(|| {
         let number = value.as_f64()?;
-        (number >= 0.0 && number.fract() == 0.0 && number < 9e15).then_some(number as u64)
-    })
+        (number >= 0.0 && number.fract() == 0.0).then_some(number as u64)
+    });
+    count.filter(|count| *count <= Usage::MOST)
 }
 
 /// A field that is text.

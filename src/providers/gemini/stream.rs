@@ -9,10 +9,12 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::super::numbers;
 use super::super::request::Reading;
 use super::super::types::{Chunk, Endpoint, ReadStream, Usage};
 use super::answer::head;
 use super::errors;
+use super::runs::Runs;
 use super::said::{Said, Told, blocked, ended, logprobs, put_reason, usage};
 use crate::error::Result;
 
@@ -43,6 +45,8 @@ struct Choice {
     calls: usize,
     /// Of those calls.
     ids: HashSet<String>,
+    /// The parts so far.
+    runs: Runs,
     /// `Google`'s reason.
     ended: Option<String>,
 }
@@ -85,7 +89,8 @@ impl Reader {
         if let Some(reason) = ended(candidate) {
             choice.ended = Some(reason.to_owned());
         }
-        if said.is_empty() && said.signature.is_none() {
+        choice.runs.append(&said.runs);
+        if said.is_empty() {
             return;
         }
         let mut delta = Map::new();
@@ -99,7 +104,7 @@ impl Reader {
         choice.begun = true;
         choice.calls += said.calls.len();
         let choice = json!({"index": index, "delta": delta, "logprobs": logprobs(candidate), "finish_reason": null});
-        out.push(self.chunk(vec![choice], !said.is_empty(), false));
+        out.push(self.chunk(vec![choice], true, false));
     }
 
     fn chunk(&self, choices: Vec<Value>, content: bool, ends: bool) -> Chunk {
@@ -125,7 +130,11 @@ impl Reader {
             out.push(self.chunk(vec![choice], false, true));
         }
         for (index, choice) in &self.choices {
-            let delta = if choice.begun { json!({}) } else { json!({"role": "assistant", "content": ""}) };
+            let mut delta = if choice.begun { json!({}) } else { json!({"role": "assistant", "content": ""}) };
+            // Once and whole: a client that joins deltas would not know how to join signatures.
+            if let Some(extra) = choice.runs.extra(self.reading.legacy_functions) {
+                delta["extra_content"] = extra;
+            }
             let mut shown = Map::new();
             shown.insert("index".into(), (*index).into());
             shown.insert("delta".into(), delta);
@@ -151,10 +160,13 @@ impl ReadStream for Reader {
     fn read(&mut self, endpoint: &Endpoint, data: Bytes, out: &mut Vec<Chunk>) -> Result<ControlFlow<()>> {
         if data.trim_ascii() == b"[DONE]" {
             // Not part of the protocol; some gateways add it.
+            if self.choices.is_empty() && self.blocked.is_none() {
+                return Err(errors::odd(endpoint, "ended the stream without a candidate in it"));
+            }
             self.close(endpoint, out);
             return Ok(ControlFlow::Break(()));
         }
-        let body: Value = serde_json::from_slice(&data)
+        let body: Value = numbers::read_within(&data, "args")
             .map_err(|_| errors::odd(endpoint, &format!("sent an event that is not JSON ({} bytes)", data.len())))?;
         match &body {
             Value::Array(list) => list.iter().try_for_each(|body| self.event(endpoint, body, out))?,

@@ -87,6 +87,29 @@ fn paths_for_every_kind_of_base() {
 }
 
 #[test]
+fn a_model_name_is_one_segment_whatever_is_in_it() {
+    for (model, segment) in [
+        ("../../x", "models/..%2F..%2Fx"),
+        ("..", "models/.."),
+        ("models/../../v1/x", "models/..%2F..%2Fv1%2Fx"),
+        ("tunedModels/a/b", "tunedModels/a%2Fb"),
+        ("other/m", "models/other%2Fm"),
+        ("m:countTokens?key=1#x", "models/m%3AcountTokens%3Fkey%3D1%23x"),
+        ("..%2f..\\x", "models/..%252f..%5Cx"),
+        ("m@001", "models/m@001"),
+        ("\u{e4}", "models/%C3%A4"),
+    ] {
+        let expected = format!("http://h/p/v1beta/{segment}:generateContent");
+        assert_eq!(super::url(&at("http://h/p", model), "generateContent").as_str(), expected, "{model}");
+        assert_eq!(at("http://h/p", model).shown_url(&chat_path(&at("http://h/p", model), false)), expected);
+    }
+    // In a body it is as the caller wrote it.
+    let made = embeddings(&at("http://h", "a/b"), &["x"], None).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&made.body).unwrap()["model"], "models/a/b");
+    assert_eq!(made.url.as_str(), "http://h/v1beta/models/a%2Fb:embedContent");
+}
+
+#[test]
 fn the_key_is_in_a_header_of_its_own() {
     let mut endpoint = endpoint("m");
     endpoint.headers.insert("x-goog-user-project", HeaderValue::from_static("p"));
@@ -150,7 +173,11 @@ fn thoughts_calls_and_signatures() {
         (&message["content"], &message["reasoning_content"]),
         (&json!("I look it up."), &json!("Let me think."))
     );
-    assert_eq!(message["extra_content"], json!({"google": {"thought_signature": "dGV4dA=="}}));
+    assert_eq!(
+        message["extra_content"],
+        json!({"google": {"thought_signature": "dGV4dA==",
+            "parts": [{"thought": 13}, {"text": 7}, {"text": 6, "thought_signature": "dGV4dA=="}, {"calls": 3}]}})
+    );
     let calls = message["tool_calls"].as_array().unwrap();
     assert_eq!(
         calls[0],
@@ -322,8 +349,10 @@ fn a_stream_and_its_end() {
     let deltas: Vec<&Value> = shown.iter().map(|chunk| &chunk["choices"][0]["delta"]).collect();
     assert_eq!(*deltas[0], json!({"role": "assistant", "content": "", "reasoning_content": "hm"}));
     assert_eq!(*deltas[1], json!({"content": "Ow"}));
-    assert_eq!(*deltas[2], json!({"content": "l", "extra_content": {"google": {"thought_signature": "dA=="}}}));
-    assert_eq!((deltas[3], &shown[3]["choices"][0]["finish_reason"]), (&json!({}), &json!("length")));
+    assert_eq!(*deltas[2], json!({"content": "l"}));
+    let parts = json!([{"thought": 2}, {"text": 2}, {"text": 1, "thought_signature": "dA=="}]);
+    let signed = json!({"extra_content": {"google": {"thought_signature": "dA==", "parts": parts}}});
+    assert_eq!((deltas[3], &shown[3]["choices"][0]["finish_reason"]), (&signed, &json!("length")));
     assert_eq!((&shown[4]["choices"], &shown[4]["usage"]["total_tokens"]), (&json!([]), &json!(12)));
     assert!(shown.iter().all(|chunk| chunk["id"] == "r1" && chunk["object"] == "chat.completion.chunk"));
     assert_eq!(
@@ -386,7 +415,11 @@ fn errors_in_a_stream() {
     for wrong in ["{cut", "3", "\"text\"", "[3]"] {
         assert_eq!(read(wrong).unwrap_err().kind(), Kind::Protocol, "{wrong}");
     }
-    assert_eq!(read("[DONE]").unwrap(), ControlFlow::Break(()));
+    assert_eq!(read("[DONE]").unwrap_err().kind(), Kind::Protocol);
+    let mut reader = stream::Reader::of(&Reading::default());
+    let mut next = |data: &'static str| reader.read(&endpoint("m"), data.into(), &mut Vec::new()).unwrap();
+    assert!(next(r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}"#).is_continue());
+    assert!(next("[DONE]").is_break());
     assert_eq!(read("{}").unwrap(), ControlFlow::Continue(()));
 }
 
@@ -416,12 +449,14 @@ proptest! {
         let events = [texts(&parts[..cut], None), texts(&parts[cut..], None), texts(&[], Some("STOP"))];
         let (chunks, reader) = streamed(&events, &Reading::default());
         let (mut text, mut reasoning, mut calls, mut reason) = (String::new(), String::new(), Vec::new(), Value::Null);
+        let mut extra = None;
         for chunk in &chunks {
             let chunk: Value = serde_json::from_slice(&chunk.data).unwrap();
             let choice = &chunk["choices"][0];
             text.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
             reasoning.push_str(choice["delta"]["reasoning_content"].as_str().unwrap_or_default());
             calls.extend(choice["delta"]["tool_calls"].as_array().into_iter().flatten().cloned());
+            extra = choice["delta"].get("extra_content").cloned().or(extra);
             reason = choice["finish_reason"].clone();
         }
         let message = &whole["message"];
@@ -429,6 +464,7 @@ proptest! {
         prop_assert_eq!(reader.text(), &text);
         prop_assert_eq!(message["reasoning_content"].as_str().unwrap_or_default(), &reasoning);
         prop_assert_eq!(&whole["finish_reason"], &reason);
+        prop_assert_eq!(message.get("extra_content"), extra.as_ref());
         let shown = |calls: &[Value]| -> Vec<Value> {
             calls.iter().map(|call| json!([call["function"], call["extra_content"]])).collect()
         };
@@ -444,4 +480,14 @@ proptest! {
             let _ = read_answer(&endpoint("m"), &Reading::default(), whole);
         }
     }
+}
+
+#[test]
+fn counts_that_are_none_are_not_told() {
+    let body = json!({"candidates": [{"finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 10,
+        "cachedContentTokenCount": 99, "candidatesTokenCount": "18446744073709551615", "thoughtsTokenCount": 2,
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 1e300}, {"modality": "AUDIO", "tokenCount": 12}]}});
+    let told = said::usage(&body, &Reading::default()).unwrap();
+    assert_eq!((told.usage.prompt_tokens, told.usage.cached_tokens, told.usage.prompt_audio_tokens), (10, 10, 10));
+    assert_eq!((told.usage.completion_tokens, told.usage.reasoning_tokens), (2, 2));
 }

@@ -1,6 +1,6 @@
 //! A complete answer: its usage, and whether it is an error after all.
 
-use super::glance::Glance;
+use super::glance::{DEEPEST, Glance};
 use super::{failures, mend};
 use crate::error::{Error, Kind, Result};
 use crate::providers::request::Reading;
@@ -9,10 +9,18 @@ use crate::providers::types::{Answer, Completion, Endpoint, Usage};
 /// A complete answer and its usage.
 ///
 /// # Errors
-/// [`Kind::Protocol`] when it is not JSON; [`Kind::Status`] when status 200 carries an error instead of choices.
+/// [`Kind::Protocol`] when it is not JSON or has no choice; [`Kind::Status`] when status 200 carries an error instead of choices.
 pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -> Result<Completion> {
     let (usage, odd, counts) = {
         let glance = looked_at(endpoint, &answer)?;
+        if !glance.answers() {
+            let what = format!(
+                "{} answered with a JSON object without a choice ({} bytes)",
+                endpoint.host(),
+                answer.body.len()
+            );
+            return Err(Error::new(Kind::Protocol, what));
+        }
         let provider = endpoint.provider;
         (glance.usage(provider), glance.is_odd(reading), glance.odd_usage(provider))
     };
@@ -34,7 +42,7 @@ pub(super) fn usage_of(endpoint: &Endpoint, answer: &Answer) -> Result<Option<Us
 fn looked_at<'a>(endpoint: &Endpoint, answer: &'a Answer) -> Result<Glance<'a>> {
     let glance = Glance::at(&answer.body).ok_or_else(|| {
         let what = format!(
-            "{} answered with something that is not a JSON object ({} bytes)",
+            "{} answered with something that is not a JSON object nested up to {DEEPEST} deep ({} bytes)",
             endpoint.host(),
             answer.body.len()
         );

@@ -12,6 +12,9 @@ use crate::pricing::ServiceTier;
 use crate::providers::request::Reading;
 use crate::providers::types::Usage;
 
+/// The other dialects' answers are read whole, by a parser with this limit.
+pub(super) const DEEPEST: usize = 127;
+
 /// An answer or an event, read as far as needed.
 #[derive(Deserialize, Default)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
@@ -72,10 +75,11 @@ struct Function<'a> {
 }
 
 impl<'a> Glance<'a> {
-    /// `None` when `body` is not a JSON object; one of an unexpected shape says nothing, which is not an error.
+    /// `None` when `body` is not a JSON object, or one nested deeper than [`DEEPEST`]; one of an unexpected shape says
+    /// nothing, which is not an error.
     pub fn at(body: &'a [u8]) -> Option<Self> {
         // serde would read a list as the fields in their order.
-        if body.trim_ascii_start().first() != Some(&b'{') {
+        if body.trim_ascii_start().first() != Some(&b'{') || is_too_deep(body) {
             return None;
         }
         if let Ok(glance) = serde_json::from_slice(body) {
@@ -90,7 +94,8 @@ impl<'a> Glance<'a> {
         Some(Self {
             error: part("error"),
             choices,
-            usage: part("usage").and_then(|part| serde_json::from_value(part).ok()),
+            usage: part("usage").and_then(RawUsage::of),
+            service_tier: Text::of(value.get("service_tier")),
             ..Self::default()
         })
     }
@@ -129,6 +134,11 @@ impl<'a> Glance<'a> {
         self.error.as_ref().or(groq).filter(|error| !error.is_null()).cloned().or_else(|| self.failure())
     }
 
+    /// Whether there is an answer: a choice that says something, or at least why it says nothing.
+    pub fn answers(&self) -> bool {
+        self.choices.iter().flatten().any(|choice| choice.said().is_some() || choice.ends())
+    }
+
     /// Whether a call comes without the index by which its pieces are joined.
     pub fn is_numberless(&self) -> bool {
         let deltas = self.choices.iter().flatten().filter_map(|choice| choice.said());
@@ -140,6 +150,34 @@ impl<'a> Glance<'a> {
         let choices = self.choices.as_deref().unwrap_or_default();
         choices.iter().any(|choice| choice.is_odd(reading))
     }
+}
+
+/// Whether JSON nests deeper than [`DEEPEST`]. What is passed by unread has no limit of its own, and whoever reads it
+/// after us may.
+fn is_too_deep(json: &[u8]) -> bool {
+    let opens = |byte: &&u8| matches!(byte, b'{' | b'[');
+    // Most answers have fewer in all.
+    if json.iter().filter(opens).count() <= DEEPEST {
+        return false;
+    }
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > DEEPEST {
+                    return true;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
 }
 
 /// As much of a choice of unexpected shape as can be understood.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::glance::Glance;
+use super::glance::{DEEPEST, Glance};
 use super::{failures, mend};
 use crate::error::{Error, Kind, Result};
 use crate::providers::request::Reading;
@@ -74,12 +74,20 @@ impl Seen {
 impl ReadStream for Reader {
     fn read(&mut self, endpoint: &Endpoint, data: Bytes, out: &mut Vec<Chunk>) -> Result<ControlFlow<()>> {
         if data.trim_ascii() == b"[DONE]" {
+            if self.choices.is_empty() {
+                let what = format!("{} ended the stream without a choice in it", endpoint.host());
+                return Err(Error::new(Kind::Protocol, what));
+            }
             return Ok(ControlFlow::Break(()));
         }
         let glance = Glance::at(&data).ok_or_else(|| {
             Error::new(
                 Kind::Protocol,
-                format!("{} sent an event that is not a JSON object ({} bytes)", endpoint.host(), data.len()),
+                format!(
+                    "{} sent an event that is not a JSON object nested up to {DEEPEST} deep ({} bytes)",
+                    endpoint.host(),
+                    data.len()
+                ),
             )
         })?;
         if let Some(error) = glance.broken_off() {

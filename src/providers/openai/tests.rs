@@ -104,7 +104,11 @@ fn read(data: &str) -> Result<Option<(Option<Usage>, bool)>> {
 
 #[test]
 fn events() {
-    assert_eq!(read("[DONE]").unwrap(), None);
+    assert_eq!(read("[DONE]").unwrap_err().kind(), Kind::Protocol);
+    let (mut reader, mut out) = (Reader::default(), Vec::new());
+    for (event, is_last) in [(r#"{"choices":[{"delta":{}}]}"#, false), (" [DONE]", true)] {
+        assert_eq!(reader.read(&endpoint(), event.into(), &mut out).unwrap().is_break(), is_last);
+    }
     assert_eq!(read(r#"{"choices":[{"delta":{},"finish_reason":null}],"usage":null}"#).unwrap(), Some((None, false)));
     assert_eq!(read(r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#).unwrap(), Some((None, true)));
     let usage = Some(Usage { prompt_tokens: 9, ..Usage::default() });
@@ -245,6 +249,9 @@ fn usage_as_the_compatible_servers_tell_it() {
     let read = usage("openai/x", &told(sound));
     assert_eq!((read.prompt_audio_tokens, read.completion_audio_tokens), (6, 4));
     assert_eq!(usage("openai/x", r#""usage":{"total_tokens":8}"#).prompt_tokens, 8);
+    let spelled =
+        usage("openai/x", r#""usage":{"prompt_tokens":"10","completion_tokens":4.5,"prompt_tokens_details":"?"}"#);
+    assert_eq!((spelled.prompt_tokens, spelled.completion_tokens), (10, 5));
     // Counts of any kind are no error.
     let odd = r#""usage":{"prompt_tokens":12.0,"completion_tokens":"many","total_tokens":[],"prompt_tokens_details":{"cached_tokens":-1}}"#;
     let read = usage("openai/x", odd);
@@ -254,7 +261,7 @@ fn usage_as_the_compatible_servers_tell_it() {
 #[test]
 fn counts_are_where_openai_puts_them() {
     let seen = |model: &str, usage: Value| {
-        let body = serde_json::json!({"choices": [], "usage": usage});
+        let body = serde_json::json!({"choices": [{"message": {}}], "usage": usage});
         let read = read_answer(&at(model), &Reading::default(), answer(&body.to_string())).unwrap();
         let mut out = Vec::new();
         let _ = Reader::default().read(&at(model), body.to_string().into(), &mut out).unwrap();
@@ -439,4 +446,45 @@ proptest! {
         prop_assert_eq!(choice["message"]["content"].as_str().unwrap_or(""), said);
         prop_assert_eq!(choice["message"].get("function_call").is_some(), legacy);
     }
+}
+
+#[test]
+fn what_nests_too_deep_is_refused() {
+    let nested = |depth: usize, text: &str| {
+        let inner = format!("{}{}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        format!(r#"{{"choices":[{{"message":{{"content":"{text}"}}}}],"more":{inner}}}"#)
+    };
+    let read = |body: &str| read_answer(&endpoint(), &Reading::default(), answer(body)).map(|read| read.answer.body);
+    let brackets = r#"[[{{\"\\"#.repeat(80);
+    for fits in [nested(127, ""), nested(127, &brackets), nested(3, &brackets)] {
+        assert_eq!(read(&fits).unwrap(), fits);
+    }
+    for deep in [nested(128, ""), nested(2000, &brackets), nested(100_000, "")] {
+        assert_eq!(read(&deep).unwrap_err().kind(), Kind::Protocol);
+        let event = deep.replace("message", "delta");
+        let error = Reader::default().read(&endpoint(), event.into(), &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Protocol);
+    }
+}
+
+#[test]
+fn no_part_is_larger_than_its_whole() {
+    let usage =
+        |usage: &str| usage_of(&endpoint(), &answer(&format!(r#"{{"choices":[],"usage":{usage}}}"#))).unwrap().unwrap();
+    let odd = usage(
+        r#"{"prompt_tokens":10,"completion_tokens":2,
+        "prompt_tokens_details":{"cached_tokens":100,"cache_write_tokens":9,"audio_tokens":11},
+        "completion_tokens_details":{"reasoning_tokens":3,"audio_tokens":18446744073709551615}}"#,
+    );
+    let bounded = Usage {
+        prompt_tokens: 10,
+        completion_tokens: 2,
+        cached_tokens: 10,
+        reasoning_tokens: 2,
+        prompt_audio_tokens: 10,
+        ..Usage::default()
+    };
+    assert_eq!(odd, bounded);
+    let absurd = usage(r#"{"prompt_tokens":10,"completion_tokens":9007199254740992}"#);
+    assert_eq!(absurd, Usage { prompt_tokens: 10, ..Usage::default() });
 }

@@ -56,6 +56,12 @@ struct CompletionDetails {
 }
 
 impl RawUsage {
+    /// As much of a usage of unexpected shape as can be understood.
+    pub fn of(mut usage: Value) -> Option<Self> {
+        usage.as_object_mut()?.retain(|name, part| part.is_object() || !name.ends_with("_details"));
+        serde_json::from_value(usage).ok()
+    }
+
     /// In our counting; `None` where not even the prompt is told.
     pub fn read(&self, provider: &str) -> Option<Usage> {
         let told = self.completion_tokens.0.unwrap_or(0);
@@ -67,7 +73,7 @@ impl RawUsage {
         // Some of xAI's models count their reasoning beside the completion.
         let beside =
             self.total_tokens.0.and_then(|total| total.checked_sub(prompt_tokens)).filter(|_| provider == "xai");
-        Some(Usage {
+        let usage = Usage {
             prompt_tokens,
             completion_tokens: beside.map_or(told, |made| made.max(told)),
             cached_tokens: cached.or(self.prompt_cache_hit_tokens.0).or(self.cached_tokens.0).unwrap_or(0),
@@ -77,7 +83,8 @@ impl RawUsage {
             completion_audio_tokens: details.and_then(|details| details.audio_tokens.0).unwrap_or(0),
             billed: self.billed(provider),
             ..Usage::default()
-        })
+        };
+        Some(usage.bounded())
     }
 
     /// What the caller would not find where `OpenAI` puts it: cached tokens, and the whole completion.
@@ -121,7 +128,7 @@ fn dollars(value: &Value) -> Option<Decimal> {
     exact.filter(|amount: &Decimal| !amount.is_sign_negative() || amount.is_zero())
 }
 
-/// A whole number of at least zero, however it is spelled; anything else is nothing.
+/// A number of at least zero, however it is spelled, as a whole one; anything else is nothing.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 struct Count(Option<u64>);
 
@@ -136,8 +143,7 @@ impl<'de> Deserialize<'de> for Count {
             }
 
             fn visit_u64<E>(self, count: u64) -> Result<Count, E> {
-                // Sums of several counts have to stay within 64 bits.
-                Ok(Count(Some(count).filter(|count| *count < 1 << 53)))
+                Ok(Count(Some(count).filter(|count| *count <= Usage::MOST)))
             }
 
             fn visit_i64<E>(self, _: i64) -> Result<Count, E> {
@@ -145,16 +151,17 @@ impl<'de> Deserialize<'de> for Count {
             }
 
             fn visit_f64<E>(self, count: f64) -> Result<Count, E> {
-                let whole = count >= 0.0 && count < 2_f64.powi(53) && count.fract() == 0.0;
-                Ok(Count(whole.then_some(count as u64)))
+                // A fraction of a token is an estimate of the server's, and better than nothing.
+                let told = count >= 0.0 && count < 2_f64.powi(53);
+                Ok(Count(told.then_some(count.ceil() as u64)))
             }
 
             fn visit_bool<E>(self, _: bool) -> Result<Count, E> {
                 Ok(Count(None))
             }
 
-            fn visit_str<E>(self, _: &str) -> Result<Count, E> {
-                Ok(Count(None))
+            fn visit_str<E>(self, count: &str) -> Result<Count, E> {
+                Ok(Count(count.trim().parse().ok().filter(|count| *count < 1 << 53)))
             }
 
             fn visit_unit<E>(self) -> Result<Count, E> {

@@ -16,6 +16,31 @@ fn chat_url(model: &str, asked: &Asked) -> (String, String) {
 }
 
 #[test]
+fn a_closed_service_at_an_own_address_or_elsewhere() {
+    let with_key = Asked { api_key: Some("k".to_owned().into()), ..Asked::default() };
+    let found = |asked: &Asked, pairs: &'static [(&'static str, &'static str)]| {
+        let endpoint = resolve("anyscale/mistralai/Mixtral", asked, &env(pairs))?;
+        Ok::<_, Error>((endpoint.url("x").to_string(), endpoint.model, endpoint.name))
+    };
+    let own = found(&with_key, &[("ANYSCALE_API_BASE", "http://h:1/v1")]).unwrap();
+    assert_eq!((own.0.as_str(), own.1.as_str()), ("http://h:1/v1/x", "mistralai/Mixtral"));
+    let moved = [("FERROUTE_ANYSCALE", "together_ai"), ("ANYSCALE_API_BASE", "http://h:1"), ("TOGETHER_API_KEY", "t")];
+    let elsewhere =
+        found(&Asked::default(), const { &[("FERROUTE_ANYSCALE", "together_ai/"), ("TOGETHER_API_KEY", "t")] });
+    assert_eq!(elsewhere.unwrap().2, "together_ai/mistralai/Mixtral");
+    let env = |name: &str| moved.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let endpoint = resolve("anyscale/mistralai/Mixtral", &Asked::default(), &env).unwrap();
+    assert_eq!((endpoint.provider, endpoint.model.as_str()), ("together_ai", "mistralai/Mixtral"));
+    assert_eq!(endpoint.key.unwrap().expose_secret(), "t");
+    // What the call says goes before.
+    let given = resolve("anyscale/a", &asked("http://h:2"), &env).unwrap();
+    assert_eq!((given.provider, given.url("x").as_str()), ("anyscale", "http://h:2/v1/x"));
+    let error = found(&with_key, &[("FERROUTE_ANYSCALE", "elsewhere")]).unwrap_err();
+    assert!(error.message().contains("FERROUTE_ANYSCALE must name another provider"), "{error}");
+    assert!(found(&with_key, &[("FERROUTE_ANYSCALE", "anyscale")]).unwrap_err().message().contains("closed"));
+}
+
+#[test]
 fn prefixes_and_bare_names() {
     let with_key = Asked { api_key: Some("k".to_owned().into()), ..Asked::default() };
     for (model, url, id) in [
@@ -238,6 +263,7 @@ fn what_cannot_be_called_says_why() {
         assert!(fails(model, &none).message().contains(says), "{model}");
     }
     assert!(fails("anyscale/a/b", &none).message().contains("openrouter/a/b"));
+    assert!(fails("anyscale/a/b", &none).message().contains("set FERROUTE_ANYSCALE=together_ai"));
     assert!(fails("openai/x", &none).message().contains("OPENAI_API_KEY"));
     assert!(fails("hosted_vllm/x", &none).message().contains("HOSTED_VLLM_API_BASE"));
     assert!(fails("openai/", &none).message().contains("no model"));

@@ -188,10 +188,10 @@ fn the_stream_of_the_format() {
     let mut more = events.to_vec();
     more.insert(events.len() - 1, events[3].clone());
     assert_eq!(join(&stream(&Reading::default(), &more).0), join(&chunks));
-    // Cut before the reason to stop nothing is complete; after it nothing is missing.
+    // Cut before its end mark nothing is complete.
     for cut in 0..events.len() {
         let (_, reader, broke) = stream(&Reading::default(), &events[..cut]);
-        assert_eq!((reader.is_complete(), broke), (cut >= events.len() - 1, false), "{cut}");
+        assert_eq!((reader.is_complete(), broke), (false, false), "{cut}");
     }
 }
 
@@ -203,6 +203,7 @@ fn an_error_in_a_stream() {
     assert_eq!((error.kind(), error.http_status()), (Kind::Status, 529));
     assert_eq!(fail("[1]").kind(), Kind::Protocol);
     assert_eq!(fail("[DONE]").kind(), Kind::Protocol);
+    assert_eq!(fail(r#"{"type":"message_stop"}"#).kind(), Kind::Protocol);
 }
 
 #[test]
@@ -273,6 +274,98 @@ fn thoughts_go_back_as_they_came() {
             assert_eq!(sent["messages"][1]["content"], json!([{"type": "text", "text": "so"}, call]), "{model}");
         }
     }
+}
+
+#[test]
+fn blocks_by_turns_go_back_in_their_order() {
+    let thought = |text: &str| json!({"type": "thinking", "thinking": text, "signature": format!("sig-{text}")});
+    let call = |id: &str| json!({"type": "tool_use", "id": id, "name": "f", "input": {}});
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let hidden = json!({"type": "redacted_thinking", "data": "xx"});
+    let content = json!([
+        thought("one"),
+        text("I l\u{f6}\u{f6}k "),
+        text("first."),
+        thought("two"),
+        hidden,
+        call("toolu_i1"),
+        text("And again."),
+        thought("three"),
+        call("toolu_i2")
+    ]);
+    let answer = json!({"model": "claude-opus-4-7", "content": content, "stop_reason": "tool_use"});
+    let message = read_with(&Reading::default(), &answer)["choices"][0]["message"].clone();
+    assert_eq!(
+        (&message["content"], &message["reasoning_content"]),
+        (&json!("I l\u{f6}\u{f6}k first.And again."), &json!("onetwothree"))
+    );
+    let expected = json!([
+        thought("one"),
+        text("I l\u{f6}\u{f6}k first."),
+        thought("two"),
+        hidden,
+        call("toolu_i1"),
+        text("And again."),
+        thought("three"),
+        call("toolu_i2")
+    ]);
+    for keep in [true, false] {
+        for model in ["claude-opus-4-7", "claude-haiku-4-5"] {
+            assert_eq!(sent(model, &next_turn(&message, keep))["messages"][1]["content"], expected, "{model} {keep}");
+        }
+    }
+    // A list of parts is the same text; the mark stays on the last piece.
+    let mark = json!({"type": "ephemeral"});
+    let mut listed = message.clone();
+    listed["content"] =
+        json!([text("I l\u{f6}"), {"type": "text", "text": "\u{f6}k first.And again.", "cache_control": mark}]);
+    let content = sent("claude-opus-4-7", &next_turn(&listed, true))["messages"][1]["content"].clone();
+    assert_eq!((&content[1], &content[2]), (&text("I l\u{f6}"), &text("\u{f6}k first.")));
+    assert_eq!(content[6], json!({"type": "text", "text": "And again.", "cache_control": mark}));
+    // A message that was changed since has the usual order, and no trace of the other.
+    let mut changed = message.clone();
+    changed["content"] = "shorter".into();
+    let usual = json!([
+        thought("one"),
+        thought("two"),
+        hidden,
+        thought("three"),
+        text("shorter"),
+        call("toolu_i1"),
+        call("toolu_i2")
+    ]);
+    assert_eq!(sent("claude-opus-4-7", &next_turn(&changed, true))["messages"][1]["content"], usual);
+    let mut odd = message;
+    for order in [json!("x"), json!([-1]), json!(["other"]), json!([18_446_744_073_709_551_615_u64, 2])] {
+        odd["thinking_blocks"][0]["order"] = order;
+        let back = sent("claude-opus-4-7", &next_turn(&odd, true))["messages"][1]["content"].clone();
+        assert_eq!((back.as_array().unwrap().len(), back[0].get("order")), (7, None));
+    }
+}
+
+#[test]
+fn long_numbers_keep_their_digits_both_ways() {
+    let arguments =
+        r#"{"id":12345678901234567890123,"ids":[-98765432109876543210987],"x":0.12345678901234567890,"n":7}"#;
+    let call = format!(r#"{{"type":"tool_use","id":"toolu_n","name":"f","input":{arguments}}}"#);
+    let answer = format!(r#"{{"content":[{call}],"stop_reason":"tool_use"}}"#);
+    let answer = Answer { status: 200, headers: Vec::new(), body: Bytes::from(answer) };
+    let read = read_answer(&endpoint("claude-haiku-4-5"), &Reading::default(), answer).unwrap();
+    let read: Value = serde_json::from_slice(&read.answer.body).unwrap();
+    let message = &read["choices"][0]["message"];
+    assert_eq!(message["tool_calls"][0]["function"]["arguments"], arguments);
+    let sent = prepare("claude-haiku-4-5", &next_turn(message, true)).outgoing.body;
+    assert!(std::str::from_utf8(&sent).unwrap().contains(&format!(r#""input":{arguments}"#)));
+    // All at once at the beginning of a block of a stream.
+    let mut reader = reader(&Reading::default());
+    let mut out = Vec::new();
+    for event in [
+        format!(r#"{{"type":"content_block_start","index":0,"content_block":{call}}}"#),
+        r#"{"type":"content_block_stop","index":0}"#.to_owned(),
+    ] {
+        assert!(reader.read(&endpoint("claude-haiku-4-5"), Bytes::from(event), &mut out).unwrap().is_continue());
+    }
+    assert_eq!(join(&out).message["tool_calls"][0]["function"]["arguments"], arguments);
 }
 
 #[test]
@@ -417,6 +510,34 @@ proptest! {
         prop_assert_eq!(joined.message, message);
     }
 
+    /// What a model said goes back block by block, in its order: neighbouring texts joined, blank ones left out.
+    #[test]
+    fn a_message_goes_back_as_it_was_made(blocks in prop::collection::vec(any_block(), 1..7), keep in any::<bool>()) {
+        let mut content: Vec<Value> = blocks.into_iter().map(|(block, _)| block).collect();
+        for (at, block) in content.iter_mut().enumerate() {
+            if block["type"] == "tool_use" {
+                block["id"] = format!("toolu_{at}").into();
+            }
+        }
+        let thinks = |block: &Value| block["type"] == "thinking" || block["type"] == "redacted_thinking";
+        content.push(json!({"type": "tool_use", "id": "toolu_last", "name": "f", "input": {}}));
+        prop_assume!(content.iter().any(thinks));
+        let answer = json!({"model": "claude-opus-4-7", "content": content, "stop_reason": "tool_use"});
+        let message = read_with(&Reading::default(), &answer)["choices"][0]["message"].clone();
+        let mut expected: Vec<Value> = Vec::new();
+        for block in content.into_iter().filter(|block| block["text"] != "") {
+            match expected.last_mut() {
+                Some(last) if last["type"] == "text" && block["type"] == "text" => {
+                    last["text"] = format!("{}{}", last["text"].as_str().unwrap(), block["text"].as_str().unwrap()).into();
+                }
+                _ => expected.push(block),
+            }
+        }
+        expected.retain(|block| block["text"].as_str().is_none_or(|text| !text.trim().is_empty()));
+        let back = sent("claude-opus-4-7", &next_turn(&message, keep))["messages"][1]["content"].take();
+        prop_assert_eq!(back, Value::from(expected));
+    }
+
     #[test]
     fn nothing_a_server_sends_panics(events in prop::collection::vec(any_json(&WORDS), 0..8)) {
         let mut reader = reader(&Reading { schema_tool: Some("text".to_owned()), ..Reading::default() });
@@ -433,4 +554,14 @@ proptest! {
         }
         let _ = (reader.usage(), reader.made_chars());
     }
+}
+
+#[test]
+fn counts_that_are_none_are_not_told() {
+    let usage = json!({"input_tokens": 7, "cache_read_input_tokens": 9_007_199_254_740_992_u64, "output_tokens": 1e300,
+        "output_tokens_details": {"thinking_tokens": 5}});
+    let read = read_with(&Reading::default(), &json!({"content": [], "usage": usage}))["usage"].take();
+    assert_eq!((&read["prompt_tokens"], &read["completion_tokens"]), (&json!(7), &json!(0)));
+    assert_eq!(read["prompt_tokens_details"]["cached_tokens"], 0);
+    assert_eq!(read["completion_tokens_details"]["reasoning_tokens"], 0);
 }
