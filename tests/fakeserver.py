@@ -11,11 +11,11 @@ from __future__ import annotations
 import base64
 import json
 import struct
-import zlib
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from servers.script import event, vector
 from servers.wire import Reply, Request, WireServer
 
 if TYPE_CHECKING:
@@ -42,10 +42,6 @@ def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> byte
     )
 
 
-def event(value: Any) -> bytes:
-    return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
-
-
 def completion(model: str = "m", content: str = "Hello", finish: str = "stop", **message: Any) -> dict[str, Any]:
     choice = {
         "index": 0,
@@ -55,12 +51,6 @@ def completion(model: str = "m", content: str = "Hello", finish: str = "stop", *
     }
     usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
     return {"id": "c1", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage}
-
-
-def vector(text: str, dim: int) -> list[float]:
-    """A small vector that depends on the text alone, exact in float32."""
-    seed = zlib.crc32(text.encode())
-    return [((seed >> (i % 24)) & 0xFF) / 256 for i in range(dim)]
 
 
 class FakeServer(WireServer):

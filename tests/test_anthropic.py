@@ -97,14 +97,14 @@ def test_what_is_left_out_is_told(server):
     server.then(*[message({"type": "text", "text": "a"})] * 3)
     hello = [{"role": "user", "content": "x"}]
     with pytest.warns(DroppedParameterWarning, match="temperature"):
-        ask(server, hello, model="anthropic/claude-opus-4-7", temperature=0.5)
+        ask(server, hello, model="anthropic/claude-opus-4-7-20991231", temperature=0.5)
     assert "temperature" not in server.requests[0].json
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ask(server, hello, temperature=0.5)
     assert server.requests[1].headers["anthropic-version"] == "2023-06-01"
     with pytest.raises(ferroute.FerrouteError, match="temperature"):
-        ask(server, hello, model="anthropic/claude-opus-4-7", temperature=0.5, policy=CallPolicy(strict=True))
+        ask(server, hello, model="anthropic/claude-opus-4-7-20991231", temperature=0.5, policy=CallPolicy(strict=True))
 
 
 def test_what_no_claude_takes_is_told_with_its_place(server):

@@ -275,7 +275,7 @@ def test_the_key_travels_where_it_should(server: StrictServer, provider: str) ->
 @pytest.mark.parametrize("count", [1, 3])
 def test_embeddings(server: StrictServer, provider: str, count: int) -> None:
     from ferroute._core import Embedder
-    from servers.openai import vector
+    from servers.script import vector
 
     name = {
         "openai": "openai/text-embedding-3-small",

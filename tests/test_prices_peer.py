@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -15,34 +14,28 @@ import pytest
 from conftest import ROOT
 from ferroute import _core
 
+sys.path.insert(0, str(ROOT / "scripts"))
+from genai_prices_source import amount
+from litellm_source import per_million
+from price_patterns import regex
+from refresh_prices import GENAI_PRICES
+
 HERE = Path(__file__).parent
-
-
-def _script():
-    spec = importlib.util.spec_from_file_location("refresh_prices", ROOT / "scripts" / "refresh_prices.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-refresh = _script()
 
 
 @pytest.fixture(scope="module")
 def peer():
     """Python of a venv with the pinned genai-prices."""
-    folder = ROOT / "target" / f"venv-genai-prices-{refresh.GENAI_PRICES}"
+    folder = ROOT / "target" / f"venv-genai-prices-{GENAI_PRICES}"
     python = folder / "bin" / "python"
     done = folder / "installed"
     if not done.is_file():
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        steps = [[sys.executable, "-m", "venv", str(folder)], [*pip, f"genai-prices=={refresh.GENAI_PRICES}"]]
+        steps = [[sys.executable, "-m", "venv", str(folder)], [*pip, f"genai-prices=={GENAI_PRICES}"]]
         for step in steps:
             made = subprocess.run(step, capture_output=True, text=True, check=False)
             if made.returncode:
-                reason = (
-                    f"not run: genai-prices {refresh.GENAI_PRICES} needs Python 3.11 and PyPI: {made.stderr[-300:]}"
-                )
+                reason = f"not run: genai-prices {GENAI_PRICES} needs Python 3.11 and PyPI: {made.stderr[-300:]}"
                 (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
         done.touch()
     return python
@@ -90,17 +83,17 @@ def test_the_data_are_what_the_script_makes_of_the_wheels(tmp_path):
 
 
 def test_patterns_stand_for_what_the_expressions_do():
-    assert refresh.regex(r"^grok-4\.5-\d{8}$") == "grok-4.5-########"
-    assert refresh.regex(r"^o[134]") == ["o1*", "o3*", "o4*"]
-    assert refresh.regex(r"^(a/)?b-1(-\d{2})?$") == ["a/b-1", "a/b-1-##", "b-1", "b-1-##"]
-    assert refresh.regex(r"^(?:(?:mi|mini)stral|open-mistral)") == ["ministral*", "mistral*", "open-mistral*"]
+    assert regex(r"^grok-4\.5-\d{8}$") == "grok-4.5-########"
+    assert regex(r"^o[134]") == ["o1*", "o3*", "o4*"]
+    assert regex(r"^(a/)?b-1(-\d{2})?$") == ["a/b-1", "a/b-1-##", "b-1", "b-1-##"]
+    assert regex(r"^(?:(?:mi|mini)stral|open-mistral)") == ["ministral*", "mistral*", "open-mistral*"]
     for unknown in (r"a", r"^a+$", r"^a.*b$", r"^(?<!x)a"):
         with pytest.raises(SystemExit, match="an expression this script does not know"):
-            refresh.regex(unknown)
+            regex(unknown)
 
 
 def test_amounts_are_exact_text():
-    assert refresh.amount(Decimal("1E-7")) == "0.0000001"
-    assert refresh.amount(Decimal("14.0")) == "14"
-    assert refresh.amount(Decimal(200)) == "200"
-    assert refresh.per_million(Decimal("1.6000000000000001E-6")) == Decimal("1.6")
+    assert amount(Decimal("1E-7")) == "0.0000001"
+    assert amount(Decimal("14.0")) == "14"
+    assert amount(Decimal(200)) == "200"
+    assert per_million(Decimal("1.6000000000000001E-6")) == Decimal("1.6")

@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _calls, _core, _tables, responses
+from ferroute._calibrated import calibrated
 from ferroute._context import Holding
 from ferroute._deciding import Deciding, name_of, policy_of_call
 from ferroute._messages import routed_text, text_of
@@ -167,7 +168,7 @@ class Controller(Deciding):
         for name in _with_progress(routers, "Loading routers") if progress_bar else routers:
             entry = config.get(name)
             router = self.routers[name] = build_router(name, entry)
-            table = _tables.calibrated(name, entry, router)
+            table = calibrated(name, entry, router)
             if table is not None:
                 self._tables[name] = router, table
         self._policy = CallPolicy.of(policy)

@@ -6,9 +6,8 @@ import json
 import re
 from typing import Any
 
-from servers.openai import vector
 from servers.rules import Refused, number, one_of, only, require, text, version, whole
-from servers.script import Asked, Script, event, pieces, signature
+from servers.script import Asked, Script, event, pieces, signature, vector
 
 # What the real API takes in place of a signature, for calls that it did not make.
 DUMMIES = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")

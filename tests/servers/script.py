@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,3 +88,9 @@ def event(value: Any, name: str | None = None) -> bytes:
     """One server-sent event."""
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(value, ensure_ascii=False)}\n\n".encode()
+
+
+def vector(text: str, size: int) -> list[float]:
+    """A small vector that depends on the text alone, exact in float32."""
+    seed = zlib.crc32(text.encode())
+    return [((seed >> (at % 24)) & 0xFF) / 256 for at in range(size)]

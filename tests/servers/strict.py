@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from servers import anthropic, gemini, openai
+from servers import anthropic, gemini, openai, openai_says
 from servers.compatible import PREFIXES, RULES
 from servers.rules import Refused, refuse, require
 from servers.script import Asked, Script, event, usual
@@ -94,7 +94,7 @@ class StrictServer(WireServer):
             if refused.status == 422:
                 told = {"detail": [{"type": "extra_forbidden", "loc": ["body", refused.param], "msg": refused.message}]}
             return Reply.of_json(told, refused.status, refused.headers)
-        return Reply.of_json(openai.error(refused), refused.status, {"x-request-id": "req_1", **refused.headers})
+        return Reply.of_json(openai_says.error(refused), refused.status, {"x-request-id": "req_1", **refused.headers})
 
     def _answer(self, request: Request, path: str) -> Reply:
         provider = request.provider
@@ -113,7 +113,7 @@ class StrictServer(WireServer):
         require(bearer or provider in ("ollama", "vllm"), "Missing bearer token", 401)
         base = PREFIXES[provider][1]
         if path == f"{base}/embeddings":
-            return Reply.of_json(openai.embeddings(body))
+            return Reply.of_json(openai_says.embeddings(body))
         require(path == f"{base}/chat/completions", f"no such path: {request.target}", 404)
         return self._openai(body, RULES[provider])
 
@@ -121,8 +121,8 @@ class StrictServer(WireServer):
         asked = openai.check_chat(body if model is None else {**body, "model": model}, rules)
         script, serial = self._say(asked)
         if body.get("stream"):
-            return Reply.of_events([*first, *openai.events(script, asked, rules, serial, body)], LIMITS["openai"])
-        return Reply.of_json(openai.answer(script, asked, rules, serial), headers=LIMITS["openai"])
+            return Reply.of_events([*first, *openai_says.events(script, asked, rules, serial, body)], LIMITS["openai"])
+        return Reply.of_json(openai_says.answer(script, asked, rules, serial), headers=LIMITS["openai"])
 
     def _azure(self, request: Request, path: str, body: Any) -> Reply:
         headers = request.headers
@@ -145,7 +145,7 @@ class StrictServer(WireServer):
             code="DeploymentNotFound",
         )
         if what == "embeddings":
-            return Reply.of_json(openai.embeddings({**body, "model": deployment}))
+            return Reply.of_json(openai_says.embeddings({**body, "model": deployment}))
         if "[filtered]" in request.body.decode(errors="replace"):
             refuse("The prompt was filtered by the content management policy", code="content_filter", param="prompt")
         told = {"prompt_index": 0, "content_filter_results": {"hate": {"filtered": False, "severity": "safe"}}}
