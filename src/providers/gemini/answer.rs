@@ -10,8 +10,9 @@ use super::super::numbers;
 use super::super::request::Reading;
 use super::super::types::{Answer, Completion, Endpoint};
 use super::errors;
+use super::fields::text;
 use super::runs::Runs;
-use super::said::{Said, blocked, ended, logprobs, put_reason, text, unique, usage};
+use super::said::{Said, blocked, ended, logprobs, put_reason, unique, usage};
 use crate::error::Result;
 use crate::pricing::ServiceTier;
 

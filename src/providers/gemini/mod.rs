@@ -9,6 +9,7 @@ mod answer;
 mod contents;
 mod embeddings;
 mod errors;
+mod fields;
 mod model;
 mod request;
 mod runs;

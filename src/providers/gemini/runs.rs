@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::conversation::{Content, Part, cut};
-use super::said::text;
+use super::fields::text;
 
 const SIGNATURE: &str = "thought_signature";
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::super::numbers;
 use super::super::request::Reading;
 use super::super::types::Usage;
+use super::fields::text;
 use super::runs::{Kind, Runs};
 use super::signed;
 use crate::pricing::ServiceTier;
@@ -259,11 +260,6 @@ pub(super) fn whole(value: &Value) -> Option<u64> {
         (number >= 0.0 && number.fract() == 0.0).then_some(number as u64)
     });
     count.filter(|count| *count <= Usage::MOST)
-}
-
-/// A field that is text.
-pub(super) fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
-    value.get(name)?.as_str()
 }
 
 /// 32 hexadecimal digits that nobody else has.
