@@ -19,7 +19,9 @@ pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -
                 endpoint.host(),
                 answer.body.len()
             );
-            return Err(Error::new(Kind::Protocol, what));
+            let error = Error::new(Kind::Protocol, what);
+            // Tokens without an answer are on the bill all the same.
+            return Err(if glance.usage(endpoint.provider).is_some() { error.lost() } else { error });
         }
         let provider = endpoint.provider;
         (glance.usage(provider), glance.is_odd(reading), glance.odd_usage(provider))
