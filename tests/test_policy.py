@@ -193,6 +193,7 @@ def test_a_fallback_goes_the_way_of_the_call(server: FakeServer) -> None:
     assert not server.requests
 
 
+@pytest.mark.filterwarnings("ignore::ferroute.pricing.PriceWarning")
 async def test_a_fallback_that_cannot_be_asked_is_passed_over(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +206,7 @@ async def test_a_fallback_that_cannot_be_asked_is_passed_over(
     c = Controller(["half"], "openai/big", "openai/small", policy=policy)
     with pytest.warns(RuntimeWarning, match="passed over") as caught:
         assert c.completion(router="half", threshold=0.5, messages=HELLO).model == "big"
+    caught = [each for each in caught if each.category is RuntimeWarning]  # nobody has a price for these models
     assert [str(w.message).split("'")[1] for w in caught] == ["anthropic/claude-haiku-4-5", "bedrock/x"]
     assert caught[0].filename == __file__ and KEY not in str(caught[0].message)
     # Told once; and the next one that can be asked is.

@@ -329,6 +329,8 @@ def warn_unpriced(model: str) -> None:
     """Warns, on its first answer, of a model whose price is not known."""
     from ferroute import pricing
 
+    if pricing.said_unpriced(model):
+        return
     # An answer that is paid for is not thrown away by a filter that makes errors of warnings.
     with suppress(pricing.PriceWarning):
         pricing.warn_if_unpriced(model, stacklevel=stacklevel())

@@ -335,6 +335,11 @@ def warn_if_unpriced(model: str, at: When = None, stacklevel: int = 2) -> None:
             warnings.warn(_unknown(model), PriceWarning, stacklevel=stacklevel + 1)
 
 
+def said_unpriced(model: str) -> bool:
+    """Whether `warn_if_unpriced` has nothing left to say of a model."""
+    return model in _missed
+
+
 _said: set[str] = set()
 _missed: set[str] = set()
 
