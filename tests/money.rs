@@ -356,13 +356,13 @@ async fn a_whole_answer_where_a_stream_was_asked_for_is_handed_on_as_one() {
     assert_eq!((&calls[0]["index"], &calls[1]["index"], &calls[1]["id"]), (&json!(0), &json!(1), &json!("b")));
     assert_eq!((&chunks[3]["choices"][0]["index"], &chunks[4]["usage"]), (&json!(1), &more["usage"]));
 
-    // What holds no answer is an error, and may be on the bill.
+    // What holds no answer is an error, and its tokens are on the bill.
     let nothing = json!({"choices":[],"usage":{"prompt_tokens":1000,"completion_tokens":500}}).to_string();
     let (book, server) = (Book::new(), serve(vec![reply(200, &form, &nothing)]));
     let error = stream(book.plan(&[at(&server, WEAK)], routed(), policy())).await.map(drop).unwrap_err();
-    assert!(error.spent().unwrap().cost.unwrap() > Decimal::ZERO);
+    assert_eq!(error.spent().unwrap().cost, Some(price(WEAK, 1000, 500, 0)));
     let call = book.one();
-    assert!(call.outcome == Outcome::Failed && call.estimated && dollars(call.cost) > Decimal::ZERO);
+    assert_eq!((call.outcome, dollars(call.cost)), (Outcome::Failed, price(WEAK, 1000, 500, 0)));
 }
 
 #[tokio::test]

@@ -119,8 +119,14 @@ pub(super) struct Sent<'a> {
 impl Sent<'_> {
     pub(super) fn over(mut self, failed: Option<&Error>) {
         self.over = true;
-        if failed.is_some_and(Error::is_lost) {
-            self.tally.lost(self.endpoint, None);
+        if let Some(error) = failed.filter(|error| error.is_lost()) {
+            let told = error.partial().filter(|partial| !partial.estimated).and_then(|partial| partial.tokens);
+            let usage = told.map(|(prompt_tokens, completion_tokens)| Usage {
+                prompt_tokens,
+                completion_tokens,
+                ..Usage::default()
+            });
+            self.tally.lost(self.endpoint, usage);
         }
     }
 }

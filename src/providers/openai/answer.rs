@@ -2,7 +2,7 @@
 
 use super::glance::{DEEPEST, Glance};
 use super::{failures, mend};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Partial, Result};
 use crate::providers::request::Reading;
 use crate::providers::types::{Answer, Completion, Endpoint, Usage};
 
@@ -21,7 +21,13 @@ pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -
             );
             let error = Error::new(Kind::Protocol, what);
             // Tokens without an answer are on the bill all the same.
-            return Err(if glance.usage(endpoint.provider).is_some() { error.lost() } else { error });
+            return Err(match glance.usage(endpoint.provider) {
+                Some(told) => {
+                    let tokens = Some((told.prompt_tokens, told.completion_tokens));
+                    error.lost().with_partial(Partial { tokens, ..Partial::default() })
+                }
+                None => error,
+            });
         }
         let provider = endpoint.provider;
         (glance.usage(provider), glance.is_odd(reading), glance.odd_usage(provider))
