@@ -60,6 +60,8 @@ class Routed:
         holdout: Whether it was sent to the strong model by lot.
         router_cost: US dollars; None is unpriced.
         session: The caller's session.
+        task: Kind of task, as the caller or the router's guess has it.
+        tags: The caller's tags, name and value.
         text: The text routed on.
         where: Base URL and key of the Controller's own, with which a fallback's plain name is asked.
         own: Base URL and key of the chosen model's own, which are for nobody else.
@@ -69,7 +71,7 @@ class Routed:
 
     __slots__ = (
         "_due", "baseline", "decision", "holdout", "ledger", "messages", "own", "policy", "requested", "router_cost",
-        "session", "text", "used", "where",
+        "session", "tags", "task", "text", "used", "where",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +88,11 @@ class Routed:
         where: tuple[str | None, str | None],
         own: tuple[str | None, str | None] = (None, None),
         messages: Any = None,
+        task: str | None = None,
+        tags: Sequence[tuple[str, str]] = (),
     ) -> None:
+        self.task = task
+        self.tags = tags
         self.decision = decision
         self.policy = policy
         self.ledger = ledger

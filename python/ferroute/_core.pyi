@@ -64,6 +64,119 @@ class ShareWindow:
 
     def __len__(self) -> int: ...
 
+# --- request.rs ---
+
+@final
+class Request:
+    """A request as routers, rules and filters see it.
+
+    Args:
+        messages: A prompt, or messages in OpenAI's form: dicts, or objects with the same attributes.
+        keywords: The other keywords of the completion; of them tools, ``response_format``, ``modalities``,
+            ``max_tokens``, ``max_completion_tokens`` and ``metadata`` are looked at.
+        task: Kind of task, where the caller says it.
+        session: The caller's session.
+        tags: The caller's tags, name and value; the value of a bare one is empty.
+    """
+
+    def __new__(
+        cls,
+        messages: Any,
+        keywords: dict[str, Any] | None = None,
+        *,
+        task: str | None = None,
+        session: str | None = None,
+        tags: Sequence[tuple[str, str]] | None = None,
+    ) -> Self: ...
+    @property
+    def text(self) -> str:
+        """Text of the last message; of a list of parts their texts, one a line."""
+    @property
+    def turns(self) -> int:
+        """How often the user has spoken."""
+    @property
+    def messages(self) -> list[tuple[str, str]]:
+        """Role (``system``, ``user``, ``assistant`` or ``tool``) and text of each message."""
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of messages, images and tools, as an estimate."""
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest answer, where the caller sets it."""
+    @property
+    def images(self) -> int:
+        """Images in the whole conversation."""
+    @property
+    def audio(self) -> bool:
+        """Whether there is sound in it, or the answer is to be spoken."""
+    @property
+    def tools(self) -> bool:
+        """Whether tools are offered."""
+    @property
+    def json_schema(self) -> bool:
+        """Whether the answer has to follow a JSON schema."""
+    @property
+    def task(self) -> str | None: ...
+    @property
+    def session(self) -> str | None: ...
+    @property
+    def tags(self) -> list[tuple[str, str]]: ...
+    @property
+    def metadata(self) -> list[tuple[str, str]]:
+        """The request's ``metadata``, values as text."""
+
+@final
+class Verdict:
+    """What a router says that names a rung.
+
+    Args:
+        rung: The rung it goes to. ``cheap``, ``mid`` and ``expensive`` are known on every ladder.
+        model: The model it goes to, which need not be on the ladder; goes before `rung`.
+        floor: No rung below this one.
+        ceiling: No rung above this one.
+        ask: With neither rung nor model: the router asked then, such as ``router-local-0.3,0.7``.
+        label: What the request was taken for.
+        reason: One sentence.
+        fired: Names of the rules that fired.
+        scores: What was weighed, best first.
+        notes: What else the caller should know.
+    """
+
+    def __new__(
+        cls,
+        rung: str | None = None,
+        *,
+        model: str | None = None,
+        floor: str | None = None,
+        ceiling: str | None = None,
+        ask: str | None = None,
+        label: str | None = None,
+        reason: str = "",
+        fired: Sequence[str] = ...,
+        scores: Sequence[tuple[str, float]] = ...,
+        notes: Sequence[str] = ...,
+    ) -> Self: ...
+    @property
+    def rung(self) -> str | None: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def floor(self) -> str | None: ...
+    @property
+    def ceiling(self) -> str | None: ...
+    @property
+    def ask(self) -> str | None: ...
+    @property
+    def label(self) -> str | None: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def fired(self) -> list[str]: ...
+    @property
+    def scores(self) -> list[tuple[str, float]]: ...
+    @property
+    def notes(self) -> list[str]: ...
+
 # --- mf.rs ---
 
 @final

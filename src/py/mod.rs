@@ -21,6 +21,7 @@ mod parquet_writer;
 mod policy;
 mod pricing;
 mod prompts;
+mod request;
 mod routing;
 mod runtime;
 mod statistics;
@@ -38,6 +39,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     routing::register(m)?;
+    request::register(m)?;
     mf::register(m)?;
     learn::register(m)?;
     local::register(m)?;

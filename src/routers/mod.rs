@@ -1,7 +1,9 @@
-//! Routers: one kind a file. A router turns a prompt, or its embedding, into a win rate in 0..=1.
+//! Routers: one kind a file. A router turns a prompt, or its embedding, into a win rate in 0..=1, or names a rung
+//! ([`verdict::Verdict`]).
 
 pub mod bert;
 pub mod causal;
 pub mod local;
 pub mod mf;
 pub mod sw_ranking;
+pub mod verdict;
