@@ -159,17 +159,16 @@ fn turn(message: &Bound<'_, PyAny>) -> PyResult<Turn> {
     }
     for part in content.try_iter()? {
         let part = part?;
-        let said = match part.cast::<PyString>() {
-            Ok(part) => Some(part.clone().into_any()),
-            Err(_) => {
-                let kind = member(&part, "type")?;
-                match string_of(kind.as_ref()).as_deref() {
-                    Some("image_url") => turn.images += 1,
-                    Some("input_audio") => turn.sounds += 1,
-                    _ => {}
-                }
-                member(&part, "text")?
+        let said = if part.is_instance_of::<PyString>() {
+            Some(part)
+        } else {
+            let kind = member(&part, "type")?;
+            match string_of(kind.as_ref()).as_deref() {
+                Some("image_url") => turn.images += 1,
+                Some("input_audio") => turn.sounds += 1,
+                _ => {}
             }
+            member(&part, "text")?
         };
         if let Some(said) = string_of(said.as_ref()).filter(|said| !said.is_empty()) {
             if !turn.text.is_empty() {
