@@ -25,6 +25,7 @@ mod routing;
 mod runtime;
 mod statistics;
 mod sw;
+mod task;
 mod watched;
 
 use pyo3::prelude::*;
@@ -54,5 +55,6 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     columns::register(m)?;
     statistics::register(m)?;
     sw::register(m)?;
+    task::register(m)?;
     Ok(())
 }

@@ -5,3 +5,4 @@ pub mod causal;
 pub mod local;
 pub mod mf;
 pub mod sw_ranking;
+pub mod task;
