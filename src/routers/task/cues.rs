@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 
-use crate::error::Result;
 use crate::text::featuriser::Featuriser;
 use crate::text::lexical::{self, Counts};
 use crate::text::table::DIM;
@@ -356,11 +355,4 @@ fn emit_instruction(words: &mut Vec<Word>, take: &mut impl FnMut(u32)) {
     if let [first, second, ..] = words[..] {
         take(List::LeadPair.key(first.id, second.id));
     }
-}
-
-/// The entries and numbers of a text, for training.
-pub(super) fn all(featuriser: &Featuriser<'_>, lexicon: &Lexicon, text: &str) -> Result<(Vec<u32>, Vec<f32>)> {
-    let mut keys = Vec::new();
-    let dense = read(featuriser, lexicon, text, |key| keys.push(key));
-    Ok((keys, dense.map(Vec::from).unwrap_or_default()))
 }
