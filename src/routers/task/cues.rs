@@ -167,7 +167,11 @@ impl<'a> Parts<'a> {
                 return Self { first: line, ..Self::default() };
             }
             let (first, rest) = line.split_at(line.floor_char_boundary(FIRST_BYTES));
-            return Self { first, material: "", last: &rest[rest.ceil_char_boundary(rest.len().saturating_sub(LAST_BYTES / 2))..] };
+            return Self {
+                first,
+                material: "",
+                last: &rest[rest.ceil_char_boundary(rest.len().saturating_sub(LAST_BYTES / 2))..],
+            };
         }
         let first = &line[..line.floor_char_boundary(FIRST_BYTES)];
         let rest = rest.trim_start();

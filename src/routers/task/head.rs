@@ -103,14 +103,13 @@ impl Head {
     /// The probability of each task, and of none.
     pub(super) fn probabilities(&self, sum: &Sum, beside: &[f32; DENSE]) -> [f64; CLASSES] {
         let unit = f64::from(self.step) / (sum.cues.max(FEWEST) as f64).sqrt();
-        let mut logits: [f64; CLASSES] = std::array::from_fn(|i| f64::from(self.bias[i]) + unit * f64::from(sum.units[i]));
+        let mut sums = self.bias;
         for (weights, &number) in self.beside.iter().zip(beside) {
-            if number != 0.0 {
-                for (logit, &weight) in logits.iter_mut().zip(weights) {
-                    *logit += f64::from(weight) * f64::from(number);
-                }
+            for (sum, &weight) in sums.iter_mut().zip(weights) {
+                *sum += weight * number;
             }
         }
+        let logits: [f64; CLASSES] = std::array::from_fn(|i| f64::from(sums[i]) + unit * f64::from(sum.units[i]));
         let temperature = f64::from(self.temperature);
         let largest = logits.iter().copied().fold(f64::MIN, f64::max);
         let powers = logits.map(|logit| ((logit - largest) / temperature).exp());
