@@ -26,6 +26,7 @@ mod routing;
 mod runtime;
 mod statistics;
 mod sw;
+mod task;
 mod watched;
 
 use pyo3::prelude::*;
@@ -56,5 +57,6 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     columns::register(m)?;
     statistics::register(m)?;
     sw::register(m)?;
+    task::register(m)?;
     Ok(())
 }

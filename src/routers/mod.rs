@@ -7,3 +7,4 @@ pub mod local;
 pub mod mf;
 pub mod sw_ranking;
 pub mod verdict;
+pub mod task;
