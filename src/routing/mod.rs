@@ -4,6 +4,7 @@
 //! threshold means fewer strong calls.
 
 pub mod decide;
+pub mod explain;
 pub mod model_name;
 pub mod python_float;
 pub mod share;
