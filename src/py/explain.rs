@@ -13,8 +13,8 @@ type NamedTuple = (Option<String>, Vec<(String, f64, Option<f64>, Option<usize>)
 
 #[pyfunction(name = "explain")]
 #[pyo3(signature = (
-    rungs, *, ladder, reach=vec![], wanted=None, chosen=None, floor=None, ceiling=None, win_rate=None, rank=None,
-    named=None, prompt_tokens=None, at=None,
+    rungs, *, ladder, reach=vec![], wanted=None, chosen=None, held=None, floor=None, ceiling=None, win_rate=None,
+    rank=None, named=None, prompt_tokens=None, at=None,
 ))]
 #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
 fn explain_decision(
@@ -23,6 +23,7 @@ fn explain_decision(
     reach: Vec<usize>,
     wanted: Option<usize>,
     chosen: Option<usize>,
+    held: Option<String>,
     floor: Option<usize>,
     ceiling: Option<usize>,
     win_rate: Option<(f64, Vec<f64>)>,
@@ -54,7 +55,7 @@ fn explain_decision(
     };
     let rungs = rungs.into_iter().map(rung).collect();
     let at = at.map(str::parse).transpose()?;
-    let asked = Asked { rungs, ladder, reach, word, wanted, chosen, floor, ceiling, prompt_tokens, at };
+    let asked = Asked { rungs, ladder, reach, word, wanted, chosen, held, floor, ceiling, prompt_tokens, at };
     pricing::check()?;
     let explained = explain::explain(&asked, Table::shared());
     let json = serde_json::to_string(&explained);

@@ -87,6 +87,8 @@ pub struct Asked {
     pub wanted: Option<usize>,
     /// The rung it went to.
     pub chosen: Option<usize>,
+    /// Why it did not go where the word led, for a reason that is in no rung: the lot, or a conversation that stays.
+    pub held: Option<String>,
     /// No rung below this one.
     pub floor: Option<usize>,
     /// No rung above this one.
@@ -139,9 +141,9 @@ pub struct RunnerUp {
     pub rung: Option<String>,
     /// Its model.
     pub model: Option<String>,
-    /// By how much it lost: in win rate, rank or score.
-    pub by: f64,
-    /// What this is measured in: `win rate`, `rank` or `score`.
+    /// By how much it lost: in win rate, rank or score; `None` where it was the router's word.
+    pub by: Option<f64>,
+    /// What this is measured in: `win rate`, `rank`, `score` or `word`.
     pub of: &'static str,
     /// US dollars by which the request would have been dearer there; negative is cheaper.
     pub dearer_usd: Option<String>,
@@ -211,14 +213,17 @@ fn settle(wanted: usize, floor: Option<usize>, ceiling: Option<usize>, barred: &
     let (floor, ceiling) = (floor.unwrap_or(0).min(top), ceiling.unwrap_or(top).min(top));
     let wanted = wanted.max(floor).min(ceiling);
     let free = |rung: &usize| barred[*rung].is_none();
-    (wanted..=ceiling.max(wanted)).find(free).or_else(|| (0..wanted).rev().find(free)).or_else(|| (wanted..=top).find(free))
+    (wanted..=ceiling.max(wanted))
+        .find(free)
+        .or_else(|| (0..wanted).rev().find(free))
+        .or_else(|| (wanted..=top).find(free))
 }
 
 /// Takes a decision apart, at the prices of `table`.
 pub fn explain(asked: &Asked, table: &Table) -> Explained {
     let mut candidates: Vec<_> = (0..asked.rungs.len()).map(|rung| candidate(asked, rung, table)).collect();
     let crossings = crossings::of(asked);
-    let nearest = crossings.iter().min_by(|a, b| a.by.total_cmp(&b.by));
+    let nearest = crossings.iter().min_by(|a, b| a.by.unwrap_or(0.0).total_cmp(&b.by.unwrap_or(0.0)));
     let runner_up = nearest.map(|next| {
         if let Some(candidate) = candidates.get_mut(next.rung) {
             candidate.mark = Mark::RunnerUp;
@@ -249,13 +254,7 @@ pub fn explain(asked: &Asked, table: &Table) -> Explained {
             })
         })
         .collect();
-    Explained {
-        candidates,
-        prompt_tokens: asked.prompt_tokens,
-        runner_up,
-        changes,
-        prices: table.version().to_owned(),
-    }
+    Explained { candidates, prompt_tokens: asked.prompt_tokens, runner_up, changes, prices: table.version().to_owned() }
 }
 
 fn candidate(asked: &Asked, at: usize, table: &Table) -> Candidate {

@@ -7,8 +7,8 @@ use crate::routing::python_float::repr;
 /// Another rung, and what lies between it and the chosen one.
 pub(super) struct Crossing {
     pub(super) rung: usize,
-    /// How far away, in the unit `of`.
-    pub(super) by: f64,
+    /// How far away, in the unit `of`; `None` where that is no question of a number.
+    pub(super) by: Option<f64>,
     pub(super) of: &'static str,
     /// The rung as a runner-up, in a sentence.
     pub(super) runner_up: String,
@@ -20,12 +20,30 @@ pub(super) struct Crossing {
 
 /// The nearest other rung upwards and downwards, or each one that another label stands for.
 pub(super) fn of(asked: &Asked) -> Vec<Crossing> {
+    if let Some(why) = &asked.held {
+        return held(asked, why).into_iter().collect();
+    }
     match &asked.word {
         Word::WinRate { value, cuts } => along(asked, &Thresholds { value: *value, cuts }),
         Word::Rank { value, shares } => along(asked, &Shares { value: *value, shares }),
         Word::Named { label, weighed } => labels(asked, label.as_deref(), weighed),
         Word::Silent => Vec::new(),
     }
+}
+
+/// Where the router's word led, though the request went elsewhere.
+fn held(asked: &Asked, why: &str) -> Option<Crossing> {
+    let rung = asked.settled(asked.wanted?).filter(|rung| Some(*rung) != asked.chosen)?;
+    let name = asked.called(rung);
+    Some(Crossing {
+        rung,
+        by: None,
+        of: "word",
+        runner_up: format!("{name}: the router's word, but {why}"),
+        change: Some(format!("{name} but for this: {why}")),
+        thresholds: Vec::new(),
+        shares: Vec::new(),
+    })
 }
 
 /// A number against steps, which lead to ever stronger rungs.
@@ -52,7 +70,7 @@ struct Names<'a> {
 
 fn along(asked: &Asked, steps: &dyn Steps) -> Vec<Crossing> {
     let taken = (0..steps.len()).take_while(|step| steps.takes(*step)).count();
-    if asked.reach.len() != steps.len() + 1 || !(0..steps.len()).all(|step| steps.distance(step).is_finite()) {
+    if asked.reach.len() != steps.len() + 1 {
         return Vec::new();
     }
     let other = |level: &usize| {
@@ -68,6 +86,8 @@ fn along(asked: &Asked, steps: &dyn Steps) -> Vec<Crossing> {
         let names = Names { rung: asked.called(rung), pair, border: asked.called(asked.reach[border]) };
         found.push(steps.crossing(rung, up, between, &names));
     }
+    // A score that is no number is on no side; a step for none of the traffic, or all of it, is nowhere.
+    found.retain(|crossing| crossing.by.is_some_and(f64::is_finite));
     found
 }
 
@@ -101,7 +121,7 @@ impl Steps for Thresholds<'_> {
         let side = if up { "below" } else { "above" };
         // A threshold is a number from 0 to 1.
         let needed = if up { value } else { value.next_up() };
-        let possible = (0.0..=1.0).contains(&needed);
+        let possible = (0.0..=1.0).contains(&needed) && self.cuts.iter().all(|cut| cut.is_finite());
         let mut thresholds = self.cuts.to_vec();
         for threshold in &mut thresholds[between] {
             *threshold = if up { threshold.min(needed) } else { threshold.max(needed) };
@@ -116,11 +136,9 @@ impl Steps for Thresholds<'_> {
                 shown_below(value),
                 repr(cut)
             ),
-            (false, false) => format!(
-                "{name} if the threshold of {border} were above {} (it is {})",
-                shown_above(value),
-                repr(cut)
-            ),
+            (false, false) => {
+                format!("{name} if the threshold of {border} were above {} (it is {})", shown_above(value), repr(cut))
+            }
         };
         let runner_up = if pair {
             format!("{name}: the win rate is {} {side} the threshold {}", small(by), repr(cut))
@@ -129,7 +147,7 @@ impl Steps for Thresholds<'_> {
         };
         Crossing {
             rung,
-            by,
+            by: Some(by),
             of: self.of(),
             runner_up,
             change: possible.then_some(sentence),
@@ -199,7 +217,7 @@ impl Steps for Shares<'_> {
         };
         let (side, rank) = (if up { "below" } else { "above" }, repr(round(1.0 - share)));
         let runner_up = format!("{name}: the score ranks {} {side} {rank}, where {border} begins", small(by));
-        Crossing { rung, by, of: self.of(), runner_up, change: Some(change), thresholds: Vec::new(), shares }
+        Crossing { rung, by: Some(by), of: self.of(), runner_up, change: Some(change), thresholds: Vec::new(), shares }
     }
 }
 
@@ -218,7 +236,7 @@ fn labels(asked: &Asked, label: Option<&str>, weighed: &[Weighed]) -> Vec<Crossi
         let (name, called) = (&each.name, asked.called(rung));
         found.push(Crossing {
             rung,
-            by,
+            by: Some(by),
             of: "score",
             runner_up: format!("{called}: '{name}' scored {}, {} too little", four(each.score), small(by)),
             change: Some(format!(

@@ -162,6 +162,28 @@ fn labels_are_measured_against_the_winner_and_their_own_border() {
 }
 
 #[test]
+fn what_was_held_back_names_the_word() {
+    let mut asked = by_cuts(0.1, &[0.3, 0.45], &[]);
+    (asked.chosen, asked.held) = (Some(2), Some("the lot of holdout sent it here".to_owned()));
+    let found = explained(&asked);
+    assert_eq!(said(&found), ["cheap but for this: the lot of holdout sent it here"]);
+    let next = found.runner_up.unwrap();
+    assert_eq!((next.by, next.of, next.rung.as_deref()), (None, "word", Some("cheap")));
+    // The lot drew what the word was.
+    (asked.word, asked.wanted) = (Word::Silent, Some(2));
+    assert!(explained(&asked).runner_up.is_none());
+}
+
+#[test]
+fn a_share_of_nothing_is_a_border_nowhere() {
+    let mut asked = ladder(3);
+    (asked.wanted, asked.chosen) = (Some(1), Some(1));
+    asked.word = Word::WinRate { value: 0.5, cuts: vec![f64::NEG_INFINITY, 0.6] };
+    let found = explained(&asked);
+    assert_eq!(found.runner_up.unwrap().rung.as_deref(), Some("good"));
+}
+
+#[test]
 fn a_number_that_is_none_has_no_other_side() {
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let mut asked = by_cuts(0.4, &[0.3, 0.45], &[]);
@@ -204,8 +226,8 @@ proptest! {
         }
         if let Some(next) = &found.runner_up {
             let nearest = cuts.iter().map(|cut| (cut - value).abs()).fold(f64::INFINITY, f64::min);
-            prop_assert!(next.by >= nearest);
-            prop_assert!(!barred.is_empty() || next.by == nearest);
+            prop_assert!(next.by >= Some(nearest));
+            prop_assert!(!barred.is_empty() || next.by == Some(nearest));
         }
     }
 
