@@ -12,6 +12,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::FromPrimitive;
 use serde::Serialize;
 
+use super::ladder::{limits, nearest};
 use crate::pricing::{Amounts, Moment, ServiceTier, Table, Unit};
 
 /// A rung, or a model beside the ladder.
@@ -202,21 +203,11 @@ impl Asked {
 
     /// Where a wish for a rung ends: within floor and ceiling, past those that cannot serve. The rule of the ladder.
     fn settled(&self, wanted: usize) -> Option<usize> {
+        let top = self.ladder.checked_sub(1)?;
         let barred: Vec<_> = self.rungs.iter().take(self.ladder).map(|rung| rung.barred.clone()).collect();
-        settle(wanted, self.floor, self.ceiling, &barred)
+        let (low, high) = limits(top, self.floor, self.ceiling);
+        nearest(top, wanted.clamp(low, high), low, high, &barred)
     }
-}
-
-/// The rung nearest above that is free, within the ceiling if possible, else the nearest below.
-fn settle(wanted: usize, floor: Option<usize>, ceiling: Option<usize>, barred: &[Option<String>]) -> Option<usize> {
-    let top = barred.len().checked_sub(1)?;
-    let (floor, ceiling) = (floor.unwrap_or(0).min(top), ceiling.unwrap_or(top).min(top));
-    let wanted = wanted.max(floor).min(ceiling);
-    let free = |rung: &usize| barred[*rung].is_none();
-    (wanted..=ceiling.max(wanted))
-        .find(free)
-        .or_else(|| (0..wanted).rev().find(free))
-        .or_else(|| (wanted..=top).find(free))
 }
 
 /// Takes a decision apart, at the prices of `table`.

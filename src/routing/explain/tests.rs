@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::routing::{ShareWindow, by_threshold};
+use crate::routing::{Ladder, ShareWindow};
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::builtin().unwrap());
 
@@ -236,11 +236,13 @@ proptest! {
         let asked = by_cuts(value, &[cut], &[]);
         let found = explained(&asked);
         let Some(change) = found.changes.first() else { return Ok(()) };
+        let pair = Ladder::pair("a".into(), "b".into());
+        let strong = |cut| pair.by_thresholds(value, &[cut]).index == 1;
         let shown: f64 = change.sentence.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
         if change.rung.as_deref() == Some("mid") {
-            prop_assert!(by_threshold(value, shown).strong, "{}", change.sentence);
+            prop_assert!(strong(shown), "{}", change.sentence);
         } else {
-            prop_assert!(value == shown || !by_threshold(value, shown).strong, "{}", change.sentence);
+            prop_assert!(value == shown || !strong(shown), "{}", change.sentence);
         }
     }
 
@@ -252,15 +254,14 @@ proptest! {
         for score in scores {
             window.push(score);
         }
-        let strong = window.decide(value, share, "p").strong;
+        let pair = Ladder::pair("a".into(), "b".into());
+        let strong_at = |share| pair.by_shares(&window, value, window.rank_of(value, "p"), &[share]).index == 1;
+        let strong = strong_at(share);
         let mut asked = ladder(2);
         asked.chosen = Some(usize::from(strong));
-        asked.word = Word::Rank { value: window.rank(value, 0.0), shares: vec![share] };
-        // The tie is drawn from the prompt; where it matters, the rank without it says nothing.
-        prop_assume!(window.rank(value, 0.0) == window.rank(value, 1.0));
+        asked.word = Word::Rank { value: window.rank_of(value, "p"), shares: vec![share] };
         for change in explained(&asked).changes {
-            let there = window.decide(value, change.shares[0], "p").strong;
-            prop_assert_eq!(there, !strong, "{:?}", change);
+            prop_assert_eq!(strong_at(change.shares[0]), !strong, "{:?}", change);
         }
     }
 }
