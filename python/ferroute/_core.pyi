@@ -249,6 +249,46 @@ class Verdict:
     @property
     def notes(self) -> list[str]: ...
 
+# --- explain.rs ---
+
+def explain(
+    rungs: Sequence[tuple[str | None, str | None, Sequence[str], str | None, float | None]],
+    *,
+    ladder: int,
+    reach: Sequence[int] = ...,
+    wanted: int | None = None,
+    chosen: int | None = None,
+    held: str | None = None,
+    floor: int | None = None,
+    ceiling: int | None = None,
+    win_rate: tuple[float, Sequence[float]] | None = None,
+    rank: tuple[float, Sequence[float]] | None = None,
+    named: tuple[str | None, Sequence[tuple[str, float, float | None, int | None]]] | None = None,
+    prompt_tokens: int | None = None,
+    at: str | None = None,
+) -> str:
+    """A decision taken apart, as a JSON object: candidates, prompt_tokens, runner_up, changes, prices.
+
+    Args:
+        rungs: From weakest to strongest, then models beside the ladder: name, model, names its price is looked up by,
+            why it cannot serve the request, tokens its answer is expected to have.
+        ladder: How many of them are the ladder.
+        reach: The rungs that the steps of the word lead to, one more than there are steps.
+        wanted: The rung the router's word led to.
+        chosen: The rung it went to.
+        held: Why it did not go where the word led, for a reason that is in no rung.
+        floor: No rung below this one.
+        ceiling: No rung above this one.
+        win_rate: A win rate and the thresholds.
+        rank: A rank and the shares.
+        named: The label of a verdict, and what was weighed: name, score, from which score on it counts, its rung.
+        prompt_tokens: Tokens of the request.
+        at: Day of the prices.
+
+    Raises:
+        InvalidValueError: A place is beyond the rungs.
+    """
+
 # --- mf.rs ---
 
 @final
@@ -1346,6 +1386,8 @@ class Ledger:
     @property
     def lost(self) -> int:
         """Calls that could not be kept."""
+    def answer_tokens(self, model: str) -> float | None:
+        """Mean completion tokens of the model's last answers; None below 20 of them."""
     def add(
         self,
         model: str,

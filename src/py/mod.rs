@@ -11,6 +11,7 @@ mod driver;
 mod embedder;
 mod errors;
 mod evals;
+mod explain;
 mod given;
 mod learn;
 mod ledger;
@@ -41,6 +42,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     routing::register(m)?;
     request::register(m)?;
+    explain::register(m)?;
     mf::register(m)?;
     learn::register(m)?;
     local::register(m)?;

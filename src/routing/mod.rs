@@ -5,6 +5,7 @@
 //! threshold means fewer strong calls.
 
 pub mod decide;
+pub mod explain;
 pub mod ladder;
 pub mod model_name;
 pub mod python_float;
