@@ -11,6 +11,7 @@ mod driver;
 mod embedder;
 mod errors;
 mod evals;
+mod filters;
 mod given;
 mod learn;
 mod ledger;
@@ -40,6 +41,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     routing::register(m)?;
     request::register(m)?;
+    filters::register(m)?;
     mf::register(m)?;
     learn::register(m)?;
     local::register(m)?;

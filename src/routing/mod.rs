@@ -4,9 +4,12 @@
 //! threshold means fewer strong calls.
 
 pub mod decide;
+pub mod filters;
 pub mod model_name;
 pub mod python_float;
 pub mod share;
+pub mod sticky;
+pub mod views;
 
 pub use decide::{Choice, by_threshold};
 pub use model_name::{Requested, Rule};
