@@ -452,3 +452,73 @@ const POINTERS: [&str; 34] = [
 ];
 /// Beginnings of two words that do.
 const ABOUT: [[&str; 2]; 3] = [["how", "about"], ["same", "for"], ["what", "about"]];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn conversation(turns: &[(Role, &str)]) -> View {
+        View { turns: turns.iter().map(|(role, text)| Turn::new(*role, *text)).collect(), ..View::default() }
+    }
+
+    #[test]
+    fn words_are_found_because_they_are_sorted() {
+        for words in [&FILLERS[..], &OPENERS, &POINTERS] {
+            assert!(words.is_sorted_by(|a, b| a < b));
+        }
+    }
+
+    #[test]
+    fn system_and_tools_are_never_what_the_user_said() {
+        let view = conversation(&[
+            (Role::System, "be brief"),
+            (Role::User, "prove Fermat"),
+            (Role::Assistant, "long"),
+            (Role::User, "go on"),
+            (Role::Tool, "42"),
+        ]);
+        let text = |part: Part, join| part.text(&view, join).into_owned();
+        assert_eq!(text(Part::Last, false), "42");
+        assert_eq!(text(Part::Last, true), "42");
+        assert_eq!(text(Part::First, false), "prove Fermat");
+        assert_eq!(text(Part::UserTurns, true), "prove Fermat\ngo on");
+        let nobody = conversation(&[(Role::System, "be brief")]);
+        for part in [Part::Last, Part::First, Part::UserTurns] {
+            assert_eq!(part.text(&nobody, true), "be brief");
+        }
+    }
+
+    #[test]
+    fn a_short_turn_comes_with_all_it_follows() {
+        let turns = [
+            (Role::User, "Prove Fermat's theorem"),
+            (Role::Assistant, "..."),
+            (Role::User, "go on"),
+            (Role::Assistant, "..."),
+            (Role::User, "why?"),
+        ];
+        assert_eq!(Part::Last.text(&conversation(&turns), true), "Prove Fermat's theorem\ngo on\nwhy?");
+        assert_eq!(Part::Last.text(&conversation(&turns), false), "why?");
+        assert_eq!(Part::Last.text(&conversation(&turns[..1]), true), "Prove Fermat's theorem");
+        assert_eq!(Part::Last.text(&conversation(&turns[2..3]), true), "go on");
+    }
+
+    #[test]
+    fn of_a_long_conversation_the_latest_is_kept() {
+        let (old, new) = ("o".repeat(LONGEST / 2), "n".repeat(LONGEST / 2));
+        let view = conversation(&[(Role::User, &old), (Role::User, "b"), (Role::User, &new)]);
+        assert_eq!(Part::UserTurns.text(&view, false), format!("b\n{new}"));
+        let whole = "w".repeat(2 * LONGEST);
+        let view = conversation(&[(Role::User, &old), (Role::User, &whole)]);
+        assert_eq!(Part::UserTurns.text(&view, false), whole);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_follows_or_not(text in "\\PC{0,30}") {
+            prop_assert!(!only_follows(&text) || text.trim().chars().count() <= MOST_CHARS);
+        }
+    }
+}
