@@ -12,6 +12,7 @@ mod latency;
 mod many;
 pub mod plan;
 mod reading;
+pub mod serving;
 mod settle;
 mod source;
 pub mod stream;

@@ -12,6 +12,7 @@ mod embedder;
 mod errors;
 mod evals;
 mod explain;
+mod filters;
 mod given;
 mod learn;
 mod ledger;
@@ -43,6 +44,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     routing::register(m)?;
     request::register(m)?;
     explain::register(m)?;
+    filters::register(m)?;
     mf::register(m)?;
     learn::register(m)?;
     local::register(m)?;
