@@ -23,6 +23,7 @@ mod pricing;
 mod prompts;
 mod request;
 mod routing;
+mod rules;
 mod runtime;
 mod statistics;
 mod sw;
@@ -40,6 +41,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     routing::register(m)?;
     request::register(m)?;
+    rules::register(m)?;
     mf::register(m)?;
     learn::register(m)?;
     local::register(m)?;

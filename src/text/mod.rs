@@ -1,6 +1,7 @@
 //! Text in: `WordPiece` ids, lexical features, the embedded table, what joins them, and the view of a request.
 
 pub mod featuriser;
+pub mod language;
 pub mod lexical;
 pub mod table;
 pub mod tokenizer;
