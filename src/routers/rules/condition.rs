@@ -367,7 +367,7 @@ fn tasks(at: &At) -> Result<Vec<Option<&'static str>>> {
         if name == "none" {
             return Ok(None);
         }
-        let names: Vec<&str> = task::names().chain(["none"]).collect();
+        let names: Vec<&str> = task::TASKS.iter().map(|(name, _)| *name).chain(["none"]).collect();
         task::canonical(name)
             .map(Some)
             .ok_or_else(|| at.wrong(&format!("unknown task '{}'{}", cut(name), choices(name, &names))))

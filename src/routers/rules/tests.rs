@@ -107,10 +107,10 @@ fn names_of_a_ladder_are_checked_and_ordered() {
     assert_eq!(choose(&bound, "a b").floor.as_deref(), Some("grand"));
     assert_eq!(
         rules.bind(&names(&["nano", "mini", "grant"])).unwrap_err().message(),
-        "rules.yaml:3:43: rules[1].floor: no rung is called 'grand'; did you mean 'grant'? There are nano, mini, grant"
+        "rules.yaml:3:40: rules[1].floor: no rung is called 'grand'; did you mean 'grant'? There are nano, mini, grant"
     );
     // The file may say its rungs by itself.
-    assert!(refused(&format!("rungs: [nano, mini]\n{text}")).starts_with("rules.yaml:4:43: rules[1].floor: no rung"));
+    assert!(refused(&format!("rungs: [nano, mini]\n{text}")).starts_with("rules.yaml:4:40: rules[1].floor: no rung"));
     let turned = "rungs: [big, small]\nrules: [{floor: small, ceiling: big}]";
     assert_eq!(refused(turned), "rules.yaml:2:17: rules[0].floor: the floor 'small' lies above the ceiling 'big'");
 }
@@ -260,54 +260,54 @@ fn each_mistake_is_told_with_its_place() {
     for (found, expected) in [
         (
             rule("{when: {wordz: a}, use: cheap}"),
-            "rules.yaml:2:12: rules[0].when: unknown condition 'wordz'; did you mean 'words'? There are task, words, \
+            "rules.yaml:2:13: rules[0].when: unknown condition 'wordz'; did you mean 'words'? There are task, words, \
              pattern, in, language, prompt_tokens, turns, tools, images, audio, json_schema, metadata, tags, any, all, not",
         ),
         (
             rule("{when: {task: translate}, use: cheap}"),
-            "rules.yaml:2:18: rules[0].when.task: unknown task 'translate'",
+            "rules.yaml:2:19: rules[0].when.task: unknown task 'translate'",
         ),
         (
             rule("{when: {turns: soon}, use: cheap}"),
-            "rules.yaml:2:19: rules[0].when.turns: expected a whole number, a range",
+            "rules.yaml:2:20: rules[0].when.turns: expected a whole number, a range",
         ),
         (
             rule("{when: {tools: yes}, use: cheap}"),
-            "rules.yaml:2:19: rules[0].when.tools: expected true or false, found 'yes'",
+            "rules.yaml:2:20: rules[0].when.tools: expected true or false, found 'yes'",
         ),
         (
             rule("{when: {pattern: 'a('}, use: cheap}"),
-            "rules.yaml:2:21: rules[0].when.pattern: the pattern 'a(': unclosed group",
+            "rules.yaml:2:22: rules[0].when.pattern: the pattern 'a(': unclosed group",
         ),
         (
             rule("{when: {pattern: '(?=a)'}, use: cheap}"),
-            "rules.yaml:2:21: rules[0].when.pattern: the pattern '(?=a)': look-around, including",
+            "rules.yaml:2:22: rules[0].when.pattern: the pattern '(?=a)': look-around, including",
         ),
         (
             rule(r"{when: {pattern: '\w{500}{500}'}, use: cheap}"),
-            r"rules.yaml:2:21: rules[0].when.pattern: the pattern '\w{500}{500}': ",
+            r"rules.yaml:2:22: rules[0].when.pattern: the pattern '\w{500}{500}': ",
         ),
         (
             rule("{when: {language: german}, use: cheap}"),
-            "rules.yaml:2:22: rules[0].when.language: expected a language by",
+            "rules.yaml:2:23: rules[0].when.language: expected a language by",
         ),
         (rule("{when: {}, use: cheap}"), "rules.yaml:2:12: rules[0].when: says nothing"),
-        (rule("{when: {in: user}, use: cheap}"), "rules.yaml:2:16: rules[0].when.in: `in` says where"),
-        (rule("{when: {words: a, in: all}, use: cheap}"), "rules.yaml:2:26: rules[0].when.in: expected last, user or"),
-        (rule("{when: {words: []}, use: cheap}"), "rules.yaml:2:19: rules[0].when.words: expected a word or a list"),
-        (rule("{when: {words: [a, true]}, use: cheap}"), "rules.yaml:2:23: rules[0].when.words[1]: expected a word or"),
-        (rule("{when: {tags: [a, b]}, use: cheap}"), "rules.yaml:2:18: rules[0].when.tags: expected names and values"),
+        (rule("{when: {in: user}, use: cheap}"), "rules.yaml:2:17: rules[0].when.in: `in` says where"),
+        (rule("{when: {words: a, in: all}, use: cheap}"), "rules.yaml:2:27: rules[0].when.in: expected last, user or"),
+        (rule("{when: {words: []}, use: cheap}"), "rules.yaml:2:20: rules[0].when.words: expected a word or a list"),
+        (rule("{when: {words: [a, true]}, use: cheap}"), "rules.yaml:2:24: rules[0].when.words[1]: expected a word or"),
+        (rule("{when: {tags: [a, b]}, use: cheap}"), "rules.yaml:2:19: rules[0].when.tags: expected names and values"),
         (
             rule("{when: {any: {words: a}}, use: cheap}"),
-            "rules.yaml:2:17: rules[0].when.any: expected a list of conditions",
+            "rules.yaml:2:18: rules[0].when.any: expected a list of conditions",
         ),
         (
             rule("{when: {any: [{word: a}]}, use: cheap}"),
-            "rules.yaml:2:19: rules[0].when.any[0]: unknown condition 'word'",
+            "rules.yaml:2:20: rules[0].when.any[0]: unknown condition 'word'",
         ),
-        (rule("{when: [a], use: cheap}"), "rules.yaml:2:11: rules[0].when: expected conditions"),
+        (rule("{when: [a], use: cheap}"), "rules.yaml:2:12: rules[0].when: expected conditions"),
         (rule("{when: {words: a}}"), "rules.yaml:2:5: rules[0]: says nothing of where to go"),
-        (rule("{when: {words: a}, use: cheap, model: x}"), "rules.yaml:2:44: rules[0].model: a rule has one of use"),
+        (rule("{when: {words: a}, use: cheap, model: x}"), "rules.yaml:2:43: rules[0].model: a rule has one of use"),
         (rule("{when: {words: a}, use: cheap, floor: mid}"), "rules.yaml:2:5: rules[0]: `use` decides, so a `floor`"),
         (rule("{when: {words: a}, floor: expensive, ceiling: mid}"), "rules.yaml:2:31: rules[0].floor: the floor"),
         (rule("{when: {words: a}, ask: local-0.5}"), "rules.yaml:2:29: rules[0].ask: expected a router"),
