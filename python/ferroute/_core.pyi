@@ -289,6 +289,72 @@ def explain(
         InvalidValueError: A place is beyond the rungs.
     """
 
+# --- rules.rs ---
+
+RULE_PRESETS: tuple[str, ...]
+"""Names of the presets."""
+
+def read_rules(path: str | os.PathLike[str]) -> str:
+    """The text of a file of rules, of at most a megabyte.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UnreadableFileError: It cannot be read.
+        InvalidValueError: It is not UTF-8.
+    """
+
+def rules_preset(name: str) -> str:
+    """The YAML of a preset.
+
+    Raises:
+        UnknownNameError: There is no such preset.
+    """
+
+@final
+class Rules:
+    """Ordered rules. They pickle with the text they were read from.
+
+    Args:
+        source: YAML, with a `name`; else JSON, ``{"rules": [...], "preset": ..., "otherwise": ...}``.
+        name: What errors call the file.
+        otherwise: In the place of the file's own, in JSON.
+        ladder: As for `bind`.
+
+    Raises:
+        InvalidValueError: A rule is wrong; the message has its place.
+    """
+
+    def __new__(
+        cls, source: str, name: str | None = None, otherwise: str | None = None, ladder: Sequence[str] | None = None
+    ) -> Self: ...
+    def choose(self, request: Request) -> Verdict:
+        """The word of the rules on a request."""
+
+    def choose_text(self, prompt: str) -> Verdict:
+        """The same of a single prompt."""
+
+    def without_each(self, request: Request) -> list[str]:
+        """What would have been decided without each rule that fired, where that is something else."""
+
+    def bind(self, ladder: Sequence[str]) -> Rules:
+        """The same rules on a ladder, whose rungs are named from the weakest.
+
+        Raises:
+            InvalidValueError: A name means none of its rungs, or a floor lies above its own ceiling.
+        """
+
+    @property
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Name, place, condition and consequence of each rule, in words; the last is ``otherwise``."""
+    @property
+    def named_rungs(self) -> list[str]: ...
+    @property
+    def asked(self) -> list[tuple[str, str]]:
+        """Model strings of the routers that rules ask, each with its place."""
+    @property
+    def endpoints(self) -> list[tuple[str, str]]:
+        """Models with settings of their own: the mapping in JSON, and its place."""
+
 # --- mf.rs ---
 
 @final

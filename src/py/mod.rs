@@ -25,6 +25,7 @@ mod pricing;
 mod prompts;
 mod request;
 mod routing;
+mod rules;
 mod runtime;
 mod statistics;
 mod sw;
@@ -45,6 +46,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     request::register(m)?;
     explain::register(m)?;
     filters::register(m)?;
+    rules::register(m)?;
     mf::register(m)?;
     learn::register(m)?;
     local::register(m)?;

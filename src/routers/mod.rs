@@ -5,6 +5,8 @@ pub mod bert;
 pub mod causal;
 pub mod local;
 pub mod mf;
+pub mod rules;
 pub mod sw_ranking;
+pub mod task;
 pub mod verdict;
 pub mod task;

@@ -23,6 +23,7 @@ from ferroute.cli._options import (
     share_of,
     threshold_of,
 )
+from ferroute.cli._rules import ruling
 from ferroute.cli._run import UsageProblem, ending
 from ferroute.cli._training import training
 
@@ -37,6 +38,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 something failed, 2 the command was not understood, 3 the prompts could not be read.",
 )
 app.add_typer(training, name="train")
+app.add_typer(ruling, name="rules")
 
 
 @app.callback(invoke_without_command=True)
