@@ -24,6 +24,7 @@ mod prompts;
 mod request;
 mod routing;
 mod runtime;
+mod semantic;
 mod statistics;
 mod sw;
 mod watched;
@@ -55,6 +56,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     prompts::register(m)?;
     columns::register(m)?;
     statistics::register(m)?;
+    semantic::register(m)?;
     sw::register(m)?;
     Ok(())
 }

@@ -5,5 +5,6 @@ pub mod bert;
 pub mod causal;
 pub mod local;
 pub mod mf;
+pub mod semantic;
 pub mod sw_ranking;
 pub mod verdict;
