@@ -27,6 +27,7 @@ mod request;
 mod routing;
 mod rules;
 mod runtime;
+mod semantic;
 mod statistics;
 mod sw;
 mod task;
@@ -62,6 +63,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     prompts::register(m)?;
     columns::register(m)?;
     statistics::register(m)?;
+    semantic::register(m)?;
     sw::register(m)?;
     task::register(m)?;
     Ok(())

@@ -6,6 +6,7 @@ pub mod causal;
 pub mod local;
 pub mod mf;
 pub mod rules;
+pub mod semantic;
 pub mod sw_ranking;
 pub mod task;
 pub mod verdict;
