@@ -2,6 +2,7 @@
 
 mod ask;
 pub mod call;
+pub mod classify;
 mod document;
 pub mod embed;
 mod estimate;

@@ -6,6 +6,7 @@ mod awaitable;
 mod bert;
 mod calls;
 mod causal;
+mod classifier;
 mod columns;
 mod driver;
 mod embedder;
@@ -57,6 +58,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     embedder::register(m)?;
     policy::register(m)?;
     causal::register(m)?;
+    classifier::register(m)?;
     pricing::register(m)?;
     ledger::register(m)?;
     parquet_writer::register(m)?;

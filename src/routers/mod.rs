@@ -3,6 +3,7 @@
 
 pub mod bert;
 pub mod causal;
+pub mod classifier;
 pub mod local;
 pub mod mf;
 pub mod rules;
