@@ -16,17 +16,102 @@ pub const LONGEST: usize = 4000;
 
 /// Words that carry no question: articles and auxiliaries, and what people say when they ask again.
 const EMPTY: [&str; 79] = [
-    "a", "an", "the", "of", "to", "in", "on", "at", "for", "is", "are", "was", "were", "be", "do", "does", "did", "can",
-    "could", "would", "will", "should", "you", "i", "me", "my", "it", "this", "that", "and", "or", "with", "please", "no",
-    "not", "but", "again", "asked", "ask", "said", "say", "mean", "meant", "just", "still", "really", "actually", "wrong",
-    "answer", "question", "correct", "correctly", "try", "ok", "okay", "hey", "hello", "so", "want", "wanted", "need",
-    "what's", "der", "die", "das", "ein", "eine", "ist", "bitte", "nochmal", "noch", "einmal", "nein", "le", "la", "les",
-    "el", "por", "favor",
+    "a",
+    "an",
+    "the",
+    "of",
+    "to",
+    "in",
+    "on",
+    "at",
+    "for",
+    "is",
+    "are",
+    "was",
+    "were",
+    "be",
+    "do",
+    "does",
+    "did",
+    "can",
+    "could",
+    "would",
+    "will",
+    "should",
+    "you",
+    "i",
+    "me",
+    "my",
+    "it",
+    "this",
+    "that",
+    "and",
+    "or",
+    "with",
+    "please",
+    "no",
+    "not",
+    "but",
+    "again",
+    "asked",
+    "ask",
+    "said",
+    "say",
+    "mean",
+    "meant",
+    "just",
+    "still",
+    "really",
+    "actually",
+    "wrong",
+    "answer",
+    "question",
+    "correct",
+    "correctly",
+    "try",
+    "ok",
+    "okay",
+    "hey",
+    "hello",
+    "so",
+    "want",
+    "wanted",
+    "need",
+    "what's",
+    "der",
+    "die",
+    "das",
+    "ein",
+    "eine",
+    "ist",
+    "bitte",
+    "nochmal",
+    "noch",
+    "einmal",
+    "nein",
+    "le",
+    "la",
+    "les",
+    "el",
+    "por",
+    "favor",
 ];
 
 /// Words that ask for something further, so that the same words are another request.
-const FURTHER: [&str; 12] =
-    ["another", "more", "next", "continue", "different", "else", "other", "further", "weiter", "andere", "autre", "otro"];
+const FURTHER: [&str; 12] = [
+    "another",
+    "more",
+    "next",
+    "continue",
+    "different",
+    "else",
+    "other",
+    "further",
+    "weiter",
+    "andere",
+    "autre",
+    "otro",
+];
 
 /// Whether `later` asks nearly what `earlier` asked.
 pub fn nearly_same(earlier: &str, later: &str) -> bool {
@@ -65,7 +150,8 @@ fn full(mut words: Vec<String>) -> Vec<String> {
 /// The words of a text in lower case; what stands between letters and digits in a formula belongs to the word.
 fn words(text: &str) -> Vec<String> {
     let text = text.to_lowercase().replace('\u{2019}', "'");
-    let inner = |c: char| c.is_alphanumeric() || matches!(c, '\'' | '+' | '*' | '/' | '=' | '^' | '-' | '%' | '.' | '_');
+    let inner =
+        |c: char| c.is_alphanumeric() || matches!(c, '\'' | '+' | '*' | '/' | '=' | '^' | '-' | '%' | '.' | '_');
     let pieces = text.split(|c: char| !inner(c));
     let trimmed = pieces.map(|word| word.trim_matches(|c: char| matches!(c, '\'' | '-' | '.' | '_')));
     trimmed.filter(|word| !word.is_empty()).map(str::to_owned).collect()
@@ -133,8 +219,7 @@ mod tests {
 
     #[test]
     fn pairs_of_turns() {
-        let pairs: Vec<Pair> =
-            serde_json::from_str(include_str!("../../tests/goldens/asked_again.json")).unwrap();
+        let pairs: Vec<Pair> = serde_json::from_str(include_str!("../../tests/goldens/asked_again.json")).unwrap();
         let (mut found, mut wrong, mut missed) = (0, Vec::new(), Vec::new());
         for pair in &pairs {
             match (nearly_same(&pair.earlier, &pair.later), pair.again) {
