@@ -265,7 +265,8 @@ def prepare(
             decision.router,
             context.requested,
             decision.win_rate,
-            decision.threshold,
+            # With a threshold for each step, `requested` has them.
+            None if isinstance(decision.threshold, tuple) else decision.threshold,
             context.session or session,
             context.holdout,
             context.baseline,

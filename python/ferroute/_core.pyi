@@ -15,26 +15,32 @@ DEBUG_BUILD: bool
 
 # --- routing.rs ---
 
-def parse_model_name(model: str, names: list[str]) -> tuple[str, float, bool]:
-    """Splits ``router-mf-0.5`` or ``router-local-30%``.
+def parse_model_name(
+    model: str, hyphenated: list[str], naming: list[str] = ..., rungs: int = 2
+) -> tuple[str, float | list[float] | None, bool]:
+    """Splits ``router-mf-0.5``, ``router-local-30%``, ``router-local-0.3,0.7`` or ``router-rules``.
 
     Args:
         model: The model string.
-        names: Routers whose names hold a hyphen; others are found without.
+        hyphenated: Routers whose names hold a hyphen; others are found without.
+        naming: Routers that name a rung, so that no threshold needs to follow.
+        rungs: How many rungs there are; with more than two there may be a number for each step.
 
     Returns:
-        Router, number, and whether the number is a share (0..=1) rather than a threshold.
+        Router; the number or numbers, None where there is none; and whether they are shares (0..=1), not thresholds.
 
     Raises:
         ValueError: Fewer than three parts.
-        RoutingError: The number is none, or the string does not begin with ``router``.
+        RoutingError: A number is none, or the string does not begin with ``router``.
     """
 
 def validate(router: str, routers: dict[str, Any], number: float, is_share: bool, shown: object) -> None:
     """Raises `RoutingError` unless the router is known and the number in 0..=1; ``shown`` is the number as given."""
 
-def decide(win_rate: float, threshold: float) -> tuple[bool, str]:
-    """Whether the strong model answers (``win_rate >= threshold``), and why in one sentence."""
+def validate_cuts(
+    router: str, routers: dict[str, Any], cuts: Sequence[float], are_shares: bool, ladder: Ladder
+) -> None:
+    """The same for one number for each step of a ladder: thresholds must not fall, shares must not rise."""
 
 def parse_float(text: str) -> float | None:
     """What Python's ``float(text)`` returns, or None where it raises `ValueError`."""
@@ -44,6 +50,9 @@ def float_repr(value: float) -> str:
 
 def percent(share: float) -> str:
     """A share as the model string writes it: ``30%``."""
+
+def percents(shares: Sequence[float]) -> str:
+    """Several shares as the model string writes them: ``60%,15%``."""
 
 @final
 class ShareWindow:
@@ -56,13 +65,76 @@ class ShareWindow:
     def push(self, win_rate: float) -> None:
         """Remembers a score; NaN leaves no trace."""
 
-    def decide(self, win_rate: float, share: float, prompt: str) -> tuple[bool, str, bool]:
-        """Whether the score ranks in the highest ``share`` of the window, why, and whether it is still warming up.
+    def __len__(self) -> int: ...
 
-        Equal scores are told apart by a hash of the prompt.
+@final
+class Ladder:
+    """Rungs with their models, weakest first, and the choice among them.
+
+    Args:
+        rungs: Names and models.
+
+    Raises:
+        InvalidValueError: Fewer than two; a name is empty or comes twice; ``cheap``, ``mid`` and ``expensive`` stand in
+            another order.
+    """
+
+    def __new__(cls, rungs: Sequence[tuple[str, str]]) -> Self: ...
+    @staticmethod
+    def pair(weak: str, strong: str) -> Ladder:
+        """RouteLLM's two models, as rungs ``weak`` and ``strong``."""
+
+    @property
+    def names(self) -> list[str]: ...
+    @property
+    def models(self) -> list[str]: ...
+    def __len__(self) -> int: ...
+    def find(self, name: str) -> int:
+        """The rung that a name means.
+
+        Its own, else ``cheap`` or ``weak`` for the first, ``expensive`` or ``strong`` for the last, ``mid`` for the one
+        in the middle, of two the lower.
+
+        Raises:
+            RoutingError: None is meant; the message lists the rungs.
         """
 
-    def __len__(self) -> int: ...
+    def by_threshold(self, win_rate: float, threshold: float) -> tuple[int, str]:
+        """The last rung if ``win_rate >= threshold``, else the first; and why in one sentence."""
+
+    def by_thresholds(self, win_rate: float, cuts: Sequence[float]) -> tuple[int, str]:
+        """One rung up for each cut that the win rate reaches, and why. Cuts must not fall; a single one is as above."""
+
+    def by_shares(
+        self, window: ShareWindow, win_rate: float, shares: Sequence[float], prompt: str
+    ) -> tuple[int, str, bool, float]:
+        """The rung of a score by its rank in the window, why, whether that is warming up, and the rank.
+
+        Shares must not rise; a single one chooses between first and last. Equal scores are told apart by a hash of the
+        prompt.
+        """
+
+    def settle(
+        self,
+        wanted: int,
+        floor: int | None = None,
+        ceiling: int | None = None,
+        barred: Sequence[str | None] | None = None,
+    ) -> tuple[int, list[str]]:
+        """The rung that serves, and a sentence for each thing that moved it.
+
+        `wanted` is moved up to `floor`, down to `ceiling` (the floor counts where they contradict), and if it is barred
+        to the nearest free rung above, else below, both within the limits; with none free there, above, else below.
+
+        Args:
+            wanted: The router's word.
+            floor: The lowest rung allowed.
+            ceiling: The highest.
+            barred: For each rung why it cannot serve the request, or None for it.
+
+        Raises:
+            RoutingError: All are barred; the message lists each with its reason.
+        """
 
 # --- request.rs ---
 

@@ -1,4 +1,4 @@
-"""The Controller: chat completions that go to the cheaper of two models whenever that is good enough.
+"""The Controller: chat completions that go to the cheapest of two or more models that is good enough.
 
 A drop-in for ``routellm.controller``. Names that existing code and tests patch (`completion`, `acompletion`,
 `ROUTER_CLS`) are looked up in this module when they are used.
@@ -22,14 +22,17 @@ from typing import TYPE_CHECKING, Any, cast
 from ferroute import _calls, _core, _tables, responses
 from ferroute._calibrated import calibrated
 from ferroute._context import Holding
-from ferroute._deciding import Deciding, name_of, policy_of_call
-from ferroute._messages import routed_text, text_of
+from ferroute._deciding import name_of, names_rung, policy_of_call
+from ferroute._deciding_many import DecidingMany
+from ferroute._extras import extras_of, taken
+from ferroute._ladder import cuts_of, model_string, tiers_of
 from ferroute._refusals import MissingMessages, ModelType, RoutingError, ThresholdType
-from ferroute.decision import Aside, Decision, ModelPair, Share, aside, make
+from ferroute._trace import Asked
+from ferroute.decision import Aside, Decision, ModelPair, Share, Shares, aside, make
 from ferroute.endpoints import carrying, settings_of, shown_url, with_settings
 from ferroute.errors import InvalidTypeError, UnknownNameError
 from ferroute.policy import CallPolicy
-from ferroute.routers.base import Router
+from ferroute.routers.base import Router, RungRouter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,8 +97,9 @@ def _prepared(kwargs: dict[str, Any]) -> _calls.Prepared:
     return _calls.prepare(model, messages, base, key, kwargs, _calls.context_of(model, messages))
 
 
-# Decisions made beneath an overriding `_get_routed_model_for_completion`, which returns a name only.
-_made: ContextVar[list[Decision] | None] = ContextVar("ferroute_made", default=None)
+# An overriding `_get_routed_model_for_completion` is given messages and returns a name, no more: here are the request
+# and the decisions made beneath it.
+_made: ContextVar[tuple[Asked, list[Decision]] | None] = ContextVar("ferroute_made", default=None)
 # Not the generator that `random.seed` sets, which the random router draws from; and of its own after a fork.
 _lot = SystemRandom().random
 
@@ -105,8 +109,8 @@ def _counts() -> defaultdict[str, defaultdict[str, int]]:
     return defaultdict(cast("Callable[[], defaultdict[str, int]]", partial(defaultdict, int)))
 
 
-class Controller(Deciding):
-    """Routes between a strong and a weak model, and calls the one chosen.
+class Controller(DecidingMany):
+    """Routes between a strong and a weak model, or a ladder of several, and calls the one chosen.
 
     It may be used from any thread and event loop; counts are kept under a lock. It pickles, with counts and score
     windows empty.
@@ -123,6 +127,9 @@ class Controller(Deciding):
         api_base: Base URL for completions of both models; None: the provider's own.
         api_key: Key for completions of both models; None: from the environment.
         progress_bar: Shows progress while routers load and batches are scored.
+        tiers: In the place of the two models a ladder, weakest first: ``{"cheap": "gpt-5-nano", "mid": "gpt-5-mini",
+            "expensive": "gpt-5.2"}``, or a list of such pairs. A model is given as above. Then a threshold may be a
+            list with one for each step (``router-local-0.3,0.7``); a single one chooses between the first and the last.
         policy: How calls behave: time limits, retries, fallbacks, ``on_router_error``, ``holdout`` and the like; a
             `CallPolicy`, or a mapping of its attributes. May be assigned later.
         ledger: Where calls are entered: ``"sqlite:///calls.db"`` or the path alone, ``"postgresql://..."``, or a
@@ -130,7 +137,7 @@ class Controller(Deciding):
 
     Raises:
         KeyError: A router's name is unknown.
-        TypeError: A router misses an argument in ``config``.
+        TypeError: A router misses an argument in ``config``; or there are neither two models nor tiers, or both.
 
     Example:
         >>> c = Controller(["local"], strong_model="gpt-5.2", weak_model="gpt-5-mini")
@@ -141,20 +148,25 @@ class Controller(Deciding):
     def __init__(
         self,
         routers: Sequence[str],
-        strong_model: str | Mapping[str, Any],
-        weak_model: str | Mapping[str, Any],
+        strong_model: str | Mapping[str, Any] | None = None,
+        weak_model: str | Mapping[str, Any] | None = None,
         config: Mapping[str, Mapping[str, Any] | None] | None = None,
         api_base: str | None = None,
         api_key: str | None = None,
         progress_bar: bool = False,
         *,
+        tiers: Mapping[str, str | Mapping[str, Any]] | Sequence[tuple[str, Any]] | None = None,
         policy: CallPolicy | Mapping[str, Any] | None = None,
         ledger: str | os.PathLike[str] | Ledger | None = None,
     ) -> None:
         _warn_if_shadowed()
         if isinstance(routers, str):
             raise InvalidTypeError(f"routers is a list of names, such as [{routers!r}]; found the string {routers!r}")
+        self._tiers = tiers_of(tiers, strong_model, weak_model)
+        if self._tiers:
+            weak_model, strong_model = self._tiers[0][1], self._tiers[-1][1]
         self.model_pair = ModelPair(strong=cast("str", strong_model), weak=cast("str", weak_model))
+        self._seen = None
         self.routers: dict[str, Any] = {}
         self.api_base = api_base
         self.api_key = api_key
@@ -171,6 +183,9 @@ class Controller(Deciding):
             table = calibrated(name, entry, router)
             if table is not None:
                 self._tables[name] = router, table
+        for router in self.routers.values():
+            if isinstance(router, RungRouter):
+                router.check(self._rungs().names, self.routers)
         self._policy = CallPolicy.of(policy)
         self._check_policy(self._policy)
         if "FERROUTE_PRICES" in os.environ:
@@ -178,6 +193,12 @@ class Controller(Deciding):
             _core.pricing_check()
         self._ledger = ledger if ledger is None else _calls.opened(ledger)
         self._start()
+
+    @property
+    def tiers(self) -> dict[str, Any]:
+        """Names and models of the rungs, weakest first; empty with a strong and a weak model."""
+        rungs = self._rungs()
+        return {} if rungs.plain else dict(zip(rungs.names, rungs.models, strict=True))
 
     @property
     def ledger(self) -> Ledger:
@@ -202,7 +223,7 @@ class Controller(Deciding):
         self.chat = SimpleNamespace(completions=SimpleNamespace(create=self.completion, acreate=self.acompletion))
 
     def __getstate__(self) -> dict[str, Any]:
-        dropped = ("_lock", "_windows", "chat", "model_counts")
+        dropped = ("_lock", "_seen", "_windows", "chat", "model_counts")
         return {name: value for name, value in vars(self).items() if name not in dropped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -211,65 +232,80 @@ class Controller(Deciding):
         self.__dict__.setdefault("_tables", {})
         self.__dict__.setdefault("_policy", CallPolicy.of(None))
         self.__dict__.setdefault("_ledger", None)
+        self.__dict__.setdefault("_tiers", ())
+        self._seen = None
         self.model_counts = _counts()
         self._start()
 
     def __repr__(self) -> str:
         where = f", api_base={shown_url(self.api_base)!r}" if self.api_base else ""
         pair = self.model_pair
-        return (
-            f"Controller(routers={list(self.routers)}, strong_model={pair.strong!r}, weak_model={pair.weak!r}{where})"
-        )
+        models = f"tiers={self.tiers}" if self._tiers else f"strong_model={pair.strong!r}, weak_model={pair.weak!r}"
+        return f"Controller(routers={list(self.routers)}, {models}{where})"
 
     # The three methods below are private in RouteLLM too, but visible in subclasses and tests: calls between public
     # methods go through them, so overriding one works.
 
-    def _validate_router_threshold(self, router: str | None, threshold: float | None) -> None:
-        if router is None or threshold is None:
+    def _validate_router_threshold(self, router: str | None, threshold: Any) -> None:
+        alone = threshold is None and isinstance(router, str) and names_rung(self.routers.get(router))
+        if router is None or (threshold is None and not alone):
             raise RoutingError("Router or threshold unspecified.")
+        if alone:
+            return
         # Callers' code is not checked by our types.
         if isinstance(threshold, str):
             raise ThresholdType(f"A threshold is a number between 0.0 and 1.0, found the string {threshold!r}.")
         if not isinstance(router, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise RoutingError(f"Invalid router {router}. Available routers are {list(self.routers)}.")
+        if isinstance(threshold, tuple):
+            cuts = list(cast("tuple[float, ...]", threshold))
+            _core.validate_cuts(router, self.routers, cuts, isinstance(threshold, Shares), self._rungs().core)
+            return
         try:
-            number = float(threshold)
+            number = float(cast("float", threshold))
         except OverflowError:  # an integer beyond every float
             number = math.inf
         _core.validate(router, self.routers, number, isinstance(threshold, Share), threshold)
 
-    def _parse_model_name(self, model: str) -> tuple[str, float]:
+    def _parse_model_name(self, model: str) -> tuple[str, Any]:
         if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers' code is not checked
             raise ModelType(f"model is a string like 'router-[router name]-[threshold]', found {model!r}.")
-        names = [name for name in self.routers if "-" in name]
+        hyphenated = [name for name in self.routers if "-" in name]
+        naming = [name for name, router in self.routers.items() if names_rung(router)]
+        rungs = len(self._tiers) or 2
         try:
-            router, number, is_share = _core.parse_model_name(model, names)
+            router, number, shares = _core.parse_model_name(model, hyphenated, naming, rungs)
         except UnicodeEncodeError:  # lone surrogates are in no number and in no name
-            router, number, is_share = _core.parse_model_name(model.encode("utf-8", "replace").decode(), names)
-        return router, Share(number) if is_share else number
+            model = model.encode("utf-8", "replace").decode()
+            router, number, shares = _core.parse_model_name(model, hyphenated, naming, rungs)
+        if isinstance(number, list):
+            return router, Shares(*number) if shares else tuple(number)
+        return router, Share(cast("float", number)) if shares else number
 
-    def _get_routed_model_for_completion(self, messages: Any, router: str, threshold: float) -> str:
-        decision = self._decide_for_completion(messages, router, threshold)
+    def _get_routed_model_for_completion(self, messages: Any, router: str, threshold: Any) -> str:
         made = _made.get()
+        asked = Asked(messages, self._policy_in_force()) if made is None else made[0].of(messages)
+        decision = self._decide_for_completion(asked, router, cuts_of(threshold, len(self._tiers) or 2))
         if made is not None:
-            made.append(decision)
+            made[1].append(decision)
         return decision.model
 
-    def _elsewhere(self, messages: Any, router: str, threshold: float) -> Decision:
+    def _elsewhere(self, asked: Asked, router: str, threshold: Any) -> Decision:
         """The choice of an overriding `_get_routed_model_for_completion`, with what it learned by calling ours."""
         made: list[Decision] = []
-        with Holding(_made, made):
-            model = self._get_routed_model_for_completion(messages, router, threshold)
+        with Holding(_made, (asked, made)):
+            model = self._get_routed_model_for_completion(asked.messages, router, threshold)
         own = with_settings(model)
         if made and made[-1].model == model:
             decision = made[-1]
             return decision if own is None else make(decision.__dict__, aside(decision)._replace(endpoint=own))
-        fields = {"model": name_of(model), "router": router, "reason": "an overriding method chose it"}
+        rungs = self._rungs()
+        tier = rungs.tier(rungs.place_of(model))
+        fields = {"model": name_of(model), "router": router, "reason": "an overriding method chose it", "tier": tier}
         return make(fields, Aside(endpoint=own))
 
-    def _decide_for_completion(self, messages: Any, router: str, threshold: float) -> Decision:
-        decision = self._decide(routed_text(messages), router, threshold, enters_window=True)
-        return self._counted(decision)
+    def _decide_for_completion(self, asked: Asked, router: str, threshold: Any) -> Decision:
+        return self._counted(self._decide(asked, router, threshold, enters_window=True))
 
     def _counted(self, decision: Decision) -> Decision:
         """A completion's decision, once the lot has been drawn, entered in `model_counts`."""
@@ -281,27 +317,38 @@ class Controller(Deciding):
         return decision
 
     def _held_out(self, decision: Decision) -> Decision:
-        reason = f"held out: sent to the strong model by lot; the router's word was: {decision.reason}"
-        fields = decision.__dict__ | {"model": name_of(self.model_pair.strong), "reason": reason}
-        return make(fields, aside(decision)._replace(strong=True, held_out=True, endpoint=None))
+        rungs, facts = self._rungs(), aside(decision)
+        top = rungs.top
+        if facts.trace is not None and facts.trace.barred is not None and facts.trace.barred[top] is not None:
+            return decision
+        side = "the strong model" if rungs.plain else rungs.names[top]
+        reason = f"held out: sent to {side} by lot; the router's word was: {decision.reason}"
+        fields = {"model": name_of(rungs.models[top]), "tier": rungs.tier(top), "reason": reason}
+        return make(decision.__dict__ | fields, facts._replace(rung=top, held_out=True, endpoint=None))
 
     def decide(
         self,
         prompt_or_messages: Any,
         router: str | None = None,
-        threshold: float | None = None,
+        threshold: Any = None,
         *,
         model: str | None = None,
         remember: bool = False,
+        ferroute: Mapping[str, Any] | None = None,
+        **request: Any,
     ) -> Decision:
         """Which model a prompt or conversation would go to, and why. Calls no model and counts nothing.
 
         Args:
             prompt_or_messages: A prompt, or a list of messages, of which the last one's text is routed on.
             router: Name of a loaded router; or a model string, where no threshold is given.
-            threshold: Win rate from which on the strong model answers, 0..=1, or a `Share`.
+            threshold: Win rate from which on the strong model answers, 0..=1, or a `Share`. With ``tiers`` also a list
+                with one for each step, weakest first, or `Shares`. Routers that name a rung need none.
             model: A model string such as ``"router-local-30%"``, in the place of the two.
             remember: Whether the score enters the window that the share form ranks among, as a completion's does.
+            ferroute: ``task``, ``session`` and ``tags`` of the request, as for `completion`.
+            **request: The completion's other keywords, as far as they are decided on: ``tools``, ``response_format``,
+                ``max_tokens``, ``metadata``; and ``policy``.
 
         Raises:
             RoutingError: As for `completion`.
@@ -310,26 +357,58 @@ class Controller(Deciding):
             model = router
         if model is not None:
             router, threshold = self._parse_model_name(model)
+        else:
+            threshold = cuts_of(threshold, len(self._tiers) or 2)
         self._validate_router_threshold(router, threshold)
-        conversation = isinstance(prompt_or_messages, (list, tuple))
-        text = routed_text(prompt_or_messages) if conversation else prompt_or_messages
-        return self._decide(text, cast("str", router), cast("float", threshold), enters_window=remember)
+        if not request:
+            asked = Asked(prompt_or_messages, self._policy_in_force(), None, extras_of(ferroute))
+            return self._decide(asked, cast("str", router), threshold, enters_window=remember)
+        with self._under(request):
+            asked = Asked(prompt_or_messages, self._policy_in_force(), request, extras_of(ferroute))
+            return self._decide(asked, cast("str", router), threshold, enters_window=remember)
 
-    def route(self, prompt: str, router: str, threshold: float) -> str:
+    def decide_batch(
+        self, prompts: Any, router: str | None = None, threshold: Any = None, *, model: str | None = None
+    ) -> list[Decision]:
+        """`decide` for each of many prompts, scored together, which is faster; the choices are the same.
+
+        Args:
+            prompts: A pandas or polars Series, a numpy array, a list or a tuple of strings.
+            router: As for `decide`.
+            threshold: As for `decide`.
+            model: As for `decide`.
+        """
+        if model is None and threshold is None and router not in self.routers and str(router).startswith("router"):
+            model = router
+        if model is not None:
+            router, threshold = self._parse_model_name(model)
+        else:
+            threshold = cuts_of(threshold, len(self._tiers) or 2)
+        self._validate_router_threshold(router, threshold)
+        from ferroute._batch import listed, progress
+
+        texts = listed(prompts)
+        with progress(len(texts), f"Deciding with {router}" if self.progress_bar else None) as advance:
+            return self._decide_many(texts, cast("str", router), threshold, advance)
+
+    def route(self, prompt: str, router: str, threshold: Any = None) -> str:
         """Name of the model that ``prompt`` goes to."""
+        threshold = cuts_of(threshold, len(self._tiers) or 2)
         self._validate_router_threshold(router, threshold)
-        return self._decide(prompt, router, threshold, enters_window=True).model
+        return self._decide(Asked(prompt, self._policy_in_force()), router, threshold, enters_window=True).model
 
-    def completion(self, *, router: str | None = None, threshold: float | None = None, **kwargs: Any) -> Any:
+    def completion(self, *, router: str | None = None, threshold: Any = None, **kwargs: Any) -> Any:
         """A chat completion by the routed model, in OpenAI's shape, with the decision under ``.routing``.
 
         Args:
             router: Name of a loaded router.
-            threshold: Win rate from which on the strong model answers, 0..=1: higher = fewer strong calls.
+            threshold: Win rate from which on the strong model answers, 0..=1: higher = fewer strong calls. Or what
+                else `decide` takes.
             **kwargs: OpenAI's arguments. ``model="router-mf-0.5"`` (or ``"router-local-30%"`` for a share of strong
-                calls) takes the place of ``router`` and ``threshold``. What is given here beats the Controller's
-                ``api_base``, ``api_key``, ``policy`` and ``ledger``; None is not given. Everything else goes to the
-                provider untouched.
+                calls, ``"router-rules"`` for a router that names a rung) takes the place of ``router`` and
+                ``threshold``. What is given here beats the Controller's ``api_base``, ``api_key``, ``policy`` and
+                ``ledger``; None is not given. ``ferroute={"task": ..., "session": ..., "tags": [...]}`` is for routers
+                and the ledger. Everything else goes to the provider untouched.
 
         Returns:
             A chat completion, or a stream of chunks with ``stream=True``. Its ``model`` is what the provider says.
@@ -338,35 +417,36 @@ class Controller(Deciding):
             RoutingError: Unknown router, bad threshold or model string, no messages.
             openai.OpenAIError: The call failed.
         """
-        session, asked = _taken(kwargs), kwargs.get("model")
+        extras, said = taken(kwargs), kwargs.get("model")
         with self._under(kwargs):
             router, threshold = self._requested(router, threshold, kwargs)
+            asked = Asked(kwargs["messages"], self._policy_in_force(), kwargs, extras)
             if _chosen_elsewhere(self):
-                decision = self._elsewhere(kwargs["messages"], router, threshold)
+                decision = self._elsewhere(asked, router, threshold)
             else:
-                decision = self._decide_for_completion(kwargs["messages"], router, threshold)
-            keywords, context = self._call(kwargs, decision, asked or f"router-{router}-{threshold}", session)
+                decision = self._decide_for_completion(asked, router, threshold)
+            keywords, context = self._call(kwargs, decision, said or model_string(router, threshold), asked)
         with Holding(_calls.routed, context):
             response = completion(**keywords)
         return _attached(response, decision, context)
 
-    async def acompletion(self, *, router: str | None = None, threshold: float | None = None, **kwargs: Any) -> Any:
+    async def acompletion(self, *, router: str | None = None, threshold: Any = None, **kwargs: Any) -> Any:
         """As `completion`, asynchronously; routing does not block the event loop either."""
-        session, asked = _taken(kwargs), kwargs.get("model")
+        extras, said = taken(kwargs), kwargs.get("model")
         with self._under(kwargs):
             router, threshold = self._requested(router, threshold, kwargs)
+            asked = Asked(kwargs["messages"], self._policy_in_force(), kwargs, extras)
             if _chosen_elsewhere(self):
                 import asyncio
 
-                decision = await asyncio.to_thread(self._elsewhere, kwargs["messages"], router, threshold)
+                decision = await asyncio.to_thread(self._elsewhere, asked, router, threshold)
             elif isinstance(self.routers[router], Router):
-                decision = self._counted(await self._adecide(routed_text(kwargs["messages"]), router, threshold))
+                decision = self._counted(await self._adecide(asked, router, threshold))
             else:
                 import asyncio
 
-                choose = self._decide_for_completion
-                decision = await asyncio.to_thread(choose, kwargs["messages"], router, threshold)
-            keywords, context = self._call(kwargs, decision, asked or f"router-{router}-{threshold}", session)
+                decision = await asyncio.to_thread(self._decide_for_completion, asked, router, threshold)
+            keywords, context = self._call(kwargs, decision, said or model_string(router, threshold), asked)
         with Holding(_calls.routed, context):
             response = await acompletion(**keywords)
         return _attached(response, decision, context)
@@ -377,19 +457,21 @@ class Controller(Deciding):
         given = _calls.given(kwargs.pop("policy", None))
         return Holding(policy_of_call, policy_of_call.get() if given is None else CallPolicy.of(given))
 
-    def _requested(self, router: str | None, threshold: float | None, kwargs: dict[str, Any]) -> tuple[str, float]:
+    def _requested(self, router: str | None, threshold: Any, kwargs: dict[str, Any]) -> tuple[str, Any]:
         if "model" in kwargs:
             router, threshold = self._parse_model_name(kwargs["model"])
+        else:
+            threshold = cuts_of(threshold, len(self._tiers) or 2)
         self._validate_router_threshold(router, threshold)
         if "messages" not in kwargs:
             raise MissingMessages("messages is missing: a list of {'role': ..., 'content': ...}.")
-        return cast("str", router), cast("float", threshold)
+        return cast("str", router), threshold
 
     def _call(
-        self, kwargs: dict[str, Any], decision: Decision, requested: str, session: str | None
+        self, kwargs: dict[str, Any], decision: Decision, requested: str, asked: Asked
     ) -> tuple[dict[str, Any], _calls.Routed]:
         """The keywords of the original's call, no more and no less; and what our own call knows beside them."""
-        pair = self.model_pair
+        strongest = self.model_pair.strong
         model = self._endpoint(decision)
         own = settings_of(model)
         base, key = own.get("api_base"), own.get("api_key")
@@ -403,27 +485,30 @@ class Controller(Deciding):
             decision=decision,
             policy=self._policy_in_force(),
             ledger=self._ledger or self.ledger,
-            baseline=settings_of(pair.strong).get("base_model") or name_of(pair.strong),
+            baseline=settings_of(strongest).get("base_model") or name_of(strongest),
             requested=requested,
             holdout=facts.held_out,
             router_cost=None if facts.unpriced else decision.router_cost_usd or 0,
-            session=session,
-            text=text_of(kwargs["messages"]),
+            session=asked.extras.session,
+            text=asked.text_or_none(),
             where=(self.api_base, self.api_key),
             own=(base, key),
             messages=kwargs["messages"],
+            task=asked.extras.task,
+            tags=asked.extras.tags,
         )
-        keywords["model"] = carrying(model, context) if isinstance(model, str) else model  # pyright: ignore[reportUnnecessaryIsInstance]
+        keywords["model"] = carrying(model, context) if isinstance(model, str) else model
         return keywords, context
 
-    def _endpoint(self, decision: Decision) -> str:
+    def _endpoint(self, decision: Decision) -> Any:
         """The chosen model with the settings that travel with its name."""
-        pair, model = self.model_pair, decision.model
         facts = aside(decision)
         if facts.endpoint is not None:
             return facts.endpoint
-        both = (pair.weak, pair.strong) if facts.strong is False else (pair.strong, pair.weak)
-        return next((each for each in both if each == model), model)
+        models = self._rungs().models
+        if facts.rung is not None:
+            return models[facts.rung]
+        return next((each for each in reversed(models) if each == decision.model), decision.model)
 
     def batch_calculate_win_rate(self, prompts: Any, router: str) -> Any:
         """Win rates of many prompts, in the kind they came in.
@@ -433,12 +518,14 @@ class Controller(Deciding):
             router: Name of a loaded router.
 
         Returns:
-            A Series, an array (float64) or a list of floats, element by element.
+            A Series, an array (float64) or a list of floats, element by element; of a router that names a rung, where
+            that stands between the first, 0, and the last, 1.
         """
         self._validate_router_threshold(router, 0)
         from ferroute._batch import win_rates
 
-        return win_rates(self.routers[router], prompts, f"Scoring with {router}" if self.progress_bar else None)
+        text = f"Scoring with {router}" if self.progress_bar else None
+        return win_rates(self.routers[router], prompts, text, self._rungs().core)
 
 
 def _lookup(name: str) -> Callable[..., Any]:
@@ -459,17 +546,6 @@ def build_router(name: str, entry: Mapping[str, Any] | None) -> Any:
     if _tables.KEY in arguments:
         arguments = {key: value for key, value in arguments.items() if key != _tables.KEY}
     return _lookup(name)(**arguments)
-
-
-def _taken(kwargs: dict[str, Any]) -> str | None:
-    """Takes the reserved object ``ferroute`` out of a call, which is not for the model; returns its session."""
-    extras = _calls.given(kwargs.pop("ferroute", None))
-    body = kwargs.get("extra_body")
-    if isinstance(body, dict) and "ferroute" in body:
-        body = cast("dict[str, Any]", body)
-        extras = body["ferroute"]
-        kwargs["extra_body"] = {name: value for name, value in body.items() if name != "ferroute"}
-    return _calls.session_of(extras)
 
 
 def _attached(response: Any, decision: Decision, context: _calls.Routed) -> Any:

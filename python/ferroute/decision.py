@@ -12,6 +12,10 @@ from ferroute.endpoints import endpoint
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from typing_extensions import Self
+
+    from ferroute._trace import Trace
+
 
 @dataclass
 class ModelPair:
@@ -47,20 +51,45 @@ class Share(float):
     __format__ = object.__format__  # f"{share}" shows 30%, as the model string does
 
 
+class Shares(tuple[float, ...]):
+    """Shares of the traffic for the steps of a ladder: ``Shares(0.6, 0.15)`` is ``router-...-60%,15%``.
+
+    The first is the part of the calls above the lowest rung, the last the part on the top, so they do not rise. Each
+    follows the rule of `Share`.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *shares: float) -> Self:
+        """One share for each step, 0..=1."""
+        return super().__new__(cls, map(float, shares))
+
+    def __getnewargs__(self) -> tuple[float, ...]:
+        return tuple(self)
+
+    def __repr__(self) -> str:
+        return f"Shares({', '.join(map(repr, self))})"
+
+    def __str__(self) -> str:
+        return _core.percents(list(self))
+
+
 class Aside(NamedTuple):
     """What the Controller remembers of a decision until the call is made.
 
     Attributes:
-        strong: Which side it was for; None where neither is meant.
-        held_out: Whether the lot sent it to the strong model.
+        rung: Which rung it was for, 0 the weakest; None where none is meant.
+        held_out: Whether the lot sent it to the strongest model.
         unpriced: Whether making it has cost something whose price is unknown.
         endpoint: The chosen model with its settings, where who chose it has said so; None: the one of that name.
+        trace: How it came about.
     """
 
-    strong: bool | None = None
+    rung: int | None = None
     held_out: bool = False
     unpriced: bool = False
     endpoint: str | None = None
+    trace: Trace | None = None
 
 
 class _HasAside:
@@ -79,9 +108,10 @@ class Decision(_HasAside):
         router: Name of the router that was asked; None where the model was asked for by name.
         win_rate: Probability, as the router sees it, that the strong model's answer wins; None if the router does
             not say.
-        threshold: Strong if ``win_rate >= threshold``; None in the share form, unless a calibration table gave one.
-        share: Wanted share of strong calls, 0..=1; None in the threshold form.
-        tier: Name of the rung, with more than two models.
+        threshold: Strong if ``win_rate >= threshold``; None in the share form, unless a calibration table gave one. A
+            tuple where each step of a ladder has its own.
+        share: Wanted share of strong calls, 0..=1; None in the threshold form. A tuple likewise.
+        tier: Name of the rung, where the Controller has ``tiers``.
         reason: One sentence.
         routing_us: Microseconds the decision took.
         warmup: True in the share form while the Controller has seen fewer than 100 scores of this router.
@@ -95,8 +125,8 @@ class Decision(_HasAside):
     model: str
     router: str | None
     win_rate: float | None = None
-    threshold: float | None = None
-    share: float | None = None
+    threshold: float | tuple[float, ...] | None = None
+    share: float | tuple[float, ...] | None = None
     tier: str | None = None
     reason: str = ""
     routing_us: float = 0.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ferroute._core import Request, Verdict
 from ferroute.errors import InvalidTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -92,7 +93,23 @@ class RungRouter(Router):
 
     Subclass it, implement `choose`, and register the class like any other router. ``router-<name>`` needs no threshold
     then; one that is given goes to the learned router that a verdict may leave the choice to.
+
+    Attributes:
+        endpoints: Models beyond the ladder that verdicts name, by their names, where they have settings of their own.
     """
+
+    endpoints: Mapping[str, Any] = MappingProxyType({})
+
+    def check(self, ladder: Sequence[str], routers: Collection[str]) -> None:
+        """Raises, with the place, where this router speaks of a rung or a router that there is not.
+
+        The Controller calls it once, when all routers are loaded.
+
+        Args:
+            ladder: Names of the rungs, weakest first; ``cheap``, ``mid``, ``expensive``, ``weak`` and ``strong`` are
+                known beside them, by position.
+            routers: Names of all routers.
+        """
 
     @abc.abstractmethod
     def choose(self, request: Request) -> Verdict | str:
