@@ -16,7 +16,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferroute::ledger::{Filter, Keep, Ledger, Outcome, Record};
+use ferroute::ledger::{Asked, Filter, Keep, Ledger, Outcome, Record, Signs};
 use ferroute::pricing::Usage;
 use postgres::Server;
 
@@ -47,6 +47,10 @@ fn record(n: i64) -> Record {
         attempts: 1 + (n % 3) as u32,
         text: Some(format!("prompt {n}: why?").into()),
         price_version: "test".into(),
+        task: (n % 2 == 0).then(|| "summarization".into()),
+        tags: (n % 3 == 0).then(|| r#"{"team":"legal"}"#.into()),
+        signs: (n % 5 < 2).then(|| if n % 4 == 0 { Signs::EMPTY } else { Signs::NONE }),
+        asked: Asked::default(),
     }
 }
 

@@ -52,9 +52,9 @@ pub(super) fn identity(endpoint: &Endpoint) -> u128 {
     hash.digest128()
 }
 
-/// The plan's endpoints in the order they are tried: those that rest come last.
+/// The chosen model and its fallbacks in the order they are tried: those that rest come last.
 pub(super) fn order(plan: &Plan) -> Result<Vec<usize>> {
-    let mut order: Vec<usize> = (0..plan.endpoints.len()).collect();
+    let mut order: Vec<usize> = (0..plan.base()).collect();
     let health = health()?;
     if order.len() > 1 && health.count.load(Ordering::Relaxed) > 0 {
         let now = Instant::now();
