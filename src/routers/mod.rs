@@ -11,4 +11,3 @@ pub mod semantic;
 pub mod sw_ranking;
 pub mod task;
 pub mod verdict;
-pub mod task;
