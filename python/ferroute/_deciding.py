@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ferroute import _core, _notes
 from ferroute._ladder import Rungs
 from ferroute._refusals import RoutingError
+from ferroute._serving import Serving
 from ferroute._trace import Asked, Trace
 from ferroute.decision import Aside, Decision, ModelPair, Share, Shares, make
 from ferroute.endpoints import with_settings
@@ -38,7 +39,7 @@ def names_rung(router: Any) -> bool:
     return RungRouter in type(router).__mro__ and not routes_by_itself(router)
 
 
-class Deciding:
+class Deciding(Serving):
     """Decides between the models; the `Controller` adds the calls."""
 
     model_pair: ModelPair
@@ -329,11 +330,13 @@ class Deciding:
     def _made(self, trace: Trace, fields: dict[str, Any], notes: _notes.Remarks, start: int) -> Decision:
         rungs, wanted = trace.rungs, trace.wanted
         trace.ledger = self._ledger
-        barred = trace.barred = self._barred(trace)
-        if wanted is not None:
-            index = wanted
+        barred = trace.barred = self._barred(trace, notes)
+        index = wanted
+        if index is None and (index := self._beyond(trace, fields["model"], barred, notes)) is not None:
+            trace.endpoint = None
+        if index is not None:
             if barred is not None or trace.floor is not None or trace.ceiling is not None:
-                index, said = rungs.core.settle(wanted, trace.floor, trace.ceiling, barred)
+                index, said = rungs.core.settle(index, trace.floor, trace.ceiling, barred)
                 notes.extend(said)
             index, trace.stay = self._stay(trace, index)
             if trace.stay is not None:
@@ -350,14 +353,6 @@ class Deciding:
             fields["router_cost_usd"] = notes.cost
         fields["routing_us"] = (perf_counter_ns() - start) / 1000
         return make(fields, Aside(trace.chosen, False, notes.unpriced, trace.endpoint, trace))
-
-    def _barred(self, trace: Trace) -> list[str | None] | None:
-        """For each rung why it cannot serve the request, or None for it; None where nothing is against any."""
-        return None
-
-    def _stay(self, trace: Trace, index: int) -> tuple[int, str | None]:
-        """The rung that a conversation is answered by, where the word is `index`; and why, if it stays on another."""
-        return index, None
 
     def _window(self, name: str, router: Any) -> Any:
         """The score window of a router; a router put in the other's place starts a new one."""
