@@ -198,6 +198,81 @@ class Request:
         """The request's ``metadata``, values as text."""
 
 @final
+class Serving:
+    """The rungs of a ladder as the filters see them: what is known of each model, and how it is reached.
+
+    Args:
+        rungs: Name of the model and the settings of its endpoint (``api_base``, ``api_key``, ``api_version``,
+            ``base_model``, ``extra_query``), weakest first.
+        skips_retired: Whether one that its provider has shut down is barred.
+    """
+
+    def __new__(cls, rungs: Sequence[tuple[str, dict[str, Any]]], skips_retired: bool) -> Self: ...
+    def check_text(
+        self, chars: int, max_latency_ms: float | None = None
+    ) -> tuple[list[str | None], list[str], list[tuple[int, str]]] | None:
+        """`check` of a prompt of so many characters."""
+    def check(
+        self,
+        request: Request,
+        *,
+        max_latency_ms: float | None = None,
+        stream: bool = False,
+        api_base: Any = None,
+        api_key: Any = None,
+    ) -> tuple[list[str | None], list[str], list[tuple[int, str]]] | None:
+        """For each rung why it cannot serve the request, or None; notes; and those that were shut down, with the reason.
+
+        Args:
+            request: The request.
+            max_latency_ms: What an answer may take.
+            stream: Whether a stream is asked for.
+            api_base: Base URL of the call's own.
+            api_key: Key of the call's own.
+
+        Returns:
+            None where every rung can.
+        """
+    def in_place_of(self, model: str, reason: str, barred: Sequence[str | None]) -> int:
+        """The rung that answers in the place of a model on none: the highest that is free.
+
+        Raises:
+            RoutingError: None is free; it lists each model with its reason.
+        """
+
+class Sessions:
+    """Where the conversations of one Controller are: hashes and numbers, no text. The 10,000 last heard of are kept."""
+
+    def __new__(cls) -> Self: ...
+    def stay(
+        self,
+        serving: Serving,
+        request: Request,
+        wanted: int,
+        *,
+        ceiling: int | None = None,
+        barred: Sequence[str | None] = [],
+    ) -> tuple[int, str] | None:
+        """The stronger rung that a conversation stays on, and why; None: it goes to `wanted`."""
+    def remember(self, serving: Serving, request: Request, rung: int | None) -> None:
+        """Notes that a conversation's turn goes to a rung; None is a model beyond the ladder."""
+    def __len__(self) -> int: ...
+
+def viewed(request: Request, view: str, join: bool) -> str:
+    """The text of a request that is routed on.
+
+    Args:
+        request: The request.
+        view: The part: its ``"last"`` message, the user's ``"first"``, or all ``"user_turns"``.
+        join: Whether a last turn that only follows what was said comes with that.
+
+    Raises:
+        InvalidValueError: There is no such view.
+    """
+
+def only_follows(turn: str) -> bool:
+    """Whether a turn is short and says nothing of its own: "yes", "go on", "and in French?"."""
+
 class Verdict:
     """What a router says that names a rung.
 

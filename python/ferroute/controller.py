@@ -192,6 +192,8 @@ class Controller(DecidingMany):
             _core.pricing_check()
         self._ledger = ledger if ledger is None else _calls.opened(ledger)
         self._start()
+        # The first decision does not wait until the price data are read.
+        self._serving(self._rungs())
 
     @property
     def tiers(self) -> dict[str, Any]:
@@ -218,11 +220,13 @@ class Controller(DecidingMany):
         """Everything that is not kept by pickle."""
         self._lock = threading.Lock()
         self._windows: dict[str, tuple[Any, Any]] = {}
+        self._served = None
+        self._sessions = _core.Sessions()
         # OpenAI's shape: client.chat.completions.create(...)
         self.chat = SimpleNamespace(completions=SimpleNamespace(create=self.completion, acreate=self.acompletion))
 
     def __getstate__(self) -> dict[str, Any]:
-        dropped = ("_lock", "_seen", "_windows", "chat", "model_counts")
+        dropped = ("_lock", "_seen", "_served", "_sessions", "_windows", "chat", "model_counts")
         return {name: value for name, value in vars(self).items() if name not in dropped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -274,6 +278,9 @@ class Controller(DecidingMany):
         share = self._policy_in_force().holdout
         if share and _lot() < share:
             decision = self._held_out(decision)
+        facts = aside(decision)
+        if facts.trace is not None and facts.trace.asked.policy.sticky and not facts.held_out:
+            self._remember(facts.trace, facts.rung)
         with self._lock:
             self.model_counts[cast("str", decision.router)][decision.model] += 1
         return decision
