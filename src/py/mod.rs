@@ -27,6 +27,7 @@ mod rules;
 mod runtime;
 mod statistics;
 mod sw;
+mod task;
 mod watched;
 
 use pyo3::prelude::*;
@@ -58,5 +59,6 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     columns::register(m)?;
     statistics::register(m)?;
     sw::register(m)?;
+    task::register(m)?;
     Ok(())
 }
