@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from conftest import ROOT
-from ferroute import _core
+from fakeserver import FakeServer
+from ferroute import Controller, _core
 from ferroute.cli.app import app
 from ferroute.endpoints import Endpoint
 from ferroute.errors import InvalidTypeError, InvalidValueError, MissingFileError, UnknownNameError
@@ -74,7 +75,7 @@ def test_a_simple_question_about_quantum_physics_needs_a_strong_model():
 
 def test_the_default_is_the_middle():
     verdict = chosen(RulesRouter(preset="article"), "asdf", "none")
-    assert (verdict.rung, verdict.fired, verdict.reason) == ("mid", [], "no rule decided, so mid")
+    assert (verdict.rung, verdict.fired, verdict.reason) == ("mid", [], "`otherwise`, since no rule decided")
     verdict = chosen(RulesRouter(preset="article", otherwise="router-local-60%,15%"), "asdf", "none")
     assert (verdict.rung, verdict.ask) == (None, "router-local-60%,15%")
 
@@ -252,7 +253,7 @@ def test_what_would_have_been():
     router = RulesRouter(preset="article")
     request = _core.Request("What is quantum foam?", task="simple_qa")
     assert router.would_change(request, router.choose(request)) == [
-        "without rule 'hard subjects': mid by rule 'mid tasks' (task is simple_qa)"
+        "without rule 'hard subjects': mid, by rule 'mid tasks' (task is simple_qa)"
     ]
 
 
@@ -316,6 +317,108 @@ def test_no_tree_does_anything_but_load_or_be_refused(rules, otherwise):
     except (InvalidValueError, InvalidTypeError):
         return
     chosen(router, "cheap words")
+
+
+# --- through the Controller ---
+
+TIERS = {"cheap": "gpt-5-nano", "mid": "gpt-5-mini", "expensive": "gpt-5.2"}
+
+
+def controller(rules, tiers=TIERS, **more):
+    return Controller(["rules", "local"], tiers=tiers, config={"rules": rules}, **more)
+
+
+def test_a_controller_follows_the_article():
+    c = controller({"preset": "article"})
+    messages = [{"role": "user", "content": "some text"}]
+    decision = c.decide(messages, router="rules", ferroute={"task": "classification_sentiment"})
+    assert (decision.model, decision.tier) == ("gpt-5-nano", "cheap")
+    assert decision.reason == "rule 'cheap tasks' (task is classification_sentiment): cheap"
+    hard = c.decide("What is quantum tunnelling?", router="rules", ferroute={"task": "simple_qa"})
+    assert (hard.tier, hard.threshold, hard.win_rate) == ("expensive", None, None)
+    assert c.decide("asdf", router="rules", ferroute={"task": "sock_sorting"}).notes[0].startswith("the task 'sock_so")
+    assert c.decide("asdf", model="router-rules").tier == "mid"
+    again = pickle.loads(pickle.dumps(c))
+    assert again.decide(messages, router="rules", ferroute={"task": "coding"}).model == "gpt-5.2"
+
+
+def test_a_floor_leaves_the_choice_to_a_learned_router():
+    c = controller({"rules": [{"when": {"words": "quantum"}, "floor": "mid", "ask": "router-local-0.0,0.0"}]})
+    assert c.decide("What is quantum foam?", router="rules").tier == "expensive"
+    c = controller({"rules": [{"when": {"words": "quantum"}, "floor": "mid", "ask": "router-local-1.0,1.0"}]})
+    decision = c.decide("What is quantum foam?", router="rules")
+    assert (decision.tier, decision.router) == ("mid", "rules")
+    # The caller's thresholds are the learned router's.
+    assert c.decide("What is quantum foam?", router="rules", threshold=[0.0, 0.0]).tier == "expensive"
+
+
+def test_the_other_keywords_of_a_call_are_seen():
+    c = controller({"rules": [
+        {"when": {"tools": True}, "use": "expensive"},
+        {"when": {"metadata": {"team": "legal"}}, "use": "expensive"},
+        {"when": {"tags": {"plan": "trial"}}, "use": "cheap"},
+        {"when": {"tags": "beta"}, "use": "expensive"},
+        {"when": {"turns": ">= 2"}, "use": "expensive"},
+    ]})  # fmt: skip
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    assert c.decide("x", router="rules", tools=tools).tier == "expensive"
+    assert c.decide("x", router="rules", metadata={"team": "legal"}).tier == "expensive"
+    assert c.decide("x", router="rules", ferroute={"tags": {"plan": "trial"}}).tier == "cheap"
+    assert c.decide("x", router="rules", ferroute={"tags": ["beta"]}).tier == "expensive"
+    turns = [{"role": role, "content": "x"} for role in ("user", "assistant", "user")]
+    assert c.decide(turns, router="rules").tier == "expensive"
+    assert c.decide("x", router="rules").tier == "mid"
+
+
+def test_unknown_rungs_and_routers_are_refused_at_construction(tmp_path):
+    file = tmp_path / "rules.yaml"
+    file.write_text("rules:\n  - when: {words: a}\n    use: gross\n", encoding="utf-8")
+    ladder = {"klein": "gpt-5-nano", "groß": "gpt-5.2"}
+    said = rf"^{re.escape(str(file))}:3:10: rules\[0\]\.use: no rung is called 'gross'; did you mean 'groß'\?"
+    with pytest.raises(InvalidValueError, match=said):
+        controller({"file": file}, ladder)
+    with pytest.raises(InvalidValueError, match=r"'router-mf-0.5' asks a router that is not loaded"):
+        controller({"preset": "article", "otherwise": "router-mf-0.5"})
+
+
+def test_names_of_every_ladder_and_of_its_own():
+    rules = {"rules": [
+        {"when": {"words": "a"}, "use": "cheap"},
+        {"when": {"words": "b"}, "use": "grand"},
+        {"when": {"words": ["c", "d"]}, "floor": "nano"},
+        {"when": {"words": "d"}, "floor": "grand"},
+    ], "otherwise": "weak"}  # fmt: skip
+    c = controller(rules, {"nano": "gpt-5-nano", "mini": "gpt-5-mini", "grand": "gpt-5.2"})
+    assert [c.decide(text, router="rules").tier for text in "abcde"] == ["nano", "grand", "nano", "grand", "nano"]
+    pair = Controller(["rules"], "gpt-5.2", "gpt-5-mini", config={"rules": {"preset": "article"}})
+    assert pair.decide("x", router="rules", ferroute={"task": "coding"}).model == "gpt-5.2"
+    assert pair.decide("x", router="rules", ferroute={"task": "translation"}).model == "gpt-5-mini"
+
+
+@pytest.mark.filterwarnings("ignore::ferroute.pricing.PriceWarning")
+async def test_calls_of_every_kind():
+    rules = [
+        {"when": {"words": "alpha"}, "use": "expensive"},
+        {"when": {"words": "elsewhere"}, "model": {"model": "openai/other", "api_key": "sk-own"}},
+    ]
+    with FakeServer() as server:
+        tiers = {name: f"openai/{name}" for name in ("cheap", "mid", "expensive")}
+        c = controller({"rules": rules}, tiers, api_base=server.url, api_key="sk-not-a-key")
+        ask = c.chat.completions.create
+        alpha = [{"role": "user", "content": "Alpha?"}]
+        answer = ask(model="router-rules", messages=alpha)
+        assert (answer.routing.tier, server.requests[-1].json["model"]) == ("expensive", "expensive")
+        answer = ask(model="router-rules", messages=[{"role": "user", "content": "elsewhere"}])
+        assert (answer.routing.tier, server.requests[-1].json["model"]) == (None, "other")
+        assert server.requests[-1].headers["authorization"] == "Bearer sk-own"
+        with ask(model="router-rules", messages=alpha, stream=True) as stream:
+            assert stream.routing.tier == "expensive"
+            assert len(list(stream)) > 3
+        answer = await c.acompletion(model="router-rules", messages=[{"role": "user", "content": "Beta?"}])
+        assert answer.routing.tier == "mid"
+        tiers = [decision.tier for decision in c.decide_batch(["alpha", "beta", "Alpha"], router="rules")]
+        assert tiers == ["expensive", "mid", "expensive"]
+        assert list(c.batch_calculate_win_rate(["alpha", "beta"], "rules")) == [1.0, 0.5]
 
 
 # --- the command line ---

@@ -247,6 +247,13 @@ fn by_trigrams(text: &str, letters: usize) -> Option<&'static str> {
     if info.is_reliable() { iso(info.lang()) } else { None }
 }
 
+/// The codes that [`language`] knows.
+pub fn codes() -> Vec<&'static str> {
+    let mut codes: Vec<_> = Lang::all().iter().filter_map(|&language| iso(language)).collect();
+    codes.sort_unstable();
+    codes
+}
+
 /// The two letters of ISO 639-1 for a language that has them.
 fn iso(language: Lang) -> Option<&'static str> {
     Some(match language {

@@ -55,7 +55,7 @@ enum Test {
         scope: Scope,
         patterns: Vec<Regex>,
     },
-    Language(Vec<String>),
+    Language(Vec<&'static str>),
     /// `None` stands for "nobody knows".
     Task(Vec<Option<&'static str>>),
     Any(Vec<Condition>),
@@ -189,7 +189,7 @@ impl Test {
             Self::Labels(labels) => labels.iter().all(|label| label.holds(facts)),
             Self::Words { scope, list, .. } => facts.word(*scope, *list).is_some(),
             Self::Pattern { scope, patterns } => patterns.iter().any(|pattern| pattern.is_match(facts.text(*scope))),
-            Self::Language(codes) => facts.language().is_some_and(|found| codes.iter().any(|code| code == found)),
+            Self::Language(codes) => facts.language().is_some_and(|found| codes.contains(&found)),
             Self::Task(names) => names.contains(&facts.task()?.name),
             Self::Any(parts) => {
                 for part in parts {
@@ -351,13 +351,12 @@ fn patterns(at: &At) -> Result<Vec<Regex>> {
     texts(at, "a regular expression or a list of them")?.into_iter().map(compiled).collect()
 }
 
-fn languages(at: &At) -> Result<Vec<String>> {
+fn languages(at: &At) -> Result<Vec<&'static str>> {
+    let codes = language::codes();
     let known = |(code, at): (&str, At)| {
-        let code = code.to_lowercase();
-        if language::CODES.contains(&code.as_str()) {
-            return Ok(code);
-        }
-        Err(at.expected(&format!("a language by its code in ISO 639-1, one of {}", language::CODES.join(", "))))
+        let lower = code.to_lowercase();
+        let found = codes.iter().find(|known| **known == lower).copied();
+        found.ok_or_else(|| at.expected(&format!("a language by its code in ISO 639-1, one of {}", codes.join(", "))))
     };
     texts(at, "the code of a language, such as de, or a list of them")?.into_iter().map(known).collect()
 }
@@ -413,7 +412,7 @@ impl fmt::Display for Test {
             Self::Pattern { scope, patterns } => {
                 write!(f, "pattern{}: {}", within(*scope), few(patterns.iter().map(Regex::as_str)))
             }
-            Self::Language(codes) => write!(f, "language: {}", few(codes.iter().map(String::as_str))),
+            Self::Language(codes) => write!(f, "language: {}", few(codes.iter().copied())),
             Self::Task(names) => write!(f, "task: {}", few(names.iter().map(|name| name.unwrap_or("none")))),
             Self::Any(parts) => write!(f, "any of {}", joined(parts)),
             Self::All(parts) => write!(f, "all of {}", joined(parts)),

@@ -225,7 +225,9 @@ impl Rules {
             let same = (&other.rung, &other.model, &other.ask, &other.floor, &other.ceiling)
                 == (&verdict.rung, &verdict.model, &verdict.ask, &verdict.floor, &verdict.ceiling);
             if !same {
-                said.push(format!("without rule '{name}': {}", other.reason));
+                let target = [&other.rung, &other.model, &other.ask].into_iter().flatten().next();
+                let target = target.map_or("", String::as_str);
+                said.push(format!("without rule '{name}': {target}, by {}", other.reason));
             }
         }
         Ok(said)
@@ -250,16 +252,15 @@ impl Rules {
             }
         }
         let ending = decided.map_or(&self.set.otherwise, |(_, ending)| ending);
-        let target = match ending {
-            Ending::Use(rung) => &mut verdict.rung.insert(rung.name.clone()),
-            Ending::Model(model) => &mut verdict.model.insert(model.clone()),
-            Ending::Ask(asked) => &mut verdict.ask.insert(asked.name.clone()),
-        };
-        let target = target.as_str();
+        match ending {
+            Ending::Use(rung) => verdict.rung = Some(bounds.within(&rung.name).to_owned()),
+            Ending::Model(model) => verdict.model = Some(model.clone()),
+            Ending::Ask(asked) => verdict.ask = Some(asked.name.clone()),
+        }
         let mut reason = match decided {
-            Some((rule, Ending::Ask(_))) => format!("{} asks {target}", rule.because(facts)?),
-            Some((rule, _)) => format!("{target} by {}", rule.because(facts)?),
-            None => format!("no rule decided, so {ending}"),
+            Some((rule, Ending::Ask(asked))) => format!("{} asks {}", rule.because(facts)?, asked.name),
+            Some((rule, _)) => rule.because(facts)?,
+            None => "`otherwise`, since no rule decided".to_owned(),
         };
         for (what, bound) in [("at least", bounds.floor), ("at most", bounds.ceiling)] {
             if let Some((rung, rule)) = bound {
@@ -268,9 +269,6 @@ impl Rules {
         }
         verdict.floor = bounds.floor.map(|(rung, _)| rung.name.clone());
         verdict.ceiling = bounds.ceiling.map(|(rung, _)| rung.name.clone());
-        if let Some(rung) = &verdict.rung {
-            verdict.rung = Some(bounds.within(rung).to_owned());
-        }
         verdict.reason = reason;
         verdict.label = facts.known_task().map(str::to_owned);
         if let Some(task) = facts.unknown_task() {

@@ -47,7 +47,7 @@ fn the_first_rule_that_decides_ends() {
     let verdict = choose(&rules, "alpha beta");
     assert_eq!((verdict.rung.as_deref(), verdict.floor.as_deref()), (Some("mid"), Some("mid")));
     assert_eq!(verdict.fired, ["long", "rule 2"]);
-    assert_eq!(verdict.reason, "cheap by rule 'rule 2' (word 'beta'); at least mid by rule 'long' (word 'alpha')");
+    assert_eq!(verdict.reason, "rule 'rule 2' (word 'beta'); at least mid by rule 'long' (word 'alpha')");
     let verdict = choose(&rules, "gamma");
     assert_eq!(
         (verdict.rung.as_deref(), verdict.fired.as_slice()),
@@ -55,7 +55,7 @@ fn the_first_rule_that_decides_ends() {
     );
     let verdict = choose(&rules, "delta");
     assert_eq!((verdict.rung, verdict.ask.as_deref()), (None, Some("router-local-60%,15%")));
-    assert_eq!(verdict.reason, "no rule decided, so router-local-60%,15% is asked");
+    assert_eq!(verdict.reason, "`otherwise`, since no rule decided");
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn the_article_is_a_preset() {
     assert_eq!((quantum.rung.as_deref(), quantum.floor.as_deref()), (Some("expensive"), Some("expensive")));
     assert_eq!(
         quantum.reason,
-        "mid by rule 'mid tasks' (task is simple_qa); at least expensive by rule 'hard subjects' (word 'quantum', task \
+        "rule 'mid tasks' (task is simple_qa); at least expensive by rule 'hard subjects' (word 'quantum', task \
          is simple_qa)"
     );
     let review = rules.choose(&with_task("Is this review of Quantum tabs positive?", "classification")).unwrap();
@@ -327,7 +327,7 @@ fn each_mistake_is_told_with_its_place() {
         ),
         (refused(""), "rules.yaml: expected rules: a mapping with `rules`, or a list of them, found nothing"),
         (refused("rules: []"), "rules.yaml:1:8: rules: expected a list of rules, found an empty list"),
-        (refused("rules:"), "rules.yaml:1:7: rules: expected a list of rules, found nothing"),
+        (refused("rules:"), "rules.yaml:1:6: rules: expected a list of rules, found nothing"),
         (refused("otherwise: mid"), "rules.yaml:1:1: expected `rules` or `preset`, found neither"),
         (refused("preset: artikle"), "rules.yaml:1:9: preset: unknown preset 'artikle'; did you mean 'article'?"),
         (refused("rule: []"), "rules.yaml:1:1: unknown key 'rule'; did you mean 'rules'?"),
@@ -354,7 +354,7 @@ fn each_mistake_is_told_with_its_place() {
 fn what_would_have_been_is_told() {
     let rules = rules(&json!({"preset": "article"}));
     let said = rules.without_each(&with_task("What is quantum foam?", "simple_qa")).unwrap();
-    assert_eq!(said, ["without rule 'hard subjects': mid by rule 'mid tasks' (task is simple_qa)",]);
+    assert_eq!(said, ["without rule 'hard subjects': mid, by rule 'mid tasks' (task is simple_qa)",]);
 }
 
 #[test]

@@ -225,7 +225,7 @@ mod tests {
         assert!(refused("a: [1\nb: 2").starts_with("x.yaml:2:"), "{}", refused("a: [1\nb: 2"));
         assert_eq!(refused("a: 1\na: 2"), "x.yaml:2:1: 'a' is already there, in line 1");
         assert_eq!(refused("a: 1\n---\nb: 2"), "x.yaml:2:1: expected one document, found another one");
-        assert_eq!(refused("a: !me 1"), "x.yaml:1:8: unknown tag !me");
+        assert_eq!(refused("a: !me 1"), "x.yaml:1:4: unknown tag !me");
         assert_eq!(refused("? [a, b]\n: 1"), "x.yaml:1:3: expected a key that is a text");
         let deep = "[".repeat(100_000);
         assert!(refused(&deep).ends_with("nested deeper than 40 lists and mappings"));
