@@ -757,10 +757,11 @@ class Policy:
         cooldown: float = 30.0,
         hedge: bool = False,
         strict: bool = False,
+        escalate_on: Sequence[str] | Callable[[Any], Any] | None = None,
     ) -> Policy: ...
 
 # What was decided before a call: router, model string of the request, win rate, threshold, session, whether it was held
-# out, name of the baseline, cost of choosing (None is unpriced), the text routed on.
+# out, name of the baseline, cost of choosing (None is unpriced), the text routed on, rung, kind of task, tags.
 _Decided: TypeAlias = tuple[
     str | None,
     str | None,
@@ -771,6 +772,9 @@ _Decided: TypeAlias = tuple[
     str | None,
     Decimal | int | None,
     str | None,
+    str | None,
+    str | None,
+    Sequence[tuple[str, str]],
 ]
 
 # What a call came to: US dollars for the call, for choosing, saved (None is unpriced); requests sent; notes; parameters
@@ -812,6 +816,7 @@ class Client:
         connect_timeout: seconds until a connection stands; goes before the policy's.
         max_retries: how often a failed attempt is repeated; goes before the policy's.
         fallbacks: asked in their order when this one has failed for good.
+        climb: rungs and whom to ask there, in their order, when an answer shows a sign that the policy names.
         ledger: where calls are entered.
     """
 
@@ -831,6 +836,7 @@ class Client:
         connect_timeout: float | None = None,
         max_retries: int | None = None,
         fallbacks: Sequence[Client] | None = None,
+        climb: Sequence[tuple[str | None, Client]] | None = None,
         ledger: Ledger | None = None,
     ) -> Client: ...
     @property
@@ -1557,6 +1563,9 @@ class Ledger:
         key: str | None,
         text: str | None,
         at: float | None,
+        task: str | None,
+        tags: Sequence[tuple[str, str]],
+        signs: Sequence[str] | None,
     ) -> None:
         """Enters a call; never waits for the store. Money in US dollars, ``at`` in seconds since 1970."""
 
@@ -1568,6 +1577,9 @@ class Ledger:
 
     def spend(self, wanted: _Filter) -> dict[str, Any]:
         """Sums of the calls of a time (microseconds), router and model; money in picodollars."""
+
+    def failures(self, wanted: _Filter) -> tuple[list[dict[str, Any]], int]:
+        """Answers with signs of failure: a line for each rung and kind of task; how many calls memory has forgotten."""
 
     def calls(self, wanted: _Filter, most: int | None = None) -> dict[str, list[Any]]:
         """The calls themselves, a list for each column; money in picodollars."""

@@ -23,6 +23,7 @@ from ferroute._calibrated import calibrated
 from ferroute._context import Holding
 from ferroute._deciding import name_of, policy_of_call
 from ferroute._deciding_many import DecidingMany
+from ferroute._escalating import rungs_above
 from ferroute._extras import NONE, extras_of, taken
 from ferroute._ladder import cuts_of, model_string, tiers_of
 from ferroute._refusals import MissingMessages, RoutingError
@@ -36,6 +37,7 @@ from ferroute.routers.base import Router, RungRouter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ferroute.failures import Failures
     from ferroute.ledger import Ledger
     from ferroute.spend import Spend
 
@@ -211,6 +213,10 @@ class Controller(DecidingMany):
 
                     self._ledger = ledger.open(None)
         return self._ledger
+
+    def failures(self, **filters: Any) -> Failures:
+        """Answers that show a sign of failure, by rung and kind of task; see `ferroute.failures.failures`."""
+        return self.ledger.failures(**filters)
 
     def spend(self, **filters: Any) -> Spend:
         """What calls have cost and routing has saved, by model; see `ferroute.spend.spend` for the filters."""
@@ -428,9 +434,10 @@ class Controller(DecidingMany):
             **kwargs,
         }
         facts = aside(decision)
+        policy = self._policy_in_force()
         context = _calls.Routed(
             decision=decision,
-            policy=self._policy_in_force(),
+            policy=policy,
             ledger=self._ledger or self.ledger,
             baseline=settings_of(strongest).get("base_model") or name_of(strongest),
             requested=requested,
@@ -443,6 +450,7 @@ class Controller(DecidingMany):
             messages=kwargs["messages"],
             task=asked.extras.task,
             tags=asked.extras.tags,
+            climb=rungs_above(decision, self._rungs()) if policy.escalate_on else (),
         )
         keywords["model"] = carrying(model, context) if isinstance(model, str) else model
         return keywords, context

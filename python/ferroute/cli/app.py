@@ -322,6 +322,48 @@ def spend(
         )
 
 
+@app.command(
+    epilog="Example: ferroute failures --ledger calls.db --since 7d"
+    "\n\nExample: ferroute failures --ledger postgresql://me@db/calls --png failures.png"
+)
+def failures(
+    context: typer.Context,
+    ledger: Annotated[
+        str,
+        typer.Option(
+            "--ledger",
+            "-l",
+            envvar="FERROUTE_LEDGER",
+            metavar="URL|PATH",
+            help="sqlite:///calls.db, postgresql://..., or the path of an SQLite file.",
+            show_default=False,
+        ),
+    ],
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="From here on: 7d, 24h, 30min, or an ISO date or time.", show_default=False),
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before here.", show_default=False)] = None,
+    router: Annotated[str | None, typer.Option(help="Calls decided by this router.", show_default=False)] = None,
+    model: Annotated[str | None, typer.Option(help="Calls of this model.", show_default=False)] = None,
+    png: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Write a picture here, too.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+) -> None:
+    """Show answers that can be seen to have failed, by rung and kind of task.
+
+    Signs: empty, refusal, truncated, invalid_json, invalid_schema, bad_tool_arguments, asked_again.
+
+    Fields of --json: calls, failed, rate, signs, groups (rung, model, task, calls, failed, rate, low, high, escalated,
+    errors and the signs), forgotten.
+    """
+    with ending(context.obj):
+        from ferroute.cli import failures as command
+
+        command.failures(ledger, since=since, until=until, router=router, model=model, png=png, as_json=as_json)
+
+
 @app.command()
 def version(context: typer.Context) -> None:
     """Show the version."""
