@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ferroute.decision import Decision, ModelPair, Share
     from ferroute.errors import FerrouteError
     from ferroute.policy import CallPolicy
+    from ferroute.tasks import TaskGuess, guess_task
 
 __all__ = [
     "CallPolicy",
@@ -24,9 +25,11 @@ __all__ = [
     "ModelPair",
     "RoutingError",
     "Share",
+    "TaskGuess",
     "__version__",
     "acompletion",
     "completion",
+    "guess_task",
 ]
 
 _HOMES = {
@@ -37,8 +40,10 @@ _HOMES = {
     "ModelPair": "decision",
     "RoutingError": "controller",
     "Share": "decision",
+    "TaskGuess": "tasks",
     "acompletion": "completions",
     "completion": "completions",
+    "guess_task": "tasks",
 }
 
 if DEBUG_BUILD:
