@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ferroute.decision import Decision, ModelPair, Share, Shares
     from ferroute.errors import FerrouteError
     from ferroute.policy import CallPolicy
+    from ferroute.tasks import TaskGuess, guess_task
 
 __all__ = [
     "CallPolicy",
@@ -25,9 +26,11 @@ __all__ = [
     "RoutingError",
     "Share",
     "Shares",
+    "TaskGuess",
     "__version__",
     "acompletion",
     "completion",
+    "guess_task",
 ]
 
 _HOMES = {
@@ -39,8 +42,10 @@ _HOMES = {
     "RoutingError": "controller",
     "Share": "decision",
     "Shares": "decision",
+    "TaskGuess": "tasks",
     "acompletion": "completions",
     "completion": "completions",
+    "guess_task": "tasks",
 }
 
 if DEBUG_BUILD:

@@ -1510,6 +1510,31 @@ class SwRanking:
     def win_rates(self, x: Any, strong: int, weak: int, threads: int | None = None) -> NDArray[np.float64]:
         """Win rates of many embeddings ``[n, dim]``, within 1e-7 of `win_rate`."""
 
+# --- task.rs ---
+
+def guess_task(text: str) -> tuple[str, str, float] | None:
+    """Task, tier and confidence of a prompt; None when that is not sure enough (see `ferroute.tasks.guess_task`)."""
+
+def task_names() -> list[tuple[str, str]]:
+    """Every task with its tier, cheap ones first."""
+
+def task_aliases() -> list[tuple[str, str]]:
+    """Short names of tasks, and what each stands for."""
+
+def task_alias(name: str) -> str | None:
+    """The full name of a task given by its full or short name; None for any other."""
+
+def task_cues(text: str) -> tuple[list[int], list[float]]:
+    """What the guess reads in a prompt, for ``scripts/train_tasks.py``.
+
+    Returns:
+        Keys of words and pairs of words, as often as they occur; and the numbers beside them: three embeddings, the
+        lexical features, the shape. Both are empty for a prompt that is never guessed.
+    """
+
+def guess_language(text: str) -> str | None:
+    """The language of most of a text's first kilobyte as ISO 639-1 (``"en"``); None when that is not sure enough."""
+
 # --- ledger.rs ---
 _Filter: TypeAlias = tuple[int | None, int | None, str | None, str | None]
 

@@ -18,8 +18,13 @@ fn task_names() -> Vec<(&'static str, &'static str)> {
 }
 
 #[pyfunction]
-fn task_alias(name: &str) -> Option<&'static str> {
-    task::canonical(name)
+fn task_aliases() -> Vec<(&'static str, &'static str)> {
+    task::ALIASES.to_vec()
+}
+
+#[pyfunction]
+fn task_alias(name: &Bound<'_, PyString>) -> Option<&'static str> {
+    task::canonical(&read(name))
 }
 
 #[pyfunction]
@@ -35,6 +40,7 @@ fn guess_language(text: &Bound<'_, PyString>) -> Option<&'static str> {
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(guess_task, m)?)?;
     m.add_function(wrap_pyfunction!(task_names, m)?)?;
+    m.add_function(wrap_pyfunction!(task_aliases, m)?)?;
     m.add_function(wrap_pyfunction!(task_alias, m)?)?;
     m.add_function(wrap_pyfunction!(task_cues, m)?)?;
     m.add_function(wrap_pyfunction!(guess_language, m)?)
