@@ -24,7 +24,7 @@ from ferroute.routers.base import RungRouter, routes_by_itself
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 # The policy of one call that has its own.
 policy_of_call: ContextVar[CallPolicy | None] = ContextVar("ferroute_policy", default=None)
@@ -375,7 +375,7 @@ class Deciding(Grammar):
 
 
 # As the class itself, in half the time.
-_aside = cast("Callable[[type[Aside], tuple[Any, ...]], Aside]", tuple.__new__)
+_aside = cast("Any", tuple).__new__
 
 
 def _given(threshold: Any) -> dict[str, Any]:
