@@ -329,7 +329,7 @@ class Deciding(Grammar):
         if notes.cost is not None and not notes.unpriced:
             fields["router_cost_usd"] = notes.cost
         fields["routing_us"] = (perf_counter_ns() - start) / 1000
-        return make(fields, _aside(Aside, (trace.chosen, False, notes.unpriced, trace.endpoint, trace)))
+        return make(fields, Aside(trace.chosen, False, notes.unpriced, trace.endpoint, trace))
 
     def _barred(self, trace: Trace) -> list[str | None] | None:
         """For each rung why it cannot serve the request, or None for it; None where nothing is against any."""
@@ -372,10 +372,6 @@ class Deciding(Grammar):
         ends = (math.inf if share <= 0 else -math.inf for share in shares)
         cuts = tuple(end if table is None else table.threshold for table, end in zip(found, ends, strict=True))
         return cuts, tables
-
-
-# As the class itself, in half the time.
-_aside = cast("Any", tuple).__new__
 
 
 def _given(threshold: Any) -> dict[str, Any]:
