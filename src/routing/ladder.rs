@@ -145,8 +145,8 @@ impl Ladder {
         if why(start).is_none() {
             return Ok(Settled { index: start, notes });
         }
-        let free = |range: RangeInclusive<usize>| range.into_iter().find(|at| why(*at).is_none());
-        let free_down = |range: RangeInclusive<usize>| range.into_iter().rev().find(|at| why(*at).is_none());
+        let free = |mut range: RangeInclusive<usize>| range.find(|at| why(*at).is_none());
+        let free_down = |range: RangeInclusive<usize>| range.rev().find(|at| why(*at).is_none());
         let found = free(start..=high)
             .or_else(|| free_down(low..=start))
             .or_else(|| free(start..=self.top()))
@@ -279,8 +279,9 @@ mod tests {
                     let high = ceiling.unwrap_or(4).max(low);
                     // Outside its limits only where nothing within is free.
                     prop_assert!((low..=high).contains(&settled.index) || (low..=high).all(|at| barred[at]));
-                    let moved = settled.index != wanted;
-                    prop_assert_eq!(moved, !settled.notes.is_empty());
+                    let stays = (low..=high).contains(&wanted) && !barred[wanted];
+                    prop_assert_eq!(stays, settled.notes.is_empty(), "{:?}", settled);
+                    prop_assert!(!stays || settled.index == wanted);
                 }
                 Err(error) => {
                     prop_assert!(barred.iter().all(|barred| *barred));
