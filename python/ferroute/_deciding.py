@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ferroute import _core, _notes
 from ferroute._grammar import Grammar, names_rung
 from ferroute._refusals import RoutingError
+from ferroute._serving import Serving
 from ferroute._trace import Asked, Trace
 from ferroute.decision import Aside, Decision, Share, Shares, aside, make
 from ferroute.endpoints import with_settings
@@ -32,7 +33,7 @@ policy_of_call: ContextVar[CallPolicy | None] = ContextVar("ferroute_policy", de
 _INSTEAD = ("raise", "strong", "weak")
 
 
-class Deciding(Grammar):
+class Deciding(Grammar, Serving):
     """Decides between the models; the `Controller` adds the calls."""
 
     _ledger: Any
@@ -308,12 +309,14 @@ class Deciding(Grammar):
     def _made(self, trace: Trace, fields: dict[str, Any], notes: _notes.Remarks, start: int) -> Decision:
         rungs, wanted = trace.rungs, trace.wanted
         trace.ledger = self._ledger
-        barred = self._barred(trace)
-        if wanted is not None:
-            index = wanted
+        if (barred := self._barred(trace, notes)) is not None:
+            trace.barred = barred
+        index = wanted
+        if index is None and (index := self._beyond(trace, fields["model"], barred, notes)) is not None:
+            trace.endpoint = None
+        if index is not None:
             if barred is not None or trace.floor is not None or trace.ceiling is not None:
-                trace.barred = barred
-                index, said = rungs.core.settle(wanted, trace.floor, trace.ceiling, barred)
+                index, said = rungs.core.settle(index, trace.floor, trace.ceiling, barred)
                 notes.extend(said)
             if trace.asked.policy.sticky:
                 index, trace.stay = self._stay(trace, index)
@@ -331,14 +334,6 @@ class Deciding(Grammar):
             fields["router_cost_usd"] = notes.cost
         fields["routing_us"] = (perf_counter_ns() - start) / 1000
         return make(fields, Aside(trace.chosen, False, notes.unpriced, trace.endpoint, trace))
-
-    def _barred(self, trace: Trace) -> list[str | None] | None:
-        """For each rung why it cannot serve the request, or None for it; None where nothing is against any."""
-        return None
-
-    def _stay(self, trace: Trace, index: int) -> tuple[int, str | None]:
-        """The rung that a conversation is answered by, where the word is `index`; and why, if it stays on another."""
-        return index, None
 
     def _held_out(self, decision: Decision) -> Decision:
         """The decision for a call that goes to the strongest model by lot, if that can serve it."""

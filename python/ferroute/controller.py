@@ -23,6 +23,7 @@ from ferroute._calibrated import calibrated
 from ferroute._context import Holding
 from ferroute._deciding import name_of, policy_of_call
 from ferroute._deciding_many import DecidingMany
+from ferroute._escalating import rungs_above
 from ferroute._extras import NONE, extras_of, taken
 from ferroute._ladder import cuts_of, model_string, tiers_of
 from ferroute._refusals import MissingMessages, RoutingError
@@ -36,6 +37,7 @@ from ferroute.routers.base import Router, RungRouter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ferroute.failures import Failures
     from ferroute.ledger import Ledger
     from ferroute.spend import Spend
 
@@ -192,6 +194,8 @@ class Controller(DecidingMany):
             _core.pricing_check()
         self._ledger = ledger if ledger is None else _calls.opened(ledger)
         self._start()
+        # The first decision does not wait until the price data are read.
+        self._serving(self._rungs())
 
     @property
     def tiers(self) -> dict[str, Any]:
@@ -210,6 +214,10 @@ class Controller(DecidingMany):
                     self._ledger = ledger.open(None)
         return self._ledger
 
+    def failures(self, **filters: Any) -> Failures:
+        """Answers that show a sign of failure, by rung and kind of task; see `ferroute.failures.failures`."""
+        return self.ledger.failures(**filters)
+
     def spend(self, **filters: Any) -> Spend:
         """What calls have cost and routing has saved, by model; see `ferroute.spend.spend` for the filters."""
         return self.ledger.spend(**filters)
@@ -218,11 +226,13 @@ class Controller(DecidingMany):
         """Everything that is not kept by pickle."""
         self._lock = threading.Lock()
         self._windows: dict[str, tuple[Any, Any]] = {}
+        self._served = None
+        self._sessions = _core.Sessions()
         # OpenAI's shape: client.chat.completions.create(...)
         self.chat = SimpleNamespace(completions=SimpleNamespace(create=self.completion, acreate=self.acompletion))
 
     def __getstate__(self) -> dict[str, Any]:
-        dropped = ("_lock", "_seen", "_windows", "chat", "model_counts")
+        dropped = ("_lock", "_seen", "_served", "_sessions", "_windows", "chat", "model_counts")
         return {name: value for name, value in vars(self).items() if name not in dropped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -274,6 +284,9 @@ class Controller(DecidingMany):
         share = self._policy_in_force().holdout
         if share and _lot() < share:
             decision = self._held_out(decision)
+        facts = aside(decision)
+        if facts.trace is not None and facts.trace.asked.policy.sticky and not facts.held_out:
+            self._remember(facts.trace, facts.rung)
         with self._lock:
             self.model_counts[cast("str", decision.router)][decision.model] += 1
         return decision
@@ -421,9 +434,10 @@ class Controller(DecidingMany):
             **kwargs,
         }
         facts = aside(decision)
+        policy = self._policy_in_force()
         context = _calls.Routed(
             decision=decision,
-            policy=self._policy_in_force(),
+            policy=policy,
             ledger=self._ledger or self.ledger,
             baseline=settings_of(strongest).get("base_model") or name_of(strongest),
             requested=requested,
@@ -436,6 +450,7 @@ class Controller(DecidingMany):
             messages=kwargs["messages"],
             task=asked.extras.task,
             tags=asked.extras.tags,
+            climb=rungs_above(decision, self._rungs()) if policy.escalate_on else (),
         )
         keywords["model"] = carrying(model, context) if isinstance(model, str) else model
         return keywords, context
