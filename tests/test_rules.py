@@ -6,6 +6,8 @@ import copy
 import json
 import pickle
 import re
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -424,8 +426,8 @@ async def test_calls_of_every_kind():
 # --- the command line ---
 
 
-def run(*arguments: str, text: str | None = None):
-    return CliRunner().invoke(app, ["rules", *arguments], input=text)
+def run(*arguments: str):
+    return CliRunner().invoke(app, ["rules", *arguments])
 
 
 @pytest.fixture
@@ -482,7 +484,8 @@ def test_other_sources_of_prompts(tmp_path):
     )
     rows = [json.loads(line) for line in run("test", str(rules), str(file), "--json").stdout.splitlines()]
     assert (rows[0]["model"], rows[1]["ask"]) == ("openai/m", "router-local-0.5")
-    piped = run("test", str(rules), "-", "--json", text="alpha\n")
+    command = [sys.executable, "-m", "ferroute", "rules", "test", str(rules), "-", "--json"]
+    piped = subprocess.run(command, input="alpha\n", capture_output=True, text=True, check=True)
     assert json.loads(piped.stdout.splitlines()[0])["model"] == "openai/m"
     assert run("test", str(rules), str(tmp_path / "none.jsonl")).exit_code == 3
 
