@@ -172,6 +172,22 @@ fn every_condition_holds_and_does_not() {
 }
 
 #[test]
+fn languages_are_guessed() {
+    let german = View::of_text("Ich weiß nicht, was ich mit diesem Text machen soll, und bitte um Hilfe.");
+    let english = View::of_text("I do not know what to do with this text, and I would like some help.");
+    let when = json!({"language": ["de", "FR"]});
+    assert!(holds(&when, &german) && !holds(&when, &english));
+    assert!(!holds(&json!({"language": "de"}), &View::of_text("")));
+    // In YAML 1.2 this is Norwegian, not false; Python's YAML is older.
+    yaml("rules: [{when: {language: no}, use: mid}]");
+    assert_eq!(
+        refused_json(&json!({"rules": [{"when": {"language": false}, "use": "mid"}]})),
+        "rules[0].when.language: expected the code of a language, such as de, or a list of them, found false; put a \
+         text into quotes"
+    );
+}
+
+#[test]
 fn tasks_are_those_the_caller_gives() {
     let when = json!({"task": ["classification", "summarization"]});
     assert!(holds(&when, &with_task("x", "classification_sentiment")));
