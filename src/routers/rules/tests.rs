@@ -107,7 +107,8 @@ fn names_of_a_ladder_are_checked_and_ordered() {
     assert_eq!(choose(&bound, "a b").floor.as_deref(), Some("grand"));
     assert_eq!(
         rules.bind(&names(&["nano", "mini", "grant"])).unwrap_err().message(),
-        "rules.yaml:3:40: rules[1].floor: no rung is called 'grand'; did you mean 'grant'? There are nano, mini, grant"
+        "rules.yaml:3:40: rules[1].floor: no rung is called 'grand'; did you mean 'grant'? There are nano, mini, grant; \
+         a model is named by `model`"
     );
     // The file may say its rungs by itself.
     assert!(refused(&format!("rungs: [nano, mini]\n{text}")).starts_with("rules.yaml:4:40: rules[1].floor: no rung"));
