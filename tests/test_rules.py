@@ -6,6 +6,8 @@ import copy
 import json
 import pickle
 import re
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -321,7 +323,7 @@ def test_no_tree_does_anything_but_load_or_be_refused(rules, otherwise):
 
 # --- through the Controller ---
 
-TIERS = {"cheap": "gpt-5-nano", "mid": "gpt-5-mini", "expensive": "gpt-5.2"}
+TIERS = {"cheap": "openai/small", "mid": "openai/medium", "expensive": "openai/large"}
 
 
 def controller(rules, tiers=TIERS, **more):
@@ -332,14 +334,14 @@ def test_a_controller_follows_the_article():
     c = controller({"preset": "article"})
     messages = [{"role": "user", "content": "some text"}]
     decision = c.decide(messages, router="rules", ferroute={"task": "classification_sentiment"})
-    assert (decision.model, decision.tier) == ("gpt-5-nano", "cheap")
+    assert (decision.model, decision.tier) == ("openai/small", "cheap")
     assert decision.reason == "rule 'cheap tasks' (task is classification_sentiment): cheap"
     hard = c.decide("What is quantum tunnelling?", router="rules", ferroute={"task": "simple_qa"})
     assert (hard.tier, hard.threshold, hard.win_rate) == ("expensive", None, None)
     assert c.decide("asdf", router="rules", ferroute={"task": "sock_sorting"}).notes[0].startswith("the task 'sock_so")
     assert c.decide("asdf", model="router-rules").tier == "mid"
     again = pickle.loads(pickle.dumps(c))
-    assert again.decide(messages, router="rules", ferroute={"task": "coding"}).model == "gpt-5.2"
+    assert again.decide(messages, router="rules", ferroute={"task": "coding"}).model == "openai/large"
 
 
 def test_a_floor_leaves_the_choice_to_a_learned_router():
@@ -373,7 +375,7 @@ def test_the_other_keywords_of_a_call_are_seen():
 def test_unknown_rungs_and_routers_are_refused_at_construction(tmp_path):
     file = tmp_path / "rules.yaml"
     file.write_text("rules:\n  - when: {words: a}\n    use: gross\n", encoding="utf-8")
-    ladder = {"klein": "gpt-5-nano", "groß": "gpt-5.2"}
+    ladder = {"klein": "openai/small", "groß": "openai/large"}
     said = rf"^{re.escape(str(file))}:3:10: rules\[0\]\.use: no rung is called 'gross'; did you mean 'groß'\?"
     with pytest.raises(InvalidValueError, match=said):
         controller({"file": file}, ladder)
@@ -388,11 +390,11 @@ def test_names_of_every_ladder_and_of_its_own():
         {"when": {"words": ["c", "d"]}, "floor": "nano"},
         {"when": {"words": "d"}, "floor": "grand"},
     ], "otherwise": "weak"}  # fmt: skip
-    c = controller(rules, {"nano": "gpt-5-nano", "mini": "gpt-5-mini", "grand": "gpt-5.2"})
+    c = controller(rules, {"nano": "openai/small", "mini": "openai/medium", "grand": "openai/large"})
     assert [c.decide(text, router="rules").tier for text in "abcde"] == ["nano", "grand", "nano", "grand", "nano"]
-    pair = Controller(["rules"], "gpt-5.2", "gpt-5-mini", config={"rules": {"preset": "article"}})
-    assert pair.decide("x", router="rules", ferroute={"task": "coding"}).model == "gpt-5.2"
-    assert pair.decide("x", router="rules", ferroute={"task": "translation"}).model == "gpt-5-mini"
+    pair = Controller(["rules"], "openai/large", "openai/medium", config={"rules": {"preset": "article"}})
+    assert pair.decide("x", router="rules", ferroute={"task": "coding"}).model == "openai/large"
+    assert pair.decide("x", router="rules", ferroute={"task": "translation"}).model == "openai/medium"
 
 
 @pytest.mark.filterwarnings("ignore::ferroute.pricing.PriceWarning")
@@ -424,8 +426,8 @@ async def test_calls_of_every_kind():
 # --- the command line ---
 
 
-def run(*arguments: str, text: str | None = None):
-    return CliRunner().invoke(app, ["rules", *arguments], input=text)
+def run(*arguments: str):
+    return CliRunner().invoke(app, ["rules", *arguments])
 
 
 @pytest.fixture
@@ -482,7 +484,8 @@ def test_other_sources_of_prompts(tmp_path):
     )
     rows = [json.loads(line) for line in run("test", str(rules), str(file), "--json").stdout.splitlines()]
     assert (rows[0]["model"], rows[1]["ask"]) == ("openai/m", "router-local-0.5")
-    piped = run("test", str(rules), "-", "--json", text="alpha\n")
+    command = [sys.executable, "-m", "ferroute", "rules", "test", str(rules), "-", "--json"]
+    piped = subprocess.run(command, input="alpha\n", capture_output=True, text=True, check=True)
     assert json.loads(piped.stdout.splitlines()[0])["model"] == "openai/m"
     assert run("test", str(rules), str(tmp_path / "none.jsonl")).exit_code == 3
 

@@ -72,7 +72,7 @@ class RulesRouter(RungRouter):
             self._name = "rules" if rules is not None else f"preset {preset}"
             self._rules = _core.Rules(_json(tree, ""))
         self._ladder: tuple[str, ...] | None = None
-        self.endpoints: dict[str, Endpoint] = {}
+        endpoints: dict[str, Endpoint] = {}
         for settings, place in self._rules.endpoints:
             try:
                 made = endpoint(json.loads(settings), place)
@@ -80,7 +80,8 @@ class RulesRouter(RungRouter):
                 # Built elsewhere, the values, among them a key, would be in the traceback.
                 raise error.with_traceback(None) from None
             if isinstance(made, Endpoint):
-                self.endpoints[str(made)] = made
+                endpoints[str(made)] = made
+        self.endpoints = endpoints
 
     @property
     def named_rungs(self) -> list[str]:
@@ -116,9 +117,10 @@ class RulesRouter(RungRouter):
     def calculate_strong_win_rate(self, prompt: str) -> float:
         """Where the named rung stands between the cheapest, 0, and the dearest, 1; 0.5 where none is named."""
         check_text(prompt)
-        verdict = self.choose(_core.Request(prompt))
-        if verdict.rung is not None and self._ladder and verdict.rung in self._ladder:
-            return self._ladder.index(verdict.rung) / max(len(self._ladder) - 1, 1)
+        verdict = cast("_core.Verdict | str", self.choose(_core.Request(prompt)))
+        rung = verdict if isinstance(verdict, str) else verdict.rung
+        if rung is not None and self._ladder and rung in self._ladder:
+            return self._ladder.index(rung) / max(len(self._ladder) - 1, 1)
         return place_of(verdict)
 
     def would_change(self, request: _core.Request, verdict: _core.Verdict) -> list[str]:
@@ -147,8 +149,9 @@ class RulesRouter(RungRouter):
 
 
 def _json(tree: Any, place: str) -> str:
+    plain = _plain(tree, place, 0)
     try:
-        return json.dumps(_plain(tree, place, 0), allow_nan=False)
+        return json.dumps(plain, allow_nan=False)
     except ValueError:
         raise InvalidValueError("rules hold a number that is not finite") from None
 

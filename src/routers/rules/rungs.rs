@@ -61,7 +61,11 @@ pub fn check<'a>(rungs: impl Iterator<Item = &'a Rung>, ladder: &[String]) -> Re
     for rung in rungs {
         if find(&rung.name, ladder).is_none() {
             let known: Vec<&str> = ladder.iter().map(String::as_str).collect();
-            return Err(rung.wrong(&format!("no rung is called '{}'{}", rung.name, choices(&rung.name, &known))));
+            return Err(rung.wrong(&format!(
+                "no rung is called '{}'{}; a model is named by `model`",
+                rung.name,
+                choices(&rung.name, &known)
+            )));
         }
     }
     Ok(())

@@ -107,7 +107,8 @@ fn names_of_a_ladder_are_checked_and_ordered() {
     assert_eq!(choose(&bound, "a b").floor.as_deref(), Some("grand"));
     assert_eq!(
         rules.bind(&names(&["nano", "mini", "grant"])).unwrap_err().message(),
-        "rules.yaml:3:40: rules[1].floor: no rung is called 'grand'; did you mean 'grant'? There are nano, mini, grant"
+        "rules.yaml:3:40: rules[1].floor: no rung is called 'grand'; did you mean 'grant'? There are nano, mini, grant; \
+         a model is named by `model`"
     );
     // The file may say its rungs by itself.
     assert!(refused(&format!("rungs: [nano, mini]\n{text}")).starts_with("rules.yaml:4:40: rules[1].floor: no rung"));
@@ -169,6 +170,22 @@ fn every_condition_holds_and_does_not() {
         assert_eq!(holds(&when, &text), plain, "{when} of the plain request");
         assert_eq!(holds(&when, &full), rich, "{when} of the rich request");
     }
+}
+
+#[test]
+fn languages_are_guessed() {
+    let german = View::of_text("Ich weiß nicht, was ich mit diesem Text machen soll, und bitte um Hilfe.");
+    let english = View::of_text("I do not know what to do with this text, and I would like some help.");
+    let when = json!({"language": ["de", "FR"]});
+    assert!(holds(&when, &german) && !holds(&when, &english));
+    assert!(!holds(&json!({"language": "de"}), &View::of_text("")));
+    // In YAML 1.2 this is Norwegian, not false; Python's YAML is older.
+    yaml("rules: [{when: {language: no}, use: mid}]");
+    assert_eq!(
+        refused_json(&json!({"rules": [{"when": {"language": false}, "use": "mid"}]})),
+        "rules[0].when.language: expected the code of a language, such as de, or a list of them, found false; put a \
+         text into quotes"
+    );
 }
 
 #[test]
