@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::math::quantile::linear;
-use crate::math::similarity::{Scaled, wide};
 use crate::text::featuriser::{Featuriser, for_each_row};
 
 use super::verdict::Verdict;
@@ -61,9 +60,10 @@ struct Map {
     space: Arc<Space>,
     routes: Vec<Route>,
     otherwise: Target,
-    /// The utterances of a route and its centre, one route after the other, `[utterances + routes, width]`.
-    rows: Vec<f32>,
-    ones: Vec<f64>,
+    /// The utterances of a route and its centre, one route after the other.
+    rows: usize,
+    /// They, one number of each after the other, `[width, rows]`: so sums run side by side, in one order everywhere.
+    columns: Vec<f32>,
 }
 
 /// The router `semantic`.
@@ -117,8 +117,8 @@ impl SemanticModel {
             // Utterances that cancel out have no centre.
             rows.extend(unit(sum).unwrap_or_else(|| vec![0.0; width]).into_iter().map(|x| x as f32));
         }
-        let ones = vec![1.0; count + routes.len()];
-        let map = Map { space, routes, otherwise, rows, ones };
+        let columns = (0..width).flat_map(|at| rows.iter().skip(at).step_by(width).copied()).collect();
+        let map = Map { rows: count + routes.len(), space, routes, otherwise, columns };
         let thresholds = map.usual_thresholds().into();
         Ok(Self { map: Arc::new(map), thresholds })
     }
@@ -246,11 +246,12 @@ impl Map {
 
     /// The cosine of a placed vector with each row.
     fn cosines(&self, placed: &[f64]) -> Vec<f64> {
-        let mut out = vec![0.0; self.ones.len()];
-        if let Some(rows) = Scaled::new(&self.rows, self.space.width(), &self.ones) {
-            wide(rows, placed, 1, &mut out);
+        let mut sums = vec![0.0f32; self.rows];
+        for (column, &x) in self.columns.chunks_exact(self.rows).zip(placed) {
+            let x = x as f32;
+            sums.iter_mut().zip(column).for_each(|(sum, y)| *sum += x * y);
         }
-        out
+        sums.into_iter().map(f64::from).collect()
     }
 
     /// Thresholds without examples: see [`ORDINARY`] and [`MISSED`].
@@ -281,7 +282,9 @@ impl Map {
             return Vec::new();
         }
         let width = self.space.width();
-        let row = |at: usize| self.rows[at * width..(at + 1) * width].iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+        let row = |at: usize| -> Vec<f64> {
+            self.columns.iter().skip(at).step_by(self.rows).map(|&x| f64::from(x)).collect()
+        };
         let mut sum = vec![0.0; width];
         for at in own.clone() {
             sum.iter_mut().zip(row(at)).for_each(|(sum, x)| *sum += x);
