@@ -61,6 +61,11 @@ impl<'a> Featuriser<'a> {
         &self.table
     }
 
+    /// What each id means to the lexical features.
+    pub(crate) fn lexicon(&self) -> &Lexicon {
+        &self.lexicon
+    }
+
     /// `WordPiece` ids of the whole text, without special tokens.
     pub fn tokenize(&self, text: &str) -> Vec<u16> {
         let mut ids = Vec::with_capacity(text.len() / 4);

@@ -28,6 +28,7 @@ from ferroute.routers.causal_llm.llm_utils import load_prompt_format, to_openai_
 from ferroute.routers.causal_llm.model import CausalLLMClassifier
 from ferroute.routers.causal_llm.router import CausalLLMRouter
 from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
+from ferroute.routers.rules import RulesRouter
 from ferroute.routers.semantic import SemanticRouter
 from ferroute.routers.similarity_weighted.router import SWRankingRouter
 from ferroute.routers.similarity_weighted.utils import (
@@ -56,6 +57,7 @@ __all__ = [
     "RandomRouter",
     "Router",
     "RouterModelConfig",
+    "RulesRouter",
     "SWRankingRouter",
     "SemanticRouter",
     "compute_elo_mle_with_tie",
@@ -292,6 +294,7 @@ ROUTER_CLS.update(
         "bert": BERTRouter,
         "sw_ranking": SWRankingRouter,
         "local": LocalRouter,
+        "rules": RulesRouter,
         "semantic": SemanticRouter,
     }
 )
