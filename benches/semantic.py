@@ -10,7 +10,7 @@ from ferroute.controller import Controller
 from ferroute.routers.semantic import SemanticRouter
 
 CASES = Path(__file__).resolve().parent.parent / "tests" / "semantic_cases.jsonl"
-TIERS = {"cheap": "gpt-5-nano", "mid": "gpt-5-mini", "expensive": "gpt-5.2"}
+TIERS = {"cheap": "claude-haiku-4-5", "mid": "claude-sonnet-4-5", "expensive": "gpt-5.2"}
 ROUTES, UTTERANCES = 10, 20
 
 

@@ -8,11 +8,13 @@
 pub mod fit;
 pub mod space;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::math::quantile::linear;
 use crate::text::featuriser::{Featuriser, for_each_row};
+use crate::text::table::DIM;
 
 use super::verdict::Verdict;
 use space::{Space, check_finite, dot, unit};
@@ -130,7 +132,7 @@ impl SemanticModel {
     pub fn with_thresholds(&self, thresholds: Vec<f64>) -> Result<Self> {
         if thresholds.len() != self.routes().len() || thresholds.iter().any(|threshold| threshold.is_nan()) {
             let routes = self.routes().len();
-            return Err(Error::value(format!("expected {routes} thresholds, one for each route, found {thresholds:?}")));
+            return Err(Error::value(format!("expected {routes} numbers, one for each route, found {thresholds:?}")));
         }
         Ok(Self { map: Arc::clone(&self.map), thresholds: thresholds.into() })
     }
@@ -174,9 +176,7 @@ impl SemanticModel {
     /// As of one.
     pub fn similarities_of_texts<T: AsRef<str> + Sync>(&self, texts: &[T], threads: usize) -> Result<Vec<f64>> {
         let featuriser = Featuriser::shared()?;
-        if self.width() != crate::text::table::DIM {
-            self.map.similarities_of(&[0.0; crate::text::table::DIM], &mut [])?;
-        }
+        self.map.check_width(DIM)?;
         let routes = self.routes().len();
         let mut out = vec![0.0; texts.len() * routes];
         for_each_row(texts, &mut out, routes, threads, |text, row| {
@@ -223,13 +223,18 @@ fn winner(similarities: &[f64], thresholds: &[f64]) -> Option<usize> {
 
 impl Map {
     fn similarities_of(&self, vector: &[f64], out: &mut [f64]) -> Result<()> {
-        if vector.len() != self.space.width() {
-            let (found, width) = (vector.len(), self.space.width());
-            return Err(Error::value(format!("expected a vector of {width} numbers as the routes', found {found}")));
-        }
+        self.check_width(vector.len())?;
         check_finite(vector)?;
         self.similarities(self.space.place(vector).as_deref(), out);
         Ok(())
+    }
+
+    fn check_width(&self, found: usize) -> Result<()> {
+        let width = self.space.width();
+        if found == width {
+            return Ok(());
+        }
+        Err(Error::value(format!("expected a vector of {width} numbers as the routes', found {found}")))
     }
 
     /// The similarity of a placed vector to each route.
@@ -267,7 +272,7 @@ impl Map {
         let mut first = 0;
         let thresholds = self.routes.iter().zip(&mut ordinary).map(|(route, ordinary)| {
             ordinary.sort_by(f64::total_cmp);
-            let mut own = self.among_themselves(first..first + route.utterances);
+            let mut own = self.among_themselves(&(first..first + route.utterances));
             first += route.utterances + 1;
             own.sort_by(f64::total_cmp);
             // Without ordinary texts, or with one utterance, one of the two is NaN, which `min` passes over.
@@ -277,7 +282,7 @@ impl Map {
     }
 
     /// The similarity of each utterance of a route to the route of the others.
-    fn among_themselves(&self, own: std::ops::Range<usize>) -> Vec<f64> {
+    fn among_themselves(&self, own: &Range<usize>) -> Vec<f64> {
         if own.len() < 2 {
             return Vec::new();
         }

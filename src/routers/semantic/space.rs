@@ -126,6 +126,8 @@ fn damped(rows: &[f64], width: usize) -> Vec<Damped> {
     let count = rows.len() / width;
     let mean_variance = dot(rows, rows) / (count.max(1) * width) as f64;
     let products = Products::new(rows, width);
+    // The longest row has a part in a direction that matters.
+    let longest = rows.chunks_exact(width).max_by(|a, b| dot(a, a).total_cmp(&dot(b, b)));
     let mut found: Vec<Damped> = Vec::new();
     while found.len() < DIRECTIONS.min(width) {
         let without = |mut vector: Vec<f64>| {
@@ -135,11 +137,8 @@ fn damped(rows: &[f64], width: usize) -> Vec<Damped> {
             }
             unit(vector)
         };
-        // The longest row that is left has a part in some direction that is left.
-        let starts = rows.chunks_exact(width).map(|row| row.to_vec());
-        let longest = starts.max_by(|a, b| dot(a, a).total_cmp(&dot(b, b)));
-        let ones = vec![1.0; width];
-        let Some(mut direction) = longest.and_then(without).or_else(|| without(ones)) else { break };
+        let start = longest.and_then(|row| without(row.to_vec()));
+        let Some(mut direction) = start.or_else(|| without(vec![1.0; width])) else { break };
         let mut variance = 0.0;
         for _ in 0..ROUNDS {
             let next = products.times(&direction);
