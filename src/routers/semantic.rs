@@ -1,26 +1,28 @@
 //! Semantic routes: named by example utterances, taken when a text is near enough to them.
 //!
-//! A text's similarity to a route is the mean of its two highest cosines with the route's utterances, in a [`Space`]
-//! where unrelated texts are near 0. Of the routes whose threshold it reaches, the most similar one is taken; otherwise
-//! none. Without labelled examples the thresholds are set against ordinary texts and the utterances themselves.
+//! A text's similarity to a route is the mean of two numbers: its cosine with the route's centre, and the mean of its two
+//! highest cosines with the route's utterances, in a [`Space`] where unrelated texts are near 0. Of the routes whose
+//! threshold it reaches, the most similar one is taken; otherwise none. Without labelled examples the thresholds are set
+//! against ordinary texts and the utterances themselves.
 
 pub mod fit;
 pub mod space;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::math::quantile::linear;
-use crate::math::similarity::{Scaled, wide};
 use crate::text::featuriser::{Featuriser, for_each_row};
+use crate::text::table::DIM;
 
 use super::verdict::Verdict;
-use space::{Space, check_finite};
+use space::{Space, check_finite, dot, unit};
 
 /// Without examples, at most this part of ordinary texts is taken for a route...
-const ORDINARY: f64 = 0.97;
+const ORDINARY: f64 = 0.98;
 /// ...unless more than this part of its own utterances, each compared with the others, would be missed.
-const MISSED: f64 = 0.3;
+const MISSED: f64 = 0.5;
 /// Routes a verdict tells of.
 const SHOWN: usize = 5;
 /// What a vector without a direction is to every route.
@@ -60,9 +62,10 @@ struct Map {
     space: Arc<Space>,
     routes: Vec<Route>,
     otherwise: Target,
-    /// The utterances of one route after the other, `[utterances, width]`.
-    rows: Vec<f32>,
-    ones: Vec<f64>,
+    /// The utterances of a route and its centre, one route after the other.
+    rows: usize,
+    /// They, one number of each after the other, `[width, rows]`: so sums run side by side, in one order everywhere.
+    columns: Vec<f32>,
 }
 
 /// The router `semantic`.
@@ -101,16 +104,23 @@ impl SemanticModel {
             let found = vectors.len();
             return Err(Error::value(format!("expected {count} vectors of {width} numbers, found {found} numbers")));
         }
-        let mut rows = Vec::with_capacity(vectors.len());
-        let owners = routes.iter().flat_map(|route| (1..=route.utterances).map(move |at| (route, at)));
-        for (vector, (route, at)) in vectors.chunks_exact(width).zip(owners) {
-            let place = || format!("route '{}', utterance {at}", route.name);
-            check_finite(vector).map_err(|error| error.context(place()))?;
-            let placed = space.place(vector);
-            let placed = placed.ok_or_else(|| Error::value(format!("{}: nothing to compare texts with", place())))?;
-            rows.extend(placed.into_iter().map(|x| x as f32));
+        let mut rows = Vec::with_capacity(vectors.len() + routes.len() * width);
+        let mut rest = vectors.chunks_exact(width);
+        for route in &routes {
+            let mut sum = vec![0.0; width];
+            for (at, vector) in rest.by_ref().take(route.utterances).enumerate() {
+                let place = || format!("route '{}', utterance {}", route.name, at + 1);
+                check_finite(vector).map_err(|error| error.context(place()))?;
+                let placed = space.place(vector);
+                let placed = placed.ok_or_else(|| Error::value(format!("{}: nothing to compare by", place())))?;
+                sum.iter_mut().zip(&placed).for_each(|(sum, x)| *sum += x);
+                rows.extend(placed.into_iter().map(|x| x as f32));
+            }
+            // Utterances that cancel out have no centre.
+            rows.extend(unit(sum).unwrap_or_else(|| vec![0.0; width]).into_iter().map(|x| x as f32));
         }
-        let map = Map { space, routes, otherwise, rows, ones: vec![1.0; count] };
+        let columns = (0..width).flat_map(|at| rows.iter().skip(at).step_by(width).copied()).collect();
+        let map = Map { rows: count + routes.len(), space, routes, otherwise, columns };
         let thresholds = map.usual_thresholds().into();
         Ok(Self { map: Arc::new(map), thresholds })
     }
@@ -122,7 +132,7 @@ impl SemanticModel {
     pub fn with_thresholds(&self, thresholds: Vec<f64>) -> Result<Self> {
         if thresholds.len() != self.routes().len() || thresholds.iter().any(|threshold| threshold.is_nan()) {
             let routes = self.routes().len();
-            return Err(Error::value(format!("expected {routes} thresholds, one for each route, found {thresholds:?}")));
+            return Err(Error::value(format!("expected {routes} numbers, one for each route, found {thresholds:?}")));
         }
         Ok(Self { map: Arc::clone(&self.map), thresholds: thresholds.into() })
     }
@@ -166,9 +176,7 @@ impl SemanticModel {
     /// As of one.
     pub fn similarities_of_texts<T: AsRef<str> + Sync>(&self, texts: &[T], threads: usize) -> Result<Vec<f64>> {
         let featuriser = Featuriser::shared()?;
-        if self.width() != crate::text::table::DIM {
-            self.map.similarities_of(&[0.0; crate::text::table::DIM], &mut [])?;
-        }
+        self.map.check_width(DIM)?;
         let routes = self.routes().len();
         let mut out = vec![0.0; texts.len() * routes];
         for_each_row(texts, &mut out, routes, threads, |text, row| {
@@ -215,13 +223,18 @@ fn winner(similarities: &[f64], thresholds: &[f64]) -> Option<usize> {
 
 impl Map {
     fn similarities_of(&self, vector: &[f64], out: &mut [f64]) -> Result<()> {
-        if vector.len() != self.space.width() {
-            let (found, width) = (vector.len(), self.space.width());
-            return Err(Error::value(format!("expected a vector of {width} numbers as the routes', found {found}")));
-        }
+        self.check_width(vector.len())?;
         check_finite(vector)?;
         self.similarities(self.space.place(vector).as_deref(), out);
         Ok(())
+    }
+
+    fn check_width(&self, found: usize) -> Result<()> {
+        let width = self.space.width();
+        if found == width {
+            return Ok(());
+        }
+        Err(Error::value(format!("expected a vector of {width} numbers as the routes', found {found}")))
     }
 
     /// The similarity of a placed vector to each route.
@@ -230,18 +243,20 @@ impl Map {
         let cosines = self.cosines(placed);
         let mut rest = cosines.as_slice();
         for (route, out) in self.routes.iter().zip(out) {
-            let (own, after) = rest.split_at(route.utterances.min(rest.len()));
-            (*out, rest) = (nearest_two(own.iter().copied()), after);
+            let [own @ .., centre] = rest.get(..=route.utterances).unwrap_or_default() else { return };
+            *out = f64::midpoint(nearest_two(own.iter().copied()), *centre);
+            rest = &rest[route.utterances + 1..];
         }
     }
 
-    /// The cosine of a placed vector with each utterance.
+    /// The cosine of a placed vector with each row.
     fn cosines(&self, placed: &[f64]) -> Vec<f64> {
-        let mut out = vec![0.0; self.ones.len()];
-        if let Some(rows) = Scaled::new(&self.rows, self.space.width(), &self.ones) {
-            wide(rows, placed, 1, &mut out);
+        let mut sums = vec![0.0f32; self.rows];
+        for (column, &x) in self.columns.chunks_exact(self.rows).zip(placed) {
+            let x = x as f32;
+            sums.iter_mut().zip(column).for_each(|(sum, y)| *sum += x * y);
         }
-        out
+        sums.into_iter().map(f64::from).collect()
     }
 
     /// Thresholds without examples: see [`ORDINARY`] and [`MISSED`].
@@ -257,8 +272,8 @@ impl Map {
         let mut first = 0;
         let thresholds = self.routes.iter().zip(&mut ordinary).map(|(route, ordinary)| {
             ordinary.sort_by(f64::total_cmp);
-            let mut own = self.among_themselves(first..first + route.utterances);
-            first += route.utterances;
+            let mut own = self.among_themselves(&(first..first + route.utterances));
+            first += route.utterances + 1;
             own.sort_by(f64::total_cmp);
             // Without ordinary texts, or with one utterance, one of the two is NaN, which `min` passes over.
             linear(ordinary, ORDINARY).min(linear(&own, MISSED))
@@ -266,16 +281,25 @@ impl Map {
         thresholds.map(|threshold| if threshold.is_nan() { 0.5 } else { threshold }).collect()
     }
 
-    /// The similarity of each utterance of a route to the others.
-    fn among_themselves(&self, own: std::ops::Range<usize>) -> Vec<f64> {
+    /// The similarity of each utterance of a route to the route of the others.
+    fn among_themselves(&self, own: &Range<usize>) -> Vec<f64> {
         if own.len() < 2 {
             return Vec::new();
         }
         let width = self.space.width();
+        let row = |at: usize| -> Vec<f64> {
+            self.columns.iter().skip(at).step_by(self.rows).map(|&x| f64::from(x)).collect()
+        };
+        let mut sum = vec![0.0; width];
+        for at in own.clone() {
+            sum.iter_mut().zip(row(at)).for_each(|(sum, x)| *sum += x);
+        }
         let similarity = |at: usize| {
-            let row: Vec<f64> = self.rows[at * width..(at + 1) * width].iter().map(|&x| f64::from(x)).collect();
+            let row = row(at);
             let cosines = self.cosines(&row);
-            nearest_two(own.clone().filter(|&other| other != at).map(|other| cosines[other]))
+            let two = nearest_two(own.clone().filter(|&other| other != at).map(|other| cosines[other]));
+            let others = unit(sum.iter().zip(&row).map(|(sum, x)| sum - x).collect());
+            f64::midpoint(two, others.map_or(0.0, |centre| dot(&centre, &row)))
         };
         own.clone().map(similarity).collect()
     }

@@ -70,9 +70,8 @@ fn best(scores: &[f64], labels: &[Option<usize>], thresholds: &[f64], route: usi
     let mut takes: Vec<(f64, usize, usize)> = Vec::new();
     for (scores, label) in scores.chunks_exact(none).zip(labels) {
         let other = winner(scores, &shut);
-        let beats = other.is_none_or(|other| {
-            scores[route] > scores[other] || (scores[route] == scores[other] && route < other)
-        });
+        let beats = other
+            .is_none_or(|other| scores[route] > scores[other] || (scores[route] == scores[other] && route < other));
         if beats {
             takes.push((scores[route], label.unwrap_or(none), other.unwrap_or(none)));
         }
@@ -108,12 +107,9 @@ impl Best {
         let mean: f64 = judged.iter().filter(|of| of.examples > 0).map(|of| of.f1()).sum();
         let inside = self.present > low && self.present <= high;
         let middle = low + (high - low) / 2.0;
-        let threshold = match inside {
-            true => self.present,
-            // Two neighbours have no middle.
-            false if middle > low => middle,
-            false => high,
-        };
+        // Two neighbours have no middle.
+        let nearby = if middle > low { middle } else { high };
+        let threshold = if inside { self.present } else { nearby };
         let distance = (threshold - self.present).abs();
         if mean > self.mean || (mean == self.mean && distance < self.distance) {
             (self.mean, self.distance, self.threshold) = (mean, distance, threshold);

@@ -46,16 +46,13 @@ fn many_are_as_one_by_one() {
 fn what_does_not_fit_is_named() {
     let space = Arc::new(Space::new(&[1.0, 0.0, 0.0, 1.0, 0.5, 0.1], 2).unwrap());
     let made = |routes, vectors: &[f64]| {
-        SemanticModel::new(Arc::clone(&space), routes, Target::named("mid"), vectors)
-            .unwrap_err()
-            .message()
-            .to_owned()
+        SemanticModel::new(Arc::clone(&space), routes, Target::named("mid"), vectors).unwrap_err().message().to_owned()
     };
     assert!(made(vec![], &[]).contains("at least one route"));
     assert!(made(vec![route("a", "x", 0)], &[]).contains("'a' has no utterance"));
     assert!(made(vec![route("a", "x", 1)], &[1.0]).contains("1 vectors of 2 numbers"));
     assert!(made(vec![route("a", "x", 2)], &[1.0, 0.0, f64::NAN, 0.0]).contains("'a', utterance 2: expected"));
-    assert!(made(vec![route("a", "x", 1)], &[0.0, 0.0]).contains("'a', utterance 1: nothing"));
+    assert!(made(vec![route("a", "x", 1)], &[0.0, 0.0]).contains("'a', utterance 1: nothing to compare by"));
     assert!(model().similarities(&[1.0]).unwrap_err().message().contains("64 numbers"));
     assert!(model().similarities(&[f64::INFINITY; 64]).unwrap_err().message().contains("finite"));
     assert!(model().with_thresholds(vec![0.5]).is_err() && model().with_thresholds(vec![0.5, f64::NAN]).is_err());
