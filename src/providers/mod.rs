@@ -43,6 +43,7 @@ pub mod types;
 
 pub use crate::process;
 pub use http::{Http, Limits};
+pub(crate) use openai::Text;
 pub use prefix::{Asked, resolve};
 pub use request::{ChatRequest, Dropped, Prepared, Reading};
 pub use types::{Answer, Chunk, Completion, Embedded, Endpoint, Outgoing, ReadStream, Usage};

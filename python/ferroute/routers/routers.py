@@ -29,6 +29,7 @@ from ferroute.routers.causal_llm.model import CausalLLMClassifier
 from ferroute.routers.causal_llm.router import CausalLLMRouter
 from ferroute.routers.llm_classifier import LLMClassifierRouter
 from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
+from ferroute.routers.rules import RulesRouter
 from ferroute.routers.similarity_weighted.router import SWRankingRouter
 from ferroute.routers.similarity_weighted.utils import (
     compute_elo_mle_with_tie,
@@ -57,6 +58,7 @@ __all__ = [
     "RandomRouter",
     "Router",
     "RouterModelConfig",
+    "RulesRouter",
     "SWRankingRouter",
     "compute_elo_mle_with_tie",
     "compute_tiers",
@@ -293,6 +295,7 @@ ROUTER_CLS.update(
         "sw_ranking": SWRankingRouter,
         "local": LocalRouter,
         "llm_classifier": LLMClassifierRouter,
+        "rules": RulesRouter,
     }
 )
 NAME_TO_CLS.update({cls: name for name, cls in ROUTER_CLS.items()})
