@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ferroute.controller import Controller, RoutingError
     from ferroute.decision import Decision, ModelPair, Share, Shares
     from ferroute.errors import FerrouteError
+    from ferroute.llm_router import LLMRouter
     from ferroute.policy import CallPolicy
     from ferroute.tasks import TaskGuess, guess_task
 
@@ -22,6 +23,7 @@ __all__ = [
     "Controller",
     "Decision",
     "FerrouteError",
+    "LLMRouter",
     "ModelPair",
     "RoutingError",
     "Share",
@@ -38,6 +40,7 @@ _HOMES = {
     "Controller": "controller",
     "Decision": "decision",
     "FerrouteError": "errors",
+    "LLMRouter": "llm_router",
     "ModelPair": "decision",
     "RoutingError": "controller",
     "Share": "decision",

@@ -997,6 +997,84 @@ class Embedder:
     ) -> Awaitable[NDArray[np.float32]]:
         """`embed_batch` for asyncio; `progress` is called on another thread."""
 
+# --- classifier.rs ---
+
+@final
+class Classifier:
+    """Asks a small model for one label of a few; cached, shared while in flight. Usable from any thread.
+
+    Args:
+        model: as in `Client`.
+        preset: ``article``, ``complexity`` or ``intent``; ``article`` where there are no labels either.
+        labels: names, and what they stand for.
+        map: names of labels, and the rungs they lead to.
+        instructions: in the place of the sentence that says what to sort by.
+        fallback: the rung for what cannot be told.
+        timeout: seconds for one classification in all; None for no limit.
+        max_retries: how often a failed attempt is repeated within that (2).
+        cache: labels kept (10,000); 0 keeps none.
+        api_base: as in `Client`.
+        api_key: as in `Client`.
+        organization: as in `Client`.
+        extra_headers: as in `Client`.
+        extra_query: as in `Client`.
+        api_version: as in `Client`.
+        base_model: as in `Client`.
+    """
+
+    def __new__(
+        cls,
+        model: str,
+        *,
+        preset: str | None = None,
+        labels: Sequence[tuple[str, str]] | None = None,
+        map: Sequence[tuple[str, str]] = ...,  # noqa: A002
+        instructions: str | None = None,
+        fallback: str = "mid",
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        cache: int | None = None,
+        api_base: str | None = None,
+        api_key: str | None = None,
+        organization: str | None = None,
+        extra_headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        extra_query: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        api_version: str | None = None,
+        base_model: str | None = None,
+    ) -> Classifier: ...
+    @property
+    def provider(self) -> str:
+        """Name of the provider."""
+    @property
+    def model(self) -> str:
+        """Model id as it is sent."""
+    @property
+    def base_url(self) -> str:
+        """Base URL without its query."""
+    @property
+    def labels(self) -> list[tuple[str, str, str]]:
+        """Name, rung and description of each label."""
+    def injected(self, text: str) -> str | None:
+        """The words of a prompt that tell the classifier what to answer, as they were read; None without any."""
+    def messages(self, text: str) -> tuple[str, str]:
+        """What the model is told of a prompt where it is asked for a bare word: system and user message."""
+    def classify(self, request: Request) -> tuple[Verdict, Decimal | None]:
+        """The verdict on a request's last message, and what it cost in US dollars.
+
+        A cached label costs nothing; None is an unknown price. A call that fails leads to the fallback rung.
+        """
+    def aclassify(self, request: Request) -> Awaitable[tuple[Verdict, Decimal | None]]:
+        """`classify` for asyncio; cancelling it closes the connection."""
+    def classify_batch(
+        self, texts: Sequence[str], progress: Callable[[int], object] | None = None
+    ) -> list[tuple[Verdict, Decimal | None]]:
+        """`classify` for many prompts, sixteen at a time.
+
+        Args:
+            texts: any number of prompts.
+            progress: called with the number newly done; what it raises ends the work and comes out here.
+        """
+
 # --- pricing.rs ---
 _Amount: TypeAlias = Decimal | int | float | str
 # Input, output, cached, written, written for an hour, reasoning, input that is sound, output that is sound.

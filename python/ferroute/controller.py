@@ -187,6 +187,7 @@ class Controller(DecidingMany):
         for router in self.routers.values():
             if isinstance(router, RungRouter):
                 router.check(self._rungs().names, self.routers)
+                router.lend(api_base, api_key, self._rungs().models)
         self._policy = CallPolicy.of(policy)
         self._check_policy(self._policy)
         if "FERROUTE_PRICES" in os.environ:

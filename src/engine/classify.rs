@@ -25,8 +25,10 @@ use crate::providers::{ChatRequest, Endpoint, Http};
 use crate::routers::classifier::{Form, Question, Sorter};
 use crate::routers::verdict::Verdict;
 
-/// Tokens of an answer that holds nothing but a label,
+/// Tokens of an answer that holds nothing but a short label,
 const ROOM: usize = 16;
+/// what is around a label, which itself has no more tokens than letters,
+const AROUND: usize = 7;
 /// and of what a model may think before it.
 const ROOM_TO_THINK: usize = 1024;
 /// Whoever waits for a call of somebody else waits this much longer than that call may take.
@@ -181,8 +183,8 @@ impl Classifier {
         let start = Instant::now();
         let mut form = self.form();
         let mut cost = Some(Decimal::ZERO);
+        let mut left = self.settings.timeout;
         loop {
-            let left = self.settings.timeout.map(|limit| limit.saturating_sub(start.elapsed()));
             let request = self.request(&self.sorter.question(text, images, form), form);
             let answered = chat(http, Plan::to(self.endpoint.clone(), self.policy(left)), Arc::new(request)).await;
             let (spent, result) = match answered {
@@ -201,6 +203,7 @@ impl Classifier {
                     // Once is enough to learn it.
                     self.unheld.store(true, Ordering::Relaxed);
                     form = Form::Word;
+                    left = self.settings.timeout.map(|limit| limit.saturating_sub(start.elapsed()));
                 }
                 Err(error) if is_of_a_call(&error) => return Err(Failed::Told(error.message().to_owned())),
                 Err(error) => return Err(Failed::Raised(error)),
@@ -227,7 +230,7 @@ impl Classifier {
     /// The request, in `OpenAI`'s shape; the dialects put it into their own.
     fn request(&self, question: &Question, form: Form) -> ChatRequest {
         let longest = self.sorter.labels().iter().map(|label| label.name.len()).max().unwrap_or(0);
-        let room = (longest + ROOM / 2).max(ROOM) + if self.terse.thinks { ROOM_TO_THINK } else { 0 };
+        let room = (longest + AROUND).max(ROOM) + if self.terse.thinks { ROOM_TO_THINK } else { 0 };
         let mut body = json!({
             "model": self.endpoint.model,
             "messages": [

@@ -1,5 +1,7 @@
 //! The classifier behind the router `llm_classifier`: `_core.Classifier`.
 
+#![expect(clippy::needless_pass_by_value, reason = "pyo3 extracts a list into an owned vector")]
+
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -108,12 +110,12 @@ impl PyClassifier {
         (question.system, question.user)
     }
 
-    fn classify(&self, py: Python<'_>, request: PyRef<'_, PyRequest>) -> PyResult<Told> {
+    fn classify(&self, py: Python<'_>, request: &PyRequest) -> PyResult<Told> {
         let (classifier, view) = (Arc::clone(&self.0), Arc::clone(&request.0));
         drive(py, async |http: &Http| classifier.classify(http, view.text(), shown(&view)).await.map(Told))
     }
 
-    fn aclassify<'py>(&self, py: Python<'py>, request: PyRef<'_, PyRequest>) -> PyResult<Bound<'py, PyAny>> {
+    fn aclassify<'py>(&self, py: Python<'py>, request: &PyRequest) -> PyResult<Bound<'py, PyAny>> {
         let (classifier, view) = (Arc::clone(&self.0), Arc::clone(&request.0));
         future_into_py(
             py,

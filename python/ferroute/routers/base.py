@@ -111,6 +111,15 @@ class RungRouter(Router):
             routers: Names of all routers.
         """
 
+    def lend(self, api_base: str | None, api_key: str | None, models: Sequence[str]) -> None:
+        """Offers the Controller's address and key to a router that asks a model and was given none of its own.
+
+        Args:
+            api_base: The Controller's base URL, for all models.
+            api_key: The Controller's key.
+            models: The models of the rungs.
+        """
+
     @abc.abstractmethod
     def choose(self, request: Request) -> Verdict | str:
         """The verdict on a request, or just the name of a rung."""

@@ -27,6 +27,7 @@ from ferroute.routers.causal_llm.configs import RouterModelConfig
 from ferroute.routers.causal_llm.llm_utils import load_prompt_format, to_openai_api_messages
 from ferroute.routers.causal_llm.model import CausalLLMClassifier
 from ferroute.routers.causal_llm.router import CausalLLMRouter
+from ferroute.routers.llm_classifier import LLMClassifierRouter
 from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
 from ferroute.routers.rules import RulesRouter
 from ferroute.routers.semantic import SemanticRouter
@@ -51,6 +52,7 @@ __all__ = [
     "BERTRouter",
     "CausalLLMClassifier",
     "CausalLLMRouter",
+    "LLMClassifierRouter",
     "LocalRouter",
     "MFModel",
     "MatrixFactorizationRouter",
@@ -294,6 +296,7 @@ ROUTER_CLS.update(
         "bert": BERTRouter,
         "sw_ranking": SWRankingRouter,
         "local": LocalRouter,
+        "llm_classifier": LLMClassifierRouter,
         "rules": RulesRouter,
         "semantic": SemanticRouter,
     }
