@@ -10,11 +10,13 @@ from ferroute import _core
 from ferroute.endpoints import endpoint
 
 if TYPE_CHECKING:
+    import datetime as dt
     from decimal import Decimal
 
     from typing_extensions import Self
 
     from ferroute._trace import Trace
+    from ferroute.explain import Explanation
 
 
 @dataclass
@@ -83,6 +85,7 @@ class Aside(NamedTuple):
         unpriced: Whether making it has cost something whose price is unknown.
         endpoint: The chosen model with its settings, where who chose it has said so; None: the one of that name.
         trace: How it came about.
+        usage: Tokens of prompt and completion, once the call is made.
     """
 
     rung: int | None = None
@@ -90,6 +93,7 @@ class Aside(NamedTuple):
     unpriced: bool = False
     endpoint: str | None = None
     trace: Trace | None = None
+    usage: tuple[int, int] | None = None
 
 
 class _HasAside:
@@ -140,6 +144,19 @@ class Decision(_HasAside):
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__
 
+    def explain(self, at: dt.date | str | None = None) -> Explanation:
+        """What the decision was made of: the rungs with their costs, scores, rules, filters, and what would change it.
+
+        Made when it is asked for. Pickles, copies and `dataclasses.replace` keep only what the decision says itself,
+        and the explanation says that the rest is missing.
+
+        Args:
+            at: Day of the prices; None is now.
+        """
+        from ferroute._explaining import explained
+
+        return explained(self, at)
+
     def __str__(self) -> str:
         parts = [self.reason] if self.router is None else [f"{self.router}: {self.reason}", f"{self.routing_us:.1f} µs"]
         if self.cost_usd is not None:
@@ -170,14 +187,17 @@ def make(fields: dict[str, Any], aside: Aside | None = None) -> Decision:
     """A `Decision` with the given fields, the rest at their defaults.
 
     A frozen dataclass sets its fields one by one through ``object.__setattr__``; on the routing path that would be a
-    third of the time, so the instance's dictionary is filled at once.
+    third of the time, so the instance is given its dictionary at once.
     """
     decision = object.__new__(Decision)
-    decision.__dict__.update(_DEFAULTS)
-    decision.__dict__.update(fields)
+    _set_dict(decision, "__dict__", _DEFAULTS | fields)
     if aside is not None:
-        object.__setattr__(decision, "_aside", aside)
+        _set_aside(decision, aside)
     return decision
+
+
+_set_dict = object.__setattr__
+_set_aside = vars(_HasAside)["_aside"].__set__
 
 
 def aside(decision: Decision) -> Aside:
@@ -200,7 +220,7 @@ def remarked(decision: Decision, note: str) -> Decision:
 
 def settled(decision: Decision, account: Any) -> Decision:
     """`decision` with what the call came to; see `_core.Reply.account`."""
-    cost, router_cost, saved, attempts, notes, *_ = account
+    cost, router_cost, saved, attempts, notes, _, usage, *_ = account
     fields = decision.__dict__ | {
         "cost_usd": cost,
         "router_cost_usd": router_cost,
@@ -211,6 +231,8 @@ def settled(decision: Decision, account: Any) -> Decision:
         fields["notes"] = (*decision.notes, *notes)
     made = object.__new__(Decision)
     made.__dict__.update(fields)
+    known = aside(decision)
+    object.__setattr__(made, "_aside", known if usage is None else known._replace(usage=usage[:2]))
     return made
 
 

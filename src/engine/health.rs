@@ -68,6 +68,19 @@ pub(super) fn order(plan: &Plan) -> Result<Vec<usize>> {
     Ok(order)
 }
 
+/// Whether any endpoint of this process may rest: a look at one number.
+pub(crate) fn anything_rests() -> bool {
+    health().is_ok_and(|health| health.count.load(Ordering::Relaxed) > 0)
+}
+
+/// How much longer an endpoint rests.
+pub(crate) fn rests(endpoint: &Endpoint) -> Option<Duration> {
+    let health = health().ok()?;
+    let known = health.known.lock().unwrap_or_else(PoisonError::into_inner);
+    let until = known.get(&identity(endpoint))?.rests_until?;
+    until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+}
+
 /// Counts a failure; whether the endpoint rests from now on.
 pub(super) fn failed(endpoint: &Endpoint, policy: &Policy) -> bool {
     let Ok(health) = health() else { return false };

@@ -3,6 +3,7 @@
 mod ask;
 mod asking;
 pub mod call;
+pub mod classify;
 mod document;
 pub mod embed;
 mod escalate;
@@ -14,6 +15,7 @@ mod latency;
 mod many;
 pub mod plan;
 mod reading;
+pub mod serving;
 mod schemas;
 mod settle;
 mod signs;

@@ -17,7 +17,6 @@ use crate::engine::call::{self, Answered};
 use crate::engine::plan::{Plan, Policy, Routed};
 use crate::engine::stream::Stream;
 use crate::error::{Error, Kind, Result};
-use crate::providers::table::{PROVIDERS, Provider};
 use crate::providers::{ChatRequest, Endpoint, Http};
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -128,10 +127,7 @@ impl PyClient {
 
     #[getter]
     fn at_home(&self) -> bool {
-        let endpoint = self.first();
-        let of = |provider: &&Provider| provider.names.contains(&endpoint.provider);
-        let home = PROVIDERS.iter().find(of).and_then(|provider| provider.base);
-        endpoint.base.host_str().is_some_and(|host| home.is_some_and(|home| home.contains(host)))
+        self.first().at_home()
     }
 
     #[getter]

@@ -111,6 +111,10 @@ impl PyLedger {
         self.0.lost()
     }
 
+    fn answer_tokens(&self, model: &str) -> Option<f64> {
+        self.0.habits(model)?.mean_completion()
+    }
+
     #[expect(clippy::too_many_arguments, reason = "a call has that many properties; Python gives them by name")]
     #[pyo3(signature = (
         model, *, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, estimated,

@@ -6,11 +6,14 @@ mod awaitable;
 mod bert;
 mod calls;
 mod causal;
+mod classifier;
 mod columns;
 mod driver;
 mod embedder;
 mod errors;
 mod evals;
+mod explain;
+mod filters;
 mod given;
 mod learn;
 mod ledger;
@@ -23,9 +26,12 @@ mod pricing;
 mod prompts;
 mod request;
 mod routing;
+mod rules;
 mod runtime;
+mod semantic;
 mod statistics;
 mod sw;
+mod task;
 mod watched;
 
 use pyo3::prelude::*;
@@ -40,6 +46,9 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     routing::register(m)?;
     request::register(m)?;
+    explain::register(m)?;
+    filters::register(m)?;
+    rules::register(m)?;
     mf::register(m)?;
     learn::register(m)?;
     local::register(m)?;
@@ -49,12 +58,15 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     embedder::register(m)?;
     policy::register(m)?;
     causal::register(m)?;
+    classifier::register(m)?;
     pricing::register(m)?;
     ledger::register(m)?;
     parquet_writer::register(m)?;
     prompts::register(m)?;
     columns::register(m)?;
     statistics::register(m)?;
+    semantic::register(m)?;
     sw::register(m)?;
+    task::register(m)?;
     Ok(())
 }

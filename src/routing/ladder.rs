@@ -132,8 +132,7 @@ impl Ladder {
         barred: &[Option<String>],
     ) -> Result<Settled> {
         let mut notes = Vec::new();
-        let low = floor.unwrap_or(0).min(self.top());
-        let high = ceiling.unwrap_or(self.top()).min(self.top()).max(low);
+        let (low, high) = limits(self.top(), floor, ceiling);
         let wanted = wanted.min(self.top());
         let start = wanted.clamp(low, high);
         if start > wanted {
@@ -145,13 +144,7 @@ impl Ladder {
         if why(start).is_none() {
             return Ok(Settled { index: start, notes });
         }
-        let free = |range: RangeInclusive<usize>| range.into_iter().find(|at| why(*at).is_none());
-        let free_down = |range: RangeInclusive<usize>| range.into_iter().rev().find(|at| why(*at).is_none());
-        let found = free(start..=high)
-            .or_else(|| free_down(low..=start))
-            .or_else(|| free(start..=self.top()))
-            .or_else(|| free_down(0..=start));
-        let Some(index) = found else { return Err(self.nobody(barred)) };
+        let Some(index) = nearest(self.top(), start, low, high, barred) else { return Err(self.nobody(barred)) };
         let passed: Vec<usize> =
             if index > start { (start..index).collect() } else { (index + 1..=start).rev().collect() };
         notes.extend(passed.into_iter().filter_map(|at| Some(format!("{} is skipped: {}", self.called(at), why(at)?))));
@@ -175,6 +168,20 @@ impl Ladder {
             .collect();
         Error::new(Kind::Routing, format!("no model can serve this request: {}", reasons.join("; ")))
     }
+}
+
+/// The lowest and the highest rung allowed, where `top` is the last one.
+pub(super) fn limits(top: usize, floor: Option<usize>, ceiling: Option<usize>) -> (usize, usize) {
+    let low = floor.unwrap_or(0).min(top);
+    (low, ceiling.unwrap_or(top).min(top).max(low))
+}
+
+/// The free rung nearest to `start`, by the rule of [`Ladder::settle`].
+pub(super) fn nearest(top: usize, start: usize, low: usize, high: usize, barred: &[Option<String>]) -> Option<usize> {
+    let is_free = |at: &usize| !matches!(barred.get(*at), Some(Some(_)));
+    let free = |mut range: RangeInclusive<usize>| range.find(is_free);
+    let free_down = |range: RangeInclusive<usize>| range.rev().find(is_free);
+    free(start..=high).or_else(|| free_down(low..=start)).or_else(|| free(start..=top)).or_else(|| free_down(0..=start))
 }
 
 #[cfg(test)]
@@ -279,13 +286,15 @@ mod tests {
                     let high = ceiling.unwrap_or(4).max(low);
                     // Outside its limits only where nothing within is free.
                     prop_assert!((low..=high).contains(&settled.index) || (low..=high).all(|at| barred[at]));
-                    let moved = settled.index != wanted;
-                    prop_assert_eq!(moved, !settled.notes.is_empty());
+                    let stays = (low..=high).contains(&wanted) && !barred[wanted];
+                    prop_assert_eq!(stays, settled.notes.is_empty(), "{:?}", settled);
+                    prop_assert!(!stays || settled.index == wanted);
                 }
                 Err(error) => {
                     prop_assert!(barred.iter().all(|barred| *barred));
                     for at in 0..5 {
-                        prop_assert!(error.message().contains(&format!("reason {at}")));
+                        let told = error.message().contains(&format!("reason {at}"));
+                        prop_assert!(told);
                     }
                 }
             }

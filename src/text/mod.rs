@@ -3,6 +3,7 @@
 pub mod again;
 pub mod declines;
 pub mod featuriser;
+pub mod language;
 pub mod lexical;
 pub mod table;
 pub mod tokenizer;

@@ -23,6 +23,7 @@ from ferroute.cli._options import (
     share_of,
     threshold_of,
 )
+from ferroute.cli._rules import ruling
 from ferroute.cli._run import UsageProblem, ending
 from ferroute.cli._training import training
 
@@ -37,6 +38,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 something failed, 2 the command was not understood, 3 the prompts could not be read.",
 )
 app.add_typer(training, name="train")
+app.add_typer(ruling, name="rules")
 
 
 @app.callback(invoke_without_command=True)
@@ -54,6 +56,7 @@ def _options(
 @app.command(
     epilog='Example: ferroute route "What is 2+2?" "Prove that there is no largest prime." --share 50%'
     "\n\nExample: ferroute route --file prompts.jsonl --threshold 0.6 --json > decisions.jsonl"
+    '\n\nExample: ferroute route "What is 2+2?" --threshold 0.6 --explain'
 )
 def route(
     context: typer.Context,
@@ -73,6 +76,10 @@ def route(
     strong: Strong = "gpt-5.2",
     weak: Weak = "gpt-5-mini",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Show what each decision is made of, and what would have changed it."),
+    ] = False,
     column: ColumnName = None,
     format: Format = None,  # noqa: A002
     limit: Limit = None,
@@ -83,7 +90,8 @@ def route(
 
     A share is ranked among the prompts seen so far, as it would be in a running service.
 
-    Fields of --json: row, prompt, model, router, win_rate, threshold, share, warmup, reason, routing_us, notes.
+    Fields of --json: row, prompt, model, router, win_rate, threshold, share, warmup, reason, routing_us, notes; with
+    --explain explanation too.
     """
     with ending(context.obj):
         from ferroute.cli import route as command
@@ -91,7 +99,9 @@ def route(
 
         cut = threshold_of(share, threshold)
         source = Source.of(prompts or [], file, format, column, skip_bad, limit)
-        command.route(source, controller_of([router], strong, weak, config), router, cut, as_json=as_json)
+        command.route(
+            source, controller_of([router], strong, weak, config), router, cut, as_json=as_json, explain=explain
+        )
 
 
 @app.command(
