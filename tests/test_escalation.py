@@ -11,7 +11,7 @@ import pytest
 
 import ferroute
 from fakeserver import Answer, FakeServer, chunk, completion
-from ferroute import CallPolicy, Controller
+from ferroute import CallPolicy, Controller, pricing
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.policy import SIGNS
 
@@ -46,7 +46,8 @@ def models(server):
 
 def told(made):
     columns = made.spend().columns()
-    return list(zip(columns["outcome"], columns["tier"], columns["signs"], columns["attempts"], strict=True))
+    names = ("id", "outcome", "tier", "signs", "attempts")
+    return [line[1:] for line in sorted(zip(*(columns[name] for name in names), strict=True))]
 
 
 def test_both_calls_are_accounted(server):
@@ -58,7 +59,7 @@ def test_both_calls_are_accounted(server):
     routing = answer.routing
     assert (routing.attempts, routing.model) == (2, CHEAP)
     assert f"`{CHEAP}` gave an empty answer: `{MID}` was asked" in routing.notes
-    prices = [ferroute.pricing.cost(model, input_tokens=9, output_tokens=2).total for model in (CHEAP, MID, DEAR)]
+    prices = [pricing.cost(model, input_tokens=9, output_tokens=2) for model in (CHEAP, MID, DEAR)]
     assert routing.cost_usd == prices[0] + prices[1]
     assert routing.saved_usd == prices[2] - prices[0] - prices[1]
     assert told(made) == [("escalated", "cheap", "empty", 1), ("ok", "mid", "", 1)]
@@ -93,7 +94,7 @@ def test_both_calls_are_accounted(server):
 )  # fmt: skip
 def test_every_sign_leads_on(server, sign, answer, request_):
     made = controller(server, escalate_on=sign)
-    server.then(answer)
+    server.then(answer, says('{"b": 1}'))
     ask(made, **request_)
     assert models(server) == ["gpt-5-nano", "gpt-5-mini"]
     assert told(made)[0][:3] == ("escalated", "cheap", sign)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from math import comb
 
 import pytest
 
@@ -42,15 +43,17 @@ def book(tmp_path):
 def test_groups(book):
     found = book.failures()
     assert [(group.rung, group.task, group.calls, group.failed) for group in found.groups] == [
-        ("cheap", "coding", 21, 6), ("cheap", "unknown", 1, 1), ("gpt", "unknown", 1, 1), ("expensive", "coding", 1, 0),
+        ("cheap", "coding", 21, 6), ("gpt", "unknown", 1, 1), ("cheap", "unknown", 1, 1), ("expensive", "coding", 1, 0),
     ]  # fmt: skip
     first = found.groups[0]
     assert (first.escalated, first.signs["truncated"], first.signs["empty"], first.errors) == (1, 6, 1, 0)
-    # Clopper and Pearson for 6 of 21 (by R's binom.test).
-    assert (first.low, first.high) == (pytest.approx(0.1128126, abs=1e-6), pytest.approx(0.5217511, abs=1e-6))
+    # Six of 21 or more have a chance of 2.5 % at the lower end, six or fewer at the upper one.
+    chance = [comb(21, n) for n in range(22)]
+    assert sum(chance[n] * first.low**n * (1 - first.low) ** (21 - n) for n in range(6, 22)) == pytest.approx(0.025)
+    assert sum(chance[n] * first.high**n * (1 - first.high) ** (21 - n) for n in range(7)) == pytest.approx(0.025)
     assert (found.calls, found.failed, found.rate) == (24, 8, 8 / 24)
     assert found.signs == {"empty": 1, "refusal": 1, "truncated": 6, "asked_again": 1}
-    assert found.groups[2].errors == 1
+    assert found.groups[1].errors == 1
 
 
 def test_filters(book):

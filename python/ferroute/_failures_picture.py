@@ -12,10 +12,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from ferroute.failures import Group
 
-
-def draw(groups: Sequence[Group], title: str, ax: Axes | None) -> Axes:
+def draw(groups: Sequence[Any], title: str, ax: Axes | None) -> Axes:
     """Draws the bars, the first group on top; groups without an answer have none."""
     made: Any = None if ax is not None else _matplotlib("pyplot").subplots(**LAYOUT)[1]
     axes: Any = ax or made  # matplotlib's own types are partly unknown
@@ -41,7 +39,7 @@ def draw(groups: Sequence[Group], title: str, ax: Axes | None) -> Axes:
     return axes
 
 
-def save(path: str | PathLike[str], groups: Sequence[Group], title: str) -> None:
+def save(path: str | PathLike[str], groups: Sequence[Any], title: str) -> None:
     """Writes the picture to a file, without a display and without pyplot's state."""
     figure = _matplotlib("figure").Figure(**LAYOUT)
     draw(groups, title, figure.subplots())

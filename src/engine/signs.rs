@@ -269,3 +269,162 @@ impl Kept {
         arguments.push_str(function.arguments.get().unwrap_or_default());
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn body(choices: &Value) -> String {
+        json!({"id": "c", "object": "chat.completion", "choices": choices}).to_string()
+    }
+
+    fn one(message: &Value, finish: &str) -> String {
+        body(&json!([{"index": 0, "message": message, "finish_reason": finish}]))
+    }
+
+    fn shown(request: &Value, answer: &str) -> String {
+        let request = ChatRequest::new(request.to_string());
+        of_answer(&request, answer.as_bytes()).signs.map_or("?".into(), Signs::list)
+    }
+
+    fn says(content: &str) -> String {
+        one(&json!({"role": "assistant", "content": content}), "stop")
+    }
+
+    fn calls(name: &str, arguments: &str) -> String {
+        let call = json!({"id": "1", "type": "function", "function": {"name": name, "arguments": arguments}});
+        one(&json!({"content": null, "tool_calls": [call]}), "tool_calls")
+    }
+
+    #[test]
+    fn plain_answers() {
+        let plain = json!({"messages": []});
+        let said = |message: Value, finish: &str| shown(&plain, &one(&message, finish));
+        assert_eq!(said(json!({"content": "An owl"}), "stop"), "");
+        assert_eq!(said(json!({"content": ""}), "stop"), "empty");
+        assert_eq!(said(json!({"content": " \n"}), "stop"), "empty");
+        assert_eq!(said(json!({"content": null, "reasoning_content": "hm"}), "stop"), "empty");
+        assert_eq!(said(json!({"content": null}), "length"), "empty,truncated");
+        assert_eq!(said(json!({"content": "An ow"}), "length"), "truncated");
+        assert_eq!(said(json!({"content": null, "refusal": "no"}), "stop"), "refusal");
+        assert_eq!(said(json!({"content": ""}), "content_filter"), "refusal");
+        assert_eq!(said(json!({"content": "I'm sorry, but I can't help with that."}), "stop"), "refusal");
+        assert_eq!(said(json!({"content": null, "audio": {"id": "a"}}), "stop"), "");
+        assert_eq!(said(json!({"content": [{"type": "image"}]}), "stop"), "");
+        assert_eq!(said(json!({"content": null, "tool_calls": []}), "stop"), "empty");
+        // What is no answer is not judged.
+        for odd in ["", "[]", "{}", r#"{"choices":[]}"#, r#"{"choices":[{}]}"#, r#"{"choices":7}"#] {
+            assert_eq!(shown(&plain, odd), "?", "{odd}");
+        }
+    }
+
+    #[test]
+    fn of_several_choices_all_have_to_fail() {
+        let plain = json!({"messages": []});
+        let choice = |content: &str, finish: &str| json!({"message": {"content": content}, "finish_reason": finish});
+        assert_eq!(shown(&plain, &body(&json!([choice("", "stop"), choice("An owl", "stop")]))), "");
+        assert_eq!(shown(&plain, &body(&json!([choice("", "stop"), choice("An ow", "length")]))), "empty,truncated");
+    }
+
+    #[test]
+    fn json_that_was_asked_for() {
+        let object = json!({"messages": [], "response_format": {"type": "json_object"}});
+        assert_eq!(shown(&object, &says(r#"{"a": 1}"#)), "");
+        assert_eq!(shown(&object, &says(" [1] ")), "");
+        assert_eq!(shown(&object, &says("```json\n{}\n```")), "invalid_json");
+        assert_eq!(shown(&object, &one(&json!({"content": r#"{"a": "#}), "length")), "truncated,invalid_json");
+        assert_eq!(shown(&object, &says("I can't help with that.")), "refusal");
+        assert_eq!(shown(&object, &calls("f", "{}")), "", "it calls a tool first");
+        let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
+        let with = |schema: Value| json!({"messages": [], "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}});
+        let strict = with(schema);
+        assert_eq!(shown(&strict, &says(r#"{"n": 1}"#)), "");
+        assert_eq!(shown(&strict, &says(r#"{"n": "1"}"#)), "invalid_schema");
+        assert_eq!(shown(&strict, &says("{n: 1}")), "invalid_json");
+        assert_eq!(shown(&with(json!({"type": 7})), &says("{}")), "", "nobody can say");
+        assert_eq!(shown(&with(Value::Null), &says("{}")), "");
+        // The word alone promises nothing.
+        assert_eq!(shown(&json!({"messages": [{"content": "\"response_format\""}]}), &says("An owl")), "");
+    }
+
+    #[test]
+    fn arguments_of_tools() {
+        let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+        let tool = json!({"type": "function", "function": {"name": "weather", "parameters": parameters}});
+        let bare = json!({"type": "function", "function": {"name": "now"}});
+        let request = json!({"messages": [], "tools": [tool, bare]});
+        for (name, arguments, signs) in [
+            ("weather", r#"{"city": "Rome"}"#, ""),
+            ("weather", r#"{"city": 1}"#, "bad_tool_arguments"),
+            ("weather", "{}", "bad_tool_arguments"),
+            ("weather", "", "bad_tool_arguments"),
+            ("weather", r#"{"city": "Ro"#, "bad_tool_arguments"),
+            ("weather", r#"["Rome"]"#, "bad_tool_arguments"),
+            ("now", "", ""),
+            ("now", r#"{"anything": 1}"#, ""),
+            ("unheard_of", "{}", ""),
+            ("unheard_of", "7", "bad_tool_arguments"),
+        ] {
+            assert_eq!(shown(&request, &calls(name, arguments)), signs, "{name} {arguments}");
+        }
+        let custom =
+            json!({"content": null, "tool_calls": [{"type": "custom", "custom": {"name": "sql", "input": "x"}}]});
+        assert_eq!(shown(&request, &one(&custom, "tool_calls")), "");
+        let older = json!({"messages": [], "functions": [{"name": "f", "parameters": {"required": ["x"]}}]});
+        let call = json!({"content": null, "function_call": {"name": "f", "arguments": "{}"}});
+        assert_eq!(shown(&older, &one(&call, "function_call")), "bad_tool_arguments");
+    }
+
+    /// A stream of chunks, each one's delta of a choice with its reason to stop, and the texts that a reader keeps.
+    fn streamed(request: &Value, deltas: &[(u64, Value, Option<&str>)], text: &str) -> String {
+        let mut collected = Collected::default();
+        for (index, delta, finish) in deltas {
+            let choices = json!([{"index": index, "delta": delta, "finish_reason": finish}]);
+            let data = Bytes::from(json!({"choices": choices}).to_string());
+            collected.add(&data, finish.is_some());
+        }
+        let request = ChatRequest::new(request.to_string());
+        collected.judged(&request, &[text]).signs.map_or("?".into(), Signs::list)
+    }
+
+    #[test]
+    fn streams_show_what_whole_answers_show() {
+        let plain = json!({"messages": []});
+        let end = |finish| (0, json!({}), Some(finish));
+        assert_eq!(streamed(&plain, &[(0, json!({"content": "An owl"}), None), end("stop")], "An owl"), "");
+        assert_eq!(streamed(&plain, &[(0, json!({"role": "assistant"}), None), end("stop")], ""), "empty");
+        assert_eq!(streamed(&plain, &[end("length")], "An ow"), "truncated");
+        assert_eq!(streamed(&plain, &[end("content_filter")], ""), "refusal");
+        assert_eq!(streamed(&plain, &[(0, json!({"refusal": "no"}), None), end("stop")], ""), "refusal");
+        assert_eq!(streamed(&plain, &[end("stop")], "I can't help with that."), "refusal");
+        let other = (1, json!({"content": "An owl"}), None);
+        assert_eq!(streamed(&plain, &[end("stop"), other, (1, json!({}), Some("stop"))], ""), "");
+        let tools = json!({"messages": [], "tools": [{"function": {"name": "f", "parameters": {"required": ["x"]}}}]});
+        let call = |name: Option<&str>, arguments: &str| {
+            let function = json!({"name": name, "arguments": arguments});
+            (0, json!({"tool_calls": [{"index": 0, "function": function}]}), None)
+        };
+        let fine = [call(Some("f"), ""), call(None, r#"{"x""#), call(None, ": 1}"), end("tool_calls")];
+        assert_eq!(streamed(&tools, &fine, ""), "");
+        let bad = [call(Some("f"), ""), call(None, r#"{"y": 1}"#), end("tool_calls")];
+        assert_eq!(streamed(&tools, &bad, ""), "bad_tool_arguments");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_no_answer_or_one(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "\\PC{0,60}") {
+            let request = ChatRequest::new("{}");
+            let _ = of_answer(&request, &bytes);
+            let mut collected = Collected::default();
+            collected.add(&Bytes::from(bytes), true);
+            let _ = collected.judged(&request, &[&text]);
+            let expected = if text.trim().is_empty() { Signs::EMPTY } else { Signs::NONE };
+            let found = of_answer(&request, says(&text).as_bytes()).signs.unwrap();
+            prop_assert!(found == expected || declines::refuses(&text));
+        }
+    }
+}
