@@ -196,7 +196,7 @@ def test_a_prompt_that_is_no_text_is_no_matter_of_the_filters(monkeypatch: pytes
 
 def test_a_named_model_beyond_the_ladder_is_filtered_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Named, "verdict", Verdict(model="openai/gpt-3.5-turbo", reason="a rule"))
-    c = ladder("openai/gpt-4", "openai/gpt-4o", "openai/gpt-4-turbo-preview")
+    c = ladder("openai/gpt-4", "openai/gpt-4o", "openai/gpt-4-1106-preview")
     assert c.decide("hello", "named").model == "openai/gpt-3.5-turbo"
     decision = c.decide(IMAGE, "named")
     assert (decision.model, decision.tier) == ("openai/gpt-4o", "mid"), "the highest that takes images"
