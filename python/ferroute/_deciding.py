@@ -208,6 +208,7 @@ class Deciding(Grammar, Serving):
                 trace.wanted, fields["reason"] = ladder.by_thresholds(win_rate, trace.cuts)
             else:
                 number = fields["threshold"] = float(threshold)
+                trace.cuts = (number,)
                 trace.wanted, fields["reason"] = ladder.by_threshold(win_rate, number)
             window = self._window(trace.name, trace.router) if enters_window else None
         if enters_window and window is not None:
