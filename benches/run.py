@@ -22,6 +22,7 @@ def main() -> None:
         "local.py": [],
         "rungs.py": [],
         "semantic.py": [],
+        "filters.py": [],
         "mf.py": ["--peer-python"],
         "sw_ranking.py": ["--peer-python"],
         "bert.py": ["--peer-python"],

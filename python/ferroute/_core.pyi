@@ -251,7 +251,7 @@ class Sessions:
         wanted: int,
         *,
         ceiling: int | None = None,
-        barred: Sequence[str | None] = [],
+        barred: Sequence[str | None] = ...,
     ) -> tuple[int, str] | None:
         """The stronger rung that a conversation stays on, and why; None: it goes to `wanted`."""
     def remember(self, serving: Serving, request: Request, rung: int | None) -> None:

@@ -68,9 +68,15 @@ pub(super) fn order(plan: &Plan) -> Result<Vec<usize>> {
     Ok(order)
 }
 
-/// Whether any endpoint of this process may rest: a look at one number.
+/// Whether any endpoint of this process rests: a look at one number while none fails.
 pub(crate) fn anything_rests() -> bool {
-    health().is_ok_and(|health| health.count.load(Ordering::Relaxed) > 0)
+    let Ok(health) = health() else { return false };
+    if health.count.load(Ordering::Relaxed) == 0 {
+        return false;
+    }
+    let now = Instant::now();
+    let known = health.known.lock().unwrap_or_else(PoisonError::into_inner);
+    known.values().any(|failing| failing.rests_until.is_some_and(|until| now < until))
 }
 
 /// How much longer an endpoint rests.

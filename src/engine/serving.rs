@@ -1,7 +1,7 @@
 //! Which of a ladder's models can serve a request now: what the price data tell of them, and how they have done lately.
 
 use std::ptr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -138,15 +138,19 @@ impl Serving {
         Some(Found { barred: Barred::of(bars, &models)?, retired })
     }
 
-    /// Read anew when the process uses another price table.
+    /// Read anew when the process uses another price table. The lock is only tried: it may have been held when the
+    /// process forked.
     fn known(&self) -> Arc<Known> {
         let table = Table::shared();
-        let known = Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner));
-        if known.table == ptr::from_ref(table).addr() {
-            return known;
+        if let Ok(known) = self.known.try_read()
+            && known.table == ptr::from_ref(table).addr()
+        {
+            return Arc::clone(&known);
         }
         let fresh = Arc::new(Known::of(&self.rungs, table));
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
+        if let Ok(mut known) = self.known.try_write() {
+            *known = Arc::clone(&fresh);
+        }
         fresh
     }
 }
