@@ -179,7 +179,7 @@ def _scores(path: Sequence[Trace]) -> tuple[Score, ...]:
     for step in path:
         if step.verdict is None or not step.verdict.scores:
             continue
-        thresholds, rungs = getattr(step.router, "thresholds", None), getattr(step.router, "map", None)
+        thresholds, rungs = _of(step.router, "thresholds"), _of(step.router, "map")
 
         def border(name: str, of: Any = thresholds) -> float | None:
             return _number(of.get(name) if isinstance(of, Mapping) else of)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
@@ -190,6 +190,13 @@ def _scores(path: Sequence[Trace]) -> tuple[Score, ...]:
 
         return tuple(Score(name, score, border(name), rung(name)) for name, score in step.verdict.scores)
     return ()
+
+
+def _of(router: Any, name: str) -> Any:
+    """What a router has under a name; a property of somebody's own may raise anything."""
+    with suppress(Exception):
+        return getattr(router, name, None)
+    return None
 
 
 def _place(trace: Trace, rung: Any) -> int | None:
@@ -206,7 +213,7 @@ def _told_changes(path: Sequence[Trace], request: Any) -> list[Change]:
     """What the routers themselves say would have changed their word. They may be anybody's."""
     changes: list[Change] = []
     for step in path:
-        tell = getattr(step.router, "would_change", None)
+        tell = _of(step.router, "would_change")
         if step.verdict is None or request is None or not callable(tell):
             continue
         with suppress(Exception):  # an explanation is no reason to fail
@@ -216,7 +223,7 @@ def _told_changes(path: Sequence[Trace], request: Any) -> list[Change]:
 
 def _words(trace: Trace, text: str | None) -> tuple[tuple[str, float], ...]:
     """What spoke for and against, where the router can tell: `explain`, as the local one has it."""
-    tell = getattr(trace.router, "explain", None)
+    tell = _of(trace.router, "explain")
     if trace.win_rate is None or text is None or not callable(tell):
         return ()
     try:
@@ -224,7 +231,9 @@ def _words(trace: Trace, text: str | None) -> tuple[tuple[str, float], ...]:
     except Exception:
         # Somebody else's `explain` may be anything.
         return ()
-    return tuple(sorted(terms, key=lambda term: -abs(term[1]))[:_WORDS])
+    # What every prompt has says nothing of this one.
+    own = [term for term in terms if term[0] != "base"]
+    return tuple(sorted(own, key=lambda term: -abs(term[1]))[:_WORDS])
 
 
 def _request(trace: Trace) -> Any:
@@ -274,10 +283,10 @@ def _assumed(trace: Trace, request: Any) -> str:
     most = None if request is None else request.max_tokens
     cap = "" if most is None else f", at most {most:,}"
     if seen == len(trace.rungs.models):
-        return f"the prompt's estimated, the answer's as each model's recent ones{cap}"
+        return f"estimated, the answer's from each model's recent ones{cap}"
     if seen:
-        return f"the prompt's estimated, the answer's as a model's recent ones, {ASSUMED_ANSWER} where unknown{cap}"
-    return f"the prompt's estimated, the answer's assumed to be {ASSUMED_ANSWER}{cap}"
+        return f"estimated, the answer's from a model's recent ones where known, else assumed{cap}"
+    return f"estimated, the answer's assumed{cap}"
 
 
 def _priced_as(model: Any) -> list[str]:

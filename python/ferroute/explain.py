@@ -179,12 +179,12 @@ class Explanation:
         """As plain text.
 
         Args:
-            width: Columns to fit in, at least 60.
+            width: Columns to fit in, at least 72.
             ascii_only: Draw without Unicode.
         """
         from ferroute._explain_text import text
 
-        return text(self, max(width, 60), ascii_only=ascii_only)
+        return text(self, max(width, 72), ascii_only=ascii_only)
 
     def __str__(self) -> str:
         return self.text()
