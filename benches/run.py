@@ -20,6 +20,7 @@ def main() -> None:
     takes = {
         "imports.py": ["--peer-python"],
         "local.py": [],
+        "rungs.py": [],
         "mf.py": ["--peer-python"],
         "sw_ranking.py": ["--peer-python"],
         "bert.py": ["--peer-python"],

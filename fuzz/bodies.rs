@@ -2,7 +2,9 @@
 
 use ferroute::providers::{Dialect, fuzz};
 use ferroute::routers::local::LocalModel;
+use ferroute::routers::rules::Rules;
 use ferroute::routing::{Rule, model_name, python_float};
+use ferroute::text::view::View;
 
 /// A model string is parsed or refused; what is parsed is validated or refused, and written numbers read back.
 pub fn model_name(data: &[u8]) {
@@ -29,6 +31,20 @@ pub fn wordpiece(data: &[u8]) {
     assert!(model.featuriser().table().tokenizer().paths_agree(&text), "{text:?}");
     let win_rate = model.score(&text);
     assert!((0.0..=1.0).contains(&win_rate), "{text:?}: {win_rate}");
+}
+
+/// A file of rules is refused with its name, or decides on every request.
+pub fn rules(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match Rules::of_yaml(&text, "rules.yaml") {
+        Ok(rules) => {
+            let verdict = rules.choose(&View::of_text(text)).expect("the task guess is whole");
+            assert!(verdict.rung.is_some() || verdict.model.is_some() || verdict.ask.is_some());
+        }
+        Err(error) => {
+            assert!(error.message().starts_with("rules.yaml") || error.message().starts_with("preset"), "{error}")
+        }
+    }
 }
 
 /// Events are the same however their bytes come.

@@ -12,7 +12,7 @@ from ferroute._core import DEBUG_BUILD, __version__
 if TYPE_CHECKING:
     from ferroute.completions import acompletion, completion
     from ferroute.controller import Controller, RoutingError
-    from ferroute.decision import Decision, ModelPair, Share
+    from ferroute.decision import Decision, ModelPair, Share, Shares
     from ferroute.errors import FerrouteError
     from ferroute.policy import CallPolicy
 
@@ -24,6 +24,7 @@ __all__ = [
     "ModelPair",
     "RoutingError",
     "Share",
+    "Shares",
     "__version__",
     "acompletion",
     "completion",
@@ -37,6 +38,7 @@ _HOMES = {
     "ModelPair": "decision",
     "RoutingError": "controller",
     "Share": "decision",
+    "Shares": "decision",
     "acompletion": "completions",
     "completion": "completions",
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from ferroute._deciding import names_rung, verdict_of
+from ferroute._deciding import verdict_of
+from ferroute._grammar import names_rung
 from ferroute.errors import InvalidTypeError
 
 if TYPE_CHECKING:

@@ -62,6 +62,8 @@ class Routed:
         session: The caller's session.
         task: Kind of task, as the caller or the router's guess has it.
         tags: The caller's tags, name and value.
+        climb: The rungs above the chosen one, from the next to the last: names and models. They are asked when an
+            answer shows a sign that the policy's ``escalate_on`` names.
         text: The text routed on.
         where: Base URL and key of the Controller's own, with which a fallback's plain name is asked.
         own: Base URL and key of the chosen model's own, which are for nobody else.
@@ -70,8 +72,8 @@ class Routed:
     """
 
     __slots__ = (
-        "_due", "baseline", "decision", "holdout", "ledger", "messages", "own", "policy", "requested", "router_cost",
-        "session", "tags", "task", "text", "used", "where",
+        "_due", "baseline", "climb", "decision", "holdout", "ledger", "messages", "own", "policy", "requested",
+        "router_cost", "session", "tags", "task", "text", "used", "where",
     )  # fmt: skip
 
     def __init__(
@@ -90,7 +92,9 @@ class Routed:
         messages: Any = None,
         task: str | None = None,
         tags: Sequence[tuple[str, str]] = (),
+        climb: Sequence[tuple[str | None, Any]] = (),
     ) -> None:
+        self.climb = climb
         self.task = task
         self.tags = tags
         self.decision = decision
@@ -252,13 +256,16 @@ def prepare(
     ledger = context.ledger if context is not None else None
     if "ledger" in ours:
         ledger = opened(ours["ledger"])
-    session = session_of(extras)
+    task, session, tags = _said(extras)
+    climb: Sequence[tuple[str | None, Any]] = ()
     if context is None:
         made.decision = by_name(str(model))
-        made.decided = (None, str(model), None, None, session, False, None, 0, None)
+        made.decided = (None, str(model), None, None, session, False, None, 0, None, None, task, tags)
     else:
         decision = context.decision
-        if model != decision.model:
+        if model == decision.model:
+            climb = context.climb if policy.escalate_on else ()
+        else:
             decision = remarked(decision, f"the call was made to {model}, not to the model that was chosen")
         made.decision = decision
         made.decided = (
@@ -272,6 +279,9 @@ def prepare(
             context.baseline,
             context.take_router_cost(),
             context.text,
+            decision.tier if model == decision.model else None,
+            context.task or task,
+            context.tags or tags,
         )
     own_base, own_key = own.get("api_base"), own.get("api_key")
     # The Controller's are for the model it has chosen, and not for one that was put in its place.
@@ -292,13 +302,15 @@ def prepare(
         others[1] if key == _text("api_key", alone[1]) else key,
     )
     if backend == "litellm":
+        if climb:
+            made.decision = remarked(made.decision, "`escalate_on` is not followed where litellm makes the call")
         made.litellm = _litellm_keywords(model, named, own, base, key, ours)
         made.stream = bool(named.get("stream"))
         made.fallbacks, made.ledger, made.policy = fallbacks, ledger, policy
         return made
     made.litellm = None
     core: Any = None if ledger is None else ledger.core
-    if not ours and not own and not fallbacks:
+    if not ours and not own and not fallbacks and not climb:
         # Nearly every call.
         made.client = Client(model, api_base=base, api_key=key, policy=policy.core, ledger=core)
     else:
@@ -312,11 +324,25 @@ def prepare(
             connect_timeout=connect,
             max_retries=retries(ours.get("num_retries") if again is None else again),
             fallbacks=[each for each in (_fallback(each, model, *made.shared) for each in fallbacks) if each],
+            climb=_climb(climb, model, backend, *made.shared),
             ledger=core,
         )
     if model not in _asked:
         _look_at(model, made.client)
     made.body = _json.encode(body)
+    return made
+
+
+def _climb(
+    rungs: Sequence[tuple[str | None, Any]], model: str, backend: str, base: str | None, key: str | None
+) -> list[tuple[str | None, Client]]:
+    """Whom to ask when an answer has failed; a rung that cannot be asked is passed over, with a warning."""
+    made: list[tuple[str | None, Client]] = []
+    for tier, rung in rungs:
+        if settings_of(rung).get("backend", backend) == backend:
+            client = _fallback(rung, model, base, key, "rung")
+            if client is not None:
+                made.append((tier, client))
     return made
 
 
@@ -371,7 +397,7 @@ def _where(own: Mapping[str, Any], base: str | None, key: str | None, ours: Mapp
     }
 
 
-def _fallback(fallback: str, model: str, base: str | None, key: str | None) -> Client | None:
+def _fallback(fallback: str, model: str, base: str | None, key: str | None, what: str = "fallback") -> Client | None:
     """Whom to ask when `model` has failed; None, with a warning, where that cannot be asked, as without its key.
 
     A call that needs no fallback does not fail for one.
@@ -383,7 +409,7 @@ def _fallback(fallback: str, model: str, base: str | None, key: str | None) -> C
             _passed_over.add(why)
             import warnings
 
-            text = f"the fallback {str(fallback)!r} is passed over: {error}"
+            text = f"the {what} {str(fallback)!r} is passed over: {error}"
             warnings.warn(text, RuntimeWarning, stacklevel=stacklevel())
         return None
 
@@ -457,22 +483,13 @@ def opened(ledger: Any) -> Any:
         return found
 
 
-def session_of(extras: Any) -> str | None:
-    """The session of the reserved object ``ferroute``, which is checked.
-
-    Raises:
-        InvalidTypeError: It is no mapping.
-        InvalidValueError: It has a key that does not exist.
-    """
+def _said(extras: Any) -> tuple[str | None, str | None, tuple[tuple[str, str], ...]]:
+    """Task, session and tags of the reserved object ``ferroute``, which is checked."""
     if extras is None:
-        return None
-    if not hasattr(extras, "items"):
-        raise InvalidTypeError(f"`ferroute` must be a dict, found {type(extras).__name__}")
-    unknown = [name for name in extras if name not in EXTRAS]
-    if unknown:
-        raise InvalidValueError(f"`ferroute`: unknown {unknown[0]!r:.60}; known are {', '.join(EXTRAS)}")
-    session = extras.get("session")
-    return None if session is None else str(session)
+        return None, None, ()
+    from ferroute._extras import extras_of
+
+    return extras_of(extras)
 
 
 def limits(timeout: Any) -> tuple[float | None, float | None]:

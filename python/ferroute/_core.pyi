@@ -198,6 +198,81 @@ class Request:
         """The request's ``metadata``, values as text."""
 
 @final
+class Serving:
+    """The rungs of a ladder as the filters see them: what is known of each model, and how it is reached.
+
+    Args:
+        rungs: Name of the model and the settings of its endpoint (``api_base``, ``api_key``, ``api_version``,
+            ``base_model``, ``extra_query``), weakest first.
+        skips_retired: Whether one that its provider has shut down is barred.
+    """
+
+    def __new__(cls, rungs: Sequence[tuple[str, dict[str, Any]]], skips_retired: bool) -> Self: ...
+    def check_text(
+        self, chars: int, max_latency_ms: float | None = None
+    ) -> tuple[list[str | None], list[str], list[tuple[int, str]]] | None:
+        """`check` of a prompt of so many characters."""
+    def check(
+        self,
+        request: Request,
+        *,
+        max_latency_ms: float | None = None,
+        stream: bool = False,
+        api_base: Any = None,
+        api_key: Any = None,
+    ) -> tuple[list[str | None], list[str], list[tuple[int, str]]] | None:
+        """For each rung why it cannot serve the request, or None; notes; and those that were shut down, with the reason.
+
+        Args:
+            request: The request.
+            max_latency_ms: What an answer may take.
+            stream: Whether a stream is asked for.
+            api_base: Base URL of the call's own.
+            api_key: Key of the call's own.
+
+        Returns:
+            None where every rung can.
+        """
+    def in_place_of(self, model: str, reason: str, barred: Sequence[str | None]) -> int:
+        """The rung that answers in the place of a model on none: the highest that is free.
+
+        Raises:
+            RoutingError: None is free; it lists each model with its reason.
+        """
+
+class Sessions:
+    """Where the conversations of one Controller are: hashes and numbers, no text. The 10,000 last heard of are kept."""
+
+    def __new__(cls) -> Self: ...
+    def stay(
+        self,
+        serving: Serving,
+        request: Request,
+        wanted: int,
+        *,
+        ceiling: int | None = None,
+        barred: Sequence[str | None] = [],
+    ) -> tuple[int, str] | None:
+        """The stronger rung that a conversation stays on, and why; None: it goes to `wanted`."""
+    def remember(self, serving: Serving, request: Request, rung: int | None) -> None:
+        """Notes that a conversation's turn goes to a rung; None is a model beyond the ladder."""
+    def __len__(self) -> int: ...
+
+def viewed(request: Request, view: str, join: bool) -> str:
+    """The text of a request that is routed on.
+
+    Args:
+        request: The request.
+        view: The part: its ``"last"`` message, the user's ``"first"``, or all ``"user_turns"``.
+        join: Whether a last turn that only follows what was said comes with that.
+
+    Raises:
+        InvalidValueError: There is no such view.
+    """
+
+def only_follows(turn: str) -> bool:
+    """Whether a turn is short and says nothing of its own: "yes", "go on", "and in French?"."""
+
 class Verdict:
     """What a router says that names a rung.
 
@@ -288,6 +363,72 @@ def explain(
     Raises:
         InvalidValueError: A place is beyond the rungs.
     """
+
+# --- rules.rs ---
+
+RULE_PRESETS: tuple[str, ...]
+"""Names of the presets."""
+
+def read_rules(path: str | os.PathLike[str]) -> str:
+    """The text of a file of rules, of at most a megabyte.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UnreadableFileError: It cannot be read.
+        InvalidValueError: It is not UTF-8.
+    """
+
+def rules_preset(name: str) -> str:
+    """The YAML of a preset.
+
+    Raises:
+        UnknownNameError: There is no such preset.
+    """
+
+@final
+class Rules:
+    """Ordered rules. They pickle with the text they were read from.
+
+    Args:
+        source: YAML, with a `name`; else JSON, ``{"rules": [...], "preset": ..., "otherwise": ...}``.
+        name: What errors call the file.
+        otherwise: In the place of the file's own, in JSON.
+        ladder: As for `bind`.
+
+    Raises:
+        InvalidValueError: A rule is wrong; the message has its place.
+    """
+
+    def __new__(
+        cls, source: str, name: str | None = None, otherwise: str | None = None, ladder: Sequence[str] | None = None
+    ) -> Self: ...
+    def choose(self, request: Request) -> Verdict:
+        """The word of the rules on a request."""
+
+    def choose_text(self, prompt: str) -> Verdict:
+        """The same of a single prompt."""
+
+    def without_each(self, request: Request) -> list[str]:
+        """What would have been decided without each rule that fired, where that is something else."""
+
+    def bind(self, ladder: Sequence[str]) -> Rules:
+        """The same rules on a ladder, whose rungs are named from the weakest.
+
+        Raises:
+            InvalidValueError: A name means none of its rungs, or a floor lies above its own ceiling.
+        """
+
+    @property
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Name, place, condition and consequence of each rule, in words; the last is ``otherwise``."""
+    @property
+    def named_rungs(self) -> list[str]: ...
+    @property
+    def asked(self) -> list[tuple[str, str]]:
+        """Model strings of the routers that rules ask, each with its place."""
+    @property
+    def endpoints(self) -> list[tuple[str, str]]:
+        """Models with settings of their own: the mapping in JSON, and its place."""
 
 # --- mf.rs ---
 
@@ -616,10 +757,11 @@ class Policy:
         cooldown: float = 30.0,
         hedge: bool = False,
         strict: bool = False,
+        escalate_on: Sequence[str] | Callable[[Any], Any] | None = None,
     ) -> Policy: ...
 
 # What was decided before a call: router, model string of the request, win rate, threshold, session, whether it was held
-# out, name of the baseline, cost of choosing (None is unpriced), the text routed on.
+# out, name of the baseline, cost of choosing (None is unpriced), the text routed on, rung, kind of task, tags.
 _Decided: TypeAlias = tuple[
     str | None,
     str | None,
@@ -630,6 +772,9 @@ _Decided: TypeAlias = tuple[
     str | None,
     Decimal | int | None,
     str | None,
+    str | None,
+    str | None,
+    Sequence[tuple[str, str]],
 ]
 
 # What a call came to: US dollars for the call, for choosing, saved (None is unpriced); requests sent; notes; parameters
@@ -671,6 +816,7 @@ class Client:
         connect_timeout: seconds until a connection stands; goes before the policy's.
         max_retries: how often a failed attempt is repeated; goes before the policy's.
         fallbacks: asked in their order when this one has failed for good.
+        climb: rungs and whom to ask there, in their order, when an answer shows a sign that the policy names.
         ledger: where calls are entered.
     """
 
@@ -690,6 +836,7 @@ class Client:
         connect_timeout: float | None = None,
         max_retries: int | None = None,
         fallbacks: Sequence[Client] | None = None,
+        climb: Sequence[tuple[str | None, Client]] | None = None,
         ledger: Ledger | None = None,
     ) -> Client: ...
     @property
@@ -1416,6 +1563,9 @@ class Ledger:
         key: str | None,
         text: str | None,
         at: float | None,
+        task: str | None,
+        tags: Sequence[tuple[str, str]],
+        signs: Sequence[str] | None,
     ) -> None:
         """Enters a call; never waits for the store. Money in US dollars, ``at`` in seconds since 1970."""
 
@@ -1427,6 +1577,9 @@ class Ledger:
 
     def spend(self, wanted: _Filter) -> dict[str, Any]:
         """Sums of the calls of a time (microseconds), router and model; money in picodollars."""
+
+    def failures(self, wanted: _Filter) -> tuple[list[dict[str, Any]], int]:
+        """Answers with signs of failure: a line for each rung and kind of task; how many calls memory has forgotten."""
 
     def calls(self, wanted: _Filter, most: int | None = None) -> dict[str, list[Any]]:
         """The calls themselves, a list for each column; money in picodollars."""

@@ -13,10 +13,11 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, _notes
-from ferroute._ladder import Rungs
+from ferroute._grammar import Grammar, names_rung
 from ferroute._refusals import RoutingError
+from ferroute._serving import Serving
 from ferroute._trace import Asked, Trace
-from ferroute.decision import Aside, Decision, ModelPair, Share, Shares, make
+from ferroute.decision import Aside, Decision, Share, Shares, aside, make
 from ferroute.endpoints import with_settings
 from ferroute.errors import InvalidTypeError, UnknownNameError
 from ferroute.policy import CallPolicy
@@ -24,7 +25,7 @@ from ferroute.routers.base import RungRouter, routes_by_itself
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 # The policy of one call that has its own.
 policy_of_call: ContextVar[CallPolicy | None] = ContextVar("ferroute_policy", default=None)
@@ -32,26 +33,14 @@ policy_of_call: ContextVar[CallPolicy | None] = ContextVar("ferroute_policy", de
 _INSTEAD = ("raise", "strong", "weak")
 
 
-def names_rung(router: Any) -> bool:
-    """Whether a router names a rung, so that it needs no threshold."""
-    # Its ancestors are looked through instead of `isinstance`, which takes four times as long for an abstract class.
-    return RungRouter in type(router).__mro__ and not routes_by_itself(router)
-
-
-class Deciding:
+class Deciding(Grammar, Serving):
     """Decides between the models; the `Controller` adds the calls."""
 
-    model_pair: ModelPair
-    routers: dict[str, Any]
     _ledger: Any
     _lock: threading.Lock
     _policy: CallPolicy
-    # The ladder as it was last seen.
-    _seen: Rungs | None
     # Router name -> the router and its calibration table, and the router and the window of its scores.
     _tables: dict[str, tuple[Any, Any]]
-    # Names and models, weakest first; none for RouteLLM's pair. First and last model are those of `model_pair`.
-    _tiers: tuple[tuple[str, Any], ...]
     _windows: dict[str, tuple[Any, Any]]
 
     @property
@@ -76,13 +65,6 @@ class Deciding:
 
     def _policy_in_force(self) -> CallPolicy:
         return policy_of_call.get() or self._policy
-
-    def _rungs(self) -> Rungs:
-        """The ladder, with the models that are in `model_pair` now."""
-        pair, seen = self.model_pair, self._seen
-        if seen is None or seen.models[0] is not pair.weak or seen.models[-1] is not pair.strong:
-            seen = self._seen = Rungs(pair, self._tiers)
-        return seen
 
     # The word of a router. `trail` holds the routers that have left the choice to this one.
 
@@ -122,15 +104,14 @@ class Deciding:
         router = trace.router = self.routers[name]
         trace.name, trace.given = name, threshold
         naming = False
-        verdict = win_rate = None
         try:
             if routes_by_itself(router):
                 return self._foreign(trace, threshold)
-            naming = names_rung(router)
+            naming = RungRouter in type(router).__mro__
             if naming:
-                verdict = verdict_of(router.choose(trace.asked.request), name)
+                said: Any = verdict_of(router.choose(trace.asked.request), name)
             else:
-                win_rate = number_of(router.calculate_strong_win_rate(trace.asked.text))
+                said = number_of(router.calculate_strong_win_rate(trace.asked.text))
         except RoutingError:
             raise
         except Exception as error:
@@ -138,8 +119,8 @@ class Deciding:
                 raise
             return self._instead(error, trace, name, threshold, notes, enters_window, trail)
         if not naming:
-            return self._placed(trace, cast("float", win_rate), threshold, notes, enters_window)
-        fields = self._named(trace, cast("_core.Verdict", verdict), notes)
+            return self._placed(trace, said, threshold, notes, enters_window)
+        fields = self._named(trace, said, notes)
         if fields is None:
             other, asked_of = self._other(trace, threshold, (*trail, name))
             trace.other = trace.of_another()
@@ -154,17 +135,16 @@ class Deciding:
         router = trace.router = self.routers[name]
         trace.name, trace.given = name, threshold
         naming = False
-        verdict = win_rate = None
         try:
             if routes_by_itself(router):
                 import asyncio
 
                 return await asyncio.to_thread(self._foreign, trace, threshold)
-            naming = names_rung(router)
+            naming = RungRouter in type(router).__mro__
             if naming:
-                verdict = verdict_of(await router.achoose(trace.asked.request), name)
+                said: Any = verdict_of(await router.achoose(trace.asked.request), name)
             else:
-                win_rate = number_of(await router.acalculate_strong_win_rate(trace.asked.text))
+                said = number_of(await router.acalculate_strong_win_rate(trace.asked.text))
         except RoutingError:
             raise
         except Exception as error:
@@ -174,8 +154,8 @@ class Deciding:
 
             return await asyncio.to_thread(self._instead, error, trace, name, threshold, notes, True, trail)
         if not naming:
-            return self._placed(trace, cast("float", win_rate), threshold, notes, True)
-        fields = self._named(trace, cast("_core.Verdict", verdict), notes)
+            return self._placed(trace, said, threshold, notes, True)
+        fields = self._named(trace, said, notes)
         if fields is None:
             other, asked_of = self._other(trace, threshold, (*trail, name))
             trace.other = trace.of_another()
@@ -217,48 +197,47 @@ class Deciding:
         self, trace: Trace, win_rate: float, threshold: Any, notes: _notes.Remarks, enters_window: bool
     ) -> dict[str, Any]:
         """Where a win rate leads."""
-        name, router, ladder = trace.name, trace.router, trace.rungs.core
-        fields: dict[str, Any] = {"router": name, "win_rate": win_rate}
+        fields: dict[str, Any] = {"router": trace.name, "win_rate": win_rate}
         trace.win_rate = win_rate
-        window = None
         if isinstance(threshold, (Share, Shares)):
-            fields |= _given(threshold)
-            fixed = self._fixed(name, router, threshold)
-            if fixed is not None:
-                trace.kind = "threshold"
-                cuts, tables = fixed
-                trace.cuts = cuts
-                trace.wanted, reason = ladder.by_thresholds(win_rate, trace.cuts)
-                several = "s" if len(cuts) > 1 else ""
-                reason = f"{reason}; the threshold{several} for {threshold} of {tables[0].n:,} calibration prompts"
-                fields["threshold"] = cuts if several else cuts[0]
-                notes.extend(table.note for table in tables if table.note)
-            else:
-                trace.kind = "share"
-                window = self._window(name, router)
-                prompt = trace.asked.text
-                trace.wanted, reason, fields["warmup"], trace.rank = ladder.by_shares(
-                    window,
-                    win_rate,
-                    threshold if isinstance(threshold, Shares) else (threshold,),
-                    prompt if isinstance(prompt, str) else str(prompt),
-                )
+            window = self._shared(trace, win_rate, threshold, notes, fields)
         else:
-            trace.kind = "threshold"
+            ladder = trace.rungs.core
             if type(threshold) is tuple:
                 trace.cuts = fields["threshold"] = cast("tuple[float, ...]", threshold)
-                trace.wanted, reason = ladder.by_thresholds(win_rate, trace.cuts)
+                trace.wanted, fields["reason"] = ladder.by_thresholds(win_rate, trace.cuts)
             else:
                 number = fields["threshold"] = float(threshold)
-                trace.cuts = (number,)
-                trace.wanted, reason = ladder.by_threshold(win_rate, number)
-            window = self._window(name, router) if enters_window else None
+                trace.wanted, fields["reason"] = ladder.by_threshold(win_rate, number)
+            window = self._window(trace.name, trace.router) if enters_window else None
         if enters_window and window is not None:
             window.push(win_rate)
-        fields["reason"] = reason
         if not 0 <= win_rate <= 1:
             notes.append(f"the router's win rate {win_rate} is not in 0..1")
         return fields
+
+    def _shared(
+        self, trace: Trace, win_rate: float, share: Share | Shares, notes: _notes.Remarks, fields: dict[str, Any]
+    ) -> Any:
+        """The same where shares of the traffic are asked for; returns the window that it was ranked in, if it was."""
+        ladder, several = trace.rungs.core, isinstance(share, Shares)
+        shares: tuple[float, ...] = share if isinstance(share, Shares) else (share,)
+        fields |= _given(share)
+        fixed = self._fixed(trace.name, trace.router, shares)
+        if fixed is not None:
+            trace.cuts, tables = fixed
+            fields["threshold"] = trace.cuts if several else trace.cuts[0]
+            trace.wanted, reason = ladder.by_thresholds(win_rate, trace.cuts)
+            thresholds = "thresholds" if several else "threshold"
+            fields["reason"] = f"{reason}; the {thresholds} for {share} of {tables[0].n:,} calibration prompts"
+            notes.extend(table.note for table in tables if table.note)
+            return None
+        trace.kind = "share"
+        window, prompt = self._window(trace.name, trace.router), trace.asked.text
+        trace.wanted, fields["reason"], fields["warmup"], trace.rank = ladder.by_shares(
+            window, win_rate, shares, prompt if isinstance(prompt, str) else str(prompt)
+        )
+        return window
 
     def _named(self, trace: Trace, verdict: _core.Verdict, notes: _notes.Remarks) -> dict[str, Any] | None:
         """Where a verdict leads; None where it leaves the choice to another router."""
@@ -329,15 +308,19 @@ class Deciding:
     def _made(self, trace: Trace, fields: dict[str, Any], notes: _notes.Remarks, start: int) -> Decision:
         rungs, wanted = trace.rungs, trace.wanted
         trace.ledger = self._ledger
-        barred = trace.barred = self._barred(trace)
-        if wanted is not None:
-            index = wanted
+        if (barred := self._barred(trace, notes)) is not None:
+            trace.barred = barred
+        index = wanted
+        if index is None and (index := self._beyond(trace, fields["model"], barred, notes)) is not None:
+            trace.endpoint = None
+        if index is not None:
             if barred is not None or trace.floor is not None or trace.ceiling is not None:
-                index, said = rungs.core.settle(wanted, trace.floor, trace.ceiling, barred)
+                index, said = rungs.core.settle(index, trace.floor, trace.ceiling, barred)
                 notes.extend(said)
-            index, trace.stay = self._stay(trace, index)
-            if trace.stay is not None:
-                notes.append(trace.stay)
+            if trace.asked.policy.sticky:
+                index, trace.stay = self._stay(trace, index)
+                if trace.stay is not None:
+                    notes.append(trace.stay)
             if index != wanted:
                 fields["reason"] += f"; moved to {rungs.side(index)}"
             trace.chosen = index
@@ -349,15 +332,17 @@ class Deciding:
         if notes.cost is not None and not notes.unpriced:
             fields["router_cost_usd"] = notes.cost
         fields["routing_us"] = (perf_counter_ns() - start) / 1000
-        return make(fields, Aside(trace.chosen, False, notes.unpriced, trace.endpoint, trace))
+        return make(fields, _aside(Aside, (trace.chosen, False, notes.unpriced, trace.endpoint, trace)))
 
-    def _barred(self, trace: Trace) -> list[str | None] | None:
-        """For each rung why it cannot serve the request, or None for it; None where nothing is against any."""
-        return None
-
-    def _stay(self, trace: Trace, index: int) -> tuple[int, str | None]:
-        """The rung that a conversation is answered by, where the word is `index`; and why, if it stays on another."""
-        return index, None
+    def _held_out(self, decision: Decision) -> Decision:
+        """The decision for a call that goes to the strongest model by lot, if that can serve it."""
+        rungs, facts = self._rungs(), aside(decision)
+        top = rungs.top
+        if facts.trace is not None and facts.trace.barred is not None and facts.trace.barred[top] is not None:
+            return decision
+        reason = f"held out: sent to {rungs.side(top)} by lot; the router's word was: {decision.reason}"
+        fields = {"model": name_of(rungs.models[top]), "tier": rungs.tier(top), "reason": reason}
+        return make(decision.__dict__ | fields, facts._replace(rung=top, held_out=True, endpoint=None))
 
     def _window(self, name: str, router: Any) -> Any:
         """The score window of a router; a router put in the other's place starts a new one."""
@@ -370,12 +355,11 @@ class Deciding:
                     held = self._windows[name] = (router, _core.ShareWindow([float(q) for q in quantiles]))
         return held[1]
 
-    def _fixed(self, name: str, router: Any, asked: Any) -> tuple[tuple[float, ...], list[Any]] | None:
+    def _fixed(self, name: str, router: Any, shares: tuple[float, ...]) -> tuple[tuple[float, ...], list[Any]] | None:
         """The thresholds that a calibration table has for shares, or None: all and nothing need no table."""
         held = self._tables.get(name)
         if held is None or held[0] is not router:
             return None
-        shares: tuple[float, ...] = asked if isinstance(asked, Shares) else (asked,)
         found = [held[1].threshold(share) if 0 < share < 1 else None for share in shares]
         tables = [table for table in found if table is not None]
         if not tables:
@@ -384,11 +368,9 @@ class Deciding:
         cuts = tuple(end if table is None else table.threshold for table, end in zip(found, ends, strict=True))
         return cuts, tables
 
-    def _parse_model_name(self, model: str) -> tuple[str, Any]:
-        raise NotImplementedError
 
-    def _validate_router_threshold(self, router: str | None, threshold: Any) -> None:
-        raise NotImplementedError
+# As the class itself, in half the time.
+_aside = cast("Callable[[type[Aside], tuple[Any, ...]], Aside]", tuple.__new__)
 
 
 def _given(threshold: Any) -> dict[str, Any]:

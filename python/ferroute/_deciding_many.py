@@ -6,7 +6,8 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _notes
-from ferroute._deciding import Deciding, names_rung, number_of, verdict_of
+from ferroute._deciding import Deciding, number_of, verdict_of
+from ferroute._grammar import names_rung
 from ferroute._trace import Asked, Trace
 from ferroute.routers.base import routes_by_itself
 

@@ -1,18 +1,22 @@
-"""What a conversation is routed on: the text of its last message."""
+"""What a conversation is routed on: the text of its last message, unless the policy views it in another way."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from ferroute import _core
 from ferroute._refusals import EmptyMessages
 
 if TYPE_CHECKING:
     from ferroute.policy import CallPolicy
 
 
-def viewed(messages: Any, policy: CallPolicy) -> Any:  # noqa: ARG001 - the last message is the one view so far
+def viewed(messages: Any, policy: CallPolicy) -> Any:
     """The text of a conversation that is routed on, as the policy views it."""
-    return routed_text(messages)
+    last = routed_text(messages)
+    if policy.view == "last" and not policy.join_short_turns:
+        return last
+    return _core.viewed(_core.Request(messages), policy.view, policy.join_short_turns)
 
 
 def routed_text(messages: Any) -> Any:

@@ -32,12 +32,16 @@ class Asked:
         self, messages: Any, policy: CallPolicy, keywords: Mapping[str, Any] | None = None, extras: Extras = NONE
     ) -> None:
         self.messages = messages
-        self.said: Any = tuple(cast("Any", messages)) if type(messages) is list else messages
         self.policy = policy
         self.keywords = keywords
         self.extras = extras
-        self._text: Any = messages if type(messages) is str else None
         self._request: _core.Request | None = None
+        self._text: Any = None
+        self.said = messages
+        if type(messages) is str:
+            self._text = messages
+        elif isinstance(messages, list):
+            self.said = tuple(cast("list[Any]", messages))
 
     @property
     def text(self) -> Any:
@@ -85,10 +89,11 @@ class Trace:
         name: The router whose word counts: after a failure, the one that was asked instead.
         router: That router.
         given: Threshold, share or several of them, as asked of it; None where there was none.
-        kind: ``"threshold"``, ``"share"``, ``"verdict"``, ``"route"`` (the router's own method) or ``"failed"``.
+        kind: ``"threshold"`` (a calibrated share too), ``"share"``, ``"verdict"``, ``"route"`` (the router's own
+            method) or ``"failed"``.
         win_rate: The router's.
         rank: Where it ranks in the window, in the share form.
-        cuts: The thresholds in force, where thresholds decided.
+        cuts: The thresholds in force, where there are several or calibrated ones; a single one is in `given`.
         wanted: The rung that is the router's word; None where that is no rung.
         chosen: The rung that it came to.
         floor, ceiling: Rungs that a verdict sets as limits.
@@ -106,7 +111,7 @@ class Trace:
     router: Any
     ledger: Any = None
     given: Any = None
-    kind: str = ""
+    kind: str = "threshold"
     win_rate: float | None = None
     rank: float | None = None
     cuts: tuple[float, ...] = ()

@@ -8,7 +8,6 @@ Higher threshold = fewer strong calls: the strong model answers when the win rat
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import threading
@@ -22,13 +21,14 @@ from typing import TYPE_CHECKING, Any, cast
 from ferroute import _calls, _core, _tables, responses
 from ferroute._calibrated import calibrated
 from ferroute._context import Holding
-from ferroute._deciding import name_of, names_rung, policy_of_call
+from ferroute._deciding import name_of, policy_of_call
 from ferroute._deciding_many import DecidingMany
-from ferroute._extras import extras_of, taken
+from ferroute._escalating import rungs_above
+from ferroute._extras import NONE, extras_of, taken
 from ferroute._ladder import cuts_of, model_string, tiers_of
-from ferroute._refusals import MissingMessages, ModelType, RoutingError, ThresholdType
+from ferroute._refusals import MissingMessages, RoutingError
 from ferroute._trace import Asked
-from ferroute.decision import Aside, Decision, ModelPair, Share, Shares, aside, make
+from ferroute.decision import Aside, Decision, ModelPair, aside, make
 from ferroute.endpoints import carrying, settings_of, shown_url, with_settings
 from ferroute.errors import InvalidTypeError, UnknownNameError
 from ferroute.policy import CallPolicy
@@ -37,6 +37,7 @@ from ferroute.routers.base import Router, RungRouter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ferroute.failures import Failures
     from ferroute.ledger import Ledger
     from ferroute.spend import Spend
 
@@ -193,6 +194,8 @@ class Controller(DecidingMany):
             _core.pricing_check()
         self._ledger = ledger if ledger is None else _calls.opened(ledger)
         self._start()
+        # The first decision does not wait until the price data are read.
+        self._serving(self._rungs())
 
     @property
     def tiers(self) -> dict[str, Any]:
@@ -211,6 +214,10 @@ class Controller(DecidingMany):
                     self._ledger = ledger.open(None)
         return self._ledger
 
+    def failures(self, **filters: Any) -> Failures:
+        """Answers that show a sign of failure, by rung and kind of task; see `ferroute.failures.failures`."""
+        return self.ledger.failures(**filters)
+
     def spend(self, **filters: Any) -> Spend:
         """What calls have cost and routing has saved, by model; see `ferroute.spend.spend` for the filters."""
         return self.ledger.spend(**filters)
@@ -219,11 +226,13 @@ class Controller(DecidingMany):
         """Everything that is not kept by pickle."""
         self._lock = threading.Lock()
         self._windows: dict[str, tuple[Any, Any]] = {}
+        self._served = None
+        self._sessions = _core.Sessions()
         # OpenAI's shape: client.chat.completions.create(...)
         self.chat = SimpleNamespace(completions=SimpleNamespace(create=self.completion, acreate=self.acompletion))
 
     def __getstate__(self) -> dict[str, Any]:
-        dropped = ("_lock", "_seen", "_windows", "chat", "model_counts")
+        dropped = ("_lock", "_seen", "_served", "_sessions", "_windows", "chat", "model_counts")
         return {name: value for name, value in vars(self).items() if name not in dropped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -243,44 +252,7 @@ class Controller(DecidingMany):
         models = f"tiers={self.tiers}" if self._tiers else f"strong_model={pair.strong!r}, weak_model={pair.weak!r}"
         return f"Controller(routers={list(self.routers)}, {models}{where})"
 
-    # The three methods below are private in RouteLLM too, but visible in subclasses and tests: calls between public
-    # methods go through them, so overriding one works.
-
-    def _validate_router_threshold(self, router: str | None, threshold: Any) -> None:
-        alone = threshold is None and isinstance(router, str) and names_rung(self.routers.get(router))
-        if router is None or (threshold is None and not alone):
-            raise RoutingError("Router or threshold unspecified.")
-        if alone:
-            return
-        # Callers' code is not checked by our types.
-        if isinstance(threshold, str):
-            raise ThresholdType(f"A threshold is a number between 0.0 and 1.0, found the string {threshold!r}.")
-        if not isinstance(router, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise RoutingError(f"Invalid router {router}. Available routers are {list(self.routers)}.")
-        if isinstance(threshold, tuple):
-            cuts = list(cast("tuple[float, ...]", threshold))
-            _core.validate_cuts(router, self.routers, cuts, isinstance(threshold, Shares), self._rungs().core)
-            return
-        try:
-            number = float(cast("float", threshold))
-        except OverflowError:  # an integer beyond every float
-            number = math.inf
-        _core.validate(router, self.routers, number, isinstance(threshold, Share), threshold)
-
-    def _parse_model_name(self, model: str) -> tuple[str, Any]:
-        if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers' code is not checked
-            raise ModelType(f"model is a string like 'router-[router name]-[threshold]', found {model!r}.")
-        hyphenated = [name for name in self.routers if "-" in name]
-        naming = [name for name, router in self.routers.items() if names_rung(router)]
-        rungs = len(self._tiers) or 2
-        try:
-            router, number, shares = _core.parse_model_name(model, hyphenated, naming, rungs)
-        except UnicodeEncodeError:  # lone surrogates are in no number and in no name
-            model = model.encode("utf-8", "replace").decode()
-            router, number, shares = _core.parse_model_name(model, hyphenated, naming, rungs)
-        if isinstance(number, list):
-            return router, Shares(*number) if shares else tuple(number)
-        return router, Share(cast("float", number)) if shares else number
+    # Private in RouteLLM too, but visible in subclasses and tests: completions go through it, so overriding it works.
 
     def _get_routed_model_for_completion(self, messages: Any, router: str, threshold: Any) -> str:
         made = _made.get()
@@ -312,19 +284,12 @@ class Controller(DecidingMany):
         share = self._policy_in_force().holdout
         if share and _lot() < share:
             decision = self._held_out(decision)
+        facts = aside(decision)
+        if facts.trace is not None and facts.trace.asked.policy.sticky and not facts.held_out:
+            self._remember(facts.trace, facts.rung)
         with self._lock:
             self.model_counts[cast("str", decision.router)][decision.model] += 1
         return decision
-
-    def _held_out(self, decision: Decision) -> Decision:
-        rungs, facts = self._rungs(), aside(decision)
-        top = rungs.top
-        if facts.trace is not None and facts.trace.barred is not None and facts.trace.barred[top] is not None:
-            return decision
-        side = "the strong model" if rungs.plain else rungs.names[top]
-        reason = f"held out: sent to {side} by lot; the router's word was: {decision.reason}"
-        fields = {"model": name_of(rungs.models[top]), "tier": rungs.tier(top), "reason": reason}
-        return make(decision.__dict__ | fields, facts._replace(rung=top, held_out=True, endpoint=None))
 
     def decide(
         self,
@@ -353,19 +318,14 @@ class Controller(DecidingMany):
         Raises:
             RoutingError: As for `completion`.
         """
-        if model is None and threshold is None and router not in self.routers and str(router).startswith("router"):
-            model = router
-        if model is not None:
-            router, threshold = self._parse_model_name(model)
-        else:
-            threshold = cuts_of(threshold, len(self._tiers) or 2)
-        self._validate_router_threshold(router, threshold)
+        name, threshold = self._asked_how(router, threshold, model)
         if not request:
-            asked = Asked(prompt_or_messages, self._policy_in_force(), None, extras_of(ferroute))
-            return self._decide(asked, cast("str", router), threshold, enters_window=remember)
+            extras = NONE if ferroute is None else extras_of(ferroute)
+            asked = Asked(prompt_or_messages, self._policy_in_force(), None, extras)
+            return self._decide(asked, name, threshold, enters_window=remember)
         with self._under(request):
             asked = Asked(prompt_or_messages, self._policy_in_force(), request, extras_of(ferroute))
-            return self._decide(asked, cast("str", router), threshold, enters_window=remember)
+            return self._decide(asked, name, threshold, enters_window=remember)
 
     def decide_batch(
         self, prompts: Any, router: str | None = None, threshold: Any = None, *, model: str | None = None
@@ -378,23 +338,16 @@ class Controller(DecidingMany):
             threshold: As for `decide`.
             model: As for `decide`.
         """
-        if model is None and threshold is None and router not in self.routers and str(router).startswith("router"):
-            model = router
-        if model is not None:
-            router, threshold = self._parse_model_name(model)
-        else:
-            threshold = cuts_of(threshold, len(self._tiers) or 2)
-        self._validate_router_threshold(router, threshold)
+        name, threshold = self._asked_how(router, threshold, model)
         from ferroute._batch import listed, progress
 
         texts = listed(prompts)
-        with progress(len(texts), f"Deciding with {router}" if self.progress_bar else None) as advance:
-            return self._decide_many(texts, cast("str", router), threshold, advance)
+        with progress(len(texts), f"Deciding with {name}" if self.progress_bar else None) as advance:
+            return self._decide_many(texts, name, threshold, advance)
 
     def route(self, prompt: str, router: str, threshold: Any = None) -> str:
         """Name of the model that ``prompt`` goes to."""
-        threshold = cuts_of(threshold, len(self._tiers) or 2)
-        self._validate_router_threshold(router, threshold)
+        router, threshold = self._asked_how(router, threshold, None)
         return self._decide(Asked(prompt, self._policy_in_force()), router, threshold, enters_window=True).model
 
     def completion(self, *, router: str | None = None, threshold: Any = None, **kwargs: Any) -> Any:
@@ -481,9 +434,10 @@ class Controller(DecidingMany):
             **kwargs,
         }
         facts = aside(decision)
+        policy = self._policy_in_force()
         context = _calls.Routed(
             decision=decision,
-            policy=self._policy_in_force(),
+            policy=policy,
             ledger=self._ledger or self.ledger,
             baseline=settings_of(strongest).get("base_model") or name_of(strongest),
             requested=requested,
@@ -496,6 +450,7 @@ class Controller(DecidingMany):
             messages=kwargs["messages"],
             task=asked.extras.task,
             tags=asked.extras.tags,
+            climb=rungs_above(decision, self._rungs()) if policy.escalate_on else (),
         )
         keywords["model"] = carrying(model, context) if isinstance(model, str) else model
         return keywords, context

@@ -187,14 +187,17 @@ def make(fields: dict[str, Any], aside: Aside | None = None) -> Decision:
     """A `Decision` with the given fields, the rest at their defaults.
 
     A frozen dataclass sets its fields one by one through ``object.__setattr__``; on the routing path that would be a
-    third of the time, so the instance's dictionary is filled at once.
+    third of the time, so the instance is given its dictionary at once.
     """
     decision = object.__new__(Decision)
-    decision.__dict__.update(_DEFAULTS)
-    decision.__dict__.update(fields)
+    _set_dict(decision, "__dict__", _DEFAULTS | fields)
     if aside is not None:
-        object.__setattr__(decision, "_aside", aside)
+        _set_aside(decision, aside)
     return decision
+
+
+_set_dict = object.__setattr__
+_set_aside = vars(_HasAside)["_aside"].__set__
 
 
 def aside(decision: Decision) -> Aside:

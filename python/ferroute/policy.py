@@ -61,8 +61,10 @@ class CallPolicy:
         max_latency_ms: A model whose answers are expected to take longer (95th percentile of its recent calls, in
             milliseconds; of streams until the first content) is skipped.
         escalate_on: When an answer is taken to have failed, so that the next rung is asked: names among
-            ``"empty"``, ``"refusal"``, ``"truncated"``, ``"invalid_json"``, ``"invalid_schema"``, ``"bad_tool_arguments"``;
-            or a callable from an answer to True or False. Both calls are paid for, and accounted.
+            ``"empty"``, ``"refusal"``, ``"truncated"``, ``"invalid_json"``, ``"invalid_schema"`` and
+            ``"bad_tool_arguments"``; or a callable from a whole answer (a `ferroute.responses.ChatCompletion`) to True
+            or False. Both calls are paid for, and accounted. Of a stream only what comes before its first content
+            counts (see ``docs/failures.md``).
 
     Raises:
         InvalidValueError: A value is outside its range.
@@ -147,6 +149,7 @@ class CallPolicy:
             cooldown=self.cooldown,
             hedge=self.hedge,
             strict=self.strict,
+            escalate_on=self.escalate_on if callable(self.escalate_on) else list(self.escalate_on),
         )
 
     def __getstate__(self) -> dict[str, Any]:

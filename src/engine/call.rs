@@ -1,7 +1,8 @@
 //! One chat completion: whom to ask, how often, and what it came to.
 //!
 //! ```text
-//! chat, stream -> walk over the endpoints -> n side by side (many) -> tries at one endpoint -> one request, or two (hedge)
+//! chat, stream -> rungs (escalate) -> walk over the endpoints -> n side by side (many) -> tries at one endpoint
+//!              -> one request, or two (hedge)
 //! ```
 //!
 //! [`Ask`] is what differs between a whole answer and a stream: the innermost step. Everything around it is the same,
@@ -18,11 +19,13 @@ use crate::providers::retry::DEFAULT_RETRIES;
 use crate::providers::{Answer, ChatRequest, Completion, Http, Usage};
 
 use super::ask::{Ask, Place};
+use super::escalate::walk;
 use super::plan::{Account, Plan};
 use super::settle::{Ending, Entry};
+use super::signs::Verdict;
 use super::stream::{Opening, Stream};
 use super::tries::tries;
-use super::{estimate, health, many};
+use super::{estimate, health, many, signs};
 
 /// How long an answer may take when the caller says nothing, as in the `openai` client.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
@@ -65,12 +68,8 @@ pub fn chat(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> impl Future<O
 async fn whole(http: &Http, mut entry: Entry) -> Result<Answered> {
     match walk(&entry, &Whole { http }).await {
         Ok((endpoint, done)) => {
-            let Done { answer, usages, requests } = done;
-            let made_chars = if usages.is_empty() { estimate::answer_chars(&answer.body) } else { 0 };
-            let first_content = Some(Instant::now());
-            let ending = Ending { endpoint, requests, usages, complete: true, made_chars, first_content };
-            let account = entry.answered(&ending);
-            Ok(Answered { answer, account })
+            let account = entry.answered(&Ending { endpoint, ..Whole::ending(&done) });
+            Ok(Answered { answer: done.answer, account })
         }
         Err(error) => Err(spent(entry, error)),
     }
@@ -105,6 +104,8 @@ struct Done {
     answer: Answer,
     usages: Vec<Usage>,
     requests: u32,
+    here: Instant,
+    verdict: Verdict,
 }
 
 impl Ask for Whole<'_> {
@@ -116,7 +117,8 @@ impl Ask for Whole<'_> {
         let answer = self.http.send(endpoint, &prepared.outgoing, &place.limits()).await?;
         let read = endpoint.dialect.read_answer(endpoint, &prepared.reading, answer);
         let Completion { answer, usage } = read.map_err(|error| error.worth(Again::Once))?;
-        Ok(Done { answer, usages: usage.into_iter().collect(), requests: 1 })
+        let usages = usage.into_iter().collect();
+        Ok(Done { answer, usages, requests: 1, here: Instant::now(), verdict: Verdict::default() })
     }
 
     fn usage(done: &Done) -> Option<Usage> {
@@ -128,12 +130,34 @@ impl Ask for Whole<'_> {
         let usages = if known { parts.iter().flat_map(|part| part.usages.clone()).collect() } else { Vec::new() };
         let requests = parts.len() as u32;
         let answers = parts.into_iter().map(|part| part.answer).collect();
-        Ok(Done { answer: many::merged(answers)?, usages, requests })
+        let answer = many::merged(answers)?;
+        Ok(Done { answer, usages, requests, here: Instant::now(), verdict: Verdict::default() })
+    }
+
+    fn judge(&self, entry: &Entry, done: &mut Done) {
+        done.verdict = signs::of_answer(entry.request(), &done.answer.body);
+    }
+
+    fn ending(done: &Done) -> Ending {
+        let made_chars = if done.usages.is_empty() { estimate::answer_chars(&done.answer.body) } else { 0 };
+        Ending {
+            requests: done.requests,
+            usages: done.usages.clone(),
+            complete: true,
+            made_chars,
+            first_content: Some(done.here),
+            verdict: done.verdict,
+            ..Ending::default()
+        }
+    }
+
+    fn answer(done: &Done) -> Option<&Answer> {
+        Some(&done.answer)
     }
 }
 
-/// Asks one endpoint after the other until one answers; gives back which one did.
-async fn walk<A: Ask>(entry: &Entry, asker: &A) -> Result<(usize, A::Done)> {
+/// Asks the chosen model and then its fallbacks until one answers; gives back which one did.
+pub(super) async fn first<A: Ask>(entry: &Entry, asker: &A) -> Result<(usize, A::Done)> {
     let (plan, tally) = (entry.plan(), entry.tally());
     let deadline = plan.policy.deadline.map(|limit| tally.start() + limit);
     let order = health::order(plan)?;
@@ -186,7 +210,7 @@ fn instead(plan: &Plan, index: usize, failed: Option<&Error>) -> String {
 }
 
 /// Asks one endpoint, as often as its model has to be asked and as the policy allows.
-async fn visit<A: Ask>(
+pub(super) async fn visit<A: Ask>(
     entry: &Entry,
     asker: &A,
     index: usize,

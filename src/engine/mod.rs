@@ -1,9 +1,12 @@
 //! One request from beginning to end. The only place where a call and its money meet.
 
 mod ask;
+mod asking;
 pub mod call;
+pub mod classify;
 mod document;
 pub mod embed;
+mod escalate;
 mod estimate;
 mod forecast;
 mod health;
@@ -12,7 +15,10 @@ mod latency;
 mod many;
 pub mod plan;
 mod reading;
+pub mod serving;
+mod schemas;
 mod settle;
+mod signs;
 mod source;
 pub mod stream;
 mod tally;

@@ -9,6 +9,7 @@ use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 
 use super::Dialect;
+use super::table::{PROVIDERS, Provider};
 pub use crate::error::Answer;
 use crate::error::Result;
 pub use crate::pricing::Usage;
@@ -59,6 +60,13 @@ impl Endpoint {
         let mut url = self.url(path);
         url.set_query(None);
         url.to_string()
+    }
+
+    /// Whether it is asked at its provider's own host.
+    pub fn at_home(&self) -> bool {
+        let of = |provider: &&Provider| provider.names.contains(&self.provider);
+        let home = PROVIDERS.iter().find(of).and_then(|provider| provider.base);
+        self.base.host_str().is_some_and(|host| home.is_some_and(|home| home.contains(host)))
     }
 
     /// `host:port` for messages.

@@ -6,12 +6,14 @@ mod awaitable;
 mod bert;
 mod calls;
 mod causal;
+mod classifier;
 mod columns;
 mod driver;
 mod embedder;
 mod errors;
 mod evals;
 mod explain;
+mod filters;
 mod given;
 mod learn;
 mod ledger;
@@ -24,9 +26,12 @@ mod pricing;
 mod prompts;
 mod request;
 mod routing;
+mod rules;
 mod runtime;
+mod semantic;
 mod statistics;
 mod sw;
+mod task;
 mod watched;
 
 use pyo3::prelude::*;
@@ -42,6 +47,8 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     routing::register(m)?;
     request::register(m)?;
     explain::register(m)?;
+    filters::register(m)?;
+    rules::register(m)?;
     mf::register(m)?;
     learn::register(m)?;
     local::register(m)?;
@@ -51,12 +58,15 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     embedder::register(m)?;
     policy::register(m)?;
     causal::register(m)?;
+    classifier::register(m)?;
     pricing::register(m)?;
     ledger::register(m)?;
     parquet_writer::register(m)?;
     prompts::register(m)?;
     columns::register(m)?;
     statistics::register(m)?;
+    semantic::register(m)?;
     sw::register(m)?;
+    task::register(m)?;
     Ok(())
 }

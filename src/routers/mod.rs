@@ -3,7 +3,11 @@
 
 pub mod bert;
 pub mod causal;
+pub mod classifier;
 pub mod local;
 pub mod mf;
+pub mod rules;
+pub mod semantic;
 pub mod sw_ranking;
+pub mod task;
 pub mod verdict;

@@ -6,10 +6,13 @@
 
 pub mod decide;
 pub mod explain;
+pub mod filters;
 pub mod ladder;
 pub mod model_name;
 pub mod python_float;
 pub mod share;
+pub mod sticky;
+pub mod views;
 
 pub use decide::{Choice, by_thresholds};
 pub use ladder::Ladder;

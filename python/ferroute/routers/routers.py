@@ -28,6 +28,7 @@ from ferroute.routers.causal_llm.llm_utils import load_prompt_format, to_openai_
 from ferroute.routers.causal_llm.model import CausalLLMClassifier
 from ferroute.routers.causal_llm.router import CausalLLMRouter
 from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
+from ferroute.routers.rules import RulesRouter
 from ferroute.routers.similarity_weighted.router import SWRankingRouter
 from ferroute.routers.similarity_weighted.utils import (
     compute_elo_mle_with_tie,
@@ -55,6 +56,7 @@ __all__ = [
     "RandomRouter",
     "Router",
     "RouterModelConfig",
+    "RulesRouter",
     "SWRankingRouter",
     "compute_elo_mle_with_tie",
     "compute_tiers",
@@ -290,6 +292,7 @@ ROUTER_CLS.update(
         "bert": BERTRouter,
         "sw_ranking": SWRankingRouter,
         "local": LocalRouter,
+        "rules": RulesRouter,
     }
 )
 NAME_TO_CLS.update({cls: name for name, cls in ROUTER_CLS.items()})
