@@ -73,9 +73,8 @@ class Kinds(RungRouter):
         )
 
     def would_change(self, request: Any, verdict: Any) -> list[str]:
-        return [
-            f"mid if it began with 'plain' instead of {request.text.partition(' ')[0]!r} ({verdict.label or 'unlabelled'})"
-        ]
+        first, label = request.text.partition(" ")[0], verdict.label or "unlabelled"
+        return [f"mid if it began with 'plain' instead of {first!r} ({label})"]
 
 
 class Foreign:
