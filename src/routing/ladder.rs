@@ -292,7 +292,8 @@ mod tests {
                 Err(error) => {
                     prop_assert!(barred.iter().all(|barred| *barred));
                     for at in 0..5 {
-                        prop_assert!(error.message().contains(&format!("reason {at}")));
+                        let told = error.message().contains(&format!("reason {at}"));
+                        prop_assert!(told);
                     }
                 }
             }
