@@ -21,6 +21,7 @@ def main() -> None:
         "imports.py": ["--peer-python"],
         "local.py": [],
         "rungs.py": [],
+        "semantic.py": [],
         "mf.py": ["--peer-python"],
         "sw_ranking.py": ["--peer-python"],
         "bert.py": ["--peer-python"],

@@ -1397,6 +1397,55 @@ class ParquetWriter:
 def write_columns(path: str | os.PathLike[str], columns: dict[str, Any]) -> None:
     """Writes a Parquet file of columns: lists of strings or None, arrays ``[n]`` of numbers, arrays ``[n, d]``."""
 
+# --- semantic.rs ---
+
+@final
+class SemanticModel:
+    """Semantic routes and their thresholds; immutable, and usable from several threads at once.
+
+    Args:
+        routes: Name, rung or ``router-...`` and utterances of each.
+        otherwise: Rung or ``router-...`` of a text that is near none.
+        vectors: Embeddings of all utterances, ``[utterances, width]``; None: those of the embedded table.
+        ordinary: Embeddings of `semantic_ordinary_texts`, ``[n, width]``.
+
+    Raises:
+        InvalidValueError: A route has no utterance, or a vector does not fit; the message says which.
+    """
+
+    def __new__(
+        cls,
+        routes: Sequence[tuple[str, str, Sequence[str]]],
+        otherwise: str,
+        vectors: Any | None = None,
+        ordinary: Any | None = None,
+    ) -> Self: ...
+    @property
+    def thresholds(self) -> list[float]:
+        """The similarity each route needs."""
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+    def choose(self, request: Request) -> Verdict:
+        """The verdict on the text of the last message, by the embedded table."""
+    def choose_vector(self, vector: Any) -> Verdict:
+        """The verdict on a text with this embedding, ``[width]``."""
+    def verdict(self, similarities: Sequence[float]) -> Verdict:
+        """The verdict on a text with these similarities."""
+    def similarities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """``[texts, routes]``, by the embedded table, on all cores."""
+    def similarities_of(self, vectors: Any) -> NDArray[np.float64]:
+        """``[n, routes]`` of embeddings ``[n, width]``."""
+    def with_thresholds(self, thresholds: Sequence[float]) -> SemanticModel:
+        """The same routes with other thresholds."""
+    def fitted(self, similarities: Sequence[float], labels: Sequence[int | None]) -> SemanticModel:
+        """The same routes, thresholds fitted to similarities in C order and the right route of each row."""
+    def judged(self, similarities: Sequence[float], labels: Sequence[int | None]) -> list[tuple[int, int, int]]:
+        """Examples, texts sent there and right ones of each route, then of "none"."""
+
+def semantic_ordinary_texts() -> list[str]:
+    """Texts of no route in particular, which every embedder's similarities are measured against."""
+
 # --- sw.rs ---
 def bradley_terry(
     a: NDArray[np.uint32],

@@ -1,8 +1,9 @@
 //! Semantic routes: named by example utterances, taken when a text is near enough to them.
 //!
-//! A text's similarity to a route is the mean of its two highest cosines with the route's utterances, in a [`Space`]
-//! where unrelated texts are near 0. Of the routes whose threshold it reaches, the most similar one is taken; otherwise
-//! none. Without labelled examples the thresholds are set against ordinary texts and the utterances themselves.
+//! A text's similarity to a route is the mean of two numbers: its cosine with the route's centre, and the mean of its two
+//! highest cosines with the route's utterances, in a [`Space`] where unrelated texts are near 0. Of the routes whose
+//! threshold it reaches, the most similar one is taken; otherwise none. Without labelled examples the thresholds are set
+//! against ordinary texts and the utterances themselves.
 
 pub mod fit;
 pub mod space;
@@ -15,12 +16,12 @@ use crate::math::similarity::{Scaled, wide};
 use crate::text::featuriser::{Featuriser, for_each_row};
 
 use super::verdict::Verdict;
-use space::{Space, check_finite};
+use space::{Space, check_finite, dot, unit};
 
 /// Without examples, at most this part of ordinary texts is taken for a route...
-const ORDINARY: f64 = 0.97;
+const ORDINARY: f64 = 0.98;
 /// ...unless more than this part of its own utterances, each compared with the others, would be missed.
-const MISSED: f64 = 0.3;
+const MISSED: f64 = 0.5;
 /// Routes a verdict tells of.
 const SHOWN: usize = 5;
 /// What a vector without a direction is to every route.
@@ -60,7 +61,7 @@ struct Map {
     space: Arc<Space>,
     routes: Vec<Route>,
     otherwise: Target,
-    /// The utterances of one route after the other, `[utterances, width]`.
+    /// The utterances of a route and its centre, one route after the other, `[utterances + routes, width]`.
     rows: Vec<f32>,
     ones: Vec<f64>,
 }
@@ -101,16 +102,23 @@ impl SemanticModel {
             let found = vectors.len();
             return Err(Error::value(format!("expected {count} vectors of {width} numbers, found {found} numbers")));
         }
-        let mut rows = Vec::with_capacity(vectors.len());
-        let owners = routes.iter().flat_map(|route| (1..=route.utterances).map(move |at| (route, at)));
-        for (vector, (route, at)) in vectors.chunks_exact(width).zip(owners) {
-            let place = || format!("route '{}', utterance {at}", route.name);
-            check_finite(vector).map_err(|error| error.context(place()))?;
-            let placed = space.place(vector);
-            let placed = placed.ok_or_else(|| Error::value(format!("{}: nothing to compare texts with", place())))?;
-            rows.extend(placed.into_iter().map(|x| x as f32));
+        let mut rows = Vec::with_capacity(vectors.len() + routes.len() * width);
+        let mut rest = vectors.chunks_exact(width);
+        for route in &routes {
+            let mut sum = vec![0.0; width];
+            for (at, vector) in rest.by_ref().take(route.utterances).enumerate() {
+                let place = || format!("route '{}', utterance {}", route.name, at + 1);
+                check_finite(vector).map_err(|error| error.context(place()))?;
+                let placed = space.place(vector);
+                let placed = placed.ok_or_else(|| Error::value(format!("{}: nothing to compare by", place())))?;
+                sum.iter_mut().zip(&placed).for_each(|(sum, x)| *sum += x);
+                rows.extend(placed.into_iter().map(|x| x as f32));
+            }
+            // Utterances that cancel out have no centre.
+            rows.extend(unit(sum).unwrap_or_else(|| vec![0.0; width]).into_iter().map(|x| x as f32));
         }
-        let map = Map { space, routes, otherwise, rows, ones: vec![1.0; count] };
+        let ones = vec![1.0; count + routes.len()];
+        let map = Map { space, routes, otherwise, rows, ones };
         let thresholds = map.usual_thresholds().into();
         Ok(Self { map: Arc::new(map), thresholds })
     }
@@ -230,12 +238,13 @@ impl Map {
         let cosines = self.cosines(placed);
         let mut rest = cosines.as_slice();
         for (route, out) in self.routes.iter().zip(out) {
-            let (own, after) = rest.split_at(route.utterances.min(rest.len()));
-            (*out, rest) = (nearest_two(own.iter().copied()), after);
+            let [own @ .., centre] = rest.get(..=route.utterances).unwrap_or_default() else { return };
+            *out = f64::midpoint(nearest_two(own.iter().copied()), *centre);
+            rest = &rest[route.utterances + 1..];
         }
     }
 
-    /// The cosine of a placed vector with each utterance.
+    /// The cosine of a placed vector with each row.
     fn cosines(&self, placed: &[f64]) -> Vec<f64> {
         let mut out = vec![0.0; self.ones.len()];
         if let Some(rows) = Scaled::new(&self.rows, self.space.width(), &self.ones) {
@@ -258,7 +267,7 @@ impl Map {
         let thresholds = self.routes.iter().zip(&mut ordinary).map(|(route, ordinary)| {
             ordinary.sort_by(f64::total_cmp);
             let mut own = self.among_themselves(first..first + route.utterances);
-            first += route.utterances;
+            first += route.utterances + 1;
             own.sort_by(f64::total_cmp);
             // Without ordinary texts, or with one utterance, one of the two is NaN, which `min` passes over.
             linear(ordinary, ORDINARY).min(linear(&own, MISSED))
@@ -266,16 +275,23 @@ impl Map {
         thresholds.map(|threshold| if threshold.is_nan() { 0.5 } else { threshold }).collect()
     }
 
-    /// The similarity of each utterance of a route to the others.
+    /// The similarity of each utterance of a route to the route of the others.
     fn among_themselves(&self, own: std::ops::Range<usize>) -> Vec<f64> {
         if own.len() < 2 {
             return Vec::new();
         }
         let width = self.space.width();
+        let row = |at: usize| self.rows[at * width..(at + 1) * width].iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+        let mut sum = vec![0.0; width];
+        for at in own.clone() {
+            sum.iter_mut().zip(row(at)).for_each(|(sum, x)| *sum += x);
+        }
         let similarity = |at: usize| {
-            let row: Vec<f64> = self.rows[at * width..(at + 1) * width].iter().map(|&x| f64::from(x)).collect();
+            let row = row(at);
             let cosines = self.cosines(&row);
-            nearest_two(own.clone().filter(|&other| other != at).map(|other| cosines[other]))
+            let two = nearest_two(own.clone().filter(|&other| other != at).map(|other| cosines[other]));
+            let others = unit(sum.iter().zip(&row).map(|(sum, x)| sum - x).collect());
+            f64::midpoint(two, others.map_or(0.0, |centre| dot(&centre, &row)))
         };
         own.clone().map(similarity).collect()
     }

@@ -29,6 +29,7 @@ from ferroute.routers.causal_llm.model import CausalLLMClassifier
 from ferroute.routers.causal_llm.router import CausalLLMRouter
 from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
 from ferroute.routers.rules import RulesRouter
+from ferroute.routers.semantic import SemanticRouter
 from ferroute.routers.similarity_weighted.router import SWRankingRouter
 from ferroute.routers.similarity_weighted.utils import (
     compute_elo_mle_with_tie,
@@ -58,6 +59,7 @@ __all__ = [
     "RouterModelConfig",
     "RulesRouter",
     "SWRankingRouter",
+    "SemanticRouter",
     "compute_elo_mle_with_tie",
     "compute_tiers",
     "load_prompt_format",
@@ -293,6 +295,7 @@ ROUTER_CLS.update(
         "sw_ranking": SWRankingRouter,
         "local": LocalRouter,
         "rules": RulesRouter,
+        "semantic": SemanticRouter,
     }
 )
 NAME_TO_CLS.update({cls: name for name, cls in ROUTER_CLS.items()})

@@ -55,7 +55,7 @@ fn what_does_not_fit_is_named() {
     assert!(made(vec![route("a", "x", 0)], &[]).contains("'a' has no utterance"));
     assert!(made(vec![route("a", "x", 1)], &[1.0]).contains("1 vectors of 2 numbers"));
     assert!(made(vec![route("a", "x", 2)], &[1.0, 0.0, f64::NAN, 0.0]).contains("'a', utterance 2: expected"));
-    assert!(made(vec![route("a", "x", 1)], &[0.0, 0.0]).contains("'a', utterance 1: nothing"));
+    assert!(made(vec![route("a", "x", 1)], &[0.0, 0.0]).contains("'a', utterance 1: nothing to compare by"));
     assert!(model().similarities(&[1.0]).unwrap_err().message().contains("64 numbers"));
     assert!(model().similarities(&[f64::INFINITY; 64]).unwrap_err().message().contains("finite"));
     assert!(model().with_thresholds(vec![0.5]).is_err() && model().with_thresholds(vec![0.5, f64::NAN]).is_err());
