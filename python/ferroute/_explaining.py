@@ -115,7 +115,7 @@ def _traced(decision: Decision, facts: Aside, trace: Trace, known: dict[str, Any
     text = _text(trace)
     known |= {"win_rate": last.win_rate if last.win_rate is not None else known["win_rate"]}
     if last.kind == "threshold":
-        known["thresholds"] = tuple(last.cuts)
+        known["thresholds"] = _cuts(last)
     return Explanation(
         **known,
         **read,
@@ -147,8 +147,9 @@ def _word(trace: Trace) -> dict[str, Any]:
     steps = len(trace.rungs.names) - 1
     word: dict[str, Any] = {}
     if trace.kind == "threshold" and trace.win_rate is not None:
-        word["win_rate"] = trace.win_rate, trace.cuts
-        given = len(trace.cuts)
+        cuts = _cuts(trace)
+        word["win_rate"] = trace.win_rate, cuts
+        given = len(cuts)
     elif trace.kind == "share" and trace.rank is not None:
         shares = _numbers(trace.given)
         word["rank"] = trace.rank, shares
@@ -161,6 +162,11 @@ def _word(trace: Trace) -> dict[str, Any]:
     # A single cut on a longer ladder chooses between its ends.
     word["reach"] = list(range(steps + 1)) if given == steps else [0, steps]
     return word
+
+
+def _cuts(trace: Trace) -> tuple[float, ...]:
+    """The thresholds in force; a single one is as it was given."""
+    return tuple(trace.cuts) or _numbers(trace.given)
 
 
 def _held(facts: Aside, trace: Trace, chosen: int | None) -> str | None:
