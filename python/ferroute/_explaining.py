@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
@@ -320,19 +320,23 @@ def _money(text: str | None) -> Decimal | None:
 
 def _read(found: dict[str, Any]) -> dict[str, Any]:
     """The core's part, with money as decimals."""
-    money = ("input_per_million", "output_per_million", "expected_cost_usd")
-    candidates = [Candidate(**{**each, **{name: _money(each[name]) for name in money}}) for each in found["candidates"]]
+
+    def read(each: dict[str, Any]) -> dict[str, Any]:
+        return {name: _READ[name](value) if name in _READ else value for name, value in each.items()}
+
+    candidates = [Candidate(**read(each)) for each in found["candidates"]]
+    changes = [Change(**read(each)) for each in found["changes"]]
     next_one = found["runner_up"]
-    if next_one is not None:
-        next_one = RunnerUp(**{**next_one, "dearer_usd": _money(next_one["dearer_usd"])})
-    changes = [
-        Change(**{**each, "thresholds": tuple(each["thresholds"]), "shares": tuple(each["shares"])})
-        for each in found["changes"]
-    ]
     return {
         "candidates": tuple(candidates),
-        "runner_up": next_one,
+        "runner_up": None if next_one is None else RunnerUp(**read(next_one)),
         "changes": tuple(changes),
         "prompt_tokens": found["prompt_tokens"],
         "prices": found["prices"],
     }
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("input_per_million", "output_per_million", "expected_cost_usd", "dearer_usd"), _money),
+    **dict.fromkeys(("thresholds", "shares"), tuple),
+}
