@@ -73,7 +73,8 @@ class Kinds(RungRouter):
         )
 
     def would_change(self, request: Any, verdict: Any) -> list[str]:
-        return [f"mid if it began with 'plain' instead of {request.text.partition(' ')[0]!r} ({verdict.label})"]
+        first, label = request.text.partition(" ")[0], verdict.label or "unlabelled"
+        return [f"mid if it began with 'plain' instead of {first!r} ({label})"]
 
 
 class Foreign:
@@ -84,8 +85,15 @@ class Foreign:
 
 
 class Hostile(RungRouter):
-    thresholds = property(lambda self: 1)
     map = 7
+
+    @property
+    def thresholds(self) -> Any:
+        raise RuntimeError("no")
+
+    @property
+    def explain(self) -> Any:
+        raise RuntimeError("no")
 
     def choose(self, request: Any) -> Any:
         return _core.Verdict("mid", scores=[("a", 0.5), ("b", 0.25)], label="a", fired=["<script>alert(1)</script>"])
@@ -149,7 +157,7 @@ def check_shown(explanation: Explanation) -> str:
     """It can be shown in every form; its text."""
     text = str(explanation)
     assert all(len(line) <= 100 for line in text.splitlines()), text
-    assert all(len(line) <= 60 for line in explanation.text(20).splitlines())
+    assert all(len(line) <= 72 for line in explanation.text(20).splitlines())
     assert explanation.text(ascii_only=True).isascii()
     assert repr(explanation) == text
     read_html(explanation)
@@ -230,7 +238,7 @@ def test_costs_are_exact_and_those_of_this_request() -> None:
     assert costs == wanted
     assert explanation.runner_up is not None
     assert explanation.runner_up.dearer_usd == wanted[1] - wanted[2]
-    assert "assumed to be 500, at most 100" in check_shown(explanation).replace("\n ", "")
+    assert "the answer's assumed, at most 100" in check_shown(explanation)
 
 
 def test_an_unknown_price_is_said_to_be_unknown() -> None:
@@ -255,10 +263,10 @@ def test_what_the_ledger_knows_of_a_model_goes_before_an_assumption() -> None:
             ttft_ms=None, total_ms=1.0, outcome="ok", error=None, attempts=1, router=None, requested=None, tier=None,
             win_rate=None, threshold=None, holdout=False, session=None, key=None, text=None, at=None,
         )  # fmt: skip
-    c.ledger.core.flush()
+    c.ledger.core.flush(10.0)
     explanation = c.decide("x" * 50, router="length", threshold=[0.3, 0.7]).explain(at=AT)
     assert [each.answer_tokens for each in explanation.candidates] == [500, 40, 500]
-    assert "500 where unknown" in " ".join(str(explanation).split())
+    assert "where known, else assumed" in " ".join(str(explanation).split())
 
 
 def test_a_verdict_tells_labels_scores_rules_and_what_the_router_says() -> None:
@@ -501,3 +509,93 @@ def test_the_command_explains(capsys: pytest.CaptureFixture[str]) -> None:
     record = json.loads(run(PROMPTS[3], "--threshold", "0.6", "--json", "--explain"))
     assert record["explanation"]["candidates"][0]["rung"] == "weak"
     assert "explanation" not in json.loads(run(PROMPTS[3], "--json"))
+
+
+def test_a_model_that_filters_skip_says_why() -> None:
+    tiers = {"cheap": "gpt-4", "mid": "gpt-5-mini", "expensive": "gpt-5.2"}
+    c = Controller(["kinds", "length"], tiers=tiers)
+    short = [{"role": "user", "content": "ask"}]
+    with_image = [{"role": "user", "content": [*_image(), {"type": "text", "text": "x" * 10}]}]
+    assert c.decide(short, router="length", threshold=[0.5, 0.7]).tier == "cheap"
+    decision = c.decide(with_image, router="length", threshold=[0.5, 0.7])
+    assert decision.tier == "mid"
+    explanation = decision.explain(at=AT)
+    skipped = explanation.candidates[0]
+    assert skipped.mark == "skipped"
+    assert skipped.why
+    assert f"skipped: {skipped.why}" in " ".join(check_shown(explanation).split())
+    assert explanation.runner_up is not None
+    assert explanation.runner_up.rung == "expensive"
+
+
+def _image() -> list[dict[str, Any]]:
+    return [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+
+
+def test_a_view_of_the_conversation_is_named() -> None:
+    messages = [
+        {"role": "user", "content": "Write a poem"},
+        {"role": "assistant", "content": "Roses"},
+        {"role": "user", "content": "go on"},
+    ]
+    c = ladder("length")
+    for view, said in [("last", "the last message"), ("first", "the first message of the user")]:
+        explanation = c.decide(messages, router="length", threshold=0.5, policy=CallPolicy(view=view)).explain(at=AT)
+        assert explanation.view == said
+    assert explanation.excerpt == "Write a poem"
+    policy = CallPolicy(join_short_turns=True)
+    joined = c.decide(messages, router="length", threshold=0.5, policy=policy).explain(at=AT)
+    assert "a short last turn" in str(joined.view)
+    assert joined.excerpt == "Write a poem go on"
+
+
+def test_a_conversation_that_stays_says_why() -> None:
+    turns = [{"role": "user", "content": "x" * 90}]
+    with FakeServer() as server:
+        c = ladder("length", api_base=server.url, api_key=KEY, policy=CallPolicy(sticky=True))
+        c.completion(router="length", threshold=[0.3, 0.7], messages=turns, ferroute={"session": "s"})
+        turns += [{"role": "assistant", "content": "y" * 80_000}, {"role": "user", "content": "x" * 50}]
+        decision = c.decide(turns, router="length", threshold=[0.3, 0.9], ferroute={"session": "s"})
+        explanation = decision.explain(at=AT)
+    assert explanation.stay is not None
+    assert decision.tier == "expensive"
+    assert marks(explanation)["expensive"] == "chosen"
+    assert marks(explanation)["mid"] == "runner-up"
+    assert explanation.changes[0].rung == "mid"
+    check_shown(explanation)
+
+
+def test_an_answer_that_was_escalated_is_explained() -> None:
+    with FakeServer() as server:
+        server.then(Answer(body=json.dumps(completion(content="") | {"usage": USAGE}).encode()))
+        c = ladder("length", api_base=server.url, api_key=KEY, policy=CallPolicy(escalate_on=["empty"]))
+        response = c.completion(router="length", threshold=[0.3, 0.7], messages=[{"role": "user", "content": "x"}])
+    explanation = response.routing.explain()
+    assert explanation.attempts == 2
+    assert "gave an empty answer" in " ".join(check_shown(explanation).split())
+
+
+def test_rules_and_semantic_routes_are_explained() -> None:
+    routes = {
+        "code": ["Write a Python function", "Fix this null pointer exception", "Explain this SQL query"],
+        "cooking": ["A recipe for lentil soup", "How long do I boil potatoes?", "Can I freeze cooked pasta?"],
+    }
+    config = {
+        "rules": {"preset": "article"},
+        "semantic": {"routes": routes, "map": {"code": "expensive", "cooking": "cheap"}, "otherwise": "mid"},
+    }
+    c = ladder("rules", "semantic", "local", config=config)
+    rules = c.decide("Translate to German: the weather is nice.", router="rules", ferroute={"task": "translation"})
+    explanation = rules.explain(at=AT)
+    assert explanation.label == "translation"
+    assert explanation.fired
+    assert explanation.changes
+    check_shown(explanation)
+    semantic = c.decide("How long do I boil rice?", router="semantic")
+    explanation = semantic.explain(at=AT)
+    assert (semantic.tier, explanation.label) == ("cheap", "cooking")
+    assert {score.name: score.rung for score in explanation.scores} == {"cooking": "cheap", "code": "expensive"}
+    assert all(score.threshold is not None for score in explanation.scores)
+    assert explanation.runner_up is not None
+    assert explanation.runner_up.rung == "expensive"
+    check_shown(explanation)

@@ -70,7 +70,8 @@ def short(amount: Decimal | None) -> str:
     """An amount of three digits that say something."""
     if amount is None or not amount:
         return dollars(amount)
-    return dollars(round(amount, max(2 - amount.adjusted(), 2)))
+    digits = max(2 - amount.adjusted(), 2)
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.{digits}f}"
 
 
 def routing(shown: Explanation) -> str:
@@ -147,22 +148,26 @@ def _table(shown: Explanation, width: int, marks: dict[str, str]) -> list[str]:
         for each in shown.candidates
     ]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(5)]
-    # A model's name may be as long as it likes; the table may not.
-    spare = width - 24 - sum(widths) - 2 * 5
-    widths[1] = min(widths[1], 16)
-    widths[2] = max(min(widths[2], widths[2] + spare), 12)
-    lines = [
-        "  ".join(
-            _cut(cell, room).rjust(room) if column == 4 else _cut(cell, room).ljust(room)
-            for column, (cell, room) in enumerate(zip(row[:5], widths, strict=True))
-        )
-        for row in [head, *rows]
-    ]
-    left = sum(widths) + 2 * 5
+    # Names may be as long as they like; the table may not.
+    widths[1], widths[3], widths[4] = min(widths[1], 16), min(widths[3], 22), min(widths[4], 12)
+    remarks = 24 if any(each.why for each in shown.candidates) else 9
+    gaps = 2 * len(widths)
+    widths[2] = max(min(widths[2], width - sum(widths) + widths[2] - gaps - remarks), 12)
+    left = sum(widths) + gaps
+    beside = width - left >= remarks
     out: list[str] = []
-    for line, remarks in zip(lines, [head[5], *(row[5] for row in rows)], strict=True):
-        first, *more = textwrap.wrap(remarks, max(width - left, 20)) or [""]
-        out += [f"{line}  {first}".rstrip(), *(" " * left + each for each in more)]
+    for row in [head, *rows]:
+        cells = [_cut(cell, room) for cell, room in zip(row[:5], widths, strict=True)]
+        cells = [
+            cell.rjust(room) if at == 4 else cell.ljust(room)
+            for at, (cell, room) in enumerate(zip(cells, widths, strict=True))
+        ]
+        line = "  ".join(cells)
+        if beside or not row[5]:
+            first, *more = textwrap.wrap(row[5], max(width - left, 1)) or [""]
+            out += [f"{line}  {first}".rstrip(), *(" " * left + each for each in more)]
+        else:
+            out += [line.rstrip(), *textwrap.wrap(row[5], width, initial_indent=" " * 6, subsequent_indent=" " * 6)]
     if shown.prompt_tokens is not None and shown.tokens_from is not None:
         count = f"{shown.prompt_tokens:,} tokens of prompt"
         answer = next((each.answer_tokens for each in shown.candidates if each.mark == "chosen"), None)

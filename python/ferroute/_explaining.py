@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
@@ -115,7 +115,7 @@ def _traced(decision: Decision, facts: Aside, trace: Trace, known: dict[str, Any
     text = _text(trace)
     known |= {"win_rate": last.win_rate if last.win_rate is not None else known["win_rate"]}
     if last.kind == "threshold":
-        known["thresholds"] = tuple(last.cuts)
+        known["thresholds"] = _cuts(last)
     return Explanation(
         **known,
         **read,
@@ -147,8 +147,9 @@ def _word(trace: Trace) -> dict[str, Any]:
     steps = len(trace.rungs.names) - 1
     word: dict[str, Any] = {}
     if trace.kind == "threshold" and trace.win_rate is not None:
-        word["win_rate"] = trace.win_rate, trace.cuts
-        given = len(trace.cuts)
+        cuts = _cuts(trace)
+        word["win_rate"] = trace.win_rate, cuts
+        given = len(cuts)
     elif trace.kind == "share" and trace.rank is not None:
         shares = _numbers(trace.given)
         word["rank"] = trace.rank, shares
@@ -161,6 +162,11 @@ def _word(trace: Trace) -> dict[str, Any]:
     # A single cut on a longer ladder chooses between its ends.
     word["reach"] = list(range(steps + 1)) if given == steps else [0, steps]
     return word
+
+
+def _cuts(trace: Trace) -> tuple[float, ...]:
+    """The thresholds in force; a single one is as it was given."""
+    return tuple(trace.cuts) or _numbers(trace.given)
 
 
 def _held(facts: Aside, trace: Trace, chosen: int | None) -> str | None:
@@ -179,7 +185,7 @@ def _scores(path: Sequence[Trace]) -> tuple[Score, ...]:
     for step in path:
         if step.verdict is None or not step.verdict.scores:
             continue
-        thresholds, rungs = getattr(step.router, "thresholds", None), getattr(step.router, "map", None)
+        thresholds, rungs = _of(step.router, "thresholds"), _of(step.router, "map")
 
         def border(name: str, of: Any = thresholds) -> float | None:
             return _number(of.get(name) if isinstance(of, Mapping) else of)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
@@ -190,6 +196,13 @@ def _scores(path: Sequence[Trace]) -> tuple[Score, ...]:
 
         return tuple(Score(name, score, border(name), rung(name)) for name, score in step.verdict.scores)
     return ()
+
+
+def _of(router: Any, name: str) -> Any:
+    """What a router has under a name; a property of somebody's own may raise anything."""
+    with suppress(Exception):
+        return getattr(router, name, None)
+    return None
 
 
 def _place(trace: Trace, rung: Any) -> int | None:
@@ -206,7 +219,7 @@ def _told_changes(path: Sequence[Trace], request: Any) -> list[Change]:
     """What the routers themselves say would have changed their word. They may be anybody's."""
     changes: list[Change] = []
     for step in path:
-        tell = getattr(step.router, "would_change", None)
+        tell = _of(step.router, "would_change")
         if step.verdict is None or request is None or not callable(tell):
             continue
         with suppress(Exception):  # an explanation is no reason to fail
@@ -216,7 +229,7 @@ def _told_changes(path: Sequence[Trace], request: Any) -> list[Change]:
 
 def _words(trace: Trace, text: str | None) -> tuple[tuple[str, float], ...]:
     """What spoke for and against, where the router can tell: `explain`, as the local one has it."""
-    tell = getattr(trace.router, "explain", None)
+    tell = _of(trace.router, "explain")
     if trace.win_rate is None or text is None or not callable(tell):
         return ()
     try:
@@ -224,7 +237,9 @@ def _words(trace: Trace, text: str | None) -> tuple[tuple[str, float], ...]:
     except Exception:
         # Somebody else's `explain` may be anything.
         return ()
-    return tuple(sorted(terms, key=lambda term: -abs(term[1]))[:_WORDS])
+    # What every prompt has says nothing of this one.
+    own = [term for term in terms if term[0] != "base"]
+    return tuple(sorted(own, key=lambda term: -abs(term[1]))[:_WORDS])
 
 
 def _request(trace: Trace) -> Any:
@@ -274,10 +289,10 @@ def _assumed(trace: Trace, request: Any) -> str:
     most = None if request is None else request.max_tokens
     cap = "" if most is None else f", at most {most:,}"
     if seen == len(trace.rungs.models):
-        return f"the prompt's estimated, the answer's as each model's recent ones{cap}"
+        return f"estimated, the answer's from each model's recent ones{cap}"
     if seen:
-        return f"the prompt's estimated, the answer's as a model's recent ones, {ASSUMED_ANSWER} where unknown{cap}"
-    return f"the prompt's estimated, the answer's assumed to be {ASSUMED_ANSWER}{cap}"
+        return f"estimated, the answer's from a model's recent ones where known, else assumed{cap}"
+    return f"estimated, the answer's assumed{cap}"
 
 
 def _priced_as(model: Any) -> list[str]:
@@ -305,19 +320,23 @@ def _money(text: str | None) -> Decimal | None:
 
 def _read(found: dict[str, Any]) -> dict[str, Any]:
     """The core's part, with money as decimals."""
-    money = ("input_per_million", "output_per_million", "expected_cost_usd")
-    candidates = [Candidate(**{**each, **{name: _money(each[name]) for name in money}}) for each in found["candidates"]]
+
+    def read(each: dict[str, Any]) -> dict[str, Any]:
+        return {name: _READ[name](value) if name in _READ else value for name, value in each.items()}
+
+    candidates = [Candidate(**read(each)) for each in found["candidates"]]
+    changes = [Change(**read(each)) for each in found["changes"]]
     next_one = found["runner_up"]
-    if next_one is not None:
-        next_one = RunnerUp(**{**next_one, "dearer_usd": _money(next_one["dearer_usd"])})
-    changes = [
-        Change(**{**each, "thresholds": tuple(each["thresholds"]), "shares": tuple(each["shares"])})
-        for each in found["changes"]
-    ]
     return {
         "candidates": tuple(candidates),
-        "runner_up": next_one,
+        "runner_up": None if next_one is None else RunnerUp(**read(next_one)),
         "changes": tuple(changes),
         "prompt_tokens": found["prompt_tokens"],
         "prices": found["prices"],
     }
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("input_per_million", "output_per_million", "expected_cost_usd", "dearer_usd"), _money),
+    **dict.fromkeys(("thresholds", "shares"), tuple),
+}

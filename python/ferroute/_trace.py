@@ -48,7 +48,7 @@ class Asked:
         """What is routed on: the prompt, or the conversation as the policy views it."""
         if self._text is None:
             conversation = isinstance(self.messages, (list, tuple))
-            self._text = viewed(self.messages, self.policy) if conversation else self.messages
+            self._text = viewed(self.said, self.policy) if conversation else self.messages
         return self._text
 
     def text_or_none(self) -> str | None:
@@ -69,7 +69,7 @@ class Asked:
                 body = self.keywords.get("extra_body")
                 keywords = {**self.keywords, **(cast("dict[str, Any]", body) if isinstance(body, dict) else {})}
             task, session, tags = self.extras
-            self._request = _core.Request(self.messages, keywords, task=task, session=session, tags=tags)
+            self._request = _core.Request(self.said, keywords, task=task, session=session, tags=tags)
         return self._request
 
     def of(self, messages: Any) -> Asked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ferroute import _core
 from ferroute.endpoints import endpoint
@@ -155,7 +155,7 @@ class Decision(_HasAside):
         """
         from ferroute._explaining import explained
 
-        return explained(self, at)
+        return explained(cast("Any", self), at)
 
     def __str__(self) -> str:
         parts = [self.reason] if self.router is None else [f"{self.router}: {self.reason}", f"{self.routing_us:.1f} µs"]

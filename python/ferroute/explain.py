@@ -179,12 +179,12 @@ class Explanation:
         """As plain text.
 
         Args:
-            width: Columns to fit in, at least 60.
+            width: Columns to fit in, at least 72.
             ascii_only: Draw without Unicode.
         """
         from ferroute._explain_text import text
 
-        return text(self, max(width, 60), ascii_only=ascii_only)
+        return text(cast("Any", self), max(width, 72), ascii_only=ascii_only)
 
     def __str__(self) -> str:
         return self.text()
@@ -195,7 +195,7 @@ class Explanation:
     def _repr_html_(self) -> str:
         from ferroute._explain_html import html
 
-        return html(self)
+        return html(cast("Any", self))
 
 
 def _plain(value: Any) -> Any:

@@ -217,7 +217,13 @@ def plot_rungs(
     for index, (label, share, colour) in enumerate(zip(labels, shares, colours, strict=True)):
         top, bottom = heights[index], heights[index + 1]
         axes.fill_between(
-            thresholds, np.clip(curve, bottom, top), bottom, step="pre", color=colour, alpha=0.3, linewidth=0
+            thresholds,
+            np.minimum(np.maximum(curve, bottom), top),
+            bottom,
+            step="pre",
+            color=colour,
+            alpha=0.3,
+            linewidth=0,
         )
         axes.axhspan(bottom, top, xmin=0.98, color=colour, linewidth=0, label=f"{label}: {share:.1%}")
     axes.plot(thresholds, curve, drawstyle="steps-pre", color="0.35", linewidth=2)

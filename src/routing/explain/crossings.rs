@@ -167,19 +167,16 @@ fn within(rank: f64, share: f64) -> bool {
     share > 0.0 && rank >= 1.0 - share
 }
 
-/// The smallest share that a rank is within, or the largest that it is not.
+/// The smallest share that a rank is within, without the noise of its last digits; or the largest that it is not.
 fn share_at(rank: f64, inside: bool) -> f64 {
     let mut share = (1.0 - rank).clamp(0.0, 1.0);
-    if inside {
-        while !within(rank, share) && share < 1.0 {
-            share = share.next_up();
-        }
-    } else {
-        while within(rank, share) {
-            share = share.next_down();
-        }
+    if within(rank, round(share)) == inside {
+        return round(share);
     }
-    share
+    while within(rank, share) != inside && (0.0..1.0).contains(&share) {
+        share = if inside { share.next_up() } else { share.next_down() };
+    }
+    share.max(0.0)
 }
 
 impl Steps for Shares<'_> {
@@ -208,12 +205,17 @@ impl Steps for Shares<'_> {
         for share in &mut shares[between] {
             *share = if up { share.max(needed) } else { share.min(needed) };
         }
-        let shown = if up { shown_above(needed * 100.0) } else { shown_below(needed * 100.0) };
-        let of = if pair { String::new() } else { format!(" for {border} and above") };
-        let change = if up {
-            format!("{name} from a share of {shown}%{of} upwards (it is {})", percent(share))
-        } else {
-            format!("{name} with a share of {shown}%{of} or less (it is {})", percent(share))
+        // What is below the smallest share that would include it leaves it out.
+        let border_share = share_at(self.value, true);
+        let (shown, is) = (percent_above(border_share), percent(share));
+        let change = match (up, pair) {
+            // The highest score of all: everything but nothing includes it.
+            (true, _) if border_share < 1e-9 => format!("{name} from any share above 0 (it is {is})"),
+            (false, _) if border_share < 1e-9 => format!("{name} with a share of 0 (it is {is})"),
+            (true, true) => format!("{name} from a share of {shown} upwards (it is {is})"),
+            (false, true) => format!("{name} with a share below {shown} (it is {is})"),
+            (true, false) => format!("{name} if the share from {border} upwards were {shown} or more (it is {is})"),
+            (false, false) => format!("{name} if the share from {border} upwards were below {shown} (it is {is})"),
         };
         let (side, rank) = (if up { "below" } else { "above" }, repr(round(1.0 - share)));
         let runner_up = format!("{name}: the score ranks {} {side} {rank}, where {border} begins", small(by));
@@ -275,4 +277,12 @@ fn shown_below(value: f64) -> String {
 fn shown_above(value: f64) -> String {
     let rounded = (value * 1e4).ceil() / 1e4;
     repr(if rounded >= value { rounded } else { value })
+}
+
+/// A share in percent, four decimals at most, rounded up.
+fn percent_above(share: f64) -> String {
+    let near = round(share);
+    let rounded = (near * 1e6).ceil() / 1e6;
+    // 2 % times a million is 20,000 and a little.
+    percent(if rounded - near > 9e-7 { near } else { rounded.max(near) })
 }

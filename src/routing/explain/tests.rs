@@ -162,6 +162,33 @@ fn labels_are_measured_against_the_winner_and_their_own_border() {
 }
 
 #[test]
+fn shares_are_said_without_the_noise_of_their_digits() {
+    let mut asked = ladder(3);
+    (asked.wanted, asked.chosen) = (Some(1), Some(1));
+    asked.word = Word::Rank { value: 0.98, shares: vec![0.6, 0.01] };
+    let found = explained(&asked);
+    assert_eq!(
+        said(&found),
+        [
+            "good if the share from good upwards were 2% or more (it is 1%)",
+            "cheap if the share from mid upwards were below 2% (it is 60%)",
+        ]
+    );
+    assert_eq!(found.changes[0].shares, [0.6, 0.02]);
+    let mut pair = ladder(2);
+    (pair.wanted, pair.chosen) = (Some(0), Some(0));
+    pair.word = Word::Rank { value: 0.123_456_789, shares: vec![0.3] };
+    assert_eq!(said(&explained(&pair)), ["mid from a share of 87.6544% upwards (it is 30%)"]);
+    (pair.wanted, pair.chosen) = (Some(1), Some(1));
+    pair.word = Word::Rank { value: 1.0, shares: vec![0.3] };
+    let highest = explained(&pair);
+    assert_eq!(
+        (said(&highest), &highest.changes[0].shares[..]),
+        (vec!["cheap with a share of 0 (it is 30%)"], &[0.0][..])
+    );
+}
+
+#[test]
 fn what_was_held_back_names_the_word() {
     let mut asked = by_cuts(0.1, &[0.3, 0.45], &[]);
     (asked.chosen, asked.held) = (Some(2), Some("the lot of holdout sent it here".to_owned()));
