@@ -1,4 +1,4 @@
-"""Between a router's word and the choice: rungs that cannot serve a request, and conversations that stay where they are.
+"""Between a router's word and the choice: rungs that cannot serve a request, conversations that stay where they are.
 
 What is known of models, and which of them rest, is the core's; here is where a Controller asks it. A prompt alone, on
 models that are known to take it, costs one call into the core.

@@ -220,7 +220,9 @@ def remarked(decision: Decision, note: str) -> Decision:
 
 def settled(decision: Decision, account: Any) -> Decision:
     """`decision` with what the call came to; see `_core.Reply.account`."""
-    cost, router_cost, saved, attempts, notes, _, usage, *_ = account
+    cost, router_cost, saved, attempts, notes = account[:5]
+    # Of a call that failed no tokens are told.
+    usage = account[6] if len(account) > 6 else None
     fields = decision.__dict__ | {
         "cost_usd": cost,
         "router_cost_usd": router_cost,
