@@ -43,7 +43,7 @@ CUE_SCALE = 5.0
 # A text's cues are divided by the root of their number, or of this one: `FEWEST` in `src/routers/task/head.rs`.
 FEWEST = 8
 SEEN_IN = 2
-STEPS, TOLERANCE = 200, 1e-3
+STEPS, TOLERANCE = 120, 1e-3
 FOLDS = 5
 RIGHT = 0.9
 BESIDE_DIGITS = 5

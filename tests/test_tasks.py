@@ -143,16 +143,28 @@ def test_it_keeps_quiet(text):
     assert ferroute.guess_task(text) is None
 
 
-def test_the_material_does_not_decide():
-    material = "def poem():\n    return translate(summary)  # fix this bug, solve 2x = 4 and plan the trip\n" * 20
-    for request, task in [
-        ("Explain what this code does:", "code_explanation"),
-        ("Summarize the following text:", "summarization"),
-        ("Extract the keywords from the text below.", "keyword_extraction"),
-    ]:
-        guess = ferroute.guess_task(f"{request}\n\n{material}")
-        assert guess is not None
-        assert guess.task == task
+PROSE = (
+    "A poet had to translate a letter, fix a bug in the oven, solve two equations and plan a trip to Rome. "
+    "Is this comment toxic, she asked, and what is the capital of Peru? Then she wrote a story about it.\n"
+) * 8
+CODE = "def poem(text):\n    return translate(summarize(text))  # fix this bug, solve 2x = 4, plan the trip\n" * 8
+
+
+@pytest.mark.parametrize(
+    ("request_text", "material", "task"),
+    [
+        ("Summarize the following text:", PROSE, "summarization"),
+        ("Extract the keywords from the text below.", PROSE, "keyword_extraction"),
+        ("Translate this text into Spanish:", PROSE, "translation"),
+        ("Extract all names of people and places from this text.", PROSE, "entity_extraction"),
+        ("Explain what this code does:", CODE, "code_explanation"),
+        ("Write unit tests for this function.", CODE, "code_generation_debugging"),
+    ],
+)
+def test_the_material_does_not_decide(request_text, material, task):
+    guess = ferroute.guess_task(f"{request_text}\n\n{material}")
+    assert guess is not None
+    assert guess.task == task
 
 
 def test_a_megabyte_is_read_at_its_ends():
