@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TIERS = {"cheap": "gpt-5-nano", "mid": "gpt-5-mini", "expensive": "gpt-5.2"}
+# Where no provider is, so that the day on which it ends a model bars none of them.
+NOWHERE = "http://127.0.0.1:9/v1"
 KEY = "sk-very-secret-1234567890"
 
 
@@ -44,7 +46,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def c() -> Controller:
-    return Controller(["number", "my-own", "local"], tiers=TIERS)
+    return Controller(["number", "my-own", "local"], tiers=TIERS, api_base=NOWHERE)
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def test_strings_of_two_models_are_read_as_ever() -> None:
             pair.decide("0.5", model=model)
         assert str(caught.value) == says
     # Without a router that names a rung, the two-part form is RouteLLM's error on a ladder too.
-    for c in (pair, Controller(["number"], tiers=TIERS)):
+    for c in (pair, Controller(["number"], tiers=TIERS, api_base=NOWHERE)):
         with pytest.raises(ValueError, match=r"not enough values to unpack \(expected 3, got 2\)"):
             c.completion(model="router-number", messages=said("0.5"))
 
@@ -151,7 +153,7 @@ def test_thresholds_in_routellms_direction(c: Controller) -> None:
 
 def test_the_articles_tiers_and_thresholds() -> None:
     """``router-mf-0.3`` and ``router-mf-0.7`` on the article's models, which it names ``gpt-5-2``."""
-    c = Controller(["number"], tiers={"cheap": "gpt-5-nano", "mid": "gpt-5-mini", "expensive": "gpt-5-2"})
+    c = Controller(["number"], tiers={**TIERS, "expensive": "gpt-5-2"}, api_base=NOWHERE)
     prompts = [str(i / 100) for i in range(100)]
     strong = {t: sum(d.model == "gpt-5-2" for d in c.decide_batch(prompts, "number", t)) for t in (0.0, 0.3, 0.5, 0.7)}
     assert strong == {0.0: 100, 0.3: 70, 0.5: 50, 0.7: 30}
@@ -212,7 +214,7 @@ def test_higher_thresholds_never_lead_higher(win_rate: float, cuts: list[float],
 
 
 ROUTER_CLS["number"] = Number
-_LADDER = Controller(["number"], tiers=TIERS)
+_LADDER = Controller(["number"], tiers=TIERS, api_base=NOWHERE)
 del ROUTER_CLS["number"]
 
 
@@ -220,7 +222,7 @@ del ROUTER_CLS["number"]
 
 
 def test_shares_come_out_on_any_scores() -> None:
-    c = Controller(["number"], tiers=TIERS)
+    c = Controller(["number"], tiers=TIERS, api_base=NOWHERE)
     random = np.random.default_rng(5)
     for scores in (random.random(4000), 0.55 + 0.02 * random.random(4000)):
         seen = [c.decide(repr(float(s)), model="router-number-60%,15%", remember=True) for s in scores]
@@ -255,7 +257,7 @@ def test_a_calibration_table_gives_each_share_its_threshold(tmp_path: Any) -> No
     from ferroute.calibrate import calibrate
 
     path = calibrate(np.linspace(0, 1, 1001), name="number").save(tmp_path / "table.json")
-    c = Controller(["number"], tiers=TIERS, config={"number": {"calibration": path}})
+    c = Controller(["number"], tiers=TIERS, api_base=NOWHERE, config={"number": {"calibration": path}})
     decision = c.decide("0.5", model="router-number-60%,15%")
     assert decision.tier == "mid" and decision.share == (0.6, 0.15)
     assert decision.threshold == pytest.approx((0.4, 0.85), abs=1e-3)
@@ -306,7 +308,7 @@ def test_two_models_or_tiers(models: dict[str, str]) -> None:
         Controller([], **models)
     if models:
         with pytest.raises(TypeError, match="found both"):
-            Controller([], tiers=TIERS, **models)
+            Controller([], tiers=TIERS, api_base=NOWHERE, **models)
 
 
 def test_models_are_assigned_at_run_time(c: Controller) -> None:
@@ -338,7 +340,7 @@ def test_threads(c: Controller) -> None:
 
 
 def test_on_router_error_names_a_rung() -> None:
-    c = Controller(["number", "local"], tiers=TIERS, policy={"on_router_error": "mid"})
+    c = Controller(["number", "local"], tiers=TIERS, api_base=NOWHERE, policy={"on_router_error": "mid"})
     decision = c.decide("no number", "number", [0.3, 0.7])
     assert (decision.tier, decision.model, decision.threshold) == ("mid", "gpt-5-mini", (0.3, 0.7))
     assert decision.reason.startswith("mid, because router 'number' failed (ValueError: ")
@@ -357,7 +359,7 @@ def test_a_router_with_a_route_of_its_own_answers_with_a_model(monkeypatch: pyte
             return {"weak": routed_pair.weak, "strong": routed_pair.strong}.get(prompt, prompt)
 
     monkeypatch.setitem(ROUTER_CLS, "own", Own)
-    c = Controller(["own"], tiers=TIERS)
+    c = Controller(["own"], tiers=TIERS, api_base=NOWHERE)
     tiers = [c.decide(p, "own", 0.5).tier for p in ("weak", "strong", "gpt-5-mini", "another")]
     assert tiers == ["cheap", "expensive", "mid", None]
     assert c.decide("another", "own", 0.5).model == "another"
@@ -397,7 +399,9 @@ def test_a_batch_that_fails_follows_the_policy(c: Controller) -> None:
 
 
 def test_a_batch_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    Controller(["number"], tiers=TIERS, progress_bar=True).decide_batch(["0.1"] * 3, "number", [0.3, 0.7])
+    Controller(["number"], tiers=TIERS, api_base=NOWHERE, progress_bar=True).decide_batch(
+        ["0.1"] * 3, "number", [0.3, 0.7]
+    )
     assert "Deciding with number: 100%" in capsys.readouterr().err
 
 
@@ -482,10 +486,10 @@ def test_a_barred_rung_is_passed_over_and_the_decision_says_so() -> None:
     class Filtered(Controller):
         against: list[str | None]
 
-        def _barred(self, trace: Any) -> list[str | None]:
+        def _barred(self, trace: Any, notes: Any) -> list[str | None]:
             return self.against
 
-    c = Filtered(["number"], tiers=TIERS, policy={"holdout": 1.0})
+    c = Filtered(["number"], tiers=TIERS, api_base=NOWHERE, policy={"holdout": 1.0})
     c.against = ["takes no images", None, None]
     decision = c.decide("0.1", "number", [0.3, 0.7])
     assert decision.tier == "mid"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 TIERS = {"cheap": "gpt-5-nano", "mid": "gpt-5-mini", "expensive": "gpt-5.2"}
+# Where no provider is, so that the day on which it ends a model bars none of them.
+NOWHERE = "http://127.0.0.1:9/v1"
 
 
 class Says(RungRouter):
@@ -55,7 +57,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def c() -> Controller:
-    return Controller(["says", "my-says", "half"], tiers=TIERS)
+    return Controller(["says", "my-says", "half"], tiers=TIERS, api_base=NOWHERE)
 
 
 @pytest.fixture
@@ -190,7 +192,7 @@ def test_rung_routers_ask_each_other(c: Controller, monkeypatch: pytest.MonkeyPa
             return Verdict(ask="router-says", floor="cheap", ceiling="mid")
 
     monkeypatch.setitem(ROUTER_CLS, "first", First)
-    c = Controller(["first", "says", "half"], tiers=TIERS)
+    c = Controller(["first", "says", "half"], tiers=TIERS, api_base=NOWHERE)
     Says.verdicts["x"] = Verdict(ask="router-half-0.1,0.2", floor="mid")
     assert c.decide("x", "first").tier == "mid"
     assert c.decide("expensive", "first").tier == "mid"
@@ -300,7 +302,7 @@ def test_names_are_checked_at_construction(monkeypatch: pytest.MonkeyPatch) -> N
                 raise InvalidValueError("rules.yaml:3: there is no rung 'mid'")
 
     monkeypatch.setitem(ROUTER_CLS, "checking", Checking)
-    Controller(["checking", "half"], tiers=TIERS)
+    Controller(["checking", "half"], tiers=TIERS, api_base=NOWHERE)
     with pytest.raises(InvalidValueError, match=r"rules.yaml:3"):
         Controller(["checking"], "big", "small")
     assert seen == [(list(TIERS), ["checking", "half"]), (["weak", "strong"], ["checking"])]
