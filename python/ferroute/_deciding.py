@@ -25,7 +25,7 @@ from ferroute.routers.base import RungRouter, routes_by_itself
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 # The policy of one call that has its own.
 policy_of_call: ContextVar[CallPolicy | None] = ContextVar("ferroute_policy", default=None)
@@ -208,6 +208,7 @@ class Deciding(Grammar, Serving):
                 trace.wanted, fields["reason"] = ladder.by_thresholds(win_rate, trace.cuts)
             else:
                 number = fields["threshold"] = float(threshold)
+                trace.cuts = (number,)
                 trace.wanted, fields["reason"] = ladder.by_threshold(win_rate, number)
             window = self._window(trace.name, trace.router) if enters_window else None
         if enters_window and window is not None:
@@ -332,7 +333,7 @@ class Deciding(Grammar, Serving):
         if notes.cost is not None and not notes.unpriced:
             fields["router_cost_usd"] = notes.cost
         fields["routing_us"] = (perf_counter_ns() - start) / 1000
-        return make(fields, _aside(Aside, (trace.chosen, False, notes.unpriced, trace.endpoint, trace)))
+        return make(fields, Aside(trace.chosen, False, notes.unpriced, trace.endpoint, trace))
 
     def _held_out(self, decision: Decision) -> Decision:
         """The decision for a call that goes to the strongest model by lot, if that can serve it."""
@@ -367,10 +368,6 @@ class Deciding(Grammar, Serving):
         ends = (math.inf if share <= 0 else -math.inf for share in shares)
         cuts = tuple(end if table is None else table.threshold for table, end in zip(found, ends, strict=True))
         return cuts, tables
-
-
-# As the class itself, in half the time.
-_aside = cast("Callable[[type[Aside], tuple[Any, ...]], Aside]", tuple.__new__)
 
 
 def _given(threshold: Any) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class Trace:
             method) or ``"failed"``.
         win_rate: The router's.
         rank: Where it ranks in the window, in the share form.
-        cuts: The thresholds in force, where there are several or calibrated ones; a single one is in `given`.
+        cuts: The thresholds in force, where thresholds decided.
         wanted: The rung that is the router's word; None where that is no rung.
         chosen: The rung that it came to.
         floor, ceiling: Rungs that a verdict sets as limits.
