@@ -16,6 +16,7 @@ import pytest
 import ferroute
 from conftest import GOLDENS
 from fakeserver import completion
+from ferroute import pricing
 from ferroute._core import Request, Verdict
 from ferroute.controller import Controller
 from ferroute.decision import aside
@@ -371,7 +372,7 @@ def test_its_cost_is_the_decisions(server: SmallServer) -> None:
     assert any("from the cache, at no cost" in note for note in again.notes)
     assert len(server.sorted) == 1
     c.completion(model="router-llm_classifier", messages=[{"role": "user", "content": HANOI}])
-    assert c.spend().router_cost_usd == paid
+    assert c.spend().router_cost == paid
 
 
 def test_an_unreadable_answer_is_paid_for(server: SmallServer) -> None:
@@ -469,6 +470,14 @@ def test_a_missing_key_is_told_at_the_first_use() -> None:
         sorts.choose(Request("x"))
     with pytest.raises(UnknownNameError):
         LLMClassifierRouter("nobodys/model").choose(Request("x"))
+
+
+def test_a_model_that_is_not_served_any_more_is_warned_of(server: SmallServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pricing, "_said", set())
+    with pytest.warns(pricing.PriceWarning, match=r"gpt-5\.1-codex-mini is past the day"):
+        LLMClassifierRouter("openai/gpt-5.1-codex-mini", api_key=KEY)
+    # At another address it may well be.
+    router(server, "openai/gpt-5.1-codex-mini")
 
 
 def test_a_rung_that_there_is_not_is_told_at_once(server: SmallServer) -> None:
@@ -575,7 +584,7 @@ def test_the_articles_class(server: SmallServer) -> None:
     }  # fmt: skip
     assert r.route(HANOI)["model_used"] == "gpt-5.2"
     assert len(server.sorted) == 2 and all(body["model"] == "gpt-5-nano" for body in server.sorted)
-    assert r.controller.spend().calls == 2
+    assert r.controller.spend().queries == 2
     assert KEY not in repr(r)
 
 

@@ -194,10 +194,14 @@ fn shown(text: &str) -> (&str, Option<Cut<'_>>) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
+
+    static SORTER: LazyLock<Sorter> = LazyLock::new(|| Sorter::new(named(&["a", "b"]), None).unwrap());
 
     fn named(names: &[&str]) -> Vec<Label> {
         names
@@ -259,11 +263,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_prompt_stays_one_member_of_the_data(text in "\\PC{0,200}|[\"\\\\\\n{}]{0,40}") {
-            let sorter = Sorter::new(named(&["a", "b"]), None).unwrap();
-            let data: Value = serde_json::from_str(&sorter.question(&text, 0, Form::Word).user).unwrap();
+            let data: Value = serde_json::from_str(&SORTER.question(&text, 0, Form::Word).user).unwrap();
             prop_assert_eq!(data.as_object().unwrap().len(), 1);
             prop_assert_eq!(data["request"].as_str().unwrap(), text.as_str());
-            let _ = sorter.injected(&text);
+            let _ = SORTER.injected(&text);
         }
     }
 }

@@ -86,15 +86,15 @@ class LLMClassifierRouter(RungRouter):
             "cache": cache,
         }
         self._core: _core.Classifier | None = None
-        # Labels and limits are checked now, whatever the endpoint is.
-        checked = _core.Classifier("openai/any", api_base="http://127.0.0.1", **self._settings)
-        self._labels = checked.labels
         try:
-            self._classifier()
+            made = self._classifier()
         except (InvalidValueError, UnknownNameError):
-            # Where it lacks a key or an address, the Controller may lend its own; else the first use says so.
             if "api_base" in self._where:
                 raise
+            # Where it lacks a key or an address, the Controller may lend its own; else the first use says so. What is
+            # wrong with the rest is told now.
+            made = _core.Classifier("openai/any", api_base="http://127.0.0.1", **self._settings)
+        self._labels = made.labels
 
     @property
     def labels(self) -> dict[str, str]:
@@ -186,6 +186,11 @@ class LLMClassifierRouter(RungRouter):
         made = self._core
         if made is None:
             made = self._core = _core.Classifier(self.model, **self._lent, **self._where, **self._settings)
+            if _core.Client(self.model, **self._lent, **self._where).at_home:
+                from ferroute import _calls, pricing
+
+                # It would fail every time, and every decision fall back.
+                pricing.warn_if_shut_down(self.model, stacklevel=_calls.stacklevel())
         return made
 
     def __getstate__(self) -> dict[str, Any]:
