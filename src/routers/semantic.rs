@@ -122,7 +122,9 @@ impl SemanticModel {
     pub fn with_thresholds(&self, thresholds: Vec<f64>) -> Result<Self> {
         if thresholds.len() != self.routes().len() || thresholds.iter().any(|threshold| threshold.is_nan()) {
             let routes = self.routes().len();
-            return Err(Error::value(format!("expected {routes} thresholds, one for each route, found {thresholds:?}")));
+            return Err(Error::value(format!(
+                "expected {routes} thresholds, one for each route, found {thresholds:?}"
+            )));
         }
         Ok(Self { map: Arc::clone(&self.map), thresholds: thresholds.into() })
     }

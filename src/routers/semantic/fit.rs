@@ -70,9 +70,8 @@ fn best(scores: &[f64], labels: &[Option<usize>], thresholds: &[f64], route: usi
     let mut takes: Vec<(f64, usize, usize)> = Vec::new();
     for (scores, label) in scores.chunks_exact(none).zip(labels) {
         let other = winner(scores, &shut);
-        let beats = other.is_none_or(|other| {
-            scores[route] > scores[other] || (scores[route] == scores[other] && route < other)
-        });
+        let beats = other
+            .is_none_or(|other| scores[route] > scores[other] || (scores[route] == scores[other] && route < other));
         if beats {
             takes.push((scores[route], label.unwrap_or(none), other.unwrap_or(none)));
         }

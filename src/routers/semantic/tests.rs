@@ -46,10 +46,7 @@ fn many_are_as_one_by_one() {
 fn what_does_not_fit_is_named() {
     let space = Arc::new(Space::new(&[1.0, 0.0, 0.0, 1.0, 0.5, 0.1], 2).unwrap());
     let made = |routes, vectors: &[f64]| {
-        SemanticModel::new(Arc::clone(&space), routes, Target::named("mid"), vectors)
-            .unwrap_err()
-            .message()
-            .to_owned()
+        SemanticModel::new(Arc::clone(&space), routes, Target::named("mid"), vectors).unwrap_err().message().to_owned()
     };
     assert!(made(vec![], &[]).contains("at least one route"));
     assert!(made(vec![route("a", "x", 0)], &[]).contains("'a' has no utterance"));
