@@ -11,7 +11,7 @@ use ferroute::Error;
 use ferroute::engine::call::{self, Answered};
 use ferroute::engine::plan::{Plan, Policy, Routed};
 use ferroute::engine::stream::Stream;
-use ferroute::ledger::{Asked, Filter, Ledger, Outcome, Record, Row};
+use ferroute::ledger::{Filter, Ledger, Outcome, Record, Row};
 use ferroute::pricing::{Table, Usage, from_pico};
 use ferroute::providers::{Asked, ChatRequest, Endpoint, Http, resolve};
 use rust_decimal::Decimal;
@@ -119,7 +119,7 @@ impl Book {
                 task: None,
                 tags: None,
                 signs: None,
-                asked: Asked::default(),
+                asked: ferroute::ledger::Asked::default(),
             });
         }
         self.0.flush(Duration::from_secs(10)).unwrap();

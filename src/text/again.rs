@@ -157,9 +157,9 @@ fn words(text: &str) -> Vec<String> {
     trimmed.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// Words of `these` that are not among `those`, each of which counts once.
-fn unmatched<'a>(these: &'a [String], those: &[String]) -> Vec<&'a String> {
-    let mut left: Vec<&String> = those.iter().collect();
+/// Words of `these` that are not among `others`, each of which counts once.
+fn unmatched<'a>(these: &'a [String], others: &[String]) -> Vec<&'a String> {
+    let mut left: Vec<&String> = others.iter().collect();
     let mut alone = Vec::new();
     for word in these {
         match left.iter().position(|other| same(word, other)) {
@@ -171,17 +171,17 @@ fn unmatched<'a>(these: &'a [String], those: &[String]) -> Vec<&'a String> {
 }
 
 /// How many words of both come in the same order.
-fn in_order(these: &[String], those: &[String]) -> usize {
-    let mut row = vec![0_usize; those.len() + 1];
+fn in_order(these: &[String], others: &[String]) -> usize {
+    let mut row = vec![0_usize; others.len() + 1];
     for word in these {
         let mut corner = 0;
-        for (at, other) in those.iter().enumerate() {
+        for (at, other) in others.iter().enumerate() {
             let above = row[at + 1];
             row[at + 1] = if same(word, other) { corner + 1 } else { above.max(row[at]) };
             corner = above;
         }
     }
-    row[those.len()]
+    row[others.len()]
 }
 
 /// Whether two words are the same, or one is the other mistyped: one letter more, fewer, another, or two changed places.
