@@ -65,8 +65,9 @@ def test_beyond_two_models_runs(tmp_path):
     assert "0.769  mid        gpt-5-mini  Prove that" in printed
     assert "cheap if the threshold of mid were above" in printed
     assert "expensive if the threshold of expensive were 0.7691 or lower" in printed
-    assert "careful and then local" in printed
+    assert "without rule 'cheap tasks'" in printed
+    assert "near route 'code'" in printed
     assert pictures(outputs) >= 1
     pages = ["".join(output["data"]["text/html"]) for output in outputs if "text/html" in output.get("data", {})]
-    assert sum("fr-explain" in page for page in pages) == 2
+    assert sum("fr-explain" in page for page in pages) == 3
     assert not list(tmp_path.iterdir())
