@@ -39,8 +39,12 @@ def server() -> Iterator[FakeServer]:
         yield server
 
 
+# An address of one's own, where nobody shuts down a model: prices tell of the day at the provider's.
+HERE = "http://127.0.0.1:9/v1"
+
+
 def _rules() -> Controller:
-    return Controller(["rules", "local"], tiers=TIERS, config={"rules": {"preset": "article"}})
+    return Controller(["rules", "local"], tiers=TIERS, config={"rules": {"preset": "article"}}, api_base=HERE)
 
 
 @pytest.mark.parametrize("names", [TABLE, SHORT])
@@ -67,7 +71,7 @@ def test_a_simple_question_about_quantum_physics_needs_a_strong_model() -> None:
 def test_a_rule_may_set_a_floor_and_leave_the_choice_to_a_learned_router() -> None:
     rules = [{"when": {"words": ["quantum"]}, "floor": "mid"}]
     config = {"rules": {"rules": rules, "otherwise": "router-local-0.3,0.9"}}
-    controller = Controller(["rules", "local"], tiers=TIERS, config=config)
+    controller = Controller(["rules", "local"], tiers=TIERS, config=config, api_base=HERE)
     controller.routers["local"].calculate_strong_win_rate = lambda _: 0.1
     assert controller.decide("What is quantum foam?", router="rules").tier == "mid"
     assert controller.decide("What is sea foam?", router="rules").tier == "cheap"
@@ -95,7 +99,7 @@ def test_the_classifier_says_cheap_and_expensive(server: FakeServer) -> None:
 
 
 def test_the_threshold_runs_the_other_way_than_the_article_says() -> None:
-    controller = Controller(["local"], tiers=TIERS)
+    controller = Controller(["local"], tiers=TIERS, api_base=HERE)
     controller.routers["local"].calculate_strong_win_rate = lambda _: 0.5
     order = ["expensive", "mid", "cheap"]
     found = [
