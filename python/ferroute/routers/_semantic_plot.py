@@ -55,7 +55,8 @@ def dots(
                 label=(label if labels is not None else "prompts") if at == 0 else None,
             )
     _thresholds(axes, needed, "threshold")
-    axes.legend(frameon=False, loc="lower right", fontsize=9)
+    # Beneath the picture, where no dot is.
+    axes.legend(frameon=False, loc="upper right", bbox_to_anchor=(1.0, -0.08), ncols=3, fontsize=9)
     return _dressed(axes, needed, title or "Similarity to each route")
 
 
@@ -74,6 +75,6 @@ def _dressed(axes: Any, needed: Mapping[str, float], title: str) -> Axes:
     axes.set_yticks(range(len(needed)), [name.replace("$", r"\$") for name in needed])
     axes.set_ylim(len(needed) - 0.5, -0.5)
     axes.axvline(0, color="0.45", linewidth=1, zorder=1)
-    axes.set_xlabel("similarity")
+    axes.set_xlabel("similarity", loc="left")
     dress(axes, title)
     return axes
