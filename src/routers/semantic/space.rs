@@ -222,9 +222,13 @@ pub(super) fn unit(mut vector: Vec<f64>) -> Option<Vec<f64>> {
     if !(TINY..f64::INFINITY).contains(&largest) {
         return None;
     }
-    vector.iter_mut().for_each(|x| *x /= largest);
+    for x in &mut vector {
+        *x /= largest;
+    }
     let length = dot(&vector, &vector).sqrt();
-    vector.iter_mut().for_each(|x| *x /= length);
+    for x in &mut vector {
+        *x /= length;
+    }
     Some(vector)
 }
 
