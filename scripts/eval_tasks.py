@@ -29,6 +29,8 @@ LANGUAGES = ROOT / "data" / "tasks" / "languages.jsonl"
 DOC = ROOT / "docs" / "tasks.md"
 BEGIN, END = "<!-- figures: written by scripts/eval_tasks.py -->", "<!-- end of figures -->"
 RESAMPLES = 2000
+# A share of fewer prompts says nothing.
+FEW = 10
 
 # What somebody writes in an afternoon who sorts prompts by keywords: the first line that fits decides.
 KEYWORDS: list[tuple[str, str]] = [
@@ -178,7 +180,8 @@ def without_a_style() -> list[str]:
         sure = chances.max(axis=1) >= card["threshold"]
         guessed = [names[best] if ok else None for best, ok in zip(chances.argmax(axis=1), sure, strict=True)]
         f = figures(guessed, [tasks[i] for i in inside])
-        cells = [f"{f[what]:.2f}" for what in ("macro_f1", "right", "coverage", "left_alone")]
+        cells = [f"{f[what]:.2f}" for what in ("macro_f1", "right", "coverage")]
+        cells.append(f"{f['left_alone']:.2f}" if sum(tasks[i] is None for i in inside) >= FEW else "")
         lines.append(f"| {style} | {len(inside)} | {' | '.join(cells)} |")
     return [*lines, ""]
 

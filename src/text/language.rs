@@ -195,7 +195,7 @@ fn by_script(text: &str, scripts: &Scripts) -> Option<&'static str> {
     if let Some((_, code)) = of_one.into_iter().find(|&(letters, _)| scripts.is(letters)) {
         return Some(code);
     }
-    let code = iso(whatlang::detect(text)?.lang())?;
+    let code = iso(whatlang::detect(text)?.lang());
     // Cyrillic and Arabic letters that only one of the languages has settle what trigrams of a few words cannot.
     let has = |letters: &str| text.chars().any(|c| letters.contains(c));
     Some(match code {
@@ -244,19 +244,19 @@ fn by_trigrams(text: &str, letters: usize) -> Option<&'static str> {
         return None;
     }
     let info = Detector::new().detect(text)?;
-    if info.is_reliable() { iso(info.lang()) } else { None }
+    info.is_reliable().then(|| iso(info.lang()))
 }
 
 /// The codes that [`language`] knows.
 pub fn codes() -> Vec<&'static str> {
-    let mut codes: Vec<_> = Lang::all().iter().filter_map(|&language| iso(language)).collect();
+    let mut codes: Vec<_> = Lang::all().iter().map(|&language| iso(language)).collect();
     codes.sort_unstable();
     codes
 }
 
-/// The two letters of ISO 639-1 for a language that has them.
-fn iso(language: Lang) -> Option<&'static str> {
-    Some(match language {
+/// The two letters of ISO 639-1.
+fn iso(language: Lang) -> &'static str {
+    match language {
         Lang::Afr => "af",
         Lang::Aka => "ak",
         Lang::Amh => "am",
@@ -326,8 +326,8 @@ fn iso(language: Lang) -> Option<&'static str> {
         Lang::Vie => "vi",
         Lang::Yid => "yi",
         Lang::Zul => "zu",
-        _ => return None,
-    })
+        Lang::Cym => "cy",
+    }
 }
 
 #[cfg(test)]

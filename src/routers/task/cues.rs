@@ -250,7 +250,9 @@ pub(super) fn read(
         let tokenizer = featuriser.table().tokenizer();
         let parts = Parts::of(text);
         let mut counts = Counts::default();
-        (instruction.clear(), material.clear(), words.clear());
+        instruction.clear();
+        material.clear();
+        words.clear();
         let mut quoted = 0;
 
         instruction_and_quotes(parts.first, |part, is_quoted| {
