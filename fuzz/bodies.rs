@@ -54,7 +54,7 @@ pub fn rules(data: &[u8]) {
             assert!(verdict.rung.is_some() || verdict.model.is_some() || verdict.ask.is_some());
         }
         Err(error) => {
-            assert!(error.message().starts_with("rules.yaml") || error.message().starts_with("preset"), "{error}")
+            assert!(error.message().starts_with("rules.yaml") || error.message().starts_with("preset"), "{error}");
         }
     }
 }

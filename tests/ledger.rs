@@ -49,7 +49,7 @@ fn record(n: i64) -> Record {
         price_version: "test".into(),
         task: (n % 2 == 0).then(|| "summarization".into()),
         tags: (n % 3 == 0).then(|| r#"{"team":"legal"}"#.into()),
-        signs: (n % 5 < 2).then(|| if n % 4 == 0 { Signs::EMPTY } else { Signs::NONE }),
+        signs: (n % 5 < 2).then_some(if n % 4 == 0 { Signs::EMPTY } else { Signs::NONE }),
         asked: Asked::default(),
     }
 }

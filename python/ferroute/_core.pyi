@@ -221,7 +221,7 @@ class Serving:
         api_base: Any = None,
         api_key: Any = None,
     ) -> tuple[list[str | None], list[str], list[tuple[int, str]]] | None:
-        """For each rung why it cannot serve the request, or None; notes; and those that were shut down, with the reason.
+        """For each rung why it cannot serve the request, or None; notes; those that were shut down, and why.
 
         Args:
             request: The request.

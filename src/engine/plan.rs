@@ -48,7 +48,10 @@ pub struct Escalation {
 
 /// Says of a whole answer whether it failed, or why it cannot say.
 #[derive(Clone)]
-pub struct Judge(pub Arc<dyn Fn(&Answer) -> Result<bool, String> + Send + Sync>);
+pub struct Judge(pub Arc<Judging>);
+
+/// Whether an answer has failed; an error says why nobody knows.
+pub type Judging = dyn Fn(&Answer) -> Result<bool, String> + Send + Sync;
 
 impl fmt::Debug for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

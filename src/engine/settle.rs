@@ -121,13 +121,10 @@ impl Entry {
             });
             estimated = true;
         }
-        let climbed = std::mem::take(&mut rest.escalated).into_iter().map(|(escalated, attempts)| {
-            let (usages, estimated) = self.usages(Outcome::Ok, &escalated.ending);
-            let at = &self.plan.endpoints[escalated.ending.endpoint];
-            let cost = sum(usages.iter().map(|usage| price(at, usage)));
-            Climbed { escalated, attempts, usage: total(&usages).unwrap_or_default(), estimated, cost }
-        });
-        let climbed: Vec<Climbed> = climbed.collect();
+        let climbed: Vec<Climbed> = std::mem::take(&mut rest.escalated)
+            .into_iter()
+            .map(|(answer, attempts)| self.climbed(answer, attempts))
+            .collect();
         let plain = sum(usages.iter().map(|usage| price(endpoint, usage)));
         let lost_cost = sum(lost.iter().map(|(at, usage)| price(&self.plan.endpoints[*at], usage)));
         let mut usage = total(&usages);
@@ -163,16 +160,7 @@ impl Entry {
         let attempts = self.tally.attempts();
         let first_content = ending.first_content.map(|at| at.saturating_duration_since(self.tally.start()));
         if self.plan.ledger.is_some() && (attempts > 0 || error.is_none_or(is_of_a_call)) {
-            for (hedged, usage, cost) in &hedges {
-                let baseline = baseline.map(|_| Decimal::ZERO);
-                let mut record = self.record(hedged.endpoint, Outcome::Hedged, usage, *cost, baseline);
-                record.estimated = true;
-                record.router_cost = record.router.as_ref().map(|_| 0);
-                record.total_us = micros(hedged.took);
-                record.attempts = 0;
-                record.text = None;
-                self.enter(record);
-            }
+            self.enter_hedged(&hedges, baseline);
             let before = self.enter_climbed(&climbed, baseline);
             let mut record = self.record(ending.endpoint, outcome, &usage.unwrap_or_default(), cost, baseline);
             if outcome == Outcome::Ok {
@@ -200,6 +188,27 @@ impl Entry {
             total: total_time,
             notes: rest.notes,
             dropped: rest.dropped,
+        }
+    }
+
+    /// What an answer came to that was taken to have failed, so that another rung was asked.
+    fn climbed(&self, escalated: Escalated, attempts: u32) -> Climbed {
+        let (usages, estimated) = self.usages(Outcome::Ok, &escalated.ending);
+        let at = &self.plan.endpoints[escalated.ending.endpoint];
+        let cost = sum(usages.iter().map(|usage| price(at, usage)));
+        Climbed { escalated, attempts, usage: total(&usages).unwrap_or_default(), estimated, cost }
+    }
+
+    fn enter_hedged(&self, hedges: &[(Hedged, Usage, Option<Decimal>)], baseline: Option<Decimal>) {
+        for (hedged, usage, cost) in hedges {
+            let baseline = baseline.map(|_| Decimal::ZERO);
+            let mut record = self.record(hedged.endpoint, Outcome::Hedged, usage, *cost, baseline);
+            record.estimated = true;
+            record.router_cost = record.router.as_ref().map(|_| 0);
+            record.total_us = micros(hedged.took);
+            record.attempts = 0;
+            record.text = None;
+            self.enter(record);
         }
     }
 

@@ -92,7 +92,9 @@ impl Groups {
                 continue;
             }
             let mut whole = Counts::default();
-            models.values().for_each(|counts| whole.merge(counts));
+            for counts in models.values() {
+                whole.merge(counts);
+            }
             let busiest = models.into_iter().max_by_key(|(_, counts)| counts.calls + counts.errors);
             let model = busiest.map(|(model, _)| model).unwrap_or_default();
             out.push(OfRung { tier, model, task, counts: whole });

@@ -44,6 +44,7 @@ struct PyServing(Serving);
 #[pymethods]
 impl PyServing {
     #[new]
+    #[expect(clippy::needless_pass_by_value, reason = "the list made from Python's is ours")]
     fn new(rungs: Vec<(Bound<'_, PyString>, Bound<'_, PyDict>)>, skips_retired: bool) -> PyResult<Self> {
         let rungs = rungs.iter().map(|(model, settings)| rung(model, settings)).collect::<PyResult<_>>()?;
         Ok(Self(Serving::new(rungs, skips_retired)))
@@ -75,6 +76,7 @@ impl PyServing {
         self.0.check(&Needs::of(&request.0), &call).map(told)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the list made from Python's is ours")]
     fn in_place_of(&self, model: &str, reason: &str, barred: Vec<Option<String>>) -> PyResult<usize> {
         Ok(filters::in_place_of(model, reason, &self.models(), &barred)?)
     }

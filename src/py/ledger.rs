@@ -116,6 +116,7 @@ impl PyLedger {
     }
 
     #[expect(clippy::too_many_arguments, reason = "a call has that many properties; Python gives them by name")]
+    #[expect(clippy::needless_pass_by_value, reason = "the lists made from Python's are ours")]
     #[pyo3(signature = (
         model, *, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, estimated,
         cost, router_cost, baseline, ttft_ms, total_ms, outcome, error, attempts, router, requested, tier, win_rate,

@@ -329,7 +329,7 @@ mod tests {
         let (mut sessions, now) = (Sessions::default(), Instant::now());
         sessions.remember(begins, 2, &MODELS, 50, now);
         assert_eq!(sessions.seat(begins, &MODELS, now), None);
-        let seat = sessions.seat(goes_on, &MODELS, now + IDLE - Duration::from_secs(1)).unwrap();
+        let seat = sessions.seat(goes_on, &MODELS, now + (IDLE.saturating_sub(Duration::from_secs(1)))).unwrap();
         assert_eq!((seat.rung, seat.prompt), (2, 50));
         assert_eq!(sessions.seat(goes_on, &MODELS, now + IDLE), None);
         assert_eq!(sessions.seat(goes_on, &["a", "b", "c"], now), None, "the rung has another model");

@@ -68,13 +68,11 @@ fn latest<'a>(turns: impl Iterator<Item = &'a Turn>) -> Cow<'a, str> {
         }
         kept.push(&turn.text);
     }
-    match kept[..] {
-        [one] => one.into(),
-        _ => {
-            kept.reverse();
-            kept.join("\n").into()
-        }
+    if let [one] = kept[..] {
+        return one.into();
     }
+    kept.reverse();
+    kept.join("\n").into()
 }
 
 /// Whether a turn says nothing of its own, but goes on with what was said: "yes", "go on", "and in French?".

@@ -1,6 +1,6 @@
 //! Conditions: what `when` may say, read, asked, and said again in words.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use regex::{Regex, RegexBuilder};
 
@@ -380,7 +380,7 @@ fn few<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let count = names.len();
     let mut shown = names.take(MOST).collect::<Vec<_>>().join(", ");
     if count > MOST {
-        shown += &format!(" and {} more", count - MOST);
+        let _ = write!(shown, " and {} more", count - MOST);
     }
     shown
 }

@@ -13,6 +13,7 @@ mod rungs;
 mod words;
 mod yaml;
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -97,7 +98,7 @@ impl Rules {
             .map_err(|error| Error::new(Kind::Io, format!("{shown}: cannot be read: {error}")))?;
         String::from_utf8(bytes).map_err(|error| {
             let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+            let line = before.split(|byte| *byte == b'\n').count();
             Error::value(format!("{shown}:{line}: is not UTF-8"))
         })
     }
@@ -184,11 +185,13 @@ impl Rules {
     /// Model strings of the routers that rules ask, each with its place.
     pub fn asked(&self) -> Vec<(&str, &str)> {
         let endings = self.set.rules.iter().filter_map(|rule| rule.ending.as_ref()).chain([&self.set.otherwise]);
-        let asked = |ending| match ending {
-            &Ending::Ask(ref asked) => Some((asked.name.as_str(), asked.place.as_str())),
-            _ => None,
-        };
-        endings.filter_map(asked).collect()
+        let mut asked = Vec::new();
+        for ending in endings {
+            if let Ending::Ask(ask) = ending {
+                asked.push((ask.name.as_str(), ask.place.as_str()));
+            }
+        }
+        asked
     }
 
     /// Models that rules name with settings of their own.
@@ -264,7 +267,7 @@ impl Rules {
         };
         for (what, bound) in [("at least", bounds.floor), ("at most", bounds.ceiling)] {
             if let Some((rung, rule)) = bound {
-                reason += &format!("; {what} {} by {}", rung.name, rule.because(facts)?);
+                let _ = write!(reason, "; {what} {} by {}", rung.name, rule.because(facts)?);
             }
         }
         verdict.floor = bounds.floor.map(|(rung, _)| rung.name.clone());

@@ -1,6 +1,6 @@
 //! What rules are read from: one tree for YAML and for Python, whose nodes know where they stand.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::Value as Json;
 
@@ -226,7 +226,7 @@ impl<'a> At<'a> {
             Way::Root => {}
             Way::Item(parent, index) => {
                 parent.walk(path);
-                path.push_str(&format!("[{index}]"));
+                let _ = write!(path, "[{index}]");
             }
             Way::Member(parent, key) => {
                 parent.walk(path);
