@@ -240,6 +240,7 @@ class Serving:
             RoutingError: None is free; it lists each model with its reason.
         """
 
+@final
 class Sessions:
     """Where the conversations of one Controller are: hashes and numbers, no text. The 10,000 last heard of are kept."""
 
@@ -273,6 +274,7 @@ def viewed(request: Request, view: str, join: bool) -> str:
 def only_follows(turn: str) -> bool:
     """Whether a turn is short and says nothing of its own: "yes", "go on", "and in French?"."""
 
+@final
 class Verdict:
     """What a router says that names a rung.
 
