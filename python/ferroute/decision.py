@@ -220,7 +220,8 @@ def remarked(decision: Decision, note: str) -> Decision:
 
 def settled(decision: Decision, account: Any) -> Decision:
     """`decision` with what the call came to; see `_core.Reply.account`."""
-    cost, router_cost, saved, attempts, notes, _, usage, *_ = account
+    # Of a call that failed, or that another package made, there are the first five alone.
+    cost, router_cost, saved, attempts, notes, _, usage, *_ = (*account, None, None)
     fields = decision.__dict__ | {
         "cost_usd": cost,
         "router_cost_usd": router_cost,
