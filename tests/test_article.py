@@ -9,9 +9,9 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from fakeserver import Answer, FakeServer, completion
 
 import ferroute
-from fakeserver import Answer, FakeServer, completion
 from ferroute.controller import Controller
 
 if TYPE_CHECKING:
