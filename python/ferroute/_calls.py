@@ -11,6 +11,8 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _json
+from ferroute._extras import extras_of
+from ferroute._given import given, is_unset
 from ferroute.decision import by_name, remarked
 from ferroute.endpoints import check_backend, endpoint, routed_of, settings_of
 from ferroute.errors import FerrouteError, InvalidTypeError, InvalidValueError
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from ferroute._core import Client
     from ferroute.decision import Decision
 
-EXTRAS = ("session", "task", "tags")
 # Keywords of `completion` that are for us and not for the model.
 _OURS = frozenset(
     (
@@ -238,7 +239,7 @@ def prepare(
     body |= {
         name: value
         for name, value in rest.items()
-        if value is not None and (type(value) in _PLAIN or not _is_unset(value))
+        if value is not None and (type(value) in _PLAIN or not is_unset(value))
     }
     extras, named = None, body
     if ours:
@@ -485,11 +486,7 @@ def opened(ledger: Any) -> Any:
 
 def _said(extras: Any) -> tuple[str | None, str | None, tuple[tuple[str, str], ...]]:
     """Task, session and tags of the reserved object ``ferroute``, which is checked."""
-    if extras is None:
-        return None, None, ()
-    from ferroute._extras import extras_of
-
-    return extras_of(extras)
+    return (None, None, ()) if extras is None else extras_of(extras)
 
 
 def limits(timeout: Any) -> tuple[float | None, float | None]:
@@ -498,7 +495,7 @@ def limits(timeout: Any) -> tuple[float | None, float | None]:
     Args:
         timeout: Seconds, or an `openai.Timeout`, whose limits on reading and connecting count.
     """
-    if timeout is None or _is_unset(timeout):
+    if timeout is None or is_unset(timeout):
         return None, None
     if hasattr(timeout, "read") and hasattr(timeout, "connect"):
         read, connect = (math.inf if each is None else float(each) for each in (timeout.read, timeout.connect))
@@ -514,22 +511,11 @@ def limits(timeout: Any) -> tuple[float | None, float | None]:
 
 def retries(max_retries: Any) -> int | None:
     """How often a failed attempt is repeated; None for the policy's."""
-    if max_retries is None or _is_unset(max_retries):
+    if max_retries is None or is_unset(max_retries):
         return None
     if isinstance(max_retries, bool) or not isinstance(max_retries, Integral):
         raise InvalidTypeError(f"`max_retries` must be int, found {type(max_retries).__name__}")
     return int(max_retries)
-
-
-def _is_unset(value: object) -> bool:
-    """`openai.NOT_GIVEN` and `openai.omit`, recognised without importing openai."""
-    cls = type(value)
-    return cls.__name__ in ("NotGiven", "Omit") and cls.__module__.partition(".")[0] == "openai"
-
-
-def given(value: Any) -> Any:
-    """`value`; None where it stands for not given."""
-    return None if value is None or _is_unset(value) else value
 
 
 def _first(*values: Any) -> Any:
@@ -552,7 +538,7 @@ def _strings(name: str, value: Mapping[str, Any] | None) -> list[tuple[str, str]
         return []
     if not hasattr(value, "items"):
         raise InvalidTypeError(f"`{name}` must be a dict, found {type(value).__name__}")
-    kept = ((str(key), str(item)) for key, item in value.items() if item is not None and not _is_unset(item))
+    kept = ((str(key), str(item)) for key, item in value.items() if item is not None and not is_unset(item))
     return [(_unicode(name, key), _unicode(name, item)) for key, item in kept]
 
 

@@ -13,7 +13,7 @@ from ferroute._explain_text import borders, prices, remark, sections, short, tit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ferroute.explain import Candidate, Explanation
+    from ferroute._explained import Candidate, Explained
 
 _STYLE = """
 .fr-explain{max-width:860px;font:13px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:inherit;
@@ -45,7 +45,7 @@ _STYLE = """
 _STRENGTHS = (0.08, 0.45)
 
 
-def html(shown: Explanation) -> str:
+def html(shown: Explained) -> str:
     """The block."""
     parts = [
         f'<div class="fr-head">{escape(title(shown))}</div>',
@@ -57,7 +57,7 @@ def html(shown: Explanation) -> str:
     return f'<div class="fr-explain"><style>{_STYLE}</style>{"".join(parts)}</div>'
 
 
-def _table(shown: Explanation) -> str:
+def _table(shown: Explained) -> str:
     dearest = max((float(each.expected_cost_usd or 0) for each in shown.candidates), default=0.0)
     rows = "".join(_row(each, dearest) for each in shown.candidates)
     heads = "".join(f"<th>{name}</th>" for name in ("rung", "model", "in / out per 1M", "this request", ""))
@@ -85,7 +85,7 @@ def _row(candidate: Candidate, dearest: float) -> str:
     return f'<tr class="fr-{candidate.mark}">{"".join(cells)}</tr>'
 
 
-def _line(shown: Explanation) -> str:
+def _line(shown: Explained) -> str:
     found = borders(shown)
     if found is None:
         return ""
@@ -122,7 +122,7 @@ def _tag(place: float, label: str, top: str) -> str:
     return f'<div class="fr-tag" style="left:{left};top:{top}">{escape(label)}</div>'
 
 
-def _rest(shown: Explanation) -> str:
+def _rest(shown: Explained) -> str:
     rows = (
         f"<dt>{escape(name)}</dt><dd>{'<br>'.join(escape(line) for line in lines)}</dd>"
         for name, lines in sections(shown)

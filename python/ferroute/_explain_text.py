@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from decimal import Decimal
 
-    from ferroute.explain import Candidate, Explanation
+    from ferroute._explained import Candidate, Explained
 
 _UNICODE = {"chosen": "●", "runner-up": "○", "skipped": "✗", "open": " "}
 _ASCII = {"chosen": "*", "runner-up": "o", "skipped": "x", "open": " "}
 _PLAIN = str.maketrans({"µ": "u", "…": "~", "“": '"', "”": '"'})
 
 
-def text(shown: Explanation, width: int, *, ascii_only: bool) -> str:
+def text(shown: Explained, width: int, *, ascii_only: bool) -> str:
     """All of it, no line longer than `width`."""
     blocks = [
         _head(shown, width),
@@ -28,7 +28,7 @@ def text(shown: Explanation, width: int, *, ascii_only: bool) -> str:
     return out.translate(_PLAIN).encode("ascii", "replace").decode() if ascii_only else out
 
 
-def sections(shown: Explanation) -> list[tuple[str, list[str]]]:
+def sections(shown: Explained) -> list[tuple[str, list[str]]]:
     """What is said beside the table and the line: titles and their sentences."""
     told = [
         ("next", [] if shown.runner_up is None else [_runner_up(shown)]),
@@ -49,7 +49,7 @@ def sections(shown: Explanation) -> list[tuple[str, list[str]]]:
     return [(title, lines) for title, lines in told if lines]
 
 
-def title(shown: Explanation) -> str:
+def title(shown: Explained) -> str:
     """Model, rung, and who chose it."""
     rung = f", rung {shown.tier}" if shown.tier is not None else ""
     if shown.router is None:
@@ -74,7 +74,7 @@ def short(amount: Decimal | None) -> str:
     return f"{'-' if amount < 0 else ''}${abs(amount):,.{digits}f}"
 
 
-def routing(shown: Explanation) -> str:
+def routing(shown: Explained) -> str:
     """What the router itself cost, in time and money."""
     if shown.router is None:
         return "none"
@@ -82,7 +82,7 @@ def routing(shown: Explanation) -> str:
     return f"{time}, {short(shown.router_cost_usd)}"
 
 
-def call(shown: Explanation) -> list[str]:
+def call(shown: Explained) -> list[str]:
     """What the call came to, of a response's decision."""
     if shown.attempts is None:
         return []
@@ -91,7 +91,7 @@ def call(shown: Explanation) -> list[str]:
     return [f"cost {short(shown.cost_usd)}{saved}, {requests}"]
 
 
-def limits(shown: Explanation) -> list[str]:
+def limits(shown: Explained) -> list[str]:
     """Floor and ceiling."""
     floor, ceiling = shown.limits
     said = [] if floor is None else [f"{floor} or above"]
@@ -110,7 +110,7 @@ def remark(candidate: Candidate) -> str:
     return f"skipped: {candidate.why}" if candidate.why else "" if candidate.mark == "open" else candidate.mark
 
 
-def borders(shown: Explanation) -> tuple[str, float, list[tuple[float, str]], list[str]] | None:
+def borders(shown: Explained) -> tuple[str, float, list[tuple[float, str]], list[str]] | None:
     """What the score's line shows: its name, the score, borders with their labels, and the rungs between them.
 
     None where no score in 0..=1 was compared with anything.
@@ -130,11 +130,11 @@ def borders(shown: Explanation) -> tuple[str, float, list[tuple[float, str]], li
     return what, value, cuts, names
 
 
-def _head(shown: Explanation, width: int) -> list[str]:
+def _head(shown: Explained, width: int) -> list[str]:
     return [*textwrap.wrap(title(shown), width), *textwrap.wrap(shown.reason, width)]
 
 
-def _table(shown: Explanation, width: int, marks: dict[str, str]) -> list[str]:
+def _table(shown: Explained, width: int, marks: dict[str, str]) -> list[str]:
     head = ("", "rung", "model", "in / out per 1M", "this request", "")
     rows = [
         (
@@ -176,7 +176,7 @@ def _table(shown: Explanation, width: int, marks: dict[str, str]) -> list[str]:
     return out
 
 
-def _line(shown: Explanation, width: int, *, ascii_only: bool) -> list[str]:
+def _line(shown: Explained, width: int, *, ascii_only: bool) -> list[str]:
     found = borders(shown)
     if found is None:
         return []
@@ -226,7 +226,7 @@ def _section(title: str, lines: Sequence[str], width: int) -> list[str]:
     return out
 
 
-def _runner_up(shown: Explanation) -> str:
+def _runner_up(shown: Explained) -> str:
     following = shown.runner_up
     if following is None:
         return ""
@@ -244,12 +244,12 @@ def _score(name: str, score: float, threshold: float | None, rung: str | None) -
     return f"{name} {score:.4f}{border}{goes}"
 
 
-def _terms(shown: Explanation, sign: int) -> list[str]:
+def _terms(shown: Explained, sign: int) -> list[str]:
     terms = [f"{name} {part:+.2f}" for name, part in shown.words if part * sign > 0]
     return [", ".join(terms)] if terms else []
 
 
-def _view(shown: Explanation) -> list[str]:
+def _view(shown: Explained) -> list[str]:
     if shown.view is None:
         return []
     return [shown.view if shown.excerpt is None else f"{shown.view}: “{shown.excerpt}”"]

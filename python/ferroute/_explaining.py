@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
-from ferroute.decision import aside
 from ferroute.endpoints import settings_of
 from ferroute.explain import Candidate, Change, Explanation, RunnerUp, Score
 from ferroute.pricing import _usage
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ferroute._trace import Trace
-    from ferroute.decision import Aside, Decision
     from ferroute.pricing._usage import When
 
 # Tokens of an answer nobody has seen, of a model nobody has asked.
@@ -33,16 +31,18 @@ _EXCERPT = 80
 _WORDS = 8
 
 
-def explained(decision: Decision, at: When = None) -> Explanation:
-    """The explanation of `decision`, with the prices of the day `at`; None is now."""
-    facts = aside(decision)
+def explained(decision: Any, facts: Any, at: When = None) -> Explanation:
+    """The explanation of `decision`, with the prices of the day `at`; None is now.
+
+    A `Decision` and its `Aside`: not so called here, since the decision's own method is what asks.
+    """
     known = _known(decision, facts)
     if facts.trace is None:
-        return _alone(decision, known, _usage.when(at))
+        return _alone(decision, facts.usage, known, _usage.when(at))
     return _traced(decision, facts, facts.trace, known, _usage.when(at))
 
 
-def _known(decision: Decision, facts: Aside) -> dict[str, Any]:
+def _known(decision: Any, facts: Any) -> dict[str, Any]:
     """What the decision says by itself."""
     paid = decision.router_cost_usd
     if paid is None and decision.router is not None and not facts.unpriced:
@@ -64,9 +64,8 @@ def _known(decision: Decision, facts: Aside) -> dict[str, Any]:
     }
 
 
-def _alone(decision: Decision, known: dict[str, Any], at: str | None) -> Explanation:
+def _alone(decision: Any, usage: tuple[int, int] | None, known: dict[str, Any], at: str | None) -> Explanation:
     """A decision that remembers nothing: asked for by name, or from a pickle, a copy, a router's own hand."""
-    usage = aside(decision).usage
     answer = None if usage is None else float(usage[1])
     rung = (decision.tier, str(decision.model), _priced_as(decision.model), None, answer)
     found = json.loads(
@@ -82,7 +81,7 @@ def _alone(decision: Decision, known: dict[str, Any], at: str | None) -> Explana
     return Explanation(**known, **_read(found), tokens_from=None if usage is None else _COUNTED, missing=missing)
 
 
-def _traced(decision: Decision, facts: Aside, trace: Trace, known: dict[str, Any], at: str | None) -> Explanation:
+def _traced(decision: Any, facts: Any, trace: Trace, known: dict[str, Any], at: str | None) -> Explanation:
     rungs, path = trace.rungs, _path(trace)
     last = path[-1]
     request = _request(trace)
@@ -169,7 +168,7 @@ def _cuts(trace: Trace) -> tuple[float, ...]:
     return tuple(trace.cuts) or _numbers(trace.given)
 
 
-def _held(facts: Aside, trace: Trace, chosen: int | None) -> str | None:
+def _held(facts: Any, trace: Trace, chosen: int | None) -> str | None:
     """What sent the request elsewhere than the router's word and the filters."""
     if facts.held_out:
         return "the lot of `holdout` sent it to the strongest model"

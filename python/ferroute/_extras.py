@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
-from ferroute._calls import EXTRAS, given
+from ferroute._given import given
 from ferroute.errors import InvalidTypeError, InvalidValueError
+
+EXTRAS = ("session", "task", "tags")
 
 
 class Extras(NamedTuple):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 from ferroute import _core
 from ferroute._ladder import Rungs, cuts_of
 from ferroute._refusals import ModelType, RoutingError, ThresholdType
-from ferroute.decision import Share, Shares
+from ferroute._wanted import Share, Shares
 from ferroute.routers.base import RungRouter, routes_by_itself
 
 if TYPE_CHECKING:
-    from ferroute.decision import ModelPair
+    from ferroute._wanted import ModelPair
 
 
 def names_rung(router: Any) -> bool:

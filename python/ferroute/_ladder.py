@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
 from ferroute._refusals import ThresholdType
-from ferroute.decision import Share, Shares
+from ferroute._wanted import Share, Shares
 from ferroute.endpoints import endpoint
 from ferroute.errors import InvalidTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ferroute.decision import ModelPair
+    from ferroute._wanted import ModelPair
 
 
 class Rungs:

@@ -25,6 +25,7 @@ from ferroute._deciding import name_of, policy_of_call
 from ferroute._deciding_many import DecidingMany
 from ferroute._escalating import rungs_above
 from ferroute._extras import NONE, extras_of, taken
+from ferroute._given import given
 from ferroute._ladder import cuts_of, model_string, tiers_of
 from ferroute._refusals import MissingMessages, RoutingError
 from ferroute._trace import Asked
@@ -408,8 +409,8 @@ class Controller(DecidingMany):
     @staticmethod
     def _under(kwargs: dict[str, Any]) -> Holding[CallPolicy | None]:
         """The policy that a call brings takes the place of the Controller's while it is decided on."""
-        given = _calls.given(kwargs.pop("policy", None))
-        return Holding(policy_of_call, policy_of_call.get() if given is None else CallPolicy.of(given))
+        said = given(kwargs.pop("policy", None))
+        return Holding(policy_of_call, policy_of_call.get() if said is None else CallPolicy.of(said))
 
     def _requested(self, router: str | None, threshold: Any, kwargs: dict[str, Any]) -> tuple[str, Any]:
         if "model" in kwargs:

@@ -2,8 +2,9 @@
 
 use tokio::time::Instant;
 
+use super::ending::Ending;
 use super::plan::Plan;
-use super::settle::{Ending, Entry};
+use super::settle::Entry;
 use super::tally::Tally;
 use crate::error::Result;
 use crate::ledger::Signs;

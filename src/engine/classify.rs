@@ -20,7 +20,7 @@ use super::call::chat;
 use super::plan::{Plan, Policy};
 use crate::error::{Error, Kind, Result};
 use crate::process::PerProcess;
-use crate::providers::terse::Terse;
+use crate::providers::types::Terse;
 use crate::providers::{ChatRequest, Endpoint, Http};
 use crate::routers::classifier::{Form, Question, Sorter};
 use crate::routers::verdict::Verdict;

@@ -6,10 +6,11 @@
 use tokio::time::Instant;
 
 use super::ask::Ask;
-use super::call::{first, visit};
+use super::ending::Ending;
 use super::plan::Plan;
-use super::settle::{Ending, Entry};
+use super::settle::Entry;
 use super::tally::Escalated;
+use super::walk::{first, visit};
 use crate::error::Result;
 use crate::ledger::Signs;
 

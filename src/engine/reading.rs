@@ -11,8 +11,8 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
+use super::ending::Ending;
 use super::many::Sides;
-use super::settle::Ending;
 use super::signs::Collected;
 use super::source::Source;
 use crate::error::{Error, Partial, Result};

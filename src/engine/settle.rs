@@ -14,35 +14,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rust_decimal::Decimal;
-use tokio::time::Instant;
 
+use super::ending::Ending;
 use super::forecast::forecast;
 use super::plan::{Account, Plan};
-use super::signs::Verdict;
 use super::tally::{Escalated, Hedged, Tally};
 use super::{asking, estimate};
 use crate::error::{Error, Kind};
 use crate::ledger::{Asked, Outcome, Record};
 use crate::pricing::{Table, Usage, pico};
 use crate::providers::{ChatRequest, Endpoint};
-
-/// How far an answer has come.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Ending {
-    /// Which endpoint answers.
-    pub endpoint: usize,
-    /// Requests that the answer is made of; none where there is no answer.
-    pub requests: u32,
-    /// Tokens told, one for each request at most.
-    pub usages: Vec<Usage>,
-    /// The tokens told are the final ones.
-    pub complete: bool,
-    /// Characters received.
-    pub made_chars: usize,
-    pub first_content: Option<Instant>,
-    /// The signs of failure it shows.
-    pub verdict: Verdict,
-}
 
 /// A call from its beginning to its entry in the book.
 pub(super) struct Entry {

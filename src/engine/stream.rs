@@ -15,10 +15,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::ask::{Ask, Place};
 use super::document;
+use super::ending::Ending;
 use super::many::Sides;
 use super::plan::Account;
 use super::reading::{Feed, Item, Judging, Progress, READ_AHEAD_BYTES, read};
-use super::settle::{Ending, Entry, total};
+use super::settle::{Entry, total};
 use super::signs::{Collected, Verdict};
 use super::source::{Called, Source};
 use crate::error::{Again, Error, Kind, Partial, Result};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::settle::Ending;
+use super::ending::Ending;
 use crate::error::Error;
 use crate::pricing::Usage;
 use crate::providers::Dropped;

@@ -4,25 +4,13 @@
 
 use super::capabilities::{self, Json};
 use super::family::Family;
+use super::types::Terse;
 use super::{Dialect, Endpoint, anthropic, gemini, needs};
 
 /// Servers that hold any model to a schema.
 const HOLD_ANY: [&str; 4] = ["hosted_vllm", "ollama", "lm_studio", "llamafile"];
 /// Gateways that find the nearest effort a model knows.
 const GATEWAYS: [&str; 2] = ["openrouter", "vercel_ai_gateway"];
-
-/// What to ask of one model, in `OpenAI`'s words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terse {
-    /// `reasoning_effort`.
-    pub effort: Option<&'static str>,
-    /// It thinks all the same, or may, and needs room for that.
-    pub thinks: bool,
-    /// It takes `temperature` 0.
-    pub cold: bool,
-    /// It is held to a JSON schema.
-    pub schema: bool,
-}
 
 impl Terse {
     /// For the model at `endpoint`.

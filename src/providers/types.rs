@@ -98,6 +98,19 @@ pub struct Outgoing {
     pub body: Bytes,
 }
 
+/// What to ask of one model, in `OpenAI`'s words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terse {
+    /// `reasoning_effort`.
+    pub effort: Option<&'static str>,
+    /// It thinks all the same, or may, and needs room for that.
+    pub thinks: bool,
+    /// It takes `temperature` 0.
+    pub cold: bool,
+    /// It is held to a JSON schema.
+    pub schema: bool,
+}
+
 /// One chunk of a stream, in `OpenAI`'s shape.
 #[derive(Debug, Default)]
 pub struct Chunk {

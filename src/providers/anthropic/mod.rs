@@ -15,7 +15,7 @@ mod thoughts;
 mod tools;
 
 use super::request::{ChatRequest, Prepared, Reading};
-use super::terse::Terse;
+use super::types::Terse;
 use super::types::{Answer, Completion, Endpoint, ReadStream};
 use crate::error::{Error, Kind, Result};
 use crate::pricing::Table;

@@ -23,8 +23,8 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
 
 use super::prefix::secret_value;
-use super::terse::Terse;
 use super::types::Endpoint;
+use super::types::Terse;
 use crate::error::Result;
 
 use model::{Model, Thinking};
