@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ferroute import _core, _estimates, responses
 from ferroute._calls import warn_unpriced
 from ferroute._estimates import read
-from ferroute.decision import Decision, settled
+from ferroute.decision import Answered, Decision, aside, make, settled
 from ferroute.endpoints import Endpoint, settings_of
 from ferroute.errors import InvalidValueError, NotBuiltError
 
@@ -221,7 +221,11 @@ class _Book:
 
     def _decision(self, cost: Decimal | None, saved: Decimal | None) -> Decision:
         account = (cost, _dollars(self.call.decided[7]), saved, self.attempts, self.notes)
-        return settled(self.call.decision, account)
+        decision = settled(self.call.decision, account)
+        if self._next == 0:
+            return decision
+        answered = Answered(self.model, settings_of(self._asked).get("base_model"))
+        return make(decision.__dict__, aside(decision)._replace(answered=answered))
 
     def _cost_of(self, tokens: dict[str, int] | None, theirs: Decimal | None, estimated: bool) -> Decimal | None:
         # What litellm says goes before an estimate, and after what ferroute knows.
