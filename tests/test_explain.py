@@ -544,7 +544,8 @@ def test_control_characters_of_others_are_not_shown(prompt: str, monkeypatch: py
         raise RuntimeError(NASTY)
 
     monkeypatch.setattr(Length, "calculate_strong_win_rate", broken)
-    for instead in ("mid", "nasty"):
+    # Asked by the one that stands in for it, it would fail again.
+    for instead in ("mid",) if prompt == "ask" else ("mid", "nasty"):
         c.policy = CallPolicy(on_router_error=instead)
         check_safe(c.decide(prompt, router="length", threshold=0.5))
 
@@ -557,9 +558,7 @@ def test_control_characters_in_names_of_ones_own_are_not_shown() -> None:
 def test_a_refusal_is_quoted_without_its_control_characters() -> None:
     refusal = json.dumps({"error": {"message": f"wrong key {NASTY}", "code": "invalid_api_key"}}).encode()
     with FakeServer() as server:
-        c = ladder(
-            "length", api_base=server.url, api_key=KEY, policy=CallPolicy(fallbacks=["gpt-5.2"], retries=0)
-        )
+        c = ladder("length", api_base=server.url, api_key=KEY, policy=CallPolicy(fallbacks=["gpt-5.2"], retries=0))
         server.then(Answer(status=401, body=refusal))
         response = c.completion(router="length", threshold=[0.3, 0.7], messages=[{"role": "user", "content": "x"}])
         c.policy = CallPolicy(retries=0)
@@ -749,14 +748,16 @@ def test_who_answered_after_a_fallback_is_told(fallback: str, expected: list[tup
         stream = c.completion(router="length", threshold=[0.3, 0.7], messages=messages, stream=True)
         list(stream)
         server.then(refused, escalated())
-        keywords = {"messages": messages, "api_base": server.url, "api_key": KEY, "policy": policy}
-        by_name = ferroute.completion(model="gpt-5-nano", **keywords).routing.explain()
+        by_name = ferroute.completion(
+            model="gpt-5-nano", messages=messages, api_base=server.url, api_key=KEY, policy=policy
+        ).routing.explain()
     assert [(each.rung, each.mark) for each in explanation.candidates] == expected
     answered = next(each for each in explanation.candidates if each.mark == "answered")
     assert (answered.model, answered.expected_cost_usd) == (fallback, explanation.cost_usd)
     assert stream.routing.explain().answered == fallback
     check_shown(explanation)
-    assert [(each.model, each.mark) for each in by_name.candidates] == [("gpt-5-nano", "chosen"), (fallback, "answered")]
+    named = [(each.model, each.mark) for each in by_name.candidates]
+    assert named == [("gpt-5-nano", "chosen"), (fallback, "answered")]
     check_shown(by_name)
 
 

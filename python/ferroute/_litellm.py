@@ -211,7 +211,7 @@ class _Book:
                 tags=tags,
                 **{_LEDGERS_WORDS.get(name, name): count for name, count in (tokens or {}).items()},
             )
-        self.settled = self._decision(cost, saved)
+        self.settled = self._decision(cost, saved, answered=outcome != "failed")
         return self.settled
 
     def so_far(self, tokens: dict[str, int], answer: Any) -> Decision:
@@ -219,13 +219,13 @@ class _Book:
         cost = self._cost_of(tokens, _their_cost(answer), False)
         return self._decision(cost, self._saved(tokens, cost)[1])
 
-    def _decision(self, cost: Decimal | None, saved: Decimal | None) -> Decision:
+    def _decision(self, cost: Decimal | None, saved: Decimal | None, *, answered: bool = True) -> Decision:
         account = (cost, _dollars(self.call.decided[7]), saved, self.attempts, self.notes)
         decision = settled(self.call.decision, account)
-        if self._next == 0:
+        if self._next == 0 or not answered:
             return decision
-        answered = Answered(self.model, settings_of(self._asked).get("base_model"))
-        return make(decision.__dict__, aside(decision)._replace(answered=answered))
+        by = Answered(self.model, settings_of(self._asked).get("base_model"))
+        return make(decision.__dict__, aside(decision)._replace(answered=by))
 
     def _cost_of(self, tokens: dict[str, int] | None, theirs: Decimal | None, estimated: bool) -> Decimal | None:
         # What litellm says goes before an estimate, and after what ferroute knows.

@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from ferroute._trace import Trace
     from ferroute.explain import Explanation
 
-__all__ = ["Answered", "Aside", "Decision", "ModelPair", "Share", "Shares", "aside", "by_name", "make", "remarked", "settled"]
+__all__ = [
+    "Answered",
+    "Aside",
+    "Decision",
+    "ModelPair",
+    "Share",
+    "Shares",
+    "aside",
+    "by_name",
+    "make",
+    "remarked",
+    "settled",
+]
 
 
 class Answered(NamedTuple):
@@ -133,15 +145,15 @@ class Decision(_HasAside):
         shown = ((name, vars(self)[name]) for name in _DEFAULTS if vars(self)[name] not in (None, (), False))
         left = "style='text-align:left'"
         rows = "".join(
-            f"<tr><th {left}>{name}</th><td {left}>{html.escape(one_line(_cell(value)))}</td></tr>" for name, value in shown
+            f"<tr><th {left}>{name}</th><td {left}>{html.escape(_cell(value))}</td></tr>" for name, value in shown
         )
         return f"<table>{rows}</table>"
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, tuple):
-        return "; ".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return one_line("; ".join(map(str, value)))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return f"{value:.4g}" if isinstance(value, float) else one_line(str(value))
 
 
 def make(fields: dict[str, Any], aside: Aside | None = None) -> Decision:
