@@ -335,6 +335,7 @@ def explain(
     reach: Sequence[int] = ...,
     wanted: int | None = None,
     chosen: int | None = None,
+    answered: int | None = None,
     held: str | None = None,
     floor: int | None = None,
     ceiling: int | None = None,
@@ -353,6 +354,7 @@ def explain(
         reach: The rungs that the steps of the word lead to, one more than there are steps.
         wanted: The rung the router's word led to.
         chosen: The rung it went to.
+        answered: The rung that answered, where that is another one.
         held: Why it did not go where the word led, for a reason that is in no rung.
         floor: No rung below this one.
         ceiling: No rung above this one.
