@@ -2,6 +2,7 @@
 //!
 //! Messages say what was expected and what was found. They never hold a key, a header or a URL with a query.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -108,11 +109,13 @@ struct Inner {
     url: Option<Box<str>>,
     partial: Option<Box<Partial>>,
     spent: Option<Box<Spent>>,
+    raised: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Inner {
     fn new(kind: Kind, message: String, answer: Option<Answer>) -> Self {
-        Self { kind, message, answer, again: Again::Usual, lost: false, url: None, partial: None, spent: None }
+        let (url, partial, spent, raised) = (None, None, None, None);
+        Self { kind, message, answer, again: Again::Usual, lost: false, url, partial, spent, raised }
     }
 }
 
@@ -227,6 +230,18 @@ impl Error {
     /// What the call came to that failed.
     pub fn spent(&self) -> Option<&Spent> {
         self.0.spent.as_deref()
+    }
+
+    /// The same error, which is to reach the caller as this: what his own code has thrown.
+    #[must_use]
+    pub fn with_raised(mut self, raised: impl Any + Send + Sync) -> Self {
+        Arc::make_mut(&mut self.0).raised = Some(Arc::new(raised));
+        self
+    }
+
+    /// What the caller's own code has thrown, of the given type.
+    pub fn raised<T: Any>(&self) -> Option<&T> {
+        self.0.raised.as_ref()?.downcast_ref()
     }
 
     /// The HTTP status a server should answer with.

@@ -7,13 +7,13 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ferroute::Error;
 use ferroute::engine::call::{self, Answered};
-use ferroute::engine::plan::{Escalation, Judge, Plan, Policy, Routed};
+use ferroute::engine::plan::{Climb, Escalation, Judge, Plan, Policy, Routed, Unsaid};
 use ferroute::engine::stream::Stream;
 use ferroute::ledger::{Filter, Ledger, Outcome, Row, Signs};
 use ferroute::pricing::{Table, Usage, from_pico};
 use ferroute::providers::{Asked, ChatRequest, Endpoint, Http, resolve};
+use ferroute::{Error, Kind};
 use rust_decimal::Decimal;
 use serde_json::json;
 use support::{Server, Step, reply, serve, stream_head};
@@ -74,7 +74,10 @@ impl Ladder {
         let names = [(CHEAP, "cheap"), (MID, "mid"), (DEAR, "expensive")];
         let endpoints: Vec<_> = self.servers.iter().zip(names).map(|(server, (model, _))| at(server, model)).collect();
         Plan {
-            climb: names[1..endpoints.len()].iter().map(|(_, tier)| Some((*tier).to_owned())).collect(),
+            climb: Arc::new(Climb {
+                rungs: names[1..endpoints.len()].iter().map(|(_, tier)| Some((*tier).to_owned())).collect(),
+                ..Climb::default()
+            }),
             endpoints: endpoints.into(),
             policy: Arc::new(policy),
             ledger: Some(Arc::clone(&self.book)),
@@ -199,13 +202,49 @@ async fn rungs_that_do_not_answer_are_passed_and_an_answer_is_never_lost() {
         said.contains(&format!("`{MID}` was asked in vain")) && said.contains(&format!("`{DEAR}` was asked")),
         "{said}"
     );
-    assert_eq!(ladder.told(), [line(Outcome::Escalated, "cheap", "empty", 1), line(Outcome::Ok, "expensive", "", 2)]);
+    assert_eq!(
+        ladder.told(),
+        [
+            line(Outcome::Escalated, "cheap", "empty", 1),
+            line(Outcome::Vain, "mid", "-", 1),
+            line(Outcome::Ok, "expensive", "", 1)
+        ]
+    );
+    let vain = &ladder.calls()[1];
+    assert_eq!((vain.model.as_str(), vain.error.as_deref(), vain.cost), (MID, Some("status 503"), Some(0)));
+    let failures = ladder.book.failures(&Filter::default()).unwrap().groups;
+    let mid = failures.iter().find(|group| group.tier.as_deref() == Some("mid")).unwrap();
+    assert_eq!((mid.counts.errors, mid.counts.calls), (1, 0));
+    let spent = ladder.book.spend(&Filter::default()).unwrap().all;
+    assert_eq!((spent.calls, spent.failed, spent.escalated, spent.attempts), (1, 0, 1, 3));
 
     let ladder = Ladder::of(vec![vec![empty()], vec![down()], vec![down()]]);
     let answered = chat(ladder.plan(on(Signs::EMPTY))).await.unwrap();
     assert_eq!((answered.account.endpoint, answered.account.attempts), (0, 3));
     assert_eq!(answered.account.cost, Some(price(CHEAP, 3)));
-    assert_eq!(ladder.told(), [line(Outcome::Ok, "cheap", "empty", 3)]);
+    assert_eq!(
+        ladder.told(),
+        [
+            line(Outcome::Vain, "mid", "-", 1),
+            line(Outcome::Vain, "expensive", "-", 1),
+            line(Outcome::Ok, "cheap", "empty", 1)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_rung_that_broke_off_is_on_the_bill_under_its_own_name() {
+    let cut = vec![Step::Send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{".to_vec()), Step::Close];
+    let ladder = Ladder::of(vec![vec![empty()], vec![cut], vec![owl()]]);
+    let answered = chat(ladder.plan(on(Signs::EMPTY))).await.unwrap();
+    let guess = price(MID, 10);
+    assert_eq!(answered.account.cost, Some(price(CHEAP, 3) + guess + price(DEAR, 10)));
+    let calls = ladder.calls();
+    let vain = &calls[1];
+    assert_eq!((vain.outcome, vain.tier.as_deref(), vain.estimated), (Outcome::Vain, Some("mid"), true));
+    assert_eq!(vain.cost.map(from_pico), Some(guess));
+    assert_eq!(calls[2].cost.map(from_pico), Some(price(DEAR, 10)));
+    assert!(answered.account.notes.iter().any(|note| note.starts_with("1 request gave no answer")));
 }
 
 #[tokio::test]
@@ -217,6 +256,52 @@ async fn the_deadline_holds() {
     let answered = chat(ladder.plan(policy)).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(2));
     assert_eq!((answered.account.endpoint, answered.account.attempts), (0, 2));
+}
+
+#[tokio::test]
+async fn with_no_time_left_no_other_rung_is_asked_and_none_is_paid_for() {
+    let limit = Duration::from_millis(400);
+    let policy = || Policy { deadline: Some(limit), ..on(Signs::EMPTY) };
+    let silent = || vec![Step::Wait(Duration::from_secs(3))];
+    let paid = |ladder: &Ladder| {
+        let lines: Vec<_> =
+            ladder.told().into_iter().map(|(outcome, tier, _, attempts)| (outcome, tier, attempts)).collect();
+        assert_eq!(lines, [(Outcome::Vain, "mid".into(), 1), (Outcome::Ok, "cheap".into(), 1)]);
+        assert_eq!(ladder.asked(), [1, 1, 0]);
+    };
+    let ladder = Ladder::of(vec![vec![empty()], vec![silent()], vec![owl()]]);
+    let begun = Instant::now();
+    let account = chat(ladder.plan(policy())).await.unwrap().account;
+    assert!(begun.elapsed() < 3 * limit);
+    assert_eq!((account.endpoint, account.attempts), (0, 2));
+    assert_eq!(account.cost, Some(price(CHEAP, 3) + price(MID, 3)), "the one that was asked may be on the bill");
+    assert!(account.notes.iter().any(|note| note.contains("no time left to ask another")), "{:?}", account.notes);
+    paid(&ladder);
+
+    let nothing = streamed(vec![delta(&json!({}), Some("stop"))]);
+    let owl = streamed(vec![delta(&json!({"content": "An owl"}), None), delta(&json!({}), Some("stop"))]);
+    let ladder = Ladder::of(vec![vec![nothing], vec![silent()], vec![owl]]);
+    let opened = stream(ladder.plan(policy())).await.unwrap();
+    assert_eq!((words(&opened).await, opened.attempts), (String::new(), 2));
+    assert_eq!(opened.account().unwrap().cost, Some(price(CHEAP, 3) + price(MID, 3)));
+    paid(&ladder);
+}
+
+#[tokio::test]
+async fn rungs_that_are_left_out_are_named_when_an_answer_leads_to_them() {
+    let said = "`x` was not asked: takes no images".to_owned();
+    let climb =
+        |rungs: Vec<Option<String>>| Arc::new(Climb { rungs, left_out: vec![said.clone()], ..Climb::default() });
+    let answers: [(fn() -> Vec<Step>, bool); 2] = [(empty, true), (owl, false)];
+    for (answer, told) in answers {
+        // With nobody above, and with another rung.
+        for ladder in [Ladder::of(vec![vec![answer()]]), Ladder::of(vec![vec![answer()], vec![owl()]])] {
+            let plan = ladder.plan(on(Signs::EMPTY));
+            let plan = Plan { climb: climb(plan.climb.rungs.clone()), ..plan };
+            let notes = chat(plan).await.unwrap().account.notes;
+            assert_eq!(notes.iter().filter(|note| **note == said).count(), usize::from(told), "{notes:?}");
+        }
+    }
 }
 
 trait ConcatSteps {
@@ -250,8 +335,19 @@ async fn a_fallback_that_is_a_rung_is_not_asked_twice() {
 }
 
 #[tokio::test]
+async fn a_fallback_is_entered_under_its_own_rung() {
+    let ladder = Ladder::of(vec![vec![reply(503, &[], "{}")], vec![empty()], vec![owl()]]);
+    let plan = ladder.plan(on(Signs::EMPTY));
+    let [cheap, mid, dear] = [0, 1, 2].map(|at| plan.endpoints[at].clone());
+    let climb = Climb { fallbacks: vec![Some("mid".into())], ..(*plan.climb).clone() };
+    let plan = Plan { endpoints: [cheap, mid.clone(), mid, dear].into(), climb: Arc::new(climb), ..plan };
+    chat(plan).await.unwrap();
+    assert_eq!(ladder.told()[0], line(Outcome::Escalated, "mid", "empty", 2));
+}
+
+#[tokio::test]
 async fn a_callable_has_its_say() {
-    let judge = |said: Result<bool, String>| Policy {
+    let judge = |said: Result<bool, Unsaid>| Policy {
         escalate_on: Escalation { signs: Signs::NONE, judge: Some(Judge(Arc::new(move |_| said.clone()))) },
         ..on(Signs::NONE)
     };
@@ -260,12 +356,48 @@ async fn a_callable_has_its_say() {
     assert_eq!(ladder.told()[0], line(Outcome::Escalated, "cheap", "", 1));
     let failed = ladder.book.failures(&Filter::default()).unwrap().groups;
     assert_eq!((failed[0].counts.calls, failed[0].counts.failed), (1, 1));
-    for said in [Ok(false), Err("it broke".to_owned())] {
+    for said in [Ok(false), Err(Unsaid::Unknown("it broke".to_owned()))] {
         let ladder = Ladder::of(vec![vec![owl()], vec![owl()]]);
         let account = chat(ladder.plan(judge(said.clone()))).await.unwrap().account;
         assert_eq!(account.endpoint, 0);
         assert_eq!(account.notes.iter().any(|note| note.contains("it broke")), said.is_err(), "{:?}", account.notes);
     }
+}
+
+fn judging(judge: impl Fn() -> Result<bool, Unsaid> + Send + Sync + 'static) -> Policy {
+    let judge = Some(Judge(Arc::new(move |_| judge())));
+    Policy { escalate_on: Escalation { signs: Signs::NONE, judge }, ..on(Signs::NONE) }
+}
+
+#[tokio::test]
+async fn a_callable_that_ends_the_call_leaves_an_answer_that_is_paid_for() {
+    let ladder = Ladder::of(vec![vec![owl()], vec![owl()]]);
+    let stop = || Err(Unsaid::Stop(Error::new(Kind::Cancelled, "interrupted").with_raised(7_u8)));
+    let error = chat(ladder.plan(judging(stop))).await.unwrap_err();
+    assert_eq!(error.raised::<u8>(), Some(&7));
+    assert_eq!(error.spent().unwrap().cost, Some(price(CHEAP, 10)));
+    assert_eq!(ladder.told(), [line(Outcome::Cancelled, "cheap", "-", 1)]);
+    assert_eq!(ladder.calls()[0].cost.map(from_pico), Some(price(CHEAP, 10)));
+}
+
+#[tokio::test]
+async fn who_leaves_while_a_callable_judges_has_paid_for_what_it_judges() {
+    let slow = || {
+        std::thread::sleep(Duration::from_secs(2));
+        Ok(true)
+    };
+    let ladder = Ladder::of(vec![vec![owl()], vec![owl()]]);
+    // The runtime's own thread is free meanwhile.
+    let left = tokio::time::timeout(Duration::from_millis(400), chat(ladder.plan(judging(slow)))).await;
+    assert!(left.is_err());
+    assert_eq!(ladder.told(), [line(Outcome::Cancelled, "cheap", "-", 1)]);
+    assert_eq!(ladder.calls()[0].cost.map(from_pico), Some(price(CHEAP, 10)));
+    // The deadline is for it as well.
+    let ladder = Ladder::of(vec![vec![owl()], vec![owl()]]);
+    let policy = Policy { deadline: Some(Duration::from_millis(400)), ..judging(slow) };
+    let account = chat(ladder.plan(policy)).await.unwrap().account;
+    assert_eq!((account.endpoint, account.attempts), (0, 1));
+    assert!(account.notes.iter().any(|note| note.contains("no time left for it")), "{:?}", account.notes);
 }
 
 fn event(json: &serde_json::Value) -> Step {

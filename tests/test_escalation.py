@@ -6,6 +6,7 @@ import asyncio
 import json
 import pickle
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -235,7 +236,11 @@ def test_a_rung_that_fails_leaves_the_answer_there_is(server):
     answer = ask(made)
     assert answer.choices[0].message.content == "An ow"
     assert answer.routing.attempts == 3
-    assert told(made) == [("ok", "cheap", "truncated", 3)]
+    assert told(made) == [
+        ("vain", "mid", None, 1), ("vain", "expensive", None, 1), ("ok", "cheap", "truncated", 1),
+    ]  # fmt: skip
+    assert [(group.rung, group.errors) for group in made.failures().groups[1:]] == [("expensive", 1), ("mid", 1)]
+    assert made.spend().queries == 1
     assert answer.routing.cost_usd > Decimal(0)
 
 
@@ -254,3 +259,143 @@ def test_names_are_checked_and_policies_pickle():
     for on in (["empty", "refusal"], bool):
         policy = CallPolicy(escalate_on=on)
         assert pickle.loads(pickle.dumps(policy)) == policy
+
+
+def test_a_rung_that_rests_is_asked_where_no_other_is_left(server):
+    made = controller(server, escalate_on=["empty"], retries=0, failures_before_cooldown=1, cooldown=60)
+    # The lower of the two fails and rests, while the other answers; then that fails, and both rest.
+    for _ in range(2):
+        server.then(says(""), Answer(status=500))
+        ask(made)
+    assert models(server)[3:] == ["gpt-5-nano", "gpt-5.2"]
+    server.then(says(""), says("An owl"))
+    before = len(server.requests)
+    answer = ask(made)
+    assert [request.json["model"] for request in server.requests[before:]] == ["gpt-5-nano", "gpt-5-mini"]
+    assert answer.choices[0].message.content == "An owl"
+
+
+def test_rungs_that_are_not_asked_are_named(server):
+    tiers = {"cheap": "openai/gpt-4o-mini", "mid": "openai/gpt-4-1106-preview", "expensive": "openai/gpt-4-0613"}
+    made = Controller(["random"], tiers=tiers, api_base=server.url, api_key="k", policy={"escalate_on": ["empty"]})
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    seen = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}]
+    server.then(says(""))
+    notes = made.completion(model="router-random-1.0", messages=seen).routing.notes
+    for name in ("mid", "expensive"):
+        assert f"`{tiers[name]}` was not asked: takes no images" in notes
+    assert models(server) == ["gpt-4o-mini"]
+    # An answer that is fine leads to nobody.
+    notes = made.completion(model="router-random-1.0", messages=seen).routing.notes
+    assert not any("was not asked" in note for note in notes), notes
+
+
+def test_a_fallback_is_entered_under_its_own_rung(server):
+    policy = {"fallbacks": [DEAR, "openai/gpt-5"], "retries": 0, "failures_before_cooldown": 100}
+    tiers = {"cheap": CHEAP, "mid": MID, "expensive": DEAR}
+    for escalate_on in ((), ["empty"]):
+        made = Controller(["random"], tiers=tiers, api_base=server.url, api_key="k",
+                          policy={**policy, "escalate_on": escalate_on})  # fmt: skip
+        server.then(Answer(status=500))
+        ask(made)
+        server.then(Answer(status=500), Answer(status=500))
+        ask(made)
+        # One that is on no rung stands in for the one that was chosen.
+        assert [line[:2] for line in told(made)] == [("ok", "expensive"), ("ok", "cheap")]
+
+
+def test_a_callable_may_ask_a_model_itself(server):
+    def judge(answer):
+        verdict = ferroute.completion(
+            model="openai/gpt-5", messages=[{"role": "user", "content": answer.choices[0].message.content}],
+            api_base=server.url, api_key="k", policy=CallPolicy(),
+        )  # fmt: skip
+        return verdict.choices[0].message.content == "bad"
+
+    made = controller(server, escalate_on=judge)
+    server.then(says("A cow"), says("bad"), says("An owl"), says("good"))
+    routing = ask(made).routing
+    assert models(server) == ["gpt-5-nano", "gpt-5", "gpt-5-mini", "gpt-5"]
+    assert routing.attempts == 2
+    assert not any("no verdict" in note for note in routing.notes), routing.notes
+
+    async def side_by_side():
+        return await asyncio.gather(*(made.acompletion(model="router-random-0.0", messages=USER) for _ in range(8)))
+
+    assert len(asyncio.run(side_by_side())) == 8
+    assert made.spend().escalated == 1
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+def test_an_interrupt_in_a_callable_reaches_the_caller(server, raised):
+    def interrupted(answer):
+        raise raised("enough")
+
+    made = controller(server, escalate_on=interrupted)
+    with pytest.raises(raised, match="enough"):
+        ask(made)
+    assert told(made) == [("cancelled", "cheap", None, 1)]
+    assert made.spend().cost == pricing.cost(CHEAP, input_tokens=9, output_tokens=2)
+    assert models(server) == ["gpt-5-nano"]
+
+
+def test_an_interrupt_while_a_callable_runs_ends_the_call_at_once():
+    import os
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    program = """
+import sys, time
+from fakeserver import FakeServer
+import ferroute
+from ferroute import Controller
+
+def judge(answer):
+    print("judging", flush=True)
+    time.sleep(20)
+
+with FakeServer() as server:
+    made = Controller(["random"], "openai/gpt-5.2", "openai/gpt-5-nano", api_base=server.url, api_key="k",
+                      policy={"escalate_on": judge})
+    try:
+        made.completion(model="router-random-1.0", messages=[{"role": "user", "content": "hello"}])
+    except KeyboardInterrupt:
+        print(made.spend().columns()["outcome"], made.spend().cost > 0, flush=True)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent)}
+    running = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment)
+    assert running.stdout is not None
+    assert running.stdout.readline() == "judging\n"
+    begun = time.monotonic()
+    running.send_signal(signal.SIGINT)
+    rest, _ = running.communicate(timeout=15)
+    assert rest == "['cancelled'] True\n"
+    assert running.returncode == 0
+    assert time.monotonic() - begun < 10
+
+
+def test_a_schema_that_takes_for_ever_says_nothing_and_holds_nobody_up(server):
+    parts = {"d0": {"type": "integer"}}
+    for level in range(1, 29):
+        parts[f"d{level}"] = {"allOf": [{"$ref": f"#/$defs/d{level - 1}"}] * 2}
+    schema = {"$defs": parts, "$ref": "#/$defs/d28"}
+    made = controller(server, escalate_on=["invalid_schema"])
+    server.then(says('"no number"'))
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    ask(made, response_format=wanted)
+    assert told(made) == [("ok", "cheap", "", 1)]
+
+    async def beside():
+        import time
+
+        server.then(*[says("1")] * 3)
+        slow = [made.acompletion(model="router-random-1.0", messages=USER, response_format=wanted) for _ in range(3)]
+        waiting = asyncio.gather(*slow)
+        begun = time.monotonic()
+        await made.acompletion(model="router-random-1.0", messages=USER)
+        await waiting
+        return time.monotonic() - begun
+
+    assert asyncio.run(beside()) < 5

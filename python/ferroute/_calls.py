@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _json
+from ferroute._escalating import Above, rung_of
 from ferroute._extras import extras_of
 from ferroute._given import given, is_unset
 from ferroute.decision import by_name, remarked
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from ferroute._core import Client
+    from ferroute._ladder import Rungs
     from ferroute.decision import Decision
 
 # Keywords of `completion` that are for us and not for the model.
@@ -63,8 +65,9 @@ class Routed:
         session: The caller's session.
         task: Kind of task, as the caller or the router's guess has it.
         tags: The caller's tags, name and value.
-        climb: The rungs above the chosen one, from the next to the last: names and models. They are asked when an
-            answer shows a sign that the policy's ``escalate_on`` names.
+        climb: The rungs above the chosen one, which are asked when an answer shows a sign that the policy's
+            ``escalate_on`` names.
+        rungs: The ladder; None where there is none.
         text: The text routed on.
         where: Base URL and key of the Controller's own, with which a fallback's plain name is asked.
         own: Base URL and key of the chosen model's own, which are for nobody else.
@@ -74,7 +77,7 @@ class Routed:
 
     __slots__ = (
         "_due", "baseline", "climb", "decision", "holdout", "ledger", "messages", "own", "policy", "requested",
-        "router_cost", "session", "tags", "task", "text", "used", "where",
+        "router_cost", "rungs", "session", "tags", "task", "text", "used", "where",
     )  # fmt: skip
 
     def __init__(
@@ -93,9 +96,11 @@ class Routed:
         messages: Any = None,
         task: str | None = None,
         tags: Sequence[tuple[str, str]] = (),
-        climb: Sequence[tuple[str | None, Any]] = (),
+        climb: Above = Above(),  # noqa: B008 - a tuple
+        rungs: Rungs | None = None,
     ) -> None:
         self.climb = climb
+        self.rungs = rungs
         self.task = task
         self.tags = tags
         self.decision = decision
@@ -258,14 +263,14 @@ def prepare(
     if "ledger" in ours:
         ledger = opened(ours["ledger"])
     task, session, tags = _said(extras)
-    climb: Sequence[tuple[str | None, Any]] = ()
+    climb = Above()
     if context is None:
         made.decision = by_name(str(model))
         made.decided = (None, str(model), None, None, session, False, None, 0, None, None, task, tags)
     else:
         decision = context.decision
         if model == decision.model:
-            climb = context.climb if policy.escalate_on else ()
+            climb = context.climb if policy.escalate_on else climb
         else:
             decision = remarked(decision, f"the call was made to {model}, not to the model that was chosen")
         made.decision = decision
@@ -303,7 +308,7 @@ def prepare(
         others[1] if key == _text("api_key", alone[1]) else key,
     )
     if backend == "litellm":
-        if climb:
+        if any(climb):
             made.decision = remarked(made.decision, "`escalate_on` is not followed where litellm makes the call")
         made.litellm = _litellm_keywords(model, named, own, base, key, ours)
         made.stream = bool(named.get("stream"))
@@ -311,7 +316,7 @@ def prepare(
         return made
     made.litellm = None
     core: Any = None if ledger is None else ledger.core
-    if not ours and not own and not fallbacks and not climb:
+    if not ours and not own and not fallbacks and not any(climb):
         # Nearly every call.
         made.client = Client(model, api_base=base, api_key=key, policy=policy.core, ledger=core)
     else:
@@ -324,14 +329,30 @@ def prepare(
             timeout=timeout,
             connect_timeout=connect,
             max_retries=retries(ours.get("num_retries") if again is None else again),
-            fallbacks=[each for each in (_fallback(each, model, *made.shared) for each in fallbacks) if each],
-            climb=_climb(climb, model, backend, *made.shared),
+            fallbacks=_fallbacks(fallbacks, model, context, *made.shared),
+            climb=_climb(climb.rungs, model, backend, *made.shared),
+            left_out=[*climb.left_out, *_made_elsewhere(climb.rungs, backend)],
             ledger=core,
         )
     if model not in _asked:
         _look_at(model, made.client)
     made.body = _json.encode(body)
     return made
+
+
+def _fallbacks(
+    fallbacks: Sequence[str], model: str, context: Routed | None, base: str | None, key: str | None
+) -> list[tuple[str | None, Client]]:
+    """Whom to ask when `model` fails, each with the rung it is on, if it is on one."""
+    rungs = None if context is None else context.rungs
+    made = [(each, _fallback(each, model, base, key)) for each in fallbacks]
+    return [(None if rungs is None else rung_of(each, rungs), client) for each, client in made if client is not None]
+
+
+def _made_elsewhere(rungs: Sequence[tuple[str | None, Any]], backend: str) -> list[str]:
+    """What is said of rungs whose calls another backend makes."""
+    others = [(rung, settings_of(rung).get("backend", backend)) for _, rung in rungs]
+    return [f"`{rung}` was not asked: its calls are made by {other}" for rung, other in others if other != backend]
 
 
 def _climb(

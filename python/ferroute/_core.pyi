@@ -210,7 +210,7 @@ class Serving:
     def __new__(cls, rungs: Sequence[tuple[str, dict[str, Any]]], skips_retired: bool) -> Self: ...
     def check_text(
         self, chars: int, max_latency_ms: float | None = None
-    ) -> tuple[list[str | None], list[str], list[tuple[int, str]]] | None:
+    ) -> tuple[list[str | None], list[str], list[tuple[int, str]], list[bool]] | None:
         """`check` of a prompt of so many characters."""
     def check(
         self,
@@ -220,8 +220,9 @@ class Serving:
         stream: bool = False,
         api_base: Any = None,
         api_key: Any = None,
-    ) -> tuple[list[str | None], list[str], list[tuple[int, str]]] | None:
-        """For each rung why it cannot serve the request, or None; notes; those that were shut down, and why.
+    ) -> tuple[list[str | None], list[str], list[tuple[int, str]], list[bool]] | None:
+        """For each rung why it cannot serve the request, or None; notes; those that were shut down, and why; for each rung
+        whether it could answer all the same, since it only rests or is slow.
 
         Args:
             request: The request.
@@ -822,8 +823,9 @@ class Client:
             before the policy's.
         connect_timeout: seconds until a connection stands; goes before the policy's.
         max_retries: how often a failed attempt is repeated; goes before the policy's.
-        fallbacks: asked in their order when this one has failed for good.
+        fallbacks: asked in their order when this one has failed for good, each with the rung it is on, if any.
         climb: rungs and whom to ask there, in their order, when an answer shows a sign that the policy names.
+        left_out: what is then said of rungs above that are not asked.
         ledger: where calls are entered.
     """
 
@@ -842,8 +844,9 @@ class Client:
         timeout: float | None = None,
         connect_timeout: float | None = None,
         max_retries: int | None = None,
-        fallbacks: Sequence[Client] | None = None,
+        fallbacks: Sequence[tuple[str | None, Client]] | None = None,
         climb: Sequence[tuple[str | None, Client]] | None = None,
+        left_out: Sequence[str] | None = None,
         ledger: Ledger | None = None,
     ) -> Client: ...
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ferroute._one_line import one_line
 from ferroute.decision import aside
@@ -10,20 +10,50 @@ from ferroute.decision import aside
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ferroute._ladder import Rungs
     from ferroute.decision import Decision
 
 
-def rungs_above(decision: Decision, rungs: Any) -> tuple[tuple[str | None, Any], ...]:
-    """The rungs that are asked when an answer fails, the next one first: their names (None in a pair) and models.
+class Above(NamedTuple):
+    """The rungs above the one that was chosen.
 
-    Those that cannot serve the request are left out. Nothing is above a model that is on no rung.
+    Attributes:
+        rungs: Those that are asked when an answer fails, the next one first: their names (None in a pair) and models.
+        left_out: What is then said of the others.
+    """
+
+    rungs: tuple[tuple[str | None, Any], ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def rungs_above(decision: Decision, rungs: Rungs) -> Above:
+    """Who is asked when an answer fails.
+
+    Those that cannot serve the request are left out, and so are those that rest or are slow, unless no other is above.
+    Nothing is above a model that is on no rung.
     """
     facts = aside(decision)
     if facts.rung is None or facts.endpoint is not None:
-        return ()
-    barred = None if facts.trace is None else facts.trace.barred
+        return Above()
     above = range(facts.rung + 1, len(rungs.models))
-    return tuple((rungs.tier(at), rungs.models[at]) for at in above if not (barred and barred[at]))
+    barred = [None] * len(rungs.models) if facts.trace is None else facts.trace.barred or [None] * len(rungs.models)
+    unfit = None if facts.trace is None else facts.trace.unfit
+    asked = [at for at in above if not barred[at]]
+    if not asked and unfit is not None:
+        asked = [at for at in above if unfit[at]]
+    return Above(
+        tuple((rungs.tier(at), rungs.models[at]) for at in asked),
+        tuple(f"`{rungs.models[at]}` was not asked: {barred[at]}" for at in above if at not in asked),
+    )
+
+
+def rung_of(model: Any, rungs: Rungs) -> str | None:
+    """The name of the rung that a fallback is: the one with its settings, else of its name; None where it is none."""
+    at = rungs.place_of(model)
+    if at is None:
+        name = str(model)
+        at = next((at for at, rung in enumerate(rungs.models) if str(rung) == name), None)
+    return rungs.tier(at)
 
 
 def judged(judge: Callable[[Any], Any], body: bytes) -> tuple[bool | None, str]:

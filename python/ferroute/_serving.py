@@ -63,7 +63,10 @@ class Serving:
         else:
             # A router of the caller's own may be asked about anything.
             return None
-        return None if found is None else _told_of(found, trace.rungs, notes)
+        if found is None:
+            return None
+        trace.unfit = found[3]
+        return _told_of(found, trace.rungs, notes)
 
     def _beyond(self, trace: Trace, model: str, barred: list[str | None] | None, notes: Remarks) -> int | None:
         """The rung that answers in the place of a model beyond the ladder that cannot; None where it can.
@@ -79,7 +82,7 @@ class Serving:
         found = alone.check(asked.request, **_call_of(asked.keywords, asked.policy))
         if found is None:
             return None
-        reasons, _, retired = found
+        reasons, _, retired, _ = found
         # It may rest or be slow: who named it wants it.
         reason = reasons[0]
         if reason is None:
@@ -141,7 +144,7 @@ def _call_of(keywords: Mapping[str, Any] | None, policy: CallPolicy) -> dict[str
 
 def _told_of(found: Any, rungs: Rungs, notes: Remarks) -> list[str | None] | None:
     """What the core has found, with what the caller should know said."""
-    reasons, said, retired = cast("tuple[list[str | None], list[str], list[tuple[int, str]]]", found)
+    reasons, said, retired, _ = cast("tuple[list[str | None], list[str], list[tuple[int, str]], list[bool]]", found)
     notes.extend(said)
     for index, reason in retired:
         warn_retired(str(rungs.models[index]), reason)

@@ -51,7 +51,8 @@ class Sums:
     """Sums over calls; money in US dollars, of the calls that have a price.
 
     Attributes:
-        queries: Calls of the caller's: all requests but retries, losers of hedged ones and answers that were escalated.
+        queries: Calls of the caller's: all requests but retries, losers of hedged ones, answers that were escalated and
+            rungs asked in vain.
         ok: Of these, whole answers.
         cancelled: Closed or dropped by the caller.
         failed: Failed for good.

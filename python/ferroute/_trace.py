@@ -101,6 +101,7 @@ class Trace:
         other: The trace of the router that a verdict left the choice to.
         failed: The router that failed first, and how.
         barred: For each rung why it cannot serve the request; None where nothing is against any.
+        unfit: For each rung whether it could serve it all the same, since it only rests or is slow; None likewise.
         stay: Why the conversation stays where it is.
         endpoint: The model with its settings, where a router has chosen one beyond the ladder.
     """
@@ -123,6 +124,7 @@ class Trace:
     other: Trace | None = None
     failed: tuple[str, str] | None = None
     barred: list[str | None] | None = None
+    unfit: list[bool] | None = None
     stay: str | None = None
     endpoint: Any = None
 

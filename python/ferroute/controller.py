@@ -23,7 +23,7 @@ from ferroute._calibrated import calibrated
 from ferroute._context import Holding
 from ferroute._deciding import name_of, policy_of_call
 from ferroute._deciding_many import DecidingMany
-from ferroute._escalating import rungs_above
+from ferroute._escalating import Above, rungs_above
 from ferroute._extras import NONE, extras_of, taken
 from ferroute._given import given
 from ferroute._ladder import cuts_of, model_string, tiers_of
@@ -436,7 +436,7 @@ class Controller(DecidingMany):
             **kwargs,
         }
         facts = aside(decision)
-        policy = self._policy_in_force()
+        policy, rungs = self._policy_in_force(), self._rungs()
         context = _calls.Routed(
             decision=decision,
             policy=policy,
@@ -452,7 +452,8 @@ class Controller(DecidingMany):
             messages=kwargs["messages"],
             task=asked.extras.task,
             tags=asked.extras.tags,
-            climb=rungs_above(decision, self._rungs()) if policy.escalate_on else (),
+            climb=rungs_above(decision, rungs) if policy.escalate_on else Above(),
+            rungs=rungs,
         )
         keywords["model"] = carrying(model, context) if isinstance(model, str) else model
         return keywords, context

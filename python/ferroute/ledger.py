@@ -132,7 +132,8 @@ class Ledger:
             baseline: US dollars the same call would have cost at the strong model.
             ttft_ms: Milliseconds until the first content.
             total_ms: Milliseconds until the end.
-            outcome: ``"ok"``, ``"cancelled"``, ``"failed"``; beside a call ``"hedged"`` or ``"escalated"``.
+            outcome: ``"ok"``, ``"cancelled"``, ``"failed"``; beside a call ``"hedged"``, ``"escalated"``,
+                ``"vain"``.
             error: Kind of the error.
             attempts: Requests sent.
             router: The router that chose; None: the model was asked for by name.

@@ -35,6 +35,11 @@ impl Place<'_> {
         self.plan.escalates() && on.has(before_content) && self.plan.above(self.index) < self.plan.endpoints.len()
     }
 
+    /// Whether the call's time is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
     /// The policy's limits, cut to what is left until the deadline.
     pub(super) fn limits(&self) -> Limits {
         let mut limits = self.plan.policy.limits();

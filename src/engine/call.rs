@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Again, Error, Result, Spent};
+use crate::error::{Again, Error, Kind, Result, Spent};
 use crate::providers::retry::DEFAULT_RETRIES;
 use crate::providers::{Answer, ChatRequest, Completion, Http, Usage};
 
@@ -90,7 +90,11 @@ async fn begun(http: &Http, entry: Entry) -> Result<Stream> {
 
 /// Settles the account of a call that got no answer, and tells it with the error.
 fn spent(mut entry: Entry, error: Error) -> Error {
-    let Account { attempts, cost, router_cost, saved, notes, .. } = entry.failed(&error, &Ending::default());
+    let account = match error.kind() {
+        Kind::Cancelled => entry.left(),
+        _ => entry.failed(&error, &Ending::default()),
+    };
+    let Account { attempts, cost, router_cost, saved, notes, .. } = account;
     error.with_spent(Spent { attempts, cost, router_cost, saved, notes })
 }
 
@@ -134,7 +138,7 @@ impl Ask for Whole<'_> {
     }
 
     fn judge(&self, entry: &Entry, done: &mut Done) {
-        done.verdict = signs::of_answer(entry.request(), &done.answer.body);
+        done.verdict = signs::of_answer(entry.request(), &done.answer.body, entry.plan().looks());
     }
 
     fn ending(done: &Done) -> Ending {
@@ -174,7 +178,6 @@ pub fn time_limit(seconds: f64) -> Result<Option<Duration>> {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::error::Kind;
 
     #[test]
     fn time_limits() {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::ask::{Ask, Place};
 use super::latency;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Sends one request; with the policy's leave a second one when it is late.
 pub(super) async fn ask<A: Ask>(asker: &A, place: &Place<'_>) -> Result<A::Done> {
@@ -28,6 +28,11 @@ pub(super) async fn ask<A: Ask>(asker: &A, place: &Place<'_>) -> Result<A::Done>
 }
 
 async fn one<A: Ask>(asker: &A, place: &Place<'_>) -> Result<A::Done> {
+    if place.is_over() {
+        // What is never sent is on no bill.
+        let said = format!("there was no time left to ask {}", place.endpoint().host());
+        return Err(Error::new(Kind::Timeout, said).settled());
+    }
     let sent = place.tally.sent(place.index);
     let result = asker.ask(place).await;
     sent.over(result.as_ref().err());

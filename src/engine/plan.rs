@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 
+use crate::error::Error;
 use crate::ledger::{Ledger, Signs};
 use crate::providers::{Answer, Endpoint, Limits};
 
@@ -46,12 +47,21 @@ pub struct Escalation {
     pub judge: Option<Judge>,
 }
 
-/// Says of a whole answer whether it failed, or why it cannot say.
+/// Says of a whole answer whether it failed. It is asked on a thread of its own, so it may take its time and make calls.
 #[derive(Clone)]
 pub struct Judge(pub Arc<Judging>);
 
-/// Whether an answer has failed; an error says why nobody knows.
-pub type Judging = dyn Fn(&Answer) -> Result<bool, String> + Send + Sync;
+/// Whether an answer has failed.
+pub type Judging = dyn Fn(&Answer) -> Result<bool, Unsaid> + Send + Sync;
+
+/// Why there is no judgement.
+#[derive(Debug, Clone)]
+pub enum Unsaid {
+    /// Nobody knows, which counts as no.
+    Unknown(String),
+    /// The call has to end with this.
+    Stop(Error),
+}
 
 impl fmt::Debug for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -127,14 +137,24 @@ impl Policy {
     }
 }
 
+/// The rungs of a call beside the chosen one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Climb {
+    /// Names of the rungs above it, from the next to the last, whose endpoints come last.
+    pub rungs: Vec<Option<String>>,
+    /// Names of the rungs that its fallbacks are, in their order; `None` and those not told count as the chosen one.
+    pub fallbacks: Vec<Option<String>>,
+    /// What is said of rungs above it that are not asked, where an answer leads to them.
+    pub left_out: Vec<String>,
+}
+
 /// One call: the endpoints in the order they are tried, and everything that goes with it.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The chosen model first, then its fallbacks, then the rungs of [`climb`](Self::climb); never empty.
+    /// The chosen model first, then its fallbacks, then the rungs above it ([`Climb::rungs`]); never empty.
     pub endpoints: Arc<[Endpoint]>,
-    /// Names of the rungs above the chosen one, from the next to the last, whose endpoints come last: who is asked when an
-    /// answer shows a sign of failure.
-    pub climb: Arc<[Option<String>]>,
+    /// On which rungs they are, and who is asked when an answer shows a sign of failure.
+    pub climb: Arc<Climb>,
     /// How it behaves.
     pub policy: Arc<Policy>,
     /// The book it is entered in.

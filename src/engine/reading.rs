@@ -16,6 +16,7 @@ use super::many::Sides;
 use super::signs::Collected;
 use super::source::Source;
 use crate::error::{Error, Partial, Result};
+use crate::ledger::Signs;
 use crate::providers::{ChatRequest, Chunk, ReadStream};
 
 /// How many bytes of chunks are read ahead; a chunk that is larger is read alone.
@@ -170,7 +171,7 @@ pub(super) async fn read(
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => {
                 if let Some(judge) = judge {
-                    let verdict = judge.collected.judged(&judge.request, &feed.texts());
+                    let verdict = judge.collected.judged(&judge.request, &feed.texts(), Signs::ALL);
                     progress.ending().verdict = verdict;
                 }
                 if let Some((data, _)) = held {

@@ -1,9 +1,8 @@
 //! What a call came to: usage times prices, the estimate of what routing saved, and the entry in the book.
 //!
 //! **The saving** is the price of the baseline (the model every call would have gone to) less what was paid: the answer,
-//! requests whose answers were lost but may be on the bill, losers of hedges, answers that were escalated, and the choice
-//! of the model. Nobody knows
-//! what the baseline would have answered, so its length is forecast: the answer's length has a rank among the lengths
+//! requests whose answers were lost but may be on the bill, losers of hedges, answers that were escalated, rungs that were
+//! asked in vain, and the choice of the model. Nobody knows what the baseline would have answered, so its length is forecast: the answer's length has a rank among the lengths
 //! that its own model is known for, and the baseline's length of that rank is taken; where too few are known, the same
 //! length is assumed and a note says so. The part of the prompt that the baseline would have found in its cache is its
 //! mean share. When the baseline itself answered, nothing was saved, and the extra costs are a loss.
@@ -18,7 +17,7 @@ use rust_decimal::Decimal;
 use super::ending::Ending;
 use super::forecast::forecast;
 use super::plan::{Account, Instead, Plan};
-use super::tally::{Escalated, Hedged, Tally};
+use super::tally::{Beside, End, Hedged, Tally};
 use super::{asking, estimate};
 use crate::error::{Error, Kind};
 use crate::ledger::{Asked, Outcome, Record};
@@ -67,6 +66,13 @@ impl Entry {
         self.settle(Outcome::Cancelled, None, ending)
     }
 
+    /// The caller left before there was an answer to hand on; one that he was judging is his.
+    pub(super) fn left(&mut self) -> Account {
+        let asked = || Ending { endpoint: self.tally.asked(), ..Ending::default() };
+        let ending = self.tally.held().unwrap_or_else(asked);
+        self.cancelled(&ending)
+    }
+
     fn settle(&mut self, outcome: Outcome, error: Option<&Error>, ending: &Ending) -> Account {
         self.open = false;
         let total_time = self.tally.start().elapsed();
@@ -102,10 +108,8 @@ impl Entry {
             });
             estimated = true;
         }
-        let climbed: Vec<Climbed> = std::mem::take(&mut rest.escalated)
-            .into_iter()
-            .map(|(answer, attempts)| self.climbed(answer, attempts))
-            .collect();
+        let passed: Vec<Passed> =
+            std::mem::take(&mut rest.beside).into_iter().map(|each| self.passed(each, guess)).collect();
         let plain = sum(usages.iter().map(|usage| price(endpoint, usage)));
         let lost_cost = sum(lost.iter().map(|(at, usage)| price(&self.plan.endpoints[*at], usage)));
         let mut usage = total(&usages);
@@ -114,17 +118,17 @@ impl Entry {
             estimated = true;
         }
         let cost = plain.zip(lost_cost).and_then(|(plain, lost)| plain.checked_add(lost));
-        if !rest.lost.is_empty() && outcome == Outcome::Ok {
-            let count = rest.lost.len();
+        let count = rest.lost.len() + passed.iter().map(|each| each.lost).sum::<usize>();
+        if count > 0 && outcome == Outcome::Ok {
             rest.notes.push(format!(
                 "{count} request{} gave no answer that was used but may be on the bill: counted in the cost as if answered alike",
                 if count == 1 { "" } else { "s" }
             ));
         }
-        let beside = hedges.iter().map(|(_, _, cost)| *cost).chain(climbed.iter().map(|each| each.cost));
+        let beside = hedges.iter().map(|(_, _, cost)| *cost).chain(passed.iter().map(|each| each.cost));
         let whole = cost.zip(sum(beside)).and_then(|(a, b)| a.checked_add(b));
         let unpriced =
-            whole.is_none().then(|| self.unpriced(ending.endpoint, &usages, &lost, &hedges, &climbed)).flatten();
+            whole.is_none().then(|| self.unpriced(ending.endpoint, &usages, &lost, &hedges, &passed)).flatten();
         rest.notes.extend(unpriced.as_deref().map(no_price));
         let (baseline, from) = self.baseline(endpoint, outcome, plain, &usages).unzip();
         if let (Some(from), Some(name), true) = (from.flatten(), &self.plan.routed.baseline, whole.is_some()) {
@@ -142,7 +146,7 @@ impl Entry {
         let first_content = ending.first_content.map(|at| at.saturating_duration_since(self.tally.start()));
         if self.plan.ledger.is_some() && (attempts > 0 || error.is_none_or(is_of_a_call)) {
             self.enter_hedged(&hedges, baseline);
-            let before = self.enter_climbed(&climbed, baseline);
+            let before = self.enter_passed(&passed, baseline);
             let mut record = self.record(ending.endpoint, outcome, &usage.unwrap_or_default(), cost, baseline);
             if outcome == Outcome::Ok {
                 record.signs = ending.verdict.signs;
@@ -180,17 +184,23 @@ impl Entry {
         Some(Instead {
             model: endpoint.name.clone(),
             base_model: endpoint.base_model.clone(),
-            tier: rung.and_then(|rung| self.plan.climb.get(rung)?.clone()),
+            tier: rung.and_then(|rung| self.plan.climb.rungs.get(rung)?.clone()),
             climbed: rung.is_some(),
         })
     }
 
-    /// What an answer came to that was taken to have failed, so that another rung was asked.
-    fn climbed(&self, escalated: Escalated, attempts: u32) -> Climbed {
-        let (usages, estimated) = self.usages(Outcome::Ok, &escalated.ending);
-        let at = &self.plan.endpoints[escalated.ending.endpoint];
+    /// What a rung came to whose answer is not handed on.
+    fn passed(&self, beside: Beside, guess: impl Fn() -> Usage) -> Passed {
+        let (endpoint, lost, (usages, estimated)) = match &beside.end {
+            End::Escalated(ending) => (ending.endpoint, 0, self.usages(Outcome::Ok, ending)),
+            End::Vain { endpoint, lost, .. } => {
+                let usages: Vec<Usage> = lost.iter().map(|lost| lost.usage.unwrap_or_else(&guess)).collect();
+                (*endpoint, lost.len(), (usages, !lost.is_empty()))
+            }
+        };
+        let at = &self.plan.endpoints[endpoint];
         let cost = sum(usages.iter().map(|usage| price(at, usage)));
-        Climbed { escalated, attempts, usage: total(&usages).unwrap_or_default(), estimated, cost }
+        Passed { beside, endpoint, lost, usage: total(&usages).unwrap_or_default(), estimated, cost }
     }
 
     fn enter_hedged(&self, hedges: &[(Hedged, Usage, Option<Decimal>)], baseline: Option<Decimal>) {
@@ -238,15 +248,15 @@ impl Entry {
         usages: &[Usage],
         lost: &[(usize, Usage)],
         hedges: &[(Hedged, Usage, Option<Decimal>)],
-        climbed: &[Climbed],
+        passed: &[Passed],
     ) -> Option<String> {
         let answer = usages.iter().map(|usage| (endpoint, usage));
         let lost = lost.iter().map(|(at, usage)| (*at, usage));
         let hedges = hedges.iter().map(|(hedged, usage, _)| (hedged.endpoint, usage));
-        let climbed = climbed.iter().map(|each| (each.escalated.ending.endpoint, &each.usage));
+        let passed = passed.iter().filter(|each| each.cost.is_none()).map(|each| (each.endpoint, &each.usage));
         let called = |at: usize| &self.plan.endpoints[at];
         let (at, _) =
-            answer.chain(lost).chain(hedges).chain(climbed).find(|(at, usage)| price(called(*at), usage).is_none())?;
+            answer.chain(lost).chain(hedges).chain(passed).find(|(at, usage)| price(called(*at), usage).is_none())?;
         Some(called(at).name.clone())
     }
 
@@ -296,10 +306,7 @@ impl Entry {
             router: routed.router.clone(),
             requested: routed.requested.clone(),
             model: self.plan.endpoints[endpoint].name.clone(),
-            tier: match endpoint.checked_sub(self.plan.base()) {
-                Some(rung) => self.plan.climb[rung].clone(),
-                None => routed.tier.clone(),
-            },
+            tier: self.plan.tier(endpoint),
             win_rate: routed.win_rate,
             threshold: routed.threshold,
             holdout: routed.holdout,
@@ -322,24 +329,31 @@ impl Entry {
         }
     }
 
-    /// Enters the answers after which another rung was asked, each as a call of its own; says how many requests they took.
-    fn enter_climbed(&self, climbed: &[Climbed], baseline: Option<Decimal>) -> u32 {
-        let mut before = 0;
-        for each in climbed {
-            let Escalated { ending, since, took } = &each.escalated;
+    /// Enters the rungs whose answers are not handed on, each as a call of its own; says how many requests they took.
+    fn enter_passed(&self, passed: &[Passed], baseline: Option<Decimal>) -> u32 {
+        for each in passed {
+            let Beside { end, since, took, attempts } = &each.beside;
+            let outcome = match end {
+                End::Escalated(_) => Outcome::Escalated,
+                End::Vain { .. } => Outcome::Vain,
+            };
             let baseline = baseline.map(|_| Decimal::ZERO);
-            let mut record = self.record(ending.endpoint, Outcome::Escalated, &each.usage, each.cost, baseline);
+            let mut record = self.record(each.endpoint, outcome, &each.usage, each.cost, baseline);
             record.ts_us += micros(since.saturating_duration_since(self.tally.start()));
             record.estimated = each.estimated;
             record.router_cost = record.router.as_ref().map(|_| 0);
-            record.ttft_us = ending.first_content.map(|at| micros(at.saturating_duration_since(*since)));
             record.total_us = micros(*took);
-            record.attempts = each.attempts.saturating_sub(before);
-            record.signs = ending.verdict.signs;
-            before = each.attempts;
+            record.attempts = *attempts;
+            match end {
+                End::Escalated(ending) => {
+                    record.ttft_us = ending.first_content.map(|at| micros(at.saturating_duration_since(*since)));
+                    record.signs = ending.verdict.signs;
+                }
+                End::Vain { error, .. } => record.error = Some(kind_of(error)),
+            }
             self.enter(record);
         }
-        before
+        passed.iter().map(|each| each.beside.attempts).sum()
     }
 
     /// What the next request is held against, to find whether its user asks again.
@@ -354,10 +368,12 @@ impl Entry {
     }
 }
 
-/// An answer after which another rung was asked, with what it came to and the requests sent until then.
-struct Climbed {
-    escalated: Escalated,
-    attempts: u32,
+/// A rung whose answer is not handed on, with what it came to.
+struct Passed {
+    beside: Beside,
+    endpoint: usize,
+    /// Requests that gave no answer but may be on the bill.
+    lost: usize,
     usage: Usage,
     estimated: bool,
     cost: Option<Decimal>,
@@ -366,8 +382,7 @@ struct Climbed {
 impl Drop for Entry {
     fn drop(&mut self) {
         if self.open {
-            let endpoint = self.tally.asked();
-            self.cancelled(&Ending { endpoint, ..Ending::default() });
+            self.left();
         }
     }
 }

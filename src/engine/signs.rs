@@ -12,10 +12,19 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
+use super::lenient::is_json;
 use super::schemas;
 use crate::ledger::{Signs, recall};
 use crate::providers::{ChatRequest, Text};
 use crate::text::declines;
+
+/// What the format asked for can show.
+const FORMAT: Signs = Signs::INVALID_JSON.and(Signs::INVALID_SCHEMA);
+/// Characters that take no room: joiners, marks of direction, soft hyphens, byte order marks.
+const WITHOUT_WIDTH: [char; 11] = [
+    '\u{ad}', '\u{180e}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{2061}',
+    '\u{2063}', '\u{feff}',
+];
 
 /// What an answer comes to.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -80,13 +89,13 @@ struct Told<'a> {
     calls: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
-/// The verdict on a whole answer.
-pub(super) fn of_answer(request: &ChatRequest, body: &[u8]) -> Verdict {
+/// The verdict on a whole answer. `looks`: what somebody wants to know; of the rest only what costs nothing is looked at.
+pub(super) fn of_answer(request: &ChatRequest, body: &[u8], looks: Signs) -> Verdict {
     let Ok(body) = serde_json::from_slice::<Body<'_>>(body) else { return Verdict::default() };
     let choices = body.choices.unwrap_or_default();
     let told: Vec<Told<'_>> =
         choices.iter().filter_map(|choice| Some(whole(choice, choice.message.as_ref()?))).collect();
-    judged(request, &told)
+    judged(request, &told, looks)
 }
 
 fn whole<'a>(choice: &'a Choice<'_>, said: &'a Said<'_>) -> Told<'a> {
@@ -106,9 +115,9 @@ fn whole<'a>(choice: &'a Choice<'_>, said: &'a Said<'_>) -> Told<'a> {
     }
 }
 
-fn judged(request: &ChatRequest, choices: &[Told<'_>]) -> Verdict {
+fn judged(request: &ChatRequest, choices: &[Told<'_>], looks: Signs) -> Verdict {
     let Some(first) = choices.first() else { return Verdict::default() };
-    let signs: Vec<Signs> = choices.iter().map(|told| of_choice(request, told)).collect();
+    let signs: Vec<Signs> = choices.iter().map(|told| of_choice(request, told, looks)).collect();
     let all = if signs.iter().any(|signs| signs.is_none()) {
         Signs::NONE
     } else {
@@ -117,7 +126,7 @@ fn judged(request: &ChatRequest, choices: &[Told<'_>]) -> Verdict {
     Verdict { signs: Some(all), answer: Some(recall::answer(&first.text)) }
 }
 
-fn of_choice(request: &ChatRequest, told: &Told<'_>) -> Signs {
+fn of_choice(request: &ChatRequest, told: &Told<'_>, looks: Signs) -> Signs {
     let mut signs = Signs::NONE;
     let text = told.text.trim();
     let finish = told.finish.as_deref().unwrap_or_default();
@@ -128,10 +137,10 @@ fn of_choice(request: &ChatRequest, told: &Told<'_>) -> Signs {
     if told.refused || finish == "content_filter" || !calls && declines::refuses(text) {
         return signs.and(Signs::REFUSAL);
     }
-    if text.is_empty() && !calls && !told.other {
+    if says_nothing(text) && !calls && !told.other {
         return signs.and(Signs::EMPTY);
     }
-    if calls {
+    if calls && looks.has(Signs::BAD_TOOL_ARGUMENTS) {
         let object = request.object().ok();
         let bad = |(name, arguments): &(Cow<'_, str>, Cow<'_, str>)| {
             object.is_some_and(|object| breaks(object, name, arguments))
@@ -139,10 +148,17 @@ fn of_choice(request: &ChatRequest, told: &Told<'_>) -> Signs {
         if told.calls.iter().any(bad) {
             signs = signs.and(Signs::BAD_TOOL_ARGUMENTS);
         }
-    } else if !told.other && mentions(request, "\"response_format\"") {
-        signs = signs.and(of_format(request, text));
+    } else if !calls && !told.other && looks.has(FORMAT) && mentions(request, "\"response_format\"") {
+        signs = signs.and(of_format(request, text, looks));
     }
     signs
+}
+
+/// Whether there is nothing to see in a text: white space, marks without width, thoughts with nothing after them.
+fn says_nothing(text: &str) -> bool {
+    let is_blank = |text: &str| text.chars().all(|c| c.is_whitespace() || WITHOUT_WIDTH.contains(&c));
+    let after_thoughts = || text.strip_prefix("<think>")?.split_once("</think>").map(|(_, after)| after);
+    is_blank(text) || after_thoughts().is_some_and(is_blank)
 }
 
 /// Whether a word is anywhere in the request; nearly always it is not.
@@ -151,7 +167,7 @@ fn mentions(request: &ChatRequest, word: &str) -> bool {
 }
 
 /// Whether a text is the JSON that was asked for.
-fn of_format(request: &ChatRequest, text: &str) -> Signs {
+fn of_format(request: &ChatRequest, text: &str, looks: Signs) -> Signs {
     let Some(format) = request.object().ok().and_then(|object| object.get("response_format")) else {
         return Signs::NONE;
     };
@@ -160,8 +176,10 @@ fn of_format(request: &ChatRequest, text: &str) -> Signs {
         Some("json_schema") => format.get("json_schema").and_then(|format| format.get("schema")),
         _ => return Signs::NONE,
     };
-    let Ok(value) = serde_json::from_str::<Value>(text) else { return Signs::INVALID_JSON };
-    match schema.and_then(|schema| schemas::follows(schema, &value)) {
+    let Ok(value) = serde_json::from_str::<Value>(text) else {
+        return if is_json(text) { Signs::NONE } else { Signs::INVALID_JSON };
+    };
+    match schema.filter(|_| looks.has(Signs::INVALID_SCHEMA)).and_then(|schema| schemas::follows(schema, &value)) {
         Some(false) => Signs::INVALID_SCHEMA,
         _ => Signs::NONE,
     }
@@ -171,7 +189,12 @@ fn of_format(request: &ChatRequest, text: &str) -> Signs {
 /// stands for no arguments.
 fn breaks(request: &Map<String, Value>, name: &str, arguments: &str) -> bool {
     let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
-    let Ok(value @ Value::Object(_)) = serde_json::from_str::<Value>(arguments) else { return true };
+    let value = match serde_json::from_str::<Value>(arguments) {
+        Ok(value @ Value::Object(_)) => value,
+        Ok(_) => return true,
+        // What cannot be held cannot be held against the parameters.
+        Err(_) => return !(arguments.trim_start().starts_with('{') && is_json(arguments)),
+    };
     let list = |name: &str| request.get(name).and_then(Value::as_array).into_iter().flatten();
     let functions = list("tools").filter_map(|tool| tool.get("function")).chain(list("functions"));
     let mut named = functions.filter(|function| function.get("name").and_then(Value::as_str) == Some(name));
@@ -224,7 +247,7 @@ impl Collected {
     }
 
     /// The verdict, once all is there. `texts`: of the first choices, as far as readers keep them.
-    pub(super) fn judged(&self, request: &ChatRequest, texts: &[&str]) -> Verdict {
+    pub(super) fn judged(&self, request: &ChatRequest, texts: &[&str], looks: Signs) -> Verdict {
         let last = self.0.keys().next_back().map_or(0, |last| last + 1);
         let nothing = Kept::default();
         let told: Vec<Told<'_>> = (0..last.max(texts.len() as u64))
@@ -240,7 +263,7 @@ impl Collected {
                 }
             })
             .collect();
-        judged(request, &told)
+        judged(request, &told, looks)
     }
 }
 
@@ -288,7 +311,7 @@ mod tests {
 
     fn shown(request: &Value, answer: &str) -> String {
         let request = ChatRequest::new(request.to_string());
-        of_answer(&request, answer.as_bytes()).signs.map_or("?".into(), Signs::list)
+        of_answer(&request, answer.as_bytes(), Signs::ALL).signs.map_or("?".into(), Signs::list)
     }
 
     fn says(content: &str) -> String {
@@ -308,6 +331,12 @@ mod tests {
         assert_eq!(said(json!({"content": ""}), "stop"), "empty");
         assert_eq!(said(json!({"content": " \n"}), "stop"), "empty");
         assert_eq!(said(json!({"content": null, "reasoning_content": "hm"}), "stop"), "empty");
+        for nothing in ["\u{200b}", "\u{a0}\u{feff}", "<think>An owl?</think>", "<think>\n</think>\n \u{200d}"] {
+            assert_eq!(said(json!({"content": nothing}), "stop"), "empty", "{nothing:?}");
+        }
+        for something in ["<think>An owl?</think>An owl", "<think> is a tag", "\u{200b}owl", "</think>"] {
+            assert_eq!(said(json!({"content": something}), "stop"), "", "{something:?}");
+        }
         assert_eq!(said(json!({"content": null}), "length"), "empty,truncated");
         assert_eq!(said(json!({"content": "An ow"}), "length"), "truncated");
         assert_eq!(said(json!({"content": null, "refusal": "no"}), "stop"), "refusal");
@@ -336,6 +365,10 @@ mod tests {
         assert_eq!(shown(&object, &says(r#"{"a": 1}"#)), "");
         assert_eq!(shown(&object, &says(" [1] ")), "");
         assert_eq!(shown(&object, &says("```json\n{}\n```")), "invalid_json");
+        let deep = format!("{}{}", "[".repeat(130), "]".repeat(130));
+        for odd in [&*deep, r#"{"a":1e400}"#, &"9".repeat(330), r#"{"a":"\ud83d"}"#] {
+            assert_eq!(shown(&object, &says(odd)), "", "Python's `json` takes {odd}");
+        }
         assert_eq!(shown(&object, &one(&json!({"content": r#"{"a": "#}), "length")), "truncated,invalid_json");
         assert_eq!(shown(&object, &says("I can't help with that.")), "refusal");
         assert_eq!(shown(&object, &calls("f", "{}")), "", "it calls a tool first");
@@ -364,6 +397,8 @@ mod tests {
             ("weather", "", "bad_tool_arguments"),
             ("weather", r#"{"city": "Ro"#, "bad_tool_arguments"),
             ("weather", r#"["Rome"]"#, "bad_tool_arguments"),
+            ("weather", r#"{"city": "\ud83d"}"#, ""),
+            ("weather", r#"["\ud83d"]"#, "bad_tool_arguments"),
             ("now", "", ""),
             ("now", r#"{"anything": 1}"#, ""),
             ("unheard_of", "{}", ""),
@@ -388,7 +423,7 @@ mod tests {
             collected.add(&data, finish.is_some());
         }
         let request = ChatRequest::new(request.to_string());
-        collected.judged(&request, &[text]).signs.map_or("?".into(), Signs::list)
+        collected.judged(&request, &[text], Signs::ALL).signs.map_or("?".into(), Signs::list)
     }
 
     #[test]
@@ -418,12 +453,12 @@ mod tests {
         #[test]
         fn any_bytes_are_no_answer_or_one(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "\\PC{0,60}") {
             let request = ChatRequest::new("{}");
-            let _ = of_answer(&request, &bytes);
+            let _ = of_answer(&request, &bytes, Signs::ALL);
             let mut collected = Collected::default();
             collected.add(&Bytes::from(bytes), true);
-            let _ = collected.judged(&request, &[&text]);
+            let _ = collected.judged(&request, &[&text], Signs::ALL);
             let expected = if text.trim().is_empty() { Signs::EMPTY } else { Signs::NONE };
-            let found = of_answer(&request, says(&text).as_bytes()).signs.unwrap();
+            let found = of_answer(&request, says(&text).as_bytes(), Signs::ALL).signs.unwrap();
             prop_assert!(found == expected || declines::refuses(&text));
         }
     }

@@ -23,6 +23,7 @@ use super::settle::{Entry, total};
 use super::signs::{Collected, Verdict};
 use super::source::{Called, Source};
 use crate::error::{Again, Error, Kind, Partial, Result};
+use crate::ledger::Signs;
 use crate::providers::http::Opened;
 use crate::providers::sse::Events;
 use crate::providers::{Answer, ChatRequest, Chunk, Dropped, Http, Usage, http};
@@ -279,7 +280,7 @@ pub(super) struct Begun {
 
 impl Begun {
     /// The verdict before any content: on a stream that ended without one, or that begins with a refusal.
-    fn seen(&self, request: &ChatRequest) -> Verdict {
+    fn seen(&self, request: &ChatRequest, looks: Signs) -> Verdict {
         let texts = self.feed.texts();
         if self.first_content.is_some() && texts.iter().any(|text| !text.is_empty()) {
             return Verdict::default();
@@ -290,7 +291,7 @@ impl Begun {
         }
         let is_empty = self.first_content.is_none();
         if is_empty && self.feed.is_complete() || collected.only_refuses() {
-            return collected.judged(request, &texts);
+            return collected.judged(request, &texts, looks);
         }
         Verdict::default()
     }
@@ -385,7 +386,7 @@ impl Ask for Opening<'_> {
 
     fn judge(&self, entry: &Entry, done: &mut Begun) {
         if entry.plan().escalates() {
-            done.verdict = done.seen(entry.request());
+            done.verdict = done.seen(entry.request(), entry.plan().looks());
         }
     }
 

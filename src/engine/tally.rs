@@ -26,8 +26,10 @@ pub(super) struct Rest {
     /// Requests that may be on the bill although they gave no answer, or one that was thrown away.
     pub lost: Vec<Lost>,
     pub hedged: Vec<Hedged>,
-    /// Answers after which the next rung was asked, in their order.
-    pub escalated: Vec<(Escalated, u32)>,
+    /// What was done beside the answer that is handed on, in its order.
+    pub beside: Vec<Beside>,
+    /// The answer there is, while its caller judges it.
+    held: Option<Ending>,
     pub notes: Vec<String>,
     pub dropped: Vec<Dropped>,
 }
@@ -46,12 +48,22 @@ pub(super) struct Hedged {
     pub took: Duration,
 }
 
-/// An answer after which the next rung was asked.
-pub(super) struct Escalated {
-    pub ending: Ending,
-    /// When its rung was asked.
+/// A rung that was asked and whose answer is not handed on.
+pub(super) struct Beside {
+    pub end: End,
+    /// When it was asked.
     pub since: Instant,
     pub took: Duration,
+    /// Requests sent to it.
+    pub attempts: u32,
+}
+
+/// What came of it.
+pub(super) enum End {
+    /// An answer, after which the next rung was asked.
+    Escalated(Ending),
+    /// None.
+    Vain { endpoint: usize, error: Error, lost: Vec<Lost> },
 }
 
 impl Tally {
@@ -86,15 +98,49 @@ impl Tally {
         self.rest().hedged.push(Hedged { endpoint, took });
     }
 
-    /// An answer that is not handed on, since the next rung is asked; with the requests sent until then.
-    pub(super) fn escalated(&self, escalated: Escalated) {
-        let attempts = self.attempts();
-        self.rest().escalated.push((escalated, attempts));
+    /// An answer that is not handed on, since the next rung is asked.
+    pub(super) fn escalated(&self, ending: Ending, since: Instant) {
+        let mut rest = self.rest();
+        let attempts = self.since_last(&rest);
+        rest.beside.push(Beside { end: End::Escalated(ending), since, took: since.elapsed(), attempts });
     }
 
     /// The last of them is handed on after all.
     pub(super) fn stands(&self) {
-        self.rest().escalated.pop();
+        let mut rest = self.rest();
+        if let Some(at) = rest.beside.iter().rposition(|each| matches!(each.end, End::Escalated(_))) {
+            rest.beside.remove(at);
+        }
+    }
+
+    /// A rung that gave no answer, with what it may have cost; one that was not even sent a request is none.
+    pub(super) fn in_vain(&self, endpoint: usize, error: Error, since: Instant) {
+        let mut rest = self.rest();
+        let attempts = self.since_last(&rest);
+        if attempts == 0 {
+            return;
+        }
+        let Rest { lost, hedged, .. } = &mut *rest;
+        // The losers of hedges have records of their own.
+        let is_hedged = |lost: &Lost| lost.dropped && hedged.iter().any(|hedged| hedged.endpoint == endpoint);
+        let lost = lost.extract_if(.., |lost| lost.endpoint == endpoint && !is_hedged(lost)).collect();
+        rest.beside.push(Beside { end: End::Vain { endpoint, error, lost }, since, took: since.elapsed(), attempts });
+    }
+
+    /// Requests sent since the last of them was asked.
+    fn since_last(&self, rest: &Rest) -> u32 {
+        let before: u32 = rest.beside.iter().map(|each| each.attempts).sum();
+        self.attempts().saturating_sub(before)
+    }
+
+    /// Keeps how far an answer has come while its caller judges it, so that it is accounted if he leaves.
+    pub(super) fn hold(&self, ending: Option<Ending>) {
+        self.rest().held = ending;
+    }
+
+    /// The answer that was kept, which is then forgotten here.
+    pub(super) fn held(&self) -> Option<Ending> {
+        self.rest().held.take()
     }
 
     /// Leaves a note, which may quote a provider.

@@ -35,13 +35,13 @@ pub struct Counts {
     pub escalated: u64,
     /// Answers with each sign, in the order of [`Signs::NAMES`]; one answer may show several.
     pub signs: [u64; Signs::NAMES.len()],
-    /// Calls that got no answer from the provider, beside the others.
+    /// Calls that got no answer from the provider, and rungs asked in vain, beside the others.
     pub errors: u64,
 }
 
 impl Counts {
     fn add(&mut self, row: &Row) {
-        self.errors += u64::from(row.outcome == Outcome::Failed);
+        self.errors += u64::from(matches!(row.outcome, Outcome::Failed | Outcome::Vain));
         let (Some(list), Outcome::Ok | Outcome::Escalated) = (&row.signs, row.outcome) else { return };
         let signs = Signs::listed(list);
         let escalated = row.outcome == Outcome::Escalated;
@@ -76,7 +76,7 @@ pub(super) struct Groups(BTreeMap<(Option<String>, Option<String>), BTreeMap<Str
 
 impl Groups {
     pub(super) fn add(&mut self, row: &Row) {
-        if matches!(row.outcome, Outcome::Ok | Outcome::Escalated | Outcome::Failed) {
+        if matches!(row.outcome, Outcome::Ok | Outcome::Escalated | Outcome::Failed | Outcome::Vain) {
             let models = self.0.entry((row.tier.clone(), row.task.clone())).or_default();
             models.entry(row.model.clone()).or_default().add(row);
         }
@@ -142,6 +142,7 @@ mod tests {
             Record { signs: Some(Signs::NONE), ..record("a") },
             Record { signs: Some(Signs::EMPTY), ..record("b") },
             Record { outcome: Outcome::Failed, ..record("c") },
+            Record { outcome: Outcome::Vain, ..record("c") },
             // Nobody has looked at these.
             record("d"),
             Record { outcome: Outcome::Hedged, ..record("e") },
@@ -156,7 +157,7 @@ mod tests {
             .map(|line| (line.model.as_str(), line.task.is_some(), line.counts.calls, line.counts.failed))
             .collect();
         assert_eq!(lines, [("b", false, 1, 1), ("a", false, 1, 0), ("a", true, 1, 0), ("c", false, 0, 0)]);
-        assert_eq!(found[4].counts.errors, 1);
+        assert_eq!(found[4].counts.errors, 2);
         let (low, high) = first.counts.interval();
         assert!(low > 0.09 && low < 0.1 && high > 0.99 && high < 1.0, "{low} {high}");
     }

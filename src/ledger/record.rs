@@ -19,6 +19,8 @@ pub enum Outcome {
     Hedged,
     /// An answer with a sign of failure, after which the next rung was asked.
     Escalated,
+    /// A rung that was asked after such an answer and gave none.
+    Vain,
 }
 
 impl Outcome {
@@ -30,6 +32,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Hedged => "hedged",
             Self::Escalated => "escalated",
+            Self::Vain => "vain",
         }
     }
 
@@ -40,13 +43,14 @@ impl Outcome {
             "cancelled" => Self::Cancelled,
             "hedged" => Self::Hedged,
             "escalated" => Self::Escalated,
+            "vain" => Self::Vain,
             _ => Self::Failed,
         }
     }
 
     /// Whether it is a part of another call, with no life of its own: its cost counts, it does not.
     pub fn is_beside(self) -> bool {
-        matches!(self, Self::Hedged | Self::Escalated)
+        matches!(self, Self::Hedged | Self::Escalated | Self::Vain)
     }
 }
 
@@ -101,7 +105,7 @@ pub struct Record {
     pub total_us: i64,
     /// How it ended.
     pub outcome: Outcome,
-    /// Kind of the error, for [`Outcome::Failed`].
+    /// Kind of the error, for [`Outcome::Failed`] and [`Outcome::Vain`].
     pub error: Option<String>,
     /// Requests sent.
     pub attempts: u32,

@@ -22,6 +22,9 @@ impl Signs {
     /// The user asked nearly the same again.
     pub const ASKED_AGAIN: Self = Self(1 << 6);
 
+    /// All of them.
+    pub const ALL: Self = Self((1 << 7) - 1);
+
     /// All signs by their names, in the order they are told in.
     pub const NAMES: [(&'static str, Self); 7] = [
         ("empty", Self::EMPTY),
@@ -55,7 +58,7 @@ impl Signs {
 
     /// These and others.
     #[must_use]
-    pub fn and(self, others: Self) -> Self {
+    pub const fn and(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
@@ -88,6 +91,7 @@ mod tests {
         assert_eq!(Signs::EMPTY.and(Signs::TRUNCATED).list(), "empty,truncated");
         assert_eq!(Signs::listed("truncated,of_a_later_version"), Signs::TRUNCATED);
         assert_eq!(Signs::NONE.list(), "");
+        assert_eq!(Signs::NAMES.iter().map(|(_, sign)| *sign).fold(Signs::NONE, Signs::and), Signs::ALL);
         assert_eq!(Signs::named("bored"), None);
     }
 }

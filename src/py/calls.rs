@@ -14,7 +14,7 @@ use super::ledger::PyLedger;
 use super::policy::{PyPolicy, limit};
 use super::runtime::block_on;
 use crate::engine::call::{self, Answered};
-use crate::engine::plan::{Plan, Policy, Routed};
+use crate::engine::plan::{Climb, Plan, Policy, Routed};
 use crate::engine::stream::Stream;
 use crate::error::{Error, Kind, Result};
 use crate::providers::{ChatRequest, Endpoint, Http};
@@ -46,8 +46,11 @@ impl From<Failed> for PyErr {
     fn from(failed: Failed) -> Self {
         let Failed { error, streaming } = failed;
         let (kind, url) = (error.kind(), error.url().unwrap_or("http://unknown").to_owned());
+        let is_raised = error.raised::<Self>().is_some();
         let plain = PyErr::from(error);
-        if !matches!(kind, Kind::Connection | Kind::Timeout | Kind::Status | Kind::Protocol | Kind::Cancelled) {
+        if is_raised
+            || !matches!(kind, Kind::Connection | Kind::Timeout | Kind::Status | Kind::Protocol | Kind::Cancelled)
+        {
             return plain;
         }
         let translate = |py: Python<'_>| {
@@ -68,7 +71,7 @@ impl PyClient {
     #[pyo3(signature = (
         model, *, api_base=None, api_key=None, organization=None, extra_headers=None, extra_query=None,
         api_version=None, base_model=None, policy=None, timeout=None, connect_timeout=None, max_retries=None,
-        fallbacks=None, climb=None, ledger=None,
+        fallbacks=None, climb=None, left_out=None, ledger=None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn new(
@@ -84,8 +87,9 @@ impl PyClient {
         timeout: Option<f64>,
         connect_timeout: Option<f64>,
         max_retries: Option<Whole<'_>>,
-        fallbacks: Option<Vec<PyRef<'_, Self>>>,
+        fallbacks: Option<Vec<(Option<String>, PyRef<'_, Self>)>>,
         climb: Option<Vec<(Option<String>, PyRef<'_, Self>)>>,
+        left_out: Option<Vec<String>>,
         ledger: Option<&PyLedger>,
     ) -> PyResult<Self> {
         crate::pricing::check()?;
@@ -99,20 +103,27 @@ impl PyClient {
             base_model,
         };
         let mut endpoints = vec![at.endpoint(model)?];
-        for fallback in fallbacks.into_iter().flatten() {
-            endpoints.extend(fallback.0.endpoints.iter().cloned());
+        let mut rungs = Climb { left_out: left_out.unwrap_or_default(), ..Climb::default() };
+        for (tier, fallback) in fallbacks.into_iter().flatten() {
+            endpoints.push(fallback.first().clone());
+            rungs.fallbacks.push(tier);
         }
-        let mut rungs = Vec::new();
         for (tier, rung) in climb.into_iter().flatten() {
             endpoints.push(rung.first().clone());
-            rungs.push(tier);
+            rungs.rungs.push(tier);
         }
         let mut policy = policy.map_or_else(Arc::default, |policy| Arc::clone(&policy.0));
         if timeout.is_some() || connect_timeout.is_some() || max_retries.is_some() {
             policy = Arc::new(adjusted(&policy, timeout, connect_timeout, max_retries)?);
         }
         let ledger = ledger.map(|ledger| Arc::clone(&ledger.0));
-        Ok(Self(Plan { endpoints: endpoints.into(), climb: rungs.into(), policy, ledger, routed: Routed::default() }))
+        Ok(Self(Plan {
+            endpoints: endpoints.into(),
+            climb: Arc::new(rungs),
+            policy,
+            ledger,
+            routed: Routed::default(),
+        }))
     }
 
     #[getter]

@@ -24,6 +24,9 @@ mod raised {
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
+        if let Some(raised) = error.raised::<Self>() {
+            return Python::attach(|py| raised.clone_ref(py));
+        }
         let text = error.message().to_owned();
         match error.kind() {
             Kind::Value => raised::InvalidValueError::new_err(text),

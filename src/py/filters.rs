@@ -35,8 +35,9 @@ fn only_follows(turn: &Bound<'_, PyString>) -> bool {
     views::only_follows(&text(turn))
 }
 
-/// For each rung why it is barred, notes, and the places of those that were shut down with what is said of them.
-type Told = (Vec<Option<String>>, Vec<String>, Vec<(usize, String)>);
+/// For each rung why it is barred, notes, the places of those that were shut down with what is said of them, and for each
+/// rung whether it could answer all the same.
+type Told = (Vec<Option<String>>, Vec<String>, Vec<(usize, String)>, Vec<bool>);
 
 #[pyclass(name = "Serving", module = "ferroute._core", frozen)]
 struct PyServing(Serving);
@@ -109,7 +110,7 @@ fn limit(milliseconds: f64) -> Option<Duration> {
 }
 
 fn told(found: Found) -> Told {
-    (found.barred.reasons, found.barred.notes, found.retired)
+    (found.barred.reasons, found.barred.notes, found.retired, found.barred.unfit)
 }
 
 /// The conversations of one Controller; no text of them is kept.

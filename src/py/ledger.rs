@@ -155,9 +155,10 @@ impl PyLedger {
         signs: Option<Vec<String>>,
     ) -> PyResult<()> {
         let ended = match outcome {
-            "ok" | "cancelled" | "failed" | "hedged" | "escalated" => Outcome::named(outcome),
+            "ok" | "cancelled" | "failed" | "hedged" | "escalated" | "vain" => Outcome::named(outcome),
             _ => {
-                let text = format!("outcome: expected ok, cancelled, failed, hedged or escalated, found `{outcome}`");
+                let text =
+                    format!("outcome: expected ok, cancelled, failed, hedged, escalated or vain, found `{outcome}`");
                 return Err(Error::value(text).into());
             }
         };

@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::given::{MOST_RETRIES, Whole};
-use crate::engine::plan::{Escalation, Judge, Policy};
-use crate::error::{Error, Result};
+use crate::engine::plan::{Escalation, Judge, Policy, Unsaid};
+use crate::error::{Error, Kind, Result};
 use crate::ledger::Signs;
 use crate::providers::Answer;
 
@@ -79,7 +79,7 @@ fn escalation(given: &Bound<'_, PyAny>) -> PyResult<Escalation> {
 }
 
 /// What a callable says of an answer.
-fn asked(callable: &Py<PyAny>, answer: &Answer) -> Result<bool, String> {
+fn asked(callable: &Py<PyAny>, answer: &Answer) -> Result<bool, Unsaid> {
     let said = Python::try_attach(|py| {
         let body = PyBytes::new(py, &answer.body);
         let judged = py.import("ferroute._escalating")?.call_method1("judged", (callable, body))?;
@@ -87,9 +87,13 @@ fn asked(callable: &Py<PyAny>, answer: &Answer) -> Result<bool, String> {
     });
     match said {
         Some(Ok((Some(failed), _))) => Ok(failed),
-        Some(Ok((None, why))) => Err(why),
-        Some(Err(error)) => Err(error.to_string()),
-        None => Err("the interpreter is shutting down".into()),
+        Some(Ok((None, why))) => Err(Unsaid::Unknown(why)),
+        // An interrupt, an exit: nothing that a verdict could be made of.
+        Some(Err(error)) => {
+            let stop = Error::new(Kind::Cancelled, "`escalate_on` has ended the call");
+            Err(Unsaid::Stop(stop.with_raised(error)))
+        }
+        None => Err(Unsaid::Unknown("the interpreter is shutting down".into())),
     }
 }
 

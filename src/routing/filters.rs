@@ -171,6 +171,8 @@ pub enum Bar {
 pub struct Barred {
     /// Why not; `None` may be chosen.
     pub reasons: Vec<Option<String>>,
+    /// Which of them could answer all the same: nothing is against them but that they rest or are slow.
+    pub unfit: Vec<bool>,
     /// Of models that answer although they rest or are slow.
     pub notes: Vec<String>,
 }
@@ -185,6 +187,7 @@ impl Barred {
         let spare = bars.iter().all(Option::is_some);
         let mut made = Self::default();
         for (bar, model) in bars.into_iter().zip(models) {
+            made.unfit.push(matches!(bar, Some(Bar::Unfit(_))));
             made.reasons.push(match bar {
                 Some(Bar::Unfit(reason)) if spare => {
                     made.notes.push(format!("{model} may answer all the same, for want of another: {reason}"));
