@@ -171,7 +171,8 @@ def _cuts(trace: Trace) -> tuple[float, ...]:
 def _held(facts: Any, trace: Trace, chosen: int | None) -> str | None:
     """What sent the request elsewhere than the router's word and the filters."""
     if facts.held_out:
-        return "the lot of `holdout` sent it to the strongest model"
+        allowed = "" if trace.ceiling is None else " allowed"
+        return f"the lot of `holdout` sent it to the strongest model{allowed}"
     if trace.stay is not None:
         return trace.stay
     if chosen != trace.chosen:
