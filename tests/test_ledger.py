@@ -145,9 +145,7 @@ def test_amounts_that_are_none_are_refused():
         book.add("m", cost="free")
     with pytest.raises(InvalidValueError, match=r"cost: expected at most 9\.2 million dollars"):
         book.add("m", cost=10_000_000)
-    with pytest.raises(
-        InvalidValueError, match="expected ok, cancelled, failed, hedged or escalated, found `fine`"
-    ):
+    with pytest.raises(InvalidValueError, match="expected ok, cancelled, failed, hedged or escalated, found `fine`"):
         book.add("m", outcome="fine")
     assert book.spend().queries == 0
 

@@ -135,7 +135,7 @@ def cuts_of(threshold: Any, rungs: int) -> Any:
     if not isinstance(threshold, Shares) and any(isinstance(cut, Share) is not shares for cut in cuts):
         raise ThresholdType(f"Thresholds and shares cannot be mixed, found {list(cuts)!r:.120}.")
     try:
-        if any(isinstance(cut, (str, complex)) for cut in cuts):
+        if any(isinstance(cut, (str, bytes, complex)) for cut in cuts):
             raise TypeError
         numbers = [_float_of(cut) for cut in cuts]
     except (TypeError, ValueError):
