@@ -116,7 +116,7 @@ def cuts_of(threshold: Any, rungs: int) -> Any:
     """
     if threshold is None or isinstance(threshold, (float, int, str)):
         return threshold
-    if isinstance(threshold, _NO_STEPS):
+    if issubclass(type(threshold), _NO_STEPS):
         raise ThresholdType(
             "A threshold is a number between 0.0 and 1.0, or a list with one for each step, weakest first; found "
             f"{threshold!r:.60} ({type(threshold).__name__})."
