@@ -17,16 +17,16 @@ def main() -> None:
     one = [{"role": "user", "content": text}]
     many = [{"role": role, "content": text} for _ in range(5) for role in ("user", "assistant")] + one
     sticky = CallPolicy(sticky=True)
-    filters = Serving._barred  # pyright: ignore[reportPrivateUsage]
+    filters = Serving._found  # pyright: ignore[reportPrivateUsage]
     for name, asked in (("prompt", text), ("one_message", one), ("eleven_messages", many)):
 
         def decide(asked: Any = asked, policy: Any = None) -> Any:
             return made.decide(asked, "random", 0.5, policy=policy)
 
         with_filters = spread(per_call_us(decide))
-        Serving._barred = lambda *_: None  # pyright: ignore[reportPrivateUsage, reportUnknownLambdaType]
+        Serving._found = lambda *_: None  # pyright: ignore[reportPrivateUsage, reportUnknownLambdaType]
         without = spread(per_call_us(decide))
-        Serving._barred = filters  # pyright: ignore[reportPrivateUsage]
+        Serving._found = filters  # pyright: ignore[reportPrivateUsage]
         emit(
             "ours_filters",
             asked=name,

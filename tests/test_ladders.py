@@ -197,6 +197,37 @@ def test_two_rungs_take_a_list_of_one() -> None:
         pair.decide("0.6", "number", [0.5, 0.7])
 
 
+@pytest.mark.parametrize(
+    "threshold",
+    [
+        b"\x00\x01", bytearray(2), 1 + 2j, [1 + 2j, 1], [1 + 2j], {0.3, 0.7}, {0.3: "a", 0.7: "b"}, [[0.3], [0.7]],
+        np.ones((2, 2)), object(), [b"0", b"1"], [object()], [np.complex128(1), 1.0],
+    ],
+)  # fmt: skip
+def test_thresholds_of_a_wrong_kind_are_typed_errors(c: Controller, threshold: Any) -> None:
+    pair = Controller(["number"], "b", "a")
+    for decide in (c.decide, pair.decide):
+        with pytest.raises(RoutingError, match="number") as caught:
+            decide("0.5", "number", threshold)
+        assert isinstance(caught.value, TypeError)
+
+
+@pytest.mark.parametrize("threshold", [[10**400, 1], [-(10**400), 0.5], [0.5, 10**400], 10**400])
+def test_integers_beyond_every_float_are_out_of_range(c: Controller, threshold: Any) -> None:
+    with pytest.raises(RoutingError):
+        c.decide("0.5", "number", threshold)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("thresold", "threshold"), ("treshold", "threshold"), ("ruoter", "router"), ("polcy", "policy")]
+)
+def test_a_misspelt_keyword_is_an_error(c: Controller, name: str, meant: str) -> None:
+    keywords: Any = {name: 0.5}
+    with pytest.raises(InvalidTypeError, match=f"decide.* takes no '{name}'; did you mean '{meant}'"):
+        c.decide("0.5", "number", 0.5, **keywords)
+    assert c.decide("0.5", "number", 0.5, tools=[], temperature=1, user="u", top_k=3, metadata={}).tier == "expensive"
+
+
 @pytest.mark.parametrize("threshold", [["0.3", "0.7"], [0.3, None], [0.3, Share(0.1)], {"mid": 0.3, "expensive": 0.7}])
 def test_thresholds_that_are_none(c: Controller, threshold: Any) -> None:
     with pytest.raises(RoutingError) as caught:
@@ -291,7 +322,12 @@ def test_tiers_are_a_mapping_or_pairs(c: Controller) -> None:
         ({"a": "m", 2: "n"}, InvalidTypeError, "found the name 2"),
         ({"a": "m", "": "n"}, InvalidValueError, "empty name"),
         ([("a", "m"), ("a", "n")], InvalidValueError, "of an earlier one"),
+        ([("a", "m"), ("a ", "n")], InvalidValueError, "of an earlier one"),
         ({"expensive": "m", "cheap": "n"}, InvalidValueError, "from the weakest to the strongest"),
+        ({"strong": "m", "weak": "n"}, InvalidValueError, "from the weakest to the strongest"),
+        ({"mid": "m", "weak": "n"}, InvalidValueError, "from the weakest to the strongest"),
+        ({"a": "m", "b": ""}, InvalidValueError, ""),
+        ({"a": "m", "b": " "}, InvalidValueError, "has a model without a name"),
         ({"a": "m", "b": None}, InvalidTypeError, "a mapping with 'model'"),
         ({"a": "m", "b": {"model": "n", "key": 1}}, InvalidValueError, "tiers['b']: unknown setting 'key'"),
     ],
@@ -351,6 +387,13 @@ def test_on_router_error_names_a_rung() -> None:
     assert other.notes[0].endswith("so 'local' was asked")
     with pytest.raises(UnknownNameError, match="'number', 'local', 'cheap', 'mid', 'expensive'"):
         c.policy = {"on_router_error": "best"}  # type: ignore[assignment]
+
+
+def test_a_rung_called_strong_is_meant_before_the_last() -> None:
+    tiers = {"weak": "gpt-5-nano", "strong": "gpt-5-mini", "top": "gpt-5.2"}
+    c = Controller(["number"], tiers=tiers, api_base=NOWHERE)
+    found = [c.decide("x", "number", 0.5, policy={"on_router_error": other}).tier for other in ("strong", "weak")]
+    assert found == ["strong", "weak"]
 
 
 def test_a_router_with_a_route_of_its_own_answers_with_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -486,8 +529,8 @@ def test_a_barred_rung_is_passed_over_and_the_decision_says_so() -> None:
     class Filtered(Controller):
         against: list[str | None]
 
-        def _barred(self, trace: Any, notes: Any) -> list[str | None]:
-            return self.against
+        def _found(self, trace: Any) -> Any:
+            return self.against, [], []
 
     c = Filtered(["number"], tiers=TIERS, api_base=NOWHERE, policy={"holdout": 1.0})
     c.against = ["takes no images", None, None]

@@ -186,6 +186,25 @@ def test_a_router_that_cannot_be_asked(c: Controller, ask: str, says: str) -> No
             decide()
 
 
+@pytest.mark.parametrize("ask", ["half", "router-half"])
+def test_a_name_alone_will_do_where_the_caller_says_the_rest(c: Controller, ask: str) -> None:
+    Says.verdicts["x"] = Verdict(ask=ask)
+    assert c.decide("x", "says", [0.3, 0.7]).tier == "mid"
+    assert c.decide("x", model="router-says-0.1,0.2").tier == "expensive"
+    with pytest.raises(RoutingError, match=rf"Router 'says' leaves the choice to '{ask}'; expected .*threshold unspec"):
+        c.decide("x", "says")
+
+
+@pytest.mark.parametrize("ask", ["", "router", "nobody", "half-", "router-half-a-b-c", "local\nx"])
+def test_nonsense_that_is_to_be_asked_is_a_routing_error(c: Controller, ask: str) -> None:
+    Says.verdicts["x"] = Verdict(ask=ask)
+    for threshold in (None, [0.3, 0.7]):
+        with pytest.raises(RoutingError, match=r"Router 'says' leaves the choice to .*expected a loaded router"):
+            c.decide("x", "says", threshold)
+    with pytest.raises(RoutingError, match=r"^prompt 1: Router 'says' leaves the choice to"):
+        c.decide_batch(["mid", "x"], "says")
+
+
 def test_rung_routers_ask_each_other(c: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
     class First(Says):
         def choose(self, request: Request) -> Any:
@@ -252,6 +271,17 @@ def test_extras_that_are_none(c: Controller, extras: Any, error: type[Exception]
         assert says in str(caught.value)
 
 
+def test_lone_surrogates_are_question_marks(c: Controller) -> None:
+    for talk in ("mid", [*user("hi"), {"role": "assistant", "content": "ok"}, *user("mid")]):
+        decision = c.decide(
+            talk, "says", ferroute={"task": "\ud800a", "session": "ß\ud800", "tags": {"\udc00": "é\ud800"}}
+        )
+        trace = aside(decision).trace
+        assert trace is not None
+        assert trace.asked.extras == ("?a", "ß?", (("?", "é?"),))
+        assert (decision.tier, c.routers["says"].asked.tags) == ("mid", [("?", "é?")])
+
+
 def test_task_and_tags_go_with_the_call(c: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
     import ferroute.controller as module
     from ferroute import _calls
@@ -280,6 +310,26 @@ def test_on_router_error_covers_verdicts(c: Controller) -> None:
             c.decide(prompt, "says", policy={"on_router_error": "half"})
     decision = c.decide("boom", "says", policy={"on_router_error": "mid"})
     assert decision.reason == "mid, because router 'says' failed (ConnectionError: no line)"
+
+
+def test_the_lot_keeps_to_a_ceiling(c: Controller, server: FakeServer) -> None:
+    tiers = {
+        name: {"model": f"openai/{model}", "api_base": server.url, "api_key": "k"} for name, model in TIERS.items()
+    }
+    c = Controller(["says", "half"], tiers=tiers, policy={"holdout": 1.0})
+    Says.verdicts |= {
+        "low": Verdict("cheap", ceiling="mid"),
+        "asks": Verdict(ask="router-half-0.9,0.9", ceiling="mid"),
+        "beyond": Verdict(model="openai/gpt-5.4-nano", ceiling="cheap"),
+        "both": Verdict("cheap", floor="mid", ceiling="cheap"),
+        "free": Verdict("cheap"),
+    }
+    expected = {"low": "mid", "asks": "mid", "beyond": "cheap", "both": "mid", "free": "expensive"}
+    for prompt, tier in expected.items():
+        routing = c.completion(model="router-says", messages=user(prompt)).routing
+        assert (routing.tier, aside(routing).held_out) == (tier, True), prompt
+        assert routing.reason.startswith(f"held out: sent to {tier} by lot")
+    assert "strongest model allowed" in str(c.completion(model="router-says", messages=user("low")).routing.explain())
 
 
 def test_a_failure_that_is_met_again_ends(c: Controller, monkeypatch: pytest.MonkeyPatch) -> None:

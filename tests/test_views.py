@@ -14,7 +14,7 @@ from ferroute import Controller, _core
 from ferroute._refusals import EmptyMessages
 from ferroute.controller import ROUTER_CLS
 from ferroute.decision import aside
-from ferroute.routers.base import Router
+from ferroute.routers.base import Request, Router, RungRouter, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,6 +121,91 @@ def test_the_built_in_routers_score_the_view() -> None:
     c = Controller(["local"], "openai/big", "openai/small", policy={"join_short_turns": True})
     alone, joined = c.decide("go on", "local", 0.5), c.decide(TALK, "local", 0.5)
     assert joined.win_rate == c.decide(f"{SECOND}\ngo on", "local", 0.5).win_rate != alone.win_rate
+
+
+# --- routers that name a rung ---
+
+TIERS = {"cheap": "openai/a", "mid": "openai/b", "expensive": "openai/c"}
+
+
+class Names(RungRouter):
+    """Remembers what it is asked."""
+
+    asked: list[Request] = []  # noqa: RUF012 - each test has its own
+
+    def choose(self, request: Request) -> Verdict:
+        self.asked.append(request)
+        return Verdict("mid")
+
+
+VIEWS: list[Any] = [
+    ({}, "go on"),
+    ({"view": "first"}, FIRST),
+    ({"view": "user_turns"}, f"{FIRST}\n{SECOND}\ngo on"),
+    ({"join_short_turns": True}, f"{SECOND}\ngo on"),
+]
+
+
+@pytest.mark.parametrize(("policy", "text"), VIEWS)
+def test_a_router_of_ones_own_hears_the_view_and_sees_the_rest(
+    policy: dict[str, Any], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Names, "asked", [])
+    monkeypatch.setitem(ROUTER_CLS, "names", Names)
+    c = Controller(["names"], tiers=TIERS, api_base="http://127.0.0.1:9/v1", policy=policy)
+    c.decide(TALK, "names")
+    request = Names.asked[0]
+    assert (request.text, len(request.messages), request.messages[-1]) == (text, 7, ("user", "go on"))
+    assert request.prompt_tokens == _core.Request(TALK).prompt_tokens
+
+
+@pytest.mark.parametrize(("policy", "text"), VIEWS)
+def test_rules_look_at_the_view(policy: dict[str, Any], text: str) -> None:
+    rules: list[Any] = [
+        {"name": "all", "when": {"words": "infinitely many primes", "in": "conversation"}, "floor": "mid"},
+        {"name": "twins", "when": {"words": "twin primes"}, "use": "expensive"},
+        {"name": "proof", "when": {"words": "prove"}, "use": "mid"},
+    ]
+    c = Controller(["rules"], tiers=TIERS, config={"rules": {"rules": rules, "otherwise": "cheap"}}, policy=policy)
+    expected = ["all", *(["twins"] if "twin primes" in text else ["proof"] if "Prove" in text else [])]
+    decision = c.decide(TALK, "rules")
+    assert [name for name in decision.explain().fired if name in ("all", "twins", "proof")] == expected
+
+
+def test_rules_look_at_the_users_last_message_where_nothing_is_joined() -> None:
+    rules: list[Any] = [{"name": "go", "when": {"words": "go on"}, "use": "expensive"}]
+    talk = [*TALK, {"role": "assistant", "content": None}, {"role": "tool", "content": "43", "tool_call_id": "d"}]
+    for policy in ({}, {"join_short_turns": True}):
+        c = Controller(["rules"], tiers=TIERS, config={"rules": {"rules": rules, "otherwise": "cheap"}}, policy=policy)
+        assert c.decide(talk, "rules").tier == "expensive"
+
+
+@pytest.mark.parametrize(("policy", "text"), VIEWS)
+def test_semantic_routes_are_near_the_view(policy: dict[str, Any], text: str) -> None:
+    routes = {"proof": [FIRST, "Prove a theorem"], "small talk": ["go on", "hello there"]}
+    seen: list[str] = []
+
+    def embedder(prompt: str) -> list[float]:
+        seen.append(prompt)
+        return [float(prompt.lower().count(letter)) for letter in "abcdefghijklmnopqrstuvwxyz"]
+
+    leads = {"proof": "expensive", "small talk": "cheap"}
+    settings = {"routes": routes, "map": leads, "embedder": embedder, "thresholds": 0.5}
+    c = Controller(["semantic"], tiers=TIERS, config={"semantic": settings}, policy=policy)
+    c.decide(TALK, "semantic")
+    assert seen[-1] == text
+    local = {"routes": routes, "map": leads}
+    c = Controller(["semantic"], tiers=TIERS, config={"semantic": local}, policy=policy)
+    whole, alone = c.decide(TALK, "semantic").explain(), c.decide(text, "semantic").explain()
+    assert whole.scores == alone.scores and len(whole.scores) == 2
+
+
+@pytest.mark.parametrize(("policy", "text"), VIEWS)
+def test_the_classifier_is_sent_the_view(server: FakeServer, policy: dict[str, Any], text: str) -> None:
+    config = {"model": "openai/gpt-4o-mini", "api_base": server.url, "api_key": "k", "cache": 0}
+    c = Controller(["llm_classifier"], tiers=TIERS, config={"llm_classifier": config}, policy=policy)
+    c.decide(TALK, "llm_classifier")
+    assert json.loads(server.requests[0].json["messages"][-1]["content"])["request"] == text
 
 
 # --- which turns only follow ---

@@ -146,6 +146,7 @@ class Request:
         messages: A prompt, or messages in OpenAI's form: dicts, or objects with the same attributes.
         keywords: The other keywords of the completion; of them tools, ``response_format``, ``modalities``,
             ``max_tokens``, ``max_completion_tokens`` and ``metadata`` are looked at.
+        text: The text routed on; None: the last message's.
         task: Kind of task, where the caller says it.
         session: The caller's session.
         tags: The caller's tags, name and value; the value of a bare one is empty.
@@ -156,13 +157,14 @@ class Request:
         messages: Any,
         keywords: dict[str, Any] | None = None,
         *,
+        text: str | None = None,
         task: str | None = None,
         session: str | None = None,
         tags: Sequence[tuple[str, str]] | None = None,
     ) -> Self: ...
     @property
     def text(self) -> str:
-        """Text of the last message; of a list of parts their texts, one a line."""
+        """The text routed on: that of the last message, unless the policy views the conversation in another way."""
     @property
     def turns(self) -> int:
         """How often the user has spoken."""

@@ -16,7 +16,7 @@ from ferroute import _core, _notes
 from ferroute._grammar import Grammar, names_rung
 from ferroute._one_line import one_line
 from ferroute._refusals import RoutingError
-from ferroute._serving import Serving
+from ferroute._serving import Serving, told_of
 from ferroute._trace import Asked, Trace
 from ferroute.decision import Aside, Decision, Share, Shares, aside, make
 from ferroute.endpoints import with_settings
@@ -69,16 +69,29 @@ class Deciding(Grammar, Serving):
 
     # The word of a router. `trail` holds the routers that have left the choice to this one.
 
-    def _decide(self, asked: Asked, name: str, threshold: Any, *, enters_window: bool) -> Decision:
+    def _decide(
+        self,
+        asked: Asked,
+        name: str,
+        threshold: Any,
+        *,
+        enters_window: bool,
+        notes: _notes.Remarks | None = None,
+    ) -> Decision:
         start = perf_counter_ns()
-        notes = _notes.Remarks()
+        if notes is None:
+            notes = _notes.Remarks()
         trace = Trace(asked, self._rungs())
         token = _notes.collector.set(notes)
         try:
+            trace.found = self._found(trace)
             fields = self._word(trace, name, threshold, notes, enters_window)
+            return self._made(trace, fields, notes, start)
+        except Exception as error:
+            _notes.paid_on(error, notes)
+            raise
         finally:
             _notes.collector.reset(token)
-        return self._made(trace, fields, notes, start)
 
     async def _adecide(self, asked: Asked, name: str, threshold: Any) -> Decision:
         """As `_decide` for a completion, without blocking the event loop."""
@@ -87,10 +100,14 @@ class Deciding(Grammar, Serving):
         trace = Trace(asked, self._rungs())
         token = _notes.collector.set(notes)
         try:
+            trace.found = self._found(trace)
             fields = await self._aword(trace, name, threshold, notes)
+            return self._made(trace, fields, notes, start)
+        except Exception as error:
+            _notes.paid_on(error, notes)
+            raise
         finally:
             _notes.collector.reset(token)
-        return self._made(trace, fields, notes, start)
 
     def _word(
         self,
@@ -109,6 +126,8 @@ class Deciding(Grammar, Serving):
             if routes_by_itself(router):
                 return self._foreign(trace, threshold)
             naming = RungRouter in type(router).__mro__
+            if trace.found is not None and not (naming and router.names_models):
+                self._refuse(trace)
             if naming:
                 said: Any = verdict_of(router.choose(trace.asked.request), name)
             else:
@@ -142,6 +161,8 @@ class Deciding(Grammar, Serving):
 
                 return await asyncio.to_thread(self._foreign, trace, threshold)
             naming = RungRouter in type(router).__mro__
+            if trace.found is not None and not (naming and router.names_models):
+                self._refuse(trace)
             if naming:
                 said: Any = verdict_of(await router.achoose(trace.asked.request), name)
             else:
@@ -272,11 +293,23 @@ class Deciding(Grammar, Serving):
 
     def _other(self, trace: Trace, threshold: Any, trail: tuple[str, ...]) -> tuple[str, Any]:
         """The router that a verdict leaves the choice to, and what it is asked with."""
-        other, own = self._parse_model_name(cast("str", cast("_core.Verdict", trace.verdict).ask))
+        ask = cast("str", cast("_core.Verdict", trace.verdict).ask)
+        # A name alone is enough where the caller says the rest.
+        other = next((name for name in (ask, ask.removeprefix("router-")) if name in self.routers), None)
+        own = None
+        try:
+            if other is None:
+                other, own = self._parse_model_name(ask)
+            asked_of = own if threshold is None else threshold
+            if other not in trail:
+                self._validate_router_threshold(other, asked_of)
+        except (RoutingError, ValueError) as error:
+            raise RoutingError(
+                f"Router {trace.name!r} leaves the choice to {ask!r}; expected a loaded router with its thresholds, "
+                f"such as 'router-local-0.3,0.7'. {error}"
+            ) from error
         if other in trail:
             raise RoutingError(f"Routers ask each other in a circle: {' -> '.join((*trail, other))}.")
-        asked_of = own if threshold is None else threshold
-        self._validate_router_threshold(other, asked_of)
         return other, asked_of
 
     def _joined(self, trace: Trace, other: Trace, fields: dict[str, Any]) -> None:
@@ -310,8 +343,10 @@ class Deciding(Grammar, Serving):
     def _made(self, trace: Trace, fields: dict[str, Any], notes: _notes.Remarks, start: int) -> Decision:
         rungs, wanted = trace.rungs, trace.wanted
         trace.ledger = self._ledger
-        if (barred := self._barred(trace, notes)) is not None:
-            trace.barred = barred
+        barred = None
+        if trace.found is not None:
+            barred = trace.barred = told_of(trace.found, rungs, notes)
+            trace.unfit = trace.found[3]
         index = wanted
         if index is None and (index := self._beyond(trace, fields["model"], barred, notes)) is not None:
             trace.endpoint = None
@@ -337,11 +372,15 @@ class Deciding(Grammar, Serving):
         return make(fields, Aside(trace.chosen, False, notes.unpriced, trace.endpoint, trace))
 
     def _held_out(self, decision: Decision) -> Decision:
-        """The decision for a call that goes to the strongest model by lot, if that can serve it."""
+        """The decision for a call that goes by lot to the strongest model allowed, if that can serve it."""
         rungs, facts = self._rungs(), aside(decision)
-        top = rungs.top
-        if facts.trace is not None and facts.trace.barred is not None and facts.trace.barred[top] is not None:
-            return decision
+        trace, top = facts.trace, rungs.top
+        if trace is not None:
+            if trace.ceiling is not None:
+                # A ceiling may be more than a matter of money. Where it contradicts a floor, that counts.
+                top = min(top, max(trace.ceiling, trace.floor or 0))
+            if trace.barred is not None and trace.barred[top] is not None:
+                return decision
         reason = f"held out: sent to {rungs.side(top)} by lot; the router's word was: {decision.reason}"
         fields = {"model": name_of(rungs.models[top]), "tier": rungs.tier(top), "reason": reason}
         return make(decision.__dict__ | fields, facts._replace(rung=top, held_out=True, endpoint=None))

@@ -175,7 +175,10 @@ def _cuts(trace: Trace) -> tuple[float, ...]:
 
 def _held(facts: Any, trace: Trace) -> str | None:
     """What sent the request elsewhere than the router's word and the filters."""
-    return "the lot of `holdout` sent it to the strongest model" if facts.held_out else trace.stay
+    if facts.held_out:
+        allowed = "" if trace.ceiling is None else " allowed"
+        return f"the lot of `holdout` sent it to the strongest model{allowed}"
+    return trace.stay
 
 
 def _answered(facts: Any, rungs: list[Any], answer_tokens: float | None) -> int | None:

@@ -46,7 +46,16 @@ def extras_of(said: Any) -> Extras:
     task, session = said.get("task"), said.get("session")
     if task is not None and not isinstance(task, str):
         raise InvalidTypeError(f"`ferroute`: task is a string, found {type(task).__name__}")
-    return Extras(task, None if session is None else str(session), _tags(said.get("tags")))
+    return Extras(
+        None if task is None else _readable(task),
+        None if session is None else _readable(str(session)),
+        tuple((_readable(name), _readable(value)) for name, value in _tags(said.get("tags"))),
+    )
+
+
+def _readable(text: str) -> str:
+    """A text as the ledger can keep it: lone surrogates, which are no characters, are question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _tags(tags: Any) -> tuple[tuple[str, str], ...]:

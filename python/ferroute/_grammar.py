@@ -73,6 +73,10 @@ class Grammar:
             number = float(threshold)
         except OverflowError:  # an integer beyond every float
             number = math.inf
+        except (TypeError, ValueError):
+            raise ThresholdType(
+                f"A threshold is a number between 0.0 and 1.0, found {threshold!r:.60} ({type(threshold).__name__})."
+            ) from None
         _core.validate(router, self.routers, number, isinstance(threshold, Share), threshold)
 
     def _alone(self, router: Any) -> bool:

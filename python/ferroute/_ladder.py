@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
@@ -110,22 +112,46 @@ def cuts_of(threshold: Any, rungs: int) -> Any:
     """A threshold as it is given: a single one as it is, several as a tuple of floats or as `Shares`.
 
     Raises:
-        ThresholdType: One of several is no number, or thresholds and shares are mixed.
+        ThresholdType: It is no number and no sequence of numbers, or thresholds and shares are mixed.
     """
     if threshold is None or isinstance(threshold, (float, int, str)):
         return threshold
+    if issubclass(type(threshold), _NO_STEPS):
+        raise ThresholdType(
+            "A threshold is a number between 0.0 and 1.0, or a list with one for each step, weakest first; found "
+            f"{threshold!r:.60} ({type(threshold).__name__})."
+        )
     try:
         cuts: tuple[Any, ...] = tuple(threshold)
     except TypeError:
-        return threshold
+        if hasattr(threshold, "__float__") or hasattr(threshold, "__index__"):
+            return threshold
+        raise ThresholdType(
+            f"A threshold is a number between 0.0 and 1.0, found {threshold!r:.60} ({type(threshold).__name__})."
+        ) from None
     shares = isinstance(threshold, Shares) or (bool(cuts) and isinstance(cuts[0], Share))
     if len(cuts) == 1 and rungs == 2:
         return Share(cuts[0]) if shares else cuts[0]
     if not isinstance(threshold, Shares) and any(isinstance(cut, Share) is not shares for cut in cuts):
         raise ThresholdType(f"Thresholds and shares cannot be mixed, found {list(cuts)!r:.120}.")
-    if any(isinstance(cut, (str, bytes)) or not hasattr(cut, "__float__") for cut in cuts):
-        raise ThresholdType(f"Thresholds are numbers between 0.0 and 1.0, found {list(cuts)!r:.120}.")
-    return Shares(*cuts) if shares else tuple(float(cut) for cut in cuts)
+    try:
+        if any(isinstance(cut, (str, bytes, complex)) for cut in cuts):
+            raise TypeError
+        numbers = [_float_of(cut) for cut in cuts]
+    except (TypeError, ValueError):
+        raise ThresholdType(f"Thresholds are numbers between 0.0 and 1.0, found {list(cuts)!r:.120}.") from None
+    return Shares(*numbers) if shares else tuple(numbers)
+
+
+# What has no order, or is no row of numbers though it can be taken for one.
+_NO_STEPS = (bytes, bytearray, memoryview, complex, AbstractSet, Mapping)
+
+
+def _float_of(cut: Any) -> float:
+    try:
+        return float(cut)
+    except OverflowError:  # an integer beyond every float
+        return math.inf if cut > 0 else -math.inf
 
 
 def model_string(router: str, threshold: Any) -> str:

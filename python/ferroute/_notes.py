@@ -6,8 +6,9 @@ context variable: it follows `asyncio.to_thread` and tasks, and two requests nev
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute._one_line import one_line
 
@@ -27,6 +28,25 @@ class Remarks(list[str]):
     # microsecond.
     cost: Decimal | None = None
     unpriced: bool = False
+
+    def only_paid(self) -> Remarks:
+        """What was paid, without the notes: for a decision that is made anew."""
+        made = Remarks()
+        if self.cost is not None:
+            made.cost = self.cost
+        if self.unpriced:
+            made.unpriced = True
+        return made
+
+
+def paid_on(error: Exception, *remarks: Remarks) -> None:
+    """Puts what was paid for a decision that has failed on its error, as ``router_cost_usd``."""
+    costs = [one.cost for one in remarks if one.cost is not None]
+    unpriced = any(one.unpriced for one in remarks)
+    if costs or unpriced:
+        # Not every class of exceptions takes attributes.
+        with suppress(Exception):
+            cast("Any", error).router_cost_usd = None if unpriced else sum(costs[1:], costs[0])
 
 
 collector: ContextVar[Remarks | None] = ContextVar("ferroute_notes", default=None)

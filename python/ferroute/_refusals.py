@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
 
 class RoutingError(Exception):
-    """A request that cannot be routed: unknown router, bad threshold, bad model string."""
+    """A request that cannot be routed: unknown router, bad threshold, bad model string, no model that can serve it.
+
+    Attributes:
+        router_cost_usd: What had been paid for routing by then; None where that is nothing, or unknown.
+    """
+
+    router_cost_usd: Decimal | None = None
 
 
 class MissingMessages(RoutingError, KeyError):

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
+from ferroute._notes import Remarks
 from ferroute.endpoints import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ferroute._ladder import Rungs
-    from ferroute._notes import Remarks
     from ferroute._trace import Trace
     from ferroute.policy import CallPolicy
 
@@ -48,8 +48,8 @@ class Serving:
             held = self._served = (rungs, self.api_base, self.api_key, made)
         return held[3]
 
-    def _barred(self, trace: Trace, notes: Remarks) -> list[str | None] | None:
-        """For each rung why it cannot serve the request, or None for it; None where nothing is against any."""
+    def _found(self, trace: Trace) -> Any:
+        """What is against the rungs, as the core tells it; None where nothing is."""
         serving, asked = self._serving(trace.rungs), trace.asked
         messages = asked.messages
         text: Any = messages
@@ -57,16 +57,22 @@ class Serving:
             only = cast("list[Any]", messages)[0]
             text = cast("dict[str, Any]", only).get("content") if type(only) is dict else None
         if type(text) is str and (not asked.keywords or _TELLING.isdisjoint(asked.keywords)):
-            found = serving.check_text(len(text), asked.policy.max_latency_ms)
-        elif isinstance(messages, (str, list, tuple)):
-            found = serving.check(asked.request, **_call_of(asked.keywords, asked.policy))
-        else:
-            # A router of the caller's own may be asked about anything.
-            return None
-        if found is None:
-            return None
-        trace.unfit = found[3]
-        return _told_of(found, trace.rungs, notes)
+            return serving.check_text(len(text), asked.policy.max_latency_ms)
+        if isinstance(messages, (str, list, tuple)):
+            return serving.check(asked.request, **_call_of(asked.keywords, asked.policy))
+        # A router of the caller's own may be asked about anything.
+        return None
+
+    @staticmethod
+    def _refuse(trace: Trace) -> None:
+        """Ends a request that no rung can serve, before anybody is paid for a word on it.
+
+        Raises:
+            RoutingError: Each rung is barred.
+        """
+        if trace.found is not None and all(reasons := trace.found[0]):
+            told_of(trace.found, trace.rungs, Remarks())
+            trace.rungs.core.settle(0, barred=reasons)
 
     def _beyond(self, trace: Trace, model: str, barred: list[str | None] | None, notes: Remarks) -> int | None:
         """The rung that answers in the place of a model beyond the ladder that cannot; None where it can.
@@ -142,7 +148,7 @@ def _call_of(keywords: Mapping[str, Any] | None, policy: CallPolicy) -> dict[str
     return call
 
 
-def _told_of(found: Any, rungs: Rungs, notes: Remarks) -> list[str | None] | None:
+def told_of(found: Any, rungs: Rungs, notes: Remarks) -> list[str | None] | None:
     """What the core has found, with what the caller should know said."""
     reasons, said, retired, _ = cast("tuple[list[str | None], list[str], list[tuple[int, str]], list[bool]]", found)
     notes.extend(said)

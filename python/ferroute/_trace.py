@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
 from ferroute._extras import NONE, Extras
-from ferroute._messages import viewed
+from ferroute._messages import routed_text, viewed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,8 +69,20 @@ class Asked:
                 body = self.keywords.get("extra_body")
                 keywords = {**self.keywords, **(cast("dict[str, Any]", body) if isinstance(body, dict) else {})}
             task, session, tags = self.extras
-            self._request = _core.Request(self.said, keywords, task=task, session=session, tags=tags)
+            self._request = _core.Request(
+                self.said, keywords, text=self._other_text(), task=task, session=session, tags=tags
+            )
         return self._request
+
+    def _other_text(self) -> str | None:
+        """The text routed on, where the policy's view is another than the last message's."""
+        policy = self.policy
+        if (policy.view == "last" and not policy.join_short_turns) or not self.said:
+            return None
+        if not isinstance(self.messages, (list, tuple)):
+            return None
+        text = self.text
+        return None if policy.view == "last" and text == routed_text(self.said) else text
 
     def of(self, messages: Any) -> Asked:
         """The same request with other messages, if they are others."""
@@ -100,6 +112,7 @@ class Trace:
         verdict: That of a router that names a rung.
         other: The trace of the router that a verdict left the choice to.
         failed: The router that failed first, and how.
+        found: What the filters have found against the rungs, as the core tells it; None where nothing is.
         barred: For each rung why it cannot serve the request; None where nothing is against any.
         unfit: For each rung whether it could serve it all the same, since it only rests or is slow; None likewise.
         stay: Why the conversation stays where it is.
@@ -123,6 +136,7 @@ class Trace:
     verdict: _core.Verdict | None = None
     other: Trace | None = None
     failed: tuple[str, str] | None = None
+    found: Any = None
     barred: list[str | None] | None = None
     unfit: list[bool] | None = None
     stay: str | None = None
@@ -136,4 +150,5 @@ class Trace:
         """A trace for the router that a verdict leaves the choice to. A failure counts on: one is stood in for."""
         made = Trace(self.asked, self.rungs)
         made.failed = self.failed
+        made.found = self.found
         return made

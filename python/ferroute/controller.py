@@ -25,7 +25,7 @@ from ferroute._deciding import name_of, policy_of_call
 from ferroute._deciding_many import DecidingMany
 from ferroute._escalating import Above, rungs_above
 from ferroute._extras import NONE, extras_of, taken
-from ferroute._given import given
+from ferroute._given import check_spelling, given
 from ferroute._ladder import cuts_of, model_string, tiers_of
 from ferroute._refusals import MissingMessages, RoutingError
 from ferroute._trace import Asked
@@ -104,6 +104,10 @@ def _prepared(kwargs: dict[str, Any]) -> _calls.Prepared:
 _made: ContextVar[tuple[Asked, list[Decision]] | None] = ContextVar("ferroute_made", default=None)
 # Not the generator that `random.seed` sets, which the random router draws from; and of its own after a fork.
 _lot = SystemRandom().random
+# What the ledger calls the model where none was chosen.
+_NO_MODEL = "(none)"
+# What `decide` takes beside the keywords of a completion.
+_OF_DECIDE = ("router", "threshold", "model", "remember", "ferroute", "policy")
 
 
 def _counts() -> defaultdict[str, defaultdict[str, int]]:
@@ -319,7 +323,10 @@ class Controller(DecidingMany):
 
         Raises:
             RoutingError: As for `completion`.
+            InvalidTypeError: A keyword is one of the above, misspelt.
         """
+        if request:
+            check_spelling(request, _OF_DECIDE, "decide()")
         name, threshold = self._asked_how(router, threshold, model)
         if not request:
             extras = NONE if ferroute is None else extras_of(ferroute)
@@ -369,17 +376,22 @@ class Controller(DecidingMany):
             A chat completion, or a stream of chunks with ``stream=True``. Its ``model`` is what the provider says.
 
         Raises:
-            RoutingError: Unknown router, bad threshold or model string, no messages.
+            RoutingError: Unknown router, bad threshold or model string, no messages, no model that can serve this. Its
+                ``router_cost_usd`` is what had been paid for routing by then, which the ledger has too.
             openai.OpenAIError: The call failed.
         """
         extras, said = taken(kwargs), kwargs.get("model")
         with self._under(kwargs):
             router, threshold = self._requested(router, threshold, kwargs)
             asked = Asked(kwargs["messages"], self._policy_in_force(), kwargs, extras)
-            if _chosen_elsewhere(self):
-                decision = self._elsewhere(asked, router, threshold)
-            else:
-                decision = self._decide_for_completion(asked, router, threshold)
+            try:
+                if _chosen_elsewhere(self):
+                    decision = self._elsewhere(asked, router, threshold)
+                else:
+                    decision = self._decide_for_completion(asked, router, threshold)
+            except Exception as error:
+                self._paid_in_vain(error, asked, router, said or model_string(router, threshold))
+                raise
             keywords, context = self._call(kwargs, decision, said or model_string(router, threshold), asked)
         with Holding(_calls.routed, context):
             response = completion(**keywords)
@@ -391,20 +403,46 @@ class Controller(DecidingMany):
         with self._under(kwargs):
             router, threshold = self._requested(router, threshold, kwargs)
             asked = Asked(kwargs["messages"], self._policy_in_force(), kwargs, extras)
-            if _chosen_elsewhere(self):
-                import asyncio
+            try:
+                if _chosen_elsewhere(self):
+                    import asyncio
 
-                decision = await asyncio.to_thread(self._elsewhere, asked, router, threshold)
-            elif isinstance(self.routers[router], Router):
-                decision = self._counted(await self._adecide(asked, router, threshold))
-            else:
-                import asyncio
+                    decision = await asyncio.to_thread(self._elsewhere, asked, router, threshold)
+                elif isinstance(self.routers[router], Router):
+                    decision = self._counted(await self._adecide(asked, router, threshold))
+                else:
+                    import asyncio
 
-                decision = await asyncio.to_thread(self._decide_for_completion, asked, router, threshold)
+                    decision = await asyncio.to_thread(self._decide_for_completion, asked, router, threshold)
+            except Exception as error:
+                self._paid_in_vain(error, asked, router, said or model_string(router, threshold))
+                raise
             keywords, context = self._call(kwargs, decision, said or model_string(router, threshold), asked)
         with Holding(_calls.routed, context):
             response = await acompletion(**keywords)
         return _attached(response, decision, context)
+
+    def _paid_in_vain(self, error: Exception, asked: Asked, router: str, requested: str) -> None:
+        """Enters what was paid for a choice that has failed, of which no call will tell."""
+        told: dict[str, Any] = getattr(error, "__dict__", {})
+        if "router_cost_usd" not in told:
+            return
+        own = given((asked.keywords or {}).get("ledger"))
+        book = self.ledger if own is None else _calls.opened(own)
+        book.add(
+            _NO_MODEL,
+            cost=0,
+            router_cost=told["router_cost_usd"],
+            baseline=0,
+            outcome="failed",
+            error=type(error).__name__,
+            attempts=0,
+            router=router,
+            requested=requested,
+            session=asked.extras.session,
+            task=asked.extras.task,
+            tags=asked.extras.tags,
+        )
 
     @staticmethod
     def _under(kwargs: dict[str, Any]) -> Holding[CallPolicy | None]:

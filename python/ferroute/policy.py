@@ -49,11 +49,12 @@ class CallPolicy:
         hedge: Sends a second request when the first has not begun to answer within the 95th percentile of the model's
             times. The first answer wins; both are paid for.
         on_router_error: What happens when a router fails: ``"raise"``, or the call goes to the ``"strong"`` or the
-            ``"weak"`` model, or another router, given by name, is asked. The decision says so.
+            ``"weak"`` model (the rung of that name, else the last or the first) or to another rung, or another router,
+            given by name, is asked. The decision says so.
         strict: A parameter that the model does not take is an error, instead of being left out with a warning.
         backend: ``"native"``, or ``"litellm"`` to hand calls to the litellm that is installed.
         holdout: Share of the completions that go to the strong model whatever the router says, by lot, so that
-            ``spend().saving`` is measured instead of estimated.
+            ``spend().saving`` is measured instead of estimated. A ceiling that a verdict sets holds for them too.
         view: What of a conversation is routed on: ``"last"`` message, as in RouteLLM; the ``"first"`` one of the user;
             or all ``"user_turns"``.
         join_short_turns: With the view ``"last"``, scores a last turn of the user that only goes on ("yes", "go on")

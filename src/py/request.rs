@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple};
 
-use super::arguments::text;
+use super::arguments::text as read;
 use crate::error::{Error, Kind};
 use crate::routers::verdict::Verdict;
 use crate::text::view::{Asks, Role, Turn, View};
@@ -23,22 +23,24 @@ pub(super) struct PyRequest(pub(super) Arc<View>);
 #[pymethods]
 impl PyRequest {
     #[new]
-    #[pyo3(signature = (messages, keywords=None, *, task=None, session=None, tags=None))]
+    #[pyo3(signature = (messages, keywords=None, *, text=None, task=None, session=None, tags=None))]
     fn new(
         messages: &Bound<'_, PyAny>,
         keywords: Option<&Bound<'_, PyDict>>,
+        text: Option<&Bound<'_, PyString>>,
         task: Option<String>,
         session: Option<String>,
         tags: Option<Vec<(String, String)>>,
     ) -> PyResult<Self> {
         let mut view = match messages.cast::<PyString>() {
-            Ok(prompt) => View::of_text(text(prompt)),
+            Ok(prompt) => View::of_text(read(prompt)),
             Err(_) => View { turns: turns(messages)?, ..View::default() },
         };
         if let Some(keywords) = keywords {
             view.asks = asks(keywords)?;
             view.metadata = metadata(keywords)?;
         }
+        view.routed = text.map(|text| read(text).into_owned());
         (view.task, view.session, view.tags) = (task, session, tags.unwrap_or_default());
         Ok(Self(Arc::new(view)))
     }
@@ -133,7 +135,7 @@ fn member<'py>(of: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py,
 }
 
 fn string_of<'py>(value: Option<&'py Bound<'_, PyAny>>) -> Option<std::borrow::Cow<'py, str>> {
-    value.and_then(|value| value.cast::<PyString>().ok()).map(text)
+    value.and_then(|value| value.cast::<PyString>().ok()).map(read)
 }
 
 fn turns(messages: &Bound<'_, PyAny>) -> PyResult<Vec<Turn>> {
@@ -151,7 +153,7 @@ fn turn(message: &Bound<'_, PyAny>) -> PyResult<Turn> {
     let mut turn = Turn::new(role, "");
     let Some(content) = member(message, "content")? else { return Ok(turn) };
     if let Ok(content) = content.cast::<PyString>() {
-        turn.text = text(content).into_owned();
+        turn.text = read(content).into_owned();
         return Ok(turn);
     }
     if !(content.is_instance_of::<PyList>() || content.is_instance_of::<PyTuple>()) {

@@ -7,8 +7,8 @@ use super::decide::{self, Choice};
 use super::share::ShareWindow;
 use crate::error::{Error, Kind, Result};
 
-/// Names that every ladder knows, in the order they may stand in.
-const KNOWN: [&str; 3] = ["cheap", "mid", "expensive"];
+/// Names that every ladder knows, and the order they may stand in.
+const KNOWN: [(&str, u8); 5] = [("cheap", 0), ("weak", 0), ("mid", 1), ("expensive", 2), ("strong", 2)];
 
 /// Two rungs or more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +38,15 @@ impl Ladder {
         if let Some(at) = names.iter().position(|name| name.trim().is_empty()) {
             return Err(Error::value(format!("rung {at} has an empty name")));
         }
-        if let Some((at, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        let bare: Vec<&str> = names.iter().map(|name| name.trim()).collect();
+        if let Some((at, name)) = names.iter().enumerate().find(|(at, name)| bare[..*at].contains(&name.trim())) {
             return Err(Error::value(format!("rung {at} has the name {name:?} of an earlier one")));
         }
-        let places = KNOWN.iter().filter_map(|known| names.iter().position(|name| name == known));
-        if !places.is_sorted() {
+        if let Some(at) = models.iter().position(|model| model.trim().is_empty()) {
+            return Err(Error::value(format!("rung {at}, {:?}, has a model without a name", names[at])));
+        }
+        let place = |name: &&str| KNOWN.iter().find_map(|(known, place)| (known == name).then_some(*place));
+        if !bare.iter().filter_map(place).is_sorted() {
             return Err(Error::value(format!(
                 "rungs run from the weakest to the strongest, found {}",
                 names.join(", ")
@@ -219,10 +223,25 @@ mod tests {
             (&["one"][..], "at least 2"),
             (&["a", " "], "empty name"),
             (&["a", "b", "a"], "of an earlier one"),
+            (&["a", "b", " a\t"], "of an earlier one"),
             (&["expensive", "mid", "cheap"], "from the weakest to the strongest"),
+            (&["strong", "weak"], "from the weakest to the strongest"),
+            (&["strong", "new", "mid"], "from the weakest to the strongest"),
+            (&["expensive", " weak"], "from the weakest to the strongest"),
         ] {
             assert!(made(names).is_err_and(|error| error.message().contains(says)), "{names:?}");
         }
+        for names in [&["weak", "strong", "top"][..], &["weak", "cheap", "mid", "strong", "expensive"]] {
+            assert!(made(names).is_ok(), "{names:?}");
+        }
+        let nameless = Ladder::new([("a".to_owned(), "m".to_owned()), ("b".to_owned(), " ".to_owned())]);
+        assert!(nameless.is_err_and(|error| error.message() == "rung 1, \"b\", has a model without a name"));
+    }
+
+    #[test]
+    fn a_rung_that_is_called_strong_need_not_be_the_last() {
+        let three = ladder(&["weak", "strong", "top"]);
+        assert_eq!(["weak", "strong", "expensive"].map(|name| three.find(name).unwrap()), [0, 1, 2]);
     }
 
     #[test]

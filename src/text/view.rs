@@ -84,6 +84,8 @@ pub struct View {
     pub tags: Vec<(String, String)>,
     /// The request's `metadata`.
     pub metadata: Vec<(String, String)>,
+    /// The text that is routed on, where that is not the last message's.
+    pub routed: Option<String>,
 }
 
 impl View {
@@ -103,9 +105,9 @@ impl View {
         }
     }
 
-    /// The text of the last message, which is what `RouteLLM` routes on.
+    /// The text that is routed on: that of the last message, as in `RouteLLM`, unless another was given.
     pub fn text(&self) -> &str {
-        self.turns.last().map_or("", |turn| &turn.text)
+        self.routed.as_deref().unwrap_or_else(|| self.turns.last().map_or("", |turn| &turn.text))
     }
 
     /// How often the user has spoken.
@@ -231,5 +233,11 @@ mod tests {
         let view = View::of_text("größer");
         assert_eq!((view.text(), view.user_turns(), view.prompt_tokens()), ("größer", 1, 4 + 2));
         assert_eq!(View::default().text(), "");
+    }
+
+    #[test]
+    fn another_text_may_be_routed_on() {
+        let view = View { routed: Some("prove it".into()), ..View::of_text("go on") };
+        assert_eq!((view.text(), view.turns[0].text.as_str(), view.prompt_tokens()), ("prove it", "go on", 4 + 2));
     }
 }

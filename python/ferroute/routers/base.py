@@ -96,7 +96,11 @@ class RungRouter(Router):
 
     Attributes:
         endpoints: Models beyond the ladder that verdicts name, by their names, where they have settings of their own.
+        names_models: Whether a verdict may lead to a model beyond the ladder. Where none does, a request that no rung
+            can serve is refused before the router is asked, and perhaps paid.
     """
+
+    names_models: bool = True
 
     endpoints: Mapping[str, Any] = MappingProxyType({})
 

@@ -50,6 +50,8 @@ class LLMClassifierRouter(RungRouter):
         UnknownNameError: There is no such preset.
     """
 
+    names_models = False
+
     def __init__(
         self,
         model: str | Mapping[str, Any] = "gpt-5-nano",

@@ -105,6 +105,11 @@ class SemanticRouter(RungRouter):
         return sorted({to for to in (*self._leads.values(), self._otherwise) if not to.startswith("router-")})
 
     @property
+    def names_models(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - it follows from the routes
+        """Whether a route leads to another router, which may name a model beyond the ladder."""
+        return any(to.startswith("router-") for to in (*self._leads.values(), self._otherwise))
+
+    @property
     def thresholds(self) -> dict[str, float]:
         """The similarity each route needs; assign a number, a mapping from routes, or a file's path.
 
@@ -134,7 +139,7 @@ class SemanticRouter(RungRouter):
             raise InvalidValueError(f"semantic: {where} leads to {target!r}: expected {expected}{hint}")
 
     def choose(self, request: Request) -> Verdict | str:
-        """The verdict on the text of the request's last message."""
+        """The verdict on the text that is routed on."""
         if self.embedder is None:
             return self._ready().choose(request)
         model = self._ready()

@@ -12,7 +12,7 @@ use crate::text::view::{Role, View};
 /// Which text words and patterns are looked for in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scope {
-    /// The user's last message.
+    /// The user's last message, or the text that is routed on where that is another.
     #[default]
     Last,
     /// All of the user's messages.
@@ -154,8 +154,8 @@ fn text(view: &View, scope: Scope) -> Cow<'_, str> {
     let of_user = |role: Role| role == Role::User;
     match scope {
         Scope::Last => {
-            let last = view.turns.iter().rev().find(|turn| of_user(turn.role));
-            Cow::Borrowed(last.map_or_else(|| view.text(), |turn| &turn.text))
+            let last = || view.turns.iter().rev().find(|turn| of_user(turn.role)).map(|turn| turn.text.as_str());
+            Cow::Borrowed(view.routed.as_deref().or_else(last).unwrap_or_else(|| view.text()))
         }
         Scope::User | Scope::Conversation => {
             let all = scope == Scope::Conversation;
