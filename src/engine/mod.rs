@@ -24,4 +24,5 @@ mod source;
 pub mod stream;
 mod tally;
 mod tries;
+mod unsaid;
 mod walk;
