@@ -351,13 +351,15 @@ async def test_fallbacks(litellm: Any) -> None:
         ("bedrock/a", "k"), ("bedrock/x", "k"), ("bedrock/b", "own"),
     ]  # fmt: skip
     assert r.routing.attempts == 3 and "bedrock/a failed (Refused), so bedrock/x was asked" in r.routing.notes
+    assert r.routing.explain().answered == "bedrock/b"
     litellm.then[:] = [Refused(400)]
     with pytest.raises(Refused) as caught:
         await ferroute.acompletion(model="bedrock/a", **given)
     assert caught.value.routing.attempts == 1  # type: ignore[attr-defined]
     litellm.then[:] = [Refused(500)] * 3
-    with pytest.raises(Refused):
+    with pytest.raises(Refused) as caught:
         ferroute.completion(model="bedrock/a", **given)
+    assert caught.value.routing.explain().answered is None  # type: ignore[attr-defined]
 
 
 class ContextWindowExceededError(Refused):

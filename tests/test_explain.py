@@ -11,10 +11,12 @@ import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Mapping
 from decimal import Decimal
 from html.parser import HTMLParser
 from typing import Any, ClassVar
 
+import openai
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -446,6 +448,131 @@ def test_a_router_that_failed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert other.changes
 
 
+def test_a_router_that_failed_is_named_where_a_verdict_has_asked_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Any, prompt: str) -> float:
+        raise RuntimeError("the disk is gone")
+
+    monkeypatch.setattr(Length, "calculate_strong_win_rate", broken)
+    c = ladder("length", "kinds", policy=CallPolicy(on_router_error="strong"))
+    explanation = c.decide("ask me", router="kinds").explain(at=AT)
+    assert "router 'length' failed (RuntimeError: the disk is gone)" in str(explanation.failed)
+    assert explanation.asked == ("kinds", "length")
+    assert marks(explanation)["expensive"] == "chosen"
+    check_shown(explanation)
+    monkeypatch.undo()
+
+
+class BadMapping(Mapping[str, Any]):
+    def __getitem__(self, key: str) -> Any:
+        raise RuntimeError("no")
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("no")
+
+    def __len__(self) -> int:
+        raise RuntimeError("no")
+
+    def get(self, key: str, default: Any = None) -> Any:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    "has",
+    [
+        {"map": BadMapping()},
+        {"thresholds": BadMapping()},
+        {"thresholds": {"a": 10**400}},
+        {"thresholds": 10**400},
+        {"thresholds": {"a": float("nan"), "b": float("inf")}},
+        {"map": {"a": 3, "b": None}},
+    ],
+)
+def test_maps_and_thresholds_that_are_none_are_explained(has: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Hostile, "thresholds")
+    for name, value in has.items():
+        monkeypatch.setattr(Hostile, name, value, raising=False)
+    explanation = ladder("hostile").decide("x", router="hostile").explain(at=AT)
+    assert [(score.name, score.score) for score in explanation.scores] == [("a", 0.5), ("b", 0.25)]
+    json.dumps(explanation.to_dict(), allow_nan=False)
+    assert marks(explanation)["mid"] == "chosen"
+    explanation.text()
+    read_html(explanation)
+
+
+NASTY = "\x1b[2Ja\rb\nc\u202ed\u2066e\u2028f\x9b1mg"
+UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+class Nasty(RungRouter):
+    """Says what it says with a terminal's control characters."""
+
+    map: ClassVar = {NASTY: "mid"}
+
+    def choose(self, request: Any) -> Any:
+        if request.text == "beside":
+            return _core.Verdict(model="o3" + NASTY, reason=NASTY)
+        if request.text == "ask":
+            return _core.Verdict(ask="router-length-0.5", reason=NASTY)
+        return _core.Verdict("mid", label=NASTY, reason=NASTY, fired=[NASTY], scores=[(NASTY, 0.9)], notes=[NASTY])
+
+    def would_change(self, request: Any, verdict: Any) -> list[str]:
+        return [NASTY]
+
+
+def check_safe(decision: Any) -> None:
+    said = "".join((decision.reason, *decision.notes))
+    assert not UNSAFE.search(said)
+    assert "\n" not in said
+    check_shown_safely(decision)
+
+
+def check_shown_safely(decision: Any) -> None:
+    explanation = decision.explain(at=AT)
+    shown = str(explanation), explanation._repr_html_(), str(decision), decision._repr_html_()
+    assert not any(UNSAFE.search(each) for each in shown)
+    assert len(str(decision).splitlines()) == 1
+    check_shown(explanation)
+
+
+@pytest.mark.parametrize("prompt", ["x", "ask", "beside", NASTY])
+def test_control_characters_of_others_are_not_shown(prompt: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ROUTER_CLS, "nasty", Nasty)
+    c = ladder("nasty", "length")
+    check_safe(c.decide(prompt, router="nasty"))
+
+    def broken(self: Any, prompt: str) -> float:
+        raise RuntimeError(NASTY)
+
+    monkeypatch.setattr(Length, "calculate_strong_win_rate", broken)
+    # Asked by the one that stands in for it, it would fail again.
+    for instead in ("mid",) if prompt == "ask" else ("mid", "nasty"):
+        c.policy = CallPolicy(on_router_error=instead)
+        check_safe(c.decide(prompt, router="length", threshold=0.5))
+
+
+def test_control_characters_in_names_of_ones_own_are_not_shown() -> None:
+    tiers = {"cheap" + NASTY: "openai/m" + NASTY, "mid": "gpt-5-mini", "expensive": "gpt-5.2"}
+    check_shown_safely(Controller(["length"], tiers=tiers).decide(NASTY, router="length", threshold=[0.3, 0.7]))
+
+
+def test_a_refusal_is_quoted_without_its_control_characters() -> None:
+    refusal = json.dumps({"error": {"message": f"wrong key {NASTY}", "code": "invalid_api_key"}}).encode()
+    with FakeServer() as server:
+        c = ladder("length", api_base=server.url, api_key=KEY, policy=CallPolicy(fallbacks=["gpt-5.2"], retries=0))
+        server.then(Answer(status=401, body=refusal))
+        response = c.completion(router="length", threshold=[0.3, 0.7], messages=[{"role": "user", "content": "x"}])
+        c.policy = CallPolicy(retries=0)
+        server.then(Answer(status=401, body=refusal))
+        with pytest.raises(openai.AuthenticationError) as raised:
+            c.completion(router="length", threshold=[0.3, 0.7], messages=[{"role": "user", "content": "x"}])
+    assert "wrong key" in "".join(response.routing.notes)
+    check_safe(response.routing)
+    assert "wrong key" in str(raised.value)
+    assert not UNSAFE.search(str(raised.value))
+    # What the provider has sent stays as it was.
+    assert json.loads(raised.value.response.content)["error"]["message"] == f"wrong key {NASTY}"
+
+
 def test_endpoints_never_show_their_keys() -> None:
     tiers = {
         "cheap": {"model": "gpt-5-nano", "api_base": f"http://user:{KEY}@localhost:1/v1?key={KEY}", "api_key": KEY},
@@ -530,8 +657,22 @@ def test_a_view_of_the_conversation_is_named() -> None:
     assert explanation.excerpt == "Write a poem"
     policy = CallPolicy(join_short_turns=True)
     joined = c.decide(messages, router="length", threshold=0.5, policy=policy).explain(at=AT)
-    assert "a short last turn" in str(joined.view)
+    assert "which only goes on" in str(joined.view)
     assert joined.excerpt == "Write a poem go on"
+
+
+def test_turns_that_are_joined_are_said_to_be_only_where_they_are() -> None:
+    def seen(view: str, *said: str) -> str:
+        messages = [{"role": "user", "content": each} for each in said]
+        policy = CallPolicy(view=view, join_short_turns=True)
+        return str(ladder("length").decide(messages, router="length", threshold=0.5, policy=policy).explain(at=AT).view)
+
+    poem = "Write a poem about roses"
+    assert seen("last", poem, "go on", "yes").startswith("the last message, which only goes on")
+    assert seen("last", "go on", poem) == "the last message"
+    assert seen("last", "go on") == "the last message"
+    assert seen("first", poem, "go on") == "the first message of the user"
+    assert seen("user_turns", poem, "go on") == "all turns of the user"
 
 
 def test_a_conversation_that_stays_says_why() -> None:
@@ -559,6 +700,65 @@ def test_an_answer_that_was_escalated_is_explained() -> None:
     explanation = response.routing.explain()
     assert explanation.attempts == 2
     assert "gave an empty answer" in " ".join(check_shown(explanation).split())
+
+
+def escalated(**kwargs: Any) -> Answer:
+    return Answer(body=json.dumps(completion(**kwargs) | {"usage": USAGE}).encode())
+
+
+def test_who_answered_after_an_escalation_is_told_beside_who_was_chosen() -> None:
+    messages = [{"role": "user", "content": "x"}]
+    policy = CallPolicy(escalate_on=["empty"])
+    with FakeServer() as server:
+        server.then(escalated(content=""), escalated(content=""), escalated(content="here"))
+        c = ladder("length", api_base=server.url, api_key=KEY, policy=policy)
+        response = c.completion(router="length", threshold=[0.3, 0.7], messages=messages)
+        server.then(escalated(content=""), escalated(content="here"))
+        two = pair("length", api_base=server.url, api_key=KEY, policy=policy)
+        of_pair = two.completion(router="length", threshold=0.5, messages=messages).routing.explain()
+    decision = response.routing
+    assert (decision.tier, decision.model) == ("cheap", "gpt-5-nano")
+    explanation = decision.explain()
+    assert marks(explanation) == {"cheap": "chosen", "mid": "runner-up", "expensive": "answered"}
+    assert explanation.answered == "gpt-5.2"
+    # All three gave so many tokens.
+    assert decision.cost_usd == sum(each.expected_cost_usd or 0 for each in explanation.candidates)
+    text = check_shown(explanation)
+    assert re.search(r"^◆ +expensive .* answered$", text, re.MULTILINE)
+    assert "answered by gpt-5.2" in text
+    assert [each.mark for each in of_pair.candidates] == ["chosen", "answered"]
+
+
+@pytest.mark.parametrize(
+    ("fallback", "expected"),
+    [
+        ("gpt-5-mini", [("cheap", "chosen"), ("mid", "answered"), ("expensive", "open")]),
+        ("o3", [("cheap", "chosen"), ("mid", "runner-up"), ("expensive", "open"), (None, "answered")]),
+    ],
+)
+def test_who_answered_after_a_fallback_is_told(fallback: str, expected: list[tuple[str | None, str]]) -> None:
+    messages = [{"role": "user", "content": "x"}]
+    policy = CallPolicy(fallbacks=[fallback], retries=0, failures_before_cooldown=100)
+    refused = Answer(status=404, body=b'{"error": {"message": "no such model"}}')
+    with FakeServer() as server:
+        c = ladder("length", api_base=server.url, api_key=KEY, policy=policy)
+        server.then(refused, escalated())
+        explanation = c.completion(router="length", threshold=[0.3, 0.7], messages=messages).routing.explain()
+        server.then(refused)
+        stream = c.completion(router="length", threshold=[0.3, 0.7], messages=messages, stream=True)
+        list(stream)
+        server.then(refused, escalated())
+        by_name = ferroute.completion(
+            model="gpt-5-nano", messages=messages, api_base=server.url, api_key=KEY, policy=policy
+        ).routing.explain()
+    assert [(each.rung, each.mark) for each in explanation.candidates] == expected
+    answered = next(each for each in explanation.candidates if each.mark == "answered")
+    assert (answered.model, answered.expected_cost_usd) == (fallback, explanation.cost_usd)
+    assert stream.routing.explain().answered == fallback
+    check_shown(explanation)
+    named = [(each.model, each.mark) for each in by_name.candidates]
+    assert named == [("gpt-5-nano", "chosen"), (fallback, "answered")]
+    check_shown(by_name)
 
 
 def test_rules_and_semantic_routes_are_explained() -> None:

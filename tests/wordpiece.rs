@@ -37,6 +37,17 @@ static THEIRS: LazyLock<Tokenizer> = LazyLock::new(|| {
     tokenizer
 });
 
+#[test]
+fn each_piece_is_found_by_its_id() {
+    let vocabulary = ours().vocabulary();
+    let places = vocabulary.places();
+    assert_eq!(places.len(), vocabulary.len());
+    for piece in vocabulary.pieces() {
+        assert_eq!(vocabulary.piece_at(places[usize::from(piece.id)]), Some(piece));
+    }
+    assert_eq!(vocabulary.piece_at(u32::MAX), None);
+}
+
 #[track_caller]
 fn assert_same(text: &str) {
     let mut ids = Vec::new();

@@ -781,7 +781,9 @@ _Decided: TypeAlias = tuple[
 
 # What a call came to: US dollars for the call, for choosing, saved (None is unpriced); requests sent; notes; parameters
 # left out, and why; tokens of prompt, completion, of the prompt cached and written, of the completion reasoning;
-# whether they are estimated; seconds until the first content and in all; the model whose price is not known, if any.
+# whether they are estimated; seconds until the first content and in all; the model whose price is not known, if any;
+# who answered where that is not the chosen model: its name, the model it is priced as, its rung, whether an answer was
+# escalated to it.
 _Account: TypeAlias = tuple[
     Decimal | None,
     Decimal | None,
@@ -794,6 +796,7 @@ _Account: TypeAlias = tuple[
     float | None,
     float,
     str | None,
+    tuple[str, str | None, str | None, bool] | None,
 ]
 
 @final

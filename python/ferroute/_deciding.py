@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, _notes
 from ferroute._grammar import Grammar, names_rung
+from ferroute._one_line import one_line
 from ferroute._refusals import RoutingError
 from ferroute._serving import Serving
 from ferroute._trace import Asked, Trace
@@ -175,7 +176,7 @@ class Deciding(Grammar, Serving):
     ) -> dict[str, Any]:
         """What the policy says where a router has failed: a rung, or another router's word."""
         other, rungs = self._policy_in_force().on_router_error, trace.rungs
-        what = f"router {name!r} failed ({type(error).__name__}: {str(error)[:200]})"
+        what = f"router {name!r} failed ({type(error).__name__}: {one_line(str(error)[:200])})"
         trace.failed = name, what
         if other in self.routers and other not in _INSTEAD:
             if other == name:
@@ -245,19 +246,19 @@ class Deciding(Grammar, Serving):
         rungs, name = trace.rungs, trace.name
         find = rungs.core.find
         trace.kind, trace.verdict = "verdict", verdict
-        notes.extend(verdict.notes)
+        notes.extend(map(one_line, verdict.notes))
         floor, ceiling, model, rung = verdict.floor, verdict.ceiling, verdict.model, verdict.rung
         if floor is not None:
             trace.floor = find(floor)
         if ceiling is not None:
             trace.ceiling = find(ceiling)
-        why = verdict.reason or f"{name} chose it"
+        why = one_line(verdict.reason) or f"{name} chose it"
         if model is not None:
             own = getattr(trace.router, "endpoints", {}).get(model, model)
             trace.wanted = rungs.place_of(own)
             if trace.wanted is None:
                 trace.endpoint = with_settings(own)
-                return {"router": name, "model": name_of(own), "reason": f"{why}: {model}"}
+                return {"router": name, "model": name_of(own), "reason": f"{why}: {one_line(model)}"}
             return {"router": name, "reason": f"{why}: {rungs.side(trace.wanted)}"}
         if rung is not None:
             trace.wanted = find(rung)
@@ -283,7 +284,7 @@ class Deciding(Grammar, Serving):
         trace.wanted, trace.endpoint = other.wanted, other.endpoint
         trace.floor = _tighter(max, trace.floor, other.floor)
         trace.ceiling = _tighter(min, trace.ceiling, other.ceiling)
-        why = cast("_core.Verdict", trace.verdict).reason or f"{trace.name} leaves it to {other.name}"
+        why = one_line(cast("_core.Verdict", trace.verdict).reason) or f"{trace.name} leaves it to {other.name}"
         fields["router"], fields["reason"] = trace.name, f"{why}; {other.name}: {fields['reason']}"
 
     def _foreign(self, trace: Trace, threshold: Any) -> dict[str, Any]:

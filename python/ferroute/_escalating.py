@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ferroute._one_line import one_line
 from ferroute.decision import aside
 
 if TYPE_CHECKING:
@@ -42,4 +43,4 @@ def judged(judge: Callable[[Any], Any], body: bytes) -> tuple[bool | None, str]:
             return None, "it is asynchronous, which cannot be waited for here"
         return bool(said), ""
     except Exception as error:
-        return None, f"{type(error).__name__}: {str(error)[:200]}"
+        return None, f"{type(error).__name__}: {one_line(str(error)[:200])}"

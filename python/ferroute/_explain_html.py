@@ -8,7 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from ferroute._explain_text import borders, prices, remark, sections, short, title
+from ferroute._explain_text import borders, prices, printable, remark, sections, short, title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ _STYLE = """
 .fr-explain .fr-num{white-space:nowrap;overflow-wrap:normal}
 .fr-explain .fr-chosen td{background:rgba(38,132,222,.16);font-weight:600}
 .fr-explain .fr-chosen td:first-child{box-shadow:inset 3px 0 #2684de}
+.fr-explain .fr-answered td{background:rgba(224,102,42,.16);font-weight:600}
 .fr-explain .fr-skipped td{opacity:.62}
 .fr-explain .fr-cost{display:block;height:4px;border-radius:2px;background:#2684de;margin-top:3px;min-width:2px}
 .fr-explain .fr-line{position:relative;height:64px;margin:14px 4px 6px}
@@ -47,6 +48,7 @@ _STRENGTHS = (0.08, 0.45)
 
 def html(shown: Explained) -> str:
     """The block."""
+    shown = printable(shown)
     parts = [
         f'<div class="fr-head">{escape(title(shown))}</div>',
         f'<div class="fr-dim">{escape(shown.reason)}</div>',

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
+
+from ferroute._one_line import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,13 +14,14 @@ if TYPE_CHECKING:
 
     from ferroute._explained import Candidate, Explained
 
-_UNICODE = {"chosen": "●", "runner-up": "○", "skipped": "✗", "open": " "}
-_ASCII = {"chosen": "*", "runner-up": "o", "skipped": "x", "open": " "}
+_UNICODE = {"chosen": "●", "answered": "◆", "runner-up": "○", "skipped": "✗", "open": " "}
+_ASCII = {"chosen": "*", "answered": "#", "runner-up": "o", "skipped": "x", "open": " "}
 _PLAIN = str.maketrans({"µ": "u", "…": "~", "“": '"', "”": '"'})
 
 
 def text(shown: Explained, width: int, *, ascii_only: bool) -> str:
     """All of it, no line longer than `width`."""
+    shown = printable(shown)
     blocks = [
         _head(shown, width),
         _table(shown, width, _ASCII if ascii_only else _UNICODE),
@@ -26,6 +30,17 @@ def text(shown: Explained, width: int, *, ascii_only: bool) -> str:
     ]
     out = "\n\n".join("\n".join(block) for block in blocks if block)
     return out.translate(_PLAIN).encode("ascii", "replace").decode() if ascii_only else out
+
+
+def printable(shown: Any) -> Any:
+    """An explanation with every text in it on one line and without control characters, whoever has written it."""
+    if isinstance(shown, str):
+        return one_line(shown)
+    if isinstance(shown, tuple):
+        return tuple(map(printable, cast("tuple[Any, ...]", shown)))
+    if dataclasses.is_dataclass(shown) and not isinstance(shown, type):
+        return dataclasses.replace(shown, **{name: printable(value) for name, value in vars(shown).items()})
+    return shown
 
 
 def sections(shown: Explained) -> list[tuple[str, list[str]]]:
@@ -88,7 +103,8 @@ def call(shown: Explained) -> list[str]:
         return []
     requests = f"{shown.attempts} request{'' if shown.attempts == 1 else 's'}"
     saved = "" if shown.saved_usd is None else f", saved {short(shown.saved_usd)} (estimated)"
-    return [f"cost {short(shown.cost_usd)}{saved}, {requests}"]
+    by = "" if shown.answered is None else f", answered by {shown.answered}"
+    return [f"cost {short(shown.cost_usd)}{saved}, {requests}{by}"]
 
 
 def limits(shown: Explained) -> list[str]:

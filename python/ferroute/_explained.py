@@ -20,7 +20,8 @@ class Candidate:
         output_per_million: US dollars for a million tokens of answer.
         answer_tokens: Tokens of answer that `expected_cost_usd` assumes.
         expected_cost_usd: What this request is expected to cost there, in US dollars; None is unknown.
-        mark: ``"chosen"``, ``"runner-up"``, ``"skipped"`` or ``"open"``.
+        mark: ``"chosen"``; ``"answered"`` in its place, after a fallback or an escalation; ``"runner-up"``,
+            ``"skipped"`` or ``"open"``.
         why: Why it was skipped.
     """
 
@@ -114,7 +115,7 @@ class Explained:
         words: What spoke for (above 0) and against the strong model in the prompt, largest first, where the router can
             tell; in units of its logit.
         limits: Floor and ceiling that rules have set; None where there is none.
-        failed: How a router failed, if one did.
+        failed: How a router failed, if one did: the first of those that were asked.
         view: What of the request was routed on.
         excerpt: The beginning of that text.
         prompt_tokens: Tokens of the request; None where it is not known any more.
@@ -126,6 +127,7 @@ class Explained:
         cost_usd: What the call cost, of a response's decision.
         saved_usd: What it saved, as estimated.
         attempts: How many requests were sent to a provider.
+        answered: The model that answered, where that is not the chosen one.
         prices: Version of the price data.
         missing: What cannot be told of this decision, and why.
     """
@@ -159,5 +161,6 @@ class Explained:
     cost_usd: Decimal | None = None
     saved_usd: Decimal | None = None
     attempts: int | None = None
+    answered: str | None = None
     prices: str = ""
     missing: str | None = None

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
+from ferroute._messages import routed_text
 from ferroute.endpoints import settings_of
 from ferroute.explain import Candidate, Change, Explanation, RunnerUp, Score
 from ferroute.pricing import _usage
@@ -38,7 +39,7 @@ def explained(decision: Any, facts: Any, at: When = None) -> Explanation:
     """
     known = _known(decision, facts)
     if facts.trace is None:
-        return _alone(decision, facts.usage, known, _usage.when(at))
+        return _alone(decision, facts, known, _usage.when(at))
     return _traced(decision, facts, facts.trace, known, _usage.when(at))
 
 
@@ -61,16 +62,18 @@ def _known(decision: Any, facts: Any) -> dict[str, Any]:
         "cost_usd": decision.cost_usd,
         "saved_usd": decision.saved_usd,
         "attempts": decision.attempts,
+        "answered": None if facts.answered is None else facts.answered.model,
     }
 
 
-def _alone(decision: Any, usage: tuple[int, int] | None, known: dict[str, Any], at: str | None) -> Explanation:
+def _alone(decision: Any, facts: Any, known: dict[str, Any], at: str | None) -> Explanation:
     """A decision that remembers nothing: asked for by name, or from a pickle, a copy, a router's own hand."""
+    usage = facts.usage
     answer = None if usage is None else float(usage[1])
-    rung = (decision.tier, str(decision.model), _priced_as(decision.model), None, answer)
-    found = json.loads(
-        _core.explain([rung], ladder=1, chosen=0, prompt_tokens=None if usage is None else usage[0], at=at)
-    )
+    rungs: list[Any] = [(decision.tier, str(decision.model), _priced_as(decision.model), None, answer)]
+    answered = _answered(facts, rungs, answer)
+    tokens = None if usage is None else usage[0]
+    found = json.loads(_core.explain(rungs, ladder=1, chosen=0, answered=answered, prompt_tokens=tokens, at=at))
     if decision.router is None:
         missing = "the model was asked for by name, so no router was asked"
     else:
@@ -98,15 +101,17 @@ def _traced(decision: Any, facts: Any, trace: Trace, known: dict[str, Any], at: 
         beside = trace.endpoint or decision.model
         answer = answers[-1] if usage is not None else _answer_tokens(trace, beside, request)
         ladder.append((None, str(decision.model), _priced_as(beside), None, answer))
+    answered = _answered(facts, ladder, answers[-1])
     places = {
         "ladder": len(rungs.names),
         "wanted": trace.wanted,
         "chosen": len(rungs.names) if chosen is None else chosen,
         "floor": trace.floor,
         "ceiling": trace.ceiling,
-        "held": _held(facts, trace, chosen),
+        "answered": answered,
+        "held": _held(facts, trace),
     }
-    word = {} if chosen is None or trace.kind == "failed" else _word(last)
+    word = {} if chosen is None or last.kind == "failed" else _word(last)
     scores = _scores(path)
     found = json.loads(_core.explain(ladder, **places, **word, prompt_tokens=prompt_tokens, at=at))
     read = _read(found)
@@ -125,8 +130,8 @@ def _traced(decision: Any, facts: Any, trace: Trace, known: dict[str, Any], at: 
         fired=tuple(name for step in path if step.verdict is not None for name in step.verdict.fired),
         words=_words(last, text),
         limits=(_named(rungs.names, trace.floor), _named(rungs.names, trace.ceiling)),
-        failed=None if trace.failed is None else trace.failed[1],
-        view=_view(trace),
+        failed=next((step.failed[1] for step in path if step.failed is not None), None),
+        view=_view(trace, text),
         excerpt=None if text is None else _excerpt(text),
         tokens_from=_COUNTED if usage is not None else _assumed(trace, request),
         stay=trace.stay,
@@ -168,15 +173,22 @@ def _cuts(trace: Trace) -> tuple[float, ...]:
     return tuple(trace.cuts) or _numbers(trace.given)
 
 
-def _held(facts: Any, trace: Trace, chosen: int | None) -> str | None:
+def _held(facts: Any, trace: Trace) -> str | None:
     """What sent the request elsewhere than the router's word and the filters."""
-    if facts.held_out:
-        return "the lot of `holdout` sent it to the strongest model"
-    if trace.stay is not None:
-        return trace.stay
-    if chosen != trace.chosen:
-        return "an answer before it had failed"
-    return None
+    return "the lot of `holdout` sent it to the strongest model" if facts.held_out else trace.stay
+
+
+def _answered(facts: Any, rungs: list[Any], answer_tokens: float | None) -> int | None:
+    """Who answered instead of the chosen model, among `rungs`, which get one more where that is on none of them."""
+    by = facts.answered
+    if by is None:
+        return None
+    above = 0 if facts.rung is None or not by.climbed else facts.rung + 1
+    for at, (name, model, *_) in enumerate(rungs[above:], above):
+        if model == by.model and (by.tier is None or name == by.tier):
+            return at
+    rungs.append((by.tier, by.model, [name for name in (by.base_model, by.model) if name], None, answer_tokens))
+    return len(rungs) - 1
 
 
 def _scores(path: Sequence[Trace]) -> tuple[Score, ...]:
@@ -187,11 +199,10 @@ def _scores(path: Sequence[Trace]) -> tuple[Score, ...]:
         thresholds, rungs = _of(step.router, "thresholds"), _of(step.router, "map")
 
         def border(name: str, of: Any = thresholds) -> float | None:
-            return _number(of.get(name) if isinstance(of, Mapping) else of)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            return _number(_looked_up(of, name, of, None))
 
         def rung(name: str, of: Any = rungs, step: Trace = step) -> str | None:
-            wanted = of.get(name, name) if isinstance(of, Mapping) else name  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-            return _named(step.rungs.names, _place(step, wanted))
+            return _named(step.rungs.names, _place(step, _looked_up(of, name, name, name)))
 
         return tuple(Score(name, score, border(name), rung(name)) for name, score in step.verdict.scores)
     return ()
@@ -202,6 +213,13 @@ def _of(router: Any, name: str) -> Any:
     with suppress(Exception):
         return getattr(router, name, None)
     return None
+
+
+def _looked_up(of: Any, name: str, plain: Any, default: Any) -> Any:
+    """`name` in a mapping, `plain` where there is none; it may be of somebody's own making, and raise anything."""
+    with suppress(Exception):
+        return cast("Mapping[str, Any]", of).get(name, default) if isinstance(of, Mapping) else plain
+    return default
 
 
 def _place(trace: Trace, rung: Any) -> int | None:
@@ -257,11 +275,15 @@ def _text(trace: Trace) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def _view(trace: Trace) -> str:
-    if isinstance(trace.asked.said, str):
+def _view(trace: Trace, text: str | None) -> str:
+    said, policy = trace.asked.said, trace.asked.policy
+    if isinstance(said, str):
         return "the prompt"
-    policy = trace.asked.policy
-    joined = ", a short last turn with the one before it" if policy.join_short_turns else ""
+    joined = ""
+    if policy.join_short_turns and policy.view == "last" and text is not None:
+        with suppress(Exception):  # messages of a form that only an overriding method can read
+            if text != routed_text(said):
+                joined = ", which only goes on, with the turns of the user before it that it follows"
     return _VIEWS[policy.view] + joined
 
 
@@ -310,7 +332,9 @@ def _numbers(given: Any) -> tuple[float, ...]:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    with suppress(Exception):  # an integer may be too large
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return None
 
 
 def _money(text: str | None) -> Decimal | None:

@@ -15,6 +15,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ferroute._json import whole
+from ferroute._one_line import one_line
 
 if TYPE_CHECKING:
     from ferroute.errors import ProviderFailure
@@ -95,7 +96,7 @@ def _status_error(response: Any, told: str) -> Exception:
     body = _member(body, "error", body)
     said = _member(body, "message", None)
     if isinstance(said, str) and said:
-        message += f" - {said}"
+        message += f" - {one_line(said)}"
     classes = {
         400: openai.BadRequestError,
         401: openai.AuthenticationError,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ferroute import _core, _estimates, responses
 from ferroute._calls import warn_unpriced
 from ferroute._estimates import read
-from ferroute.decision import Decision, settled
+from ferroute.decision import Answered, Decision, aside, make, settled
 from ferroute.endpoints import Endpoint, settings_of
 from ferroute.errors import InvalidValueError, NotBuiltError
 
@@ -211,7 +211,7 @@ class _Book:
                 tags=tags,
                 **{_LEDGERS_WORDS.get(name, name): count for name, count in (tokens or {}).items()},
             )
-        self.settled = self._decision(cost, saved)
+        self.settled = self._decision(cost, saved, answered=outcome != "failed")
         return self.settled
 
     def so_far(self, tokens: dict[str, int], answer: Any) -> Decision:
@@ -219,9 +219,13 @@ class _Book:
         cost = self._cost_of(tokens, _their_cost(answer), False)
         return self._decision(cost, self._saved(tokens, cost)[1])
 
-    def _decision(self, cost: Decimal | None, saved: Decimal | None) -> Decision:
+    def _decision(self, cost: Decimal | None, saved: Decimal | None, *, answered: bool = True) -> Decision:
         account = (cost, _dollars(self.call.decided[7]), saved, self.attempts, self.notes)
-        return settled(self.call.decision, account)
+        decision = settled(self.call.decision, account)
+        if self._next == 0 or not answered:
+            return decision
+        by = Answered(self.model, settings_of(self._asked).get("base_model"))
+        return make(decision.__dict__, aside(decision)._replace(answered=by))
 
     def _cost_of(self, tokens: dict[str, int] | None, theirs: Decimal | None, estimated: bool) -> Decimal | None:
         # What litellm says goes before an estimate, and after what ferroute knows.

@@ -9,6 +9,8 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from ferroute._one_line import one_line
+
 if TYPE_CHECKING:
     from decimal import Decimal
 
@@ -33,6 +35,7 @@ collector: ContextVar[Remarks | None] = ContextVar("ferroute_notes", default=Non
 def note(text: str) -> None:
     """Leaves a note on the decision being made, if one is."""
     notes = collector.get()
+    text = one_line(text)
     if notes is not None and text not in notes:
         notes.append(text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ferroute._one_line import one_line
 from ferroute._wanted import ModelPair, Share, Shares
 
 if TYPE_CHECKING:
@@ -14,7 +15,35 @@ if TYPE_CHECKING:
     from ferroute._trace import Trace
     from ferroute.explain import Explanation
 
-__all__ = ["Aside", "Decision", "ModelPair", "Share", "Shares", "aside", "by_name", "make", "remarked", "settled"]
+__all__ = [
+    "Answered",
+    "Aside",
+    "Decision",
+    "ModelPair",
+    "Share",
+    "Shares",
+    "aside",
+    "by_name",
+    "make",
+    "remarked",
+    "settled",
+]
+
+
+class Answered(NamedTuple):
+    """A model that answered in the place of the chosen one.
+
+    Attributes:
+        model: Its name.
+        base_model: The model that it is priced as, where that has another name.
+        tier: Its rung, where an answer was escalated to it; None in a pair.
+        climbed: Whether an answer was escalated to it; else it stands in for one that failed.
+    """
+
+    model: str
+    base_model: str | None = None
+    tier: str | None = None
+    climbed: bool = False
 
 
 class Aside(NamedTuple):
@@ -27,6 +56,7 @@ class Aside(NamedTuple):
         endpoint: The chosen model with its settings, where who chose it has said so; None: the one of that name.
         trace: How it came about.
         usage: Tokens of prompt and completion, once the call is made.
+        answered: Who answered, where that is not the chosen model.
     """
 
     rung: int | None = None
@@ -35,6 +65,7 @@ class Aside(NamedTuple):
     endpoint: str | None = None
     trace: Trace | None = None
     usage: tuple[int, int] | None = None
+    answered: Answered | None = None
 
 
 class _HasAside:
@@ -49,14 +80,15 @@ class Decision(_HasAside):
     On a response it is the property ``response.routing``; the money and ``attempts`` are set there only.
 
     Attributes:
-        model: Name of the chosen model, as given to the Controller.
+        model: Name of the chosen model, as given to the Controller. After a fallback or an escalation another one has
+            answered: then `notes` say so, and `explain` shows both.
         router: Name of the router that was asked; None where the model was asked for by name.
         win_rate: Probability, as the router sees it, that the strong model's answer wins; None if the router does
             not say.
         threshold: Strong if ``win_rate >= threshold``; None in the share form, unless a calibration table gave one. A
             tuple where each step of a ladder has its own.
         share: Wanted share of strong calls, 0..=1; None in the threshold form. A tuple likewise.
-        tier: Name of the rung, where the Controller has ``tiers``.
+        tier: Name of the chosen rung, where the Controller has ``tiers``.
         reason: One sentence.
         routing_us: Microseconds the decision took.
         warmup: True in the share form while the Controller has seen fewer than 100 scores of this router.
@@ -104,7 +136,7 @@ class Decision(_HasAside):
             parts.append(f"cost ${self.cost_usd:f}")
         if self.saved_usd is not None:
             parts.append(f"saved ${self.saved_usd:f}")
-        return f"{self.model} ({'; '.join(parts)})"
+        return one_line(f"{self.model} ({'; '.join(parts)})")
 
     def _repr_html_(self) -> str:
         """A small table for notebooks."""
@@ -120,8 +152,8 @@ class Decision(_HasAside):
 
 def _cell(value: Any) -> str:
     if isinstance(value, tuple):
-        return "; ".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return one_line("; ".join(map(str, value)))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return f"{value:.4g}" if isinstance(value, float) else one_line(str(value))
 
 
 def make(fields: dict[str, Any], aside: Aside | None = None) -> Decision:
@@ -164,6 +196,7 @@ def settled(decision: Decision, account: Any) -> Decision:
     cost, router_cost, saved, attempts, notes = account[:5]
     # Of a call that failed no tokens are told.
     usage = account[6] if len(account) > 6 else None
+    instead = account[11] if len(account) > 11 else None
     fields = decision.__dict__ | {
         "cost_usd": cost,
         "router_cost_usd": router_cost,
@@ -171,11 +204,15 @@ def settled(decision: Decision, account: Any) -> Decision:
         "attempts": attempts,
     }
     if notes:
-        fields["notes"] = (*decision.notes, *notes)
+        fields["notes"] = (*decision.notes, *map(one_line, notes))
     made = object.__new__(Decision)
     made.__dict__.update(fields)
     known = aside(decision)
-    object.__setattr__(made, "_aside", known if usage is None else known._replace(usage=usage[:2]))
+    if usage is not None:
+        known = known._replace(usage=usage[:2])
+    if instead is not None:
+        known = known._replace(answered=Answered(*instead))
+    object.__setattr__(made, "_aside", known)
     return made
 
 

@@ -56,7 +56,8 @@ class CallPolicy:
             ``spend().saving`` is measured instead of estimated.
         view: What of a conversation is routed on: ``"last"`` message, as in RouteLLM; the ``"first"`` one of the user;
             or all ``"user_turns"``.
-        join_short_turns: Scores a last turn of a few words ("yes", "go on") together with the user's turn before it.
+        join_short_turns: With the view ``"last"``, scores a last turn of the user that only goes on ("yes", "go on")
+            together with the user's turns before it, back to the latest that says something of its own.
         sticky: A conversation stays on its model unless going elsewhere pays for the lost prompt cache.
         max_latency_ms: A model whose answers are expected to take longer (95th percentile of its recent calls, in
             milliseconds; of streams until the first content) is skipped.

@@ -34,14 +34,14 @@ async fn climb<A: Ask>(entry: &Entry, asker: &A, mut index: usize, mut done: A::
     let mut next = plan.above(index);
     let mut since = tally.start();
     if A::STREAM && plan.policy.escalate_on.judge.is_some() {
-        tally.note("`escalate_on` is a callable, which is asked about whole answers only".to_owned());
+        tally.note("`escalate_on` is a callable, which is asked about whole answers only");
     }
     while next < plan.endpoints.len()
         && let Some(why) = wanted::<A>(entry, &done)
     {
         let name = &plan.endpoints[index].name;
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            tally.note(format!("`{name}` {why}, and there was no time left to ask another"));
+            tally.note(&format!("`{name}` {why}, and there was no time left to ask another"));
             break;
         }
         let ending = Ending { endpoint: index, ..A::ending(&done) };
@@ -54,7 +54,7 @@ async fn climb<A: Ask>(entry: &Entry, asker: &A, mut index: usize, mut done: A::
                 Ok(done) => above = Some((next, done)),
                 Err(error) => {
                     let rung = &plan.endpoints[next].name;
-                    tally.note(format!("`{name}` {why}: `{rung}` was asked in vain: {}", error.message()));
+                    tally.note(&format!("`{name}` {why}: `{rung}` was asked in vain: {}", error.message()));
                 }
             }
             next += 1;
@@ -63,7 +63,7 @@ async fn climb<A: Ask>(entry: &Entry, asker: &A, mut index: usize, mut done: A::
             tally.stands();
             break;
         };
-        tally.note(format!("`{name}` {why}: `{}` was asked", plan.endpoints[at].name));
+        tally.note(&format!("`{name}` {why}: `{}` was asked", plan.endpoints[at].name));
         (index, done) = (at, answered);
         asker.judge(entry, &mut done);
     }
@@ -81,7 +81,7 @@ fn wanted<A: Ask>(entry: &Entry, done: &A::Done) -> Option<&'static str> {
     match (judge.0)(answer) {
         Ok(failed) => failed.then_some("gave an answer that `escalate_on` does not take"),
         Err(why) => {
-            entry.tally().note(format!("`escalate_on` gave no verdict, which counts as no: {why}"));
+            entry.tally().note(&format!("`escalate_on` gave no verdict, which counts as no: {why}"));
             None
         }
     }

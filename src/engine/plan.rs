@@ -156,11 +156,26 @@ impl Plan {
     }
 }
 
+/// A model that answered in the place of the chosen one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instead {
+    /// Its name.
+    pub model: String,
+    /// The model that it is priced as, where that has another name.
+    pub base_model: Option<String>,
+    /// Its rung, where an answer was escalated to it; `None` in a pair.
+    pub tier: Option<String>,
+    /// Whether an answer was escalated to it; else it stands in for one that failed.
+    pub climbed: bool,
+}
+
 /// What a call came to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Account {
     /// Index in [`Plan::endpoints`] of the one that answered.
     pub endpoint: usize,
+    /// Who answered, where that is not the chosen model.
+    pub instead: Option<Instead>,
     /// Requests sent, to all endpoints.
     pub attempts: u32,
     /// Tokens, where known or estimated.

@@ -17,7 +17,7 @@ use rust_decimal::Decimal;
 
 use super::ending::Ending;
 use super::forecast::forecast;
-use super::plan::{Account, Plan};
+use super::plan::{Account, Instead, Plan};
 use super::tally::{Escalated, Hedged, Tally};
 use super::{asking, estimate};
 use crate::error::{Error, Kind};
@@ -158,6 +158,7 @@ impl Entry {
         }
         Account {
             endpoint: ending.endpoint,
+            instead: (outcome != Outcome::Failed).then(|| self.instead(ending.endpoint)).flatten(),
             attempts,
             usage,
             estimated,
@@ -170,6 +171,18 @@ impl Entry {
             notes: rest.notes,
             dropped: rest.dropped,
         }
+    }
+
+    /// Who answered, where that is not the chosen model.
+    fn instead(&self, at: usize) -> Option<Instead> {
+        let endpoint = self.plan.endpoints.get(at).filter(|_| at != 0)?;
+        let rung = at.checked_sub(self.plan.base());
+        Some(Instead {
+            model: endpoint.name.clone(),
+            base_model: endpoint.base_model.clone(),
+            tier: rung.and_then(|rung| self.plan.climb.get(rung)?.clone()),
+            climbed: rung.is_some(),
+        })
     }
 
     /// What an answer came to that was taken to have failed, so that another rung was asked.

@@ -10,6 +10,7 @@ use super::ending::Ending;
 use crate::error::Error;
 use crate::pricing::Usage;
 use crate::providers::Dropped;
+use crate::text::one_line::one_line;
 
 /// The count of one call.
 pub(super) struct Tally {
@@ -96,8 +97,9 @@ impl Tally {
         self.rest().escalated.pop();
     }
 
-    pub(super) fn note(&self, note: String) {
-        self.rest().notes.push(note);
+    /// Leaves a note, which may quote a provider.
+    pub(super) fn note(&self, note: &str) {
+        self.rest().notes.push(one_line(note).into_owned());
     }
 
     /// What the endpoint asked last does not take.

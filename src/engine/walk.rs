@@ -29,7 +29,7 @@ pub(super) async fn first<A: Ask>(entry: &Entry, asker: &A) -> Result<(usize, A:
         let error = match visit(entry, asker, index, deadline, others).await {
             Ok(done) => {
                 if rank > 0 || index != 0 {
-                    tally.note(instead(plan, index, failed.as_ref()));
+                    tally.note(&instead(plan, index, failed.as_ref()));
                 }
                 return Ok((index, done));
             }

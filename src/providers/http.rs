@@ -20,6 +20,7 @@ use super::refusal::told;
 use super::secrets::Secrets;
 use super::types::{Answer, Endpoint, Outgoing};
 use crate::error::{Error, Kind, Result};
+use crate::text::one_line::one_line;
 
 /// An answer larger than this is refused: a chat answer is a few kilobytes, 256 embeddings are a few megabytes.
 const LARGEST_ANSWER: usize = 256 << 20;
@@ -240,7 +241,7 @@ fn said(body: &[u8], secrets: &Secrets) -> String {
     let text = message.map_or_else(|| String::from_utf8_lossy(body), Into::into);
     match secrets.hide_text(&text).trim() {
         "" => "no text".to_owned(),
-        text => text.chars().take(SHOWN).collect(),
+        text => one_line(&text.chars().take(SHOWN).collect::<String>()).into_owned(),
     }
 }
 

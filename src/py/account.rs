@@ -5,7 +5,7 @@ use pyo3::types::PyString;
 use serde_json::{Map, Value};
 
 use super::money::Amount;
-use crate::engine::plan::{Account, Routed};
+use crate::engine::plan::{Account, Instead, Routed};
 use crate::pricing::Usage;
 use crate::providers::Dropped;
 
@@ -87,6 +87,7 @@ pub(super) fn told<'py>(py: Python<'py>, account: &Account) -> PyResult<Bound<'p
         account.first_content.map(|time| time.as_secs_f64()),
         account.total.as_secs_f64(),
         account.unpriced.as_deref(),
+        account.instead.as_ref().map(instead),
     );
     values.into_pyobject(py).map(Bound::into_any)
 }
@@ -94,6 +95,11 @@ pub(super) fn told<'py>(py: Python<'py>, account: &Account) -> PyResult<Bound<'p
 /// Parameters left out, and why.
 pub(super) fn dropped(dropped: &[Dropped]) -> Vec<(&str, &str)> {
     dropped.iter().map(|each| (each.parameter.as_str(), each.why.as_str())).collect()
+}
+
+/// Model, the model it is priced as, rung, and whether an answer was escalated to it.
+fn instead(instead: &Instead) -> (&str, Option<&str>, Option<&str>, bool) {
+    (&instead.model, instead.base_model.as_deref(), instead.tier.as_deref(), instead.climbed)
 }
 
 /// Prompt, completion, cached, written and reasoning tokens.

@@ -13,7 +13,7 @@ type NamedTuple = (Option<String>, Vec<(String, f64, Option<f64>, Option<usize>)
 
 #[pyfunction(name = "explain")]
 #[pyo3(signature = (
-    rungs, *, ladder, reach=vec![], wanted=None, chosen=None, held=None, floor=None, ceiling=None, win_rate=None,
+    rungs, *, ladder, reach=vec![], wanted=None, chosen=None, answered=None, held=None, floor=None, ceiling=None, win_rate=None,
     rank=None, named=None, prompt_tokens=None, at=None,
 ))]
 #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
@@ -23,6 +23,7 @@ fn explain_decision(
     reach: Vec<usize>,
     wanted: Option<usize>,
     chosen: Option<usize>,
+    answered: Option<usize>,
     held: Option<String>,
     floor: Option<usize>,
     ceiling: Option<usize>,
@@ -32,7 +33,7 @@ fn explain_decision(
     prompt_tokens: Option<u64>,
     at: Option<&str>,
 ) -> PyResult<String> {
-    let most = [wanted, chosen, floor, ceiling].into_iter().flatten().chain(reach.iter().copied()).max();
+    let most = [wanted, chosen, answered, floor, ceiling].into_iter().flatten().chain(reach.iter().copied()).max();
     if ladder > rungs.len() || most.is_some_and(|most| most >= rungs.len()) {
         return Err(Error::value(format!("expected places among {} rungs", rungs.len())).into());
     }
@@ -55,7 +56,7 @@ fn explain_decision(
     };
     let rungs = rungs.into_iter().map(rung).collect();
     let at = at.map(str::parse).transpose()?;
-    let asked = Asked { rungs, ladder, reach, word, wanted, chosen, held, floor, ceiling, prompt_tokens, at };
+    let asked = Asked { rungs, ladder, reach, word, wanted, chosen, answered, held, floor, ceiling, prompt_tokens, at };
     pricing::check()?;
     let explained = explain::explain(&asked, Table::shared());
     let json = serde_json::to_string(&explained);

@@ -23,6 +23,8 @@ static HEAD_FILE: &[u8] = include_bytes!("../../data/local/head.json");
 pub struct LocalModel<'a> {
     featuriser: Featuriser<'a>,
     head: Head,
+    /// Where the vocabulary has each id, found for the first explanation.
+    places: OnceLock<Vec<u32>>,
 }
 
 /// One term of a score, in units of its logit; positive terms speak for the strong model.
@@ -40,7 +42,11 @@ impl LocalModel<'static> {
     pub fn shared() -> Result<&'static Self> {
         static SHARED: OnceLock<Result<LocalModel<'static>>> = OnceLock::new();
         kept(SHARED.get_or_init(|| {
-            Ok(LocalModel { featuriser: Featuriser::shared()?.clone(), head: Head::from_bytes(HEAD_FILE)? })
+            Ok(LocalModel {
+                featuriser: Featuriser::shared()?.clone(),
+                head: Head::from_bytes(HEAD_FILE)?,
+                places: OnceLock::new(),
+            })
         }))
     }
 }
@@ -51,7 +57,7 @@ impl<'a> LocalModel<'a> {
     /// # Errors
     /// [`Kind::Checkpoint`](crate::Kind::Checkpoint) says which of the two is damaged, and how.
     pub fn from_bytes(table: &'a [u8], head: &[u8]) -> Result<Self> {
-        Ok(Self { featuriser: Featuriser::from_bytes(table)?, head: Head::from_bytes(head)? })
+        Ok(Self { featuriser: Featuriser::from_bytes(table)?, head: Head::from_bytes(head)?, places: OnceLock::new() })
     }
 
     /// Its untrained half.
@@ -107,10 +113,13 @@ impl<'a> LocalModel<'a> {
             *by_id.entry(id).or_default() += self.head.embedding_term(&row, features);
         }
         let norm = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
-        let pieces = table.tokenizer().vocabulary().pieces();
-        pieces
-            .filter_map(|piece| {
-                let logit = by_id.get(&piece.id)? / norm.max(1.0);
+        let vocabulary = table.tokenizer().vocabulary();
+        let places = self.places.get_or_init(|| vocabulary.places());
+        by_id
+            .into_iter()
+            .filter_map(|(id, logit)| {
+                let piece = vocabulary.piece_at(*places.get(usize::from(id))?)?;
+                let logit = logit / norm.max(1.0);
                 let before = if piece.continuation { "##" } else { "" };
                 Some(Contribution { name: format!("word \"{before}{}\"", piece.text), logit })
             })

@@ -88,6 +88,8 @@ pub struct Asked {
     pub wanted: Option<usize>,
     /// The rung it went to.
     pub chosen: Option<usize>,
+    /// The rung that answered, where that is another one.
+    pub answered: Option<usize>,
     /// Why it did not go where the word led, for a reason that is in no rung: the lot, or a conversation that stays.
     pub held: Option<String>,
     /// No rung below this one.
@@ -106,6 +108,8 @@ pub struct Asked {
 pub enum Mark {
     /// The request goes there.
     Chosen,
+    /// It answered in the place of the chosen one.
+    Answered,
     /// It would have come next.
     RunnerUp,
     /// It cannot serve the request, or a rule forbids it.
@@ -216,7 +220,7 @@ pub fn explain(asked: &Asked, table: &Table) -> Explained {
     let crossings = crossings::of(asked);
     let nearest = crossings.iter().min_by(|a, b| a.by.unwrap_or(0.0).total_cmp(&b.by.unwrap_or(0.0)));
     let runner_up = nearest.map(|next| {
-        if let Some(candidate) = candidates.get_mut(next.rung) {
+        if let Some(candidate) = candidates.get_mut(next.rung).filter(|candidate| candidate.mark != Mark::Answered) {
             candidate.mark = Mark::RunnerUp;
         }
         let dearer = asked.chosen.and_then(|chosen| {
@@ -256,6 +260,7 @@ fn candidate(asked: &Asked, at: usize, table: &Table) -> Candidate {
     let why = asked.shut(at);
     let mark = match &why {
         _ if asked.chosen == Some(at) => Mark::Chosen,
+        _ if asked.answered == Some(at) => Mark::Answered,
         Some(_) => Mark::Skipped,
         None => Mark::Open,
     };

@@ -5,6 +5,7 @@ pub mod declines;
 pub mod featuriser;
 pub mod language;
 pub mod lexical;
+pub mod one_line;
 pub mod table;
 pub mod tokenizer;
 pub mod tokens;

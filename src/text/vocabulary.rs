@@ -7,6 +7,8 @@ use crate::error::{Error, Kind, Result};
 
 /// Set in a record's length byte for a piece that continues a word (written with `##` in the vocabulary).
 const CONTINUATION: u8 = 128;
+/// Length and id, before a record's text.
+const RECORD_HEAD: usize = 3;
 const HASH_START: u32 = 0x811C_9DC5;
 const HASH_CONTINUATION: u32 = HASH_START ^ 0x5BD1_E995;
 
@@ -110,6 +112,26 @@ impl<'a> Vocabulary<'a> {
         self.records().filter_map(|Record { id, continuation, text }| {
             Some(Piece { id, continuation, text: std::str::from_utf8(text).ok()? })
         })
+    }
+
+    /// Where the record of each id lies, for [`piece_at`](Self::piece_at).
+    pub fn places(&self) -> Vec<u32> {
+        let mut places = vec![0; self.size];
+        let mut at = 0;
+        for Record { id, text, .. } in self.records() {
+            if let Some(place) = places.get_mut(usize::from(id)) {
+                *place = at;
+            }
+            // The file's own starts are such numbers too.
+            at += (RECORD_HEAD + text.len()) as u32;
+        }
+        places
+    }
+
+    /// The piece whose record lies at a place.
+    pub fn piece_at(&self, place: u32) -> Option<Piece<'a>> {
+        let (Record { id, continuation, text }, _) = split_record(self.records.get(place as usize..)?)?;
+        Some(Piece { id, continuation, text: std::str::from_utf8(text).ok()? })
     }
 
     /// Ids of the `##` pieces, in no particular order.

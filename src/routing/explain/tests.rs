@@ -109,6 +109,20 @@ fn a_rung_that_cannot_serve_is_no_runner_up() {
 }
 
 #[test]
+fn who_answered_is_marked_beside_who_was_chosen() {
+    let mut asked = by_cuts(0.2, &[0.3, 0.7], &[]);
+    asked.answered = Some(1);
+    let marks = |asked: &Asked| explained(asked).candidates.iter().map(|each| each.mark).collect::<Vec<_>>();
+    assert_eq!(marks(&asked), [Mark::Chosen, Mark::Answered, Mark::Open]);
+    assert_eq!(explained(&asked).runner_up.unwrap().rung.as_deref(), Some("mid"));
+    asked.rungs[2].barred = Some("too small".into());
+    asked.answered = Some(2);
+    assert_eq!(marks(&asked), [Mark::Chosen, Mark::RunnerUp, Mark::Answered]);
+    asked.answered = asked.chosen;
+    assert_eq!(marks(&asked)[0], Mark::Chosen);
+}
+
+#[test]
 fn a_single_threshold_on_a_ladder_leads_from_end_to_end() {
     let mut asked = ladder(3);
     (asked.reach, asked.chosen) = (vec![0, 2], Some(0));
