@@ -168,9 +168,10 @@ def _messages(query: str, messages: list[Any] | None) -> list[Any]:
 def _told(answer: Any) -> dict[str, Any]:
     """The five things that the article's router returns."""
     decision, usage = answer.routing, answer.usage
+    instead = aside(decision).answered
     return {
         "response": answer.choices[0].message.content,
-        "model_used": getattr(aside(decision), "answered", None) or decision.model,
+        "model_used": decision.model if instead is None else instead.model,
         "complexity": decision.tier,
         "input_tokens": None if usage is None else usage.prompt_tokens,
         "output_tokens": None if usage is None else usage.completion_tokens,
