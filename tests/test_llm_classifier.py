@@ -468,7 +468,9 @@ def test_the_first_use_by_many_threads_asks_once(server: SmallServer) -> None:
     server.delay = 0.3
     for _ in range(3):
         server.requests.clear()
-        c = controller(server, timeout=30.0)
+        # With a borrowed address it is built at the first use.
+        config = {"llm_classifier": {"model": SMALL, "timeout": 30.0}}
+        c = Controller(["llm_classifier"], tiers=TIERS, config=config, api_base=server.url, api_key=KEY)
         ready = threading.Barrier(20)
 
         def ask(_: int, c: Controller = c, ready: threading.Barrier = ready) -> str | None:
