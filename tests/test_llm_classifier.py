@@ -42,12 +42,18 @@ def by_sense(request: str, _body: Any) -> str:
     return "expensive" if "algorithm" in request else "cheap" if "2+2" in request else "mid"
 
 
+def named(body: Any) -> Reply:
+    """An answer that names its model."""
+    return Reply.of_json(completion(body["model"], f"from {body['model']}"))
+
+
 class SmallServer(WireServer):
     """Classifies with `say`, and answers everything else with the name of the model."""
 
     def __init__(self, say: Callable[[str, Any], Any] = by_sense) -> None:
         super().__init__(self._reply)
         self.say = say
+        self.tell: Callable[[Any], Reply] = named
         self.delay = 0.0
 
     @property
@@ -58,7 +64,7 @@ class SmallServer(WireServer):
     def _reply(self, request: Any) -> Reply:
         body = request.json
         if not _sorts(body):
-            return Reply.of_json(completion(body["model"], f"from {body['model']}"))
+            return self.tell(body)
         said = self.say(json.loads(body["messages"][-1]["content"])["request"], body)
         reply = said if isinstance(said, Reply) else Reply.of_json(completion(body["model"], said))
         reply.delay = self.delay
@@ -150,6 +156,11 @@ def test_the_fallback_is_what_one_says_it_is(server: SmallServer) -> None:
 # --- injections ---
 
 
+FILES = ("injections.jsonl", "injections_held_out.jsonl", "injections_kinds.jsonl")
+# An order that is left alone, since "your answer must be simple" is what people ask for.
+PASSES = ("Your output must be COMPLEX",)
+
+
 def _cases(file: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (GOLDENS / file).read_text(encoding="utf-8").splitlines()]
 
@@ -158,7 +169,7 @@ def test_a_model_that_obeys_is_not_asked(server: SmallServer) -> None:
     """Every committed case that tells the classifier what to answer; the model would answer as it is told."""
     server.say = lambda request, _: "expensive" if "expensive" in request.lower() else "cheap"
     asked: dict[str, LLMClassifierRouter] = {}
-    told = [case for file in ("injections.jsonl", "injections_held_out.jsonl") for case in _cases(file) if case["told"]]
+    told = [case for file in FILES for case in _cases(file) if case["told"] and case["text"] not in PASSES]
     assert len(told) >= 60
     for case in told:
         preset = case["preset"]
@@ -171,7 +182,7 @@ def test_a_model_that_obeys_is_not_asked(server: SmallServer) -> None:
 
 def test_prompts_with_its_words_are_asked_about(server: SmallServer) -> None:
     server.say = lambda *_: "cheap"
-    plain = [c for c in _cases("injections.jsonl") + _cases("injections_held_out.jsonl") if not c["told"]]
+    plain = [case for file in FILES for case in _cases(file) if not case["told"]]
     assert len(plain) >= 60
     sorts = router(server, cache=0)
     for case in plain:
@@ -304,6 +315,56 @@ def test_a_server_that_refuses_the_form_is_asked_for_a_word(server: SmallServer)
     assert len(server.sorted) == 3, "it has learned that"
 
 
+# What a server of somebody's own says to a parameter that it does not know.
+REFUSALS: dict[str, Callable[[str], tuple[Any, int]]] = {
+    "by param": lambda name: ({"error": {"message": "Unsupported value", "param": name}}, 400),
+    "in words": lambda name: ({"error": {"message": f"Unrecognized request argument supplied: {name}"}}, 400),
+    "by place": lambda name: ({"detail": [{"loc": ["body", name], "msg": "Extra inputs are not permitted"}]}, 422),
+}
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+@pytest.mark.parametrize(
+    ("model", "refused", "sent"),
+    [
+        ("openai/gpt-5-nano", ["reasoning_effort"], {"max_completion_tokens": 1040, "temperature": None}),
+        # Without an effort it reasons, and takes no temperature.
+        ("openai/gpt-5.2", ["reasoning_effort"], {"max_completion_tokens": 1040, "temperature": None}),
+        ("openai/gpt-4o-mini", ["temperature"], {"max_completion_tokens": 16}),
+        ("openai/gpt-4o-mini", ["max_completion_tokens"], {"max_tokens": None, "temperature": 0}),
+        ("openai/any", ["max_tokens"], {"max_completion_tokens": None, "temperature": 0}),
+        ("openai/gpt-4o-mini", ["response_format", "temperature", "max_completion_tokens"], {"max_tokens": None}),
+    ],
+)
+def test_a_parameter_that_is_refused_is_left_out(
+    server: SmallServer, how: str, model: str, refused: list[str], sent: dict[str, Any]
+) -> None:
+    def say(_: str, body: Any) -> Any:
+        for name in refused:
+            if name in body:
+                return Reply.of_json(*REFUSALS[how](name))
+        return "cheap"
+
+    server.say = say
+    sorts = router(server, model)
+    assert sorts.choose(Request("one")).rung == "cheap"
+    asked = len(server.sorted)
+    assert asked == 1 + len(refused)
+    last = server.sorted[-1]
+    assert not set(refused) & set(last) and {name: last.get(name) for name in sent} == sent
+    assert sorts.choose(Request("two")).rung == "cheap"
+    assert len(server.sorted) == asked + 1, "it has learned that"
+
+
+def test_a_refusal_that_no_change_helps_teaches_nothing(server: SmallServer) -> None:
+    error = {"error": {"message": "cannot read: what is a temperature?"}}
+    server.say = lambda request, _: Reply.of_json(error, 400) if "temperature" in request else "cheap"
+    sorts = router(server, max_retries=0)
+    assert sorts.choose(Request("What is a temperature?")).rung == "mid"
+    assert sorts.choose(Request("two")).rung == "cheap"
+    assert server.sorted[-1]["temperature"] == 0
+
+
 def test_nothing_of_the_callers_leaks_in(server: SmallServer) -> None:
     c = controller(server)
     c.chat.completions.create(
@@ -403,6 +464,24 @@ def test_the_same_prompt_at_the_same_time_is_sent_once(server: SmallServer) -> N
     assert sum("from the cache" in " ".join(each.notes) for each in said) == 7
 
 
+def test_the_first_use_by_many_threads_asks_once(server: SmallServer) -> None:
+    server.delay = 0.3
+    for _ in range(3):
+        server.requests.clear()
+        # With a borrowed address it is built at the first use.
+        config = {"llm_classifier": {"model": SMALL, "timeout": 30.0}}
+        c = Controller(["llm_classifier"], tiers=TIERS, config=config, api_base=server.url, api_key=KEY)
+        ready = threading.Barrier(20)
+
+        def ask(_: int, c: Controller = c, ready: threading.Barrier = ready) -> str | None:
+            ready.wait()
+            return c.decide("What is 2+2?", router="llm_classifier").tier
+
+        with ThreadPoolExecutor(20) as pool:
+            assert set(pool.map(ask, range(20))) == {"cheap"}
+        assert len(server.sorted) == 1
+
+
 def test_without_a_cache_each_is_sent(server: SmallServer) -> None:
     sorts = router(server, cache=0)
     for _ in range(3):
@@ -457,6 +536,10 @@ def test_wrong_settings_say_so() -> None:
         ({"timeout": 0.0}, InvalidValueError, "timeout"),
         ({"cache": -1}, InvalidValueError, "cache"),
         ({"fallback": 3}, InvalidTypeError, "fallback"),
+        ({"timeout": "5"}, InvalidTypeError, "timeout"),
+        ({"timeout": True}, InvalidTypeError, "timeout"),
+        ({"preset": 3}, InvalidTypeError, "preset"),
+        ({"instructions": 3}, InvalidTypeError, "instructions"),
         ({"model": {"model": SMALL, "backend": "litellm"}}, InvalidValueError, "backend"),
         ({"model": {"name": SMALL}}, FerrouteError, "model"),
     ]:
@@ -615,3 +698,78 @@ def test_tokens_of_the_answer_are_the_answers() -> None:
         told = r.route("What is 2+2?")
         assert strict.refused == []
         assert (told["response"], told["input_tokens"], told["output_tokens"]) == ("four", 12, 3)
+
+
+async def test_the_model_used_is_the_one_that_answered(server: SmallServer) -> None:
+    """The cheap model answers nothing, then not at all."""
+
+    def empty(body: Any) -> Reply:
+        return Reply.of_json(completion(body["model"], "")) if body["model"] == "gpt-5-nano" else named(body)
+
+    def broken(body: Any) -> Reply:
+        error = {"error": {"message": "broken"}}
+        return Reply.of_json(error, 500) if body["model"] == "gpt-5-nano" else named(body)
+
+    for tell, policy in [(empty, {"escalate_on": ["empty"]}), (broken, {"fallbacks": [TIERS["mid"]], "retries": 0})]:
+        server.tell = tell
+        r = LLMRouter(models=TIERS, classifier=SMALL, api_base=server.url, api_key=KEY, policy=policy)
+        for told in (r.route("What is 2+2?"), await r.aroute("What is 2+2?")):
+            assert (told["response"], told["model_used"]) == ("from gpt-5-mini", TIERS["mid"]), policy
+        server.tell = named
+        assert r.route("What is 2+2?")["model_used"] == TIERS["cheap"]
+
+
+async def test_cancelling_a_classification_closes_the_connection(server: SmallServer) -> None:
+    server.delay = 30.0
+    settings = {"model": SMALL, "timeout": None}
+    r = LLMRouter(models=TIERS, classifier=settings, api_base=server.url, api_key=KEY)
+    task = asyncio.create_task(r.aclassify_complexity("What is 2+2?"))
+    while not server.requests:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(server.gone.wait, 20)
+    server.delay = 0.0
+    assert await r.aclassify_complexity("What is 2+2?") == "cheap"
+
+
+async def test_arguments_that_are_wrong_are_named(server: SmallServer) -> None:
+    for settings, error, words in [
+        ({"models": []}, InvalidTypeError, "models"),
+        ({"models": {}}, InvalidValueError, "at least 2"),
+        ({"models": {"cheap": "a"}}, InvalidValueError, "at least 2"),
+        ({"models": "gpt-5.2"}, InvalidTypeError, "models"),
+        ({"classifier": 7}, InvalidTypeError, "classifier"),
+        ({"classifier": None}, InvalidTypeError, "classifier"),
+        ({"classifier": {"timeout": "5"}}, InvalidTypeError, "timeout"),
+        ({"classifier": {"bogus": 1}}, InvalidValueError, "classifier: unknown setting 'bogus'"),
+        ({"classifier": {"model": SMALL, "backend": "litellm"}}, InvalidValueError, "backend"),
+    ]:
+        with pytest.raises(error, match=words) as raised:
+            LLMRouter(**{"api_base": server.url, "api_key": KEY, **settings})
+        assert KEY not in str(raised.value)
+    r = LLMRouter(api_base=server.url, api_key=KEY)
+    for query in (None, 5, [{"role": "user", "content": "x"}]):
+        for call in (r.route, r.classify_complexity):
+            with pytest.raises(InvalidTypeError, match="query"):
+                call(query)  # type: ignore[arg-type]
+        for acall in (r.aroute, r.aclassify_complexity):
+            with pytest.raises(InvalidTypeError, match="query"):
+                await acall(query)  # type: ignore[arg-type]
+    assert server.requests == []
+
+
+def test_all_settings_of_the_classifier_are_taken(server: SmallServer) -> None:
+    """Those of the router and those of its model, in one mapping."""
+    for classifier in (
+        {"api_base": server.url, "api_key": "sk-own"},
+        {"base_url": server.url, "api_key": "sk-own", "extra_headers": {"x-team": "a"}, "timeout": 3},
+        {"model": {"model": SMALL, "api_base": server.url}, "api_key": "sk-own", "instructions": "Sort these."},
+        {"model": SMALL, "api_base": server.url, "api_key": "sk-own", "map": {"mid": "expensive"}, "max_retries": 0,
+         "preset": "article", "fallback": "cheap", "cache": 5},
+    ):  # fmt: skip
+        r = LLMRouter(models=TIERS, classifier=classifier, api_base="http://127.0.0.1:9", api_key=KEY)
+        assert r.classify_complexity("What is 2+2?") == "cheap"
+        assert server.requests[-1].headers["authorization"] == "Bearer sk-own"
+    assert r.classify_complexity("Hello") == "expensive"

@@ -25,7 +25,7 @@ SETTINGS = (
     "extra_query",
     "backend",
 )
-_SYNONYMS = {"base_url": "api_base"}
+SYNONYMS = {"base_url": "api_base"}
 
 
 class Endpoint(str):
@@ -80,7 +80,7 @@ def endpoint(given: Any, where: str) -> Endpoint | str:
     for name, value in given.items():
         if name == "model":
             continue
-        key = _SYNONYMS.get(name, name)
+        key = SYNONYMS.get(name, name)
         if key not in SETTINGS:
             raise InvalidValueError(f"{where}: unknown setting {name!r}; known are model, {', '.join(SETTINGS)}")
         if value is not None:

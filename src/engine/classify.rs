@@ -5,7 +5,7 @@
 //! error.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::call::chat;
 use super::plan::{Plan, Policy};
+use super::unsaid::Unsaid;
 use crate::error::{Error, Kind, Result};
 use crate::process::PerProcess;
 use crate::providers::types::Terse;
@@ -85,8 +86,8 @@ pub struct Classifier {
     fallback: String,
     settings: Settings,
     terse: Terse,
-    /// It has refused to be held to a schema.
-    unheld: AtomicBool,
+    /// What its server does not take, learned from its answers: bits of [`Unsaid`].
+    unsaid: AtomicU8,
     /// Places of labels. Its locks may be held by threads that a forked child does not have.
     cache: PerProcess<Cache<u128, usize>>,
 }
@@ -95,8 +96,8 @@ impl Classifier {
     /// A classifier that sends what it cannot tell to the rung `fallback`.
     pub fn new(endpoint: Endpoint, sorter: Sorter, fallback: impl Into<String>, settings: Settings) -> Self {
         let terse = Terse::of(&endpoint);
-        let (fallback, unheld, cache) = (fallback.into(), AtomicBool::new(false), PerProcess::new());
-        Self { endpoint, sorter, fallback, settings, terse, unheld, cache }
+        let (fallback, unsaid, cache) = (fallback.into(), AtomicU8::new(0), PerProcess::new());
+        Self { endpoint, sorter, fallback, settings, terse, unsaid, cache }
     }
 
     /// Where it asks.
@@ -181,11 +182,12 @@ impl Classifier {
     /// Asks the model; the place of the label it says.
     async fn ask(&self, http: &Http, text: &str, images: u32, paid: &Mutex<Option<Paid>>) -> Result<usize, Failed> {
         let start = Instant::now();
-        let mut form = self.form();
+        let mut unsaid = Unsaid(self.unsaid.load(Ordering::Relaxed));
         let mut cost = Some(Decimal::ZERO);
         let mut left = self.settings.timeout;
         loop {
-            let request = self.request(&self.sorter.question(text, images, form), form);
+            let form = self.form(unsaid);
+            let request = self.request(&self.sorter.question(text, images, form), unsaid);
             let answered = chat(http, Plan::to(self.endpoint.clone(), self.policy(left)), Arc::new(request)).await;
             let (spent, result) = match answered {
                 Ok(answered) => (answered.account.cost, Ok(answered.answer)),
@@ -195,24 +197,39 @@ impl Classifier {
             *paid.lock().unwrap_or_else(PoisonError::into_inner) = Some(Paid { cost, took: start.elapsed() });
             match result {
                 Ok(answer) => {
+                    // Once is enough to learn it; a refusal alone may only have quoted the prompt.
+                    self.unsaid.fetch_or(unsaid.0, Ordering::Relaxed);
                     let label = self.sorter.read(&answer.body).map_err(|unread| Failed::Told(unread.to_string()))?;
                     let place = self.sorter.labels().iter().position(|each| each == label);
                     return place.ok_or_else(|| Failed::Told("the label has no place".to_owned()));
                 }
-                Err(error) if form == Form::Object && refuses_schema(&error) => {
-                    // Once is enough to learn it.
-                    self.unheld.store(true, Ordering::Relaxed);
-                    form = Form::Word;
-                    left = self.settings.timeout.map(|limit| limit.saturating_sub(start.elapsed()));
-                }
-                Err(error) if is_of_a_call(&error) => return Err(Failed::Told(error.message().to_owned())),
-                Err(error) => return Err(Failed::Raised(error)),
+                Err(error) => match unsaid.after(&error, &self.sent(unsaid)) {
+                    Some(less) => {
+                        unsaid = less;
+                        left = self.settings.timeout.map(|limit| limit.saturating_sub(start.elapsed()));
+                    }
+                    None if is_of_a_call(&error) => return Err(Failed::Told(error.message().to_owned())),
+                    None => return Err(Failed::Raised(error)),
+                },
             }
         }
     }
 
-    fn form(&self) -> Form {
-        if self.terse.schema && !self.unheld.load(Ordering::Relaxed) { Form::Object } else { Form::Word }
+    fn form(&self, unsaid: Unsaid) -> Form {
+        if self.terse.schema && !unsaid.has(Unsaid::SCHEMA) { Form::Object } else { Form::Word }
+    }
+
+    /// The bits of what a request holds that a server may refuse.
+    fn sent(&self, unsaid: Unsaid) -> Vec<u8> {
+        [
+            (Unsaid::SCHEMA, self.terse.schema),
+            (Unsaid::EFFORT, self.terse.effort.is_some()),
+            (Unsaid::COLD, self.terse.cold),
+            (Unsaid::ROOM, true),
+        ]
+        .into_iter()
+        .filter_map(|(bit, is_sent)| (is_sent && !unsaid.has(bit)).then_some(bit))
+        .collect()
     }
 
     fn policy(&self, left: Option<Duration>) -> Policy {
@@ -228,24 +245,29 @@ impl Classifier {
     }
 
     /// The request, in `OpenAI`'s shape; the dialects put it into their own.
-    fn request(&self, question: &Question, form: Form) -> ChatRequest {
+    fn request(&self, question: &Question, unsaid: Unsaid) -> ChatRequest {
         let longest = self.sorter.labels().iter().map(|label| label.name.len()).max().unwrap_or(0);
-        let room = (longest + AROUND).max(ROOM) + if self.terse.thinks { ROOM_TO_THINK } else { 0 };
+        let effort = self.terse.effort.filter(|_| !unsaid.has(Unsaid::EFFORT));
+        // One that is not told how much to think may think.
+        let thinks = self.terse.thinks || effort != self.terse.effort;
+        let room = (longest + AROUND).max(ROOM) + if thinks { ROOM_TO_THINK } else { 0 };
         let mut body = json!({
             "model": self.endpoint.model,
             "messages": [
                 {"role": "system", "content": question.system},
                 {"role": "user", "content": question.user},
             ],
-            "max_completion_tokens": room,
         });
-        if self.terse.cold {
+        if !unsaid.has(Unsaid::ROOM) {
+            body["max_completion_tokens"] = room.into();
+        }
+        if self.terse.cold && !unsaid.has(Unsaid::COLD) {
             body["temperature"] = 0.into();
         }
-        if let Some(effort) = self.terse.effort {
+        if let Some(effort) = effort {
             body["reasoning_effort"] = effort.into();
         }
-        if form == Form::Object {
+        if self.form(unsaid) == Form::Object {
             let schema = json!({"name": "label", "strict": true, "schema": self.sorter.schema()});
             body["response_format"] = json!({"type": "json_schema", "json_schema": schema});
         }
@@ -304,24 +326,4 @@ impl Classifier {
 
 fn is_of_a_call(error: &Error) -> bool {
     matches!(error.kind(), Kind::Connection | Kind::Timeout | Kind::Status | Kind::Protocol | Kind::Cancelled)
-}
-
-/// Whether a server refuses the form of the answer: there is no common code for it.
-fn refuses_schema(error: &Error) -> bool {
-    let Some(answer) = error.answer().filter(|answer| matches!(answer.status, 400 | 404 | 422 | 501)) else {
-        return false;
-    };
-    let text = String::from_utf8_lossy(&answer.body).to_lowercase();
-    [
-        "response_format",
-        "json_schema",
-        "output_config",
-        "output_format",
-        "responseschema",
-        "responsejsonschema",
-        "grammar",
-        "structured output",
-    ]
-    .iter()
-    .any(|word| text.contains(word))
 }

@@ -26,4 +26,5 @@ mod source;
 pub mod stream;
 mod tally;
 mod tries;
+mod unsaid;
 mod walk;

@@ -5,6 +5,7 @@
 
 mod disguise;
 mod injection;
+mod orders;
 pub mod presets;
 mod reading;
 

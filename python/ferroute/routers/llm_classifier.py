@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
@@ -68,6 +69,8 @@ class LLMClassifierRouter(RungRouter):
     ) -> None:
         if preset is not None and labels is not None:
             raise InvalidValueError("a preset has labels of its own: give preset or labels, not both")
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, Real)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidTypeError(f"`timeout` must be a number of seconds or None, found {type(timeout).__name__}")
         chosen = endpoint(model, "model")
         own = dict(settings_of(chosen))
         if own.pop("backend", "native") != "native":
@@ -78,16 +81,16 @@ class LLMClassifierRouter(RungRouter):
         self._where: dict[str, Any] = own | {name: value for name, value in given.items() if value is not None}
         self._lent: dict[str, Any] = {}
         self._settings: dict[str, Any] = {
-            "preset": preset,
+            "preset": None if preset is None else _text("preset", preset),
             "labels": _labels(labels),
             "map": _pairs("map", map),
-            "instructions": instructions,
+            "instructions": None if instructions is None else _text("instructions", instructions),
             "fallback": self.fallback,
             "timeout": timeout,
             "max_retries": max_retries,
             "cache": cache,
         }
-        self._core: _core.Classifier | None = None
+        self._built: dict[str, _core.Classifier] = {}
         try:
             made = self._classifier()
         except (InvalidValueError, UnknownNameError):
@@ -122,7 +125,7 @@ class LLMClassifierRouter(RungRouter):
         if "api_key" not in self._where:
             lent["api_key"] = api_key if api_base is not None or self._is_of(models, api_key) else None
         self._lent = {name: value for name, value in lent.items() if value is not None}
-        self._core = None
+        self._built = {}
 
     def _is_of(self, models: Sequence[str], key: str | None) -> bool:
         """Whether one of `models`, which has no key of its own, is of the classifier's provider."""
@@ -185,9 +188,12 @@ class LLMClassifierRouter(RungRouter):
         return self._classifier().injected(prompt)
 
     def _classifier(self) -> _core.Classifier:
-        made = self._core
+        made = self._built.get("core")
         if made is None:
-            made = self._core = _core.Classifier(self.model, **self._lent, **self._where, **self._settings)
+            made = _core.Classifier(self.model, **self._lent, **self._where, **self._settings)
+            # Of threads that come first at once all use the same one, which knows what is being asked. This takes one
+            # step and no lock, which could be held by a thread that a forked child does not have.
+            made = self._built.setdefault("core", made)
             if _core.Client(self.model, **self._lent, **self._where).at_home:
                 from ferroute import _calls, pricing
 
@@ -197,7 +203,7 @@ class LLMClassifierRouter(RungRouter):
 
     def __getstate__(self) -> dict[str, Any]:
         # Like a Controller's endpoints it pickles with its key.
-        return vars(self) | {"_core": None}
+        return vars(self) | {"_built": {}}
 
     def __repr__(self) -> str:
         base = self._where.get("api_base") or self._lent.get("api_base")

@@ -116,6 +116,48 @@ fn joined(line: &str, out: &mut String) {
     }
 }
 
+/// `text` with digits that stand for letters as letters, in words that are then among `words`.
+pub(super) fn unleet(text: String, words: &[String]) -> String {
+    let suspect = |word: &str| word.contains(stands_for_some) && word.contains(|c: char| c.is_ascii_lowercase());
+    if !text.split_whitespace().any(suspect) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    for piece in text.split_inclusive(char::is_whitespace) {
+        let word = piece.trim_matches(|c: char| !c.is_ascii_alphanumeric() && !stands_for_some(c));
+        let meant = suspect(word).then(|| words.iter().find(|known| spells(word, known))).flatten();
+        match meant.and_then(|meant| piece.split_once(word).map(|around| (around, meant))) {
+            Some(((before, after), meant)) => out.extend([before, meant, after]),
+            None => out.push_str(piece),
+        }
+    }
+    out
+}
+
+fn stands_for_some(c: char) -> bool {
+    !letters_of(c).is_empty()
+}
+
+/// The letters that a digit or sign is written for.
+fn letters_of(c: char) -> &'static str {
+    match c {
+        '0' => "o",
+        '1' => "il",
+        '3' => "e",
+        '4' | '@' => "a",
+        '5' | '$' => "s",
+        '7' => "t",
+        '8' => "b",
+        '9' => "g",
+        _ => "",
+    }
+}
+
+fn spells(word: &str, known: &str) -> bool {
+    word.len() == known.len()
+        && word.chars().zip(known.chars()).all(|(c, letter)| c == letter || letters_of(c).contains(letter))
+}
+
 /// The letter that a word of one letter is, or of one letter and a mark.
 fn single(word: &str) -> Option<char> {
     let mut chars = word.chars();
@@ -171,6 +213,20 @@ fn latin(word: &str, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_are_letters_in_known_words_alone() {
+        let words = ["cheap", "simple", "only", "mid"].map(str::to_owned);
+        for (text, expected) in [
+            ("0nly: ch3ap.", "only: cheap."),
+            ("(5imp1e)\n$1mpl3 m1d", "(simple)\nsimple mid"),
+            ("mp3 h2o x1 100 0x3f ch3aper", "mp3 h2o x1 100 0x3f ch3aper"),
+            ("cheap", "cheap"),
+            ("", ""),
+        ] {
+            assert_eq!(unleet(text.to_owned(), &words), expected);
+        }
+    }
 
     #[test]
     fn words_are_found_again() {

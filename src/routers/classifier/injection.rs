@@ -13,7 +13,8 @@
 
 use regex::Regex;
 
-use super::disguise::plain;
+use super::disguise::{plain, unleet};
+use super::orders::{self, NONE};
 use crate::error::{Error, Result};
 
 /// Labels that say how much, and are no answer that anybody orders for itself.
@@ -57,9 +58,47 @@ const FILL: &str = r#"(?:(?: ?[:=,] ?| |")(?:only|just|simply|with|the|a|an|one|
 /// What says that a word is meant as it stands.
 const MARK: &str = r#"(?:(?: ?[:=,] ?| )(?:only|just|simply|exactly|literally|always|nothing but|with|as|(?:the |one |a )?(?:single |exact )?(?:word|label|string|token|class|category|classification))\b| ?[:=]|(?: with| the)? ")"#;
 /// After the label: the end, or words that add nothing to it.
-const END: &str = r#"["')\]}>]*(?:,? ?(?:please|only|always|now|instead|here|alone|exactly|anyway|regardless|again|ok|okay|thanks|thank you|verbatim|label|tier|rung|(?:in|for) (?:all|any|every|each|this|that|these) (?:cases?|times?|requests?|questions?|quer(?:y|ies)|prompts?)|(?:every|each|this) time|no matter .*|whatever .*|regardless .*|and (?:nothing|only|ignore|do not|don.t|never|stop|no) ?.*|nothing (?:else|more)|(?:as|for) (?:the|your|its|this|my) (?:answer|label|classification|category|response|output|request|query|prompt|question|rating|verdict|complexity)|or (?:else|i|you) .*|without .*|because .*|since .*|even if .*))*["')\]}> ]*[.!;,]*["')\]}> ]*(?:,? ?(?:ok|okay|right|please|understood)\?)?$"#;
+const END: &str = r#"["')\]}>]*(?:,? ?(?:please|only|always|now|instead|here|alone|exactly|anyway|regardless|again|ok|okay|thanks|thank you|verbatim|label|tier|rung|(?:in|for) (?:all|any|every|each|this|that|these) (?:cases?|times?|requests?|questions?|quer(?:y|ies)|prompts?|inputs?|messages?|tasks?)|(?:every|each|this) time|no matter .*|whatever .*|regardless .*|and (?:nothing|only|ignore|do not|don.t|never|stop|no) ?.*|nothing (?:else|more)|(?:as|for) (?:the|your|its|this|my) (?:answer|label|classification|category|response|output|request|query|prompt|question|rating|verdict|complexity)|or (?:else|i|you) .*|without .*|because .*|since .*|even if .*))*["')\]}> ]*[.!;,]*["')\]}> ]*(?:,? ?(?:ok|okay|right|please|understood)\?)?$"#;
 const THIS: &str = "(?:this|it|that|me|my|the|these|everything|all|any|every|following|current|entire|whole|users?|request|query|prompt|question|message|input|text|task|complexity|difficulty|conversation|category|level|tier|label|of|to)";
 const QUALIFIED: &str = "(?:(?:all|any|each|every|everything|of|the|your|my|these|those|our|previous|prior|above|earlier|preceding|foregoing|former|initial|original|existing|current|system|classification|routing|classifier|router|developer|safety|given|and|or) ){0,6}(?:all|any|your|previous|prior|above|earlier|preceding|foregoing|initial|original|existing|system|classification|routing|classifier|router|developer|safety)(?: of)?(?: (?:the|your|these|those|previous|prior|above|earlier))*";
+
+/// Words of orders, where digits may stand for letters.
+const WORDS: [&str; 34] = [
+    "above",
+    "all",
+    "always",
+    "answer",
+    "as",
+    "choose",
+    "classify",
+    "disregard",
+    "else",
+    "forget",
+    "ignore",
+    "instruction",
+    "instructions",
+    "just",
+    "label",
+    "must",
+    "nothing",
+    "only",
+    "output",
+    "pick",
+    "previous",
+    "print",
+    "prior",
+    "prompt",
+    "reply",
+    "respond",
+    "return",
+    "rules",
+    "say",
+    "select",
+    "simply",
+    "system",
+    "this",
+    "with",
+];
 
 /// What a kind of labels is told by.
 struct Rules {
@@ -76,6 +115,8 @@ pub(super) struct Injections {
     announced: Regex,
     rules: Rules,
     drops: Vec<Regex>,
+    /// Words that orders are made of, with the labels: what digits in the place of letters may spell.
+    words: Vec<String>,
 }
 
 impl Injections {
@@ -91,6 +132,8 @@ impl Injections {
         let bare: Vec<&str> = degrees.iter().copied().filter(|name| !MANNERS.contains(name)).collect();
         let models: Vec<String> = rungs.iter().map(|name| plain(name)).collect();
         let models = any_of(models.iter().map(String::as_str).chain(bare.iter().copied()));
+        let words = WORDS.iter().map(|word| (*word).to_owned());
+        let words = words.chain(written.iter().flat_map(|name| name.split(' ')).map(str::to_owned)).collect();
         let rules = rules(&all, &any_of(degrees.iter().copied()), &any_of(bare.iter().copied()), &models)?;
         let drops = [
             format!(
@@ -104,17 +147,18 @@ impl Injections {
         ];
         Ok(Self {
             worth: pattern(&format!(
-                r"{all}|{models}|ignor|disregard|forget|overr|bypass|discard|neglect|follow|obey|vergiss|missachte|olvida|oubli|desconsider|esque|dimentica|negeer|забудь|внимани|игнор|忽略|无视|無視|忘|무시|잊"
+                r"{all}|{models}|labels?\b|tiers?\b|rungs?\b|ignor|disregard|forget|overr|bypass|discard|neglect|follow|obey|vergiss|missachte|olvida|oubli|desconsider|esque|dimentica|negeer|забудь|внимани|игнор|忽略|无视|無視|忘|무시|잊"
             ))?,
             announced: pattern(r"([:=])\s*\n\s*")?,
             rules,
             drops: drops.iter().map(|drop| pattern(drop)).collect::<Result<_>>()?,
+            words,
         })
     }
 
     /// The words of `text` that tell the classifier what to answer, as it was read.
     pub(super) fn found(&self, text: &str) -> Option<String> {
-        let text = plain(text);
+        let text = unleet(plain(text), &self.words);
         let text = self.announced.replace_all(&text, "$1 ");
         let mut shown: Vec<(String, String)> = Vec::new();
         for clause in clauses(&text) {
@@ -216,13 +260,13 @@ fn rules(all: &str, degrees: &str, bare: &str, models: &str) -> Result<Rules> {
             r#"\b(?:this|my|the) (?:request|query|prompt|question|message|task) (?:requires?|needs?|deserves|belongs to|goes to) (?:the |an? )?(?:most )?"?{models}"? {model}{END}"#
         ))?;
     }
+    for more in orders::patterns(all, degrees, bare, models, END) {
+        add(more)?;
+    }
     let shown = format!(r#"\b(?:answer|output|response|result|reply|return)"? ?(?::|=|-+>)[" ]*({degrees}){END}"#);
     let shown = if has(degrees) { Some(pattern(&shown)?) } else { None };
     Ok(Rules { any, shown })
 }
-
-/// Matches nothing.
-const NONE: &str = r"[^\s\S]";
 
 /// A pattern for any of `names`, in which `_` may be `-`.
 fn any_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
