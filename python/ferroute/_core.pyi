@@ -424,7 +424,13 @@ class Rules:
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Name, place, condition and consequence of each rule, in words; the last is ``otherwise``."""
     @property
+    def ladder(self) -> list[str] | None:
+        """The rungs, weakest first: as bound, else as the file names them."""
+    @property
     def named_rungs(self) -> list[str]: ...
+    @property
+    def models(self) -> list[str]:
+        """Models that rules name."""
     @property
     def asked(self) -> list[tuple[str, str]]:
         """Model strings of the routers that rules ask, each with its place."""

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from ferroute import _notes
 from ferroute._deciding import Deciding, number_of, verdict_of
+from ferroute._extras import NONE
 from ferroute._grammar import names_rung
-from ferroute._trace import Asked, Trace
+from ferroute._trace import Trace
 from ferroute.routers.base import routes_by_itself
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ferroute import _core
+    from ferroute._trace import Asked
     from ferroute.decision import Decision
+    from ferroute.routers.base import RungRouter
 
 
 class _OneByOne(Exception):
@@ -43,11 +47,11 @@ class DecidingMany(Deciding):
     """`Deciding`, for many prompts too."""
 
     def _decide_many(
-        self, prompts: list[Any], name: str, threshold: Any, advance: Callable[[int], object]
+        self, requests: list[Asked], name: str, threshold: Any, advance: Callable[[int], object]
     ) -> list[Decision]:
         start = perf_counter_ns()
-        policy, rungs = self._policy_in_force(), self._rungs()
-        rows = [_Row(Trace(Asked(prompt, policy), rungs)) for prompt in prompts]
+        rungs = self._rungs()
+        rows = [_Row(Trace(asked, rungs)) for asked in requests]
         try:
             self._words(rows, name, threshold, advance)
         except _OneByOne:
@@ -98,12 +102,15 @@ class DecidingMany(Deciding):
         """Win rates or verdicts, with what was remarked and paid on the way shared among the rows."""
         if routes_by_itself(router):
             raise _OneByOne
+        asked = [row.trace.asked for row in rows]
+        if naming and any(_has_more(one) and not router.text_is_all(one.request) for one in asked):
+            return self._chosen(rows, router, name, advance)
         from ferroute._batch import score_texts
 
         remarks = _notes.Remarks()
         token = _notes.collector.set(remarks)
-        texts = [row.trace.asked.text for row in rows]
         try:
+            texts = [_last_text(one) if naming else one.text for one in asked]
             if naming:
                 said: list[Any] = [verdict_of(one, name) for one in router.choose_batch(texts, advance)]
             else:
@@ -120,3 +127,31 @@ class DecidingMany(Deciding):
             if remarks.cost is not None:
                 row.notes.cost = remarks.cost / len(rows) + (row.notes.cost or 0)
         return said
+
+    def _chosen(
+        self, rows: list[_Row], router: RungRouter, name: str, advance: Callable[[int], object]
+    ) -> list[_core.Verdict]:
+        """Verdicts on requests that are more than their text, which `choose_batch` is given alone."""
+        said: list[_core.Verdict] = []
+        for row in rows:
+            token = _notes.collector.set(row.notes)
+            try:
+                said.append(verdict_of(router.choose(row.trace.asked.request), name))
+            except Exception:
+                if self._policy_in_force().on_router_error == "raise":
+                    raise
+                raise _OneByOne from None
+            finally:
+                _notes.collector.reset(token)
+            advance(1)
+        return said
+
+
+def _has_more(asked: Asked) -> bool:
+    """Whether a request is more than a prompt."""
+    return asked.keywords is not None or asked.extras != NONE or not isinstance(asked.messages, str)
+
+
+def _last_text(asked: Asked) -> Any:
+    """The text that a router which names a rung reads; what is no request is told by the router itself."""
+    return asked.request.text if isinstance(asked.messages, (list, tuple)) else asked.text
