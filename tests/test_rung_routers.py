@@ -526,7 +526,7 @@ def test_circles_are_refused_at_construction(tmp_path: Any) -> None:
         Controller(["rules"], tiers=TIERS, config={"rules": {"file": file}}, api_base=NOWHERE)
     semantic = {"routes": {"law": ["legal advice"]}, "map": {"law": "router-rules"}}
     config = {"rules": {"preset": "article", "otherwise": "router-semantic"}, "semantic": semantic}
-    with pytest.raises(InvalidValueError, match="route 'law': .*in a circle: rules -> semantic -> rules"):
+    with pytest.raises(InvalidValueError, match=r"route 'law': .*in a circle: rules -> semantic -> rules"):
         Controller(["rules", "semantic"], tiers=TIERS, config=config, api_base=NOWHERE)
     config["rules"] = {"preset": "article", "otherwise": "mid"}
     assert Controller(["rules", "semantic"], tiers=TIERS, config=config, api_base=NOWHERE)
@@ -546,3 +546,13 @@ def test_bounds_hold_on_the_ladder_alone() -> None:
     assert "or above" not in str(off.explain())
     on = c.decide("a", "rules")
     assert on.tier == "expensive" and "raised from cheap to expensive, the lowest allowed" in on.notes
+
+
+def test_routers_of_ones_own_say_what_they_may_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asking(Says):
+        def asked_routers(self) -> list[tuple[str, str]]:
+            return [("router-half", "teams.csv:7")]
+
+    monkeypatch.setitem(ROUTER_CLS, "asking", Asking)
+    with pytest.raises(InvalidValueError, match=r"^teams.csv:7: 'router-half': router 'half' needs thresholds"):
+        Controller(["asking", "half"], tiers=TIERS, api_base=NOWHERE)

@@ -29,7 +29,7 @@ def validated(asks: Iterable[tuple[str, str]], ladder: Sequence[str], routers: C
         InvalidValueError: A string cannot be asked; the message has its place.
     """
     made = cast("Mapping[str, Any]", routers) if isinstance(routers, Mapping) else None
-    names = list(routers if made is None else made)
+    names = [str(name) for name in routers]
     naming = [name for name in names if made is None or names_rung(made[name])]
     found: list[str] = []
     for model, place in asks:
@@ -104,13 +104,13 @@ def _asked(
         elif number is not None:
             _core.validate(name, known, number, shares, Share(number) if shares else number)
     except (RoutingError, ValueError) as error:
-        raise InvalidValueError(f"{place}: {model!r}: {_why(model, names, ladder, error)}") from None
+        raise InvalidValueError(f"{place}: {model!r}: {_why(model, names, naming, ladder, error)}") from None
     return name, shares or isinstance(number, list)
 
 
-def _why(model: str, names: Sequence[str], ladder: Sequence[str], error: Exception) -> str:
+def _why(model: str, names: Sequence[str], naming: Sequence[str], ladder: Sequence[str], error: Exception) -> str:
     name = model.removeprefix("router-")
-    if name not in names:
+    if name not in names or name in naming:
         return str(error)
     several = len(ladder) > 2
     examples = f"{model}-0.3,0.7 or {model}-60%,15%" if several else f"{model}-0.5 or {model}-30%"

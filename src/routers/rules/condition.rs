@@ -17,8 +17,8 @@ use crate::text::language;
 const DEPTH: usize = 16;
 /// Bytes of a compiled pattern.
 const PATTERN_BYTES: usize = 1 << 20;
-/// How often repeats within each other may say that one thing comes: bounds the time for each character of a text, which
-/// `(?:a{1,100}){1,50}b` makes ten thousand times as long.
+/// How often the counted repeats of a pattern may say that something comes, those within each other multiplied: bounds
+/// the time for each character of a text, which `(?:a{1,100}){1,50}b` makes a thousand times as long.
 const REPEATS: u64 = 500;
 /// What is known to `when`.
 const KNOWN: [&str; 16] = [
@@ -349,7 +349,7 @@ fn patterns(at: &At) -> Result<Vec<Regex>> {
         let wrong = |said: &str| at.wrong(&format!("the pattern '{}': {said}", cut(text)));
         let most = regex_syntax::parse(text).map_or(0, |hir| repeats(&hir));
         if most > REPEATS {
-            return Err(wrong(&format!("repeats within each other come to {most}; at most {REPEATS} are allowed")));
+            return Err(wrong(&format!("its repeats come to {most}; at most {REPEATS} are allowed")));
         }
         RegexBuilder::new(text).size_limit(PATTERN_BYTES).build().map_err(|error| {
             let said = error.to_string();
@@ -360,14 +360,17 @@ fn patterns(at: &At) -> Result<Vec<Regex>> {
     texts(at, "a regular expression or a list of them")?.into_iter().map(compiled).collect()
 }
 
-/// The product of the counts of repeats within each other, where it is largest. Those without an end cost no more than
-/// what they have to come at least.
+/// The counts of repeats, added up, and multiplied where one is within another. Those without an end cost no more than
+/// what has to come at least.
 fn repeats(hir: &Hir) -> u64 {
     match hir.kind() {
-        HirKind::Repetition(one) => repeats(&one.sub).saturating_mul(one.max.unwrap_or(one.min).max(1).into()),
+        HirKind::Repetition(one) => match one.max.unwrap_or(one.min) {
+            0 | 1 => repeats(&one.sub),
+            count => repeats(&one.sub).max(1).saturating_mul(count.into()),
+        },
         HirKind::Capture(one) => repeats(&one.sub),
-        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().map(repeats).max().unwrap_or(1),
-        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => 1,
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().map(repeats).fold(0, u64::saturating_add),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => 0,
     }
 }
 

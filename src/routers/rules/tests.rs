@@ -306,8 +306,12 @@ fn each_mistake_is_told_with_its_place() {
         ),
         (
             rule("{when: {pattern: [b, '(?:(?:a{1,100})+x{1,50}){1,50}b']}, use: cheap}"),
-            "rules.yaml:2:26: rules[0].when.pattern[1]: the pattern '(?:(?:a{1,100})+x{1,50}){1,50}b': repeats within \
-             each other come to 5000; at most 500 are allowed",
+            "rules.yaml:2:26: rules[0].when.pattern[1]: the pattern '(?:(?:a{1,100})+x{1,50}){1,50}b': its repeats come \
+             to 7500; at most 500 are allowed",
+        ),
+        (
+            rule("{when: {pattern: 'a{0,250}a{0,251}|b{2,}'}, use: cheap}"),
+            "rules.yaml:2:22: rules[0].when.pattern: the pattern 'a{0,250}a{0,251}|b{2,}': its repeats come to 503;",
         ),
         (
             rule("{when: {language: german}, use: cheap}"),
