@@ -153,7 +153,36 @@ def test_models_with_settings_of_their_own():
         ),
         ({"rules": [{"when": {"words": {"a"}}, "use": "a"}]}, InvalidTypeError, "rules[0].when.words: expected text"),
         ({"rules": [{"when": {1: "a"}, "use": "a"}]}, InvalidTypeError, "rules[0].when: keys are strings"),
-        ({"rules": [{"when": {"turns": float("nan")}, "use": "a"}]}, InvalidValueError, "not finite"),
+        (
+            {"rules": [{"when": {"turns": float("nan")}, "use": "a"}]},
+            InvalidValueError,
+            "rules[0].when.turns: a number that is not finite: nan",
+        ),
+        (
+            {"rules": [{"when": {"pattern": re.compile(rb"a")}, "use": "a"}]},
+            InvalidTypeError,
+            "rules[0].when.pattern: a pattern is of text; found one of bytes: b'a'",
+        ),
+        (
+            {"rules": [{"when": {"pattern": [re.compile("a", re.ASCII)]}, "use": "a"}]},
+            InvalidValueError,
+            "rules[0].when.pattern[0]: the flag re.ASCII does not exist here",
+        ),
+        (
+            {"rules": [{"when": {"words": "\ud800"}, "use": "a"}]},
+            InvalidValueError,
+            "rules[0].when.words: a lone surrogate is no character: '\\ud800'",
+        ),
+        (
+            {"rules": [{"name": "cheap tasks", "when": {"words": "zz"}, "use": "cheap"}], "preset": "article"},
+            InvalidValueError,
+            "rules[0]: the name 'cheap tasks' is taken by a rule of preset article",
+        ),
+        (
+            {"rules": [{"when": {"pattern": "(?:a{1,100}){1,50}b"}, "use": "cheap"}]},
+            InvalidValueError,
+            "rules[0].when.pattern: the pattern '(?:a{1,100}){1,50}b': its repeats come to 5000",
+        ),
         ({"rules": [{"use": "a"}], "otherwise": 5}, InvalidValueError, "otherwise: expected a rung"),
         ({"rules": [{"use": "a"}, {"use": "b"}]}, InvalidValueError, "rules[1]: is never looked at: rule 'rule 1'"),
         ({"rules": "article"}, InvalidValueError, "rules: expected a list of rules, found 'article'"),
@@ -163,6 +192,50 @@ def test_mistakes_are_told_when_it_is_built(arguments, error, said):
     with pytest.raises(error) as told:
         RulesRouter(**arguments)
     assert said in str(told.value)
+
+
+def test_a_pattern_keeps_its_flags():
+    def shown(pattern: re.Pattern[str]) -> str:
+        router = RulesRouter([{"when": {"pattern": pattern}, "use": "a"}])
+        assert chosen(router, "xx AB xx").rung == "a"
+        return router.rows[0][2]
+
+    assert shown(re.compile(r"a b", re.VERBOSE | re.IGNORECASE)) == "pattern: (?ix)a b"
+    assert shown(re.compile(r"(?x) a b # a comment", re.IGNORECASE)) == "pattern: (?i)(?x) a b # a comment"
+    assert shown(re.compile(r"(?xi) a b", re.VERBOSE)) == "pattern: (?xi) a b"
+
+
+def test_control_characters_are_shown_and_not_obeyed(tmp_path):
+    name = "two\nlines \x1b[31m"
+    router = RulesRouter([{"name": name, "when": {"words": "a\x07"}, "use": "cheap"}])
+    assert chosen(router, "a\x07").fired == [name]
+    for shown in (repr(router), router._repr_html_()):
+        assert r"two\nlines \x1b[31m" in shown and "\x1b" not in shown and "\x07" not in shown
+    assert len(repr(router).splitlines()) == 3
+    rules, prompts = tmp_path / "rules.yaml", tmp_path / "prompts.txt"
+    rules.write_text('rules: [{name: "a\\eb", when: {words: x}, model: "m\\em"}]', encoding="utf-8")
+    prompts.write_text("x\n", encoding="utf-8")
+    for command in (("check", str(rules)), ("test", str(rules), str(prompts))):
+        done = run(*command)
+        assert done.exit_code == 0, done.output
+        assert r"a\x1bb" in done.stdout and r"m\x1bm" in done.stdout and "\x1b" not in done.stdout
+    assert json.loads(run("check", str(rules), "--json").stdout)["rules"][0]["name"] == "a\x1bb"
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("rules.yaml", r"^config\['rules'\] maps the router's arguments to their values; found str"),
+        (["rules.yaml"], r"^config\['rules'\] maps .*; found list"),
+        (
+            {"fiel": "x"},
+            r"^config\['rules'\]: unknown argument 'fiel'; known are rules, file, preset, otherwise, calibration",
+        ),
+    ],
+)
+def test_a_config_entry_that_is_none(entry, said):
+    with pytest.raises(InvalidTypeError, match=said):
+        controller(entry)
 
 
 def test_a_tree_within_itself_is_refused():
@@ -462,6 +535,60 @@ def test_what_was_expected_decides_the_exit_code(tmp_path):
     done = run("test", "article", str(file))
     assert done.exit_code == 1
     assert "1 did not go where they were expected to" in done.stdout
+
+
+def test_what_was_expected_is_seen_in_eighty_columns(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    file = tmp_path / "prompts.jsonl"
+    row = {"prompt": "Write a quicksort " * 9, "task": "coding", "expect": "cheap"}
+    file.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    done = run("test", "article", str(file))
+    head, _, first = done.stdout.splitlines()[:3]
+    assert "expensive, not cheap" in first
+    assert len(first) <= 80 and len(head) <= 80 and "Write a quicksort" in first
+
+
+def test_an_expectation_that_nothing_leads_to_is_a_mistake(tmp_path):
+    rules, file = tmp_path / "rules.yaml", tmp_path / "prompts.jsonl"
+    rules.write_text(
+        "rungs: [nano, mini, grand]\nrules:\n  - {when: {words: a}, use: nano}\n  - {when: {words: b}, model: m/x}\n"
+        "otherwise: router-local-0.3,0.7\n",
+        encoding="utf-8",
+    )
+    for expected, code in (("nano", 0), ("grand", 1), ("m/x", 1), ("router-local-0.3,0.7", 1), ("mimi", 3)):
+        file.write_text(json.dumps({"prompt": "a", "expect": expected}) + "\n", encoding="utf-8")
+        done = run("test", str(rules), str(file))
+        assert done.exit_code == code, done.output
+    assert "line 1: `expect`: nothing leads to 'mimi'; there are nano, mini, grand, cheap, mid" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        ("router-local", "router 'local' needs thresholds"),
+        ("router-local-abc", "Threshold abc must be a float"),
+        ("router-local-2,3", "Invalid threshold 2.0"),
+        ("router-mine-0.7,0.3", "Thresholds must not fall"),
+        ("router-mine-15%,60%", "Shares must not rise"),
+        ("router-mine-7", "Invalid threshold 7"),
+        ("router-local-0.3,0.7", None),
+        ("router-mine", None),
+        ("router-my-own-0.3,0.7", None),
+        ("router-my-own", None),
+        ("router-rules", None),
+        ("router-local-0.1,0.2,0.3", None),
+    ],
+)
+def test_what_is_asked_is_checked_without_a_controller(tmp_path, ask, said):
+    file = tmp_path / "rules.yaml"
+    for text, column in (("rules:\n  - when: {words: a}\n    ask: ", 10), ("preset: article\n\notherwise: ", 12)):
+        file.write_text(f"{text}{ask}\n", encoding="utf-8")
+        done = run("check", str(file))
+        assert done.exit_code == (0 if said is None else 1), done.output
+        if said is not None:
+            assert f"{file}:3:{column}: " in done.stderr.replace("\n", "") and said in done.stderr
+    file.write_text("rungs: [a, b, c]\nrules: [{ask: 'router-local-0.1,0.2,0.3'}]\notherwise: a\n", encoding="utf-8")
+    assert "Expected 2 thresholds, one for each step between the 3 rungs (a, b, c)" in run("check", str(file)).stderr
 
 
 def test_bad_rows_are_told(tmp_path):

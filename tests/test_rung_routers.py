@@ -456,3 +456,153 @@ def test_win_rates_of_a_batch_are_places_on_the_ladder(c: Controller) -> None:
 def test_pickles(c: Controller) -> None:
     made = pickle.loads(pickle.dumps(c))
     assert made.decide("mid", "says").tier == "mid" and made.decide("mid", model="router-my-says").tier == "mid"
+
+
+def requests_of_a_batch() -> tuple[list[Any], list[Any]]:
+    """Prompts and conversations, and a task and tags for each."""
+    prompts: list[Any] = ["x", "y", user("x"), [*user("x"), {"role": "assistant", "content": "a"}, *user("legal")]]
+    return prompts, [{"task": "coding"}, None, {"tags": {"team": "legal"}}, {"task": "translation", "tags": ["beta"]}]
+
+
+@pytest.mark.parametrize("router", ["rules", "semantic", "local"])
+def test_requests_of_a_batch_are_decided_as_one_by_one(router: str) -> None:
+    rules = [
+        {"name": "legal", "when": {"tags": {"team": "legal"}}, "floor": "mid", "ask": "router-local-0.9,0.95"},
+        {"name": "tools", "when": {"tools": True}, "use": "mid"},
+        {"name": "gold", "when": {"metadata": {"plan": "gold"}}, "use": "expensive"},
+    ]
+    routes = {"law": ["legal advice on a contract"], "letters": ["x y z"]}
+    config: dict[str, Any] = {
+        "rules": {"rules": rules, "preset": "article"},
+        "semantic": {"routes": routes, "map": {"law": "expensive", "letters": "cheap"}, "thresholds": 0.2},
+    }
+    c = Controller(["rules", "semantic", "local"], tiers=TIERS, config=config, api_base=NOWHERE)
+    threshold = [0.3, 0.7] if router == "local" else None
+    prompts, extras = requests_of_a_batch()
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+    for request in (
+        {},
+        {"tools": tools},
+        {"metadata": {"plan": "gold"}},
+        {"max_tokens": 5, "policy": {"sticky": True}},
+    ):
+        for objects in (extras, extras[0], None):
+            each = objects if isinstance(objects, list) else [objects] * len(prompts)
+            many = c.decide_batch(prompts, router, threshold, ferroute=objects, **request)
+            for prompt, one, decision in zip(prompts, each, many, strict=True):
+                alone = c.decide(prompt, router, threshold, ferroute=one, **request)
+                assert {**vars(decision), "routing_us": 0} == {**vars(alone), "routing_us": 0}
+    if router == "rules":
+        many = c.decide_batch(prompts, router, ferroute=extras)
+        assert [one.tier for one in many] == ["expensive", "mid", "mid", "mid"]
+        assert [one.tier for one in c.decide_batch(["x", "y"], router, tools=tools)] == ["mid", "mid"]
+        assert [one.tier for one in c.decide_batch(["x"], router, metadata={"plan": "gold"})] == ["expensive"]
+
+
+def test_what_a_batch_cannot_be(c: Controller) -> None:
+    with pytest.raises(InvalidValueError, match="an object for each of 2 prompts, found 1"):
+        c.decide_batch(["mid", "mid"], "says", ferroute=[{"task": "coding"}])
+    with pytest.raises(InvalidValueError, match="prompt 1: `ferroute`: unknown 'taks'"):
+        c.decide_batch(["mid", "mid"], "says", ferroute=[None, {"taks": "coding"}])
+    with pytest.raises(InvalidTypeError, match="one for each; found str"):
+        c.decide_batch(["mid"], "says", ferroute="coding")  # type: ignore[arg-type]
+    with pytest.raises(InvalidTypeError, match="a single list of messages"):
+        c.decide_batch(user("mid"), "says")
+    Says.verdicts["boom"] = ConnectionError("no line")
+    with pytest.raises(ConnectionError):
+        c.decide_batch(["mid", "boom"], "says", ferroute={"task": "x"})
+    c.policy = {"on_router_error": "cheap"}  # type: ignore[assignment]
+    assert [one.tier for one in c.decide_batch(["mid", "boom"], "says", ferroute={"task": "x"})] == ["mid", "cheap"]
+
+
+# --- what a router may ask is checked when the Controller is made ---
+
+ASKED = [
+    ("router-half", "router 'half' needs thresholds, such as router-half-0.3,0.7 or router-half-60%,15%"),
+    ("router-half-abc", "Threshold abc must be a float"),
+    ("router-half-2,3", "Invalid threshold 2.0. Threshold must be"),
+    ("router-half-7", "Invalid threshold 7.0"),
+    ("router-half-130%", "Invalid share 130%"),
+    ("router-half-0.7,0.3", "Thresholds must not fall"),
+    ("router-half-15%,60%", "Shares must not rise"),
+    ("router-half-0.1,0.2,0.3", "Expected 2 thresholds, one for each step between the 3 rungs"),
+    ("router-half-0.3,70%", "Thresholds 0.3,70% must be floats"),
+]
+
+
+def config_that_asks(model: str) -> list[tuple[str, dict[str, Any], str]]:
+    """Router, its arguments, and where these ask."""
+    routes = {"law": ["legal advice"]}
+    rule = {"when": {"words": "a"}, "ask": model}
+    return [
+        ("rules", {"rules": [rule]}, r"rules\[0\].ask"),
+        ("rules", {"preset": "article", "otherwise": model}, "otherwise"),
+        ("semantic", {"routes": routes, "map": {"law": model}}, "semantic: route 'law'"),
+        ("semantic", {"routes": routes, "map": {"law": "mid"}, "otherwise": model}, "semantic: otherwise"),
+    ]
+
+
+@pytest.mark.parametrize(("model", "said"), ASKED)
+def test_what_is_asked_is_checked_at_construction(model: str, said: str) -> None:
+    for router, arguments, place in config_that_asks(model):
+        with pytest.raises(InvalidValueError, match=rf"^{place}: '{model}': .*{said}"):
+            Controller([router, "half"], tiers=TIERS, config={router: arguments}, api_base=NOWHERE)
+
+
+@pytest.mark.parametrize("model", ["router-half-0.3,0.7", "router-half-60%,15%", "router-half-0.5", "router-my-says"])
+def test_what_can_be_asked_is_accepted(model: str) -> None:
+    for router, arguments, _ in config_that_asks(model):
+        c = Controller([router, "half", "my-says"], tiers=TIERS, config={router: arguments}, api_base=NOWHERE)
+        Says.verdicts = {"a": "mid", "legal advice": "mid", "zz": "mid"}
+        for prompt in Says.verdicts:
+            assert c.decide(prompt, router).tier in TIERS
+
+
+def test_a_router_that_decides_by_itself_takes_one_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(Half):
+        def route(self, prompt: str, threshold: float, routed_pair: Any) -> str:
+            return routed_pair.weak
+
+    monkeypatch.setitem(ROUTER_CLS, "own", Own)
+    config = {"rules": {"preset": "article", "otherwise": "router-own-0.3,0.7"}}
+    with pytest.raises(InvalidValueError, match=r"otherwise: .*'own' decides by itself"):
+        Controller(["rules", "own"], tiers=TIERS, config=config, api_base=NOWHERE)
+
+
+def test_circles_are_refused_at_construction(tmp_path: Any) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("rules:\n  - when: {words: a}\n    ask: router-rules\n", encoding="utf-8")
+    with pytest.raises(InvalidValueError, match=r"rules.yaml:3:10: .*in a circle: rules -> rules"):
+        Controller(["rules"], tiers=TIERS, config={"rules": {"file": file}}, api_base=NOWHERE)
+    semantic = {"routes": {"law": ["legal advice"]}, "map": {"law": "router-rules"}}
+    config = {"rules": {"preset": "article", "otherwise": "router-semantic"}, "semantic": semantic}
+    with pytest.raises(InvalidValueError, match=r"route 'law': .*in a circle: rules -> semantic -> rules"):
+        Controller(["rules", "semantic"], tiers=TIERS, config=config, api_base=NOWHERE)
+    config["rules"] = {"preset": "article", "otherwise": "mid"}
+    assert Controller(["rules", "semantic"], tiers=TIERS, config=config, api_base=NOWHERE)
+
+
+def test_bounds_hold_on_the_ladder_alone() -> None:
+    rules = [
+        {"when": {"words": "a"}, "floor": "expensive"},
+        {"when": {"words": "b"}, "model": "gpt-4o"},
+        {"model": "gpt-5-nano"},
+    ]
+    c = Controller(["rules"], tiers=TIERS, config={"rules": {"rules": rules}}, api_base=NOWHERE)
+    off = c.decide("a b", "rules")
+    assert (off.model, off.tier) == ("gpt-4o", None)
+    assert "at least" not in off.reason
+    assert off.notes == ("gpt-4o is on no rung, so the floor expensive cannot hold",)
+    assert "or above" not in str(off.explain())
+    on = c.decide("a", "rules")
+    assert on.tier == "expensive" and "raised from cheap to expensive, the lowest allowed" in on.notes
+
+
+def test_routers_of_ones_own_say_what_they_may_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asking(Says):
+        def asked_routers(self) -> list[tuple[str, str]]:
+            return [("router-half", "teams.csv:7")]
+
+    monkeypatch.setitem(ROUTER_CLS, "asking", Asking)
+    with pytest.raises(InvalidValueError, match=r"^teams.csv:7: 'router-half': router 'half' needs thresholds"):
+        Controller(["asking", "half"], tiers=TIERS, api_base=NOWHERE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import re
 from pathlib import Path
 from threading import Thread
 
@@ -15,6 +16,7 @@ import pytest
 from fakeserver import Answer, FakeServer
 from ferroute import _core
 from ferroute.controller import Controller
+from ferroute.errors import FerrouteError, InvalidTypeError, UnreadableFileError
 from ferroute.routers.routers import ROUTER_CLS
 from ferroute.routers.semantic import SemanticRouter
 
@@ -157,6 +159,39 @@ def test_a_route_leads_to_the_rung_of_its_own_name_unless_mapped():
 def test_mistakes_are_told(arguments, kind, said):
     with pytest.raises(kind, match=said):
         router(**arguments)
+
+
+async def test_an_embedder_that_fails_is_told_with_what_it_was_given():
+    def fails_on(bad):
+        def embed(text):
+            if bad in text:
+                raise RuntimeError("no memory left")
+            return [float(len(text)), 1.0, float(text.count("e"))]
+
+        return embed
+
+    said = "semantic: the embedder failed on {}: RuntimeError: no memory left"
+    for bad, what in ((CODE[0], "the routes' utterances and the ordinary texts"), ("zzz", "a prompt")):
+        one = router(embedder=fails_on(bad))
+        request = _core.Request("zzz")
+        with pytest.raises(FerrouteError) as told:
+            one.choose(request)
+        assert str(told.value) == said.format(what) and isinstance(told.value.__cause__, RuntimeError)
+        with pytest.raises(FerrouteError, match=re.escape(said.format(what))):
+            await router(embedder=fails_on(bad)).achoose(request)
+    with pytest.raises(FerrouteError, match="failed on 2 prompts"):
+        router(embedder=fails_on("zzz")).similarities(["a", "zzz"])
+    with pytest.raises(FerrouteError, match="failed on its examples"):
+        router(embedder=fails_on("zzz"), examples=[("zzz", None)]).choose(request)
+
+
+def test_mistakes_of_types_and_paths_are_told(tmp_path):
+    one = router()
+    for call in (one.plot, one.similarities):
+        with pytest.raises(InvalidTypeError, match="prompts is a list of strings; found int"):
+            call(5)
+    with pytest.raises(UnreadableFileError, match=r"none.x.json: cannot be written"):
+        one.save(tmp_path / "none" / "x.json")
 
 
 def test_the_same_utterance_twice_counts_once():
@@ -425,6 +460,7 @@ def test_pictures():
     one = r.plot("my python function costs $5")
     assert [label.get_text() for label in one.get_yticklabels()] == list(ROUTES)
     assert len(one.patches) == 2
+    assert [r.plot(text).get_title(loc="left") for text in ("", " \n")] == ["A text without words"] * 2
     many = r.plot([*CODE, *UNRELATED], ["code"] * 4 + [None] * len(UNRELATED))
     assert [text.get_text() for text in many.get_legend().get_texts()] == [
         "other prompts",

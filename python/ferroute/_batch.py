@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ferroute._deciding import verdict_of
@@ -90,6 +91,18 @@ def listed(prompts: Any) -> list[Any]:
         raise InvalidTypeError(
             f"prompts is a Series, an array or a list of strings; found {type(prompts).__name__}"
         ) from None
+
+
+def conversations(prompts: Any) -> list[Any]:
+    """As `listed`, where a prompt may also be a list of messages.
+
+    Raises:
+        InvalidTypeError: As `listed`; or it is a single conversation.
+    """
+    rows = listed(prompts)
+    if rows and isinstance(rows[0], Mapping):
+        raise InvalidTypeError("prompts is a list of prompts or conversations; found a single list of messages")
+    return rows
 
 
 def score_texts(router: Any, texts: list[Any], advance: Callable[[int], object]) -> NDArray[np.float64]:

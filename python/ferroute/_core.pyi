@@ -223,8 +223,10 @@ class Serving:
         api_base: Any = None,
         api_key: Any = None,
     ) -> tuple[list[str | None], list[str], list[tuple[int, str]], list[bool]] | None:
-        """For each rung why it cannot serve the request, or None; notes; those that were shut down, and why; for each rung
-        whether it could answer all the same, since it only rests or is slow.
+        """For each rung why it cannot serve the request, or None; and what else there is to know of that.
+
+        With it: notes; those that were shut down, and why; for each rung whether it could answer all the same, since it
+        only rests or is slow.
 
         Args:
             request: The request.
@@ -429,7 +431,13 @@ class Rules:
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Name, place, condition and consequence of each rule, in words; the last is ``otherwise``."""
     @property
+    def ladder(self) -> list[str] | None:
+        """The rungs, weakest first: as bound, else as the file names them."""
+    @property
     def named_rungs(self) -> list[str]: ...
+    @property
+    def models(self) -> list[str]:
+        """Models that rules name."""
     @property
     def asked(self) -> list[tuple[str, str]]:
         """Model strings of the routers that rules ask, each with its place."""

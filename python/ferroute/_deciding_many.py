@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ferroute import _notes
 from ferroute._deciding import Deciding, number_of, verdict_of
+from ferroute._extras import NONE
 from ferroute._grammar import names_rung
 from ferroute._refusals import RoutingError
 from ferroute._trace import Asked, Trace
@@ -16,7 +17,9 @@ from ferroute.routers.base import Router, RungRouter, check_text, routes_by_itse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ferroute._trace import Asked
     from ferroute.decision import Decision
+    from ferroute.routers.base import RungRouter
 
 
 class _OneByOne(Exception):
@@ -56,11 +59,11 @@ class DecidingMany(Deciding):
     """`Deciding`, for many prompts too."""
 
     def _decide_many(
-        self, prompts: list[Any], name: str, threshold: Any, advance: Callable[[int], object]
+        self, requests: list[Asked], name: str, threshold: Any, advance: Callable[[int], object]
     ) -> list[Decision]:
         start = perf_counter_ns()
-        policy, rungs = self._policy_in_force(), self._rungs()
-        rows = [_Row(index, Trace(Asked(prompt, policy), rungs)) for index, prompt in enumerate(prompts)]
+        rungs = self._rungs()
+        rows = [_Row(index, Trace(asked, rungs)) for index, asked in enumerate(requests)]
         try:
             return self._all_made(rows, name, threshold, advance, start)
         except Exception as error:
@@ -141,14 +144,17 @@ class DecidingMany(Deciding):
             for row in rows:
                 with row:
                     self._refuse(row.at)
-        if _has_no_way_for_many(router, naming):
+        # `choose_batch` is given texts alone.
+        asked = [row.trace.asked for row in rows]
+        is_more = naming and any(_has_more(one) and not router.text_is_all(one.request) for one in asked)
+        if is_more or _has_no_way_for_many(router, naming):
             return [self._said_of(row, router, name, naming, advance) for row in rows]
         from ferroute._batch import score_texts
 
         remarks = _notes.Remarks()
         token = _notes.collector.set(remarks)
-        texts = [row.trace.asked.text for row in rows]
         try:
+            texts = [_last_text(one) if naming else one.text for one in asked]
             if naming:
                 said: list[Any] = [verdict_of(one, name) for one in router.choose_batch(texts, advance)]
             else:
@@ -206,3 +212,13 @@ def _has_no_way_for_many(router: Any, naming: bool) -> bool:
     else:
         own, base = getattr(router, "calculate_strong_win_rates", None), Router.calculate_strong_win_rates
     return own is None or getattr(own, "__func__", None) is base
+
+
+def _has_more(asked: Asked) -> bool:
+    """Whether a request is more than a prompt."""
+    return asked.keywords is not None or asked.extras != NONE or not isinstance(asked.messages, str)
+
+
+def _last_text(asked: Asked) -> Any:
+    """The text that a router which names a rung reads; what is no request is told by the router itself."""
+    return asked.request.text if isinstance(asked.messages, (list, tuple)) else asked.text

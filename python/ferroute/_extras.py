@@ -58,6 +58,29 @@ def _readable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+def extras_of_many(said: Any, count: int) -> list[Extras]:
+    """The objects of ``count`` requests: of one that is for all, or of one for each.
+
+    Raises:
+        InvalidTypeError: As `extras_of`, with the number of the request; or it is no list.
+        InvalidValueError: As `extras_of`; or there are more or fewer than requests.
+    """
+    if said is None or isinstance(said, Mapping):
+        return [extras_of(said)] * count
+    if isinstance(said, (str, bytes)) or not hasattr(said, "__iter__"):
+        found = type(said).__name__
+        raise InvalidTypeError(f"`ferroute` is a dict for all prompts, or a list with one for each; found {found}")
+    objects = list(said)
+    if len(objects) != count:
+        raise InvalidValueError(f"`ferroute`: expected an object for each of {count} prompts, found {len(objects)}")
+    made: list[Extras] = []
+    try:
+        made.extend(extras_of(one) for one in objects)
+    except (InvalidTypeError, InvalidValueError) as error:
+        raise type(error)(f"prompt {len(made)}: {error}") from None
+    return made
+
+
 def _tags(tags: Any) -> tuple[tuple[str, str], ...]:
     if tags is None:
         return ()

@@ -18,13 +18,13 @@ from random import SystemRandom
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from ferroute import _calls, _core, _tables, responses
+from ferroute import _asks, _calls, _core, _tables, responses
 from ferroute._calibrated import calibrated
 from ferroute._context import Holding
 from ferroute._deciding import name_of, policy_of_call
 from ferroute._deciding_many import DecidingMany
 from ferroute._escalating import Above, rungs_above
-from ferroute._extras import NONE, extras_of, taken
+from ferroute._extras import NONE, extras_of, extras_of_many, taken
 from ferroute._given import check_spelling, given
 from ferroute._ladder import cuts_of, model_string, tiers_of
 from ferroute._refusals import MissingMessages, RoutingError
@@ -189,10 +189,12 @@ class Controller(DecidingMany):
             table = calibrated(name, entry, router)
             if table is not None:
                 self._tables[name] = router, table
-        for router in self.routers.values():
-            if isinstance(router, RungRouter):
-                router.check(self._rungs().names, self.routers)
-                router.lend(api_base, api_key, self._rungs().models)
+        naming = [router for router in self.routers.values() if isinstance(router, RungRouter)]
+        for router in naming:
+            router.check(self._rungs().names, self.routers)
+            router.lend(api_base, api_key, self._rungs().models)
+        if naming:
+            _asks.refuse_circles(self.routers, self._rungs().names)
         self._policy = CallPolicy.of(policy)
         self._check_policy(self._policy)
         if "FERROUTE_PRICES" in os.environ:
@@ -337,22 +339,42 @@ class Controller(DecidingMany):
             return self._decide(asked, name, threshold, enters_window=remember)
 
     def decide_batch(
-        self, prompts: Any, router: str | None = None, threshold: Any = None, *, model: str | None = None
+        self,
+        prompts: Any,
+        router: str | None = None,
+        threshold: Any = None,
+        *,
+        model: str | None = None,
+        ferroute: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
+        **request: Any,
     ) -> list[Decision]:
         """`decide` for each of many prompts, scored together, which is faster; the choices are the same.
 
         Args:
-            prompts: A pandas or polars Series, a numpy array, a list or a tuple of strings.
+            prompts: A pandas or polars Series, a numpy array, a list or a tuple of strings; or of lists of messages.
             router: As for `decide`.
             threshold: As for `decide`.
             model: As for `decide`.
+            ferroute: ``task``, ``session`` and ``tags`` of all requests, or a list with a mapping (or None) for each.
+            **request: As for `decide`, for all requests.
+
+        Raises:
+            RoutingError: As for `completion`.
+            InvalidTypeError: ``prompts`` is a single one, or ``ferroute`` is none of the above.
+            InvalidValueError: There are not as many mappings in ``ferroute`` as prompts.
         """
         name, threshold = self._asked_how(router, threshold, model)
-        from ferroute._batch import listed, progress
+        from ferroute._batch import conversations, progress
 
-        texts = listed(prompts)
-        with progress(len(texts), f"Deciding with {name}" if self.progress_bar else None) as advance:
-            return self._decide_many(texts, name, threshold, advance)
+        rows = conversations(prompts)
+        extras = extras_of_many(ferroute, len(rows))
+        with (
+            self._under(request),
+            progress(len(rows), f"Deciding with {name}" if self.progress_bar else None) as advance,
+        ):
+            policy, keywords = self._policy_in_force(), request or None
+            asked = [Asked(row, policy, keywords, extra) for row, extra in zip(rows, extras, strict=True)]
+            return self._decide_many(asked, name, threshold, advance)
 
     def route(self, prompt: str, router: str, threshold: Any = None) -> str:
         """Name of the model that ``prompt`` goes to."""
@@ -536,12 +558,39 @@ def build_router(name: str, entry: Mapping[str, Any] | None) -> Any:
 
     Raises:
         UnknownNameError: There is no such router.
-        TypeError: It misses an argument.
+        TypeError: It misses an argument, or has another one.
     """
     arguments = entry or {}
+    make_one = _lookup(name)
+    if not hasattr(arguments, "keys"):
+        found = type(arguments).__name__
+        raise InvalidTypeError(f"config[{name!r}] maps the router's arguments to their values; found {found}")
     if _tables.KEY in arguments:
         arguments = {key: value for key, value in arguments.items() if key != _tables.KEY}
-    return _lookup(name)(**arguments)
+    try:
+        return make_one(**arguments)
+    except TypeError as error:
+        if (wrong := _unknown_arguments(make_one, arguments)) is None:
+            raise
+        unknown, known = wrong
+        raise InvalidTypeError(
+            f"config[{name!r}]: unknown argument {unknown!r:.60}; known are {', '.join((*known, _tables.KEY))}"
+        ) from error
+
+
+def _unknown_arguments(make_one: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[Any, list[str]] | None:
+    """An argument that there is not, and those that there are; None where all are known, or any name will do."""
+    import inspect
+
+    try:
+        parameters = inspect.signature(make_one).parameters.values()
+    except (TypeError, ValueError):  # of a callable without one
+        return None
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return None
+    known = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    unknown = [name for name in arguments if name not in known]
+    return (unknown[0], known) if unknown else None
 
 
 def _attached(response: Any, decision: Decision, context: _calls.Routed) -> Any:

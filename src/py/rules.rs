@@ -90,8 +90,18 @@ impl PyRules {
     }
 
     #[getter]
+    fn ladder(&self) -> Option<&[String]> {
+        self.rules.ladder()
+    }
+
+    #[getter]
     fn named_rungs(&self) -> Vec<&str> {
         self.rules.named_rungs()
+    }
+
+    #[getter]
+    fn models(&self) -> Vec<&str> {
+        self.rules.models()
     }
 
     #[getter]

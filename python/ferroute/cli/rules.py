@@ -14,10 +14,13 @@ from ferroute.cli._inputs import Source
 from ferroute.cli._output import Column, Rows, console, json_line, note, one_line, percent, row_column
 from ferroute.cli._run import BadInput
 from ferroute.errors import FerrouteError
-from ferroute.routers.rules import RulesRouter
+from ferroute.routers.rules import RulesRouter, visible
+
+# Of a table that is too narrow for tasks.
+_FEW_COLUMNS = 4
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from rich.console import Console
 
@@ -26,7 +29,9 @@ def load(name: str) -> RulesRouter:
     """The rules of a file, or of a preset of that name where there is no such file."""
     if not Path(name).exists() and name in _core.RULE_PRESETS:
         return RulesRouter(preset=name)
-    return RulesRouter(file=name)
+    router = RulesRouter(file=name)
+    router.check_alone()
+    return router
 
 
 def check(name: str, *, as_json: bool) -> None:
@@ -39,9 +44,9 @@ def check(name: str, *, as_json: bool) -> None:
         return
     out = console()
     out.print(Text(f"{name}: {len(rules)} rules, no mistakes"), style="bold")
-    for rule, _place, when, then in rules:
+    for rule, _place, when, then in (map(visible, row) for row in rules):
         out.print(Text.assemble((f"  {rule}", "cyan"), f": {when} -> {then}"), soft_wrap=True)
-    out.print(Text(f"  otherwise -> {last[3]}"), soft_wrap=True)
+    out.print(Text(f"  otherwise -> {visible(last[3])}"), soft_wrap=True)
 
 
 def show(name: str) -> None:
@@ -58,7 +63,7 @@ def try_out(name: str, source: Source | Path, *, limit: int | None, skip_bad: bo
     ends: Counter[str] = Counter()
     table: Rows | None = None
     total = wrong = 0
-    for case in _cases(source, limit, skip_bad):
+    for case in _cases(source, limit, skip_bad, router.ends):
         verdict = router.choose(case.request)
         total += 1
         counts.update(verdict.fired)
@@ -70,11 +75,12 @@ def try_out(name: str, source: Source | Path, *, limit: int | None, skip_bad: bo
             json_line(_record(case, verdict, missed))
             continue
         table = table or _table(out)
-        fired = ", ".join(verdict.fired) or "-"
-        end = f"{went} (expected {case.expected})" if missed else went
-        style = "bold red" if missed else "cyan"
-        task = (verdict.label or "-", "dim")
-        table.row([(str(case.row), "dim"), (fired, ""), (end, style), task, (one_line(case.text), "")])
+        fired = visible(", ".join(verdict.fired)) or "-"
+        end = visible(f"{went}, not {case.expected}" if missed else went)
+        cells = [(str(case.row), "dim"), (fired, ""), (end, "bold red" if missed else "cyan")]
+        if len(table.columns) > _FEW_COLUMNS:
+            cells.append((verdict.label or "-", "dim"))
+        table.row([*cells, (one_line(case.text), "")])
     if as_json:
         fired_by = {rule: counts[rule] for rule in names[:-1]}
         json_line({"summary": {"prompts": total, "fired": fired_by, "ends": dict(ends), "wrong": wrong}})
@@ -94,7 +100,7 @@ class _Case:
         self.row, self.request, self.text, self.expected = row, request, text, expected
 
 
-def _cases(source: Source | Path, limit: int | None, skip_bad: bool) -> Iterator[_Case]:
+def _cases(source: Source | Path, limit: int | None, skip_bad: bool, ends: Collection[str]) -> Iterator[_Case]:
     if isinstance(source, Source):
         first: str | None = None
         try:
@@ -115,7 +121,7 @@ def _cases(source: Source | Path, limit: int | None, skip_bad: bool) -> Iterator
                 if not line.strip():
                     continue
                 try:
-                    case = _case(row, line)
+                    case = _case(row, line, ends)
                 except (ValueError, TypeError) as error:
                     if not skip_bad:
                         raise BadInput(f"{source}, line {row}: {error}") from None
@@ -131,7 +137,7 @@ def _cases(source: Source | Path, limit: int | None, skip_bad: bool) -> Iterator
         note(f"{skipped:,} bad rows were left out (--skip-bad)")
 
 
-def _case(row: int, line: str) -> _Case:
+def _case(row: int, line: str, ends: Collection[str]) -> _Case:
     """A request from a line of JSON: a string, or an object with ``prompt`` or ``messages`` and what else a call has.
 
     Raises:
@@ -153,6 +159,8 @@ def _case(row: int, line: str) -> _Case:
     for name, value in (("task", task), ("expect", expected)):
         if value is not None and not isinstance(value, str):
             raise ValueError(f"expected a text as `{name}`")
+    if expected is not None and expected not in ends:
+        raise ValueError(f"`expect`: nothing leads to {expected!r:.60}; there are {', '.join(ends)}")
     tags = _tags(fields.get("tags", extras.get("tags")))
     request = _core.Request(asked, fields, task=task, tags=tags)
     return _Case(row, request, request.text, expected)
@@ -199,16 +207,19 @@ def _record(case: _Case, verdict: _core.Verdict, missed: bool) -> dict[str, Any]
 
 def _table(out: Console) -> Rows:
     wide = out.width >= 110
-    columns = [row_column(out), Column("rules fired", 30 if wide else 18), Column("goes to", 24 if wide else 14)]
-    return Rows(out, [*columns, Column("task", 26 if wide else 12), Column("prompt")])
+    columns = [row_column(out), Column("rules fired", 30 if wide else 18), Column("goes to", 24)]
+    # A task's name would be cut beyond recognition there; --json has it.
+    tasks = [Column("task", 26)] if wide else []
+    return Rows(out, [*columns, *tasks, Column("prompt")])
 
 
 def _summary(out: Console, total: int, rules: list[str], counts: Counter[str], ends: Counter[str], wrong: int) -> None:
-    out.print(Text(f"\n{total:,} prompts: ") + Text(", ".join(f"{n:,} to {end}" for end, n in ends.most_common())))
+    ended = ", ".join(f"{n:,} to {visible(end)}" for end, n in ends.most_common())
+    out.print(Text(f"\n{total:,} prompts: ") + Text(ended))
     for rule in rules:
         fired = counts[rule]
         said = f"{fired:,} times ({percent(fired, total)})" if fired else "never fired"
-        out.print(Text(f"  {rule}: ") + Text(said, "" if fired else "bold yellow"), soft_wrap=True)
+        out.print(Text(f"  {visible(rule)}: ") + Text(said, "" if fired else "bold yellow"), soft_wrap=True)
     if wrong:
         out.print(Text(f"{wrong:,} did not go where they were expected to", "bold red"))
 

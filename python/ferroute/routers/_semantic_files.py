@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from ferroute.errors import CheckpointError, InvalidTypeError, InvalidValueError, MissingFileError
+from ferroute.errors import CheckpointError, InvalidTypeError, InvalidValueError, MissingFileError, UnreadableFileError
 
 FORMAT = 1
 
@@ -41,13 +41,20 @@ def save(
     embedder: Mapping[str, Any],
     thresholds: Mapping[str, float],
 ) -> None:
-    """Writes the thresholds, and what they are for."""
+    """Writes the thresholds, and what they are for.
+
+    Raises:
+        UnreadableFileError: The file cannot be written.
+    """
     held = {
         "format": FORMAT,
         "embedder": dict(embedder),
         "routes": {name: {"threshold": thresholds[name], "utterances": _hash(routes[name])} for name in routes},
     }
-    Path(path).write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
+    try:
+        Path(path).write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UnreadableFileError(f"{os.fspath(path)}: cannot be written: {error}") from error
 
 
 def read(

@@ -23,8 +23,8 @@ def bars(text: str, near: NDArray[np.float64], needed: Mapping[str, float], titl
     colours = [_OWN if yes else _OTHER for yes in reached]
     axes.barh(range(len(needed)), near, height=0.6, color=colours, zorder=2)
     _thresholds(axes, needed, "threshold")
-    shown = text if len(text) <= 60 else text[:59] + "…"
-    return _dressed(axes, needed, title or f"“{' '.join(shown.split())}”".replace("$", r"\$"))
+    words = " ".join(text[:59].split()) + "…" * (len(text) > 60)
+    return _dressed(axes, needed, title or (f"“{words}”".replace("$", r"\$") if words else "A text without words"))
 
 
 def dots(

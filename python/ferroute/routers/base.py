@@ -25,6 +25,9 @@ ROUTER_CLS: dict[str, Callable[..., Any]] = {}
 NAME_TO_CLS: dict[Any, str] = {}
 """Class -> name, despite its name: RouteLLM's table, kept for code that reads it."""
 
+KNOWN_RUNGS = ("cheap", "mid", "expensive", "weak", "strong")
+"""Names that mean a rung of every ladder, by its position."""
+
 
 def no_parallel(cls: R) -> R:
     """Marks a router class whose prompts must be scored one after the other."""
@@ -114,6 +117,17 @@ class RungRouter(Router):
                 known beside them, by position.
             routers: Names of all routers.
         """
+
+    def asked_routers(self) -> Sequence[tuple[str, str]]:
+        """Model strings of the routers that verdicts may leave a choice to, each with the place where it is said.
+
+        The Controller refuses those that cannot be asked, and circles, when it is made.
+        """
+        return ()
+
+    def text_is_all(self, request: Request) -> bool:
+        """Whether `choose` reads nothing of a request but ``request.text``, so that `choose_batch` will do for it."""
+        return False
 
     def lend(self, api_base: str | None, api_key: str | None, models: Sequence[str]) -> None:
         """Offers the Controller's address and key to a router that asks a model and was given none of its own.
@@ -208,6 +222,8 @@ def checked_texts(prompts: Iterable[str]) -> list[str]:
     """``prompts`` as a list of strings; a single string and anything but strings are errors that say so."""
     if isinstance(prompts, (str, bytes)):
         raise InvalidTypeError("prompts is a list of strings; found a single string")
+    if not hasattr(prompts, "__iter__"):
+        raise InvalidTypeError(f"prompts is a list of strings; found {type(prompts).__name__}")
     texts = list(prompts)
     for row, text in enumerate(texts):
         check_text(text, row)

@@ -10,16 +10,13 @@ from ferroute import _core
 from ferroute._notes import charge
 from ferroute.endpoints import endpoint, settings_of, shown_url
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
-from ferroute.routers.base import RungRouter, checked_texts
+from ferroute.routers.base import KNOWN_RUNGS, RungRouter, checked_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from decimal import Decimal
 
     from ferroute._core import Request, Verdict
-
-KNOWN_RUNGS = ("cheap", "mid", "expensive", "weak", "strong")
-"""Rungs that every ladder knows, by position."""
 
 
 class LLMClassifierRouter(RungRouter):
@@ -147,6 +144,10 @@ class LLMClassifierRouter(RungRouter):
                 raise InvalidValueError(
                     f"llm_classifier: {what} leads to the rung {rung!r}; there are {', '.join(map(repr, ladder))}"
                 )
+
+    def text_is_all(self, request: Request) -> bool:
+        """Yes, unless its last message may show images, or `choose` is not the one of this class."""
+        return self._is_unpatched() and request.images == 0
 
     def choose(self, request: Request) -> Verdict:
         """The rung of the label that the model says; the fallback rung where it says none."""

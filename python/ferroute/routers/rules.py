@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from ferroute import _core
+from ferroute import _asks, _core
 from ferroute.endpoints import Endpoint, endpoint
 from ferroute.errors import FerrouteError, InvalidTypeError, InvalidValueError
-from ferroute.routers.base import RungRouter, check_text, place_of
+from ferroute.routers.base import KNOWN_RUNGS, RungRouter, check_text, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 _DEEPEST = 64
+# Flags that a pattern sets by itself, for all of it.
+_OWN_FLAGS = re.compile(r"\(\?([imsxu]+)\)")
 
 
 class RulesRouter(RungRouter):
@@ -88,21 +91,38 @@ class RulesRouter(RungRouter):
         """Names of the rungs that rules use."""
         return self._rules.named_rungs
 
+    @property
+    def ends(self) -> list[str]:
+        """What a request may come to: rungs, models and routers to ask, by their names."""
+        rules = self._rules
+        rungs = (*rules.named_rungs, *(rules.ladder or ()), *KNOWN_RUNGS)
+        return list(dict.fromkeys((*rungs, *rules.models, *(asked for asked, _ in rules.asked))))
+
     def check(self, ladder: Sequence[str], routers: Collection[str] | None = None) -> None:
         """Holds the rules against a Controller: its rungs from the weakest to the strongest, and its routers.
 
         From then on the order of the rungs is known, by which the tightest of several floors is found.
 
         Raises:
-            InvalidValueError: A rule names a rung or asks a router that is not there; the message has its place.
+            InvalidValueError: A rule names a rung or asks a router that is not there, or not so; the message has its
+                place.
         """
         bound = self._rules.bind(list(ladder))
-        for asked, place in bound.asked if routers is not None else ():
-            rest = asked.removeprefix("router-")
-            if not any(rest == name or rest.startswith(f"{name}-") for name in routers or ()):
-                known = ", ".join(map(repr, routers or ()))
-                raise InvalidValueError(f"{place}: {asked!r} asks a router that is not loaded; there are {known}")
+        if routers is not None:
+            _asks.validated(bound.asked, ladder, routers)
         self._rules, self._ladder = bound, tuple(ladder)
+
+    def asked_routers(self) -> Sequence[tuple[str, str]]:
+        """What rules and ``otherwise`` ask, with the places."""
+        return self._rules.asked
+
+    def check_alone(self) -> None:
+        """`check`, as far as it can be done without a Controller.
+
+        Raises:
+            InvalidValueError: A rule asks a router in a way that no Controller can follow; the message has its place.
+        """
+        _asks.validated_alone(self._rules.asked, self._rules.ladder)
 
     def choose(self, request: _core.Request) -> _core.Verdict:
         """The verdict on a request; the names of the rules that fired are in ``fired``."""
@@ -133,7 +153,7 @@ class RulesRouter(RungRouter):
         return self._rules.rows
 
     def __repr__(self) -> str:
-        *rules, last = self.rows
+        *rules, last = (tuple(map(visible, row)) for row in self.rows)
         lines = [f"  {name}: {when} -> {then}" for name, _place, when, then in rules]
         return "\n".join([f"RulesRouter({self._name!r}, {len(rules)} rules)", *lines, f"  otherwise -> {last[3]}"])
 
@@ -142,27 +162,32 @@ class RulesRouter(RungRouter):
 
         head = "".join(f"<th>{title}</th>" for title in ("rule", "where", "when", "then"))
         body = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row) + "</tr>"
+            "<tr>" + "".join(f"<td style='text-align:left'>{escape(visible(cell))}</td>" for cell in row) + "</tr>"
             for row in self.rows
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def visible(text: str) -> str:
+    """A text on one line; what a terminal would obey is shown as Python writes it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def _json(tree: Any, place: str) -> str:
-    plain = _plain(tree, place, 0)
-    try:
-        return json.dumps(plain, allow_nan=False)
-    except ValueError:
-        raise InvalidValueError("rules hold a number that is not finite") from None
+    return json.dumps(_plain(tree, place, 0), allow_nan=False)
 
 
 def _plain(value: Any, place: str, depth: int) -> Any:
     """A tree of dicts, lists and scalars; an endpoint as its mapping, a compiled pattern as its text."""
     if depth > _DEEPEST:
         raise InvalidValueError(f"{place}: nested deeper than {_DEEPEST}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidValueError(f"{place or 'rules'}: a number that is not finite: {value}")
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
+        if any("\ud800" <= c <= "\udfff" for c in value):
+            raise InvalidValueError(f"{place or 'rules'}: a lone surrogate is no character: {value!r:.60}")
         if isinstance(value, Endpoint) and value.settings:
             return {"model": str(value), **_plain(value.settings, place, depth + 1)}
         return str(value)
@@ -177,13 +202,24 @@ def _plain(value: Any, place: str, depth: int) -> Any:
         items = cast("Sequence[Any]", value)
         return [_plain(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(items)]
     if isinstance(value, re.Pattern):
-        pattern = cast("re.Pattern[Any]", value)
-        signs = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s", re.VERBOSE: "x"}
-        flags = "".join(sign for flag, sign in signs.items() if pattern.flags & flag)
-        return f"(?{flags}){pattern.pattern}" if flags else pattern.pattern
+        return _pattern(cast("re.Pattern[Any]", value), place)
     if hasattr(value, "tolist"):
         # numpy's scalars and arrays.
         return _plain(value.tolist(), place, depth + 1)
     raise InvalidTypeError(
         f"{place or 'rules'}: expected text, a number, a list or a mapping, found {type(value).__name__}"
     )
+
+
+def _pattern(compiled: re.Pattern[Any], place: str) -> str:
+    """The text of a pattern, with the flags that it was compiled with and does not begin with by itself."""
+    text = compiled.pattern
+    if not isinstance(text, str):
+        raise InvalidTypeError(f"{place}: a pattern is of text; found one of bytes: {text!r:.60}")
+    if compiled.flags & re.ASCII:
+        raise InvalidValueError(f"{place}: the flag re.ASCII does not exist here; write [0-9A-Za-z_] for {chr(92)}w")
+    signs = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s", re.VERBOSE: "x"}
+    own = _OWN_FLAGS.match(text)
+    held = own[1] if own else ""
+    flags = "".join(sign for flag, sign in signs.items() if compiled.flags & flag and sign not in held)
+    return f"(?{flags}){text}" if flags else text

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from ferroute import _core
-from ferroute.errors import InvalidTypeError, InvalidValueError
+from ferroute import _asks, _core
+from ferroute.errors import FerrouteError, InvalidTypeError, InvalidValueError
 from ferroute.routers import _semantic_files as files
-from ferroute.routers.base import RungRouter, built_in, checked_texts
+from ferroute.routers.base import KNOWN_RUNGS, RungRouter, built_in, checked_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Sequence
     from os import PathLike
 
     import numpy as np
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SemanticRouter"]
 
-_BY_POSITION = ("cheap", "mid", "expensive", "weak", "strong")
 _BATCH = 8_192
+_OF_ITS_OWN = "the routes' utterances and the ordinary texts"
 
 
 @built_in
@@ -75,6 +76,7 @@ class SemanticRouter(RungRouter):
         if embedder is not None and embedder != "local":
             self.embedder = PromptEmbedder(self, embedder)
         self._identity = identity(embedder if self.embedder and embedder else "local", self.embedding_model)
+        self._is_callable = callable(embedder)
         self._is_async = inspect.iscoroutinefunction(embedder)
         self._examples = _checked_examples(examples)
         self._vectors: tuple[Any, Any] | None = None
@@ -102,7 +104,7 @@ class SemanticRouter(RungRouter):
     @property
     def named_rungs(self) -> list[str]:
         """The rungs this router may name."""
-        return sorted({to for to in (*self._leads.values(), self._otherwise) if not to.startswith("router-")})
+        return sorted({to for to in (*self._leads.values(), self._otherwise) if not _is_router(to)})
 
     @property
     def names_models(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride] - it follows from the routes
@@ -124,26 +126,38 @@ class SemanticRouter(RungRouter):
         self._model = model.with_thresholds(_over(self._routes, model.thresholds, given))
 
     def check(self, ladder: Sequence[str], routers: Collection[str]) -> None:
-        """Raises `InvalidValueError` where a route leads to a rung or router that there is not."""
+        """Raises `InvalidValueError` where a route leads to no rung that there is, or a router not to be asked so."""
         for name, target in (*self._leads.items(), ("otherwise", self._otherwise)):
-            if target.startswith("router-"):
+            if _is_router(target):
                 if any(f"{target}-".startswith(f"router-{router}-") for router in routers):
                     continue
                 expected = f"one of the routers {', '.join(routers)}"
-            elif target in ladder or target in _BY_POSITION:
+            elif target in ladder or target in KNOWN_RUNGS:
                 continue
             else:
-                expected = f"one of the rungs {', '.join(dict.fromkeys((*ladder, *_BY_POSITION)))}"
+                expected = f"one of the rungs {', '.join(dict.fromkeys((*ladder, *KNOWN_RUNGS)))}"
             where = "otherwise" if name == "otherwise" and name not in self._routes else f"route {name!r}"
             hint = "" if name != target else f"; map={{{name!r}: ...}} says where it leads"
             raise InvalidValueError(f"semantic: {where} leads to {target!r}: expected {expected}{hint}")
+        _asks.validated(self.asked_routers(), ladder, routers)
+
+    def asked_routers(self) -> Sequence[tuple[str, str]]:
+        """The learned routers that routes and ``otherwise`` lead to, each with its place."""
+        leads = [(target, f"semantic: route {name!r}") for name, target in self._leads.items()]
+        return [(to, place) for to, place in (*leads, (self._otherwise, "semantic: otherwise")) if _is_router(to)]
+
+    def text_is_all(self, request: Request) -> bool:
+        """Yes, as long as `choose` is the one of this class."""
+        return self._is_own("choose")
 
     def choose(self, request: Request) -> Verdict | str:
         """The verdict on the text that is routed on."""
         if self.embedder is None:
             return self._ready().choose(request)
         model = self._ready()
-        return model.choose_vector(self.embedder.embed(request.text))
+        with self._embedding("a prompt"):
+            vector = self.embedder.embed(request.text)
+        return model.choose_vector(vector)
 
     async def achoose(self, request: Request) -> Verdict | str:
         """As `choose`; the event loop runs on while embeddings are on their way."""
@@ -152,7 +166,9 @@ class SemanticRouter(RungRouter):
         if self.embedder is None:
             return self.choose(request)
         model = await self._aready()
-        return model.choose_vector(await self.embedder.aembed(request.text))
+        with self._embedding("a prompt"):
+            vector = await self.embedder.aembed(request.text)
+        return model.choose_vector(vector)
 
     def choose_batch(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
@@ -174,7 +190,9 @@ class SemanticRouter(RungRouter):
         if not texts:
             return np.empty((0, len(self._routes)))
         if self.embedder is not None:
-            return model.similarities_of(self.embedder.embed_batch(texts, progress))
+            with self._embedding(f"{len(texts):,} prompts"):
+                vectors = self.embedder.embed_batch(texts, progress)
+            return model.similarities_of(vectors)
         parts: list[NDArray[np.float64]] = []
         for start in range(0, len(texts), _BATCH):
             parts.append(model.similarities(texts[start : start + _BATCH]))
@@ -213,6 +231,9 @@ class SemanticRouter(RungRouter):
         """Writes the thresholds as JSON, with what they were fitted for: routes and embedder.
 
         ``thresholds=path`` of another router of the same routes reads them.
+
+        Raises:
+            UnreadableFileError: The file cannot be written.
         """
         files.save(path, self._routes, self._identity, self.thresholds)
 
@@ -284,7 +305,9 @@ class SemanticRouter(RungRouter):
             with self._lock:
                 if self._model is None:
                     embedder = cast("Any", self.embedder)
-                    self._model = self._made(embedder.embed_batch(self._texts()))
+                    with self._embedding(_OF_ITS_OWN):
+                        vectors = embedder.embed_batch(self._texts())
+                    self._model = self._made(vectors)
                 model = self._model
         return model
 
@@ -293,8 +316,23 @@ class SemanticRouter(RungRouter):
 
         if self._model is None and self._is_async:
             embedder = cast("Any", self.embedder)
-            self._model = self._made([await embedder.aembed(text) for text in self._texts()])
+            with self._embedding(_OF_ITS_OWN):
+                vectors = [await embedder.aembed(text) for text in self._texts()]
+            self._model = self._made(vectors)
         return self._model or await asyncio.to_thread(self._ready)
+
+    @contextlib.contextmanager
+    def _embedding(self, what: str) -> Generator[None]:
+        """What goes wrong in somebody else's embedder is told with what it was given."""
+        try:
+            yield
+        except FerrouteError:
+            raise
+        except Exception as error:
+            if not self._is_callable:
+                raise
+            kind = type(error).__name__
+            raise FerrouteError(f"semantic: the embedder failed on {what}: {kind}: {str(error)[:200]}") from error
 
     def _texts(self) -> list[str]:
         return [text for texts in self._routes.values() for text in texts] + _core.semantic_ordinary_texts()
@@ -307,11 +345,12 @@ class SemanticRouter(RungRouter):
         if self._examples:
             texts, labels = zip(*self._examples, strict=True)
             numbers = self._numbers(labels, len(texts))
-            near = (
-                model.similarities(list(texts))
-                if self.embedder is None
-                else model.similarities_of(self.embedder.embed_batch(list(texts)))
-            )
+            if self.embedder is None:
+                near = model.similarities(list(texts))
+            else:
+                with self._embedding("its examples"):
+                    rows = self.embedder.embed_batch(list(texts))
+                near = model.similarities_of(rows)
             model = model.fitted(near.ravel().tolist(), numbers)
         return model
 
@@ -375,6 +414,10 @@ class SemanticRouter(RungRouter):
 
 
 _OWN = {"choose": SemanticRouter.choose}
+
+
+def _is_router(target: str) -> bool:
+    return target.startswith("router-")
 
 
 def _over(routes: Iterable[str], usual: list[float], given: Mapping[str, float]) -> list[float]:

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::{Hir, HirKind};
 
 use super::facts::{Facts, Scope};
 use super::node::{At, Data, choices, cut};
@@ -14,8 +15,11 @@ use crate::text::language;
 
 /// `any`, `all` and `not` within each other.
 const DEPTH: usize = 16;
-/// Bytes of a compiled pattern: bounds the time for each character of a text.
+/// Bytes of a compiled pattern.
 const PATTERN_BYTES: usize = 1 << 20;
+/// How often the counted repeats of a pattern may say that something comes, those within each other multiplied: bounds
+/// the time for each character of a text, which `(?:a{1,100}){1,50}b` makes a thousand times as long.
+const REPEATS: u64 = 500;
 /// What is known to `when`.
 const KNOWN: [&str; 16] = [
     "task",
@@ -342,13 +346,32 @@ fn words(at: &At, scope: Scope, lists: &mut Lists) -> Result<Test> {
 
 fn patterns(at: &At) -> Result<Vec<Regex>> {
     let compiled = |(text, at): (&str, At)| {
+        let wrong = |said: &str| at.wrong(&format!("the pattern '{}': {said}", cut(text)));
+        let most = regex_syntax::parse(text).map_or(0, |hir| repeats(&hir));
+        if most > REPEATS {
+            return Err(wrong(&format!("its repeats come to {most}; at most {REPEATS} are allowed")));
+        }
         RegexBuilder::new(text).size_limit(PATTERN_BYTES).build().map_err(|error| {
             let said = error.to_string();
             let last = said.lines().next_back().unwrap_or_default();
-            at.wrong(&format!("the pattern '{}': {}", cut(text), last.strip_prefix("error: ").unwrap_or(last)))
+            wrong(last.strip_prefix("error: ").unwrap_or(last))
         })
     };
     texts(at, "a regular expression or a list of them")?.into_iter().map(compiled).collect()
+}
+
+/// The counts of repeats, added up, and multiplied where one is within another. Those without an end cost no more than
+/// what has to come at least.
+fn repeats(hir: &Hir) -> u64 {
+    match hir.kind() {
+        HirKind::Repetition(one) => match one.max.unwrap_or(one.min) {
+            0 | 1 => repeats(&one.sub),
+            count => repeats(&one.sub).max(1).saturating_mul(count.into()),
+        },
+        HirKind::Capture(one) => repeats(&one.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().map(repeats).fold(0, u64::saturating_add),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => 0,
+    }
 }
 
 fn languages(at: &At) -> Result<Vec<&'static str>> {

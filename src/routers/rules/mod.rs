@@ -167,6 +167,11 @@ impl Rules {
         Ok(Self { set: Arc::clone(&self.set), ladder: Some(ladder.into()) })
     }
 
+    /// Names of the rungs from the weakest, where they are known.
+    pub fn ladder(&self) -> Option<&[String]> {
+        self.ladder.as_deref()
+    }
+
     fn rungs(&self) -> impl Iterator<Item = &Rung> {
         self.set.rules.iter().flat_map(Rule::rungs).chain(self.set.otherwise.rung())
     }
@@ -182,16 +187,30 @@ impl Rules {
         names
     }
 
+    fn endings(&self) -> impl Iterator<Item = &Ending> {
+        self.set.rules.iter().filter_map(|rule| rule.ending.as_ref()).chain([&self.set.otherwise])
+    }
+
     /// Model strings of the routers that rules ask, each with its place.
     pub fn asked(&self) -> Vec<(&str, &str)> {
-        let endings = self.set.rules.iter().filter_map(|rule| rule.ending.as_ref()).chain([&self.set.otherwise]);
         let mut asked = Vec::new();
-        for ending in endings {
+        for ending in self.endings() {
             if let Ending::Ask(ask) = ending {
                 asked.push((ask.name.as_str(), ask.place.as_str()));
             }
         }
         asked
+    }
+
+    /// Models that rules name.
+    pub fn models(&self) -> Vec<&str> {
+        let mut models = Vec::new();
+        for ending in self.endings() {
+            if let Ending::Model(model) = ending {
+                models.push(model.as_str());
+            }
+        }
+        models
     }
 
     /// Models that rules name with settings of their own.
@@ -265,8 +284,10 @@ impl Rules {
             Some((rule, _)) => rule.because(facts)?,
             None => "`otherwise`, since no rule decided".to_owned(),
         };
+        // A model by its name may be on no rung, and then nothing bounds it: only who knows the ladder can tell.
+        let bounded = !matches!(ending, Ending::Model(_));
         for (what, bound) in [("at least", bounds.floor), ("at most", bounds.ceiling)] {
-            if let Some((rung, rule)) = bound {
+            if let Some((rung, rule)) = bound.filter(|_| bounded) {
                 let _ = write!(reason, "; {what} {} by {}", rung.name, rule.because(facts)?);
             }
         }

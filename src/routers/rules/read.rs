@@ -31,6 +31,8 @@ struct Reading {
     endpoints: Vec<Endpoint>,
     otherwise: Option<Ending>,
     ladder: Option<Vec<String>>,
+    /// The preset whose rules are being read.
+    preset: Option<String>,
 }
 
 /// The rules of a tree called `name`, then those of the preset it names.
@@ -85,6 +87,7 @@ impl Reading {
         let node = yaml::read(text, name)?;
         let own = self.otherwise.take();
         let called = format!("preset {name}");
+        self.preset = Some(name.to_owned());
         self.top(&At::root(&node, &called))?;
         if own.is_some() {
             self.otherwise = own;
@@ -136,6 +139,11 @@ impl Reading {
             }
         }
         if let Some(place) = self.names.insert(rule.name.clone(), rule.place.clone()) {
+            if let Some(preset) = &self.preset {
+                // The preset's rules come last, but who wrote the other rule can change that one only.
+                let name = cut(&rule.name);
+                return Err(Error::value(format!("{place}: the name '{name}' is taken by a rule of preset {preset}")));
+            }
             let named = members.iter().find(|(key, _)| *key == "name").map_or(at, |(_, at)| at);
             return Err(named.wrong(&format!("the name '{}' is taken by another rule ({place})", cut(&rule.name))));
         }

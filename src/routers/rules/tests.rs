@@ -305,6 +305,15 @@ fn each_mistake_is_told_with_its_place() {
             r"rules.yaml:2:22: rules[0].when.pattern: the pattern '\w{500}{500}': ",
         ),
         (
+            rule("{when: {pattern: [b, '(?:(?:a{1,100})+x{1,50}){1,50}b']}, use: cheap}"),
+            "rules.yaml:2:26: rules[0].when.pattern[1]: the pattern '(?:(?:a{1,100})+x{1,50}){1,50}b': its repeats come \
+             to 7500; at most 500 are allowed",
+        ),
+        (
+            rule("{when: {pattern: 'a{0,250}a{0,251}|b{2,}'}, use: cheap}"),
+            "rules.yaml:2:22: rules[0].when.pattern: the pattern 'a{0,250}a{0,251}|b{2,}': its repeats come to 503;",
+        ),
+        (
             rule("{when: {language: german}, use: cheap}"),
             "rules.yaml:2:23: rules[0].when.language: expected a language by",
         ),
@@ -341,6 +350,10 @@ fn each_mistake_is_told_with_its_place() {
         (
             rule("{name: a, when: {words: x}, use: cheap}\n  - {name: a, use: mid}"),
             "rules.yaml:3:12: rules[1].name: the name 'a' is taken by another rule (rules.yaml:2)",
+        ),
+        (
+            format!("preset: article\n{}", rule("{name: mid tasks, when: {words: x}, use: cheap}")),
+            "rules.yaml:3: the name 'mid tasks' is taken by a rule of preset article",
         ),
         (refused(""), "rules.yaml: expected rules: a mapping with `rules`, or a list of them, found nothing"),
         (refused("rules: []"), "rules.yaml:1:8: rules: expected a list of rules, found an empty list"),
