@@ -20,6 +20,9 @@ def main() -> None:
     takes = {
         "imports.py": ["--peer-python"],
         "local.py": [],
+        "rungs.py": [],
+        "semantic.py": [],
+        "filters.py": [],
         "mf.py": ["--peer-python"],
         "sw_ranking.py": ["--peer-python"],
         "bert.py": ["--peer-python"],

@@ -2,18 +2,32 @@
 
 use ferroute::providers::{Dialect, fuzz};
 use ferroute::routers::local::LocalModel;
+use ferroute::routers::rules::Rules;
+use ferroute::routing::model_name::Known;
 use ferroute::routing::{Rule, model_name, python_float};
+use ferroute::text::view::View;
 
-/// A model string is parsed or refused; what is parsed is validated or refused, and written numbers read back.
+/// A model string is parsed or refused, for a pair and for a ladder; what is parsed is validated or refused, and written
+/// numbers read back.
 pub fn model_name(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    if let Ok(requested) = model_name::parse(&text, ["local", "my-own"]) {
-        let number = match requested.rule {
-            Rule::Threshold(number) | Rule::Share(number) => number,
+    let (hyphenated, naming) = (["my-own".to_owned()], ["rules".to_owned()]);
+    let names = ["cheap", "mid", "expensive"].map(str::to_owned);
+    for rungs in 2..=names.len() {
+        let known = Known { hyphenated: &hyphenated, naming: &naming, rungs };
+        let Ok(requested) = model_name::parse(&text, known) else { continue };
+        let shown = || "shown".to_owned();
+        let routers = ["local", "my-own", "rules"];
+        let _ = model_name::validate(&requested.router, routers, &requested.rule, &names[..rungs], shown);
+        let numbers = match requested.rule {
+            Rule::Threshold(number) | Rule::Share(number) => vec![number],
+            Rule::Thresholds(numbers) | Rule::Shares(numbers) => numbers,
+            Rule::Open => vec![],
         };
-        let _ = model_name::validate(&requested.router, ["local", "my-own"], requested.rule, || "shown".to_owned());
-        let again = python_float::parse(&python_float::repr(number));
-        assert!(again.is_some_and(|again| again == number || number.is_nan()), "{number} does not read back");
+        for number in numbers {
+            let again = python_float::parse(&python_float::repr(number));
+            assert!(again.is_some_and(|again| again == number || number.is_nan()), "{number} does not read back");
+        }
     }
 }
 
@@ -29,6 +43,20 @@ pub fn wordpiece(data: &[u8]) {
     assert!(model.featuriser().table().tokenizer().paths_agree(&text), "{text:?}");
     let win_rate = model.score(&text);
     assert!((0.0..=1.0).contains(&win_rate), "{text:?}: {win_rate}");
+}
+
+/// A file of rules is refused with its name, or decides on every request.
+pub fn rules(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match Rules::of_yaml(&text, "rules.yaml") {
+        Ok(rules) => {
+            let verdict = rules.choose(&View::of_text(text)).expect("the task guess is whole");
+            assert!(verdict.rung.is_some() || verdict.model.is_some() || verdict.ask.is_some());
+        }
+        Err(error) => {
+            assert!(error.message().starts_with("rules.yaml") || error.message().starts_with("preset"), "{error}");
+        }
+    }
 }
 
 /// Events are the same however their bytes come.

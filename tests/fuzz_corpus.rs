@@ -83,6 +83,12 @@ fn wordpiece() {
 }
 
 #[test]
+fn rules() {
+    replay("rules", bodies::rules);
+    mutate("rules", bodies::rules);
+}
+
+#[test]
 fn sse() {
     replay("sse", bodies::sse);
     mutate("sse", bodies::sse);

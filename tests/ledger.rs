@@ -16,7 +16,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferroute::ledger::{Filter, Keep, Ledger, Outcome, Record};
+use ferroute::ledger::{Asked, Filter, Keep, Ledger, Outcome, Record, Signs};
 use ferroute::pricing::Usage;
 use postgres::Server;
 
@@ -47,6 +47,10 @@ fn record(n: i64) -> Record {
         attempts: 1 + (n % 3) as u32,
         text: Some(format!("prompt {n}: why?").into()),
         price_version: "test".into(),
+        task: (n % 2 == 0).then(|| "summarization".into()),
+        tags: (n % 3 == 0).then(|| r#"{"team":"legal"}"#.into()),
+        signs: (n % 5 < 2).then_some(if n % 4 == 0 { Signs::EMPTY } else { Signs::NONE }),
+        asked: Asked::default(),
     }
 }
 
@@ -232,4 +236,104 @@ fn a_book_can_be_asked_inside_a_runtime() {
         ledger.add(record(1));
         assert_eq!(ledger.spend(&Filter::default()).unwrap().all.calls, 1);
     });
+}
+
+/// The tables of the first version, and one call in them.
+const OLDER: [&str; 2] = [include_str!("goldens/ledger/sqlite_1.sql"), include_str!("goldens/ledger/postgres_1.sql")];
+const OLDER_CALL: &str = "INSERT INTO calls (id, ts, model, holdout, prompt_tokens, completion_tokens, cached_tokens, \
+     cache_write_tokens, reasoning_tokens, estimated, total_ms, outcome, attempts, price_version) \
+     VALUES (7, 1, 'old', 0, 10, 5, 0, 0, 0, 0, 2.5, 'ok', 1, 'x')";
+
+/// Runs statements in a store, past us.
+fn run<C: sqlx::Connection>(url: &str, statements: &str)
+where
+    for<'a> &'a mut C: sqlx::Executor<'a, Database = C::Database>,
+{
+    use sqlx::Executor;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut connection = C::connect(url).await.unwrap();
+        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()))).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+/// What an older store is after we have opened it, and what its older writers can still do.
+fn check_older(url: &str, write: impl Fn(&str)) {
+    for round in 0..2 {
+        let ledger = Ledger::open(url).unwrap();
+        ledger.add(Record { model: format!("new {round}"), ..record(0) });
+        ledger.flush(LONG).unwrap();
+        let calls = ledger.calls(&Filter::default(), None).unwrap();
+        assert_eq!(calls.len(), 2 + 2 * round, "{url}");
+        let (old, new) = (&calls[0], &calls[calls.len() - 1]);
+        assert_eq!((old.model.as_str(), &old.task, &old.tags, &old.signs), ("old", &None, &None, &None));
+        assert_eq!((new.task.as_deref(), new.signs.as_deref()), (Some("summarization"), Some("empty")));
+        assert_eq!(new.tags.as_deref(), Some(r#"{"team":"legal"}"#));
+        // Nobody has looked at the older ones.
+        let failures = ledger.failures(&Filter::default()).unwrap().groups;
+        assert_eq!(failures.iter().map(|group| group.counts.calls).sum::<u64>(), 1 + round as u64);
+        write(&OLDER_CALL.replace("(7, ", &format!("({}, ", 8 + round)));
+    }
+}
+
+#[test]
+fn an_older_store_gains_the_columns_and_keeps_its_writers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.db");
+    let at = format!("sqlite://{}?mode=rwc", path.display());
+    run::<sqlx::SqliteConnection>(&at, &format!("{};{OLDER_CALL}", OLDER[0]));
+    check_older(&url(&path), |statement| run::<sqlx::SqliteConnection>(&at, statement));
+    if let Some(server) = Server::start() {
+        run::<sqlx::PgConnection>(&server.url(), &format!("{};{OLDER_CALL}", OLDER[1]));
+        check_older(&server.url(), |statement| run::<sqlx::PgConnection>(&server.url(), statement));
+    }
+}
+
+#[test]
+fn a_later_store_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("later.db");
+    drop(Ledger::open(&url(&path)).unwrap());
+    run::<sqlx::SqliteConnection>(&format!("sqlite://{}", path.display()), "PRAGMA user_version = 3");
+    let refused = Ledger::open(&url(&path)).unwrap_err();
+    assert!(refused.message().contains("a later version of ferroute made it"), "{refused}");
+    if let Some(server) = Server::start() {
+        drop(Ledger::open(&server.url()).unwrap());
+        run::<sqlx::PgConnection>(&server.url(), "COMMENT ON TABLE calls IS 'ferroute ledger, version 3'");
+        let refused = Ledger::open(&server.url()).unwrap_err();
+        assert!(refused.message().contains("a later version of ferroute made it"), "{refused}");
+        assert!(!refused.message().contains("secret"));
+    }
+}
+
+#[test]
+fn an_answer_after_which_the_user_asks_again_is_marked() {
+    const TURN: &str = "What is the capital of Australia?";
+    let folder = tempfile::tempdir().unwrap();
+    let (stores, _server) = stores(folder.path());
+    let turn = |second: i64, session: &str, signs| Record {
+        ts_us: second * 1_000_000,
+        session: Some(session.into()),
+        signs: Some(signs),
+        outcome: Outcome::Ok,
+        asked: Asked { turn: Some(TURN.into()), ..Asked::default() },
+        ..record(second)
+    };
+    for (name, ledger) in &stores {
+        // Far more than one batch at once, and the last in a batch of its own.
+        (0..3000).for_each(|n| ledger.add(turn(n, &format!("s{}", n / 2), Signs::NONE)));
+        ledger.add(turn(5000, "late", Signs::TRUNCATED));
+        ledger.flush(LONG).unwrap();
+        ledger.add(turn(5001, "late", Signs::NONE));
+        ledger.flush(LONG).unwrap();
+        let calls = ledger.calls(&Filter::default(), None).unwrap();
+        assert_eq!(calls.len(), 3002, "{name}");
+        for (n, call) in calls[..3000].iter().enumerate() {
+            assert_eq!(call.signs.as_deref(), Some(if n % 2 == 0 { "asked_again" } else { "" }), "{name} {n}");
+        }
+        let last: Vec<_> = calls[3000..].iter().map(|call| call.signs.as_deref().unwrap()).collect();
+        assert_eq!(last, ["truncated,asked_again", ""], "{name}");
+    }
 }

@@ -65,7 +65,13 @@ impl Book {
     }
 
     fn plan(&self, endpoints: &[Endpoint], routed: Routed, policy: Policy) -> Plan {
-        Plan { endpoints: endpoints.into(), policy: Arc::new(policy), ledger: Some(Arc::clone(&self.0)), routed }
+        Plan {
+            endpoints: endpoints.into(),
+            climb: Arc::default(),
+            policy: Arc::new(policy),
+            ledger: Some(Arc::clone(&self.0)),
+            routed,
+        }
     }
 
     /// The calls entered, oldest first.
@@ -110,6 +116,10 @@ impl Book {
                 attempts: 1,
                 text: None,
                 price_version: String::new(),
+                task: None,
+                tags: None,
+                signs: None,
+                asked: ferroute::ledger::Asked::default(),
             });
         }
         self.0.flush(Duration::from_secs(10)).unwrap();

@@ -30,7 +30,13 @@ fn policy() -> Policy {
 }
 
 fn plan(endpoints: &[Endpoint], policy: Policy) -> Plan {
-    Plan { endpoints: endpoints.into(), policy: Arc::new(policy), ledger: None, routed: Routed::default() }
+    Plan {
+        endpoints: endpoints.into(),
+        climb: Arc::default(),
+        policy: Arc::new(policy),
+        ledger: None,
+        routed: Routed::default(),
+    }
 }
 
 async fn chat(plan: Plan) -> Result<Answered, Error> {

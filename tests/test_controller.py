@@ -65,7 +65,8 @@ def calls(monkeypatch):
 
 
 def test_registry_order_and_default_configuration():
-    assert list(ROUTER_CLS) == ["random", "mf", "causal_llm", "bert", "sw_ranking", "local"]
+    theirs = ["random", "mf", "causal_llm", "bert", "sw_ranking"]
+    assert list(ROUTER_CLS) == [*theirs, "local", "llm_classifier", "rules", "semantic"]
     assert list(GPT_4_AUGMENTED_CONFIG) == ["sw_ranking", "causal_llm", "bert", "mf"]
     assert GPT_4_AUGMENTED_CONFIG["mf"] == {"checkpoint_path": "routellm/mf_gpt4_augmented"}
     assert NAME_TO_CLS[RandomRouter] == "random"

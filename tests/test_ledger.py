@@ -71,12 +71,18 @@ def test_a_call_is_known_at_once_with_everything(book):
         key="team",
         text="Why?",
         at=1_700_000_000.5,
+        task="coding",
+        tags={"team": "legal"},
+        signs=["truncated", "empty"],
     )
     [row] = [dict(zip(columns, values, strict=True)) for columns, values in [_first(book)]]
     features = row.pop("features")
     assert row.pop("price_version")
     assert row.pop("id") >= 0
     assert row == {
+        "task": "coding",
+        "tags": '{"team":"legal"}',
+        "signs": "empty,truncated",
         "ts": 1_700_000_000_500_000,
         "key": "team",
         "session": "s",
@@ -139,7 +145,9 @@ def test_amounts_that_are_none_are_refused():
         book.add("m", cost="free")
     with pytest.raises(InvalidValueError, match=r"cost: expected at most 9\.2 million dollars"):
         book.add("m", cost=10_000_000)
-    with pytest.raises(InvalidValueError, match="outcome: expected ok, cancelled, failed or hedged, found `fine`"):
+    with pytest.raises(
+        InvalidValueError, match="expected ok, cancelled, failed, hedged or escalated, found `fine`"
+    ):
         book.add("m", outcome="fine")
     assert book.spend().queries == 0
 

@@ -57,3 +57,17 @@ def test_notebooks_are_committed_without_outputs(path):
         if cell.cell_type == "code":
             assert cell.outputs == []
             assert cell.execution_count is None
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_beyond_two_models_runs(tmp_path):
+    outputs, printed = run("beyond_two_models.ipynb", tmp_path)
+    assert "0.769  mid        gpt-5-mini  Prove that" in printed
+    assert "cheap if the threshold of mid were above" in printed
+    assert "expensive if the threshold of expensive were 0.7691 or lower" in printed
+    assert "without rule 'cheap tasks'" in printed
+    assert "near route 'code'" in printed
+    assert pictures(outputs) >= 1
+    pages = ["".join(output["data"]["text/html"]) for output in outputs if "text/html" in output.get("data", {})]
+    assert sum("fr-explain" in page for page in pages) == 3
+    assert not list(tmp_path.iterdir())

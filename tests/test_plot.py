@@ -98,3 +98,31 @@ def test_chart_without_unicode_has_the_right_heights():
         column = 6 + int((at - 0.15) / 0.8 * 60)
         marked = [row for row in range(11) if lines[row][column : column + 1] == "*"]
         assert round((1 - share) * 10) in marked, (at, marked)
+
+
+@given(rates, st.lists(st.floats(0, 1), min_size=1, max_size=4))
+def test_rung_shares_agree_with_counting(scores, cuts):
+    cuts = sorted(cuts)
+    shares = plot.rung_shares(scores, cuts)
+    rungs = [sum(score >= cut for cut in cuts) for score in scores]
+    assert shares == pytest.approx([rungs.count(rung) / len(scores) for rung in range(len(cuts) + 1)])
+
+
+@pytest.mark.parametrize("bad", [[], [0.5, 0.4], [float("nan")]])
+def test_cuts_that_are_none_are_refused(bad):
+    with pytest.raises(ValueError, match="cuts are thresholds that do not fall"):
+        plot.rung_shares(SCORES, bad)
+
+
+def test_the_picture_of_rungs_stands_on_its_curve(tmp_path):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    axes = plot.plot_rungs(SCORES, [0.3, 0.5], names=["cheap", "mid", "expensive"])
+    marks = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert marks == ["expensive: 25.0%", "mid: 50.0%", "cheap: 25.0%"]
+    points = [line.get_data() for line in axes.get_lines() if line.get_marker() == "o"]
+    assert [(float(x[0]), float(y[0])) for x, y in points] == [(0.3, 0.75), (0.5, 0.25)]
+    axes.figure.savefig(tmp_path / "rungs.png")
+    assert (tmp_path / "rungs.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="names: expected 3, one for each rung, found 1"):
+        plot.plot_rungs(SCORES, [0.3, 0.5], names=["cheap"])

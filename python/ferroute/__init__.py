@@ -12,8 +12,9 @@ from ferroute._core import DEBUG_BUILD, __version__
 if TYPE_CHECKING:
     from ferroute.completions import acompletion, completion
     from ferroute.controller import Controller, RoutingError
-    from ferroute.decision import Decision, ModelPair, Share
+    from ferroute.decision import Decision, ModelPair, Share, Shares
     from ferroute.errors import FerrouteError
+    from ferroute.llm_router import LLMRouter
     from ferroute.policy import CallPolicy
     from ferroute.tasks import TaskGuess, guess_task
 
@@ -22,9 +23,11 @@ __all__ = [
     "Controller",
     "Decision",
     "FerrouteError",
+    "LLMRouter",
     "ModelPair",
     "RoutingError",
     "Share",
+    "Shares",
     "TaskGuess",
     "__version__",
     "acompletion",
@@ -37,9 +40,11 @@ _HOMES = {
     "Controller": "controller",
     "Decision": "decision",
     "FerrouteError": "errors",
+    "LLMRouter": "llm_router",
     "ModelPair": "decision",
     "RoutingError": "controller",
     "Share": "decision",
+    "Shares": "decision",
     "TaskGuess": "tasks",
     "acompletion": "completions",
     "completion": "completions",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from ferroute._deciding import verdict_of
+from ferroute._grammar import names_rung
 from ferroute.errors import InvalidTypeError
 
 if TYPE_CHECKING:
@@ -13,19 +15,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ferroute._core import Ladder
 
-def win_rates(router: Any, prompts: Any, progress_text: str | None) -> Any:
+
+def win_rates(router: Any, prompts: Any, progress_text: str | None, ladder: Ladder | None = None) -> Any:
     """Scores ``prompts`` with ``router``; shows a progress bar if ``progress_text`` is given.
+
+    A router that names a rung is scored by where that stands on the ``ladder``, if there is one.
 
     Raises:
         InvalidTypeError: ``prompts`` is a single string or of an unknown kind.
     """
-    if isinstance(prompts, (str, bytes)):
-        raise InvalidTypeError("prompts is a Series, an array or a list of strings; found a single string")
-    kind = type(prompts).__module__.partition(".")[0]
-    texts = _texts(prompts, kind)
+    kind = _kind(prompts)
+    texts = listed(prompts)
     with progress(len(texts), progress_text) as advance:
-        scores = score_texts(router, texts, advance)
+        scores = _places(router, texts, advance, ladder) if ladder and names_rung(router) else None
+        scores = score_texts(router, texts, advance) if scores is None else scores
     if kind == "pandas" and hasattr(prompts, "index"):
         import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
@@ -36,11 +41,38 @@ def win_rates(router: Any, prompts: Any, progress_text: str | None) -> Any:
         return pl.Series(prompts.name, scores)
     if kind in {"numpy", "pandas"}:
         return scores
-    listed = scores.tolist()
-    return tuple(listed) if isinstance(prompts, tuple) else listed
+    rates = scores.tolist()
+    return tuple(rates) if isinstance(prompts, tuple) else rates
 
 
-def _texts(prompts: Any, kind: str) -> list[Any]:
+def _places(router: Any, texts: list[Any], advance: Callable[[int], object], ladder: Ladder) -> NDArray[np.float64]:
+    """Where each named rung stands, 0..=1; 0.5 where none of the ladder is."""
+    import numpy as np
+
+    out = np.full(len(texts), 0.5)
+    models, top = ladder.models, len(ladder) - 1
+    for i, said in enumerate(router.choose_batch(texts, advance)):
+        verdict = verdict_of(said, str(router))
+        if verdict.model is not None:
+            out[i] = models.index(verdict.model) / top if verdict.model in models else 0.5
+        elif verdict.rung is not None:
+            out[i] = ladder.find(verdict.rung) / top
+    return out
+
+
+def _kind(prompts: Any) -> str:
+    return type(prompts).__module__.partition(".")[0]
+
+
+def listed(prompts: Any) -> list[Any]:
+    """A Series, an array or a list of prompts as a list.
+
+    Raises:
+        InvalidTypeError: It is a single string, or of an unknown kind.
+    """
+    if isinstance(prompts, (str, bytes)):
+        raise InvalidTypeError("prompts is a Series, an array or a list of strings; found a single string")
+    kind = _kind(prompts)
     if kind == "pandas" and hasattr(prompts, "columns"):
         raise InvalidTypeError("prompts is a pandas DataFrame; give the Series of its prompt column")
     if kind == "numpy" and prompts.ndim != 1:

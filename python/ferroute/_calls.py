@@ -11,6 +11,8 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _json
+from ferroute._extras import extras_of
+from ferroute._given import given, is_unset
 from ferroute.decision import by_name, remarked
 from ferroute.endpoints import check_backend, endpoint, routed_of, settings_of
 from ferroute.errors import FerrouteError, InvalidTypeError, InvalidValueError
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from ferroute._core import Client
     from ferroute.decision import Decision
 
-EXTRAS = ("session", "task", "tags")
 # Keywords of `completion` that are for us and not for the model.
 _OURS = frozenset(
     (
@@ -60,6 +61,10 @@ class Routed:
         holdout: Whether it was sent to the strong model by lot.
         router_cost: US dollars; None is unpriced.
         session: The caller's session.
+        task: Kind of task, as the caller or the router's guess has it.
+        tags: The caller's tags, name and value.
+        climb: The rungs above the chosen one, from the next to the last: names and models. They are asked when an
+            answer shows a sign that the policy's ``escalate_on`` names.
         text: The text routed on.
         where: Base URL and key of the Controller's own, with which a fallback's plain name is asked.
         own: Base URL and key of the chosen model's own, which are for nobody else.
@@ -68,8 +73,8 @@ class Routed:
     """
 
     __slots__ = (
-        "_due", "baseline", "decision", "holdout", "ledger", "messages", "own", "policy", "requested", "router_cost",
-        "session", "text", "used", "where",
+        "_due", "baseline", "climb", "decision", "holdout", "ledger", "messages", "own", "policy", "requested",
+        "router_cost", "session", "tags", "task", "text", "used", "where",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +91,13 @@ class Routed:
         where: tuple[str | None, str | None],
         own: tuple[str | None, str | None] = (None, None),
         messages: Any = None,
+        task: str | None = None,
+        tags: Sequence[tuple[str, str]] = (),
+        climb: Sequence[tuple[str | None, Any]] = (),
     ) -> None:
+        self.climb = climb
+        self.task = task
+        self.tags = tags
         self.decision = decision
         self.policy = policy
         self.ledger = ledger
@@ -228,7 +239,7 @@ def prepare(
     body |= {
         name: value
         for name, value in rest.items()
-        if value is not None and (type(value) in _PLAIN or not _is_unset(value))
+        if value is not None and (type(value) in _PLAIN or not is_unset(value))
     }
     extras, named = None, body
     if ours:
@@ -246,25 +257,32 @@ def prepare(
     ledger = context.ledger if context is not None else None
     if "ledger" in ours:
         ledger = opened(ours["ledger"])
-    session = session_of(extras)
+    task, session, tags = _said(extras)
+    climb: Sequence[tuple[str | None, Any]] = ()
     if context is None:
         made.decision = by_name(str(model))
-        made.decided = (None, str(model), None, None, session, False, None, 0, None)
+        made.decided = (None, str(model), None, None, session, False, None, 0, None, None, task, tags)
     else:
         decision = context.decision
-        if model != decision.model:
+        if model == decision.model:
+            climb = context.climb if policy.escalate_on else ()
+        else:
             decision = remarked(decision, f"the call was made to {model}, not to the model that was chosen")
         made.decision = decision
         made.decided = (
             decision.router,
             context.requested,
             decision.win_rate,
-            decision.threshold,
+            # With a threshold for each step, `requested` has them.
+            None if isinstance(decision.threshold, tuple) else decision.threshold,
             context.session or session,
             context.holdout,
             context.baseline,
             context.take_router_cost(),
             context.text,
+            decision.tier if model == decision.model else None,
+            context.task or task,
+            context.tags or tags,
         )
     own_base, own_key = own.get("api_base"), own.get("api_key")
     # The Controller's are for the model it has chosen, and not for one that was put in its place.
@@ -285,13 +303,15 @@ def prepare(
         others[1] if key == _text("api_key", alone[1]) else key,
     )
     if backend == "litellm":
+        if climb:
+            made.decision = remarked(made.decision, "`escalate_on` is not followed where litellm makes the call")
         made.litellm = _litellm_keywords(model, named, own, base, key, ours)
         made.stream = bool(named.get("stream"))
         made.fallbacks, made.ledger, made.policy = fallbacks, ledger, policy
         return made
     made.litellm = None
     core: Any = None if ledger is None else ledger.core
-    if not ours and not own and not fallbacks:
+    if not ours and not own and not fallbacks and not climb:
         # Nearly every call.
         made.client = Client(model, api_base=base, api_key=key, policy=policy.core, ledger=core)
     else:
@@ -305,11 +325,25 @@ def prepare(
             connect_timeout=connect,
             max_retries=retries(ours.get("num_retries") if again is None else again),
             fallbacks=[each for each in (_fallback(each, model, *made.shared) for each in fallbacks) if each],
+            climb=_climb(climb, model, backend, *made.shared),
             ledger=core,
         )
     if model not in _asked:
         _look_at(model, made.client)
     made.body = _json.encode(body)
+    return made
+
+
+def _climb(
+    rungs: Sequence[tuple[str | None, Any]], model: str, backend: str, base: str | None, key: str | None
+) -> list[tuple[str | None, Client]]:
+    """Whom to ask when an answer has failed; a rung that cannot be asked is passed over, with a warning."""
+    made: list[tuple[str | None, Client]] = []
+    for tier, rung in rungs:
+        if settings_of(rung).get("backend", backend) == backend:
+            client = _fallback(rung, model, base, key, "rung")
+            if client is not None:
+                made.append((tier, client))
     return made
 
 
@@ -364,7 +398,7 @@ def _where(own: Mapping[str, Any], base: str | None, key: str | None, ours: Mapp
     }
 
 
-def _fallback(fallback: str, model: str, base: str | None, key: str | None) -> Client | None:
+def _fallback(fallback: str, model: str, base: str | None, key: str | None, what: str = "fallback") -> Client | None:
     """Whom to ask when `model` has failed; None, with a warning, where that cannot be asked, as without its key.
 
     A call that needs no fallback does not fail for one.
@@ -376,7 +410,7 @@ def _fallback(fallback: str, model: str, base: str | None, key: str | None) -> C
             _passed_over.add(why)
             import warnings
 
-            text = f"the fallback {str(fallback)!r} is passed over: {error}"
+            text = f"the {what} {str(fallback)!r} is passed over: {error}"
             warnings.warn(text, RuntimeWarning, stacklevel=stacklevel())
         return None
 
@@ -450,22 +484,9 @@ def opened(ledger: Any) -> Any:
         return found
 
 
-def session_of(extras: Any) -> str | None:
-    """The session of the reserved object ``ferroute``, which is checked.
-
-    Raises:
-        InvalidTypeError: It is no mapping.
-        InvalidValueError: It has a key that does not exist.
-    """
-    if extras is None:
-        return None
-    if not hasattr(extras, "items"):
-        raise InvalidTypeError(f"`ferroute` must be a dict, found {type(extras).__name__}")
-    unknown = [name for name in extras if name not in EXTRAS]
-    if unknown:
-        raise InvalidValueError(f"`ferroute`: unknown {unknown[0]!r:.60}; known are {', '.join(EXTRAS)}")
-    session = extras.get("session")
-    return None if session is None else str(session)
+def _said(extras: Any) -> tuple[str | None, str | None, tuple[tuple[str, str], ...]]:
+    """Task, session and tags of the reserved object ``ferroute``, which is checked."""
+    return (None, None, ()) if extras is None else extras_of(extras)
 
 
 def limits(timeout: Any) -> tuple[float | None, float | None]:
@@ -474,7 +495,7 @@ def limits(timeout: Any) -> tuple[float | None, float | None]:
     Args:
         timeout: Seconds, or an `openai.Timeout`, whose limits on reading and connecting count.
     """
-    if timeout is None or _is_unset(timeout):
+    if timeout is None or is_unset(timeout):
         return None, None
     if hasattr(timeout, "read") and hasattr(timeout, "connect"):
         read, connect = (math.inf if each is None else float(each) for each in (timeout.read, timeout.connect))
@@ -490,22 +511,11 @@ def limits(timeout: Any) -> tuple[float | None, float | None]:
 
 def retries(max_retries: Any) -> int | None:
     """How often a failed attempt is repeated; None for the policy's."""
-    if max_retries is None or _is_unset(max_retries):
+    if max_retries is None or is_unset(max_retries):
         return None
     if isinstance(max_retries, bool) or not isinstance(max_retries, Integral):
         raise InvalidTypeError(f"`max_retries` must be int, found {type(max_retries).__name__}")
     return int(max_retries)
-
-
-def _is_unset(value: object) -> bool:
-    """`openai.NOT_GIVEN` and `openai.omit`, recognised without importing openai."""
-    cls = type(value)
-    return cls.__name__ in ("NotGiven", "Omit") and cls.__module__.partition(".")[0] == "openai"
-
-
-def given(value: Any) -> Any:
-    """`value`; None where it stands for not given."""
-    return None if value is None or _is_unset(value) else value
 
 
 def _first(*values: Any) -> Any:
@@ -528,7 +538,7 @@ def _strings(name: str, value: Mapping[str, Any] | None) -> list[tuple[str, str]
         return []
     if not hasattr(value, "items"):
         raise InvalidTypeError(f"`{name}` must be a dict, found {type(value).__name__}")
-    kept = ((str(key), str(item)) for key, item in value.items() if item is not None and not _is_unset(item))
+    kept = ((str(key), str(item)) for key, item in value.items() if item is not None and not is_unset(item))
     return [(_unicode(name, key), _unicode(name, item)) for key, item in kept]
 
 

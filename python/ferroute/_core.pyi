@@ -15,26 +15,32 @@ DEBUG_BUILD: bool
 
 # --- routing.rs ---
 
-def parse_model_name(model: str, names: list[str]) -> tuple[str, float, bool]:
-    """Splits ``router-mf-0.5`` or ``router-local-30%``.
+def parse_model_name(
+    model: str, hyphenated: list[str], naming: list[str] = ..., rungs: int = 2
+) -> tuple[str, float | list[float] | None, bool]:
+    """Splits ``router-mf-0.5``, ``router-local-30%``, ``router-local-0.3,0.7`` or ``router-rules``.
 
     Args:
         model: The model string.
-        names: Routers whose names hold a hyphen; others are found without.
+        hyphenated: Routers whose names hold a hyphen; others are found without.
+        naming: Routers that name a rung, so that no threshold needs to follow.
+        rungs: How many rungs there are; with more than two there may be a number for each step.
 
     Returns:
-        Router, number, and whether the number is a share (0..=1) rather than a threshold.
+        Router; the number or numbers, None where there is none; and whether they are shares (0..=1), not thresholds.
 
     Raises:
         ValueError: Fewer than three parts.
-        RoutingError: The number is none, or the string does not begin with ``router``.
+        RoutingError: A number is none, or the string does not begin with ``router``.
     """
 
 def validate(router: str, routers: dict[str, Any], number: float, is_share: bool, shown: object) -> None:
     """Raises `RoutingError` unless the router is known and the number in 0..=1; ``shown`` is the number as given."""
 
-def decide(win_rate: float, threshold: float) -> tuple[bool, str]:
-    """Whether the strong model answers (``win_rate >= threshold``), and why in one sentence."""
+def validate_cuts(
+    router: str, routers: dict[str, Any], cuts: Sequence[float], are_shares: bool, ladder: Ladder
+) -> None:
+    """The same for one number for each step of a ladder: thresholds must not fall, shares must not rise."""
 
 def parse_float(text: str) -> float | None:
     """What Python's ``float(text)`` returns, or None where it raises `ValueError`."""
@@ -44,6 +50,9 @@ def float_repr(value: float) -> str:
 
 def percent(share: float) -> str:
     """A share as the model string writes it: ``30%``."""
+
+def percents(shares: Sequence[float]) -> str:
+    """Several shares as the model string writes them: ``60%,15%``."""
 
 @final
 class ShareWindow:
@@ -56,13 +65,372 @@ class ShareWindow:
     def push(self, win_rate: float) -> None:
         """Remembers a score; NaN leaves no trace."""
 
-    def decide(self, win_rate: float, share: float, prompt: str) -> tuple[bool, str, bool]:
-        """Whether the score ranks in the highest ``share`` of the window, why, and whether it is still warming up.
+    def __len__(self) -> int: ...
 
-        Equal scores are told apart by a hash of the prompt.
+@final
+class Ladder:
+    """Rungs with their models, weakest first, and the choice among them.
+
+    Args:
+        rungs: Names and models.
+
+    Raises:
+        InvalidValueError: Fewer than two; a name is empty or comes twice; ``cheap``, ``mid`` and ``expensive`` stand in
+            another order.
+    """
+
+    def __new__(cls, rungs: Sequence[tuple[str, str]]) -> Self: ...
+    @staticmethod
+    def pair(weak: str, strong: str) -> Ladder:
+        """RouteLLM's two models, as rungs ``weak`` and ``strong``."""
+
+    @property
+    def names(self) -> list[str]: ...
+    @property
+    def models(self) -> list[str]: ...
+    def __len__(self) -> int: ...
+    def find(self, name: str) -> int:
+        """The rung that a name means.
+
+        Its own, else ``cheap`` or ``weak`` for the first, ``expensive`` or ``strong`` for the last, ``mid`` for the one
+        in the middle, of two the lower.
+
+        Raises:
+            RoutingError: None is meant; the message lists the rungs.
         """
 
+    def by_threshold(self, win_rate: float, threshold: float) -> tuple[int, str]:
+        """The last rung if ``win_rate >= threshold``, else the first; and why in one sentence."""
+
+    def by_thresholds(self, win_rate: float, cuts: Sequence[float]) -> tuple[int, str]:
+        """One rung up for each cut that the win rate reaches, and why. Cuts must not fall; a single one is as above."""
+
+    def by_shares(
+        self, window: ShareWindow, win_rate: float, shares: Sequence[float], prompt: str
+    ) -> tuple[int, str, bool, float]:
+        """The rung of a score by its rank in the window, why, whether that is warming up, and the rank.
+
+        Shares must not rise; a single one chooses between first and last. Equal scores are told apart by a hash of the
+        prompt.
+        """
+
+    def settle(
+        self,
+        wanted: int,
+        floor: int | None = None,
+        ceiling: int | None = None,
+        barred: Sequence[str | None] | None = None,
+    ) -> tuple[int, list[str]]:
+        """The rung that serves, and a sentence for each thing that moved it.
+
+        `wanted` is moved up to `floor`, down to `ceiling` (the floor counts where they contradict), and if it is barred
+        to the nearest free rung above, else below, both within the limits; with none free there, above, else below.
+
+        Args:
+            wanted: The router's word.
+            floor: The lowest rung allowed.
+            ceiling: The highest.
+            barred: For each rung why it cannot serve the request, or None for it.
+
+        Raises:
+            RoutingError: All are barred; the message lists each with its reason.
+        """
+
+# --- request.rs ---
+
+@final
+class Request:
+    """A request as routers, rules and filters see it.
+
+    Args:
+        messages: A prompt, or messages in OpenAI's form: dicts, or objects with the same attributes.
+        keywords: The other keywords of the completion; of them tools, ``response_format``, ``modalities``,
+            ``max_tokens``, ``max_completion_tokens`` and ``metadata`` are looked at.
+        task: Kind of task, where the caller says it.
+        session: The caller's session.
+        tags: The caller's tags, name and value; the value of a bare one is empty.
+    """
+
+    def __new__(
+        cls,
+        messages: Any,
+        keywords: dict[str, Any] | None = None,
+        *,
+        task: str | None = None,
+        session: str | None = None,
+        tags: Sequence[tuple[str, str]] | None = None,
+    ) -> Self: ...
+    @property
+    def text(self) -> str:
+        """Text of the last message; of a list of parts their texts, one a line."""
+    @property
+    def turns(self) -> int:
+        """How often the user has spoken."""
+    @property
+    def messages(self) -> list[tuple[str, str]]:
+        """Role (``system``, ``user``, ``assistant`` or ``tool``) and text of each message."""
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of messages, images and tools, as an estimate."""
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest answer, where the caller sets it."""
+    @property
+    def images(self) -> int:
+        """Images in the whole conversation."""
+    @property
+    def audio(self) -> bool:
+        """Whether there is sound in it, or the answer is to be spoken."""
+    @property
+    def tools(self) -> bool:
+        """Whether tools are offered."""
+    @property
+    def json_schema(self) -> bool:
+        """Whether the answer has to follow a JSON schema."""
+    @property
+    def task(self) -> str | None: ...
+    @property
+    def session(self) -> str | None: ...
+    @property
+    def tags(self) -> list[tuple[str, str]]: ...
+    @property
+    def metadata(self) -> list[tuple[str, str]]:
+        """The request's ``metadata``, values as text."""
+
+@final
+class Serving:
+    """The rungs of a ladder as the filters see them: what is known of each model, and how it is reached.
+
+    Args:
+        rungs: Name of the model and the settings of its endpoint (``api_base``, ``api_key``, ``api_version``,
+            ``base_model``, ``extra_query``), weakest first.
+        skips_retired: Whether one that its provider has shut down is barred.
+    """
+
+    def __new__(cls, rungs: Sequence[tuple[str, dict[str, Any]]], skips_retired: bool) -> Self: ...
+    def check_text(
+        self, chars: int, max_latency_ms: float | None = None
+    ) -> tuple[list[str | None], list[str], list[tuple[int, str]]] | None:
+        """`check` of a prompt of so many characters."""
+    def check(
+        self,
+        request: Request,
+        *,
+        max_latency_ms: float | None = None,
+        stream: bool = False,
+        api_base: Any = None,
+        api_key: Any = None,
+    ) -> tuple[list[str | None], list[str], list[tuple[int, str]]] | None:
+        """For each rung why it cannot serve the request, or None; notes; those that were shut down, and why.
+
+        Args:
+            request: The request.
+            max_latency_ms: What an answer may take.
+            stream: Whether a stream is asked for.
+            api_base: Base URL of the call's own.
+            api_key: Key of the call's own.
+
+        Returns:
+            None where every rung can.
+        """
+    def in_place_of(self, model: str, reason: str, barred: Sequence[str | None]) -> int:
+        """The rung that answers in the place of a model on none: the highest that is free.
+
+        Raises:
+            RoutingError: None is free; it lists each model with its reason.
+        """
+
+@final
+class Sessions:
+    """Where the conversations of one Controller are: hashes and numbers, no text. The 10,000 last heard of are kept."""
+
+    def __new__(cls) -> Self: ...
+    def stay(
+        self,
+        serving: Serving,
+        request: Request,
+        wanted: int,
+        *,
+        ceiling: int | None = None,
+        barred: Sequence[str | None] = ...,
+    ) -> tuple[int, str] | None:
+        """The stronger rung that a conversation stays on, and why; None: it goes to `wanted`."""
+    def remember(self, serving: Serving, request: Request, rung: int | None) -> None:
+        """Notes that a conversation's turn goes to a rung; None is a model beyond the ladder."""
     def __len__(self) -> int: ...
+
+def viewed(request: Request, view: str, join: bool) -> str:
+    """The text of a request that is routed on.
+
+    Args:
+        request: The request.
+        view: The part: its ``"last"`` message, the user's ``"first"``, or all ``"user_turns"``.
+        join: Whether a last turn that only follows what was said comes with that.
+
+    Raises:
+        InvalidValueError: There is no such view.
+    """
+
+def only_follows(turn: str) -> bool:
+    """Whether a turn is short and says nothing of its own: "yes", "go on", "and in French?"."""
+
+@final
+class Verdict:
+    """What a router says that names a rung.
+
+    Args:
+        rung: The rung it goes to. ``cheap``, ``mid`` and ``expensive`` are known on every ladder.
+        model: The model it goes to, which need not be on the ladder; goes before `rung`.
+        floor: No rung below this one.
+        ceiling: No rung above this one.
+        ask: With neither rung nor model: the router asked then, such as ``router-local-0.3,0.7``.
+        label: What the request was taken for.
+        reason: One sentence.
+        fired: Names of the rules that fired.
+        scores: What was weighed, best first.
+        notes: What else the caller should know.
+    """
+
+    def __new__(
+        cls,
+        rung: str | None = None,
+        *,
+        model: str | None = None,
+        floor: str | None = None,
+        ceiling: str | None = None,
+        ask: str | None = None,
+        label: str | None = None,
+        reason: str = "",
+        fired: Sequence[str] = ...,
+        scores: Sequence[tuple[str, float]] = ...,
+        notes: Sequence[str] = ...,
+    ) -> Self: ...
+    @property
+    def rung(self) -> str | None: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def floor(self) -> str | None: ...
+    @property
+    def ceiling(self) -> str | None: ...
+    @property
+    def ask(self) -> str | None: ...
+    @property
+    def label(self) -> str | None: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def fired(self) -> list[str]: ...
+    @property
+    def scores(self) -> list[tuple[str, float]]: ...
+    @property
+    def notes(self) -> list[str]: ...
+
+# --- explain.rs ---
+
+def explain(
+    rungs: Sequence[tuple[str | None, str | None, Sequence[str], str | None, float | None]],
+    *,
+    ladder: int,
+    reach: Sequence[int] = ...,
+    wanted: int | None = None,
+    chosen: int | None = None,
+    held: str | None = None,
+    floor: int | None = None,
+    ceiling: int | None = None,
+    win_rate: tuple[float, Sequence[float]] | None = None,
+    rank: tuple[float, Sequence[float]] | None = None,
+    named: tuple[str | None, Sequence[tuple[str, float, float | None, int | None]]] | None = None,
+    prompt_tokens: int | None = None,
+    at: str | None = None,
+) -> str:
+    """A decision taken apart, as a JSON object: candidates, prompt_tokens, runner_up, changes, prices.
+
+    Args:
+        rungs: From weakest to strongest, then models beside the ladder: name, model, names its price is looked up by,
+            why it cannot serve the request, tokens its answer is expected to have.
+        ladder: How many of them are the ladder.
+        reach: The rungs that the steps of the word lead to, one more than there are steps.
+        wanted: The rung the router's word led to.
+        chosen: The rung it went to.
+        held: Why it did not go where the word led, for a reason that is in no rung.
+        floor: No rung below this one.
+        ceiling: No rung above this one.
+        win_rate: A win rate and the thresholds.
+        rank: A rank and the shares.
+        named: The label of a verdict, and what was weighed: name, score, from which score on it counts, its rung.
+        prompt_tokens: Tokens of the request.
+        at: Day of the prices.
+
+    Raises:
+        InvalidValueError: A place is beyond the rungs.
+    """
+
+# --- rules.rs ---
+
+RULE_PRESETS: tuple[str, ...]
+"""Names of the presets."""
+
+def read_rules(path: str | os.PathLike[str]) -> str:
+    """The text of a file of rules, of at most a megabyte.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UnreadableFileError: It cannot be read.
+        InvalidValueError: It is not UTF-8.
+    """
+
+def rules_preset(name: str) -> str:
+    """The YAML of a preset.
+
+    Raises:
+        UnknownNameError: There is no such preset.
+    """
+
+@final
+class Rules:
+    """Ordered rules. They pickle with the text they were read from.
+
+    Args:
+        source: YAML, with a `name`; else JSON, ``{"rules": [...], "preset": ..., "otherwise": ...}``.
+        name: What errors call the file.
+        otherwise: In the place of the file's own, in JSON.
+        ladder: As for `bind`.
+
+    Raises:
+        InvalidValueError: A rule is wrong; the message has its place.
+    """
+
+    def __new__(
+        cls, source: str, name: str | None = None, otherwise: str | None = None, ladder: Sequence[str] | None = None
+    ) -> Self: ...
+    def choose(self, request: Request) -> Verdict:
+        """The word of the rules on a request."""
+
+    def choose_text(self, prompt: str) -> Verdict:
+        """The same of a single prompt."""
+
+    def without_each(self, request: Request) -> list[str]:
+        """What would have been decided without each rule that fired, where that is something else."""
+
+    def bind(self, ladder: Sequence[str]) -> Rules:
+        """The same rules on a ladder, whose rungs are named from the weakest.
+
+        Raises:
+            InvalidValueError: A name means none of its rungs, or a floor lies above its own ceiling.
+        """
+
+    @property
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Name, place, condition and consequence of each rule, in words; the last is ``otherwise``."""
+    @property
+    def named_rungs(self) -> list[str]: ...
+    @property
+    def asked(self) -> list[tuple[str, str]]:
+        """Model strings of the routers that rules ask, each with its place."""
+    @property
+    def endpoints(self) -> list[tuple[str, str]]:
+        """Models with settings of their own: the mapping in JSON, and its place."""
 
 # --- mf.rs ---
 
@@ -391,10 +759,11 @@ class Policy:
         cooldown: float = 30.0,
         hedge: bool = False,
         strict: bool = False,
+        escalate_on: Sequence[str] | Callable[[Any], Any] | None = None,
     ) -> Policy: ...
 
 # What was decided before a call: router, model string of the request, win rate, threshold, session, whether it was held
-# out, name of the baseline, cost of choosing (None is unpriced), the text routed on.
+# out, name of the baseline, cost of choosing (None is unpriced), the text routed on, rung, kind of task, tags.
 _Decided: TypeAlias = tuple[
     str | None,
     str | None,
@@ -405,6 +774,9 @@ _Decided: TypeAlias = tuple[
     str | None,
     Decimal | int | None,
     str | None,
+    str | None,
+    str | None,
+    Sequence[tuple[str, str]],
 ]
 
 # What a call came to: US dollars for the call, for choosing, saved (None is unpriced); requests sent; notes; parameters
@@ -446,6 +818,7 @@ class Client:
         connect_timeout: seconds until a connection stands; goes before the policy's.
         max_retries: how often a failed attempt is repeated; goes before the policy's.
         fallbacks: asked in their order when this one has failed for good.
+        climb: rungs and whom to ask there, in their order, when an answer shows a sign that the policy names.
         ledger: where calls are entered.
     """
 
@@ -465,6 +838,7 @@ class Client:
         connect_timeout: float | None = None,
         max_retries: int | None = None,
         fallbacks: Sequence[Client] | None = None,
+        climb: Sequence[tuple[str | None, Client]] | None = None,
         ledger: Ledger | None = None,
     ) -> Client: ...
     @property
@@ -624,6 +998,84 @@ class Embedder:
         self, texts: Sequence[str], progress: Callable[[int, int], object] | None = None
     ) -> Awaitable[NDArray[np.float32]]:
         """`embed_batch` for asyncio; `progress` is called on another thread."""
+
+# --- classifier.rs ---
+
+@final
+class Classifier:
+    """Asks a small model for one label of a few; cached, shared while in flight. Usable from any thread.
+
+    Args:
+        model: as in `Client`.
+        preset: ``article``, ``complexity`` or ``intent``; ``article`` where there are no labels either.
+        labels: names, and what they stand for.
+        map: names of labels, and the rungs they lead to.
+        instructions: in the place of the sentence that says what to sort by.
+        fallback: the rung for what cannot be told.
+        timeout: seconds for one classification in all; None for no limit.
+        max_retries: how often a failed attempt is repeated within that (2).
+        cache: labels kept (10,000); 0 keeps none.
+        api_base: as in `Client`.
+        api_key: as in `Client`.
+        organization: as in `Client`.
+        extra_headers: as in `Client`.
+        extra_query: as in `Client`.
+        api_version: as in `Client`.
+        base_model: as in `Client`.
+    """
+
+    def __new__(
+        cls,
+        model: str,
+        *,
+        preset: str | None = None,
+        labels: Sequence[tuple[str, str]] | None = None,
+        map: Sequence[tuple[str, str]] = ...,  # noqa: A002
+        instructions: str | None = None,
+        fallback: str = "mid",
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        cache: int | None = None,
+        api_base: str | None = None,
+        api_key: str | None = None,
+        organization: str | None = None,
+        extra_headers: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        extra_query: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        api_version: str | None = None,
+        base_model: str | None = None,
+    ) -> Classifier: ...
+    @property
+    def provider(self) -> str:
+        """Name of the provider."""
+    @property
+    def model(self) -> str:
+        """Model id as it is sent."""
+    @property
+    def base_url(self) -> str:
+        """Base URL without its query."""
+    @property
+    def labels(self) -> list[tuple[str, str, str]]:
+        """Name, rung and description of each label."""
+    def injected(self, text: str) -> str | None:
+        """The words of a prompt that tell the classifier what to answer, as they were read; None without any."""
+    def messages(self, text: str) -> tuple[str, str]:
+        """What the model is told of a prompt where it is asked for a bare word: system and user message."""
+    def classify(self, request: Request) -> tuple[Verdict, Decimal | None]:
+        """The verdict on a request's last message, and what it cost in US dollars.
+
+        A cached label costs nothing; None is an unknown price. A call that fails leads to the fallback rung.
+        """
+    def aclassify(self, request: Request) -> Awaitable[tuple[Verdict, Decimal | None]]:
+        """`classify` for asyncio; cancelling it closes the connection."""
+    def classify_batch(
+        self, texts: Sequence[str], progress: Callable[[int], object] | None = None
+    ) -> list[tuple[Verdict, Decimal | None]]:
+        """`classify` for many prompts, sixteen at a time.
+
+        Args:
+            texts: any number of prompts.
+            progress: called with the number newly done; what it raises ends the work and comes out here.
+        """
 
 # --- pricing.rs ---
 _Amount: TypeAlias = Decimal | int | float | str
@@ -1025,6 +1477,55 @@ class ParquetWriter:
 def write_columns(path: str | os.PathLike[str], columns: dict[str, Any]) -> None:
     """Writes a Parquet file of columns: lists of strings or None, arrays ``[n]`` of numbers, arrays ``[n, d]``."""
 
+# --- semantic.rs ---
+
+@final
+class SemanticModel:
+    """Semantic routes and their thresholds; immutable, and usable from several threads at once.
+
+    Args:
+        routes: Name, rung or ``router-...`` and utterances of each.
+        otherwise: Rung or ``router-...`` of a text that is near none.
+        vectors: Embeddings of all utterances, ``[utterances, width]``; None: those of the embedded table.
+        ordinary: Embeddings of `semantic_ordinary_texts`, ``[n, width]``.
+
+    Raises:
+        InvalidValueError: A route has no utterance, or a vector does not fit; the message says which.
+    """
+
+    def __new__(
+        cls,
+        routes: Sequence[tuple[str, str, Sequence[str]]],
+        otherwise: str,
+        vectors: Any | None = None,
+        ordinary: Any | None = None,
+    ) -> Self: ...
+    @property
+    def thresholds(self) -> list[float]:
+        """The similarity each route needs."""
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+    def choose(self, request: Request) -> Verdict:
+        """The verdict on the text of the last message, by the embedded table."""
+    def choose_vector(self, vector: Any) -> Verdict:
+        """The verdict on a text with this embedding, ``[width]``."""
+    def verdict(self, similarities: Sequence[float]) -> Verdict:
+        """The verdict on a text with these similarities."""
+    def similarities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """``[texts, routes]``, by the embedded table, on all cores."""
+    def similarities_of(self, vectors: Any) -> NDArray[np.float64]:
+        """``[n, routes]`` of embeddings ``[n, width]``."""
+    def with_thresholds(self, thresholds: Sequence[float]) -> SemanticModel:
+        """The same routes with other thresholds."""
+    def fitted(self, similarities: Sequence[float], labels: Sequence[int | None]) -> SemanticModel:
+        """The same routes, thresholds fitted to similarities in C order and the right route of each row."""
+    def judged(self, similarities: Sequence[float], labels: Sequence[int | None]) -> list[tuple[int, int, int]]:
+        """Examples, texts sent there and right ones of each route, then of "none"."""
+
+def semantic_ordinary_texts() -> list[str]:
+    """Texts of no route in particular, which every embedder's similarities are measured against."""
+
 # --- sw.rs ---
 def bradley_terry(
     a: NDArray[np.uint32],
@@ -1186,6 +1687,8 @@ class Ledger:
     @property
     def lost(self) -> int:
         """Calls that could not be kept."""
+    def answer_tokens(self, model: str) -> float | None:
+        """Mean completion tokens of the model's last answers; None below 20 of them."""
     def add(
         self,
         model: str,
@@ -1214,6 +1717,9 @@ class Ledger:
         key: str | None,
         text: str | None,
         at: float | None,
+        task: str | None,
+        tags: Sequence[tuple[str, str]],
+        signs: Sequence[str] | None,
     ) -> None:
         """Enters a call; never waits for the store. Money in US dollars, ``at`` in seconds since 1970."""
 
@@ -1225,6 +1731,9 @@ class Ledger:
 
     def spend(self, wanted: _Filter) -> dict[str, Any]:
         """Sums of the calls of a time (microseconds), router and model; money in picodollars."""
+
+    def failures(self, wanted: _Filter) -> tuple[list[dict[str, Any]], int]:
+        """Answers with signs of failure: a line for each rung and kind of task; how many calls memory has forgotten."""
 
     def calls(self, wanted: _Filter, most: int | None = None) -> dict[str, list[Any]]:
         """The calls themselves, a list for each column; money in picodollars."""

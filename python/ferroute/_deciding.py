@@ -1,18 +1,27 @@
-"""From a prompt to a decision: the router's win rate, the threshold or share, and what happens if a router fails."""
+"""From a request to a decision: the router's word, the rung it leads to, and what happens if a router fails.
+
+A router's word is a win rate, which thresholds or shares place on the ladder, or a verdict that names a rung. What
+comes after it is the same for both: rungs that cannot serve the request are passed over, and a conversation may stay
+where it is.
+"""
 
 from __future__ import annotations
 
+import math
 from contextvars import ContextVar
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, _notes
+from ferroute._grammar import Grammar, names_rung
 from ferroute._refusals import RoutingError
-from ferroute.decision import Aside, Decision, ModelPair, Share, aside, make
+from ferroute._serving import Serving
+from ferroute._trace import Asked, Trace
+from ferroute.decision import Aside, Decision, Share, Shares, aside, make
 from ferroute.endpoints import with_settings
 from ferroute.errors import InvalidTypeError, UnknownNameError
 from ferroute.policy import CallPolicy
-from ferroute.routers.base import routes_by_itself
+from ferroute.routers.base import RungRouter, routes_by_itself
 
 if TYPE_CHECKING:
     import threading
@@ -20,17 +29,16 @@ if TYPE_CHECKING:
 
 # The policy of one call that has its own.
 policy_of_call: ContextVar[CallPolicy | None] = ContextVar("ferroute_policy", default=None)
-# What `on_router_error` can be beside a router's name.
+# What `on_router_error` can be beside the name of a router or a rung.
 _INSTEAD = ("raise", "strong", "weak")
 
 
-class Deciding:
-    """Decides between the two models; the `Controller` adds the calls."""
+class Deciding(Grammar, Serving):
+    """Decides between the models; the `Controller` adds the calls."""
 
-    model_pair: ModelPair
-    routers: dict[str, Any]
-    _policy: CallPolicy
+    _ledger: Any
     _lock: threading.Lock
+    _policy: CallPolicy
     # Router name -> the router and its calibration table, and the router and the window of its scores.
     _tables: dict[str, tuple[Any, Any]]
     _windows: dict[str, tuple[Any, Any]]
@@ -48,160 +56,294 @@ class Deciding:
 
     def _check_policy(self, policy: CallPolicy) -> None:
         other = policy.on_router_error
-        if other not in _INSTEAD and other not in self.routers:
-            known = ", ".join(map(repr, (*_INSTEAD, *self.routers)))
+        if other in _INSTEAD or other in self.routers:
+            return
+        rungs = self._rungs()
+        if other not in rungs.names:
+            known = ", ".join(map(repr, (*_INSTEAD, *self.routers, *(() if rungs.plain else rungs.names))))
             raise UnknownNameError(f"on_router_error: expected one of {known}; found {other!r}")
 
     def _policy_in_force(self) -> CallPolicy:
         return policy_of_call.get() or self._policy
 
-    def _decide(
-        self, prompt: Any, name: str, threshold: float, *, enters_window: bool, after: Exception | None = None
-    ) -> Decision:
+    # The word of a router. `trail` holds the routers that have left the choice to this one.
+
+    def _decide(self, asked: Asked, name: str, threshold: Any, *, enters_window: bool) -> Decision:
         start = perf_counter_ns()
-        router = self.routers[name]
         notes = _notes.Remarks()
+        trace = Trace(asked, self._rungs())
         token = _notes.collector.set(notes)
         try:
+            fields = self._word(trace, name, threshold, notes, enters_window)
+        finally:
+            _notes.collector.reset(token)
+        return self._made(trace, fields, notes, start)
+
+    async def _adecide(self, asked: Asked, name: str, threshold: Any) -> Decision:
+        """As `_decide` for a completion, without blocking the event loop."""
+        start = perf_counter_ns()
+        notes = _notes.Remarks()
+        trace = Trace(asked, self._rungs())
+        token = _notes.collector.set(notes)
+        try:
+            fields = await self._aword(trace, name, threshold, notes)
+        finally:
+            _notes.collector.reset(token)
+        return self._made(trace, fields, notes, start)
+
+    def _word(
+        self,
+        trace: Trace,
+        name: str,
+        threshold: Any,
+        notes: _notes.Remarks,
+        enters_window: bool,
+        trail: tuple[str, ...] = (),
+    ) -> dict[str, Any]:
+        """Fills `trace` with a router's word, and returns what a decision says of it."""
+        router = trace.router = self.routers[name]
+        trace.name, trace.given = name, threshold
+        naming = False
+        try:
             if routes_by_itself(router):
-                return self._foreign(router, name, prompt, threshold, notes, start)
-            win_rate = _number(router.calculate_strong_win_rate(prompt))
+                return self._foreign(trace, threshold)
+            naming = RungRouter in type(router).__mro__
+            if naming:
+                said: Any = verdict_of(router.choose(trace.asked.request), name)
+            else:
+                said = number_of(router.calculate_strong_win_rate(trace.asked.text))
         except RoutingError:
             raise
         except Exception as error:
-            if after is not None or self._policy_in_force().on_router_error == "raise":
+            if trace.failed is not None or self._policy_in_force().on_router_error == "raise":
                 raise
-            return self._instead(error, prompt, name, threshold, notes, start, enters_window)
-        finally:
-            _notes.collector.reset(token)
-        return self._settle(name, router, prompt, win_rate, threshold, notes, start, enters_window)
+            return self._instead(error, trace, name, threshold, notes, enters_window, trail)
+        if not naming:
+            return self._placed(trace, said, threshold, notes, enters_window)
+        fields = self._named(trace, said, notes)
+        if fields is None:
+            other, asked_of = self._other(trace, threshold, (*trail, name))
+            trace.other = trace.of_another()
+            fields = self._word(trace.other, other, asked_of, notes, enters_window, (*trail, name))
+            self._joined(trace, trace.other, fields)
+        return fields
 
-    async def _adecide(self, prompt: Any, name: str, threshold: float) -> Decision:
-        """As `_decide` for a completion, without blocking the event loop."""
-        start = perf_counter_ns()
-        router = self.routers[name]
-        notes = _notes.Remarks()
-        token = _notes.collector.set(notes)
+    async def _aword(
+        self, trace: Trace, name: str, threshold: Any, notes: _notes.Remarks, trail: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """As `_word` for a completion, without blocking the event loop."""
+        router = trace.router = self.routers[name]
+        trace.name, trace.given = name, threshold
+        naming = False
         try:
             if routes_by_itself(router):
                 import asyncio
 
-                return await asyncio.to_thread(self._foreign, router, name, prompt, threshold, notes, start)
-            win_rate = _number(await router.acalculate_strong_win_rate(prompt))
+                return await asyncio.to_thread(self._foreign, trace, threshold)
+            naming = RungRouter in type(router).__mro__
+            if naming:
+                said: Any = verdict_of(await router.achoose(trace.asked.request), name)
+            else:
+                said = number_of(await router.acalculate_strong_win_rate(trace.asked.text))
         except RoutingError:
             raise
         except Exception as error:
-            if self._policy_in_force().on_router_error == "raise":
+            if trace.failed is not None or self._policy_in_force().on_router_error == "raise":
                 raise
             import asyncio
 
-            return await asyncio.to_thread(self._instead, error, prompt, name, threshold, notes, start, True)
-        finally:
-            _notes.collector.reset(token)
-        return self._settle(name, router, prompt, win_rate, threshold, notes, start, True)
+            return await asyncio.to_thread(self._instead, error, trace, name, threshold, notes, True, trail)
+        if not naming:
+            return self._placed(trace, said, threshold, notes, True)
+        fields = self._named(trace, said, notes)
+        if fields is None:
+            other, asked_of = self._other(trace, threshold, (*trail, name))
+            trace.other = trace.of_another()
+            fields = await self._aword(trace.other, other, asked_of, notes, (*trail, name))
+            self._joined(trace, trace.other, fields)
+        return fields
 
     def _instead(
         self,
         error: Exception,
-        prompt: Any,
+        trace: Trace,
         name: str,
-        threshold: float,
+        threshold: Any,
         notes: _notes.Remarks,
-        start: int,
         enters_window: bool,
-    ) -> Decision:
-        """What the policy says where a router has failed: a side, or another router's word."""
-        other = self._policy_in_force().on_router_error
+        trail: tuple[str, ...],
+    ) -> dict[str, Any]:
+        """What the policy says where a router has failed: a rung, or another router's word."""
+        other, rungs = self._policy_in_force().on_router_error, trace.rungs
         what = f"router {name!r} failed ({type(error).__name__}: {str(error)[:200]})"
-        if other in _INSTEAD:
-            strong = other == "strong"
-            fields: dict[str, Any] = {
-                "router": name,
-                "model": name_of(self.model_pair.strong if strong else self.model_pair.weak),
-                "reason": f"the {other} model, because {what}",
-                "share" if isinstance(threshold, Share) else "threshold": float(threshold),
-            }
-            return self._finished(fields, strong, notes, start)
-        if other == name or other not in self.routers:
+        trace.failed = name, what
+        if other in self.routers and other not in _INSTEAD:
+            if other == name:
+                raise error
+            notes.insert(0, f"{what}, so {other!r} was asked")
+            if threshold is None and not names_rung(self.routers[other]):
+                raise RoutingError(
+                    f"{what}, and {other!r}, which is to be asked instead, needs a threshold: give one, or let "
+                    "on_router_error name a rung."
+                ) from error
+            return self._word(trace, other, threshold, notes, enters_window, trail)
+        if other not in _INSTEAD and other not in rungs.names:
             raise error
-        made = self._decide(prompt, other, threshold, enters_window=enters_window, after=error)
-        fields = made.__dict__ | {"notes": (f"{what}, so {other!r} was asked", *notes, *made.notes)}
-        if notes.cost is not None:
-            fields["router_cost_usd"] = notes.cost + (made.router_cost_usd or 0)
-        fields["routing_us"] = (perf_counter_ns() - start) / 1000
-        return make(fields, aside(made)._replace(unpriced=notes.unpriced or aside(made).unpriced))
+        trace.kind = "failed"
+        trace.wanted = rungs.core.find(other) if other in rungs.names else rungs.top if other == "strong" else 0
+        return {"router": name, "reason": f"{rungs.side(trace.wanted)}, because {what}", **_given(threshold)}
 
-    def _settle(
-        self,
-        name: str,
-        router: Any,
-        prompt: Any,
-        win_rate: float,
-        threshold: float,
-        notes: _notes.Remarks,
-        start: int,
-        enters_window: bool,
-    ) -> Decision:
-        fields: dict[str, Any] = {"router": name, "win_rate": win_rate}
-        window = None
-        if isinstance(threshold, Share) and (fixed := self._fixed(name, router, threshold)) is not None:
-            strong, reason = _core.decide(win_rate, fixed.threshold)
-            reason = f"{reason}; the threshold for {threshold} of {fixed.n:,} calibration prompts"
-            fields["share"], fields["threshold"] = float(threshold), fixed.threshold
-            if fixed.note:
-                notes.append(fixed.note)
-        elif isinstance(threshold, Share):
-            window = self._window(name, router)
-            strong, reason, warmup = window.decide(
-                win_rate, threshold, prompt if isinstance(prompt, str) else str(prompt)
-            )
-            fields["share"], fields["warmup"] = float(threshold), warmup
+    def _placed(
+        self, trace: Trace, win_rate: float, threshold: Any, notes: _notes.Remarks, enters_window: bool
+    ) -> dict[str, Any]:
+        """Where a win rate leads."""
+        fields: dict[str, Any] = {"router": trace.name, "win_rate": win_rate}
+        trace.win_rate = win_rate
+        if isinstance(threshold, (Share, Shares)):
+            window = self._shared(trace, win_rate, threshold, notes, fields)
         else:
-            strong, reason = _core.decide(win_rate, threshold)
-            fields["threshold"] = float(threshold)
-            window = self._window(name, router) if enters_window else None
+            ladder = trace.rungs.core
+            if type(threshold) is tuple:
+                trace.cuts = fields["threshold"] = cast("tuple[float, ...]", threshold)
+                trace.wanted, fields["reason"] = ladder.by_thresholds(win_rate, trace.cuts)
+            else:
+                number = fields["threshold"] = float(threshold)
+                trace.cuts = (number,)
+                trace.wanted, fields["reason"] = ladder.by_threshold(win_rate, number)
+            window = self._window(trace.name, trace.router) if enters_window else None
         if enters_window and window is not None:
             window.push(win_rate)
-        fields["model"] = name_of(self.model_pair.strong if strong else self.model_pair.weak)
-        fields["reason"] = reason
         if not 0 <= win_rate <= 1:
             notes.append(f"the router's win rate {win_rate} is not in 0..1")
-        return self._finished(fields, strong, notes, start)
+        return fields
 
-    def _finished(
-        self,
-        fields: dict[str, Any],
-        strong: bool | None,
-        notes: _notes.Remarks,
-        start: int,
-        endpoint: str | None = None,
-    ) -> Decision:
+    def _shared(
+        self, trace: Trace, win_rate: float, share: Share | Shares, notes: _notes.Remarks, fields: dict[str, Any]
+    ) -> Any:
+        """The same where shares of the traffic are asked for; returns the window that it was ranked in, if it was."""
+        ladder, several = trace.rungs.core, isinstance(share, Shares)
+        shares: tuple[float, ...] = share if isinstance(share, Shares) else (share,)
+        fields |= _given(share)
+        fixed = self._fixed(trace.name, trace.router, shares)
+        if fixed is not None:
+            trace.cuts, tables = fixed
+            fields["threshold"] = trace.cuts if several else trace.cuts[0]
+            trace.wanted, reason = ladder.by_thresholds(win_rate, trace.cuts)
+            thresholds = "thresholds" if several else "threshold"
+            fields["reason"] = f"{reason}; the {thresholds} for {share} of {tables[0].n:,} calibration prompts"
+            notes.extend(table.note for table in tables if table.note)
+            return None
+        trace.kind = "share"
+        window, prompt = self._window(trace.name, trace.router), trace.asked.text
+        trace.wanted, fields["reason"], fields["warmup"], trace.rank = ladder.by_shares(
+            window, win_rate, shares, prompt if isinstance(prompt, str) else str(prompt)
+        )
+        return window
+
+    def _named(self, trace: Trace, verdict: _core.Verdict, notes: _notes.Remarks) -> dict[str, Any] | None:
+        """Where a verdict leads; None where it leaves the choice to another router."""
+        rungs, name = trace.rungs, trace.name
+        find = rungs.core.find
+        trace.kind, trace.verdict = "verdict", verdict
+        notes.extend(verdict.notes)
+        floor, ceiling, model, rung = verdict.floor, verdict.ceiling, verdict.model, verdict.rung
+        if floor is not None:
+            trace.floor = find(floor)
+        if ceiling is not None:
+            trace.ceiling = find(ceiling)
+        why = verdict.reason or f"{name} chose it"
+        if model is not None:
+            own = getattr(trace.router, "endpoints", {}).get(model, model)
+            trace.wanted = rungs.place_of(own)
+            if trace.wanted is None:
+                trace.endpoint = with_settings(own)
+                return {"router": name, "model": name_of(own), "reason": f"{why}: {model}"}
+            return {"router": name, "reason": f"{why}: {rungs.side(trace.wanted)}"}
+        if rung is not None:
+            trace.wanted = find(rung)
+        elif verdict.ask is None:
+            trace.wanted = trace.floor if trace.floor is not None else trace.ceiling
+            if trace.wanted is None:
+                raise RoutingError(f"Router {name} names neither a rung nor a model, nor a router to ask.")
+        else:
+            return None
+        return {"router": name, "reason": f"{why}: {rungs.side(trace.wanted)}"}
+
+    def _other(self, trace: Trace, threshold: Any, trail: tuple[str, ...]) -> tuple[str, Any]:
+        """The router that a verdict leaves the choice to, and what it is asked with."""
+        other, own = self._parse_model_name(cast("str", cast("_core.Verdict", trace.verdict).ask))
+        if other in trail:
+            raise RoutingError(f"Routers ask each other in a circle: {' -> '.join((*trail, other))}.")
+        asked_of = own if threshold is None else threshold
+        self._validate_router_threshold(other, asked_of)
+        return other, asked_of
+
+    def _joined(self, trace: Trace, other: Trace, fields: dict[str, Any]) -> None:
+        """Puts the verdict that left the choice and the other router's word together: the tighter limits hold."""
+        trace.wanted, trace.endpoint = other.wanted, other.endpoint
+        trace.floor = _tighter(max, trace.floor, other.floor)
+        trace.ceiling = _tighter(min, trace.ceiling, other.ceiling)
+        why = cast("_core.Verdict", trace.verdict).reason or f"{trace.name} leaves it to {other.name}"
+        fields["router"], fields["reason"] = trace.name, f"{why}; {other.name}: {fields['reason']}"
+
+    def _foreign(self, trace: Trace, threshold: Any) -> dict[str, Any]:
+        """A router whose `route` is not ours: any object with that method will do, and its answer stands."""
+        several = type(threshold) is tuple
+        if isinstance(threshold, (Share, tuple)):
+            what = "a threshold for each step" if several else "a share"
+            raise RoutingError(
+                f"Router {trace.name} decides by itself (its class has a route method of its own), so {what} cannot "
+                "be asked of it; give a threshold."
+            )
+        router = trace.router
+        model = router.route(trace.asked.text, threshold, self.model_pair)
+        trace.kind, trace.wanted = "route", trace.rungs.place_of(model)
+        fields = {"router": trace.name, "reason": f"{type(router).__name__}.route chose it", **_given(threshold)}
+        if trace.wanted is None:
+            trace.endpoint = with_settings(model)
+            fields["model"] = name_of(model)
+        return fields
+
+    # What comes after the word.
+
+    def _made(self, trace: Trace, fields: dict[str, Any], notes: _notes.Remarks, start: int) -> Decision:
+        rungs, wanted = trace.rungs, trace.wanted
+        trace.ledger = self._ledger
+        if (barred := self._barred(trace, notes)) is not None:
+            trace.barred = barred
+        index = wanted
+        if index is None and (index := self._beyond(trace, fields["model"], barred, notes)) is not None:
+            trace.endpoint = None
+        if index is not None:
+            if barred is not None or trace.floor is not None or trace.ceiling is not None:
+                index, said = rungs.core.settle(index, trace.floor, trace.ceiling, barred)
+                notes.extend(said)
+            if trace.asked.policy.sticky:
+                index, trace.stay = self._stay(trace, index)
+                if trace.stay is not None:
+                    notes.append(trace.stay)
+            if index != wanted:
+                fields["reason"] += f"; moved to {rungs.side(index)}"
+            trace.chosen = index
+            fields["model"] = name_of(rungs.models[index])
+            if not rungs.plain:
+                fields["tier"] = rungs.names[index]
         if notes:
             fields["notes"] = tuple(notes)
         if notes.cost is not None and not notes.unpriced:
             fields["router_cost_usd"] = notes.cost
         fields["routing_us"] = (perf_counter_ns() - start) / 1000
-        return make(fields, Aside(strong, False, notes.unpriced, endpoint))
+        return make(fields, Aside(trace.chosen, False, notes.unpriced, trace.endpoint, trace))
 
-    def _foreign(
-        self, router: Any, name: str, prompt: Any, threshold: float, notes: _notes.Remarks, start: int
-    ) -> Decision:
-        """A router whose `route` is not ours: any object with that method will do, and its answer stands."""
-        if isinstance(threshold, Share):
-            raise RoutingError(
-                f"Router {name} decides by itself (its class has a route method of its own), so a share cannot be "
-                "asked of it; give a threshold."
-            )
-        pair = self.model_pair
-        model = router.route(prompt, threshold, pair)
-        fields: dict[str, Any] = {
-            "router": name,
-            "model": name_of(model),
-            "threshold": float(threshold),
-            "reason": f"{type(router).__name__}.route chose it",
-        }
-        strong = True if model is pair.strong else False if model is pair.weak else None
-        return self._finished(fields, strong, notes, start, with_settings(model))
+    def _held_out(self, decision: Decision) -> Decision:
+        """The decision for a call that goes to the strongest model by lot, if that can serve it."""
+        rungs, facts = self._rungs(), aside(decision)
+        top = rungs.top
+        if facts.trace is not None and facts.trace.barred is not None and facts.trace.barred[top] is not None:
+            return decision
+        reason = f"held out: sent to {rungs.side(top)} by lot; the router's word was: {decision.reason}"
+        fields = {"model": name_of(rungs.models[top]), "tier": rungs.tier(top), "reason": reason}
+        return make(decision.__dict__ | fields, facts._replace(rung=top, held_out=True, endpoint=None))
 
     def _window(self, name: str, router: Any) -> Any:
         """The score window of a router; a router put in the other's place starts a new one."""
@@ -214,15 +356,46 @@ class Deciding:
                     held = self._windows[name] = (router, _core.ShareWindow([float(q) for q in quantiles]))
         return held[1]
 
-    def _fixed(self, name: str, router: Any, share: Share) -> Any:
-        """The threshold that a calibration table has for a share, or None: all and nothing need no table."""
+    def _fixed(self, name: str, router: Any, shares: tuple[float, ...]) -> tuple[tuple[float, ...], list[Any]] | None:
+        """The thresholds that a calibration table has for shares, or None: all and nothing need no table."""
         held = self._tables.get(name)
-        if held is None or held[0] is not router or not 0 < share < 1:
+        if held is None or held[0] is not router:
             return None
-        return held[1].threshold(share)
+        found = [held[1].threshold(share) if 0 < share < 1 else None for share in shares]
+        tables = [table for table in found if table is not None]
+        if not tables:
+            return None
+        ends = (math.inf if share <= 0 else -math.inf for share in shares)
+        cuts = tuple(end if table is None else table.threshold for table, end in zip(found, ends, strict=True))
+        return cuts, tables
 
 
-def _number(win_rate: Any) -> float:
+def _given(threshold: Any) -> dict[str, Any]:
+    """What a decision says of a threshold or share that it was asked with."""
+    if threshold is None:
+        return {}
+    if isinstance(threshold, tuple):
+        numbers = tuple(cast("tuple[float, ...]", threshold))
+        return {"share" if isinstance(threshold, Shares) else "threshold": numbers}
+    return {"share" if isinstance(threshold, Share) else "threshold": float(threshold)}
+
+
+def _tighter(of: Any, a: int | None, b: int | None) -> int | None:
+    limits = [limit for limit in (a, b) if limit is not None]
+    return of(limits) if limits else None
+
+
+def verdict_of(said: Any, name: str) -> _core.Verdict:
+    """What a router said, as a verdict."""
+    if type(said) is _core.Verdict:
+        return said
+    if isinstance(said, str):
+        return _core.Verdict(said)
+    raise InvalidTypeError(f"router {name!r} names a rung by a Verdict or a string; found {type(said).__name__}")
+
+
+def number_of(win_rate: Any) -> float:
+    """What a router said, as a number."""
     if isinstance(win_rate, str):
         raise InvalidTypeError(f"a router's win rate is a number; found the string {win_rate!r}")
     return float(win_rate)

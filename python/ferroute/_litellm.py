@@ -171,7 +171,8 @@ class _Book:
         """
         if self.settled is not None:
             return self.settled
-        router, requested, win_rate, threshold, session, holdout, baseline, router_cost, text = self.call.decided
+        router, requested, win_rate, threshold, session, holdout, baseline, router_cost, text = self.call.decided[:9]
+        tier, task, tags = self.call.decided[9:]
         theirs = _their_cost(answer)
         estimated = made is not None and (tokens is None or not whole)
         if made is not None and (tokens is None or not whole):
@@ -205,6 +206,9 @@ class _Book:
                 error=None if error is None else type(error).__name__,
                 attempts=self.attempts,
                 at=self.began,
+                tier=tier,
+                task=task,
+                tags=tags,
                 **{_LEDGERS_WORDS.get(name, name): count for name, count in (tokens or {}).items()},
             )
         self.settled = self._decision(cost, saved)

@@ -1,10 +1,22 @@
-"""What a conversation is routed on: the text of its last message."""
+"""What a conversation is routed on: the text of its last message, unless the policy views it in another way."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from ferroute import _core
 from ferroute._refusals import EmptyMessages
+
+if TYPE_CHECKING:
+    from ferroute.policy import CallPolicy
+
+
+def viewed(messages: Any, policy: CallPolicy) -> Any:
+    """The text of a conversation that is routed on, as the policy views it."""
+    last = routed_text(messages)
+    if policy.view == "last" and not policy.join_short_turns:
+        return last
+    return _core.viewed(_core.Request(messages), policy.view, policy.join_short_turns)
 
 
 def routed_text(messages: Any) -> Any:
@@ -26,13 +38,3 @@ def routed_text(messages: Any) -> Any:
 def _part_text(part: Any) -> str:
     text: Any = cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else getattr(part, "text", None)
     return text if isinstance(text, str) else ""
-
-
-def text_of(messages: Any) -> str | None:
-    """The text routed on, for the ledger's features; None where there is none."""
-    try:
-        text = routed_text(messages)
-    except Exception:
-        # An overriding method has made something of messages that have no text.
-        return None
-    return text if isinstance(text, str) else None

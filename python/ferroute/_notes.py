@@ -21,12 +21,10 @@ class Remarks(list[str]):
         unpriced: Something was paid for whose price is unknown.
     """
 
-    __slots__ = ("cost", "unpriced")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cost: Decimal | None = None
-        self.unpriced = False
+    # Defaults of the class: most decisions set neither, and a constructor would cost each of them a tenth of a
+    # microsecond.
+    cost: Decimal | None = None
+    unpriced: bool = False
 
 
 collector: ContextVar[Remarks | None] = ContextVar("ferroute_notes", default=None)

@@ -11,7 +11,9 @@ COLUMNS = {
     "model": "text",
     "queries": "whole",
     "share": "number",
-    **dict.fromkeys(("ok", "cancelled", "failed", "hedged", "holdout", "attempts", "estimated", "unpriced"), "whole"),
+    **dict.fromkeys(
+        ("ok", "cancelled", "failed", "hedged", "escalated", "holdout", "attempts", "estimated", "unpriced"), "whole"
+    ),
     "prompt_tokens": "whole",
     "completion_tokens": "whole",
     "cached_tokens": "whole",

@@ -51,11 +51,12 @@ class Sums:
     """Sums over calls; money in US dollars, of the calls that have a price.
 
     Attributes:
-        queries: Calls of the caller's: all requests but retries and the losers of hedged ones.
+        queries: Calls of the caller's: all requests but retries, losers of hedged ones and answers that were escalated.
         ok: Of these, whole answers.
         cancelled: Closed or dropped by the caller.
         failed: Failed for good.
         hedged: Second requests that lost, beside the calls; their cost counts.
+        escalated: Answers after which the next rung was asked, beside the calls; their cost counts.
         holdout: Calls sent to the strong model by lot.
         attempts: Requests sent to providers.
         estimated: Calls whose tokens are an estimate (cancelled streams).
@@ -78,6 +79,7 @@ class Sums:
     cancelled: int
     failed: int
     hedged: int
+    escalated: int
     holdout: int
     attempts: int
     estimated: int

@@ -1,4 +1,4 @@
-"""The Controller: chat completions that go to the cheaper of two models whenever that is good enough.
+"""The Controller: chat completions that go to the cheapest of two or more models that is good enough.
 
 A drop-in for ``routellm.controller``. Names that existing code and tests patch (`completion`, `acompletion`,
 `ROUTER_CLS`) are looked up in this module when they are used.
@@ -8,7 +8,6 @@ Higher threshold = fewer strong calls: the strong model answers when the win rat
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import threading
@@ -22,18 +21,24 @@ from typing import TYPE_CHECKING, Any, cast
 from ferroute import _calls, _core, _tables, responses
 from ferroute._calibrated import calibrated
 from ferroute._context import Holding
-from ferroute._deciding import Deciding, name_of, policy_of_call
-from ferroute._messages import routed_text, text_of
-from ferroute._refusals import MissingMessages, ModelType, RoutingError, ThresholdType
-from ferroute.decision import Aside, Decision, ModelPair, Share, aside, make
+from ferroute._deciding import name_of, policy_of_call
+from ferroute._deciding_many import DecidingMany
+from ferroute._escalating import rungs_above
+from ferroute._extras import NONE, extras_of, taken
+from ferroute._given import given
+from ferroute._ladder import cuts_of, model_string, tiers_of
+from ferroute._refusals import MissingMessages, RoutingError
+from ferroute._trace import Asked
+from ferroute.decision import Aside, Decision, ModelPair, aside, make
 from ferroute.endpoints import carrying, settings_of, shown_url, with_settings
 from ferroute.errors import InvalidTypeError, UnknownNameError
 from ferroute.policy import CallPolicy
-from ferroute.routers.base import Router
+from ferroute.routers.base import Router, RungRouter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ferroute.failures import Failures
     from ferroute.ledger import Ledger
     from ferroute.spend import Spend
 
@@ -94,8 +99,9 @@ def _prepared(kwargs: dict[str, Any]) -> _calls.Prepared:
     return _calls.prepare(model, messages, base, key, kwargs, _calls.context_of(model, messages))
 
 
-# Decisions made beneath an overriding `_get_routed_model_for_completion`, which returns a name only.
-_made: ContextVar[list[Decision] | None] = ContextVar("ferroute_made", default=None)
+# An overriding `_get_routed_model_for_completion` is given messages and returns a name, no more: here are the request
+# and the decisions made beneath it.
+_made: ContextVar[tuple[Asked, list[Decision]] | None] = ContextVar("ferroute_made", default=None)
 # Not the generator that `random.seed` sets, which the random router draws from; and of its own after a fork.
 _lot = SystemRandom().random
 
@@ -105,8 +111,8 @@ def _counts() -> defaultdict[str, defaultdict[str, int]]:
     return defaultdict(cast("Callable[[], defaultdict[str, int]]", partial(defaultdict, int)))
 
 
-class Controller(Deciding):
-    """Routes between a strong and a weak model, and calls the one chosen.
+class Controller(DecidingMany):
+    """Routes between a strong and a weak model, or a ladder of several, and calls the one chosen.
 
     It may be used from any thread and event loop; counts are kept under a lock. It pickles, with counts and score
     windows empty.
@@ -123,6 +129,9 @@ class Controller(Deciding):
         api_base: Base URL for completions of both models; None: the provider's own.
         api_key: Key for completions of both models; None: from the environment.
         progress_bar: Shows progress while routers load and batches are scored.
+        tiers: In the place of the two models a ladder, weakest first: ``{"cheap": "gpt-5-nano", "mid": "gpt-5-mini",
+            "expensive": "gpt-5.2"}``, or a list of such pairs. A model is given as above. Then a threshold may be a
+            list with one for each step (``router-local-0.3,0.7``); a single one chooses between the first and the last.
         policy: How calls behave: time limits, retries, fallbacks, ``on_router_error``, ``holdout`` and the like; a
             `CallPolicy`, or a mapping of its attributes. May be assigned later.
         ledger: Where calls are entered: ``"sqlite:///calls.db"`` or the path alone, ``"postgresql://..."``, or a
@@ -130,7 +139,7 @@ class Controller(Deciding):
 
     Raises:
         KeyError: A router's name is unknown.
-        TypeError: A router misses an argument in ``config``.
+        TypeError: A router misses an argument in ``config``; or there are neither two models nor tiers, or both.
 
     Example:
         >>> c = Controller(["local"], strong_model="gpt-5.2", weak_model="gpt-5-mini")
@@ -141,20 +150,25 @@ class Controller(Deciding):
     def __init__(
         self,
         routers: Sequence[str],
-        strong_model: str | Mapping[str, Any],
-        weak_model: str | Mapping[str, Any],
+        strong_model: str | Mapping[str, Any] | None = None,
+        weak_model: str | Mapping[str, Any] | None = None,
         config: Mapping[str, Mapping[str, Any] | None] | None = None,
         api_base: str | None = None,
         api_key: str | None = None,
         progress_bar: bool = False,
         *,
+        tiers: Mapping[str, str | Mapping[str, Any]] | Sequence[tuple[str, Any]] | None = None,
         policy: CallPolicy | Mapping[str, Any] | None = None,
         ledger: str | os.PathLike[str] | Ledger | None = None,
     ) -> None:
         _warn_if_shadowed()
         if isinstance(routers, str):
             raise InvalidTypeError(f"routers is a list of names, such as [{routers!r}]; found the string {routers!r}")
+        self._tiers = tiers_of(tiers, strong_model, weak_model)
+        if self._tiers:
+            weak_model, strong_model = self._tiers[0][1], self._tiers[-1][1]
         self.model_pair = ModelPair(strong=cast("str", strong_model), weak=cast("str", weak_model))
+        self._seen = None
         self.routers: dict[str, Any] = {}
         self.api_base = api_base
         self.api_key = api_key
@@ -171,6 +185,10 @@ class Controller(Deciding):
             table = calibrated(name, entry, router)
             if table is not None:
                 self._tables[name] = router, table
+        for router in self.routers.values():
+            if isinstance(router, RungRouter):
+                router.check(self._rungs().names, self.routers)
+                router.lend(api_base, api_key, self._rungs().models)
         self._policy = CallPolicy.of(policy)
         self._check_policy(self._policy)
         if "FERROUTE_PRICES" in os.environ:
@@ -178,6 +196,14 @@ class Controller(Deciding):
             _core.pricing_check()
         self._ledger = ledger if ledger is None else _calls.opened(ledger)
         self._start()
+        # The first decision does not wait until the price data are read.
+        self._serving(self._rungs())
+
+    @property
+    def tiers(self) -> dict[str, Any]:
+        """Names and models of the rungs, weakest first; empty with a strong and a weak model."""
+        rungs = self._rungs()
+        return {} if rungs.plain else dict(zip(rungs.names, rungs.models, strict=True))
 
     @property
     def ledger(self) -> Ledger:
@@ -190,6 +216,10 @@ class Controller(Deciding):
                     self._ledger = ledger.open(None)
         return self._ledger
 
+    def failures(self, **filters: Any) -> Failures:
+        """Answers that show a sign of failure, by rung and kind of task; see `ferroute.failures.failures`."""
+        return self.ledger.failures(**filters)
+
     def spend(self, **filters: Any) -> Spend:
         """What calls have cost and routing has saved, by model; see `ferroute.spend.spend` for the filters."""
         return self.ledger.spend(**filters)
@@ -198,11 +228,13 @@ class Controller(Deciding):
         """Everything that is not kept by pickle."""
         self._lock = threading.Lock()
         self._windows: dict[str, tuple[Any, Any]] = {}
+        self._served = None
+        self._sessions = _core.Sessions()
         # OpenAI's shape: client.chat.completions.create(...)
         self.chat = SimpleNamespace(completions=SimpleNamespace(create=self.completion, acreate=self.acompletion))
 
     def __getstate__(self) -> dict[str, Any]:
-        dropped = ("_lock", "_windows", "chat", "model_counts")
+        dropped = ("_lock", "_seen", "_served", "_sessions", "_windows", "chat", "model_counts")
         return {name: value for name, value in vars(self).items() if name not in dropped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -211,125 +243,127 @@ class Controller(Deciding):
         self.__dict__.setdefault("_tables", {})
         self.__dict__.setdefault("_policy", CallPolicy.of(None))
         self.__dict__.setdefault("_ledger", None)
+        self.__dict__.setdefault("_tiers", ())
+        self._seen = None
         self.model_counts = _counts()
         self._start()
 
     def __repr__(self) -> str:
         where = f", api_base={shown_url(self.api_base)!r}" if self.api_base else ""
         pair = self.model_pair
-        return (
-            f"Controller(routers={list(self.routers)}, strong_model={pair.strong!r}, weak_model={pair.weak!r}{where})"
-        )
+        models = f"tiers={self.tiers}" if self._tiers else f"strong_model={pair.strong!r}, weak_model={pair.weak!r}"
+        return f"Controller(routers={list(self.routers)}, {models}{where})"
 
-    # The three methods below are private in RouteLLM too, but visible in subclasses and tests: calls between public
-    # methods go through them, so overriding one works.
+    # Private in RouteLLM too, but visible in subclasses and tests: completions go through it, so overriding it works.
 
-    def _validate_router_threshold(self, router: str | None, threshold: float | None) -> None:
-        if router is None or threshold is None:
-            raise RoutingError("Router or threshold unspecified.")
-        # Callers' code is not checked by our types.
-        if isinstance(threshold, str):
-            raise ThresholdType(f"A threshold is a number between 0.0 and 1.0, found the string {threshold!r}.")
-        if not isinstance(router, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise RoutingError(f"Invalid router {router}. Available routers are {list(self.routers)}.")
-        try:
-            number = float(threshold)
-        except OverflowError:  # an integer beyond every float
-            number = math.inf
-        _core.validate(router, self.routers, number, isinstance(threshold, Share), threshold)
-
-    def _parse_model_name(self, model: str) -> tuple[str, float]:
-        if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers' code is not checked
-            raise ModelType(f"model is a string like 'router-[router name]-[threshold]', found {model!r}.")
-        names = [name for name in self.routers if "-" in name]
-        try:
-            router, number, is_share = _core.parse_model_name(model, names)
-        except UnicodeEncodeError:  # lone surrogates are in no number and in no name
-            router, number, is_share = _core.parse_model_name(model.encode("utf-8", "replace").decode(), names)
-        return router, Share(number) if is_share else number
-
-    def _get_routed_model_for_completion(self, messages: Any, router: str, threshold: float) -> str:
-        decision = self._decide_for_completion(messages, router, threshold)
+    def _get_routed_model_for_completion(self, messages: Any, router: str, threshold: Any) -> str:
         made = _made.get()
+        asked = Asked(messages, self._policy_in_force()) if made is None else made[0].of(messages)
+        decision = self._decide_for_completion(asked, router, cuts_of(threshold, len(self._tiers) or 2))
         if made is not None:
-            made.append(decision)
+            made[1].append(decision)
         return decision.model
 
-    def _elsewhere(self, messages: Any, router: str, threshold: float) -> Decision:
+    def _elsewhere(self, asked: Asked, router: str, threshold: Any) -> Decision:
         """The choice of an overriding `_get_routed_model_for_completion`, with what it learned by calling ours."""
         made: list[Decision] = []
-        with Holding(_made, made):
-            model = self._get_routed_model_for_completion(messages, router, threshold)
+        with Holding(_made, (asked, made)):
+            model = self._get_routed_model_for_completion(asked.messages, router, threshold)
         own = with_settings(model)
         if made and made[-1].model == model:
             decision = made[-1]
             return decision if own is None else make(decision.__dict__, aside(decision)._replace(endpoint=own))
-        fields = {"model": name_of(model), "router": router, "reason": "an overriding method chose it"}
+        rungs = self._rungs()
+        tier = rungs.tier(rungs.place_of(model))
+        fields = {"model": name_of(model), "router": router, "reason": "an overriding method chose it", "tier": tier}
         return make(fields, Aside(endpoint=own))
 
-    def _decide_for_completion(self, messages: Any, router: str, threshold: float) -> Decision:
-        decision = self._decide(routed_text(messages), router, threshold, enters_window=True)
-        return self._counted(decision)
+    def _decide_for_completion(self, asked: Asked, router: str, threshold: Any) -> Decision:
+        return self._counted(self._decide(asked, router, threshold, enters_window=True))
 
     def _counted(self, decision: Decision) -> Decision:
         """A completion's decision, once the lot has been drawn, entered in `model_counts`."""
         share = self._policy_in_force().holdout
         if share and _lot() < share:
             decision = self._held_out(decision)
+        facts = aside(decision)
+        if facts.trace is not None and facts.trace.asked.policy.sticky and not facts.held_out:
+            self._remember(facts.trace, facts.rung)
         with self._lock:
             self.model_counts[cast("str", decision.router)][decision.model] += 1
         return decision
-
-    def _held_out(self, decision: Decision) -> Decision:
-        reason = f"held out: sent to the strong model by lot; the router's word was: {decision.reason}"
-        fields = decision.__dict__ | {"model": name_of(self.model_pair.strong), "reason": reason}
-        return make(fields, aside(decision)._replace(strong=True, held_out=True, endpoint=None))
 
     def decide(
         self,
         prompt_or_messages: Any,
         router: str | None = None,
-        threshold: float | None = None,
+        threshold: Any = None,
         *,
         model: str | None = None,
         remember: bool = False,
+        ferroute: Mapping[str, Any] | None = None,
+        **request: Any,
     ) -> Decision:
         """Which model a prompt or conversation would go to, and why. Calls no model and counts nothing.
 
         Args:
             prompt_or_messages: A prompt, or a list of messages, of which the last one's text is routed on.
             router: Name of a loaded router; or a model string, where no threshold is given.
-            threshold: Win rate from which on the strong model answers, 0..=1, or a `Share`.
+            threshold: Win rate from which on the strong model answers, 0..=1, or a `Share`. With ``tiers`` also a list
+                with one for each step, weakest first, or `Shares`. Routers that name a rung need none.
             model: A model string such as ``"router-local-30%"``, in the place of the two.
             remember: Whether the score enters the window that the share form ranks among, as a completion's does.
+            ferroute: ``task``, ``session`` and ``tags`` of the request, as for `completion`.
+            **request: The completion's other keywords, as far as they are decided on: ``tools``, ``response_format``,
+                ``max_tokens``, ``metadata``; and ``policy``.
 
         Raises:
             RoutingError: As for `completion`.
         """
-        if model is None and threshold is None and router not in self.routers and str(router).startswith("router"):
-            model = router
-        if model is not None:
-            router, threshold = self._parse_model_name(model)
-        self._validate_router_threshold(router, threshold)
-        conversation = isinstance(prompt_or_messages, (list, tuple))
-        text = routed_text(prompt_or_messages) if conversation else prompt_or_messages
-        return self._decide(text, cast("str", router), cast("float", threshold), enters_window=remember)
+        name, threshold = self._asked_how(router, threshold, model)
+        if not request:
+            extras = NONE if ferroute is None else extras_of(ferroute)
+            asked = Asked(prompt_or_messages, self._policy_in_force(), None, extras)
+            return self._decide(asked, name, threshold, enters_window=remember)
+        with self._under(request):
+            asked = Asked(prompt_or_messages, self._policy_in_force(), request, extras_of(ferroute))
+            return self._decide(asked, name, threshold, enters_window=remember)
 
-    def route(self, prompt: str, router: str, threshold: float) -> str:
+    def decide_batch(
+        self, prompts: Any, router: str | None = None, threshold: Any = None, *, model: str | None = None
+    ) -> list[Decision]:
+        """`decide` for each of many prompts, scored together, which is faster; the choices are the same.
+
+        Args:
+            prompts: A pandas or polars Series, a numpy array, a list or a tuple of strings.
+            router: As for `decide`.
+            threshold: As for `decide`.
+            model: As for `decide`.
+        """
+        name, threshold = self._asked_how(router, threshold, model)
+        from ferroute._batch import listed, progress
+
+        texts = listed(prompts)
+        with progress(len(texts), f"Deciding with {name}" if self.progress_bar else None) as advance:
+            return self._decide_many(texts, name, threshold, advance)
+
+    def route(self, prompt: str, router: str, threshold: Any = None) -> str:
         """Name of the model that ``prompt`` goes to."""
-        self._validate_router_threshold(router, threshold)
-        return self._decide(prompt, router, threshold, enters_window=True).model
+        router, threshold = self._asked_how(router, threshold, None)
+        return self._decide(Asked(prompt, self._policy_in_force()), router, threshold, enters_window=True).model
 
-    def completion(self, *, router: str | None = None, threshold: float | None = None, **kwargs: Any) -> Any:
+    def completion(self, *, router: str | None = None, threshold: Any = None, **kwargs: Any) -> Any:
         """A chat completion by the routed model, in OpenAI's shape, with the decision under ``.routing``.
 
         Args:
             router: Name of a loaded router.
-            threshold: Win rate from which on the strong model answers, 0..=1: higher = fewer strong calls.
+            threshold: Win rate from which on the strong model answers, 0..=1: higher = fewer strong calls. Or what
+                else `decide` takes.
             **kwargs: OpenAI's arguments. ``model="router-mf-0.5"`` (or ``"router-local-30%"`` for a share of strong
-                calls) takes the place of ``router`` and ``threshold``. What is given here beats the Controller's
-                ``api_base``, ``api_key``, ``policy`` and ``ledger``; None is not given. Everything else goes to the
-                provider untouched.
+                calls, ``"router-rules"`` for a router that names a rung) takes the place of ``router`` and
+                ``threshold``. What is given here beats the Controller's ``api_base``, ``api_key``, ``policy`` and
+                ``ledger``; None is not given. ``ferroute={"task": ..., "session": ..., "tags": [...]}`` is for routers
+                and the ledger. Everything else goes to the provider untouched.
 
         Returns:
             A chat completion, or a stream of chunks with ``stream=True``. Its ``model`` is what the provider says.
@@ -338,35 +372,36 @@ class Controller(Deciding):
             RoutingError: Unknown router, bad threshold or model string, no messages.
             openai.OpenAIError: The call failed.
         """
-        session, asked = _taken(kwargs), kwargs.get("model")
+        extras, said = taken(kwargs), kwargs.get("model")
         with self._under(kwargs):
             router, threshold = self._requested(router, threshold, kwargs)
+            asked = Asked(kwargs["messages"], self._policy_in_force(), kwargs, extras)
             if _chosen_elsewhere(self):
-                decision = self._elsewhere(kwargs["messages"], router, threshold)
+                decision = self._elsewhere(asked, router, threshold)
             else:
-                decision = self._decide_for_completion(kwargs["messages"], router, threshold)
-            keywords, context = self._call(kwargs, decision, asked or f"router-{router}-{threshold}", session)
+                decision = self._decide_for_completion(asked, router, threshold)
+            keywords, context = self._call(kwargs, decision, said or model_string(router, threshold), asked)
         with Holding(_calls.routed, context):
             response = completion(**keywords)
         return _attached(response, decision, context)
 
-    async def acompletion(self, *, router: str | None = None, threshold: float | None = None, **kwargs: Any) -> Any:
+    async def acompletion(self, *, router: str | None = None, threshold: Any = None, **kwargs: Any) -> Any:
         """As `completion`, asynchronously; routing does not block the event loop either."""
-        session, asked = _taken(kwargs), kwargs.get("model")
+        extras, said = taken(kwargs), kwargs.get("model")
         with self._under(kwargs):
             router, threshold = self._requested(router, threshold, kwargs)
+            asked = Asked(kwargs["messages"], self._policy_in_force(), kwargs, extras)
             if _chosen_elsewhere(self):
                 import asyncio
 
-                decision = await asyncio.to_thread(self._elsewhere, kwargs["messages"], router, threshold)
+                decision = await asyncio.to_thread(self._elsewhere, asked, router, threshold)
             elif isinstance(self.routers[router], Router):
-                decision = self._counted(await self._adecide(routed_text(kwargs["messages"]), router, threshold))
+                decision = self._counted(await self._adecide(asked, router, threshold))
             else:
                 import asyncio
 
-                choose = self._decide_for_completion
-                decision = await asyncio.to_thread(choose, kwargs["messages"], router, threshold)
-            keywords, context = self._call(kwargs, decision, asked or f"router-{router}-{threshold}", session)
+                decision = await asyncio.to_thread(self._decide_for_completion, asked, router, threshold)
+            keywords, context = self._call(kwargs, decision, said or model_string(router, threshold), asked)
         with Holding(_calls.routed, context):
             response = await acompletion(**keywords)
         return _attached(response, decision, context)
@@ -374,22 +409,24 @@ class Controller(Deciding):
     @staticmethod
     def _under(kwargs: dict[str, Any]) -> Holding[CallPolicy | None]:
         """The policy that a call brings takes the place of the Controller's while it is decided on."""
-        given = _calls.given(kwargs.pop("policy", None))
-        return Holding(policy_of_call, policy_of_call.get() if given is None else CallPolicy.of(given))
+        said = given(kwargs.pop("policy", None))
+        return Holding(policy_of_call, policy_of_call.get() if said is None else CallPolicy.of(said))
 
-    def _requested(self, router: str | None, threshold: float | None, kwargs: dict[str, Any]) -> tuple[str, float]:
+    def _requested(self, router: str | None, threshold: Any, kwargs: dict[str, Any]) -> tuple[str, Any]:
         if "model" in kwargs:
             router, threshold = self._parse_model_name(kwargs["model"])
+        else:
+            threshold = cuts_of(threshold, len(self._tiers) or 2)
         self._validate_router_threshold(router, threshold)
         if "messages" not in kwargs:
             raise MissingMessages("messages is missing: a list of {'role': ..., 'content': ...}.")
-        return cast("str", router), cast("float", threshold)
+        return cast("str", router), threshold
 
     def _call(
-        self, kwargs: dict[str, Any], decision: Decision, requested: str, session: str | None
+        self, kwargs: dict[str, Any], decision: Decision, requested: str, asked: Asked
     ) -> tuple[dict[str, Any], _calls.Routed]:
         """The keywords of the original's call, no more and no less; and what our own call knows beside them."""
-        pair = self.model_pair
+        strongest = self.model_pair.strong
         model = self._endpoint(decision)
         own = settings_of(model)
         base, key = own.get("api_base"), own.get("api_key")
@@ -399,31 +436,36 @@ class Controller(Deciding):
             **kwargs,
         }
         facts = aside(decision)
+        policy = self._policy_in_force()
         context = _calls.Routed(
             decision=decision,
-            policy=self._policy_in_force(),
+            policy=policy,
             ledger=self._ledger or self.ledger,
-            baseline=settings_of(pair.strong).get("base_model") or name_of(pair.strong),
+            baseline=settings_of(strongest).get("base_model") or name_of(strongest),
             requested=requested,
             holdout=facts.held_out,
             router_cost=None if facts.unpriced else decision.router_cost_usd or 0,
-            session=session,
-            text=text_of(kwargs["messages"]),
+            session=asked.extras.session,
+            text=asked.text_or_none(),
             where=(self.api_base, self.api_key),
             own=(base, key),
             messages=kwargs["messages"],
+            task=asked.extras.task,
+            tags=asked.extras.tags,
+            climb=rungs_above(decision, self._rungs()) if policy.escalate_on else (),
         )
-        keywords["model"] = carrying(model, context) if isinstance(model, str) else model  # pyright: ignore[reportUnnecessaryIsInstance]
+        keywords["model"] = carrying(model, context) if isinstance(model, str) else model
         return keywords, context
 
-    def _endpoint(self, decision: Decision) -> str:
+    def _endpoint(self, decision: Decision) -> Any:
         """The chosen model with the settings that travel with its name."""
-        pair, model = self.model_pair, decision.model
         facts = aside(decision)
         if facts.endpoint is not None:
             return facts.endpoint
-        both = (pair.weak, pair.strong) if facts.strong is False else (pair.strong, pair.weak)
-        return next((each for each in both if each == model), model)
+        models = self._rungs().models
+        if facts.rung is not None:
+            return models[facts.rung]
+        return next((each for each in reversed(models) if each == decision.model), decision.model)
 
     def batch_calculate_win_rate(self, prompts: Any, router: str) -> Any:
         """Win rates of many prompts, in the kind they came in.
@@ -433,12 +475,14 @@ class Controller(Deciding):
             router: Name of a loaded router.
 
         Returns:
-            A Series, an array (float64) or a list of floats, element by element.
+            A Series, an array (float64) or a list of floats, element by element; of a router that names a rung, where
+            that stands between the first, 0, and the last, 1.
         """
         self._validate_router_threshold(router, 0)
         from ferroute._batch import win_rates
 
-        return win_rates(self.routers[router], prompts, f"Scoring with {router}" if self.progress_bar else None)
+        text = f"Scoring with {router}" if self.progress_bar else None
+        return win_rates(self.routers[router], prompts, text, self._rungs().core)
 
 
 def _lookup(name: str) -> Callable[..., Any]:
@@ -459,17 +503,6 @@ def build_router(name: str, entry: Mapping[str, Any] | None) -> Any:
     if _tables.KEY in arguments:
         arguments = {key: value for key, value in arguments.items() if key != _tables.KEY}
     return _lookup(name)(**arguments)
-
-
-def _taken(kwargs: dict[str, Any]) -> str | None:
-    """Takes the reserved object ``ferroute`` out of a call, which is not for the model; returns its session."""
-    extras = _calls.given(kwargs.pop("ferroute", None))
-    body = kwargs.get("extra_body")
-    if isinstance(body, dict) and "ferroute" in body:
-        body = cast("dict[str, Any]", body)
-        extras = body["ferroute"]
-        kwargs["extra_body"] = {name: value for name, value in body.items() if name != "ferroute"}
-    return _calls.session_of(extras)
 
 
 def _attached(response: Any, decision: Decision, context: _calls.Routed) -> Any:

@@ -2,65 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ferroute import _core
-from ferroute.endpoints import endpoint
+from ferroute._wanted import ModelPair, Share, Shares
 
 if TYPE_CHECKING:
+    import datetime as dt
     from decimal import Decimal
 
+    from ferroute._trace import Trace
+    from ferroute.explain import Explanation
 
-@dataclass
-class ModelPair:
-    """The two models routed between: names, or mappings such as ``{"model": ..., "api_base": ..., "api_key": ...}``.
-
-    A mapping becomes an `ferroute.endpoints.Endpoint`, a name that carries its settings. Both may be assigned at any
-    time.
-    """
-
-    strong: str
-    weak: str
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, endpoint(value, name) if isinstance(value, Mapping) else value)
-
-
-class Share(float):
-    """A share of strong calls, 0..=1, in the place of a threshold: ``Share(0.3)`` is ``router-...-30%``.
-
-    The router's score is ranked among the last 1,000 of the same Controller, and the highest 30 % go to the strong
-    model, whatever the scores look like. Use it where a fixed threshold cannot know the traffic. With a calibration
-    table for the router (see `ferroute.calibrate`) it stands for the table's fixed threshold instead.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"Share({float(self)!r})"
-
-    def __str__(self) -> str:
-        return _core.percent(self)
-
-    __format__ = object.__format__  # f"{share}" shows 30%, as the model string does
+__all__ = ["Aside", "Decision", "ModelPair", "Share", "Shares", "aside", "by_name", "make", "remarked", "settled"]
 
 
 class Aside(NamedTuple):
     """What the Controller remembers of a decision until the call is made.
 
     Attributes:
-        strong: Which side it was for; None where neither is meant.
-        held_out: Whether the lot sent it to the strong model.
+        rung: Which rung it was for, 0 the weakest; None where none is meant.
+        held_out: Whether the lot sent it to the strongest model.
         unpriced: Whether making it has cost something whose price is unknown.
         endpoint: The chosen model with its settings, where who chose it has said so; None: the one of that name.
+        trace: How it came about.
+        usage: Tokens of prompt and completion, once the call is made.
     """
 
-    strong: bool | None = None
+    rung: int | None = None
     held_out: bool = False
     unpriced: bool = False
     endpoint: str | None = None
+    trace: Trace | None = None
+    usage: tuple[int, int] | None = None
 
 
 class _HasAside:
@@ -79,9 +53,10 @@ class Decision(_HasAside):
         router: Name of the router that was asked; None where the model was asked for by name.
         win_rate: Probability, as the router sees it, that the strong model's answer wins; None if the router does
             not say.
-        threshold: Strong if ``win_rate >= threshold``; None in the share form, unless a calibration table gave one.
-        share: Wanted share of strong calls, 0..=1; None in the threshold form.
-        tier: Name of the rung, with more than two models.
+        threshold: Strong if ``win_rate >= threshold``; None in the share form, unless a calibration table gave one. A
+            tuple where each step of a ladder has its own.
+        share: Wanted share of strong calls, 0..=1; None in the threshold form. A tuple likewise.
+        tier: Name of the rung, where the Controller has ``tiers``.
         reason: One sentence.
         routing_us: Microseconds the decision took.
         warmup: True in the share form while the Controller has seen fewer than 100 scores of this router.
@@ -95,8 +70,8 @@ class Decision(_HasAside):
     model: str
     router: str | None
     win_rate: float | None = None
-    threshold: float | None = None
-    share: float | None = None
+    threshold: float | tuple[float, ...] | None = None
+    share: float | tuple[float, ...] | None = None
     tier: str | None = None
     reason: str = ""
     routing_us: float = 0.0
@@ -109,6 +84,19 @@ class Decision(_HasAside):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__
+
+    def explain(self, at: dt.date | str | None = None) -> Explanation:
+        """What the decision was made of: the rungs with their costs, scores, rules, filters, and what would change it.
+
+        Made when it is asked for. Pickles, copies and `dataclasses.replace` keep only what the decision says itself,
+        and the explanation says that the rest is missing.
+
+        Args:
+            at: Day of the prices; None is now.
+        """
+        from ferroute._explaining import explained
+
+        return explained(self, aside(self), at)
 
     def __str__(self) -> str:
         parts = [self.reason] if self.router is None else [f"{self.router}: {self.reason}", f"{self.routing_us:.1f} µs"]
@@ -140,14 +128,17 @@ def make(fields: dict[str, Any], aside: Aside | None = None) -> Decision:
     """A `Decision` with the given fields, the rest at their defaults.
 
     A frozen dataclass sets its fields one by one through ``object.__setattr__``; on the routing path that would be a
-    third of the time, so the instance's dictionary is filled at once.
+    third of the time, so the instance is given its dictionary at once.
     """
     decision = object.__new__(Decision)
-    decision.__dict__.update(_DEFAULTS)
-    decision.__dict__.update(fields)
+    _set_dict(decision, "__dict__", _DEFAULTS | fields)
     if aside is not None:
-        object.__setattr__(decision, "_aside", aside)
+        _set_aside(decision, aside)
     return decision
+
+
+_set_dict = object.__setattr__
+_set_aside = vars(_HasAside)["_aside"].__set__
 
 
 def aside(decision: Decision) -> Aside:
@@ -170,7 +161,9 @@ def remarked(decision: Decision, note: str) -> Decision:
 
 def settled(decision: Decision, account: Any) -> Decision:
     """`decision` with what the call came to; see `_core.Reply.account`."""
-    cost, router_cost, saved, attempts, notes, *_ = account
+    cost, router_cost, saved, attempts, notes = account[:5]
+    # Of a call that failed no tokens are told.
+    usage = account[6] if len(account) > 6 else None
     fields = decision.__dict__ | {
         "cost_usd": cost,
         "router_cost_usd": router_cost,
@@ -181,6 +174,8 @@ def settled(decision: Decision, account: Any) -> Decision:
         fields["notes"] = (*decision.notes, *notes)
     made = object.__new__(Decision)
     made.__dict__.update(fields)
+    known = aside(decision)
+    object.__setattr__(made, "_aside", known if usage is None else known._replace(usage=usage[:2]))
     return made
 
 

@@ -16,18 +16,21 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
 from ferroute.errors import FerrouteError, InvalidTypeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from decimal import Decimal
     from typing import TypeAlias
 
     from typing_extensions import Self
 
     from ferroute._moments import When
+    from ferroute.failures import Failures
     from ferroute.spend import Spend
 
     Dollars: TypeAlias = Decimal | int | float | str
@@ -110,6 +113,9 @@ class Ledger:
         key: str | None = None,
         text: str | None = None,
         at: float | None = None,
+        task: str | None = None,
+        tags: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        signs: Sequence[str] | None = None,
     ) -> None:
         """Enters a call that was made elsewhere. Calls of ferroute's own are entered by themselves.
 
@@ -126,7 +132,7 @@ class Ledger:
             baseline: US dollars the same call would have cost at the strong model.
             ttft_ms: Milliseconds until the first content.
             total_ms: Milliseconds until the end.
-            outcome: ``"ok"``, ``"cancelled"``, ``"failed"`` or ``"hedged"``.
+            outcome: ``"ok"``, ``"cancelled"``, ``"failed"``; beside a call ``"hedged"`` or ``"escalated"``.
             error: Kind of the error.
             attempts: Requests sent.
             router: The router that chose; None: the model was asked for by name.
@@ -139,6 +145,9 @@ class Ledger:
             key: Name of the caller's key.
             text: The text routed on, kept as ``store`` says.
             at: When it began, seconds since 1970; None: ``total_ms`` ago.
+            task: Kind of task.
+            tags: The caller's, name and value.
+            signs: Signs of failure that the answer shows (`ferroute.failures.SIGNS`); None: nobody has looked.
 
         Raises:
             InvalidValueError: A count, an amount or a time is negative or no number, or there is no such outcome.
@@ -169,6 +178,9 @@ class Ledger:
             key=key,
             text=text,
             at=at,
+            task=task,
+            tags=list(tags.items() if isinstance(tags, Mapping) else tags),
+            signs=None if signs is None else list(signs),
         )
 
     def spend(
@@ -183,6 +195,19 @@ class Ledger:
         from ferroute.spend import spend
 
         return spend(self, since=since, until=until, router=router, model=model)
+
+    def failures(
+        self,
+        *,
+        since: When | None = None,
+        until: When | None = None,
+        router: str | None = None,
+        model: str | None = None,
+    ) -> Failures:
+        """Answers that show a sign of failure, by rung and kind of task; see `ferroute.failures.failures`."""
+        from ferroute.failures import failures
+
+        return failures(self, since=since, until=until, router=router, model=model)
 
     def flush(self, timeout: float = 10.0) -> None:
         """Waits until everything entered so far is in the store.

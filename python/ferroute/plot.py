@@ -28,7 +28,17 @@ if TYPE_CHECKING:
 
     Curves: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
 
-__all__ = ["plot_scores", "plot_share", "save_share", "share_at", "share_chart", "share_curve", "threshold_for"]
+__all__ = [
+    "plot_rungs",
+    "plot_scores",
+    "plot_share",
+    "rung_shares",
+    "save_share",
+    "share_at",
+    "share_chart",
+    "share_curve",
+    "threshold_for",
+]
 
 COLOURS = ("#1f6fb4", "#d1601f", "#2e8b57", "#8e5bb5", "#b8860b")
 """Told apart by most colour-blind readers, and on white and black alike."""
@@ -138,6 +148,96 @@ def plot_share(
             axes.legend(handles, marks, frameon=False, loc="lower left")
     elif any(curves):
         axes.legend(frameon=False, loc="lower left")
+    return axes
+
+
+def rung_shares(win_rates: ArrayLike, cuts: Sequence[float]) -> NDArray[np.float64]:
+    """The share of calls that each rung of a ladder gets.
+
+    Args:
+        win_rates: Scores of the traffic, ``[n]``, 0..=1.
+        cuts: Thresholds between the rungs, rising, ``[rungs - 1]``.
+
+    Returns:
+        Shares, weakest rung first, float64 ``[rungs]``; they add up to 1.
+
+    Raises:
+        InvalidValueError: There is no score or no cut, a score is not in 0..=1, or the cuts fall.
+    """
+    import numpy as np
+
+    scores, borders = _checked(win_rates), [float(cut) for cut in cuts]
+    if not borders or any(not low <= high for low, high in zip(borders, [*borders[1:], math.inf], strict=True)):
+        raise InvalidValueError(f"cuts are thresholds that do not fall, one or more; found {borders}")
+    above = 1 - np.searchsorted(scores, borders, side="left") / scores.size
+    return np.r_[1.0, above] - np.r_[above, 0.0]
+
+
+def plot_rungs(
+    win_rates: ArrayLike,
+    cuts: Sequence[float],
+    *,
+    names: Sequence[str] = (),
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws the share of calls that each rung of a ladder gets, and how it changes as a cut moves.
+
+    The curve is the share of calls at or above every threshold. Each cut stands on it, and the rungs are the bands
+    between the heights of their cuts: to move a cut is to move its height along the curve.
+
+    Args:
+        win_rates: Scores ``[n]``, 0..=1.
+        cuts: Thresholds between the rungs, rising, ``[rungs - 1]``.
+        names: What the rungs are called, weakest first; empty: by number.
+        title: Title; None: one that says what is drawn.
+        ax: Axes to draw on; None: new ones.
+
+    Returns:
+        The axes; ``.figure.savefig(path)`` writes the picture.
+
+    Raises:
+        InvalidValueError: As for `rung_shares`, or there is not a name for each rung.
+        NotBuiltError: matplotlib is not installed.
+    """
+    import numpy as np
+
+    shares = rung_shares(win_rates, cuts)
+    labels = list(names) or [f"rung {index + 1}" for index in range(shares.size)]
+    if len(labels) != shares.size:
+        raise InvalidValueError(f"names: expected {shares.size}, one for each rung, found {len(labels)}")
+    scores = _checked(win_rates)
+    made: Any = None if ax is not None else _matplotlib("pyplot").subplots(**LAYOUT)[1]
+    axes: Any = ax or made  # matplotlib's own types are partly unknown
+    left, right = _window({"": scores})
+    left, right = min(left, *cuts), max(right, *cuts)
+    thresholds, curve = share_curve(scores)
+    heights = np.r_[1.0, 1 - np.cumsum(shares)]
+    colours = _cycle(COLOURS, shares.size)
+    for index, (label, share, colour) in enumerate(zip(labels, shares, colours, strict=True)):
+        top, bottom = heights[index], heights[index + 1]
+        axes.fill_between(
+            thresholds,
+            np.minimum(np.maximum(curve, bottom), top),
+            bottom,
+            step="pre",
+            color=colour,
+            alpha=0.3,
+            linewidth=0,
+        )
+        axes.axhspan(bottom, top, xmin=0.98, color=colour, linewidth=0, label=f"{label}: {share:.1%}")
+    axes.plot(thresholds, curve, drawstyle="steps-pre", color="0.35", linewidth=2)
+    for cut, height, colour in zip(cuts, heights[1:], colours[1:], strict=False):
+        axes.plot([cut, cut], [0, height], color=colour, linewidth=1.4, linestyle=(0, (4, 3)))
+        axes.plot([cut], [height], "o", color=colour, markersize=7, markeredgecolor="white", zorder=4)
+    axes.set_xlim(left, right)
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.set_xlabel("threshold (win rate from which on a rung answers)")
+    axes.set_ylabel("calls at or above it")
+    dress(axes, title or "Share of each rung: a cut moves along the curve")
+    handles, marks = axes.get_legend_handles_labels()
+    axes.legend(handles[::-1], marks[::-1], frameon=False, loc="upper right", bbox_to_anchor=(0.97, 1.0))
     return axes
 
 

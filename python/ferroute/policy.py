@@ -17,10 +17,14 @@ from ferroute.endpoints import Endpoint, check_backend, endpoint, settings_of
 from ferroute.errors import InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from typing_extensions import Self
 
+VIEWS = ("last", "first", "user_turns")
+"""What of a conversation can be routed on."""
+SIGNS = ("empty", "refusal", "truncated", "invalid_json", "invalid_schema", "bad_tool_arguments")
+"""What an answer can be seen to have failed by, without labels."""
 _LIMITS = ("connect_timeout", "first_byte_timeout", "between_chunks_timeout", "timeout", "deadline")
 
 
@@ -50,6 +54,17 @@ class CallPolicy:
         backend: ``"native"``, or ``"litellm"`` to hand calls to the litellm that is installed.
         holdout: Share of the completions that go to the strong model whatever the router says, by lot, so that
             ``spend().saving`` is measured instead of estimated.
+        view: What of a conversation is routed on: ``"last"`` message, as in RouteLLM; the ``"first"`` one of the user;
+            or all ``"user_turns"``.
+        join_short_turns: Scores a last turn of a few words ("yes", "go on") together with the user's turn before it.
+        sticky: A conversation stays on its model unless going elsewhere pays for the lost prompt cache.
+        max_latency_ms: A model whose answers are expected to take longer (95th percentile of its recent calls, in
+            milliseconds; of streams until the first content) is skipped.
+        escalate_on: When an answer is taken to have failed, so that the next rung is asked: names among
+            ``"empty"``, ``"refusal"``, ``"truncated"``, ``"invalid_json"``, ``"invalid_schema"`` and
+            ``"bad_tool_arguments"``; or a callable from a whole answer (a `ferroute.responses.ChatCompletion`) to True
+            or False. Both calls are paid for, and accounted. Of a stream only what comes before its first content
+            counts (see ``docs/failures.md``).
 
     Raises:
         InvalidValueError: A value is outside its range.
@@ -70,6 +85,11 @@ class CallPolicy:
     strict: bool = False
     backend: str = "native"
     holdout: float = 0.0
+    view: str = "last"
+    join_short_turns: bool = False
+    sticky: bool = False
+    max_latency_ms: float | None = None
+    escalate_on: Sequence[str] | Callable[[Any], Any] = ()
 
     def __post_init__(self) -> None:
         for name in _LIMITS:
@@ -82,7 +102,7 @@ class CallPolicy:
             if isinstance(value, bool) or not isinstance(value, Integral):
                 raise InvalidTypeError(f"`{name}` must be int, found {type(value).__name__}")
             self._keep(name, int(value))
-        for name in ("hedge", "strict"):
+        for name in ("hedge", "strict", "join_short_turns", "sticky"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidTypeError(f"`{name}` must be True or False, found {getattr(self, name)!r:.60}")
         share = _number("holdout", self.holdout)
@@ -92,6 +112,13 @@ class CallPolicy:
         if not isinstance(self.on_router_error, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidTypeError(f"`on_router_error` must be str, found {type(self.on_router_error).__name__}")
         check_backend(self.backend)
+        if self.view not in VIEWS:
+            raise InvalidValueError(f"`view` is one of {', '.join(map(repr, VIEWS))}; found {self.view!r:.60}")
+        if self.max_latency_ms is not None:
+            self._keep("max_latency_ms", _number("max_latency_ms", self.max_latency_ms))
+            if self.max_latency_ms <= 0:
+                raise InvalidValueError(f"`max_latency_ms` must be above 0, found {self.max_latency_ms!r}")
+        object.__setattr__(self, "escalate_on", _signs(self.escalate_on))
         # Lists become tuples and mappings endpoints, so that nobody changes a policy that is in use.
         object.__setattr__(self, "fallbacks", _frozen(self.fallbacks, self.backend))
         object.__setattr__(self, "_made", self._make())
@@ -122,6 +149,7 @@ class CallPolicy:
             cooldown=self.cooldown,
             hedge=self.hedge,
             strict=self.strict,
+            escalate_on=self.escalate_on if callable(self.escalate_on) else list(self.escalate_on),
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -170,6 +198,21 @@ def listed(name: str, given: Any) -> tuple[Endpoint | str, ...]:
     if not hasattr(given, "__iter__"):
         raise InvalidTypeError(f"`{name}` must be a list of models, found {type(given).__name__}")
     return tuple(endpoint(each, name) for each in given)
+
+
+def _signs(given: Any) -> Any:
+    """What an answer is escalated on, checked: a tuple of names, or a callable."""
+    if callable(given):
+        return given
+    if isinstance(given, str):
+        given = (given,)
+    if not hasattr(given, "__iter__"):
+        raise InvalidTypeError(f"`escalate_on` is a list of names or a callable, found {type(given).__name__}")
+    names = tuple(given)
+    for name in names:
+        if name not in SIGNS:
+            raise InvalidValueError(f"`escalate_on` knows {', '.join(map(repr, SIGNS))}; found {name!r:.60}")
+    return names
 
 
 def going_with(fallbacks: Sequence[Endpoint | str], backend: str) -> Sequence[Endpoint | str]:

@@ -2,10 +2,13 @@
 
 use tokio::time::Instant;
 
+use super::ending::Ending;
 use super::plan::Plan;
+use super::settle::Entry;
 use super::tally::Tally;
 use crate::error::Result;
-use crate::providers::{Endpoint, Limits, Prepared, Usage};
+use crate::ledger::Signs;
+use crate::providers::{Answer, Endpoint, Limits, Prepared, Usage};
 
 /// One request at one endpoint.
 pub(super) struct Place<'a> {
@@ -23,6 +26,13 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.plan.endpoints[self.index]
+    }
+
+    /// Whether an answer without content leads to another rung.
+    pub(super) fn may_climb(&self) -> bool {
+        let on = self.plan.policy.escalate_on.signs;
+        let before_content = Signs::EMPTY.and(Signs::REFUSAL).and(Signs::TRUNCATED);
+        self.plan.escalates() && on.has(before_content) && self.plan.above(self.index) < self.plan.endpoints.len()
     }
 
     /// The policy's limits, cut to what is left until the deadline.
@@ -49,6 +59,15 @@ pub(super) trait Ask: Sync {
 
     /// The tokens of one that is done with.
     fn usage(done: &Self::Done) -> Option<Usage>;
+
+    /// Looks for signs of failure in what came.
+    fn judge(&self, entry: &Entry, done: &mut Self::Done);
+
+    /// How far it has come, and what it shows; all but the endpoint.
+    fn ending(done: &Self::Done) -> Ending;
+
+    /// The answer, where there is a whole one.
+    fn answer(done: &Self::Done) -> Option<&Answer>;
 
     /// Several answers of one choice each as one answer of several.
     fn merge(&self, place: &Place<'_>, parts: Vec<Self::Done>) -> Result<Self::Done>;

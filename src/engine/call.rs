@@ -1,7 +1,8 @@
 //! One chat completion: whom to ask, how often, and what it came to.
 //!
 //! ```text
-//! chat, stream -> walk over the endpoints -> n side by side (many) -> tries at one endpoint -> one request, or two (hedge)
+//! chat, stream -> rungs (escalate) -> endpoints (walk) -> n side by side (many) -> tries at one endpoint
+//!              -> one request, or two (hedge)
 //! ```
 //!
 //! [`Ask`] is what differs between a whole answer and a stream: the innermost step. Everything around it is the same,
@@ -12,17 +13,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Again, Error, Kind, Result, Spent};
-use crate::providers::failures::{is_too_long, may_move};
+use crate::error::{Again, Error, Result, Spent};
 use crate::providers::retry::DEFAULT_RETRIES;
 use crate::providers::{Answer, ChatRequest, Completion, Http, Usage};
 
 use super::ask::{Ask, Place};
+use super::ending::Ending;
+use super::escalate::walk;
 use super::plan::{Account, Plan};
-use super::settle::{Ending, Entry};
+use super::settle::Entry;
+use super::signs::Verdict;
 use super::stream::{Opening, Stream};
-use super::tries::tries;
-use super::{estimate, health, many};
+use super::{estimate, many, signs};
 
 /// How long an answer may take when the caller says nothing, as in the `openai` client.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
@@ -65,12 +67,8 @@ pub fn chat(http: &Http, plan: Plan, request: Arc<ChatRequest>) -> impl Future<O
 async fn whole(http: &Http, mut entry: Entry) -> Result<Answered> {
     match walk(&entry, &Whole { http }).await {
         Ok((endpoint, done)) => {
-            let Done { answer, usages, requests } = done;
-            let made_chars = if usages.is_empty() { estimate::answer_chars(&answer.body) } else { 0 };
-            let first_content = Some(Instant::now());
-            let ending = Ending { endpoint, requests, usages, complete: true, made_chars, first_content };
-            let account = entry.answered(&ending);
-            Ok(Answered { answer, account })
+            let account = entry.answered(&Ending { endpoint, ..Whole::ending(&done) });
+            Ok(Answered { answer: done.answer, account })
         }
         Err(error) => Err(spent(entry, error)),
     }
@@ -105,6 +103,8 @@ struct Done {
     answer: Answer,
     usages: Vec<Usage>,
     requests: u32,
+    here: Instant,
+    verdict: Verdict,
 }
 
 impl Ask for Whole<'_> {
@@ -116,7 +116,8 @@ impl Ask for Whole<'_> {
         let answer = self.http.send(endpoint, &prepared.outgoing, &place.limits()).await?;
         let read = endpoint.dialect.read_answer(endpoint, &prepared.reading, answer);
         let Completion { answer, usage } = read.map_err(|error| error.worth(Again::Once))?;
-        Ok(Done { answer, usages: usage.into_iter().collect(), requests: 1 })
+        let usages = usage.into_iter().collect();
+        Ok(Done { answer, usages, requests: 1, here: Instant::now(), verdict: Verdict::default() })
     }
 
     fn usage(done: &Done) -> Option<Usage> {
@@ -128,84 +129,29 @@ impl Ask for Whole<'_> {
         let usages = if known { parts.iter().flat_map(|part| part.usages.clone()).collect() } else { Vec::new() };
         let requests = parts.len() as u32;
         let answers = parts.into_iter().map(|part| part.answer).collect();
-        Ok(Done { answer: many::merged(answers)?, usages, requests })
+        let answer = many::merged(answers)?;
+        Ok(Done { answer, usages, requests, here: Instant::now(), verdict: Verdict::default() })
     }
-}
 
-/// Asks one endpoint after the other until one answers; gives back which one did.
-async fn walk<A: Ask>(entry: &Entry, asker: &A) -> Result<(usize, A::Done)> {
-    let (plan, tally) = (entry.plan(), entry.tally());
-    let deadline = plan.policy.deadline.map(|limit| tally.start() + limit);
-    let order = health::order(plan)?;
-    let mut failed: Option<Error> = None;
-    let mut refused = 0;
-    for (rank, &index) in order.iter().enumerate() {
-        let endpoint = &plan.endpoints[index];
-        if let Some(failure) = &failed
-            && is_too_long(failure)
-            && !health::takes_more(endpoint, &plan.endpoints[refused])
-        {
-            continue;
-        }
-        let others = rank + 1 < order.len();
-        let error = match visit(entry, asker, index, deadline, others).await {
-            Ok(done) => {
-                if rank > 0 || index != 0 {
-                    tally.note(instead(plan, index, failed.as_ref()));
-                }
-                return Ok((index, done));
-            }
-            Err(error) => error.at(|| endpoint.shown_url(&endpoint.dialect.chat_path(endpoint, A::STREAM))),
-        };
-        refused = index;
-        let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let last = !may_move(&error);
-        // A fallback that cannot even be asked says less than the failure that led to it.
-        failed = match failed {
-            Some(first) if !is_of_a_call(&error) && is_of_a_call(&first) => Some(first),
-            _ => Some(error),
-        };
-        if over || last {
-            break;
+    fn judge(&self, entry: &Entry, done: &mut Done) {
+        done.verdict = signs::of_answer(entry.request(), &done.answer.body);
+    }
+
+    fn ending(done: &Done) -> Ending {
+        let made_chars = if done.usages.is_empty() { estimate::answer_chars(&done.answer.body) } else { 0 };
+        Ending {
+            requests: done.requests,
+            usages: done.usages.clone(),
+            complete: true,
+            made_chars,
+            first_content: Some(done.here),
+            verdict: done.verdict,
+            ..Ending::default()
         }
     }
-    Err(failed.unwrap_or_else(|| Error::value("a call needs at least one endpoint")))
-}
 
-fn is_of_a_call(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Connection | Kind::Timeout | Kind::Status | Kind::Protocol)
-}
-
-/// Why another endpoint answered than the first.
-fn instead(plan: &Plan, index: usize, failed: Option<&Error>) -> String {
-    let (first, used) = (&plan.endpoints[0].name, &plan.endpoints[index].name);
-    match failed {
-        Some(error) => format!("`{used}` answered after a failure: {}", error.message()),
-        None => format!("`{used}` answered, since `{first}` keeps failing and rests"),
-    }
-}
-
-/// Asks one endpoint, as often as its model has to be asked and as the policy allows.
-async fn visit<A: Ask>(
-    entry: &Entry,
-    asker: &A,
-    index: usize,
-    deadline: Option<Instant>,
-    others: bool,
-) -> Result<A::Done> {
-    let (plan, tally) = (entry.plan(), entry.tally());
-    let endpoint = &plan.endpoints[index];
-    let mut prepared = endpoint.dialect.chat(endpoint, entry.request(), A::STREAM)?;
-    let dropped = std::mem::take(&mut prepared.dropped);
-    if let Some(first) = dropped.first().filter(|_| plan.policy.strict) {
-        let (parameter, model) = (&first.parameter, &endpoint.name);
-        return Err(Error::value(format!("`{parameter}` cannot be passed on to `{model}`: {}", first.why)));
-    }
-    tally.dropped(dropped);
-    let place = Place { plan, index, prepared: &prepared, tally, deadline, others };
-    match prepared.times {
-        0 | 1 => tries(asker, &place).await,
-        times => Box::pin(many::side_by_side(asker, &place, times)).await,
+    fn answer(done: &Done) -> Option<&Answer> {
+        Some(&done.answer)
     }
 }
 
@@ -228,6 +174,7 @@ pub fn time_limit(seconds: f64) -> Result<Option<Duration>> {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn time_limits() {

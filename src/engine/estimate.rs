@@ -1,19 +1,11 @@
-//! Tokens of what nobody has counted: four characters each, which is about right for English and code.
+//! Tokens of requests and answers that nobody has counted.
 
 use serde_json::Value;
 
 use crate::providers::ChatRequest;
-
-const CHARS_PER_TOKEN: usize = 4;
-/// What providers add around a message.
-const PER_MESSAGE: u64 = 4;
-/// An image of ordinary size, as `OpenAI` counts one in high detail.
-const PER_IMAGE: u64 = 765;
-
-/// Tokens of a text of so many characters.
-pub(super) fn tokens(chars: usize) -> u64 {
-    chars.div_ceil(CHARS_PER_TOKEN) as u64
-}
+pub(super) use crate::text::tokens::of_chars as tokens;
+use crate::text::tokens::{PER_IMAGE, PER_MESSAGE};
+use crate::text::view::chars_in;
 
 /// Tokens of a request's messages and tools.
 pub(super) fn prompt_tokens(request: &ChatRequest) -> u64 {
@@ -38,15 +30,6 @@ fn part_tokens(part: &Value) -> u64 {
         Some(Value::String(text)) => tokens(text.chars().count()),
         // Its bytes say nothing about its tokens.
         _ => PER_IMAGE,
-    }
-}
-
-fn chars_in(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.chars().count(),
-        Value::Array(items) => items.iter().map(chars_in).sum(),
-        Value::Object(members) => members.iter().map(|(name, value)| name.chars().count() + chars_in(value)).sum(),
-        _ => 1,
     }
 }
 

@@ -52,9 +52,9 @@ pub(super) fn identity(endpoint: &Endpoint) -> u128 {
     hash.digest128()
 }
 
-/// The plan's endpoints in the order they are tried: those that rest come last.
+/// The chosen model and its fallbacks in the order they are tried: those that rest come last.
 pub(super) fn order(plan: &Plan) -> Result<Vec<usize>> {
-    let mut order: Vec<usize> = (0..plan.endpoints.len()).collect();
+    let mut order: Vec<usize> = (0..plan.base()).collect();
     let health = health()?;
     if order.len() > 1 && health.count.load(Ordering::Relaxed) > 0 {
         let now = Instant::now();
@@ -66,6 +66,25 @@ pub(super) fn order(plan: &Plan) -> Result<Vec<usize>> {
         order.sort_by_key(rests);
     }
     Ok(order)
+}
+
+/// Whether any endpoint of this process rests: a look at one number while none fails.
+pub(crate) fn anything_rests() -> bool {
+    let Ok(health) = health() else { return false };
+    if health.count.load(Ordering::Relaxed) == 0 {
+        return false;
+    }
+    let now = Instant::now();
+    let known = health.known.lock().unwrap_or_else(PoisonError::into_inner);
+    known.values().any(|failing| failing.rests_until.is_some_and(|until| now < until))
+}
+
+/// How much longer an endpoint rests.
+pub(crate) fn rests(endpoint: &Endpoint) -> Option<Duration> {
+    let health = health().ok()?;
+    let known = health.known.lock().unwrap_or_else(PoisonError::into_inner);
+    let until = known.get(&identity(endpoint))?.rests_until?;
+    until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
 }
 
 /// Counts a failure; whether the endpoint rests from now on.

@@ -13,10 +13,18 @@ use crate::error::{Error, Result};
 
 /// Sends one request; with the policy's leave a second one when it is late.
 pub(super) async fn ask<A: Ask>(asker: &A, place: &Place<'_>) -> Result<A::Done> {
-    if place.plan.policy.hedge && place.prepared.times <= 1 {
+    if place.prepared.times > 1 {
+        return one(asker, place).await;
+    }
+    if place.plan.policy.hedge {
         return Box::pin(hedged(asker, place)).await;
     }
-    one(asker, place).await
+    let start = Instant::now();
+    let result = one(asker, place).await;
+    if result.is_ok() {
+        latency::add(place.endpoint(), A::STREAM, start.elapsed());
+    }
+    result
 }
 
 async fn one<A: Ask>(asker: &A, place: &Place<'_>) -> Result<A::Done> {

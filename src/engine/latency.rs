@@ -1,8 +1,11 @@
-//! How long the models of this process take to begin their answers, for hedging: only recent calls, in memory.
+//! How long the models of this process take to begin their answers, for hedging and for the filter of slow models: only
+//! recent calls, in memory.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::health::identity;
 use crate::error::Result;
@@ -15,6 +18,8 @@ const REMEMBERED: usize = 128;
 const ENOUGH: usize = 10;
 /// Nothing is late before this.
 const LEAST: Duration = Duration::from_millis(10);
+/// What was measured longer ago says nothing about the next call: who is skipped for it is tried again.
+const FRESH: Duration = Duration::from_mins(1);
 /// Endpoints remembered.
 const MOST: usize = 1024;
 
@@ -22,16 +27,22 @@ const MOST: usize = 1024;
 struct Times {
     recent: Vec<Duration>,
     next: usize,
+    last: Option<Instant>,
 }
 
 impl Times {
     fn add(&mut self, time: Duration) {
+        self.last = Some(Instant::now());
         if self.recent.len() < REMEMBERED {
             self.recent.push(time);
         } else {
             self.recent[self.next] = time;
             self.next = (self.next + 1) % REMEMBERED;
         }
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        self.last.is_some_and(|last| now.saturating_duration_since(last) < FRESH)
     }
 
     /// The 95th percentile, the next larger time of those seen.
@@ -71,6 +82,12 @@ pub(super) fn late_after(endpoint: &Endpoint, stream: bool) -> Option<Duration> 
     known.get(&(identity(endpoint), stream))?.p95()
 }
 
+/// How long an answer is expected to take: [`late_after`], where a call of the last minute is among those known.
+pub(crate) fn expected(endpoint: &Endpoint, stream: bool) -> Option<Duration> {
+    let known = times().ok()?.lock().unwrap_or_else(PoisonError::into_inner);
+    known.get(&(identity(endpoint), stream)).filter(|times| times.is_fresh(Instant::now()))?.p95()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
@@ -93,5 +110,15 @@ mod tests {
         }
         assert_eq!(times.p95().unwrap(), LEAST);
         assert_eq!(times.recent.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn old_times_expect_nothing() {
+        let now = Instant::now();
+        let mut times = Times::default();
+        assert!(!times.is_fresh(now));
+        times.add(LEAST);
+        assert!(times.is_fresh(now + FRESH / 2));
+        assert!(!times.is_fresh(now + FRESH * 2));
     }
 }

@@ -1,12 +1,13 @@
 //! What one call is to do: whom it may ask, how it behaves, and what was decided before it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
 
-use crate::ledger::Ledger;
-use crate::providers::{Endpoint, Limits};
+use crate::ledger::{Ledger, Signs};
+use crate::providers::{Answer, Endpoint, Limits};
 
 /// How calls behave; `None` waits for ever.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,36 @@ pub struct Policy {
     pub hedge: bool,
     /// A parameter the endpoint does not take is an error instead of being left out.
     pub strict: bool,
+    /// When the next rung is asked.
+    pub escalate_on: Escalation,
+}
+
+/// What of an answer leads to the next rung.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Escalation {
+    /// Any of these signs.
+    pub signs: Signs,
+    /// The caller's own judgement, where no sign is shown.
+    pub judge: Option<Judge>,
+}
+
+/// Says of a whole answer whether it failed, or why it cannot say.
+#[derive(Clone)]
+pub struct Judge(pub Arc<Judging>);
+
+/// Whether an answer has failed; an error says why nobody knows.
+pub type Judging = dyn Fn(&Answer) -> Result<bool, String> + Send + Sync;
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Judge")
+    }
+}
+
+impl PartialEq for Judge {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl Default for Policy {
@@ -47,6 +78,7 @@ impl Default for Policy {
             cooldown: Duration::from_secs(30),
             hedge: false,
             strict: false,
+            escalate_on: Escalation::default(),
         }
     }
 }
@@ -77,6 +109,10 @@ pub struct Routed {
     pub router_cost: Option<Decimal>,
     /// The text routed on, for its features.
     pub text: Option<Arc<str>>,
+    /// Kind of task, where the caller says it.
+    pub task: Option<String>,
+    /// The caller's tags as a JSON object.
+    pub tags: Option<String>,
 }
 
 impl Policy {
@@ -94,8 +130,11 @@ impl Policy {
 /// One call: the endpoints in the order they are tried, and everything that goes with it.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The chosen model first, then its fallbacks; never empty.
+    /// The chosen model first, then its fallbacks, then the rungs of [`climb`](Self::climb); never empty.
     pub endpoints: Arc<[Endpoint]>,
+    /// Names of the rungs above the chosen one, from the next to the last, whose endpoints come last: who is asked when an
+    /// answer shows a sign of failure.
+    pub climb: Arc<[Option<String>]>,
     /// How it behaves.
     pub policy: Arc<Policy>,
     /// The book it is entered in.
@@ -107,7 +146,13 @@ pub struct Plan {
 impl Plan {
     /// A call of one endpoint that is entered nowhere.
     pub fn to(endpoint: Endpoint, policy: Policy) -> Self {
-        Self { endpoints: [endpoint].into(), policy: Arc::new(policy), ledger: None, routed: Routed::default() }
+        Self {
+            endpoints: [endpoint].into(),
+            climb: Arc::default(),
+            policy: Arc::new(policy),
+            ledger: None,
+            routed: Routed::default(),
+        }
     }
 }
 
@@ -122,7 +167,7 @@ pub struct Account {
     pub usage: Option<crate::pricing::Usage>,
     /// The tokens are our estimate.
     pub estimated: bool,
-    /// US dollars for all requests of the call, the losers of hedges included; `None` is unpriced.
+    /// US dollars for all requests of the call, losers of hedges and escalated answers included; `None` is unpriced.
     pub cost: Option<Decimal>,
     /// The model whose price is not known, where that is why there is no cost.
     pub unpriced: Option<String>,

@@ -11,11 +11,12 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
+use super::ending::Ending;
 use super::many::Sides;
-use super::settle::Ending;
+use super::signs::Collected;
 use super::source::Source;
 use crate::error::{Error, Partial, Result};
-use crate::providers::{Chunk, ReadStream};
+use crate::providers::{ChatRequest, Chunk, ReadStream};
 
 /// How many bytes of chunks are read ahead; a chunk that is larger is read alone.
 pub(super) const READ_AHEAD_BYTES: usize = 4 << 20;
@@ -70,8 +71,21 @@ impl Feed {
         one.into_iter().chain(many.into_iter().flatten()).map(Source::reader)
     }
 
-    fn is_complete(&self) -> bool {
+    /// The texts of the first choices, as far as they are kept.
+    pub(super) fn texts(&self) -> Vec<&str> {
+        self.readers().map(ReadStream::text).collect()
+    }
+
+    /// Whether every choice has said why it ended.
+    pub(super) fn is_complete(&self) -> bool {
         self.readers().all(ReadStream::is_complete)
+    }
+
+    /// How far it has come.
+    pub(super) fn ending(&self) -> Ending {
+        let progress = Progress::default();
+        self.tell(&progress);
+        std::mem::take(&mut *progress.ending())
     }
 
     /// Notes how far it has come.
@@ -104,12 +118,25 @@ impl Feed {
     }
 }
 
+/// What of a stream is kept to judge it by at its end.
+pub(super) struct Judging {
+    request: Arc<ChatRequest>,
+    collected: Collected,
+}
+
+impl Judging {
+    pub(super) fn of(request: Arc<ChatRequest>) -> Self {
+        Self { request, collected: Collected::default() }
+    }
+}
+
 /// Reads events until the end mark, an error, or until nobody listens any more.
 pub(super) async fn read(
     mut feed: Feed,
     mut found: Vec<Chunk>,
     chunks: mpsc::Sender<Result<Item>>,
     progress: Arc<Progress>,
+    mut judge: Option<Judging>,
 ) {
     let out = Out { chunks, budget: Arc::new(Semaphore::new(READ_AHEAD_BYTES)) };
     let mut held: Option<(Bytes, Instant)> = None;
@@ -120,6 +147,9 @@ pub(super) async fn read(
         for chunk in found.drain(..) {
             if chunk.content {
                 progress.ending().first_content.get_or_insert_with(Instant::now);
+            }
+            if let Some(judge) = &mut judge {
+                judge.collected.add(&chunk.data, chunk.ends);
             }
             if chunk.hidden {
                 continue;
@@ -139,6 +169,10 @@ pub(super) async fn read(
         match next {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => {
+                if let Some(judge) = judge {
+                    let verdict = judge.collected.judged(&judge.request, &feed.texts());
+                    progress.ending().verdict = verdict;
+                }
                 if let Some((data, _)) = held {
                     out.send(data, true).await;
                 }

@@ -1,7 +1,8 @@
 //! What a call came to: usage times prices, the estimate of what routing saved, and the entry in the book.
 //!
 //! **The saving** is the price of the baseline (the model every call would have gone to) less what was paid: the answer,
-//! requests whose answers were lost but may be on the bill, losers of hedges, and the choice of the model. Nobody knows
+//! requests whose answers were lost but may be on the bill, losers of hedges, answers that were escalated, and the choice
+//! of the model. Nobody knows
 //! what the baseline would have answered, so its length is forecast: the answer's length has a rank among the lengths
 //! that its own model is known for, and the baseline's length of that rank is taken; where too few are known, the same
 //! length is assumed and a note says so. The part of the prompt that the baseline would have found in its cache is its
@@ -13,32 +14,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rust_decimal::Decimal;
-use tokio::time::Instant;
 
-use super::estimate;
+use super::ending::Ending;
 use super::forecast::forecast;
 use super::plan::{Account, Plan};
-use super::tally::{Hedged, Tally};
+use super::tally::{Escalated, Hedged, Tally};
+use super::{asking, estimate};
 use crate::error::{Error, Kind};
-use crate::ledger::{Outcome, Record};
+use crate::ledger::{Asked, Outcome, Record};
 use crate::pricing::{Table, Usage, pico};
 use crate::providers::{ChatRequest, Endpoint};
-
-/// How far an answer has come.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Ending {
-    /// Which endpoint answers.
-    pub endpoint: usize,
-    /// Requests that the answer is made of; none where there is no answer.
-    pub requests: u32,
-    /// Tokens told, one for each request at most.
-    pub usages: Vec<Usage>,
-    /// The tokens told are the final ones.
-    pub complete: bool,
-    /// Characters received.
-    pub made_chars: usize,
-    pub first_content: Option<Instant>,
-}
 
 /// A call from its beginning to its entry in the book.
 pub(super) struct Entry {
@@ -58,7 +43,7 @@ impl Entry {
         &self.plan
     }
 
-    pub(super) fn request(&self) -> &ChatRequest {
+    pub(super) fn request(&self) -> &Arc<ChatRequest> {
         &self.request
     }
 
@@ -117,6 +102,10 @@ impl Entry {
             });
             estimated = true;
         }
+        let climbed: Vec<Climbed> = std::mem::take(&mut rest.escalated)
+            .into_iter()
+            .map(|(answer, attempts)| self.climbed(answer, attempts))
+            .collect();
         let plain = sum(usages.iter().map(|usage| price(endpoint, usage)));
         let lost_cost = sum(lost.iter().map(|(at, usage)| price(&self.plan.endpoints[*at], usage)));
         let mut usage = total(&usages);
@@ -132,8 +121,10 @@ impl Entry {
                 if count == 1 { "" } else { "s" }
             ));
         }
-        let whole = cost.zip(sum(hedges.iter().map(|(_, _, cost)| *cost))).and_then(|(a, b)| a.checked_add(b));
-        let unpriced = whole.is_none().then(|| self.unpriced(ending.endpoint, &usages, &lost, &hedges)).flatten();
+        let beside = hedges.iter().map(|(_, _, cost)| *cost).chain(climbed.iter().map(|each| each.cost));
+        let whole = cost.zip(sum(beside)).and_then(|(a, b)| a.checked_add(b));
+        let unpriced =
+            whole.is_none().then(|| self.unpriced(ending.endpoint, &usages, &lost, &hedges, &climbed)).flatten();
         rest.notes.extend(unpriced.as_deref().map(no_price));
         let (baseline, from) = self.baseline(endpoint, outcome, plain, &usages).unzip();
         if let (Some(from), Some(name), true) = (from.flatten(), &self.plan.routed.baseline, whole.is_some()) {
@@ -150,23 +141,19 @@ impl Entry {
         let attempts = self.tally.attempts();
         let first_content = ending.first_content.map(|at| at.saturating_duration_since(self.tally.start()));
         if self.plan.ledger.is_some() && (attempts > 0 || error.is_none_or(is_of_a_call)) {
-            for (hedged, usage, cost) in &hedges {
-                let baseline = baseline.map(|_| Decimal::ZERO);
-                let mut record = self.record(hedged.endpoint, Outcome::Hedged, usage, *cost, baseline);
-                record.estimated = true;
-                record.router_cost = record.router.as_ref().map(|_| 0);
-                record.total_us = micros(hedged.took);
-                record.attempts = 0;
-                record.text = None;
-                self.enter(record);
-            }
+            self.enter_hedged(&hedges, baseline);
+            let before = self.enter_climbed(&climbed, baseline);
             let mut record = self.record(ending.endpoint, outcome, &usage.unwrap_or_default(), cost, baseline);
+            if outcome == Outcome::Ok {
+                record.signs = ending.verdict.signs;
+                record.asked = self.asked(ending);
+            }
             record.estimated = estimated;
             record.router_cost = router_cost.and_then(pico);
             record.ttft_us = first_content.map(micros);
             record.total_us = micros(total_time);
             record.error = error.map(kind_of);
-            record.attempts = attempts;
+            record.attempts = attempts.saturating_sub(before);
             self.enter(record);
         }
         Account {
@@ -182,6 +169,27 @@ impl Entry {
             total: total_time,
             notes: rest.notes,
             dropped: rest.dropped,
+        }
+    }
+
+    /// What an answer came to that was taken to have failed, so that another rung was asked.
+    fn climbed(&self, escalated: Escalated, attempts: u32) -> Climbed {
+        let (usages, estimated) = self.usages(Outcome::Ok, &escalated.ending);
+        let at = &self.plan.endpoints[escalated.ending.endpoint];
+        let cost = sum(usages.iter().map(|usage| price(at, usage)));
+        Climbed { escalated, attempts, usage: total(&usages).unwrap_or_default(), estimated, cost }
+    }
+
+    fn enter_hedged(&self, hedges: &[(Hedged, Usage, Option<Decimal>)], baseline: Option<Decimal>) {
+        for (hedged, usage, cost) in hedges {
+            let baseline = baseline.map(|_| Decimal::ZERO);
+            let mut record = self.record(hedged.endpoint, Outcome::Hedged, usage, *cost, baseline);
+            record.estimated = true;
+            record.router_cost = record.router.as_ref().map(|_| 0);
+            record.total_us = micros(hedged.took);
+            record.attempts = 0;
+            record.text = None;
+            self.enter(record);
         }
     }
 
@@ -217,12 +225,15 @@ impl Entry {
         usages: &[Usage],
         lost: &[(usize, Usage)],
         hedges: &[(Hedged, Usage, Option<Decimal>)],
+        climbed: &[Climbed],
     ) -> Option<String> {
         let answer = usages.iter().map(|usage| (endpoint, usage));
         let lost = lost.iter().map(|(at, usage)| (*at, usage));
         let hedges = hedges.iter().map(|(hedged, usage, _)| (hedged.endpoint, usage));
+        let climbed = climbed.iter().map(|each| (each.escalated.ending.endpoint, &each.usage));
         let called = |at: usize| &self.plan.endpoints[at];
-        let (at, _) = answer.chain(lost).chain(hedges).find(|(at, usage)| price(called(*at), usage).is_none())?;
+        let (at, _) =
+            answer.chain(lost).chain(hedges).chain(climbed).find(|(at, usage)| price(called(*at), usage).is_none())?;
         Some(called(at).name.clone())
     }
 
@@ -272,7 +283,10 @@ impl Entry {
             router: routed.router.clone(),
             requested: routed.requested.clone(),
             model: self.plan.endpoints[endpoint].name.clone(),
-            tier: routed.tier.clone(),
+            tier: match endpoint.checked_sub(self.plan.base()) {
+                Some(rung) => self.plan.climb[rung].clone(),
+                None => routed.tier.clone(),
+            },
             win_rate: routed.win_rate,
             threshold: routed.threshold,
             holdout: routed.holdout,
@@ -288,7 +302,36 @@ impl Entry {
             attempts: 0,
             text: routed.text.clone(),
             price_version: Table::shared().version().to_owned(),
+            task: routed.task.clone(),
+            tags: routed.tags.clone(),
+            signs: None,
+            asked: Asked::default(),
         }
+    }
+
+    /// Enters the answers after which another rung was asked, each as a call of its own; says how many requests they took.
+    fn enter_climbed(&self, climbed: &[Climbed], baseline: Option<Decimal>) -> u32 {
+        let mut before = 0;
+        for each in climbed {
+            let Escalated { ending, since, took } = &each.escalated;
+            let baseline = baseline.map(|_| Decimal::ZERO);
+            let mut record = self.record(ending.endpoint, Outcome::Escalated, &each.usage, each.cost, baseline);
+            record.ts_us += micros(since.saturating_duration_since(self.tally.start()));
+            record.estimated = each.estimated;
+            record.router_cost = record.router.as_ref().map(|_| 0);
+            record.ttft_us = ending.first_content.map(|at| micros(at.saturating_duration_since(*since)));
+            record.total_us = micros(*took);
+            record.attempts = each.attempts.saturating_sub(before);
+            record.signs = ending.verdict.signs;
+            before = each.attempts;
+            self.enter(record);
+        }
+        before
+    }
+
+    /// What the next request is held against, to find whether its user asks again.
+    fn asked(&self, ending: &Ending) -> Asked {
+        asking::asked(&self.request, ending.verdict.answer, self.plan.routed.session.is_some())
     }
 
     fn enter(&self, record: Record) {
@@ -296,6 +339,15 @@ impl Entry {
             ledger.add(record);
         }
     }
+}
+
+/// An answer after which another rung was asked, with what it came to and the requests sent until then.
+struct Climbed {
+    escalated: Escalated,
+    attempts: u32,
+    usage: Usage,
+    estimated: bool,
+    cost: Option<Decimal>,
 }
 
 impl Drop for Entry {

@@ -15,15 +15,17 @@ use tokio::time::{Instant, timeout_at};
 
 use super::ask::{Ask, Place};
 use super::document;
+use super::ending::Ending;
 use super::many::Sides;
 use super::plan::Account;
-use super::reading::{Feed, Item, Progress, READ_AHEAD_BYTES, read};
-use super::settle::{Ending, Entry, total};
+use super::reading::{Feed, Item, Judging, Progress, READ_AHEAD_BYTES, read};
+use super::settle::{Entry, total};
+use super::signs::{Collected, Verdict};
 use super::source::{Called, Source};
 use crate::error::{Again, Error, Kind, Partial, Result};
 use crate::providers::http::Opened;
 use crate::providers::sse::Events;
-use crate::providers::{Answer, Chunk, Dropped, Http, Usage, http};
+use crate::providers::{Answer, ChatRequest, Chunk, Dropped, Http, Usage, http};
 
 /// How many chunks are read ahead before the provider has to wait.
 const READ_AHEAD: usize = 256;
@@ -71,14 +73,16 @@ enum Phase {
 impl Stream {
     /// Reads on from `begun`.
     pub(super) fn start(begun: Begun, endpoint: usize, entry: Entry) -> Self {
-        let Begun { status, headers, feed, found, first_content } = begun;
+        let Begun { status, headers, feed, found, first_content, .. } = begun;
         let progress = Arc::new(Progress::new(Ending { endpoint, first_content, ..Ending::default() }));
         feed.tell(&progress);
         let (chunks, receiver) = mpsc::channel(READ_AHEAD);
         let called = &entry.plan().endpoints[endpoint];
         let url = called.shown_url(&called.dialect.chat_path(called, true));
         let (attempts, dropped, notes) = entry.tally().so_far();
-        let reader = tokio::spawn(read(feed, found, chunks, Arc::clone(&progress))).abort_handle();
+        // What nobody keeps is not looked at.
+        let judge = entry.plan().ledger.is_some().then(|| Judging::of(Arc::clone(entry.request())));
+        let reader = tokio::spawn(read(feed, found, chunks, Arc::clone(&progress), judge)).abort_handle();
         let state = State { phase: Phase::Open(receiver, None), entry: Some(entry), account: None };
         let process = std::process::id();
         Self {
@@ -269,6 +273,27 @@ pub(super) struct Begun {
     /// Chunks read so far.
     found: Vec<Chunk>,
     first_content: Option<Instant>,
+    /// What can be seen while nothing of it has been given to anybody.
+    verdict: Verdict,
+}
+
+impl Begun {
+    /// The verdict before any content: on a stream that ended without one, or that begins with a refusal.
+    fn seen(&self, request: &ChatRequest) -> Verdict {
+        let texts = self.feed.texts();
+        if self.first_content.is_some() && texts.iter().any(|text| !text.is_empty()) {
+            return Verdict::default();
+        }
+        let mut collected = Collected::default();
+        for chunk in &self.found {
+            collected.add(&chunk.data, true);
+        }
+        let is_empty = self.first_content.is_none();
+        if is_empty && self.feed.is_complete() || collected.only_refuses() {
+            return collected.judged(request, &texts);
+        }
+        Verdict::default()
+    }
 }
 
 /// Opens one stream and reads it to its first content.
@@ -290,7 +315,8 @@ fn whole(place: &Place<'_>, answer: Answer) -> Result<Begun> {
     let called = Called { plan: Arc::clone(&place.plan.endpoints), index: place.index };
     let source = Source::new(called, Events::new(futures_util::stream::empty()), Box::new(document));
     let Answer { status, headers, .. } = completion.answer;
-    Ok(Begun { status, headers, feed: Feed::One(Box::new(source)), found, first_content: Some(Instant::now()) })
+    let (feed, first_content) = (Feed::One(Box::new(source)), Some(Instant::now()));
+    Ok(Begun { status, headers, feed, found, first_content, verdict: Verdict::default() })
 }
 
 impl Ask for Opening<'_> {
@@ -299,7 +325,7 @@ impl Ask for Opening<'_> {
 
     async fn ask(&self, place: &Place<'_>) -> Result<Begun> {
         let (endpoint, prepared, limits) = (place.endpoint(), place.prepared, place.limits());
-        let first = limits.first_byte.map(|limit| (limit, Instant::now() + limit));
+        let mut first = limits.first_byte.map(|limit| (limit, Instant::now() + limit));
         let response = match self.http.open(endpoint, &prepared.outgoing, &limits).await? {
             Opened::Stream(response) => response,
             Opened::Whole(answer) => return whole(place, answer),
@@ -310,7 +336,7 @@ impl Ask for Opening<'_> {
         let mut source = Source::new(called, events, endpoint.dialect.reader(&prepared.reading));
         let mut found = Vec::new();
         let mut first_content = None;
-        let mut patience = None;
+        let (mut since, mut patience) = (None, None);
         let mut read = 0;
         while !source.is_over() {
             let before = found.len();
@@ -341,10 +367,13 @@ impl Ask for Opening<'_> {
             if flow.is_break() || read > READ_AHEAD_BYTES / 4 {
                 break;
             }
-            let end = *patience.get_or_insert_with(|| Instant::now() + FIRST_CONTENT);
-            patience = Some(place.deadline.map_or(end, |deadline| end.min(deadline)));
+            first = None;
+            // Once it is handed over it stays.
+            let end = (!place.may_climb()).then(|| *since.get_or_insert_with(|| Instant::now() + FIRST_CONTENT));
+            patience = end.into_iter().chain(place.deadline).min();
         }
-        Ok(Begun { status, headers, feed: Feed::One(Box::new(source)), found, first_content })
+        let feed = Feed::One(Box::new(source));
+        Ok(Begun { status, headers, feed, found, first_content, verdict: Verdict::default() })
     }
 
     fn usage(done: &Begun) -> Option<Usage> {
@@ -352,6 +381,21 @@ impl Ask for Opening<'_> {
             Feed::One(source) => source.reader().usage(),
             Feed::Many(_) => None,
         }
+    }
+
+    fn judge(&self, entry: &Entry, done: &mut Begun) {
+        if entry.plan().escalates() {
+            done.verdict = done.seen(entry.request());
+        }
+    }
+
+    fn ending(done: &Begun) -> Ending {
+        let (first_content, verdict) = (done.first_content, done.verdict);
+        Ending { first_content, verdict, ..done.feed.ending() }
+    }
+
+    fn answer(_: &Begun) -> Option<&Answer> {
+        None
     }
 
     fn merge(&self, place: &Place<'_>, parts: Vec<Begun>) -> Result<Begun> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::ending::Ending;
 use crate::error::Error;
 use crate::pricing::Usage;
 use crate::providers::Dropped;
@@ -24,6 +25,8 @@ pub(super) struct Rest {
     /// Requests that may be on the bill although they gave no answer, or one that was thrown away.
     pub lost: Vec<Lost>,
     pub hedged: Vec<Hedged>,
+    /// Answers after which the next rung was asked, in their order.
+    pub escalated: Vec<(Escalated, u32)>,
     pub notes: Vec<String>,
     pub dropped: Vec<Dropped>,
 }
@@ -39,6 +42,14 @@ pub(super) struct Lost {
 /// The loser of a hedge.
 pub(super) struct Hedged {
     pub endpoint: usize,
+    pub took: Duration,
+}
+
+/// An answer after which the next rung was asked.
+pub(super) struct Escalated {
+    pub ending: Ending,
+    /// When its rung was asked.
+    pub since: Instant,
     pub took: Duration,
 }
 
@@ -72,6 +83,17 @@ impl Tally {
     /// The loser of a hedge, which is about to be dropped.
     pub(super) fn hedged(&self, endpoint: usize, took: Duration) {
         self.rest().hedged.push(Hedged { endpoint, took });
+    }
+
+    /// An answer that is not handed on, since the next rung is asked; with the requests sent until then.
+    pub(super) fn escalated(&self, escalated: Escalated) {
+        let attempts = self.attempts();
+        self.rest().escalated.push((escalated, attempts));
+    }
+
+    /// The last of them is handed on after all.
+    pub(super) fn stands(&self) {
+        self.rest().escalated.pop();
     }
 
     pub(super) fn note(&self, note: String) {

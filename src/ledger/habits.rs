@@ -28,6 +28,14 @@ pub struct Habits {
     pub answers: u64,
 }
 
+impl Habits {
+    /// The mean of its answers' tokens; `None` below 20 answers.
+    pub fn mean_completion(&self) -> Option<f64> {
+        let quantiles = &self.completion_quantiles;
+        (!quantiles.is_empty()).then(|| quantiles.iter().sum::<f64>() / quantiles.len() as f64)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Seen {
     completions: VecDeque<i64>,

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::row::Row;
+use super::signs::Signs;
 use super::spend::{Filter, Groups};
 
 /// This many calls are remembered one by one.
@@ -26,6 +27,21 @@ impl Memory {
             }
             self.last.push_back(row);
         }
+    }
+
+    /// Marks answers after which the user asked again.
+    pub(super) fn mark(&mut self, ids: &[i64]) {
+        for id in ids {
+            if let Some(row) = self.last.iter_mut().rev().find(|row| row.id == *id) {
+                let signs = row.signs.as_deref().map_or(Signs::NONE, Signs::listed);
+                row.signs = Some(signs.and(Signs::ASKED_AGAIN).list());
+            }
+        }
+    }
+
+    /// How many calls are no longer remembered one by one.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Sums of the calls a filter takes, and how many it could not look at: what happened when is known of the last

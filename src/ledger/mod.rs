@@ -5,6 +5,7 @@
 //! Whoever asks waits until everything entered before is written, and reads by a connection of its own.
 
 mod connect;
+mod failures;
 pub mod features;
 mod guard;
 mod habits;
@@ -14,18 +15,22 @@ mod pen;
 mod place;
 mod postgres;
 mod queue;
+pub mod recall;
 mod record;
 mod row;
+mod signs;
 mod spend;
 mod sqlite;
 mod store;
 mod writer;
 
+pub use failures::{Counts, Failures, OfRung};
 pub use habits::Habits;
 pub use memory::REMEMBERED;
 pub use moments::{FEWEST_HELD, Measured};
-pub use record::{Outcome, Record};
+pub use record::{Asked, Outcome, Record};
 pub use row::{Keep, Row};
+pub use signs::Signs;
 pub use spend::{Filter, OfModel, Percentiles, Summary, Sums};
 
 use std::collections::HashMap;
@@ -195,6 +200,25 @@ impl Ledger {
         let too_many = rows.len().saturating_sub(most.unwrap_or(usize::MAX));
         rows.drain(..too_many);
         Ok(rows)
+    }
+
+    /// Answers that show a sign of failure, of the calls a filter takes. A book in memory has the last [`REMEMBERED`] only.
+    ///
+    /// # Errors
+    /// As for [`spend`](Self::spend).
+    pub fn failures(&self, filter: &Filter) -> Result<Failures> {
+        let shared = self.book.shared()?;
+        let mut groups = failures::Groups::default();
+        let mut forgotten = 0;
+        if self.is_in_memory() {
+            shared.flush(ASKING, false)?;
+            let memory = lock(&shared.memory);
+            memory.rows(filter).iter().for_each(|row| groups.add(row));
+            forgotten = memory.forgotten();
+        } else {
+            self.read(filter, &mut |row| groups.add(&row))?;
+        }
+        Ok(Failures { groups: groups.groups(), forgotten })
     }
 
     /// Calls that could not be kept.

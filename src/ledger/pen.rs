@@ -45,6 +45,7 @@ pub(super) struct Pen {
     database: *mut ffi::sqlite3,
     insert: *mut ffi::sqlite3_stmt,
     fill: *mut ffi::sqlite3_stmt,
+    mark: *mut ffi::sqlite3_stmt,
 }
 
 impl Pen {
@@ -52,7 +53,8 @@ impl Pen {
     pub(super) fn open(path: &Path) -> Result<Self, Refused> {
         let name = CString::new(path.as_os_str().as_encoded_bytes())
             .map_err(|_| Refused { code: ffi::SQLITE_CANTOPEN, message: "its path has a NUL".into() })?;
-        let mut pen = Self { database: ptr::null_mut(), insert: ptr::null_mut(), fill: ptr::null_mut() };
+        let (insert, fill, mark) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        let mut pen = Self { database: ptr::null_mut(), insert, fill, mark };
         let flags = ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_NOMUTEX;
         // SAFETY: the name ends with a NUL; what is opened, even in vain, is closed by `drop`.
         let code = unsafe { ffi::sqlite3_open_v2(name.as_ptr(), &raw mut pen.database, flags, ptr::null()) };
@@ -62,6 +64,7 @@ impl Pen {
         pen.execute(c"PRAGMA synchronous = NORMAL")?;
         pen.insert = pen.prepared(&store::insert(1))?;
         pen.fill = pen.prepared("UPDATE calls SET features = ?1 WHERE id = ?2")?;
+        pen.mark = pen.prepared(store::MARK)?;
         pen.wait_for_others(Duration::ZERO);
         Ok(pen)
     }
@@ -80,6 +83,11 @@ impl Pen {
             })
         };
         self.transaction(|pen| features.iter().try_for_each(|entry| one(pen, entry)))
+    }
+
+    /// Marks answers after which the user asked again.
+    pub(super) fn mark(&mut self, ids: &[i64]) -> Result<(), Refused> {
+        self.transaction(|pen| ids.iter().try_for_each(|id| pen.run(pen.mark, |values| values.integer(*id))))
     }
 
     fn transaction(&mut self, work: impl FnOnce(&Self) -> Result<(), Refused>) -> Result<(), Refused> {
@@ -152,10 +160,11 @@ impl Pen {
 
 impl Drop for Pen {
     fn drop(&mut self) {
-        // SAFETY: both take null; each is this value's own, and not used again. An open transaction is rolled back.
+        // SAFETY: all take null; each is this value's own, and not used again. An open transaction is rolled back.
         unsafe {
             ffi::sqlite3_finalize(self.insert);
             ffi::sqlite3_finalize(self.fill);
+            ffi::sqlite3_finalize(self.mark);
             ffi::sqlite3_close(self.database);
         }
     }
@@ -248,4 +257,7 @@ fn bind(values: &mut Values, row: &Row) {
     values.blob(row.features.as_deref());
     values.text(row.text.as_deref());
     values.text(row.price_version.as_str());
+    for text in [&row.task, &row.tags, &row.signs] {
+        values.text(text.as_deref());
+    }
 }

@@ -11,13 +11,15 @@ use crate::error::Result;
 use super::place::Place;
 use super::row::Row;
 use super::spend::Filter;
-use super::store::{self, CHUNKS, PATIENCE, Refusal, Store, implement_store, read_row};
+use super::store::{self, CHUNKS, PATIENCE, Refusal, Store, VERSION, implement_store, read_row};
 
 pub(super) const SCHEMA: &str = include_str!("postgres.sql");
 
 /// Makes the tables once, however many processes come at the same time: two that create a table that is missing would
 /// fail, so they take turns under a lock of this number (the bytes of `ferroute`).
 const TURN: i64 = 0x6665_7272_6f75_7465;
+/// The comment on the table begins so, and ends with its version. Unlike a row of a table it can be read by everybody.
+const SAYS: &str = "ferroute ledger, version ";
 
 /// Binds a row to a query, in the order of [`store::COLUMNS`].
 macro_rules! bind_row {
@@ -52,6 +54,9 @@ macro_rules! bind_row {
             .bind(row.features.as_deref())
             .bind(row.text.as_deref())
             .bind(row.price_version.as_str())
+            .bind(row.task.as_deref())
+            .bind(row.tags.as_deref())
+            .bind(row.signs.as_deref())
     }};
 }
 
@@ -70,19 +75,25 @@ impl Postgres {
         let work = async {
             let mut connection = options.connect().await?;
             // A role that may only write into tables made for it is enough.
-            let tables = "SELECT to_regclass('calls') IS NOT NULL AND to_regclass('outcomes') IS NOT NULL";
-            if !sqlx::query_scalar::<_, bool>(tables).fetch_one(&mut connection).await? {
+            let found = version(&mut connection).await?;
+            if found < VERSION {
                 let mut transaction = connection.begin().await?;
                 sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(TURN).execute(&mut *transaction).await?;
-                transaction.execute(sqlx::raw_sql(SCHEMA)).await?;
+                // Somebody else may have had the turn before.
+                if version(&mut transaction).await? < VERSION {
+                    made(&mut transaction).await?;
+                }
                 transaction.commit().await?;
             }
-            Ok::<_, sqlx::Error>(connection)
+            Ok::<_, sqlx::Error>((connection, found))
         };
         let opened = runtime.block_on(async { timeout(2 * PATIENCE, work).await });
-        let connection = opened
+        let (connection, found) = opened
             .map_err(|_| place.silent("it could not be opened"))?
             .map_err(|error| place.failed("it could not be opened", &error))?;
+        if found > VERSION {
+            return Err(place.refused("it could not be opened", &store::too_new(found)));
+        }
         Ok(Self { place: place.clone(), runtime, connection, inserts: CHUNKS.map(store::insert) })
     }
 
@@ -116,6 +127,25 @@ impl Postgres {
         Err(if refused { Refusal::Rows(error) } else { Refusal::Unavailable(error) })
     }
 
+    fn mark_rows(&mut self, ids: &[i64]) -> Result<(), Refusal> {
+        const WHAT: &str = "answers could not be marked";
+        let connection = &mut self.connection;
+        let work = async {
+            let mut transaction = connection.begin().await?;
+            for id in ids {
+                sqlx::query(store::MARK).bind(id).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await
+        };
+        match self.runtime.block_on(async { tokio::time::timeout(2 * PATIENCE, work).await }) {
+            Ok(Ok(())) => Ok(()),
+            // A role that may add rows need not be one that may change them.
+            Ok(Err(error @ sqlx::Error::Database(_))) => Err(Refusal::Rows(self.place.failed(WHAT, &error))),
+            Ok(Err(error)) => Err(Refusal::Unavailable(self.place.failed(WHAT, &error))),
+            Err(_) => Err(Refusal::Unavailable(self.place.silent(WHAT))),
+        }
+    }
+
     fn leave(self) {
         let Self { runtime, connection, .. } = self;
         let _closed = runtime.block_on(async { timeout(PATIENCE, connection.close()).await });
@@ -126,8 +156,35 @@ implement_store!(
     Postgres,
     // One moment for both questions.
     read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    {}
+    {
+        fn mark(&mut self, ids: &[i64]) -> Result<(), Refusal> {
+            self.mark_rows(ids)
+        }
+    }
 );
+
+/// Which version the tables are of: 0 where there are none, 1 where they do not say.
+async fn version(connection: &mut PgConnection) -> std::result::Result<i64, sqlx::Error> {
+    let tables = "SELECT to_regclass('calls') IS NOT NULL AND to_regclass('outcomes') IS NOT NULL";
+    if !sqlx::query_scalar::<_, bool>(tables).fetch_one(&mut *connection).await? {
+        return Ok(0);
+    }
+    let comment = "SELECT obj_description(to_regclass('calls'), 'pg_class')";
+    let said = sqlx::query_scalar::<_, Option<String>>(comment).fetch_one(connection).await?;
+    let number = said.as_deref().and_then(|said| said.strip_prefix(SAYS)?.trim().parse().ok());
+    Ok(number.unwrap_or(1))
+}
+
+/// Makes the tables, and adds the columns that the tables of an earlier version lack.
+async fn made(connection: &mut PgConnection) -> std::result::Result<(), sqlx::Error> {
+    connection.execute(sqlx::raw_sql(SCHEMA)).await?;
+    for column in store::ADDED {
+        let add = format!("ALTER TABLE calls ADD COLUMN IF NOT EXISTS {column} TEXT");
+        connection.execute(AssertSqlSafe(add)).await?;
+    }
+    connection.execute(AssertSqlSafe(format!("COMMENT ON TABLE calls IS '{SAYS}{VERSION}'"))).await?;
+    Ok(())
+}
 
 /// Classes of SQLSTATE: 22 is data that does not fit, 23 a constraint.
 fn is_about_rows(code: &str) -> bool {

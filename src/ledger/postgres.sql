@@ -1,4 +1,5 @@
 -- The book of calls in PostgreSQL; `sqlite.sql` has the same tables and columns, and says what they hold.
+-- The comment on `calls` has the version of these tables.
 CREATE TABLE IF NOT EXISTS calls (
     id                 BIGINT PRIMARY KEY,
     ts                 BIGINT NOT NULL,
@@ -27,7 +28,10 @@ CREATE TABLE IF NOT EXISTS calls (
     attempts           BIGINT NOT NULL,
     features           BYTEA,
     text               TEXT,
-    price_version      TEXT NOT NULL
+    price_version      TEXT NOT NULL,
+    task               TEXT,
+    tags               TEXT,
+    signs              TEXT
 );
 
 CREATE INDEX IF NOT EXISTS calls_ts ON calls (ts);

@@ -1,6 +1,10 @@
 //! What is kept of one call.
 
+use std::sync::Arc;
+
 use crate::pricing::Usage;
+
+use super::signs::Signs;
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,6 +17,8 @@ pub enum Outcome {
     Failed,
     /// The second request of a hedge, cancelled because the other one was faster.
     Hedged,
+    /// An answer with a sign of failure, after which the next rung was asked.
+    Escalated,
 }
 
 impl Outcome {
@@ -23,6 +29,7 @@ impl Outcome {
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
             Self::Hedged => "hedged",
+            Self::Escalated => "escalated",
         }
     }
 
@@ -32,9 +39,27 @@ impl Outcome {
             "ok" => Self::Ok,
             "cancelled" => Self::Cancelled,
             "hedged" => Self::Hedged,
+            "escalated" => Self::Escalated,
             _ => Self::Failed,
         }
     }
+
+    /// Whether it is a part of another call, with no life of its own: its cost counts, it does not.
+    pub fn is_beside(self) -> bool {
+        matches!(self, Self::Hedged | Self::Escalated)
+    }
+}
+
+/// What tells whether a user asks again what was asked before.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// The user's last turn and the answer to it, as [`recall::exchange`](super::recall::exchange) has them: by these the next request of
+    /// the conversation finds this call.
+    pub exchange: Option<u64>,
+    /// The user asks nearly what he asked the turn before, in that exchange.
+    pub again: Option<u64>,
+    /// The user's last turn, where it is new and the caller names a session.
+    pub turn: Option<Arc<str>>,
 }
 
 /// One call. Money is in picodollars (1e-12 US dollars); `None` is unpriced, never zero.
@@ -81,7 +106,15 @@ pub struct Record {
     /// Requests sent.
     pub attempts: u32,
     /// The text routed on, from which the writer computes features (or keeps it, where asked); never stored otherwise.
-    pub text: Option<std::sync::Arc<str>>,
+    pub text: Option<Arc<str>>,
     /// Version of the price table.
     pub price_version: String,
+    /// Kind of task, where the caller says it.
+    pub task: Option<String>,
+    /// The caller's tags as a JSON object.
+    pub tags: Option<String>,
+    /// Signs of failure the answer shows; `None` where nobody has looked.
+    pub signs: Option<Signs>,
+    /// By which it is found that its user asks again.
+    pub asked: Asked,
 }

@@ -6,6 +6,7 @@ use crate::text::featuriser::Featuriser;
 
 use super::features;
 use super::record::{Outcome, Record};
+use super::signs::Signs;
 
 /// What of the routed text is stored with a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -21,6 +22,8 @@ pub enum Keep {
 
 /// Longer names and messages are cut: they come from callers and providers.
 const LONGEST_NAME: usize = 500;
+/// Half an object is none: tags that take more are left out.
+const LONGEST_TAGS: usize = 4000;
 
 /// One line of the table `calls`; what is not explained here is as in [`Record`].
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +63,11 @@ pub struct Row {
     pub features: Option<Vec<u8>>,
     pub text: Option<String>,
     pub price_version: String,
+    pub task: Option<String>,
+    /// A JSON object.
+    pub tags: Option<String>,
+    /// As [`Signs::list`](super::Signs::list) gives them.
+    pub signs: Option<String>,
 }
 
 impl Row {
@@ -104,6 +112,9 @@ impl Row {
             features: None,
             text: kept,
             price_version: name(record.price_version),
+            task: record.task.map(name),
+            tags: record.tags.filter(|tags| tags.len() <= LONGEST_TAGS).map(without_nul),
+            signs: record.signs.map(Signs::list),
         };
         (row, text)
     }
@@ -144,6 +155,7 @@ fn name(text: String) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::record::Asked;
     use super::*;
     use crate::pricing::Usage;
 
@@ -172,6 +184,10 @@ pub(super) mod tests {
             attempts: 1,
             text: Some("hello".into()),
             price_version: "test".into(),
+            task: None,
+            tags: None,
+            signs: None,
+            asked: Asked::default(),
         }
     }
 

@@ -42,7 +42,7 @@ impl Filter {
 /// Sums over calls. Money is in picodollars, of the calls that have a price.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sums {
-    /// Calls of the caller's: all but the losers of hedged ones.
+    /// Calls of the caller's: all but the losers of hedged ones, and answers after which the next rung was asked.
     pub calls: u64,
     /// Of these, whole answers.
     pub ok: u64,
@@ -52,6 +52,8 @@ pub struct Sums {
     pub failed: u64,
     /// Second requests that lost, beside the calls.
     pub hedged: u64,
+    /// Answers with a sign of failure, beside the calls: of each, the next rung's answer is the call.
+    pub escalated: u64,
     /// Sent to the strong model by lot.
     pub holdout: u64,
     /// Requests sent to providers.
@@ -60,7 +62,7 @@ pub struct Sums {
     pub estimated: u64,
     /// Calls without a cost; their tokens count, their money is missing in the sums.
     pub unpriced: u64,
-    /// Losers of hedged calls without a cost.
+    /// Losers of hedged calls, and answers that were escalated, without a cost.
     pub unpriced_hedged: u64,
     /// Calls of a router whose own cost is not known.
     pub unpriced_routing: u64,
@@ -82,16 +84,17 @@ pub struct Sums {
     pub compared: u64,
     /// Of these, what the baseline would have cost.
     pub baseline: i128,
-    /// Of these, what was saved; a loser of a hedged call takes its cost away.
+    /// Of these, what was saved; a loser of a hedged call and an answer that was escalated take their cost away.
     pub saved: i128,
 }
 
 impl Sums {
     fn add(&mut self, row: &Row) {
         let is = u64::from;
-        let hedged = row.outcome == Outcome::Hedged;
+        let hedged = row.outcome.is_beside();
         self.calls += is(!hedged);
-        self.hedged += is(hedged);
+        self.hedged += is(row.outcome == Outcome::Hedged);
+        self.escalated += is(row.outcome == Outcome::Escalated);
         self.ok += is(row.outcome == Outcome::Ok);
         self.cancelled += is(row.outcome == Outcome::Cancelled);
         self.failed += is(row.outcome == Outcome::Failed);
@@ -123,6 +126,7 @@ impl Sums {
         self.cancelled += other.cancelled;
         self.failed += other.failed;
         self.hedged += other.hedged;
+        self.escalated += other.escalated;
         self.holdout += other.holdout;
         self.attempts += other.attempts;
         self.estimated += other.estimated;
@@ -155,7 +159,7 @@ impl Group {
     fn add(&mut self, row: &Row) {
         self.sums.add(row);
         let (Some(cost), true) = (row.cost, row.router.is_some()) else { return };
-        if row.outcome == Outcome::Hedged {
+        if row.outcome.is_beside() {
             self.sides.extra += dollars(cost);
         } else if row.holdout {
             self.sides.held.add(dollars(cost));
@@ -342,6 +346,13 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_was_escalated_costs_and_is_no_call() {
+        let found = summary(vec![record("b"), Record { outcome: Outcome::Escalated, ..record("a") }]);
+        assert_eq!((found.all.calls, found.all.escalated, found.all.cost), (1, 1, 2 * i128::from(DOLLAR)));
+        assert_eq!((found.all.compared, found.all.saved), (1, i128::from(DOLLAR)));
+    }
+
+    #[test]
     fn sums_go_beyond_64_bits() {
         let dear = || Record { cost: Some(i64::MAX), baseline: Some(i64::MAX), ..record("a") };
         assert_eq!(summary((0..5).map(|_| dear()).collect()).all.cost, 5 * i128::from(i64::MAX));
@@ -364,7 +375,8 @@ mod tests {
     }
 
     fn records() -> impl Strategy<Value = Vec<Record>> {
-        let outcome = prop::sample::select(vec![Outcome::Ok, Outcome::Cancelled, Outcome::Failed, Outcome::Hedged]);
+        let outcomes = vec![Outcome::Ok, Outcome::Cancelled, Outcome::Failed, Outcome::Hedged, Outcome::Escalated];
+        let outcome = prop::sample::select(outcomes);
         let one = (0..3u8, 0..3u8, prop::option::of(0..i64::MAX), prop::option::of(0..DOLLAR), outcome, any::<bool>());
         let one = one.prop_map(|(model, router, cost, router_cost, outcome, holdout)| Record {
             router: (router > 0).then(|| format!("r{router}")),
@@ -386,7 +398,7 @@ mod tests {
             found.routers.iter().for_each(|(_, sums)| routers.merge(sums));
             prop_assert_eq!(&models, &found.all);
             prop_assert_eq!(&routers, &found.all);
-            prop_assert_eq!(found.all.calls + found.all.hedged, records.len() as u64);
+            prop_assert_eq!(found.all.calls + found.all.hedged + found.all.escalated, records.len() as u64);
             prop_assert_eq!(found.all.ok + found.all.cancelled + found.all.failed, found.all.calls);
             let cost: i128 = records.iter().filter_map(|record| record.cost).map(i128::from).sum();
             prop_assert_eq!(found.all.cost, cost);

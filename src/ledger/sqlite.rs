@@ -15,7 +15,7 @@ use super::pen::{Pen, Refused};
 use super::place::Place;
 use super::row::Row;
 use super::spend::Filter;
-use super::store::{self, PATIENCE, Refusal, Store, implement_store, read_row};
+use super::store::{self, PATIENCE, Refusal, Store, VERSION, implement_store, read_row};
 
 pub(super) const SCHEMA: &str = include_str!("sqlite.sql");
 
@@ -50,10 +50,16 @@ impl Sqlite {
         let connection = loop {
             match runtime.block_on(async {
                 let mut connection = options.connect().await?;
-                connection.execute(SCHEMA).await?;
-                Ok::<_, sqlx::Error>(connection)
+                let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await?;
+                if found < VERSION {
+                    made(&mut connection).await?;
+                }
+                Ok::<_, sqlx::Error>((connection, found))
             }) {
-                Ok(connection) => break connection,
+                Ok((_, found)) if found > VERSION => {
+                    return Err(place.refused("it could not be opened", &store::too_new(found)));
+                }
+                Ok((connection, _)) => break connection,
                 // Changing the mode of a new file does not wait by itself while another process does the same.
                 Err(error) if is_busy(&error) && begun.elapsed() < PATIENCE => {
                     std::thread::sleep(Duration::from_millis(5));
@@ -106,6 +112,10 @@ implement_store!(
     Sqlite,
     read: "BEGIN",
     {
+        fn mark(&mut self, ids: &[i64]) -> Result<(), Refusal> {
+            self.written(|pen| pen.mark(ids))
+        }
+
         fn fill(&mut self, features: &[(i64, Vec<u8>)]) -> Result<(), Refusal> {
             self.written(|pen| pen.fill(features))
         }
@@ -115,6 +125,23 @@ implement_store!(
         }
     }
 );
+
+/// Makes the tables, and adds the columns that the tables of an earlier version lack.
+///
+/// All or nothing, and one process at a time: the others wait for the transaction and then find the version.
+async fn made(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    transaction.execute(SCHEMA).await?;
+    for column in store::ADDED {
+        let there = sqlx::query("SELECT 1 FROM pragma_table_info('calls') WHERE name = $1").bind(column);
+        if there.fetch_optional(&mut *transaction).await?.is_none() {
+            let add = format!("ALTER TABLE calls ADD COLUMN {column} TEXT");
+            transaction.execute(AssertSqlSafe(add)).await?;
+        }
+    }
+    transaction.execute(AssertSqlSafe(format!("PRAGMA user_version = {VERSION}"))).await?;
+    transaction.commit().await
+}
 
 /// What tells a file from another of the same name; `None` where there is no such file.
 type Identity = Option<(u64, u64)>;

@@ -1,7 +1,9 @@
 -- The book of calls in SQLite; `postgres.sql` has the same tables and columns.
 --
 -- Money is in picodollars (1e-12 US dollars), null where unpriced. Times are microseconds since 1970 (UTC), durations
--- milliseconds. An id is the writing process's own number (upper half) and a count (lower half).
+-- milliseconds. An id is the writing process's own number (upper half) and a count (lower half). Tags are a JSON object;
+-- signs of failure are names with commas between them, empty where there are none, null where nobody has looked.
+-- `PRAGMA user_version` has the version of these tables.
 CREATE TABLE IF NOT EXISTS calls (
     id                 INTEGER PRIMARY KEY,
     ts                 INTEGER NOT NULL,
@@ -30,7 +32,10 @@ CREATE TABLE IF NOT EXISTS calls (
     attempts           INTEGER NOT NULL,
     features           BLOB,
     text               TEXT,
-    price_version      TEXT NOT NULL
+    price_version      TEXT NOT NULL,
+    task               TEXT,
+    tags               TEXT,
+    signs              TEXT
 );
 
 CREATE INDEX IF NOT EXISTS calls_ts ON calls (ts);

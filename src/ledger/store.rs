@@ -40,6 +40,9 @@ pub(super) trait Store {
         Ok(())
     }
 
+    /// Marks answers after which the user asked again; as often as one likes.
+    fn mark(&mut self, ids: &[i64]) -> Result<(), Refusal>;
+
     /// Whether what it is connected to is no longer what its name means.
     fn is_gone(&self) -> bool {
         false
@@ -50,7 +53,7 @@ pub(super) trait Store {
 }
 
 /// The columns of `calls`, in the order they are bound and read.
-pub(super) const COLUMNS: [&str; 28] = [
+pub(super) const COLUMNS: [&str; 31] = [
     "id",
     "ts",
     "key",
@@ -79,7 +82,27 @@ pub(super) const COLUMNS: [&str; 28] = [
     "features",
     "text",
     "price_version",
+    "task",
+    "tags",
+    "signs",
 ];
+
+/// What is kept in the store to tell how its tables look: 1 had no `task`, `tags` and `signs`.
+pub(super) const VERSION: i64 = 2;
+
+/// The columns that a version has added.
+pub(super) const ADDED: [&str; 3] = ["task", "tags", "signs"];
+
+/// A store whose tables nobody knows yet.
+pub(super) fn too_new(version: i64) -> String {
+    format!(
+        "a later version of ferroute made it (its tables are {version}, this one knows {VERSION}): install that version"
+    )
+}
+
+/// The statement by which an answer is marked as one after which the user asked again.
+pub(super) const MARK: &str = "UPDATE calls SET signs = CASE WHEN coalesce(signs, '') = '' THEN 'asked_again' \
+     ELSE signs || ',asked_again' END WHERE id = $1 AND (signs IS NULL OR signs NOT LIKE '%asked_again')";
 
 /// Rows of one statement: what is left of a batch goes in smaller ones, so that few statements are ever prepared.
 pub(super) const CHUNKS: [usize; 3] = [64, 8, 1];
@@ -164,6 +187,9 @@ macro_rules! read_row {
             features: row.try_get(25)?,
             text: row.try_get(26)?,
             price_version: row.try_get(27)?,
+            task: row.try_get(28)?,
+            tags: row.try_get(29)?,
+            signs: row.try_get(30)?,
         })
     }};
 }
@@ -269,7 +295,7 @@ mod tests {
             left -= size;
         }
         assert_eq!(taken, [64, 8, 8, 1, 1, 1]);
-        assert!(insert(2).ends_with("$55, $56) ON CONFLICT (id) DO NOTHING"));
+        assert!(insert(2).ends_with("$61, $62) ON CONFLICT (id) DO NOTHING"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::connect;
 use super::habits::Learner;
 use super::place::Place;
 use super::queue::{Shared, Step, lock};
+use super::recall::Recall;
 use super::row::{Row, features_of};
 use super::store::{self, Refusal, Store};
 
@@ -77,14 +78,28 @@ struct Writer<'a> {
     /// Upper half of the ids, once it is known to be free.
     node: Option<u32>,
     count: u32,
+    recall: Recall,
+    /// Answers after which their users asked again, to be marked.
+    marks: Vec<i64>,
     pause: Duration,
     retry_at: Option<Instant>,
 }
 
 impl<'a> Writer<'a> {
     fn new(shared: &'a Shared, place: Place, create: bool) -> Self {
-        let learner = Learner::default();
-        Self { shared, place, create, store: None, learner, node: None, count: 0, pause: FIRST_PAUSE, retry_at: None }
+        Self {
+            shared,
+            place,
+            create,
+            store: None,
+            learner: Learner::default(),
+            node: None,
+            count: 0,
+            recall: Recall::default(),
+            marks: Vec::new(),
+            pause: FIRST_PAUSE,
+            retry_at: None,
+        }
     }
 
     fn run(mut self, opened: Option<Sender<Result<()>>>) {
@@ -129,10 +144,12 @@ impl<'a> Writer<'a> {
             self.connect().map_err(Refusal::Unavailable)?;
         }
         let (node, count) = (self.node.unwrap_or_default(), &mut self.count);
+        let (recall, marks) = (&mut self.recall, &mut self.marks);
         let may_owe = matches!(self.place, Place::Sqlite(_));
         self.shared.prepare(|(record, keep), since| {
             let id = store::ids_of(node).0 | i64::from(*count);
             *count = count.wrapping_add(1);
+            marks.extend(recall.seen(id, &record));
             let (mut row, text) = Row::without_features(id, record, keep);
             if may_owe && since.elapsed() > FEATURES_BY {
                 return (row, text);
@@ -143,7 +160,11 @@ impl<'a> Writer<'a> {
         if let Place::Memory = self.place {
             while let Some(rows) = self.shared.first_unwritten() {
                 self.learner.learn(&rows, &self.shared.learned);
-                lock(&self.shared.memory).add(rows.iter().cloned());
+                let marks = self.due(&rows);
+                let mut memory = lock(&self.shared.memory);
+                memory.add(rows.iter().cloned());
+                memory.mark(&marks);
+                drop(memory);
                 self.shared.written(0, None);
             }
             return Ok(());
@@ -151,10 +172,35 @@ impl<'a> Writer<'a> {
         while let Some(rows) = self.shared.first_unwritten() {
             let (lost, error) = self.write_rows(&rows)?;
             self.learner.learn(&rows, &self.shared.learned);
+            self.mark(&rows)?;
             self.shared.written(lost, error);
             self.let_others();
         }
         Ok(())
+    }
+
+    /// Marks the answers after which their users asked again, once `rows` are written.
+    fn mark(&mut self, rows: &[Row]) -> std::result::Result<(), Refusal> {
+        let marks = self.due(rows);
+        if marks.is_empty() {
+            return Ok(());
+        }
+        match self.tried(|store| store.mark(&marks)) {
+            // What cannot be marked stays unmarked.
+            Ok(()) | Err(Refusal::Rows(_)) => Ok(()),
+            Err(refusal) => {
+                self.marks.extend(marks);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Of the answers to be marked, those up to these rows; the others are not written yet.
+    fn due(&mut self, rows: &[Row]) -> Vec<i64> {
+        let last = rows.last().map_or(i64::MAX, |row| row.id);
+        let (due, later) = self.marks.drain(..).partition(|id| *id <= last);
+        self.marks = later;
+        due
     }
 
     /// Fills in features that are owed, some of them.

@@ -5,6 +5,7 @@
 //!   what they say. A new dialect is a file here and an arm in [`Dialect`]; nothing else knows them apart.
 //! - [`capabilities`], `adapt`, `messages`, [`needs`]: a request in `OpenAI`'s shape changed to what one model takes, or
 //!   refused for what it lacks. What changes nothing is not parsed.
+//! - [`terse`]: how a model is brought to answer in a word.
 //! - [`http`], [`sse`], [`halves`], [`retry`], [`secrets`]: the wire. Only [`http`] opens sockets.
 
 mod adapt;
@@ -35,12 +36,14 @@ pub mod secrets;
 pub mod signatures;
 pub mod sse;
 pub mod table;
+pub mod terse;
 #[cfg(test)]
 mod testing;
 pub mod types;
 
 pub use crate::process;
 pub use http::{Http, Limits};
+pub(crate) use openai::Text;
 pub use prefix::{Asked, resolve};
 pub use request::{ChatRequest, Dropped, Prepared, Reading};
 pub use types::{Answer, Chunk, Completion, Embedded, Endpoint, Outgoing, ReadStream, Usage};

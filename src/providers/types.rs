@@ -9,6 +9,7 @@ use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 
 use super::Dialect;
+use super::table::{PROVIDERS, Provider};
 pub use crate::error::Answer;
 use crate::error::Result;
 pub use crate::pricing::Usage;
@@ -61,6 +62,13 @@ impl Endpoint {
         url.to_string()
     }
 
+    /// Whether it is asked at its provider's own host.
+    pub fn at_home(&self) -> bool {
+        let of = |provider: &&Provider| provider.names.contains(&self.provider);
+        let home = PROVIDERS.iter().find(of).and_then(|provider| provider.base);
+        self.base.host_str().is_some_and(|host| home.is_some_and(|home| home.contains(host)))
+    }
+
     /// `host:port` for messages.
     pub fn host(&self) -> String {
         let host = self.base.host_str().unwrap_or("?");
@@ -88,6 +96,19 @@ pub struct Outgoing {
     pub headers: HeaderMap,
     /// JSON.
     pub body: Bytes,
+}
+
+/// What to ask of one model, in `OpenAI`'s words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terse {
+    /// `reasoning_effort`.
+    pub effort: Option<&'static str>,
+    /// It thinks all the same, or may, and needs room for that.
+    pub thinks: bool,
+    /// It takes `temperature` 0.
+    pub cold: bool,
+    /// It is held to a JSON schema.
+    pub schema: bool,
 }
 
 /// One chunk of a stream, in `OpenAI`'s shape.

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+use serde_json::{Map, Value};
 
 use super::money::Amount;
 use crate::engine::plan::{Account, Routed};
@@ -9,19 +10,50 @@ use crate::pricing::Usage;
 use crate::providers::Dropped;
 
 /// A [`Routed`] as Python writes it: router, requested, win rate, threshold, session, holdout, baseline, router cost,
-/// text. A plain tuple, since one is made for every call.
+/// text, tier, task, tags. A plain tuple, since one is made for every call.
 pub(super) struct Decided(pub(super) Routed);
 
 type Text<'py> = Option<Bound<'py, PyString>>;
-type Fields<'py> =
-    (Text<'py>, Text<'py>, Option<f64>, Option<f64>, Text<'py>, bool, Text<'py>, Option<Amount>, Text<'py>);
+type Fields<'py> = (
+    Text<'py>,
+    Text<'py>,
+    Option<f64>,
+    Option<f64>,
+    Text<'py>,
+    bool,
+    Text<'py>,
+    Option<Amount>,
+    Text<'py>,
+    Text<'py>,
+    Text<'py>,
+    Vec<(Bound<'py, PyString>, Bound<'py, PyString>)>,
+);
+
+/// Tags as they are kept: a JSON object.
+pub(super) fn tags(tags: &[(Bound<'_, PyString>, Bound<'_, PyString>)]) -> Option<String> {
+    let text = |text| super::arguments::text(text).into_owned();
+    let object: Map<String, Value> = tags.iter().map(|(name, value)| (text(name), text(value).into())).collect();
+    (!object.is_empty()).then(|| Value::Object(object).to_string())
+}
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Decided {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let (router, requested, win_rate, threshold, session, holdout, baseline, router_cost, text) =
-            value.extract::<Fields<'py>>()?;
+        let (
+            router,
+            requested,
+            win_rate,
+            threshold,
+            session,
+            holdout,
+            baseline,
+            router_cost,
+            text,
+            tier,
+            task,
+            of_caller,
+        ) = value.extract::<Fields<'py>>()?;
         let owned = |text: Text<'py>| text.map(|text| super::arguments::text(&text).into_owned());
         Ok(Self(Routed {
             router: owned(router),
@@ -33,6 +65,9 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Decided {
             baseline: owned(baseline),
             router_cost: router_cost.map(|cost| cost.0),
             text: text.map(|text| super::arguments::text(&text).into()),
+            tier: owned(tier),
+            task: owned(task),
+            tags: tags(&of_caller),
             ..Routed::default()
         }))
     }

@@ -17,7 +17,6 @@ use crate::engine::call::{self, Answered};
 use crate::engine::plan::{Plan, Policy, Routed};
 use crate::engine::stream::Stream;
 use crate::error::{Error, Kind, Result};
-use crate::providers::table::{PROVIDERS, Provider};
 use crate::providers::{ChatRequest, Endpoint, Http};
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -69,7 +68,7 @@ impl PyClient {
     #[pyo3(signature = (
         model, *, api_base=None, api_key=None, organization=None, extra_headers=None, extra_query=None,
         api_version=None, base_model=None, policy=None, timeout=None, connect_timeout=None, max_retries=None,
-        fallbacks=None, ledger=None,
+        fallbacks=None, climb=None, ledger=None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn new(
@@ -86,6 +85,7 @@ impl PyClient {
         connect_timeout: Option<f64>,
         max_retries: Option<Whole<'_>>,
         fallbacks: Option<Vec<PyRef<'_, Self>>>,
+        climb: Option<Vec<(Option<String>, PyRef<'_, Self>)>>,
         ledger: Option<&PyLedger>,
     ) -> PyResult<Self> {
         crate::pricing::check()?;
@@ -102,12 +102,17 @@ impl PyClient {
         for fallback in fallbacks.into_iter().flatten() {
             endpoints.extend(fallback.0.endpoints.iter().cloned());
         }
+        let mut rungs = Vec::new();
+        for (tier, rung) in climb.into_iter().flatten() {
+            endpoints.push(rung.first().clone());
+            rungs.push(tier);
+        }
         let mut policy = policy.map_or_else(Arc::default, |policy| Arc::clone(&policy.0));
         if timeout.is_some() || connect_timeout.is_some() || max_retries.is_some() {
             policy = Arc::new(adjusted(&policy, timeout, connect_timeout, max_retries)?);
         }
         let ledger = ledger.map(|ledger| Arc::clone(&ledger.0));
-        Ok(Self(Plan { endpoints: endpoints.into(), policy, ledger, routed: Routed::default() }))
+        Ok(Self(Plan { endpoints: endpoints.into(), climb: rungs.into(), policy, ledger, routed: Routed::default() }))
     }
 
     #[getter]
@@ -122,10 +127,7 @@ impl PyClient {
 
     #[getter]
     fn at_home(&self) -> bool {
-        let endpoint = self.first();
-        let of = |provider: &&Provider| provider.names.contains(&endpoint.provider);
-        let home = PROVIDERS.iter().find(of).and_then(|provider| provider.base);
-        endpoint.base.host_str().is_some_and(|host| home.is_some_and(|home| home.contains(host)))
+        self.first().at_home()
     }
 
     #[getter]

@@ -31,8 +31,17 @@ pub(super) struct Where<'a, 'py> {
 impl Where<'_, '_> {
     /// The endpoint of `model`; the environment is read now, at call time.
     pub(super) fn endpoint(&self, model: &str) -> PyResult<Endpoint> {
+        let endpoint = resolve(model, &self.asked()?, &|name| std::env::var(name).ok())?;
+        if endpoint.name != model {
+            moved(model, &endpoint.name)?;
+        }
+        Ok(endpoint)
+    }
+
+    /// What the caller says about an endpoint.
+    pub(super) fn asked(&self) -> PyResult<Asked> {
         let given = |name: &str, value: Option<&Bound<'_, PyAny>>| value.map(|value| text(name, value)).transpose();
-        let asked = Asked {
+        Ok(Asked {
             api_base: given("api_base", self.base)?,
             api_key: given("api_key", self.key)?.map(Into::into),
             organization: given("organization", self.organization)?,
@@ -40,12 +49,7 @@ impl Where<'_, '_> {
             query: self.query.map_or(Ok(Vec::new()), |value| pairs("extra_query", value))?,
             api_version: given("api_version", self.api_version)?,
             base_model: given("base_model", self.base_model)?,
-        };
-        let endpoint = resolve(model, &asked, &|name| std::env::var(name).ok())?;
-        if endpoint.name != model {
-            moved(model, &endpoint.name)?;
-        }
-        Ok(endpoint)
+        })
     }
 }
 

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use super::money::Amount;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{self, Filter, Keep, Ledger, Outcome, Percentiles, Record, Row, Sums};
+use crate::ledger::{self, Asked, Filter, Keep, Ledger, Outcome, Percentiles, Record, Row, Signs, Sums};
 use crate::pricing::{Table, Usage, pico};
 
 /// A book of calls.
@@ -111,11 +111,16 @@ impl PyLedger {
         self.0.lost()
     }
 
+    fn answer_tokens(&self, model: &str) -> Option<f64> {
+        self.0.habits(model)?.mean_completion()
+    }
+
     #[expect(clippy::too_many_arguments, reason = "a call has that many properties; Python gives them by name")]
+    #[expect(clippy::needless_pass_by_value, reason = "the lists made from Python's are ours")]
     #[pyo3(signature = (
         model, *, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, estimated,
         cost, router_cost, baseline, ttft_ms, total_ms, outcome, error, attempts, router, requested, tier, win_rate,
-        threshold, holdout, session, key, text, at
+        threshold, holdout, session, key, text, at, task, tags, signs
     ))]
     fn add(
         &self,
@@ -145,11 +150,14 @@ impl PyLedger {
         key: Option<String>,
         text: Option<String>,
         at: Option<f64>,
+        task: Option<String>,
+        tags: Vec<(Bound<'_, PyString>, Bound<'_, PyString>)>,
+        signs: Option<Vec<String>>,
     ) -> PyResult<()> {
         let ended = match outcome {
-            "ok" | "cancelled" | "failed" | "hedged" => Outcome::named(outcome),
+            "ok" | "cancelled" | "failed" | "hedged" | "escalated" => Outcome::named(outcome),
             _ => {
-                let text = format!("outcome: expected ok, cancelled, failed or hedged, found `{outcome}`");
+                let text = format!("outcome: expected ok, cancelled, failed, hedged or escalated, found `{outcome}`");
                 return Err(Error::value(text).into());
             }
         };
@@ -188,6 +196,10 @@ impl PyLedger {
             attempts: u32::try_from(attempts.0).unwrap_or(u32::MAX),
             text: text.map(Into::into),
             price_version: Table::shared().version().to_owned(),
+            task,
+            tags: super::account::tags(&tags),
+            signs: signs.as_deref().map(signs_of).transpose()?,
+            asked: Asked::default(),
         });
         if late {
             // Other threads of Python's go on meanwhile.
@@ -237,6 +249,31 @@ impl PyLedger {
         Ok(out)
     }
 
+    /// Answers with signs of failure, as `ferroute.failures` reads them: tier, model, task, calls, failed, low, high,
+    /// escalated, errors and the counts of signs; then how many calls memory has forgotten.
+    fn failures<'py>(&self, py: Python<'py>, wanted: FilterTuple) -> PyResult<(Vec<Bound<'py, PyDict>>, u64)> {
+        let wanted = filter(wanted);
+        let found = py.detach(|| self.0.failures(&wanted))?;
+        let lines = found.groups.iter().map(|group| {
+            let (line, counts) = (PyDict::new(py), &group.counts);
+            line.set_item("tier", group.tier.as_deref())?;
+            line.set_item("model", &group.model)?;
+            line.set_item("task", group.task.as_deref())?;
+            line.set_item("calls", counts.calls)?;
+            line.set_item("failed", counts.failed)?;
+            line.set_item("interval", counts.interval())?;
+            line.set_item("escalated", counts.escalated)?;
+            line.set_item("errors", counts.errors)?;
+            let signs = PyDict::new(py);
+            for ((name, _), count) in Signs::NAMES.iter().zip(counts.signs) {
+                signs.set_item(name, count)?;
+            }
+            line.set_item("signs", signs)?;
+            Ok(line)
+        });
+        Ok((lines.collect::<PyResult<Vec<_>>>()?, found.forgotten))
+    }
+
     /// The calls themselves: a list for each column.
     #[pyo3(signature = (wanted, most=None))]
     fn calls<'py>(&self, py: Python<'py>, wanted: FilterTuple, most: Option<usize>) -> PyResult<Bound<'py, PyDict>> {
@@ -253,6 +290,13 @@ impl PyLedger {
 /// A store that is too slow is one that cannot be written; a provider's timeout is another thing.
 fn unwritten(error: Error) -> Error {
     if error.kind() == Kind::Timeout { Error::new(Kind::Io, error.message()) } else { error }
+}
+
+fn signs_of(names: &[String]) -> Result<Signs> {
+    names.iter().try_fold(Signs::NONE, |signs, name| {
+        let unknown = || Error::value(format!("signs: there is no sign {name:?}"));
+        Signs::named(name).map(|sign| signs.and(sign)).ok_or_else(unknown)
+    })
 }
 
 fn now_us() -> i64 {
@@ -273,6 +317,7 @@ fn sums<'py>(py: Python<'py>, sums: &Sums) -> PyResult<Bound<'py, PyDict>> {
         ("cancelled", sums.cancelled),
         ("failed", sums.failed),
         ("hedged", sums.hedged),
+        ("escalated", sums.escalated),
         ("holdout", sums.holdout),
         ("attempts", sums.attempts),
         ("estimated", sums.estimated),
@@ -337,6 +382,9 @@ fn columns<'py>(py: Python<'py>, rows: &[Row]) -> PyResult<Bound<'py, PyDict>> {
         "features": |row| row.features.as_deref().map(|bytes| PyBytes::new(py, bytes)),
         "text": |row| row.text.as_deref(),
         "price_version": |row| row.price_version.as_str(),
+        "task": |row| row.task.as_deref(),
+        "tags": |row| row.tags.as_deref(),
+        "signs": |row| row.signs.as_deref(),
     }
     Ok(out)
 }

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use super::given::{MOST_RETRIES, Whole};
-use crate::engine::plan::Policy;
+use crate::engine::plan::{Escalation, Judge, Policy};
 use crate::error::{Error, Result};
+use crate::ledger::Signs;
+use crate::providers::Answer;
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyPolicy>()
@@ -22,6 +25,7 @@ impl PyPolicy {
     #[pyo3(signature = (
         *, connect_timeout=None, first_byte_timeout=None, between_chunks_timeout=None, timeout=None, deadline=None,
         retries=None, failures_before_cooldown=None, cooldown=30.0, hedge=false, strict=false,
+        escalate_on=None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn new(
@@ -35,6 +39,7 @@ impl PyPolicy {
         cooldown: f64,
         hedge: bool,
         strict: bool,
+        escalate_on: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let usual = Policy::default();
         Ok(Self(Arc::new(Policy {
@@ -53,7 +58,38 @@ impl PyPolicy {
             cooldown: cooldown_of(cooldown)?,
             hedge,
             strict,
+            escalate_on: escalate_on.map(escalation).transpose()?.unwrap_or_default(),
         })))
+    }
+}
+
+/// Names of signs, or a callable that judges an answer.
+fn escalation(given: &Bound<'_, PyAny>) -> PyResult<Escalation> {
+    if given.is_callable() {
+        let callable = given.clone().unbind();
+        let judge = Judge(Arc::new(move |answer| asked(&callable, answer)));
+        return Ok(Escalation { signs: Signs::NONE, judge: Some(judge) });
+    }
+    let mut signs = Signs::NONE;
+    for name in given.extract::<Vec<String>>()? {
+        let unknown = || Error::value(format!("`escalate_on`: unknown sign {name:?}"));
+        signs = signs.and(Signs::named(&name).filter(|sign| *sign != Signs::ASKED_AGAIN).ok_or_else(unknown)?);
+    }
+    Ok(Escalation { signs, judge: None })
+}
+
+/// What a callable says of an answer.
+fn asked(callable: &Py<PyAny>, answer: &Answer) -> Result<bool, String> {
+    let said = Python::try_attach(|py| {
+        let body = PyBytes::new(py, &answer.body);
+        let judged = py.import("ferroute._escalating")?.call_method1("judged", (callable, body))?;
+        judged.extract::<(Option<bool>, String)>()
+    });
+    match said {
+        Some(Ok((Some(failed), _))) => Ok(failed),
+        Some(Ok((None, why))) => Err(why),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err("the interpreter is shutting down".into()),
     }
 }
 

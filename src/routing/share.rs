@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::decide::{Choice, shown};
-use super::model_name::percent;
+use super::decide::{Choice, not_a_number, shown, side};
+use super::model_name::{percent, percents};
 
 /// Scores that are remembered.
 pub const WINDOW: usize = 1_000;
@@ -76,18 +76,35 @@ impl ShareWindow {
         (below as f64 + tie * equal as f64) / self.sorted.len() as f64
     }
 
-    /// Strong when the score ranks in the highest `share` of the window. `share` 0 is never, 1 always strong.
+    /// Where the score of a prompt ranks; equal scores are told apart by a hash of the prompt, so the same prompt always
+    /// gets the same answer and a router with few distinct scores still gives the asked share.
+    pub fn rank_of(&self, win_rate: f64, prompt: &str) -> f64 {
+        self.rank(win_rate, tie(prompt))
+    }
+
+    /// The side for a score that has this `rank`: one further for each of `shares` in whose part of the traffic it is.
     ///
-    /// Equal scores are told apart by a hash of the prompt, so the same prompt always gets the same answer and a
-    /// router with few distinct scores still gives the asked share.
-    pub fn decide(&self, win_rate: f64, share: f64, prompt: &str) -> Choice {
+    /// `shares` must not rise: the first is the part above the weakest side, the last the part on the strongest. 0 is
+    /// none of the traffic, 1 all of it. `sides` has one name more than there are shares.
+    pub fn decide(&self, win_rate: f64, rank: f64, shares: &[f64], sides: &[&str]) -> Choice {
         if win_rate.is_nan() {
-            return Choice { strong: false, reason: "win rate is not a number: weak model".to_owned() };
+            return not_a_number(sides);
         }
-        let border = 1.0 - share;
-        let rank = self.rank(win_rate, tie(prompt));
-        let strong = share > 0.0 && rank >= border;
-        let (sign, side) = if strong { (">=", "strong") } else { ("<", "weak") };
+        let index = shares.partition_point(|share| *share > 0.0 && rank >= 1.0 - share);
+        let border = |at: usize| shares.get(at).map(|share| 1.0 - share);
+        let (below, above) = (index.checked_sub(1).and_then(border), border(index));
+        let nearest = [below, above].into_iter().flatten().min_by(|a, b| (rank - a).abs().total_cmp(&(rank - b).abs()));
+        let round = |border: f64| (border * 1e10).round() / 1e10;
+        let sign = match (below, above) {
+            (Some(below), Some(above)) => format!(">= {} and < {}", round(below), round(above)),
+            (Some(below), None) => format!(">= {}", round(below)),
+            (None, Some(above)) => format!("< {}", round(above)),
+            (None, None) => String::new(),
+        };
+        let asked = match shares {
+            [share] => format!("a share of {}", percent(*share)),
+            shares => format!("shares of {}", percents(shares)),
+        };
         let place = match (self.pseudo.len(), self.own()) {
             (0, 0) => "in the middle, for want of earlier scores".to_owned(),
             (0, own) => format!("among the last {own} scores"),
@@ -95,12 +112,11 @@ impl ShareWindow {
             (pseudo, own) => format!("among the last {own} scores and {pseudo} reference scores"),
         };
         let reason = format!(
-            "win rate {win_rate:.4} ranks {} {place}, {sign} {} for a share of {}: {side} model",
-            shown(rank, border),
-            (border * 1e10).round() / 1e10,
-            percent(share),
+            "win rate {win_rate:.4} ranks {} {place}, {sign} for {asked}: {}",
+            shown(rank, nearest.unwrap_or(f64::INFINITY)),
+            side(sides, index),
         );
-        Choice { strong, reason }
+        Choice { index, reason }
     }
 }
 
@@ -114,13 +130,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const SIDES: [&str; 2] = ["weak model", "strong model"];
+
+    fn index(window: &ShareWindow, score: f64, shares: &[f64], prompt: &str) -> usize {
+        let sides = vec!["side"; shares.len() + 1];
+        window.decide(score, window.rank_of(score, prompt), shares, &sides).index
+    }
+
+    fn strong(window: &ShareWindow, score: f64, share: f64, prompt: &str) -> bool {
+        index(window, score, &[share], prompt) == 1
+    }
+
     fn served(scores: impl Iterator<Item = f64>, share: f64) -> (usize, usize) {
         let mut window = ShareWindow::default();
         let (mut strong, mut all) = (0, 0);
         for (i, score) in scores.enumerate() {
-            let choice = window.decide(score, share, &format!("prompt {i}"));
             if !window.warmup() {
-                strong += usize::from(choice.strong);
+                strong += usize::from(super::tests::strong(&window, score, share, &format!("prompt {i}")));
                 all += 1;
             }
             window.push(score);
@@ -146,10 +172,42 @@ mod tests {
     }
 
     #[test]
+    fn shares_of_a_ladder_come_out_rung_by_rung() {
+        let mut window = ShareWindow::default();
+        let mut counts = [0_u32; 4];
+        for i in 0..20_000_u64 {
+            let score = 0.4 + 0.2 * tie(&format!("score {i}"));
+            if !window.warmup() {
+                counts[index(&window, score, &[0.6, 0.3, 0.1], &format!("prompt {i}"))] += 1;
+            }
+            window.push(score);
+        }
+        let total = f64::from(counts.iter().sum::<u32>());
+        for (count, share) in counts.into_iter().zip([0.4, 0.3, 0.2, 0.1]) {
+            // As above: 0.0035 of the sample and at most 0.0155 of each border, over twenty windows.
+            assert!((f64::from(count) / total - share).abs() < 0.015, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn reasons_say_the_rank_and_the_borders() {
+        let window = ShareWindow::new((0..100).map(|i| f64::from(i) / 100.0));
+        let reason = |shares: &[f64], sides: &[&str]| window.decide(0.5, 0.505, shares, sides).reason;
+        assert_eq!(
+            reason(&[0.3], &SIDES),
+            "win rate 0.5000 ranks 0.5050 among 100 reference scores, < 0.7 for a share of 30%: weak model"
+        );
+        assert_eq!(
+            reason(&[0.6, 0.15], &["cheap", "mid", "expensive"]),
+            "win rate 0.5000 ranks 0.5050 among 100 reference scores, >= 0.4 and < 0.85 for shares of 60%,15%: mid"
+        );
+    }
+
+    #[test]
     fn an_empty_window_ranks_in_the_middle() {
         let window = ShareWindow::default();
-        assert!(window.decide(0.1, 0.5, "x").strong);
-        assert!(!window.decide(0.9, 0.49, "x").strong);
+        assert!(strong(&window, 0.1, 0.5, "x"));
+        assert!(!strong(&window, 0.9, 0.49, "x"));
         assert!(window.warmup());
     }
 
@@ -174,14 +232,14 @@ mod tests {
     #[test]
     fn pseudo_scores_of_other_traffic_do_no_harm_once_warm() {
         let mut window = ShareWindow::new((0..100).map(|i| 0.5 + f64::from(i) / 1_000.0));
-        let mut strong = 0;
+        let mut sent = 0;
         for i in 0..1_100 {
             // All of it below every pseudo-score.
             let score = 0.2 + 0.1 * tie(&format!("score {i}"));
-            strong += usize::from(i >= 100 && window.decide(score, 0.3, "p").strong);
+            sent += usize::from(i >= 100 && strong(&window, score, 0.3, "p"));
             window.push(score);
         }
-        assert!((250..350).contains(&strong), "{strong} of 1,000");
+        assert!((250..350).contains(&sent), "{sent} of 1,000");
     }
 
     #[test]
@@ -189,7 +247,7 @@ mod tests {
         let mut window = ShareWindow::new([f64::NAN]);
         window.push(f64::NAN);
         assert_eq!(window.own(), 0);
-        assert!(!window.decide(f64::NAN, 1.0, "x").strong);
+        assert!(!strong(&window, f64::NAN, 1.0, "x"));
     }
 
     proptest! {
@@ -202,9 +260,12 @@ mod tests {
                 window.push(score);
             }
             let (low, high) = if a < b { (a, b) } else { (b, a) };
-            prop_assert!(!window.decide(score, low, "p").strong || window.decide(score, high, "p").strong);
-            prop_assert!(window.decide(score, 1.0, "p").strong);
-            prop_assert!(!window.decide(score, 0.0, "p").strong);
+            prop_assert!(!strong(&window, score, low, "p") || strong(&window, score, high, "p"));
+            prop_assert!(strong(&window, score, 1.0, "p"));
+            prop_assert!(!strong(&window, score, 0.0, "p"));
+            // Two shares are two single ones.
+            let both = usize::from(strong(&window, score, high, "p")) + usize::from(strong(&window, score, low, "p"));
+            prop_assert_eq!(index(&window, score, &[high, low], "p"), both);
         }
     }
 }

@@ -247,6 +247,13 @@ fn by_trigrams(text: &str, letters: usize) -> Option<&'static str> {
     info.is_reliable().then(|| iso(info.lang()))
 }
 
+/// The codes that [`language`] knows.
+pub fn codes() -> Vec<&'static str> {
+    let mut codes: Vec<_> = Lang::all().iter().map(|&language| iso(language)).collect();
+    codes.sort_unstable();
+    codes
+}
+
 /// The two letters of ISO 639-1.
 fn iso(language: Lang) -> &'static str {
     match language {

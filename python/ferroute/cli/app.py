@@ -23,6 +23,7 @@ from ferroute.cli._options import (
     share_of,
     threshold_of,
 )
+from ferroute.cli._rules import ruling
 from ferroute.cli._run import UsageProblem, ending
 from ferroute.cli._training import training
 
@@ -37,6 +38,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 something failed, 2 the command was not understood, 3 the prompts could not be read.",
 )
 app.add_typer(training, name="train")
+app.add_typer(ruling, name="rules")
 
 
 @app.callback(invoke_without_command=True)
@@ -54,6 +56,7 @@ def _options(
 @app.command(
     epilog='Example: ferroute route "What is 2+2?" "Prove that there is no largest prime." --share 50%'
     "\n\nExample: ferroute route --file prompts.jsonl --threshold 0.6 --json > decisions.jsonl"
+    '\n\nExample: ferroute route "What is 2+2?" --threshold 0.6 --explain'
 )
 def route(
     context: typer.Context,
@@ -73,6 +76,10 @@ def route(
     strong: Strong = "gpt-5.2",
     weak: Weak = "gpt-5-mini",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Show what each decision is made of, and what would have changed it."),
+    ] = False,
     column: ColumnName = None,
     format: Format = None,  # noqa: A002
     limit: Limit = None,
@@ -83,7 +90,8 @@ def route(
 
     A share is ranked among the prompts seen so far, as it would be in a running service.
 
-    Fields of --json: row, prompt, model, router, win_rate, threshold, share, warmup, reason, routing_us, notes.
+    Fields of --json: row, prompt, model, router, win_rate, threshold, share, warmup, reason, routing_us, notes; with
+    --explain explanation too.
     """
     with ending(context.obj):
         from ferroute.cli import route as command
@@ -91,7 +99,9 @@ def route(
 
         cut = threshold_of(share, threshold)
         source = Source.of(prompts or [], file, format, column, skip_bad, limit)
-        command.route(source, controller_of([router], strong, weak, config), router, cut, as_json=as_json)
+        command.route(
+            source, controller_of([router], strong, weak, config), router, cut, as_json=as_json, explain=explain
+        )
 
 
 @app.command(
@@ -310,6 +320,48 @@ def spend(
         command.spend(
             ledger, since=since, until=until, router=router, model=model, png=png, as_csv=as_csv, as_json=as_json
         )
+
+
+@app.command(
+    epilog="Example: ferroute failures --ledger calls.db --since 7d"
+    "\n\nExample: ferroute failures --ledger postgresql://me@db/calls --png failures.png"
+)
+def failures(
+    context: typer.Context,
+    ledger: Annotated[
+        str,
+        typer.Option(
+            "--ledger",
+            "-l",
+            envvar="FERROUTE_LEDGER",
+            metavar="URL|PATH",
+            help="sqlite:///calls.db, postgresql://..., or the path of an SQLite file.",
+            show_default=False,
+        ),
+    ],
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="From here on: 7d, 24h, 30min, or an ISO date or time.", show_default=False),
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before here.", show_default=False)] = None,
+    router: Annotated[str | None, typer.Option(help="Calls decided by this router.", show_default=False)] = None,
+    model: Annotated[str | None, typer.Option(help="Calls of this model.", show_default=False)] = None,
+    png: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Write a picture here, too.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+) -> None:
+    """Show answers that can be seen to have failed, by rung and kind of task.
+
+    Signs: empty, refusal, truncated, invalid_json, invalid_schema, bad_tool_arguments, asked_again.
+
+    Fields of --json: calls, failed, rate, signs, groups (rung, model, task, calls, failed, rate, low, high, escalated,
+    errors and the signs), forgotten.
+    """
+    with ending(context.obj):
+        from ferroute.cli import failures as command
+
+        command.failures(ledger, since=since, until=until, router=router, model=model, png=png, as_json=as_json)
 
 
 @app.command()

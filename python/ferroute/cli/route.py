@@ -13,7 +13,9 @@ from ferroute.cli._output import (
     WEAK,
     Column,
     Rows,
+    ascii_only,
     console,
+    fitted,
     json_line,
     note,
     one_line,
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from ferroute.decision import Decision
 
 
-def route(source: Source, controller: Controller, router: str, threshold: float, *, as_json: bool) -> None:
+def route(
+    source: Source, controller: Controller, router: str, threshold: float, *, as_json: bool, explain: bool = False
+) -> None:
     """Decides prompt after prompt, as the Controller would if they were sent to it in this order."""
     out = console()
     counts: Counter[str] = Counter()
@@ -46,7 +50,9 @@ def route(source: Source, controller: Controller, router: str, threshold: float,
                     decision = controller.decide(prompt, router, threshold, remember=True)
                     counts[decision.model] += 1
                     if as_json:
-                        json_line(_record(row, prompt, decision))
+                        json_line(_record(row, prompt, decision, explain=explain))
+                    elif explain:
+                        _explain(out, None if alone else (row, prompt), decision)
                     elif alone:
                         _show_one(out, decision, controller)
                     else:
@@ -60,7 +66,8 @@ def route(source: Source, controller: Controller, router: str, threshold: float,
         _summary(out, counts, controller)
 
 
-def _record(row: int, prompt: str, decision: Decision) -> dict[str, Any]:
+def _record(row: int, prompt: str, decision: Decision, *, explain: bool) -> dict[str, Any]:
+    more = {"explanation": decision.explain().to_dict()} if explain else {}
     return {
         "row": row,
         "prompt": prompt,
@@ -73,7 +80,18 @@ def _record(row: int, prompt: str, decision: Decision) -> dict[str, Any]:
         "reason": decision.reason,
         "routing_us": round(decision.routing_us, 3),
         "notes": list(decision.notes),
+        **more,
     }
+
+
+def _explain(out: Console, which: tuple[int, str] | None, decision: Decision) -> None:
+    width = min(out.width, 100)
+    if which is not None:
+        row, prompt = which
+        out.print(Text(fitted(f"{row}  {one_line(prompt)}", width, pad=False, ascii_only=ascii_only(out)), "bold"))
+    out.print(Text(decision.explain().text(width, ascii_only=ascii_only(out))), soft_wrap=True)
+    if which is not None:
+        out.print()
 
 
 def _style(model: str, controller: Controller) -> str:

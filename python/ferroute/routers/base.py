@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import abc
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ferroute._core import Request, Verdict
 from ferroute.errors import InvalidTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -84,6 +86,74 @@ class Router(abc.ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} router>"
+
+
+class RungRouter(Router):
+    """Names the rung a request goes to, instead of a win rate: rules, routes, a classifier.
+
+    Subclass it, implement `choose`, and register the class like any other router. ``router-<name>`` needs no threshold
+    then; one that is given goes to the learned router that a verdict may leave the choice to.
+
+    Attributes:
+        endpoints: Models beyond the ladder that verdicts name, by their names, where they have settings of their own.
+    """
+
+    endpoints: Mapping[str, Any] = MappingProxyType({})
+
+    def check(self, ladder: Sequence[str], routers: Collection[str]) -> None:
+        """Raises, with the place, where this router speaks of a rung or a router that there is not.
+
+        The Controller calls it once, when all routers are loaded.
+
+        Args:
+            ladder: Names of the rungs, weakest first; ``cheap``, ``mid``, ``expensive``, ``weak`` and ``strong`` are
+                known beside them, by position.
+            routers: Names of all routers.
+        """
+
+    def lend(self, api_base: str | None, api_key: str | None, models: Sequence[str]) -> None:
+        """Offers the Controller's address and key to a router that asks a model and was given none of its own.
+
+        Args:
+            api_base: The Controller's base URL, for all models.
+            api_key: The Controller's key.
+            models: The models of the rungs.
+        """
+
+    @abc.abstractmethod
+    def choose(self, request: Request) -> Verdict | str:
+        """The verdict on a request, or just the name of a rung."""
+
+    async def achoose(self, request: Request) -> Verdict | str:
+        """As `choose`, without blocking the event loop: in a thread unless overridden."""
+        import asyncio
+
+        return await asyncio.to_thread(self.choose, request)
+
+    def choose_batch(
+        self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
+    ) -> list[Verdict | str]:
+        """Verdicts on many prompts; ``progress`` is called with the number newly done."""
+        verdicts: list[Verdict | str] = []
+        for prompt in checked_texts(prompts):
+            verdicts.append(self.choose(Request(prompt)))
+            if progress:
+                progress(1)
+        return verdicts
+
+    def calculate_strong_win_rate(self, prompt: str) -> float:
+        """Where the named rung stands between the cheapest, 0, and the dearest, 1; 0.5 where none is named.
+
+        For code that knows win rates only. The names are those of three rungs: cheap, mid and expensive.
+        """
+        check_text(prompt)
+        return place_of(self.choose(Request(prompt)))
+
+
+def place_of(verdict: Verdict | str) -> float:
+    """Where a verdict's rung stands among cheap, mid and expensive, 0..=1."""
+    rung = verdict if isinstance(verdict, str) else verdict.rung
+    return {"cheap": 0.0, "weak": 0.0, "expensive": 1.0, "strong": 1.0}.get(rung or "", 0.5)
 
 
 _ROUTE = Router.route

@@ -27,7 +27,10 @@ from ferroute.routers.causal_llm.configs import RouterModelConfig
 from ferroute.routers.causal_llm.llm_utils import load_prompt_format, to_openai_api_messages
 from ferroute.routers.causal_llm.model import CausalLLMClassifier
 from ferroute.routers.causal_llm.router import CausalLLMRouter
+from ferroute.routers.llm_classifier import LLMClassifierRouter
 from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
+from ferroute.routers.rules import RulesRouter
+from ferroute.routers.semantic import SemanticRouter
 from ferroute.routers.similarity_weighted.router import SWRankingRouter
 from ferroute.routers.similarity_weighted.utils import (
     compute_elo_mle_with_tie,
@@ -49,13 +52,16 @@ __all__ = [
     "BERTRouter",
     "CausalLLMClassifier",
     "CausalLLMRouter",
+    "LLMClassifierRouter",
     "LocalRouter",
     "MFModel",
     "MatrixFactorizationRouter",
     "RandomRouter",
     "Router",
     "RouterModelConfig",
+    "RulesRouter",
     "SWRankingRouter",
+    "SemanticRouter",
     "compute_elo_mle_with_tie",
     "compute_tiers",
     "load_prompt_format",
@@ -290,6 +296,9 @@ ROUTER_CLS.update(
         "bert": BERTRouter,
         "sw_ranking": SWRankingRouter,
         "local": LocalRouter,
+        "llm_classifier": LLMClassifierRouter,
+        "rules": RulesRouter,
+        "semantic": SemanticRouter,
     }
 )
 NAME_TO_CLS.update({cls: name for name, cls in ROUTER_CLS.items()})

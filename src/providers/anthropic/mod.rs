@@ -15,9 +15,11 @@ mod thoughts;
 mod tools;
 
 use super::request::{ChatRequest, Prepared, Reading};
+use super::types::Terse;
 use super::types::{Answer, Completion, Endpoint, ReadStream};
 use crate::error::{Error, Kind, Result};
 use crate::pricing::Table;
+use models::{Off, Rules};
 
 /// Whose proofs of thinking these are.
 const FAMILY: &str = "anthropic";
@@ -37,6 +39,17 @@ fn longest_answer(endpoint: &Endpoint) -> Option<u64> {
     let names = [endpoint.base_model.as_deref(), Some(&endpoint.name), Some(&endpoint.model)];
     let known = names.into_iter().flatten().find_map(|name| Table::shared().facts(name)?.max_output);
     known.or_else(|| names.into_iter().flatten().find_map(models::longest_of_old))
+}
+
+/// How the model is brought to answer in a word.
+pub(super) fn terse(endpoint: &Endpoint) -> Terse {
+    let rules = Rules::of(endpoint);
+    let effort = match rules.off {
+        Off::Never => Some("low"),
+        Off::Disabled if rules.thinks_unasked => Some("none"),
+        Off::Disabled | Off::Unasked => None,
+    };
+    Terse { effort, thinks: rules.off == Off::Never, cold: rules.sampling, schema: rules.schema }
 }
 
 /// The request for one chat completion.

@@ -68,7 +68,8 @@ pub fn read_embeddings(endpoint: &Endpoint, answer: &Answer, count: usize) -> Re
     }
     #[derive(Deserialize)]
     struct Row {
-        values: Vec<f32>,
+        // Read as f64, so that one beyond f32 is told as what it is.
+        values: Vec<f64>,
     }
     let wrong = |what: String| errors::odd(endpoint, &format!("answered with {what}"));
     // serde would read a list as the fields in their order.
@@ -99,12 +100,13 @@ pub fn read_embeddings(endpoint: &Endpoint, answer: &Answer, count: usize) -> Re
                 "embeddings of different lengths: {length} numbers, and {found} at index {index}"
             )));
         }
-        if row.values.iter().any(|number| !number.is_finite()) {
+        if row.values.iter().any(|&number| !(number as f32).is_finite()) {
             return Err(wrong(format!("an embedding with a number that is not finite, at index {index}")));
         }
     }
     let tokens = ["promptTokenCount", "totalTokenCount"].iter().find_map(|name| super::said::whole(usage.get(name)?));
-    Ok(Embedded { rows: rows.into_iter().map(|row| row.values).collect(), prompt_tokens: tokens })
+    let rows = rows.into_iter().map(|row| row.values.into_iter().map(|number| number as f32).collect());
+    Ok(Embedded { rows: rows.collect(), prompt_tokens: tokens })
 }
 
 #[cfg(test)]

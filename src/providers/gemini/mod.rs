@@ -24,7 +24,10 @@ use secrecy::ExposeSecret;
 
 use super::prefix::secret_value;
 use super::types::Endpoint;
+use super::types::Terse;
 use crate::error::Result;
+
+use model::{Model, Thinking};
 
 pub use answer::read_answer;
 pub use embeddings::{MOST_TEXTS, embeddings, read_embeddings};
@@ -33,6 +36,23 @@ pub use stream::reader;
 
 /// `Google`'s own server.
 const HOST: &str = "generativelanguage.googleapis.com";
+
+/// How the model is brought to answer in a word.
+pub(super) fn terse(endpoint: &Endpoint) -> Terse {
+    let model = Model::of(&endpoint.model);
+    let effort = match model.thinking {
+        Thinking::Fixed => None,
+        Thinking::Budget { .. } => Some("none"),
+        Thinking::Levels => Some("minimal"),
+    };
+    Terse {
+        effort,
+        thinks: matches!(model.thinking, Thinking::Budget { least: 1.. } | Thinking::Levels),
+        // Later ones are meant to be asked at their own temperature, and may go round in circles below it.
+        cold: !model.third,
+        schema: !named(endpoint).1.starts_with("gemma"),
+    }
+}
 
 pub(super) fn chat_path(endpoint: &Endpoint, stream: bool) -> String {
     path(endpoint, if stream { "streamGenerateContent" } else { "generateContent" })

@@ -110,8 +110,9 @@ impl<'de> Deserialize<'de> for Vector {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vector, A::Error> {
                 // Without a capacity: there may be far more lists than were asked for.
                 let mut numbers = Vec::new();
-                while let Some(number) = seq.next_element::<f32>()? {
-                    numbers.push(number);
+                // As f64, so that a number beyond f32 is found below and told as what it is.
+                while let Some(number) = seq.next_element::<f64>()? {
+                    numbers.push(number as f32);
                 }
                 Ok(Vector(numbers))
             }

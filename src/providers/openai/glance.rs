@@ -244,7 +244,7 @@ impl Delta<'_> {
 
 /// A text, where there is one; anything else is no error.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Text<'a>(Said<'a>);
+pub(crate) struct Text<'a>(Said<'a>);
 
 #[derive(Debug, Default, PartialEq)]
 enum Said<'a> {
@@ -264,6 +264,12 @@ impl Text<'_> {
         })
     }
 
+    /// Whether it is a list: of parts, if it is content.
+    pub fn is_list(&self) -> bool {
+        matches!(self.0, Said::Parts)
+    }
+
+    /// The text.
     pub fn get(&self) -> Option<&str> {
         match &self.0 {
             Said::Text(text) => Some(text),

@@ -22,6 +22,7 @@ use crate::error::Result;
 pub use self::answer::read_answer;
 pub(super) use self::embeddings::EMBEDDINGS;
 pub use self::embeddings::{embeddings, read_embeddings};
+pub(crate) use self::glance::Text;
 pub use self::stream::Reader;
 
 pub(super) const CHAT: &str = "chat/completions";
