@@ -17,9 +17,7 @@ from ferroute.routers.base import Router, RungRouter, check_text, routes_by_itse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ferroute._trace import Asked
     from ferroute.decision import Decision
-    from ferroute.routers.base import RungRouter
 
 
 class _OneByOne(Exception):
