@@ -352,7 +352,7 @@ fn each_mistake_is_told_with_its_place() {
             "rules.yaml:3:12: rules[1].name: the name 'a' is taken by another rule (rules.yaml:2)",
         ),
         (
-            format!("preset: article\n{}", rule("{name: mid tasks, when: {words: x}, use: cheap}")),
+            refused("preset: article\nrules:\n  - {name: mid tasks, when: {words: x}, use: cheap}"),
             "rules.yaml:3: the name 'mid tasks' is taken by a rule of preset article",
         ),
         (refused(""), "rules.yaml: expected rules: a mapping with `rules`, or a list of them, found nothing"),
