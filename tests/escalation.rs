@@ -264,7 +264,8 @@ async fn with_no_time_left_no_other_rung_is_asked_and_none_is_paid_for() {
     let policy = || Policy { deadline: Some(limit), ..on(Signs::EMPTY) };
     let silent = || vec![Step::Wait(Duration::from_secs(3))];
     let paid = |ladder: &Ladder| {
-        let lines: Vec<_> = ladder.told().into_iter().map(|(outcome, tier, _, attempts)| (outcome, tier, attempts)).collect();
+        let lines: Vec<_> =
+            ladder.told().into_iter().map(|(outcome, tier, _, attempts)| (outcome, tier, attempts)).collect();
         assert_eq!(lines, [(Outcome::Vain, "mid".into(), 1), (Outcome::Ok, "cheap".into(), 1)]);
         assert_eq!(ladder.asked(), [1, 1, 0]);
     };
@@ -289,7 +290,8 @@ async fn with_no_time_left_no_other_rung_is_asked_and_none_is_paid_for() {
 #[tokio::test]
 async fn rungs_that_are_left_out_are_named_when_an_answer_leads_to_them() {
     let said = "`x` was not asked: takes no images".to_owned();
-    let climb = |rungs: Vec<Option<String>>| Arc::new(Climb { rungs, left_out: vec![said.clone()], ..Climb::default() });
+    let climb =
+        |rungs: Vec<Option<String>>| Arc::new(Climb { rungs, left_out: vec![said.clone()], ..Climb::default() });
     let answers: [(fn() -> Vec<Step>, bool); 2] = [(empty, true), (owl, false)];
     for (answer, told) in answers {
         // With nobody above, and with another rung.

@@ -109,7 +109,7 @@ async fn wanted(entry: &Entry, answered: Answered, deadline: Option<Instant>) ->
     let Some((judge, answer)) = answered.to_judge else { return Ok(None) };
     tally.hold(Some(answered.ending));
     match judged(judge, answer, deadline).await {
-        Err(Unsaid::Stop(error)) => return Err(error),
+        Err(Unsaid::Stop(error)) => Err(error),
         Err(Unsaid::Unknown(why)) => {
             tally.note(format!("`escalate_on` gave no verdict, which counts as no: {why}"));
             tally.hold(None);

@@ -22,8 +22,8 @@ use crate::text::declines;
 const FORMAT: Signs = Signs::INVALID_JSON.and(Signs::INVALID_SCHEMA);
 /// Characters that take no room: joiners, marks of direction, soft hyphens, byte order marks.
 const WITHOUT_WIDTH: [char; 11] = [
-    '\u{ad}', '\u{180e}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{2061}', '\u{2063}',
-    '\u{feff}',
+    '\u{ad}', '\u{180e}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{2061}',
+    '\u{2063}', '\u{feff}',
 ];
 
 /// What an answer comes to.

@@ -48,7 +48,9 @@ impl From<Failed> for PyErr {
         let (kind, url) = (error.kind(), error.url().unwrap_or("http://unknown").to_owned());
         let is_raised = error.raised::<Self>().is_some();
         let plain = PyErr::from(error);
-        if is_raised || !matches!(kind, Kind::Connection | Kind::Timeout | Kind::Status | Kind::Protocol | Kind::Cancelled) {
+        if is_raised
+            || !matches!(kind, Kind::Connection | Kind::Timeout | Kind::Status | Kind::Protocol | Kind::Cancelled)
+        {
             return plain;
         }
         let translate = |py: Python<'_>| {
@@ -115,7 +117,13 @@ impl PyClient {
             policy = Arc::new(adjusted(&policy, timeout, connect_timeout, max_retries)?);
         }
         let ledger = ledger.map(|ledger| Arc::clone(&ledger.0));
-        Ok(Self(Plan { endpoints: endpoints.into(), climb: Arc::new(rungs), policy, ledger, routed: Routed::default() }))
+        Ok(Self(Plan {
+            endpoints: endpoints.into(),
+            climb: Arc::new(rungs),
+            policy,
+            ledger,
+            routed: Routed::default(),
+        }))
     }
 
     #[getter]

@@ -157,7 +157,8 @@ impl PyLedger {
         let ended = match outcome {
             "ok" | "cancelled" | "failed" | "hedged" | "escalated" | "vain" => Outcome::named(outcome),
             _ => {
-                let text = format!("outcome: expected ok, cancelled, failed, hedged, escalated or vain, found `{outcome}`");
+                let text =
+                    format!("outcome: expected ok, cancelled, failed, hedged, escalated or vain, found `{outcome}`");
                 return Err(Error::value(text).into());
             }
         };
