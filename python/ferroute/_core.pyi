@@ -227,6 +227,7 @@ class Serving:
 
         With it: notes; those that were shut down, and why; for each rung whether it could answer all the same, since it
         only rests or is slow.
+        """For each rung why it cannot serve the request, or None; notes; who was shut down, and why; who only rests.
 
         Args:
             request: The request.
@@ -236,7 +237,8 @@ class Serving:
             api_key: Key of the call's own.
 
         Returns:
-            None where every rung can.
+            None where every rung can. The last part says of each rung whether it could answer all the same, since it
+            only rests or is slow.
         """
     def in_place_of(self, model: str, reason: str, barred: Sequence[str | None]) -> int:
         """The rung that answers in the place of a model on none: the highest that is free.
