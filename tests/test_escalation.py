@@ -60,7 +60,7 @@ def test_both_calls_are_accounted(server):
     routing = answer.routing
     assert (routing.attempts, routing.model) == (2, CHEAP)
     assert f"`{CHEAP}` gave an empty answer: `{MID}` was asked" in routing.notes
-    prices = [pricing.cost(model, input_tokens=9, output_tokens=2) for model in (CHEAP, MID, DEAR)]
+    prices = [pricing.cost(model, input_tokens=9, output_tokens=2, at="2026-11-20") for model in (CHEAP, MID, DEAR)]
     assert routing.cost_usd == prices[0] + prices[1]
     assert routing.saved_usd == prices[2] - prices[0] - prices[1]
     assert told(made) == [("escalated", "cheap", "empty", 1), ("ok", "mid", "", 1)]

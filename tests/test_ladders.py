@@ -530,7 +530,7 @@ def test_a_barred_rung_is_passed_over_and_the_decision_says_so() -> None:
         against: list[str | None]
 
         def _found(self, trace: Any) -> Any:
-            return self.against, [], []
+            return self.against, [], [], [False] * len(self.against)
 
     c = Filtered(["number"], tiers=TIERS, api_base=NOWHERE, policy={"holdout": 1.0})
     c.against = ["takes no images", None, None]

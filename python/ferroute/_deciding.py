@@ -354,7 +354,6 @@ class Deciding(Grammar, Serving):
             bounds = (("floor", trace.floor), ("ceiling", trace.ceiling))
             said = " and ".join(f"the {what} {rungs.names[at]}" for what, at in bounds if at is not None)
             notes.append(f"{fields['model']} is on no rung, so {said} cannot hold")
-            trace.floor = trace.ceiling = None
         if index is not None:
             if barred is not None or trace.floor is not None or trace.ceiling is not None:
                 index, said = rungs.core.settle(index, trace.floor, trace.ceiling, barred)

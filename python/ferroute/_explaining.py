@@ -102,12 +102,14 @@ def _traced(decision: Any, facts: Any, trace: Trace, known: dict[str, Any], at: 
         answer = answers[-1] if usage is not None else _answer_tokens(trace, beside, request)
         ladder.append((None, str(decision.model), _priced_as(beside), None, answer))
     answered = _answered(facts, ladder, answers[-1])
+    # Bounds hold on the ladder alone.
+    floor, ceiling = (None, None) if chosen is None else (trace.floor, trace.ceiling)
     places = {
         "ladder": len(rungs.names),
         "wanted": trace.wanted,
         "chosen": len(rungs.names) if chosen is None else chosen,
-        "floor": trace.floor,
-        "ceiling": trace.ceiling,
+        "floor": floor,
+        "ceiling": ceiling,
         "answered": answered,
         "held": _held(facts, trace),
     }
@@ -129,7 +131,7 @@ def _traced(decision: Any, facts: Any, trace: Trace, known: dict[str, Any], at: 
         label=next((step.verdict.label for step in path if step.verdict is not None and step.verdict.label), None),
         fired=tuple(name for step in path if step.verdict is not None for name in step.verdict.fired),
         words=_words(last, text),
-        limits=(_named(rungs.names, trace.floor), _named(rungs.names, trace.ceiling)),
+        limits=(_named(rungs.names, floor), _named(rungs.names, ceiling)),
         failed=next((step.failed[1] for step in path if step.failed is not None), None),
         view=_view(trace, text),
         excerpt=None if text is None else _excerpt(text),

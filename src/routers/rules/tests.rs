@@ -272,6 +272,7 @@ fn otherwise_can_be_given_anew() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one mistake after the other")]
 fn each_mistake_is_told_with_its_place() {
     let rule = |body: &str| refused(&format!("rules:\n  - {body}\n"));
     for (found, expected) in [
