@@ -90,10 +90,10 @@ fn of_bare(bare: &str, end: &str) -> Vec<String> {
 fn by_place() -> Vec<String> {
     vec![
         format!(
-            r#"^(?:(?:please|just|now|only|always|simply) )*(?:answer|reply|respond)(?: (?:only|just|always|simply|with|to this))* (?:the )?{MOST} (?:of (?:the|your) )?(?:labels?|tiers?|rungs?)[.!]*$"#
+            r"^(?:(?:please|just|now|only|always|simply) )*(?:answer|reply|respond)(?: (?:only|just|always|simply|with|to this))* (?:the )?{MOST} (?:of (?:the|your) )?(?:labels?|tiers?|rungs?)[.!]*$"
         ),
         format!(
-            r#"^(?:(?:please|just|now|only|always|simply) )*(?:answer|reply|respond|return|output|print|say)(?: (?:only|just|with))+ (?:the )?(?:label|tier|rung) (?:for|of|with) the {MOST} (?:tier|rung|complexity|difficulty|model)[.!]*$"#
+            r"^(?:(?:please|just|now|only|always|simply) )*(?:answer|reply|respond|return|output|print|say)(?: (?:only|just|with))+ (?:the )?(?:label|tier|rung) (?:for|of|with) the {MOST} (?:tier|rung|complexity|difficulty|model)[.!]*$"
         ),
     ]
 }
