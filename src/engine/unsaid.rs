@@ -62,8 +62,8 @@ fn refused(body: &[u8], sent: &[u8]) -> u8 {
     });
     let text = String::from_utf8_lossy(body).to_lowercase();
     let within = |text: &str| {
-        let called = |bit: u8| NAMES.iter().filter(move |(known, _)| *known == bit).flat_map(|(_, called)| *called);
-        let found = sent.iter().filter(|bit| called(**bit).any(|name| text.contains(name)));
+        let words = |bit: u8| NAMES.iter().filter(move |(known, _)| *known == bit).flat_map(|(_, words)| *words);
+        let found = sent.iter().filter(|bit| words(**bit).any(|word| text.contains(word)));
         found.fold(0, |bits, bit| bits | bit)
     };
     let by_name = named.as_deref().map_or(0, within);
