@@ -10,7 +10,7 @@ from ferroute._grammar import names_rung
 from ferroute._refusals import RoutingError
 from ferroute._wanted import Share
 from ferroute.errors import InvalidValueError
-from ferroute.routers.base import RungRouter, routes_by_itself
+from ferroute.routers.base import ROUTER_CLS, RungRouter, routes_by_itself
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -51,8 +51,6 @@ def validated_alone(asks: Iterable[tuple[str, str]], ladder: Sequence[str] | Non
     Raises:
         InvalidValueError: A string can be asked in no Controller.
     """
-    from ferroute.routers.routers import ROUTER_CLS
-
     naming = [name for name, cls in ROUTER_CLS.items() if isinstance(cls, type) and issubclass(cls, RungRouter)]
     for model, place in asks:
         rungs = ladder or [f"rung {number}" for number in range(1, max(model.count(",") + 2, 3) + 1)]

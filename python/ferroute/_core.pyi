@@ -223,10 +223,6 @@ class Serving:
         api_base: Any = None,
         api_key: Any = None,
     ) -> tuple[list[str | None], list[str], list[tuple[int, str]], list[bool]] | None:
-        """For each rung why it cannot serve the request, or None; and what else there is to know of that.
-
-        With it: notes; those that were shut down, and why; for each rung whether it could answer all the same, since it
-        only rests or is slow.
         """For each rung why it cannot serve the request, or None; notes; who was shut down, and why; who only rests.
 
         Args:

@@ -1,15 +1,12 @@
-"""Rungs above the one that was chosen, and a caller's own judgement of an answer; see ``CallPolicy.escalate_on``."""
+"""Rungs above the one that was chosen; see ``CallPolicy.escalate_on``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ferroute._one_line import one_line
 from ferroute.decision import aside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ferroute._ladder import Rungs
     from ferroute.decision import Decision
 
@@ -54,23 +51,3 @@ def rung_of(model: Any, rungs: Rungs) -> str | None:
         name = str(model)
         at = next((at for at, rung in enumerate(rungs.models) if str(rung) == name), None)
     return rungs.tier(at)
-
-
-def judged(judge: Callable[[Any], Any], body: bytes) -> tuple[bool | None, str]:
-    """Whether a callable takes an answer to have failed; None, with the reason, where it does not say.
-
-    Args:
-        judge: Gets the `ferroute.responses.ChatCompletion`.
-        body: The answer's bytes.
-    """
-    from ferroute import responses
-
-    try:
-        said = judge(responses.parse_completion(body))
-        if hasattr(said, "__await__"):
-            if hasattr(said, "close"):
-                said.close()
-            return None, "it is asynchronous, which cannot be waited for here"
-        return bool(said), ""
-    except Exception as error:
-        return None, f"{type(error).__name__}: {one_line(str(error)[:200])}"

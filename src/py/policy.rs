@@ -82,7 +82,7 @@ fn escalation(given: &Bound<'_, PyAny>) -> PyResult<Escalation> {
 fn asked(callable: &Py<PyAny>, answer: &Answer) -> Result<bool, Unsaid> {
     let said = Python::try_attach(|py| {
         let body = PyBytes::new(py, &answer.body);
-        let judged = py.import("ferroute._escalating")?.call_method1("judged", (callable, body))?;
+        let judged = py.import("ferroute._judged")?.call_method1("judged", (callable, body))?;
         judged.extract::<(Option<bool>, String)>()
     });
     match said {

@@ -14,7 +14,8 @@ from ferroute.cli._inputs import Source
 from ferroute.cli._output import Column, Rows, console, json_line, note, one_line, percent, row_column
 from ferroute.cli._run import BadInput
 from ferroute.errors import FerrouteError
-from ferroute.routers.rules import RulesRouter, visible
+from ferroute.routers.routers import RulesRouter
+from ferroute.routers.rules import visible
 
 # Of a table that is too narrow for tasks.
 _FEW_COLUMNS = 4
