@@ -287,15 +287,13 @@ async fn with_no_time_left_no_other_rung_is_asked_and_none_is_paid_for() {
     paid(&ladder);
 }
 
-type Steps = fn() -> Vec<Step>;
-
 #[tokio::test]
 async fn rungs_that_are_left_out_are_named_when_an_answer_leads_to_them() {
     let said = "`x` was not asked: takes no images".to_owned();
     let climb =
         |rungs: Vec<Option<String>>| Arc::new(Climb { rungs, left_out: vec![said.clone()], ..Climb::default() });
-    let answers: [(Steps, bool); 2] = [(empty, true), (owl, false)];
-    for (answer, told) in answers {
+    for told in [true, false] {
+        let answer = || if told { empty() } else { owl() };
         // With nobody above, and with another rung.
         for ladder in [Ladder::of(vec![vec![answer()]]), Ladder::of(vec![vec![answer()], vec![owl()]])] {
             let plan = ladder.plan(on(Signs::EMPTY));
