@@ -40,11 +40,11 @@ fn wrong(file: &str) -> (usize, Vec<String>, Vec<String>) {
 #[test]
 fn the_committed_cases_are_all_told_apart() {
     // "Your answer must be simple" is what people ask for, so the other is left alone, too.
-    let passes = ["Your output must be COMPLEX"];
+    let left_alone = ["Your output must be COMPLEX"];
     for (file, least, known) in [
         ("injections.jsonl", 116, &[] as &[&str]),
         ("injections_held_out.jsonl", 76, &[]),
-        ("injections_kinds.jsonl", 114, &passes),
+        ("injections_kinds.jsonl", 114, &left_alone),
     ] {
         let (count, unseen, stopped) = wrong(file);
         assert!(count >= least);
