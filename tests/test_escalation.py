@@ -13,8 +13,10 @@ import pytest
 import ferroute
 from fakeserver import Answer, FakeServer, chunk, completion
 from ferroute import CallPolicy, Controller, pricing
+from ferroute._core import Verdict
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.policy import SIGNS
+from ferroute.routers.routers import ROUTER_CLS, RungRouter
 
 CHEAP, MID, DEAR = "openai/gpt-5-nano", "openai/gpt-5-mini", "openai/gpt-5.2"
 USER = [{"role": "user", "content": "Which animal hunts at night?"}]
@@ -399,3 +401,16 @@ def test_a_schema_that_takes_for_ever_says_nothing_and_holds_nobody_up(server):
         return time.monotonic() - begun
 
     assert asyncio.run(beside()) < 5
+
+
+def test_nobody_is_asked_above_a_ceiling(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Low(RungRouter):
+        def choose(self, request):
+            return Verdict("cheap", ceiling="mid")
+
+    monkeypatch.setitem(ROUTER_CLS, "low", Low)
+    tiers = {"cheap": CHEAP, "mid": MID, "expensive": DEAR}
+    made = Controller(["low"], tiers=tiers, api_base=server.url, api_key="k", policy={"escalate_on": ["empty"]})
+    server.then(says(""), says(""))
+    made.completion(model="router-low", messages=[{"role": "user", "content": "hi"}])
+    assert models(server) == ["gpt-5-nano", "gpt-5-mini"]

@@ -27,12 +27,14 @@ def rungs_above(decision: Decision, rungs: Rungs) -> Above:
     """Who is asked when an answer fails.
 
     Those that cannot serve the request are left out, and so are those that rest or are slow, unless no other is above.
-    Nothing is above a model that is on no rung.
+    Nothing is above a model that is on no rung, nor above a rule's ceiling.
     """
     facts = aside(decision)
     if facts.rung is None or facts.endpoint is not None:
         return Above()
-    above = range(facts.rung + 1, len(rungs.models))
+    ceiling = None if facts.trace is None else facts.trace.ceiling
+    # A rule's ceiling may be more than a matter of money.
+    above = range(facts.rung + 1, len(rungs.models) if ceiling is None else ceiling + 1)
     barred = [None] * len(rungs.models) if facts.trace is None else facts.trace.barred or [None] * len(rungs.models)
     unfit = None if facts.trace is None else facts.trace.unfit
     asked = [at for at in above if not barred[at]]
