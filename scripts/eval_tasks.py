@@ -3,8 +3,8 @@
     python scripts/eval_tasks.py             # a few minutes; rewrites the part between the markers
     python scripts/eval_tasks.py --print     # only prints it
 
-The committed test set, through the installed module, beside a list of keywords; then heads that were trained without
-one style of prompt and tested on it. Macro-F1 is the mean over the fifteen tasks of F1, where no answer counts as a
+The committed test set, through the installed module, beside a list of keywords; the set of prompts with a text to work
+on, beside the same requests alone; then heads that were trained without one style of prompt and tested on it. Macro-F1 is the mean over the fifteen tasks of F1, where no answer counts as a
 miss and an answer to a prompt of no task as a false alarm. Intervals: 95 %, bootstrap over prompts.
 """
 
@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ferroute._core import guess_language, guess_task, task_names
-from train_tasks import CARD, ROOT, TRAIN, classes, cues, fit, probabilities, read
+from train_tasks import CARD, ROOT, TRAIN, answers, classes, fit, probabilities, prompts_to_train, read, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 TEST = ROOT / "data" / "tasks" / "test.jsonl"
+WITH_TEXTS = ROOT / "data" / "tasks" / "test_payloads.jsonl"
 LANGUAGES = ROOT / "data" / "tasks" / "languages.jsonl"
 DOC = ROOT / "docs" / "tasks.md"
 BEGIN, END = "<!-- figures: written by scripts/eval_tasks.py -->", "<!-- end of figures -->"
@@ -114,10 +115,15 @@ def interval(guessed: Answers, tasks: Answers, what: str) -> str:
     return f"{figures(guessed, tasks)[what]:.3f} ({low:.3f} to {high:.3f})"
 
 
+def guesses(prompts: list[str]) -> Answers:
+    """What the installed module says."""
+    return [found[0] if (found := guess_task(prompt)) else None for prompt in prompts]
+
+
 def on_test_set() -> list[str]:
     """The test set: the guess, the baseline, a row a task, what is taken for what."""
     prompts, tasks = read(TEST)
-    guessed: Answers = [found[0] if (found := guess_task(prompt)) else None for prompt in prompts]
+    guessed = guesses(prompts)
     baseline = [keywords(prompt) for prompt in prompts]
     lines = [
         f"On `data/tasks/test.jsonl` ({len(tasks)} prompts, {tasks.count(None)} of them of no task):",
@@ -145,6 +151,36 @@ def on_test_set() -> list[str]:
     return [*lines, "", f"Taken for another, most often first: {'; '.join(pairs)}.", ""]
 
 
+def with_texts() -> list[str]:
+    """Prompts with a text to work on, by form and by length."""
+    found = [json.loads(line) for line in WITH_TEXTS.read_text(encoding="utf-8").splitlines()]
+    tasks: Answers = [row["task"] for row in found]
+    guessed, bare = guesses([row["prompt"] for row in found]), guesses([row["bare"] for row in found])
+    lines = [
+        f"With a text to work on, on `data/tasks/test_payloads.jsonl` ({len(found)} prompts, {len(set(map(_bare, found)))} "
+        "requests in four forms; right counts no answer to a prompt of no task):",
+        "",
+        "| | prompts | right | the request alone | wrong | mean confidence of the wrong |",
+        "|---|---|---|---|---|---|",
+    ]
+    sizes = [("up to 200 characters", 0, 200), ("201 to 700", 200, 700), ("longer", 700, 10**9)]
+    groups = [(form, [row["form"] == form for row in found]) for form in dict.fromkeys(row["form"] for row in found)]
+    groups += [(name, [low < len(row["prompt"]) - len(_bare(row)) <= high for row in found]) for name, low, high in sizes]
+    for name, inside in groups:
+        picked = [i for i, is_in in enumerate(inside) if is_in]
+        right = sum(guessed[i] == tasks[i] for i in picked)
+        alone = sum(bare[i] == tasks[i] for i in picked)
+        wrong = [i for i in picked if guessed[i] not in (None, tasks[i])]
+        sure = [guess[2] for i in wrong if (guess := guess_task(found[i]["prompt"]))]
+        mean = f"{sum(sure) / len(sure):.2f}" if sure else ""
+        lines.append(f"| {name} | {len(picked)} | {right} | {alone} | {len(wrong)} | {mean} |")
+    return [*lines, ""]
+
+
+def _bare(row: dict[str, str]) -> str:
+    return row["bare"]
+
+
 STYLES: list[tuple[str, Callable[[str], bool]]] = [
     ("not English", lambda p: guess_language(p) not in (None, "en")),
     ("several lines", lambda p: "\n" in p),
@@ -162,9 +198,11 @@ STYLES: list[tuple[str, Callable[[str], bool]]] = [
 
 def without_a_style() -> list[str]:
     """Heads trained without one style of prompt, tested on all training prompts of that style."""
-    prompts, tasks = read(TRAIN)
-    names, of = classes(), cues(prompts)
-    labels = np.array([names.index(task) for task in tasks])
+    written, tasks = read(TRAIN)
+    names = classes()
+    prompts = prompts_to_train(written, np.array([names.index(task) for task in tasks]))
+    of = rows(prompts)
+    asked = [i for i, prompt in enumerate(prompts) if prompt.place is None and prompt.source >= 0]
     card = json.loads(CARD.read_text(encoding="utf-8"))
     lines = [
         "Left out in turn: a head is trained without one style of prompt and tested on the prompts of that style.",
@@ -173,13 +211,13 @@ def without_a_style() -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for style, has in STYLES:
-        inside = [i for i, prompt in enumerate(prompts) if has(prompt)]
-        outside = sorted(set(range(len(prompts))) - set(inside))
-        head = fit(of.take(outside), labels[outside], len(names))
-        chances = probabilities(head.logits(of.take(inside)), card["temperature"])
-        sure = chances.max(axis=1) >= card["threshold"]
-        guessed = [names[best] if ok else None for best, ok in zip(chances.argmax(axis=1), sure, strict=True)]
-        f = figures(guessed, [tasks[i] for i in inside])
+        inside = {i for i, prompt in enumerate(written) if has(prompt)}
+        left = np.array([prompt.source in inside for prompt in prompts])
+        head = fit(of.take(np.flatnonzero(~left[of.asked])), len(names))
+        best, sure, _ = answers(of, probabilities(head.logits(of), card["temperature"]), len(prompts))
+        said = np.where(sure >= card["threshold"], best, len(names) - 1)
+        guessed = [names[said[i]] for i in asked if prompts[i].source in inside]
+        f = figures(guessed, [tasks[i] for i in sorted(inside)])
         cells = [f"{f[what]:.2f}" for what in ("macro_f1", "right", "coverage")]
         cells.append(f"{f['left_alone']:.2f}" if sum(tasks[i] is None for i in inside) >= FEW else "")
         lines.append(f"| {style} | {len(inside)} | {' | '.join(cells)} |")
@@ -206,7 +244,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--print", action="store_true", help="print the tables instead of writing them")
-    text = "\n".join([*on_test_set(), *without_a_style(), *languages()])
+    text = "\n".join([*on_test_set(), *with_texts(), *without_a_style(), *languages()])
     if parser.parse_args().print:
         print(text)
         return

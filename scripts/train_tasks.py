@@ -3,14 +3,18 @@
     python scripts/train_tasks.py            # a few minutes
     python scripts/train_tasks.py --check    # retrains, requires the committed files
 
-Reads `data/tasks/train.jsonl` only; `test.jsonl` is for `scripts/eval_tasks.py`. The cues come from the compiled
-`ferroute._core`, so training and serving share one implementation. Needs numpy.
+Reads `data/tasks/train.jsonl` and `payloads.jsonl` only; the tests there are for `scripts/eval_tasks.py`. The cues come
+from the compiled `ferroute._core`, so training and serving share one implementation. Needs numpy.
+
+Each short prompt is trained on three times: as it is, with a text to work on after it, and with one before it. A reading
+that takes the end of such a text for the instruction is a row of "none of them", so the head learns to tell a request
+from a line of a letter. Which text goes with which prompt is drawn at random, but for code and tables of data.
 
 Recipe: softmax regression with an L2 penalty over fifteen tasks and "none of them", by L-BFGS. A cue (a word of the
-instruction, two in a row, a word of the material) that at least two prompts have gets a weight a class; embeddings,
-lexical features and shape are standardised. Temperature and threshold are chosen on held-out folds of the training set:
-the temperature with the best likelihood, and the lowest threshold at which the answers given are right often enough.
-Weights are rounded to a fixed grid, so the same data give the same file.
+instruction, two in a row, a word of the material) that at least two prompts or texts have gets a weight a class;
+embeddings, lexical features and shape are standardised. Temperature and threshold are chosen on held-out folds of the
+training set, whose texts are others too: the temperature with the best likelihood, and the lowest threshold at which the
+answers to prompts as they were written are right often enough. Weights are rounded to a fixed grid, so the same data give the same file.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import random
+import re
 import struct
 from collections import Counter
 from dataclasses import dataclass
@@ -29,14 +35,16 @@ from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = ROOT / "data" / "tasks" / "train.jsonl"
+PAYLOADS = ROOT / "data" / "tasks" / "payloads.jsonl"
 HEAD = ROOT / "data" / "local" / "tasks.bin"
 CARD = ROOT / "data" / "local" / "tasks.json"
 TABLE = ROOT / "data" / "local" / "table.bin"
 
 F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]
 
 DATE = "2026-11-27"
-L2 = 0.15
+L2 = 0.5
 # Standard deviations of the standardised numbers beside the words, and the weight of a cue: what the penalty sees.
 BESIDE_SCALE = 0.2
 CUE_SCALE = 5.0
@@ -45,20 +53,80 @@ FEWEST = 8
 SEEN_IN = 2
 STEPS, TOLERANCE = 120, 1e-3
 FOLDS = 5
-RIGHT = 0.9
+RIGHT = 0.88
 BESIDE_DIGITS = 5
+# A longer prompt, or one with material of its own, gets no text.
+LONGEST_BARE = 200
+SHORTEST_TEXT, LONGEST_TEXT = 100, 4000
+# A text without any request, one to so many prompts.
+TEXTS_ALONE = 10
+# Of the readings that miss the instruction, one in so many is trained on: they are long, and there are enough.
+MISSES = 3
+# The kinds that go with a task more often than by chance, and how often.
+NATURAL = {
+    "code_explanation": ("code", 0.6),
+    "code_generation_debugging": ("code", 0.6),
+    "format_conversion": ("data", 0.4),
+}
+AFTER = [
+    "{i}: {t}",
+    "{i}:\n{t}",
+    "{i}.\n\n{t}",
+    "{I}\n\n{t}",
+    "{I}\n{t}",
+    "{I}\n<text>\n{t}\n</text>",
+    "{I}\n\n```\n{t}\n```",
+    '{I} "{t}"',
+    '{i}:\n\n"{t}"',
+]
+BEFORE = [
+    "{t}\n\n{I}",
+    "{t}\n\n{i}.",
+    "{t}\n{I}",
+    "<text>\n{t}\n</text>\n\n{I}",
+    "```\n{t}\n```\n{I}",
+    '"{t}"\n\n{I}',
+    "Text: {t}\n\n{I}",
+    "{t}\n\n---\n\n{I}",
+]
 
 
 @dataclass
-class Cues:
-    """What the core reads in prompts: keys a prompt, and the numbers beside them (None where it never guesses)."""
+class Rows:
+    """Readings of prompts: keys of the instruction and of the material, the numbers beside them.
+
+    `label` is the class, or -1 for a reading that is not trained on; `source` the prompt of the training set, or minus
+    one minus the text whose words these are; `bare` whether the prompt stands as it was written; `asked` the prompt's
+    number among those that were read.
+    """
 
     keys: list[list[int]]
-    beside: list[F64 | None]
+    material: list[list[int]]
+    beside: F64
+    label: NDArray[np.int64]
+    source: NDArray[np.int64]
+    bare: NDArray[np.bool_]
+    asked: NDArray[np.int64]
 
-    def take(self, rows: list[int]) -> Cues:
-        """Some of the prompts."""
-        return Cues([self.keys[i] for i in rows], [self.beside[i] for i in rows])
+    def take(self, rows: NDArray[np.int64]) -> Rows:
+        """Some of the readings."""
+        keys, material = [self.keys[i] for i in rows], [self.material[i] for i in rows]
+        return Rows(
+            keys, material, self.beside[rows], self.label[rows], self.source[rows], self.bare[rows], self.asked[rows]
+        )
+
+
+@dataclass
+class Prompt:
+    """A prompt to train on or to be held out."""
+
+    text: str
+    label: int
+    fold: int
+    source: int
+    # Where its instruction is (0 first, 1 last), None where it stands alone, and the text that goes with it.
+    place: int | None = None
+    payload: int = 0
 
 
 def read(path: Path) -> tuple[list[str], list[str | None]]:
@@ -74,37 +142,116 @@ def classes() -> list[str | None]:
     return [*(name for name, _ in task_names()), None]
 
 
-def cues(prompts: list[str]) -> Cues:
-    """Cues of the prompts as the core reads them."""
+def folds(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A fold for each prompt.
+
+    A fold is a stretch of the file within each class, not every fifth prompt: what was written in one go is alike, and
+    would make the held-out prompts look easier than those of others are.
+    """
+    fold = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        fold[rows] = np.arange(len(rows)) * FOLDS // len(rows)
+    return fold
+
+
+def stretch(text: str, draw: random.Random) -> str:
+    """Some of a text from a random place on, over and over where it is too short; whole lines or sentences."""
+    lines = text.splitlines() if "\n" in text else re.split(r"(?<=[.!?]) ", text)
+    between = "\n" if "\n" in text else " "
+    want = SHORTEST_TEXT * (LONGEST_TEXT / SHORTEST_TEXT) ** draw.random()
+    at, out = draw.randrange(len(lines)), ""
+    while len(out) < want:
+        out += (between if out else "") + lines[at % len(lines)]
+        at += 1
+    return out
+
+
+def prompts_to_train(prompts: list[str], labels: NDArray[np.int64]) -> list[Prompt]:
+    """The prompts as they are, with texts after and before them, and texts alone."""
+    names = classes()
+    texts = [json.loads(line) for line in PAYLOADS.read_text(encoding="utf-8").splitlines()]
+    kinds: dict[str, list[int]] = {}
+    for i, text in enumerate(texts):
+        kinds.setdefault(text["kind"], []).append(i)
+    draw = random.Random(0)
+
+    def drawn(fold: int, task: str | None) -> int:
+        kind, share = NATURAL.get(task or "", ("", 0.0))
+        if draw.random() >= share:
+            kind = draw.choice(sorted(kinds))
+        return draw.choice(kinds[kind][fold::FOLDS])
+
+    out = []
+    for i, (prompt, label, fold) in enumerate(zip(prompts, labels.tolist(), folds(labels).tolist(), strict=True)):
+        out.append(Prompt(prompt, label, fold, i))
+        if i % TEXTS_ALONE == 0:
+            payload = drawn(fold, None)
+            text = stretch(texts[payload]["text"], draw)
+            out.append(Prompt(text, len(names) - 1, fold, -1 - payload, None, payload))
+        if len(prompt) > LONGEST_BARE or any(mark in prompt for mark in '\n"\u201c`'):
+            continue
+        for place, forms in enumerate((AFTER, BEFORE)):
+            payload = drawn(fold, names[label])
+            text = stretch(texts[payload]["text"], draw)
+            form = draw.choice(forms)
+            if '"' in form:
+                text = text.replace('"', "'")
+            asked = form.format(I=prompt, i=prompt.rstrip(".:!?"), t=text)
+            out.append(Prompt(asked, label, fold, i, place, payload))
+    return out
+
+
+def rows(prompts: list[Prompt]) -> Rows:
+    """Readings of the prompts by the core, labelled: the one that misses the instruction is of no task."""
     from ferroute._core import task_cues
 
-    read = [task_cues(prompt) for prompt in prompts]
-    return Cues([keys for keys, _ in read], [np.array(beside) if beside else None for _, beside in read])
+    none = len(classes()) - 1
+    keys, material, beside, about = [], [], [], []
+    for number, prompt in enumerate(prompts):
+        found = task_cues(prompt.text)
+        alone = prompt.place is None
+        for place, reading in enumerate(found):
+            if reading is None:
+                continue
+            label, source = prompt.label, prompt.source
+            if alone and place == 1 and found[0] is not None and source >= 0:
+                # Either may be right, and the first mostly is.
+                label = -1
+            if not alone and place != prompt.place:
+                label, source = none if number % MISSES == 0 else -1, -1 - prompt.payload
+            keys.append(reading[0])
+            material.append(reading[1])
+            beside.append(reading[2])
+            about.append((label, source, alone and source >= 0, number))
+    columns = np.array(about, np.int64).T
+    return Rows(keys, material, np.array(beside), columns[0], columns[1], columns[2].astype(bool), columns[3])
 
 
 class Sparse:
     """Rows of cue weights; products are sums over the entries, in a fixed order."""
 
-    def __init__(self, keys: list[list[int]], known: dict[int, int]) -> None:
-        found = [[known[key] for key in row if key in known] for row in keys]
-        weights = [CUE_SCALE / np.sqrt(max(len(row), FEWEST)) for row in keys]
-        self.rows, self.width = len(keys), len(known)
+    def __init__(self, of: Rows, known: dict[int, int]) -> None:
+        cues = zip(of.keys, of.material, strict=True)
+        found = [[known[key] for key in [*keys, *material] if key in known] for keys, material in cues]
+        weights = [CUE_SCALE / np.sqrt(max(len(row), FEWEST)) for row in of.keys]
+        self.rows, self.width = len(of.keys), len(known)
         self.row = np.repeat(np.arange(self.rows), [len(row) for row in found])
         self.column = np.array([column for row in found for column in row], np.int64)
-        self.weight = np.asarray(weights)[self.row]
+        self.weight = np.asarray(weights, np.float32)[self.row][:, None]
         self.by_column = np.argsort(self.column, kind="stable")
 
     def times(self, dense: F64) -> F64:
         """Self @ dense."""
-        return _grouped(dense[self.column] * self.weight[:, None], self.row, self.rows)
+        return _grouped(dense.astype(np.float32)[self.column] * self.weight, self.row, self.rows)
 
     def transposed_times(self, dense: F64) -> F64:
         """Self.T @ dense."""
         order = self.by_column
-        return _grouped(dense[self.row[order]] * self.weight[order, None], self.column[order], self.width)
+        return _grouped(dense.astype(np.float32)[self.row[order]] * self.weight[order], self.column[order], self.width)
 
 
-def _grouped(entries: F64, group: NDArray[np.int64], groups: int) -> F64:
+def _grouped(entries: F32, group: NDArray[np.int64], groups: int) -> F64:
     """Sums of the entries of each group; groups come in order."""
     sums = np.zeros((groups, entries.shape[1]))
     if len(group):
@@ -122,16 +269,10 @@ class Head:
     keys: list[int]
     rows: F64
 
-    def logits(self, of: Cues) -> F64:
-        """A row for each prompt; a prompt without cues is of no task."""
+    def logits(self, of: Rows) -> F64:
+        """A row for each reading."""
         known = {key: i for i, key in enumerate(self.keys)}
-        sums = Sparse(of.keys, known).times(self.rows / CUE_SCALE)
-        out = np.full_like(sums, -1e3)
-        out[:, -1] = 0
-        for i, beside in enumerate(of.beside):
-            if beside is not None:
-                out[i] = self.bias + sums[i] + beside @ self.beside
-        return out
+        return self.bias + Sparse(of, known).times(self.rows / CUE_SCALE) + of.beside @ self.beside
 
     def rounded(self) -> tuple[Head, float]:
         """On the grid of the file: rows in whole steps of a 127th of the largest; returns the step."""
@@ -141,17 +282,26 @@ class Head:
         return Head(bias, beside, self.keys, (self.rows / step).round().clip(-127, 127) * step), step
 
 
-def fit(of: Cues, labels: NDArray[np.int64], count: int) -> Head:
-    """Softmax regression on the prompts that have cues."""
-    usable = [i for i, beside in enumerate(of.beside) if beside is not None]
-    of, labels = of.take(usable), labels[usable]
-    beside = np.array(of.beside)
-    seen = Counter(key for keys in of.keys for key in set(keys))
-    keys = sorted(key for key, times in seen.items() if times >= SEEN_IN)
-    sparse = Sparse(of.keys, {key: i for i, key in enumerate(keys)})
-    means, stretch = beside.mean(axis=0), BESIDE_SCALE / beside.std(axis=0).clip(1e-3)
-    dense = np.column_stack([(beside - means) * stretch, np.ones(len(beside))])
-    target = np.eye(count)[labels]
+def known_cues(of: Rows) -> list[int]:
+    """Keys of the cues that get weights: those of enough prompts and texts.
+
+    The words of the texts count where they are read as an instruction, not where they are material.
+    """
+    seen: dict[int, set[int]] = {}
+    for keys, material, source, bare in zip(of.keys, of.material, of.source.tolist(), of.bare.tolist(), strict=True):
+        for key in [*keys, *material] if bare else keys:
+            seen.setdefault(key, set()).add(source)
+    return sorted(key for key, sources in seen.items() if len(sources) >= SEEN_IN)
+
+
+def fit(of: Rows, count: int) -> Head:
+    """Softmax regression on the readings that have a label."""
+    of = of.take(np.flatnonzero(of.label >= 0))
+    keys = known_cues(of)
+    sparse = Sparse(of, {key: i for i, key in enumerate(keys)})
+    means, stretched = of.beside.mean(axis=0), BESIDE_SCALE / of.beside.std(axis=0).clip(1e-3)
+    dense = np.column_stack([(of.beside - means) * stretched, np.ones(len(of.keys))])
+    target = np.eye(count)[of.label]
 
     def loss(flat: F64) -> tuple[float, F64]:
         weights = flat.reshape(-1, count)
@@ -166,7 +316,7 @@ def fit(of: Cues, labels: NDArray[np.int64], count: int) -> Head:
 
     weights = minimise(loss, np.zeros((len(keys) + dense.shape[1]) * count)).reshape(-1, count)
     rows, rest, bias = weights[: len(keys)] * CUE_SCALE, weights[len(keys) : -1], weights[-1]
-    rest = rest * stretch[:, None]
+    rest = rest * stretched[:, None]
     return Head(bias - means @ rest, rest, keys, rows)
 
 
@@ -209,34 +359,45 @@ def probabilities(logits: F64, temperature: float) -> F64:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def held_out(of: Cues, labels: NDArray[np.int64], count: int) -> F64:
-    """Logits of each prompt by a head that has not seen it.
+def answers(of: Rows, chances: F64, asked: int) -> tuple[NDArray[np.int64], F64, NDArray[np.int64]]:
+    """Of each prompt the likeliest task, its probability, and the reading it is of (-1 for one that cannot be read).
 
-    A fold is a stretch of the file within each class, not every fifth prompt: what was written in one go is alike, and
-    would make the held-out prompts look easier than those of others are.
+    As in `src/routers/task.rs`: of two readings the one that is surer of its task.
     """
-    fold = np.empty(len(labels), np.int64)
-    for label in range(count):
-        rows = np.flatnonzero(labels == label)
-        fold[rows] = np.arange(len(rows)) * FOLDS // len(rows)
-    logits = np.zeros((len(labels), count))
+    best, sure = chances[:, :-1].argmax(axis=1), chances[:, :-1].max(axis=1)
+    order = np.lexsort((sure, of.asked))
+    last = np.flatnonzero(np.r_[of.asked[order][1:] != of.asked[order][:-1], True])
+    chosen = np.full(asked, -1)
+    chosen[of.asked[order][last]] = order[last]
+    return np.where(chosen < 0, chances.shape[1] - 1, best[chosen]), np.where(chosen < 0, 0.0, sure[chosen]), chosen
+
+
+def held_out(of: Rows, fold: NDArray[np.int64], count: int) -> F64:
+    """Logits of each reading by a head that has seen neither the prompt nor the text."""
+    logits = np.zeros((len(of.keys), count))
     for k in range(FOLDS):
-        kept = np.flatnonzero(fold != k).tolist()
-        left = np.flatnonzero(fold == k).tolist()
-        logits[left] = fit(of.take(kept), labels[kept], count).rounded()[0].logits(of.take(left))
+        left = np.flatnonzero(fold[of.asked] == k)
+        head = fit(of.take(np.flatnonzero(fold[of.asked] != k)), count).rounded()[0]
+        logits[left] = head.logits(of.take(left))
     return logits
 
 
-def calibrate(logits: F64, labels: NDArray[np.int64]) -> tuple[float, float]:
-    """Temperature and threshold, on two decimals."""
-    right = np.arange(len(labels)), labels
+def calibrate(of: Rows, logits: F64, prompts: list[Prompt]) -> tuple[float, float]:
+    """Temperature by all prompts, threshold by those without a text from elsewhere; on two decimals."""
+    labels = np.array([prompt.label for prompt in prompts])
+    written = np.array([prompt.place is None and prompt.source >= 0 for prompt in prompts])
     grid = np.round(np.arange(0.4, 2.01, 0.02), 2)
-    losses = [-np.log(probabilities(logits, t)[right].clip(1e-9)).mean() for t in grid]
+    losses = []
+    for t in grid:
+        chances = probabilities(logits, t)
+        chosen = answers(of, chances, len(labels))[2]
+        read = chosen >= 0
+        losses.append(-np.log(chances[chosen[read], labels[read]].clip(1e-9)).mean())
     temperature = float(grid[int(np.argmin(losses))])
-    guessed = probabilities(logits, temperature)
+    best, sure, _ = answers(of, probabilities(logits, temperature), len(labels))
     for threshold in np.round(np.arange(0.2, 0.96, 0.01), 2):
-        answered = (guessed.argmax(axis=1) < logits.shape[1] - 1) & (guessed.max(axis=1) >= threshold)
-        if (guessed.argmax(axis=1) == labels)[answered].mean() >= RIGHT:
+        answered = written & (sure >= threshold)
+        if (best == labels)[answered].mean() >= RIGHT:
             return temperature, float(threshold)
     raise SystemExit(f"no threshold makes {RIGHT:.0%} of the answers right")
 
@@ -244,15 +405,26 @@ def calibrate(logits: F64, labels: NDArray[np.int64]) -> tuple[float, float]:
 def train() -> tuple[bytes, dict[str, Any]]:
     """The content of the two files."""
     names = classes()
-    prompts, tasks = read(TRAIN)
-    labels = np.array([names.index(task) for task in tasks])
-    of = cues(prompts)
-    logits = held_out(of, labels, len(names))
-    temperature, threshold = calibrate(logits, labels)
-    guessed = probabilities(logits, temperature)
-    answered = (guessed.argmax(axis=1) < len(names) - 1) & (guessed.max(axis=1) >= threshold)
-    head, step = fit(of, labels, len(names)).rounded()
-    file = b"FRTASKS\x01" + struct.pack(
+    none = len(names) - 1
+    written, tasks = read(TRAIN)
+    prompts = prompts_to_train(written, np.array([names.index(task) for task in tasks]))
+    labels = np.array([prompt.label for prompt in prompts])
+    of = rows(prompts)
+    logits = held_out(of, np.array([prompt.fold for prompt in prompts]), len(names))
+    temperature, threshold = calibrate(of, logits, prompts)
+    best, sure, _ = answers(of, probabilities(logits, temperature), len(prompts))
+    answered = sure >= threshold
+
+    def shares(which: list[bool]) -> dict[str, float]:
+        of = np.array(which)
+        return {
+            "right_of_answered": round(float((best == labels)[answered & of].mean()), 4),
+            "coverage": round(float(answered[of & (labels < none)].mean()), 4),
+            "none_left_alone": round(float((~answered)[of & (labels == none)].mean()), 4),
+        }
+
+    head, step = fit(of, len(names)).rounded()
+    file = b"FRTASKS\x02" + struct.pack(
         "<IIfff", len(head.keys), len(head.beside), step, temperature, float(np.float32(threshold))
     )
     file += head.bias.astype("<f4").tobytes() + head.beside.astype("<f4").tobytes()
@@ -268,16 +440,19 @@ def train() -> tuple[bytes, dict[str, Any]]:
             "right": RIGHT,
         },
         "rows": dict(sorted(Counter(task or "none" for task in tasks).items())),
+        "with_texts": len(prompts) - len(written),
         "cues": len(head.keys),
         "temperature": temperature,
         "threshold": threshold,
         "held_out_folds": {
-            "right_of_answered": round(float((guessed.argmax(axis=1) == labels)[answered].mean()), 4),
-            "coverage": round(float(answered[labels < len(names) - 1].mean()), 4),
-            "none_left_alone": round(float((~answered)[labels == len(names) - 1].mean()), 4),
+            "as_written": shares([prompt.place is None and prompt.source >= 0 for prompt in prompts]),
+            "text_after": shares([prompt.place == 0 for prompt in prompts]),
+            "text_before": shares([prompt.place == 1 for prompt in prompts]),
+            "texts_left_alone": round(float((~answered)[[prompt.source < 0 for prompt in prompts]].mean()), 4),
         },
-        "never_read": ["data/tasks/test.jsonl"],
+        "never_read": ["data/tasks/test.jsonl", "data/tasks/test_payloads.jsonl"],
         "data_sha256": hashlib.sha256(TRAIN.read_bytes()).hexdigest(),
+        "payloads_sha256": hashlib.sha256(PAYLOADS.read_bytes()).hexdigest(),
         "table_sha256": hashlib.sha256(TABLE.read_bytes()).hexdigest(),
         "head_sha256": hashlib.sha256(file).hexdigest(),
         "versions": {"numpy": np.__version__},

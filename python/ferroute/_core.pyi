@@ -1669,12 +1669,13 @@ def task_aliases() -> list[tuple[str, str]]:
 def task_alias(name: str) -> str | None:
     """The full name of a task given by its full or short name; None for any other."""
 
-def task_cues(text: str) -> tuple[list[int], list[float]]:
+def task_cues(text: str) -> list[tuple[list[int], list[int], list[float]] | None]:
     """What the guess reads in a prompt, for ``scripts/train_tasks.py``.
 
     Returns:
-        Keys of words and pairs of words, as often as they occur; and the numbers beside them: three embeddings, the
-        lexical features, the shape. Both are empty for a prompt that is never guessed.
+        Two readings, with the instruction at the prompt's beginning and at its end; None where it cannot be. Of each
+        the keys of the instruction's words and pairs of words, as often as they occur; those of the material's words;
+        and the numbers beside them: two embeddings, the lexical features, the shape.
     """
 
 def guess_language(text: str) -> str | None:

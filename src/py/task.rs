@@ -28,7 +28,7 @@ fn task_alias(name: &Bound<'_, PyString>) -> Option<&'static str> {
 }
 
 #[pyfunction]
-fn task_cues(text: &Bound<'_, PyString>) -> PyResult<(Vec<u32>, Vec<f32>)> {
+fn task_cues(text: &Bound<'_, PyString>) -> PyResult<[Option<task::Cues>; 2]> {
     Ok(task::cues(&read(text))?)
 }
 

@@ -1,11 +1,13 @@
 //! What kind of task a prompt is: fifteen names, the tier each belongs to, and a guess from the prompt alone.
 //!
-//! The guess reads the instruction's words, alone and in pairs, and the shape of what comes with it ([`cues`]); one
-//! softmax regression over them knows the tasks and "none of them". It answers only where it is sure enough.
+//! The instruction is looked for at both ends ([`parts`]). The guess reads its words, alone and in pairs, and the shape of
+//! what comes with it ([`cues`]); one softmax regression over them knows the tasks and "none of them", which is also what
+//! a line of a letter or a program is. The surest reading answers, and only where it is sure enough.
 //! `scripts/train_tasks.py` trains it, `docs/tasks.md` has its figures.
 
 mod cues;
 mod head;
+mod parts;
 mod words;
 
 use std::sync::OnceLock;
@@ -13,7 +15,7 @@ use std::sync::OnceLock;
 use crate::error::Result;
 use crate::text::featuriser::{Featuriser, kept};
 
-use cues::Lexicon;
+use cues::{Cue, Lexicon};
 use head::{Head, Sum};
 
 static HEAD_FILE: &[u8] = include_bytes!("../../data/local/tasks.bin");
@@ -59,10 +61,10 @@ pub struct Guess {
     pub confidence: f64,
 }
 
-/// The full name of a task given by its full or short name; `None` for any other.
+/// The full name of a task given by its full or short name in any case; `None` for any other.
 pub fn canonical(name: &str) -> Option<&'static str> {
-    let full = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, task)| task);
-    TASKS.iter().map(|&(task, _)| task).find(|task| *task == full)
+    let full = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name)).map_or(name, |(_, task)| task);
+    TASKS.iter().map(|&(task, _)| task).find(|task| task.eq_ignore_ascii_case(full))
 }
 
 /// The tier of a task given by its full or short name; `None` for any other.
@@ -87,17 +89,27 @@ impl Guesser {
     }
 
     fn guess(&self, text: &str) -> Option<Guess> {
+        parts::readings(text)
+            .filter_map(|reading| self.judge(reading))
+            .max_by(|a, b| a.confidence.total_cmp(&b.confidence))
+            .filter(|guess| guess.confidence >= self.head.threshold)
+    }
+
+    /// The likeliest task of a reading.
+    fn judge(&self, reading: parts::Reading<'_>) -> Option<Guess> {
         let mut sum = Sum::default();
-        let beside = cues::read(self.featuriser, &self.lexicon, text, |key| self.head.add(key, &mut sum))?;
+        let beside = cues::read(self.featuriser, &self.lexicon, reading, |cue| match cue {
+            Cue::Instruction(key) => self.head.add(key, &mut sum),
+            Cue::Material(key) => self.head.add_beside(key, &mut sum),
+        })?;
         let probabilities = self.head.probabilities(&sum, &beside);
-        let (best, &confidence) = probabilities.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
-        let &(task, tier) = TASKS.get(best)?;
-        (confidence >= self.head.threshold).then_some(Guess { task, tier, confidence })
+        let tasks = TASKS.iter().zip(probabilities).map(|(&(task, tier), confidence)| Guess { task, tier, confidence });
+        tasks.max_by(|a, b| a.confidence.total_cmp(&b.confidence))
     }
 }
 
-/// The task of a prompt; `None` when that is not sure enough, when there is nothing to read, and when the text begins in
-/// a script other than Latin. Only its first kilobytes and its last line are read.
+/// The task of a prompt; `None` when that is not sure enough, when there is nothing to read, when a few words come again
+/// and again, and when the instruction is in a script other than Latin. Only the text's beginning and end are read.
 ///
 /// # Errors
 /// [`Kind::Checkpoint`](crate::Kind::Checkpoint) when what is compiled in is damaged.
@@ -105,13 +117,26 @@ pub fn guess(text: &str) -> Result<Option<Guess>> {
     Ok(Guesser::shared()?.guess(text))
 }
 
-/// Cues of a text, for `scripts/train_tasks.py`: keys of its words and pairs, and the numbers beside them (none for a
-/// text that is never guessed).
-pub fn cues(text: &str) -> Result<(Vec<u32>, Vec<f32>)> {
-    let guesser = Guesser::shared()?;
-    let mut keys = Vec::new();
-    let beside = cues::read(guesser.featuriser, &guesser.lexicon, text, |key| keys.push(key));
-    Ok((keys, beside.map(Vec::from).unwrap_or_default()))
+/// Cues of one reading of a text: keys of the instruction, keys of the material, the numbers beside them.
+pub type Cues = (Vec<u32>, Vec<u32>, Vec<f32>);
+
+/// Cues of a text for `scripts/train_tasks.py`, read with the instruction at its beginning and at its end; `None` where
+/// none can be.
+pub fn cues(text: &str) -> Result<[Option<Cues>; 2]> {
+    static LEXICON: OnceLock<Lexicon> = OnceLock::new();
+    // Not those of the guess: a head that is about to be replaced need not load.
+    let featuriser = Featuriser::shared()?;
+    let lexicon = LEXICON.get_or_init(|| Lexicon::new(featuriser));
+    let mut found = [None, None];
+    for reading in parts::readings(text) {
+        let (mut keys, mut beside_keys) = (Vec::new(), Vec::new());
+        let beside = cues::read(featuriser, lexicon, reading, |cue| match cue {
+            Cue::Instruction(key) => keys.push(key),
+            Cue::Material(key) => beside_keys.push(key),
+        });
+        found[usize::from(reading.place == parts::Place::Last)] = beside.map(|row| (keys, beside_keys, Vec::from(row)));
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -131,9 +156,10 @@ mod tests {
         }
         for (alias, task) in ALIASES {
             assert_eq!(canonical(alias), Some(task));
+            assert_eq!(canonical(&alias.to_uppercase()), Some(task));
             assert_eq!(tier_of(alias), tier_of(task));
         }
-        for strange in ["", "none", "Coding", "coding ", "image"] {
+        for strange in ["", "none", "coding ", "image"] {
             assert_eq!((canonical(strange), tier_of(strange)), (None, None), "{strange:?}");
         }
     }
@@ -154,16 +180,26 @@ mod tests {
 
     #[test]
     fn unsure_is_none() {
-        for text in ["", " \n\t", "...", "hello", "thanks a lot!", "lkjhg fdsa", "\u{0}", "你好，请问你叫什么名字？"]
-        {
+        for text in ["", " \n\t", "...", "hello", "thanks a lot!", "lkjhg fdsa", "\u{0}", "你好，请问你叫什么名字？"] {
             assert_eq!(task_of(text), None, "{text:?}");
         }
     }
 
     #[test]
+    fn what_says_nothing_is_none_at_any_length() {
+        for word in ["x ", "a ", "word ", "write code ", "x", "sum\n", "translate "] {
+            for times in [30, 1000, 100_000] {
+                assert_eq!(task_of(&word.repeat(times)), None, "{word:?} {times} times");
+            }
+        }
+    }
+
+    #[test]
     fn a_long_text_is_read_at_its_ends() {
-        let text = format!("Summarize this report:\n{}", "The harbour was closed again. ".repeat(40_000));
-        assert_eq!(task_of(&text), Some("summarization"));
+        let report = "The harbour was closed again. ".repeat(40_000);
+        for text in [format!("Summarize this report:\n{report}"), format!("{report}\n\nSummarize this report.")] {
+            assert_eq!(task_of(&text), Some("summarization"));
+        }
     }
 
     proptest! {

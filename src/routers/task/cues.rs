@@ -1,7 +1,8 @@
 //! What in a prompt speaks for a task: its instruction's words, alone and in pairs, and the shape of the rest.
 //!
-//! The instruction stands in the first line, outside quotes and before a colon, or in the last line. What lies between
-//! is material to work on: its words are counted apart, so that an article about a poem is still summarised.
+//! Of the place where the instruction is looked for ([`parts`](super::parts)), what is quoted or follows a colon is
+//! material to work on, and so is the rest of the text. Few of its words count, and apart, so that an article about a poem
+//! is still summarised, however long it is.
 
 use std::cell::RefCell;
 
@@ -10,27 +11,32 @@ use crate::text::lexical::{self, Counts};
 use crate::text::table::DIM;
 use crate::text::vocabulary::Vocabulary;
 
+use super::parts::{Place, Reading};
 use super::words::{FILLERS, GROUPS};
 
-/// Numbers beside the words: three embeddings, the lexical features, the shape.
-pub(super) const DENSE: usize = 3 * DIM + lexical::COUNT + SHAPE;
-/// Numbers about the shape, as [`Reading::shape`] orders them.
-const SHAPE: usize = 12;
+/// Numbers beside the words: two embeddings, the lexical features, the shape.
+pub(super) const DENSE: usize = 2 * DIM + lexical::COUNT + SHAPE;
+/// Numbers about the shape, as [`read`] orders them.
+const SHAPE: usize = 20;
 
-/// Of a longer first line only so much is read...
-const FIRST_BYTES: usize = 1024;
-/// ...and of the lines after it.
-const MATERIAL_BYTES: usize = 1024;
-/// A last line longer than this is material.
-const LAST_BYTES: usize = 240;
-/// Words of each part that count.
+/// Words of an instruction that count: of a longer one the first and the last.
 const FIRST_WORDS: usize = 56;
 const LAST_WORDS: usize = 24;
-const MATERIAL_WORDS: usize = 64;
+/// Words of the material that count, and the pieces they are looked for in.
+const MATERIAL_WORDS: usize = 16;
+const MATERIAL_PIECES: usize = 64;
 /// Words of the embedding of how the request begins.
 const OPENING: usize = 8;
 /// A colon after so few words does not end the instruction ("Translate: ...").
 const WORDS_BEFORE_COLON: usize = 4;
+/// ...unless so many bytes follow.
+const LONG_AFTER_COLON: usize = 120;
+/// Of so many words...
+const MANY_WORDS: u32 = 8;
+/// ...so many must differ, one in this number, or nobody has said anything.
+const ONE_IN: u32 = 4;
+/// A longer text without a space is no request.
+const LONGEST_WORD: usize = 32;
 
 /// Which list of words an entry is of; each has its own weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,16 +52,12 @@ pub(super) enum List {
     Lead = 4,
     /// That word and the next.
     LeadPair = 5,
-    /// A word of the last line, where that is not the first.
-    LastWord = 6,
-    /// Two words in a row there.
-    LastPair = 7,
     /// A word of the material.
-    Material = 8,
+    Material = 6,
     /// The first word of all.
-    First = 9,
+    First = 7,
     /// The first two.
-    FirstPair = 10,
+    FirstPair = 8,
 }
 
 impl List {
@@ -145,44 +147,9 @@ fn hash(pieces: &[u16]) -> u32 {
     pieces.iter().fold(0x1234_5677, |hash, &piece| mix(hash, u32::from(piece)))
 }
 
-/// What of a text is which part.
-#[derive(Debug, Clone, Copy, Default)]
-struct Parts<'a> {
-    first: &'a str,
-    material: &'a str,
-    last: &'a str,
-}
-
-impl<'a> Parts<'a> {
-    fn of(text: &'a str) -> Self {
-        let text = text.trim();
-        let mut end = text.find('\n').unwrap_or(text.len());
-        if text[..end].split_whitespace().take(3).count() < 3 {
-            let next = end + text[end..].bytes().take_while(u8::is_ascii_whitespace).count();
-            end = text[next..].find('\n').map_or(text.len(), |n| next + n);
-        }
-        let (line, rest) = text.split_at(end);
-        if rest.is_empty() {
-            if line.len() <= FIRST_BYTES {
-                return Self { first: line, ..Self::default() };
-            }
-            let (first, rest) = line.split_at(line.floor_char_boundary(FIRST_BYTES));
-            return Self {
-                first,
-                material: "",
-                last: &rest[rest.ceil_char_boundary(rest.len().saturating_sub(LAST_BYTES / 2))..],
-            };
-        }
-        let first = &line[..line.floor_char_boundary(FIRST_BYTES)];
-        let rest = rest.trim_start();
-        let begin = rest.rfind('\n').map_or(0, |n| n + 1);
-        let (material, last) = if rest.len() - begin <= LAST_BYTES { rest.split_at(begin) } else { (rest, "") };
-        Self { first, material: &material[..material.floor_char_boundary(MATERIAL_BYTES)], last: last.trim() }
-    }
-}
-
-/// Splits a line into what instructs and what is quoted or follows a colon.
-fn instruction_and_quotes<'a>(line: &'a str, mut take: impl FnMut(&'a str, bool)) {
+/// Splits what may be an instruction, with so much material after it, into what instructs and what is quoted or follows
+/// a colon.
+fn instruction_and_quotes<'a>(line: &'a str, material: usize, mut take: impl FnMut(&'a str, bool)) {
     let mut start = 0;
     let mut quote: Option<char> = None;
     let mut words = 0;
@@ -207,7 +174,10 @@ fn instruction_and_quotes<'a>(line: &'a str, mut take: impl FnMut(&'a str, bool)
                 if opens.is_some() {
                     take(&line[start..at], false);
                     (start, quote) = (next, opens);
-                } else if c == ':' && after.is_whitespace() && words + 1 >= WORDS_BEFORE_COLON {
+                } else if c == ':'
+                    && after.is_whitespace()
+                    && (words + 1 >= WORDS_BEFORE_COLON || line.len() - next + material > LONG_AFTER_COLON)
+                {
                     take(&line[start..next], false);
                     take(&line[next..], true);
                     return;
@@ -224,115 +194,166 @@ fn instruction_and_quotes<'a>(line: &'a str, mut take: impl FnMut(&'a str, bool)
 /// Buffers of a thread.
 #[derive(Default)]
 struct Buffers {
-    ids: Vec<u16>,
     instruction: Vec<u16>,
     material: Vec<u16>,
     words: Vec<Word>,
 }
 
-/// Reads a text: each entry of its lists goes to `take`; returned are the numbers beside them. `None` where there is no
-/// word, or where the text begins in a script whose words are not known here.
+/// A cue of a reading.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cue {
+    /// Of the instruction.
+    Instruction(u32),
+    /// Of the material; these come last and are few.
+    Material(u32),
+}
+
+/// Reads a text in one way: each cue goes to `take`; returned are the numbers beside them. `None` where no instruction can
+/// be: without a word, in a script whose words are not known here, and where a few words come again and again.
 pub(super) fn read(
     featuriser: &Featuriser<'_>,
     lexicon: &Lexicon,
-    text: &str,
-    mut take: impl FnMut(u32),
+    reading: Reading<'_>,
+    mut take: impl FnMut(Cue),
 ) -> Option<[f32; DENSE]> {
     thread_local! {
         static BUFFERS: RefCell<Buffers> = RefCell::default();
     }
-    let letter = text.chars().take(FIRST_BYTES).find(|c| c.is_alphanumeric())?;
+    let letter = reading.instruction.chars().find(|c| c.is_alphanumeric())?;
     if u32::from(letter) > 0x24F {
         return None;
     }
+    if reading.instruction.len() > LONGEST_WORD && !reading.instruction.contains(char::is_whitespace) {
+        return None;
+    }
     BUFFERS.with_borrow_mut(|buffers| {
-        let Buffers { ids, instruction, material, words } = buffers;
+        let Buffers { instruction, material, words } = buffers;
         let tokenizer = featuriser.table().tokenizer();
-        let parts = Parts::of(text);
         let mut counts = Counts::default();
+        let mut symbols = Symbols::default();
         instruction.clear();
         material.clear();
         words.clear();
         let mut quoted = 0;
-
-        instruction_and_quotes(parts.first, |part, is_quoted| {
+        let after = if reading.place == Place::First { reading.material.len() } else { 0 };
+        instruction_and_quotes(reading.instruction, after, |part, is_quoted| {
             if is_quoted {
                 quoted += part.len();
+                symbols.read(part);
                 tokenizer.encode(part, material);
             } else {
+                counts.read_text(part);
                 tokenizer.encode(part, instruction);
             }
         });
-        let in_first = material.len();
-        tokenizer.encode(parts.material, material);
-        for part in [parts.first, parts.material, parts.last] {
-            counts.read_text(part);
+        let mut begins = reading.material.trim_start();
+        symbols.read(begins);
+        if material.len() < MATERIAL_PIECES {
+            let end = begins.floor_char_boundary(6 * MATERIAL_PIECES);
+            begins = &begins[..end];
+            tokenizer.encode(begins, material);
         }
 
-        // The instruction; of a long one the beginning and the end.
         let mut rest = &instruction[..];
         while let Some((word, length)) = lexicon.word(rest) {
             words.push(word);
             rest = &rest[length..];
         }
+        if words.is_empty() || says_nothing(words) {
+            return None;
+        }
         if words.len() > FIRST_WORDS + LAST_WORDS {
             words.drain(FIRST_WORDS..words.len() - LAST_WORDS);
         }
         let spelled = words.len();
-        emit_instruction(words, &mut take);
+        emit_instruction(words, &mut |key| take(Cue::Instruction(key)));
 
-        // The last line.
-        ids.clear();
-        tokenizer.encode(parts.last, ids);
-        words.clear();
-        let mut rest = &ids[..];
-        while let Some((word, length)) = lexicon.word(rest).filter(|_| words.len() < LAST_WORDS) {
-            words.push(word);
-            rest = &rest[length..];
-        }
-        for word in &*words {
-            take(List::LastWord.key(word.id, 0));
-        }
-        for pair in words.windows(2) {
-            take(List::LastPair.key(pair[0].id, pair[1].id));
-        }
-
-        // The material.
         let mut rest = &material[..];
-        let mut taken = 0;
-        while let Some((word, length)) = lexicon.word(rest).filter(|_| taken < MATERIAL_WORDS) {
-            take(List::Material.key(word.id, 0));
+        for _ in 0..MATERIAL_WORDS {
+            let Some((word, length)) = lexicon.word(rest) else { break };
+            take(Cue::Material(List::Material.key(word.id, 0)));
             rest = &rest[length..];
-            taken += 1;
         }
 
         counts.read_ids(instruction, featuriser.lexicon());
         let mut dense = [0.0; DENSE];
         let table = featuriser.table();
         let opening = &instruction[..instruction.len().min(OPENING)];
-        let rows = [table.embed(instruction), table.embed(opening), table.embed(ids)];
-        for (to, row) in dense.chunks_exact_mut(DIM).zip(rows) {
+        for (to, row) in dense.chunks_exact_mut(DIM).zip([table.embed(instruction), table.embed(opening)]) {
             to.copy_from_slice(&row);
         }
-        dense[3 * DIM..][..lexical::COUNT].copy_from_slice(&counts.features(text.len()));
+        dense[2 * DIM..][..lexical::COUNT].copy_from_slice(&counts.features(reading.instruction.len()));
         let flag = |is: bool| f32::from(u8::from(is));
         let log = |n: usize| ((1.0 + n as f64).ln()) as f32;
-        dense[3 * DIM + lexical::COUNT..].copy_from_slice(&[
-            flag(parts.first.trim_end().ends_with('?')),
-            flag(parts.first.trim_end().ends_with(':')),
-            flag(in_first > 0),
-            flag(!parts.last.is_empty()),
-            flag(!parts.material.trim().is_empty()),
-            flag(text.contains("```")),
-            log(spelled),
-            log(material.len()),
+        let said = reading.instruction.trim_end();
+        let [code, digits, commas, lines] = symbols.shares();
+        dense[2 * DIM + lexical::COUNT..].copy_from_slice(&[
+            flag(reading.place == Place::Alone),
+            flag(reading.place == Place::Last),
+            flag(said.ends_with('?')),
+            flag(said.ends_with(':')),
+            flag(said.ends_with(['.', '!'])),
+            flag(said.ends_with([',', ';', '{', '}', ')', '>'])),
+            flag(said.starts_with(|c: char| c.is_lowercase())),
+            flag(said.starts_with(|c: char| !c.is_alphanumeric())),
+            flag(said.contains('\n')),
+            flag(quoted > 0),
+            flag(!begins.is_empty()),
+            flag(!material.is_empty()),
             log(quoted),
+            log(spelled),
             flag(spelled <= 3),
-            flag(parts.last.trim_end().ends_with('?')),
-            flag(parts.material.trim_start().starts_with(['{', '[', '<', '|'])),
+            flag(begins.starts_with("```")),
+            flag(begins.starts_with(['{', '[', '<', '|'])),
+            code,
+            digits + commas,
+            lines,
         ]);
         Some(dense)
     })
+}
+
+/// Whether a few words come again and again.
+fn says_nothing(words: &[Word]) -> bool {
+    // One bit a word, in 256: enough to tell few from many.
+    let mut seen = [0_u64; 4];
+    for word in words {
+        seen[word.own as usize >> 6 & 3] |= 1 << (word.own & 63);
+    }
+    let count = u32::try_from(words.len()).unwrap_or(u32::MAX);
+    let differ: u32 = seen.iter().map(|bits| bits.count_ones()).sum();
+    (count > 2 && differ == 1) || (count >= MANY_WORDS && differ * ONE_IN <= count)
+}
+
+/// Of what kinds the characters of the material are.
+#[derive(Default)]
+struct Symbols {
+    all: usize,
+    code: usize,
+    digits: usize,
+    commas: usize,
+    lines: usize,
+}
+
+impl Symbols {
+    fn read(&mut self, text: &str) {
+        self.all += text.len();
+        for byte in text.bytes() {
+            match byte {
+                b'(' | b')' | b'{' | b'}' | b';' | b'=' | b'<' | b'>' | b'_' | b'[' | b']' | b'*' | b'&' => self.code += 1,
+                b'0'..=b'9' => self.digits += 1,
+                b',' | b'"' | b'|' => self.commas += 1,
+                b'\n' => self.lines += 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// Shares of code's symbols, digits, separators and ends of lines, each at most 1 at a tenth of the text or more.
+    fn shares(&self) -> [f32; 4] {
+        let all = self.all.max(40) as f32;
+        [self.code, self.digits, self.commas, self.lines].map(|n| (10.0 * n as f32 / all).min(1.0))
+    }
 }
 
 fn emit_instruction(words: &mut Vec<Word>, take: &mut impl FnMut(u32)) {

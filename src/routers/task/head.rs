@@ -11,7 +11,7 @@ use super::cues::DENSE;
 /// Tasks, and one column for none of them.
 pub(super) const CLASSES: usize = super::TASKS.len() + 1;
 
-const MAGIC: &[u8; 8] = b"FRTASKS\x01";
+const MAGIC: &[u8; 8] = b"FRTASKS\x02";
 /// A sound file has no weight near it.
 const LARGEST: f32 = 1e4;
 /// Sums of cues are divided by the root of their number, or of this one for a shorter text.
@@ -41,7 +41,7 @@ pub(super) struct Sum {
 
 impl Head {
     pub(super) fn from_bytes(file: &'static [u8]) -> Result<Self> {
-        let rest = file.strip_prefix(MAGIC).ok_or_else(|| damaged("it does not begin with the magic of version 1"))?;
+        let rest = file.strip_prefix(MAGIC).ok_or_else(|| damaged("it does not begin with the magic of version 2"))?;
         let (words, tail) = rest.as_chunks::<4>();
         let number = |at: usize| words.get(at).map(|&bytes| f32::from_le_bytes(bytes));
         let count = |at: usize| words.get(at).map_or(usize::MAX, |&bytes| u32::from_le_bytes(bytes) as usize);
@@ -82,10 +82,16 @@ impl Head {
         Ok(Self { bias, beside, keys, rows, places, step, temperature, threshold: f64::from(threshold) })
     }
 
-    /// Adds a cue, known or not.
+    /// Adds a cue of the instruction, known or not.
     #[inline]
     pub(super) fn add(&self, key: u32, sum: &mut Sum) {
         sum.cues += 1;
+        self.add_beside(key, sum);
+    }
+
+    /// Adds a cue that takes no weight from the others.
+    #[inline]
+    pub(super) fn add_beside(&self, key: u32, sum: &mut Sum) {
         let last = self.places.len() - 1;
         let mut at = key as usize & last;
         // At most half of the places are taken, so an empty one comes.

@@ -5,12 +5,12 @@
 
 /// One line a group. Its first word names it.
 pub(super) const GROUPS: &str = "
-summarize summarise summarizing summarising summarized summarised sumarize zusammenfassen zusammenfasse fasse \
+summarize summarise sumarise summerize summarizing summarising summarized summarised sumarize zusammenfassen zusammenfasse fasse \
     resuma resumir resumez resumer riassumi riassumere sintetiza sintetizar sintetizza synthetiser synthetise condense \
     recap abridge distill boil digest
 summary summaries tldr synopsis abstract gist overview rundown takeaways zusammenfassung kurzfassung resumen \
     resumo riassunto sintesis sintesi recapitulatif highlights briefing
-translate translating translated transalte tranlsate traslate ubersetze ubersetzen ubersetz traduis traduire \
+translate translating translated transalte translat tranlsate traslate ubersetze ubersetzen ubersetz traduis traduire \
     traduisez traduce traducir traduzca traduci traduzione tradurre traduz traduza traduzir vertaal localise localize
 translation translations ubersetzung traduction traduccion traducao interpreter translator
 classify classifying classified classifiy classification categorize categorise categorizing klassifiziere \
@@ -20,7 +20,7 @@ sentiment stimmung sentimento sentimiento sentiments polarity mood emotion emoti
 positive negative neutral positiv negativ positif negatif positivo negativo positiva negativa neutro neutre
 spam phishing ham junk
 label labels tag category categories kategorie kategorien categoria categorias categorie bucket buckets intent
-extract extracting extrahiere extrahieren extrais extraire extrayez extrae extraer extraiga estrai estrarre extraia \
+extract extracting extrat extrct exract extrahiere extrahieren extrais extraire extrayez extrae extraer extraiga estrai estrarre extraia \
     extrair extraction extracts retrieve isolate
 find finde trouve encuentra trova encontre
 identify locate spot detect recognize identifiziere identifie identifica identifique
