@@ -165,7 +165,9 @@ def with_texts() -> list[str]:
     ]
     sizes = [("up to 200 characters", 0, 200), ("201 to 700", 200, 700), ("longer", 700, 10**9)]
     groups = [(form, [row["form"] == form for row in found]) for form in dict.fromkeys(row["form"] for row in found)]
-    groups += [(name, [low < len(row["prompt"]) - len(_bare(row)) <= high for row in found]) for name, low, high in sizes]
+    groups += [
+        (name, [low < len(row["prompt"]) - len(_bare(row)) <= high for row in found]) for name, low, high in sizes
+    ]
     for name, inside in groups:
         picked = [i for i, is_in in enumerate(inside) if is_in]
         right = sum(guessed[i] == tasks[i] for i in picked)
