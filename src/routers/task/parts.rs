@@ -95,7 +95,10 @@ fn first_of(head: &str) -> Option<&str> {
     if head[..end].split_whitespace().take(FEW_WORDS).count() < FEW_WORDS {
         let next = end + head[end..].len() - head[end..].trim_start().len();
         let after = line_end(head, next);
-        if after - next <= NEXT_LINE {
+        // "Hi," goes on after a blank line; "Summarize this." is over.
+        let said = head[..end].trim_end();
+        let goes_on = if next - end > 1 { said.ends_with([',', '!']) } else { !said.ends_with([':', '.', '?']) };
+        if goes_on && after - next <= NEXT_LINE {
             end = after;
         }
     } else if !head[..end].trim_end().ends_with(':')
@@ -162,8 +165,9 @@ mod tests {
         assert_eq!(found("Summarize this"), [("Summarize this", Place::Alone)]);
         let after = format!("{text}\n\nSummarize this.\nThree sentences.");
         assert_eq!(found(&after)[1], ("Summarize this.\nThree sentences.", Place::Last));
-        let before = format!("Summarize this.\n\n{text}");
-        assert_eq!(found(&before)[0], ("Summarize this.", Place::First));
+        for (first, is) in [("Summarize this.", "Summarize this."), ("Hi!\n\nSum it up", "Hi!\n\nSum it up")] {
+            assert_eq!(found(&format!("{first}\n\n{text}"))[0], (is, Place::First));
+        }
         for block in
             [format!("<text>\n{text}\n</text>"), format!("```\n{text}\n```"), format!("\"\"\"\n{text}\n\"\"\"")]
         {
