@@ -4,8 +4,9 @@
     python scripts/eval_tasks.py --print     # only prints it
 
 The committed test set, through the installed module, beside a list of keywords; the set of prompts with a text to work
-on, beside the same requests alone; then heads that were trained without one style of prompt and tested on it. Macro-F1 is the mean over the fifteen tasks of F1, where no answer counts as a
-miss and an answer to a prompt of no task as a false alarm. Intervals: 95 %, bootstrap over prompts.
+on, beside the same requests alone; then heads that were trained without one style of prompt and tested on it. Macro-F1
+is the mean over the fifteen tasks of F1, where no answer counts as a miss and an answer to a prompt of no task as a
+false alarm. Intervals: 95 %, bootstrap over prompts.
 """
 
 from __future__ import annotations
@@ -131,10 +132,10 @@ def on_test_set() -> list[str]:
         "| | macro-F1 | right of those answered | coverage | none left alone |",
         "|---|---|---|---|---|",
     ]
-    for name, answers in (("the guess", guessed), ("keywords", baseline)):
-        f = figures(answers, tasks)
+    for name, said in (("the guess", guessed), ("keywords", baseline)):
+        f = figures(said, tasks)
         lines.append(
-            f"| {name} | {interval(answers, tasks, 'macro_f1')} | {interval(answers, tasks, 'right')} "
+            f"| {name} | {interval(said, tasks, 'macro_f1')} | {interval(said, tasks, 'right')} "
             f"| {f['coverage']:.3f} | {f['left_alone']:.3f} |"
         )
     lines += ["", "| task | prompts | precision | recall | F1 | keywords' F1 |", "|---|---|---|---|---|---|"]
@@ -156,16 +157,17 @@ def with_texts() -> list[str]:
     found = [json.loads(line) for line in WITH_TEXTS.read_text(encoding="utf-8").splitlines()]
     tasks: Answers = [row["task"] for row in found]
     guessed, bare = guesses([row["prompt"] for row in found]), guesses([row["bare"] for row in found])
+    count = len({row["bare"] for row in found})
     lines = [
-        f"With a text to work on, on `data/tasks/test_payloads.jsonl` ({len(found)} prompts, {len(set(map(_bare, found)))} "
-        "requests in four forms; right counts no answer to a prompt of no task):",
+        f"On `data/tasks/test_payloads.jsonl` ({len(found)} prompts with a text, {count} requests in four forms):",
         "",
         "| | prompts | right | the request alone | wrong | mean confidence of the wrong |",
         "|---|---|---|---|---|---|",
     ]
     sizes = [("up to 200 characters", 0, 200), ("201 to 700", 200, 700), ("longer", 700, 10**9)]
     groups = [(form, [row["form"] == form for row in found]) for form in dict.fromkeys(row["form"] for row in found)]
-    groups += [(name, [low < len(row["prompt"]) - len(_bare(row)) <= high for row in found]) for name, low, high in sizes]
+    length = [len(row["prompt"]) - len(row["bare"]) for row in found]
+    groups += [(name, [low < n <= high for n in length]) for name, low, high in sizes]
     for name, inside in groups:
         picked = [i for i, is_in in enumerate(inside) if is_in]
         right = sum(guessed[i] == tasks[i] for i in picked)
@@ -175,10 +177,6 @@ def with_texts() -> list[str]:
         mean = f"{sum(sure) / len(sure):.2f}" if sure else ""
         lines.append(f"| {name} | {len(picked)} | {right} | {alone} | {len(wrong)} | {mean} |")
     return [*lines, ""]
-
-
-def _bare(row: dict[str, str]) -> str:
-    return row["bare"]
 
 
 STYLES: list[tuple[str, Callable[[str], bool]]] = [

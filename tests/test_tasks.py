@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -36,6 +37,8 @@ TIERS = {
 }
 # A little below what `docs/tasks.md` reports.
 FLOORS = {"macro_f1": 0.80, "right": 0.83, "coverage": 0.90, "left_alone": 0.85}
+# With a text to work on, in each form and of the requests that are recognised alone.
+WITH_TEXTS = {"right": 0.90, "of_bare": 0.92}
 LANGUAGES_ANSWERED, LANGUAGES_RIGHT = 0.75, 0.95
 
 
@@ -77,6 +80,15 @@ def test_the_test_set_is_large_fair_and_apart():
     assert min(counts[task] for task in TIERS) >= 20
     assert counts[None] >= 30
     assert {row["task"] for row in train} == {*TIERS, None}
+    with_texts = rows("test_payloads.jsonl")
+    forms = [row["form"] for row in with_texts]
+    assert len(with_texts) >= 150
+    assert min(forms.count(form) for form in ("colon", "blank line", "tags", "after")) >= 30
+    known = {row["prompt"].lower().rstrip(".?!: ") for row in train}
+    sentences = {line for row in rows("payloads.jsonl") for line in row["text"].replace(". ", ".\n").splitlines()}
+    for row in with_texts:
+        assert row["bare"].lower().rstrip(".?!: ") not in known
+        assert not any(line in row["prompt"] for line in sentences if len(line) > 25)
     prompts = [" ".join(row["prompt"].lower().split()) for row in test + train]
     assert len(set(prompts)) == len(prompts)
 
@@ -87,6 +99,7 @@ def test_the_head_is_what_the_script_trains_from_the_data():
     card = json.loads((ROOT / "data" / "local" / "tasks.json").read_text(encoding="utf-8"))
     for name, path in [
         ("data_sha256", DATA / "train.jsonl"),
+        ("payloads_sha256", DATA / "payloads.jsonl"),
         ("table_sha256", ROOT / "data" / "local" / "table.bin"),
         ("head_sha256", ROOT / "data" / "local" / "tasks.bin"),
     ]:
@@ -98,6 +111,8 @@ def test_names_tiers_and_aliases():
     assert tasks.TIERS == TIERS
     for name in TIERS:
         assert tasks.canonical(name) == name
+        assert tasks.canonical(name.upper()) == name
+    assert tasks.canonical("CODING") == tasks.canonical("Coding") == "code_generation_debugging"
     short = ["classification", "extraction", "formatting", "summarization", "translation"]
     short += ["simple_qa", "reasoning", "coding", "creative"]
     tiers = [TIERS[tasks.canonical(name)] for name in short]
@@ -105,7 +120,7 @@ def test_names_tiers_and_aliases():
     assert tiers == ["cheap"] * 3 + ["mid"] * 3 + ["expensive"] * 3
 
 
-@pytest.mark.parametrize("name", ["", "Coding", "none", "\ud800", None, 3])
+@pytest.mark.parametrize("name", ["", "coding ", "none", "\ud800", None, 3])
 def test_an_unknown_name_is_refused_with_the_names(name):
     with pytest.raises(KeyError, match=r"classification_sentiment.*creative") as caught:
         tasks.canonical(name)
@@ -137,7 +152,12 @@ def test_a_guess_says_what_it_is():
         "...",
         "draw a picture of a cat",
         "你好吗？",
+        "a a a a",
+        "x " * 30,
+        "word " * 1000,
+        "x" * 10**7,
     ],
+    ids=lambda text: repr(text[:20]),
 )
 def test_it_keeps_quiet(text):
     assert ferroute.guess_task(text) is None
@@ -162,9 +182,46 @@ CODE = "def poem(text):\n    return translate(summarize(text))  # fix this bug, 
     ],
 )
 def test_the_material_does_not_decide(request_text, material, task):
-    guess = ferroute.guess_task(f"{request_text}\n\n{material}")
-    assert guess is not None
-    assert guess.task == task
+    bare = request_text.rstrip(".:")
+    for prompt in [
+        f"{request_text}\n\n{material}",
+        f"{bare}: {material}",
+        f"{bare}.\n<text>\n{material}</text>",
+        f"{material}\n\n{bare}.",
+        f"{material * 40}\n\n{bare}.",
+        f"<text>\n{material * 40}</text>\n{bare}.",
+    ]:
+        guess = ferroute.guess_task(prompt)
+        assert guess is not None, prompt[:60]
+        assert guess.task == task, prompt[:60]
+
+
+@pytest.mark.parametrize("form", ["colon", "blank line", "tags", "after"])
+def test_a_text_to_work_on_costs_little(form):
+    found = [row for row in rows("test_payloads.jsonl") if row["form"] == form]
+
+    def right(which):
+        guessed = [ferroute.guess_task(row[which]) for row in found]
+        return sum((guess.task if guess else None) == row["task"] for guess, row in zip(guessed, found, strict=True))
+
+    assert right("prompt") >= WITH_TEXTS["right"] * len(found)
+    assert right("prompt") >= WITH_TEXTS["of_bare"] * right("bare")
+
+
+@pytest.mark.parametrize("form", ["Summarize this report:\n{}", "{}\n\nSummarize this report."])
+def test_ten_megabytes_cost_no_more_than_a_hundred_kilobytes(form):
+    def fastest(size):
+        text = form.format("The harbour was closed again on Monday. " * (size // 40))
+        assert ferroute.guess_task(text).task == "summarization"
+        took = []
+        for _ in range(20):
+            began = time.perf_counter()
+            ferroute.guess_task(text)
+            took.append(time.perf_counter() - began)
+        return min(took)
+
+    # The fastest of many runs: what else the machine does is left out. A hundred times the text, if it were read.
+    assert fastest(10_000_000) < 5 * fastest(100_000)
 
 
 def test_a_megabyte_is_read_at_its_ends():

@@ -39,9 +39,9 @@ class TaskGuess:
 def guess_task(text: str) -> TaskGuess | None:
     """The task that a prompt asks for.
 
-    The instruction is looked for at the prompt's beginning and end, so that a long text to work on does not decide; of
-    long prompts no more is read. English is known best, German, French, Spanish, Italian and Portuguese roughly, other
-    languages not.
+    The instruction is looked for at the prompt's beginning and end, so that a text to work on does not decide, before or
+    after it; of long prompts no more than both ends is read. English is known best, German, French, Spanish, Italian and
+    Portuguese roughly, other languages not.
 
     Args:
         text: The prompt; any string, the empty one included.
@@ -62,7 +62,7 @@ def canonical(name: str) -> str:
     """The full name of a task.
 
     Args:
-        name: A full name or one of `ALIASES`.
+        name: A full name or one of `ALIASES`, in any case.
 
     Raises:
         UnknownNameError: No task is called that; the message lists the names.

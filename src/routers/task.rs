@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn unsure_is_none() {
-        for text in ["", " \n\t", "...", "hello", "thanks a lot!", "lkjhg fdsa", "\u{0}", "你好，请问你叫什么名字？"] {
+        for text in ["", " \n\t", "...", "hello", "thanks a lot!", "lkjhg fdsa", "\u{0}", "你好，请问你叫什么名字？"]
+        {
             assert_eq!(task_of(text), None, "{text:?}");
         }
     }

@@ -340,7 +340,9 @@ impl Symbols {
         self.all += text.len();
         for byte in text.bytes() {
             match byte {
-                b'(' | b')' | b'{' | b'}' | b';' | b'=' | b'<' | b'>' | b'_' | b'[' | b']' | b'*' | b'&' => self.code += 1,
+                b'(' | b')' | b'{' | b'}' | b';' | b'=' | b'<' | b'>' | b'_' | b'[' | b']' | b'*' | b'&' => {
+                    self.code += 1;
+                }
                 b'0'..=b'9' => self.digits += 1,
                 b',' | b'"' | b'|' => self.commas += 1,
                 b'\n' => self.lines += 1,

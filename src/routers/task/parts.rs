@@ -21,8 +21,7 @@ const MATERIAL: usize = 512;
 /// Beginnings of a line that belongs to a block of material.
 const OPENERS: [&str; 10] = ["```", "\"\"\"", "'''", "~~~", ">", "{", "[", "|", "---", "==="];
 /// Beginnings of a last line that does.
-const CLOSERS: [&str; 14] =
-    ["```", "\"\"\"", "'''", "~~~", ">", "}", "]", "|", ")", "</", "---", "===", "- ", "* "];
+const CLOSERS: [&str; 14] = ["```", "\"\"\"", "'''", "~~~", ">", "}", "]", "|", ")", "</", "---", "===", "- ", "* "];
 
 /// Where an instruction stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,11 +72,8 @@ fn both<'a>(head: &'a str, tail: &'a str, short: bool) -> Option<[Option<Reading
         Reading { instruction, material: up_to(rest, MATERIAL), place }
     });
     let before = if short { tail.len() - last.map_or(0, str::len) } else { head.len() };
-    let last = last.map(|instruction| Reading {
-        instruction,
-        material: up_to(&head[..before], MATERIAL),
-        place: Place::Last,
-    });
+    let last =
+        last.map(|instruction| Reading { instruction, material: up_to(&head[..before], MATERIAL), place: Place::Last });
     (first.is_some() || last.is_some()).then_some([first, last])
 }
 
@@ -99,7 +95,10 @@ fn first_of(head: &str) -> Option<&str> {
     if head[..end].split_whitespace().take(FEW_WORDS).count() < FEW_WORDS {
         let next = end + head[end..].len() - head[end..].trim_start().len();
         let after = line_end(head, next);
-        if after - next <= NEXT_LINE {
+        // "Hi," goes on after a blank line; "Summarize this." is over.
+        let said = head[..end].trim_end();
+        let goes_on = if next - end > 1 { said.ends_with([',', '!']) } else { !said.ends_with([':', '.', '?']) };
+        if goes_on && after - next <= NEXT_LINE {
             end = after;
         }
     } else if !head[..end].trim_end().ends_with(':')
@@ -166,9 +165,12 @@ mod tests {
         assert_eq!(found("Summarize this"), [("Summarize this", Place::Alone)]);
         let after = format!("{text}\n\nSummarize this.\nThree sentences.");
         assert_eq!(found(&after)[1], ("Summarize this.\nThree sentences.", Place::Last));
-        let before = format!("Summarize this.\n\n{text}");
-        assert_eq!(found(&before)[0], ("Summarize this.", Place::First));
-        for block in [format!("<text>\n{text}\n</text>"), format!("```\n{text}\n```"), format!("\"\"\"\n{text}\n\"\"\"")] {
+        for (first, is) in [("Summarize this.", "Summarize this."), ("Hi!\n\nSum it up", "Hi!\n\nSum it up")] {
+            assert_eq!(found(&format!("{first}\n\n{text}"))[0], (is, Place::First));
+        }
+        for block in
+            [format!("<text>\n{text}\n</text>"), format!("```\n{text}\n```"), format!("\"\"\"\n{text}\n\"\"\"")]
+        {
             assert_eq!(found(&format!("{block}\n\nSummarize this.")), [("Summarize this.", Place::Last)]);
             assert_eq!(found(&format!("Summarize this.\n{block}")), [("Summarize this.", Place::First)]);
         }
