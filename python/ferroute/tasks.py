@@ -40,8 +40,8 @@ def guess_task(text: str) -> TaskGuess | None:
     """The task that a prompt asks for.
 
     The instruction is looked for at the prompt's beginning and end, so that a text to work on does not decide, before
-    or after it; of long prompts only both ends are read. English is known best, German, French, Spanish, Italian and
-    Portuguese roughly, other languages not.
+    or after it; of long prompts no more than both ends is read. English is known best, German, French, Spanish, Italian
+    and Portuguese roughly, other languages not.
 
     Args:
         text: The prompt; any string, the empty one included.
