@@ -1667,7 +1667,7 @@ def task_aliases() -> list[tuple[str, str]]:
     """Short names of tasks, and what each stands for."""
 
 def task_alias(name: str) -> str | None:
-    """The full name of a task given by its full or short name; None for any other."""
+    """The full name of a task given by its full or short name in any case; None for any other."""
 
 def task_cues(text: str) -> list[tuple[list[int], list[int], list[float]] | None]:
     """What the guess reads in a prompt, for ``scripts/train_tasks.py``.
