@@ -337,7 +337,7 @@ def test_an_interrupt_in_a_callable_reaches_the_caller(server, raised):
     with pytest.raises(raised, match="enough"):
         ask(made)
     assert told(made) == [("cancelled", "cheap", None, 1)]
-    assert made.spend().cost == pricing.cost(CHEAP, input_tokens=9, output_tokens=2)
+    assert made.spend().cost == pricing.cost(CHEAP, input_tokens=9, output_tokens=2, at="2026-11-20")
     assert models(server) == ["gpt-5-nano"]
 
 

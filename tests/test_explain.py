@@ -553,7 +553,11 @@ def test_control_characters_of_others_are_not_shown(prompt: str, monkeypatch: py
 
 def test_control_characters_in_names_of_ones_own_are_not_shown() -> None:
     tiers = {"cheap" + NASTY: "openai/m" + NASTY, "mid": "gpt-5-mini", "expensive": "gpt-5.2"}
-    check_shown_safely(Controller(["length"], tiers=tiers).decide(NASTY, router="length", threshold=[0.3, 0.7]))
+    check_shown_safely(
+        Controller(["length"], tiers=tiers, api_base="http://127.0.0.1:9/v1").decide(
+            NASTY, router="length", threshold=[0.3, 0.7]
+        )
+    )
 
 
 def test_a_refusal_is_quoted_without_its_control_characters() -> None:
@@ -634,7 +638,8 @@ def test_the_command_explains(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_model_that_filters_skip_says_why() -> None:
-    c = Controller(["length"], tiers={"cheap": "gpt-oss-20b", "mid": "gpt-5-mini", "expensive": "gpt-5.2"})
+    tiers = {"cheap": "gpt-oss-20b", "mid": "gpt-5-mini", "expensive": "gpt-5.2"}
+    c = Controller(["length"], tiers=tiers, api_base="http://127.0.0.1:9/v1")
     # 600,000 characters are 150,000 tokens; the first model has room for 131,072, the others for 272,000.
     messages = [{"role": "user", "content": "x" * 600_000}, {"role": "user", "content": "x"}]
     decision = c.decide(messages, router="length", threshold=[0.5, 0.7])

@@ -118,7 +118,8 @@ def test_the_verdict_explains_itself():
 
 
 def test_a_route_leads_to_the_rung_of_its_own_name_unless_mapped():
-    c = Controller(["semantic"], tiers=TIERS, config={"semantic": {"routes": {"expensive": CODE}}})
+    config = {"semantic": {"routes": {"expensive": CODE}}}
+    c = Controller(["semantic"], tiers=TIERS, config=config, api_base="http://127.0.0.1:9/v1")
     assert c.decide(CODE[0], router="semantic").tier == "expensive"
     with pytest.raises(ValueError, match=r"route 'code' leads to 'code': expected one of the rungs cheap, mid.*map="):
         Controller(["semantic"], tiers=TIERS, config={"semantic": {"routes": ROUTES}})
