@@ -60,7 +60,7 @@ $(VENV)/.tools: pyproject.toml
 wheel: $(VENV)/.tools ## The wheel people install (manylinux_2_28, any CPython from 3.10); prints its unpacked size
 	$(BIN)/pip install --quiet --disable-pip-version-check ziglang
 	rm -rf dist && PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --zig --compatibility manylinux_2_28 --out dist
-	$(BIN)/python scripts/wheel_size.py dist/*.whl --most-mb 34
+	$(BIN)/python scripts/wheel_size.py dist/*.whl --most-mb 25
 
 bench: $(VENV)/.tools ## Benchmarks, on an optimised build; benches/README.md says how to add the peers
 	$(BIN)/maturin build --release --out target/wheels/release
