@@ -23,6 +23,9 @@ use space::{Space, check_finite, dot, unit};
 const ORDINARY: f64 = 0.98;
 /// ...unless more than this part of its own utterances, each compared with the others, would be missed.
 const MISSED: f64 = 0.5;
+/// However unlike one another its utterances are, a route takes no more than one in ten of the ordinary texts: two of them
+/// say little about what is near.
+const LEAST: f64 = 0.9;
 /// Routes a verdict tells of.
 const SHOWN: usize = 5;
 /// What a vector without a direction is to every route.
@@ -276,7 +279,7 @@ impl Map {
             first += route.utterances + 1;
             own.sort_by(f64::total_cmp);
             // Without ordinary texts, or with one utterance, one of the two is NaN, which `min` passes over.
-            linear(ordinary, ORDINARY).min(linear(&own, MISSED))
+            linear(ordinary, ORDINARY).min(linear(&own, MISSED)).max(linear(ordinary, LEAST))
         });
         thresholds.map(|threshold| if threshold.is_nan() { 0.5 } else { threshold }).collect()
     }
