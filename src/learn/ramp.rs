@@ -149,6 +149,8 @@ impl Ramp {
 
     /// Takes in one audit; moves nothing.
     pub fn see(&mut self, audit: Audit) -> Result<()> {
+        let regret = self.plan.regret;
+        let audit = if regret { Audit { weak: audit.weak.min(audit.strong), ..audit } } else { audit };
         for (proof, stage) in self.proofs.iter_mut().zip(&self.plan.stages[1..]) {
             let loss = audit.loss(stage.threshold);
             proof.bet.push(loss)?;

@@ -19,6 +19,8 @@ const FRESH: u128 = 50;
 pub struct Kept {
     ramp: Ramp,
     moves: Vec<Move>,
+    /// How many of the moves were told of.
+    told: usize,
     place: Place,
 }
 
@@ -37,7 +39,7 @@ impl Kept {
     pub fn open(path: Option<&Path>, plan: Option<Plan>) -> Result<Self> {
         let Some(path) = path else {
             let plan = plan.ok_or_else(|| Error::value("a ramp without a file needs a plan"))?;
-            return Ok(Self { ramp: Ramp::new(plan)?, moves: Vec::new(), place: Place::Here(Vec::new()) });
+            return Ok(Self { ramp: Ramp::new(plan)?, moves: Vec::new(), told: 0, place: Place::Here(Vec::new()) });
         };
         let head = plan.as_ref().map(journal::head).transpose()?;
         let mut file = Journal::open(path, head.as_deref())?;
@@ -58,7 +60,7 @@ impl Kept {
         if let Some(plan) = plan {
             same(&plan, ramp.plan()).map_err(|error| error.context(path.display()))?;
         }
-        Ok(Self { ramp, moves, place: Place::File(file, None) })
+        Ok(Self { ramp, told: moves.len(), moves, place: Place::File(file, None) })
     }
 
     /// A ramp from what [`Kept::lines`] gave.
@@ -71,7 +73,7 @@ impl Kept {
             kept.push(line.clone());
             replay(&mut ramp, &mut moves, line)?;
         }
-        Ok(Self { ramp, moves, place: Place::Here(kept) })
+        Ok(Self { ramp, told: moves.len(), moves, place: Place::Here(kept) })
     }
 
     /// The file's text, of a ramp that has none.
@@ -103,6 +105,17 @@ impl Kept {
         &self.moves
     }
 
+    /// Whether there are moves since it was opened that were not told of.
+    pub fn has_news(&self) -> bool {
+        self.told < self.moves.len()
+    }
+
+    /// These moves, each once, whoever made them.
+    pub fn news(&mut self) -> &[Move] {
+        let from = std::mem::replace(&mut self.told, self.moves.len());
+        &self.moves[from..]
+    }
+
     /// What a caller should know where it is not as it should be: how it went back, or that it is paused.
     pub fn note(&self) -> Option<String> {
         let stages = &self.ramp.plan().stages;
@@ -114,7 +127,7 @@ impl Kept {
     /// Takes in audits, with the probability that each was drawn with, and makes the moves that they call for.
     pub fn observe(&mut self, audits: &[(Audit, f64)]) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let Self { ramp, moves, place } = self;
+        let Self { ramp, moves, place, .. } = self;
         match place {
             Place::Here(lines) => taken_in(ramp, moves, audits, now, |line| {
                 lines.push(line);
@@ -146,7 +159,7 @@ impl Kept {
 
     /// Reads what other processes have added, unless that was looked after a moment ago.
     pub fn refresh(&mut self) -> Result<()> {
-        let Self { ramp, moves, place: Place::File(file, checked) } = self else { return Ok(()) };
+        let Self { ramp, moves, place: Place::File(file, checked), .. } = self else { return Ok(()) };
         if checked.is_some_and(|at| at.elapsed().as_millis() < FRESH) {
             return Ok(());
         }
@@ -210,6 +223,12 @@ fn same(asked: &Plan, found: &Plan) -> Result<()> {
                 "{name}: the ramp in this file was begun with {found}, found {asked}; use another file for another promise"
             )));
         }
+    }
+    if asked.stages != found.stages || asked.regret != found.regret {
+        return Err(Error::value(
+            "the ramp in this file was begun with other thresholds: of another router, other win rates or another \
+             certificate. Leave them out to go on with it, or use another file",
+        ));
     }
     Ok(())
 }

@@ -9,8 +9,14 @@ fn drawn(seed: u64, i: u64) -> f64 {
     (xxh3_64(&[seed.to_le_bytes(), i.to_le_bytes()].concat()) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-const PROMISE: Promise =
-    Promise { max_quality_loss: 0.05, confidence: 0.95, horizon: None, rates: (0.5, 0.02), revert_on_drift: false };
+const PROMISE: Promise = Promise {
+    max_quality_loss: 0.05,
+    confidence: 0.95,
+    horizon: None,
+    rates: (0.5, 0.02),
+    revert_on_drift: false,
+    regret: false,
+};
 
 fn plan(start: usize) -> Plan {
     let stages: Vec<Stage> = (1..=10)
