@@ -1,4 +1,4 @@
-"""Simulates deployments of a ramp and A/B tests, and prints how often their promises broke: the figures of docs/rollout.md.
+"""Simulates ramps and A/B tests and prints how often their promises broke: the figures of docs/rollout.md.
 
     python scripts/simulate_rollout.py [--runs 1000] [--seed 0]
 
@@ -40,6 +40,7 @@ class World:
         n: Requests.
         turn: When it changes for the worse; None: never.
         stationary: Whether the true risk of a threshold never changes.
+        squeeze: Power that win rates are raised to from that turn on: their ranks mean something else then.
     """
 
     name: str
@@ -69,7 +70,7 @@ class World:
             rates = grid ** (self.squeeze if self.turn is not None and when >= self.turn else 1.0)
             gap = np.clip(self.gap(rates, np.array(when)), -1, 1)
             order = np.concatenate([[0.0], np.cumsum(gap) / grid.size])
-            return order[np.searchsorted(rates, np.array((0.0, *SHARES[:-1], 1.1)))] if self.squeeze != 1 else order[marks]
+            return order[marks] if self.squeeze == 1 else order[np.searchsorted(rates, (0.0, *SHARES[:-1], 1.1))]
 
         step = 1 if not self.stationary and self.turn is None else self.n
         if step == 1:
@@ -89,15 +90,19 @@ def creeps(slope: float, by: float, n: int) -> Callable[[Numbers, Any], Numbers]
     return lambda rates, when: slope * rates + by * when / n
 
 
+def tight(rates: Numbers, when: Any) -> Numbers:
+    """A gap that is just within the bound at the second stage and just beyond it at each later one."""
+    return np.where(rates < 0.2, 0.249, np.where(rates < 0.25, 0.025, 0.0)) + 0 * when
+
+
 def worlds() -> list[World]:
     """The kinds that are simulated."""
     still = [
-        World("good: gap 0.02 everywhere", lambda w, t: 0.02 + 0 * w, 0.05),
-        World("good: gap 0.06 x win rate", lambda w, t: 0.06 * w, 0.08),
-        World("steep: gap 0.5 x win rate squared", lambda w, t: 0.5 * w**2, 0.03),
-        World("like MMLU: gap 0.25 x win rate", lambda w, t: 0.25 * w, 0.08),
-        # The second stage is just within the bound and each later one just beyond it.
-        World("tight: risk 0.05 at 20%, 0.051 at 25%", lambda w, t: np.where(w < 0.2, 0.249, np.where(w < 0.25, 0.025, 0.0)), 0.03),
+        World("good: gap 0.02 everywhere", lambda rates, _: 0.02 + 0 * rates, 0.05),
+        World("good: gap 0.06 x win rate", lambda rates, _: 0.06 * rates, 0.08),
+        World("steep: gap 0.5 x win rate squared", lambda rates, _: 0.5 * rates**2, 0.03),
+        World("like MMLU: gap 0.25 x win rate", lambda rates, _: 0.25 * rates, 0.08),
+        World("tight: risk 0.0498 at 20%, 0.051 at 25%", tight, 0.03),
     ]
     turns = [
         World(f"turns at {turn:,} by {by:g}", worsens(slope, turn, by), 0.06, turn + 4_000, turn, False)
@@ -107,7 +112,7 @@ def worlds() -> list[World]:
     ]
     drift = [
         World("creeps by 0.3 over 8,000", creeps(0.04, 0.3, 8_000), 0.06, 8_000, None, False),
-        World("scores fall at 3,000", lambda w, t: 0.15 * w, 0.06, 7_000, 3_000, False, 2.0),
+        World("scores fall at 3,000", lambda rates, _: 0.15 * rates, 0.06, 7_000, 3_000, False, 2.0),
     ]
     return still + turns + drift
 
@@ -132,9 +137,11 @@ def deployments(world: World, runs: int, seed: int, rate: float | None) -> dict[
         told["false"].append(any(at < turn for at in down) if world.turn is not None or world.stationary else False)
         told["drift"].append(any(kind == "drifted" for kind, *_ in moves))
         if world.turn is not None and risk[-1, places[turn]] > BOUND:
-            # In audited requests: until the first step down, and whether it was at all.
+            # In audited requests, until the first step down; of a run too short to tell nothing is said.
             lower = np.flatnonzero(places[turn:] < places[turn])
-            told["delay"].append(int(audited[turn : turn + lower[0]].sum()) if lower.size else np.inf)
+            seen = int(audited[turn : turn + lower[0]].sum()) if lower.size else int(audited[turn:].sum())
+            if lower.size or seen > 2_000:
+                told["delay"].append(seen if lower.size else np.inf)
         told["share"].append(shares[places[min(4_999, world.n - 1)]] / best)
     return told
 
@@ -185,7 +192,7 @@ def main() -> None:
     began = time.monotonic()
     for rate, what in ((1.0, "every request audited"), (None, "audited at the ramp's own rates, 50 % and 2 %")):
         print(f"\n{what}, {given.runs:,} deployments each")
-        print("world | ever above | running mean above | false reverts | 80 % of best share | delay | later than 2,000 | of")
+        print("world | ever above | running mean above | false reverts | 80 % of best share | delay | over 2,000 | of")
         for world in worlds():
             print(shown(world, deployments(world, given.runs, given.seed, rate)), flush=True)
     print(f"\nA/B, looked at after every score, {given.ab_runs:,} tests each")

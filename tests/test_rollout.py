@@ -61,7 +61,8 @@ def joined(*parts: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
     return first, second, third
 
 
-# The promises. Numbers of runs that fail are compared with what chance allows at the stated level, at odds of 1 in 1,000.
+# The promises. Numbers of runs that fail are compared with what chance allows at the stated level, at odds of 1 in
+# 1,000.
 
 
 def test_a_stage_above_the_bound_is_hardly_ever_entered():
@@ -175,7 +176,9 @@ def test_the_history_says_what_when_and_why():
     assert back.evidence >= 20
     assert back.at is not None
     assert abs(back.at - dt.datetime.now(dt.timezone.utc)) < dt.timedelta(hours=1)
-    assert back.sentence.startswith(f"went back from always weak to always strong on {back.at:%Y-%m-%d}, because the evidence is")
+    assert back.sentence.startswith(
+        f"went back from always weak to always strong on {back.at:%Y-%m-%d}, because the evidence is"
+    )
     assert ramp.note == back.sentence
     assert (ramp.state, ramp.rate) == ("reverted", 0.5)
     assert back.sentence in repr(ramp)
@@ -268,8 +271,12 @@ def test_a_file_goes_on_where_it_was(tmp_path: Path):
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert lines[0]["ferroute_ramp"] == 1
     assert sum(isinstance(line, list) for line in lines) == 1_000
-    with pytest.raises(InvalidValueError, match=r"max_quality_loss: the ramp in this file was begun with 0\.05, found 0\.02"):
+    with pytest.raises(
+        InvalidValueError, match=r"max_quality_loss: the ramp in this file was begun with 0\.05, found 0\.02"
+    ):
         Ramp(path, SCORES, max_quality_loss=0.02)
+    with pytest.raises(InvalidValueError, match=r"confidence: .* was begun with 0\.95, found 0\.9"):
+        Ramp(path, confidence=0.9)
     with pytest.raises(InvalidValueError, match="begun with other thresholds"):
         Ramp(path, SCORES**2)
     path.write_text("{}\n", encoding="utf-8")
@@ -299,7 +306,9 @@ for i in range(int(sys.argv[2])):
 def test_processes_share_a_file(tmp_path: Path):
     path = tmp_path / "ramp.jsonl"
     ramp = Ramp(path, SCORES)
-    runs = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), "500"], stdout=subprocess.PIPE) for _ in range(3)]
+    runs = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), "500"], stdout=subprocess.PIPE) for _ in range(3)
+    ]
     for run in runs:
         assert run.wait(60) == 0
         assert run.stdout is not None
@@ -434,7 +443,9 @@ def test_a_revert_is_in_the_decision_the_log_and_the_metrics(client: Controller,
     client._observed("mine", None, 1.0, 1.0, 0.5)
 
 
-def test_a_move_of_another_process_is_seen_and_told(client: Controller, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_move_of_another_process_is_seen_and_told(
+    client: Controller, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     path = tmp_path / "ramp.jsonl"
     client.hold("mine", Ramp(path, SCORES))
     assert client.decide("0.5", router="mine").model == "gpt-5.4-mini"

@@ -1,4 +1,4 @@
-"""What a Controller does with thresholds that are held: by a ramp, a watch or a certificate (see `ferroute.rollout`)."""
+"""What a Controller does with thresholds that are held by a ramp, a watch or a certificate (`ferroute.rollout`)."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Holds:
     def hold(self, router: str, held: Any) -> Any:
         """Lets a router's threshold be held by somebody else from now on.
 
-        Then ``model="router-mine"`` and ``decide(..., router="mine")`` use the threshold in force; a threshold in the model
-        string (``router-mine-0.4``) stays what it is. Shadow judgements of all its requests go to who holds it. When that has
-        gone back, the decision's `notes` say so, and the log once at each change.
+        Then ``model="router-mine"`` and ``decide(..., router="mine")`` use the threshold in force; a threshold in the
+        model string (``router-mine-0.4``) stays what it is. Shadow judgements of all its requests go to who holds it.
+        When that has gone back, the decision's `notes` say so, and the log once at each change.
 
         Args:
             router: Name of a loaded router that gives win rates.
-            held: A `ferroute.rollout.Ramp` or `ferroute.rollout.Watch`; or a certificate, which is watched in memory (one that
-                certifies nothing is always strong); None: nobody holds it any more. On a ladder the threshold chooses
-                between the first rung and the last.
+            held: A `ferroute.rollout.Ramp` or `ferroute.rollout.Watch`; or a certificate, which is watched in memory
+                (one that certifies nothing is always strong); None: nobody holds it any more. On a ladder the threshold
+                chooses between the first rung and the last.
 
         Returns:
             What holds it now: what was given, or the watch made of a certificate.
@@ -64,11 +64,11 @@ class Holds:
         return MappingProxyType(dict(self._held))
 
     def metrics(self) -> dict[str, float]:
-        """What is held, as numbers by the names that Prometheus gives them, such as ``ferroute_held_threshold{router="mine"}``.
+        """What is held, as numbers by names as Prometheus has them: ``ferroute_held_threshold{router="mine"}``.
 
-        The threshold (0 always strong, infinity always weak) and its weak share, whether it has gone back or is paused (1
-        or 0), audited requests, moves back so far, evidence against it and for other traffic (as "so much to 1"), mean
-        loss, and the part of the traffic it asks to audit.
+        The threshold (0 always strong, infinity always weak) and its weak share, whether it has gone back or is paused
+        (1 or 0), audited requests, moves back so far, evidence against it and for other traffic (as "so much to 1"),
+        mean loss, and the part of the traffic it asks to audit.
         """
         told: dict[str, float] = {}
         for name, held in self._held.items():

@@ -153,10 +153,6 @@ impl Ramp {
 
     #[pyo3(signature = (win_rate, strong, weak, probability=1.0))]
     fn observe(&self, win_rate: f64, strong: f64, weak: f64, probability: f64) -> PyResult<()> {
-        if !(probability > 0.0 && probability <= 1.0) {
-            let text = format!("probability: expected a number above 0 and at most 1, found {probability}");
-            return Err(Error::value(text).into());
-        }
         Ok(self.lock().observe(&[(Audit::new(win_rate, strong, weak)?, probability)])?)
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
@@ -78,7 +79,7 @@ class Kept:
     def label(self) -> str:
         """What decisions call it."""
         path, kind = self._core.path, type(self).__name__.lower()
-        return f"a {kind}" if path is None else f"the {kind} {os.path.basename(path)}"  # noqa: PTH119 - on the routing path
+        return f"a {kind}" if path is None else f"the {kind} {os.path.basename(path)}"  # noqa: PTH119 - asked often
 
     # What people ask.
 
@@ -134,8 +135,10 @@ class Kept:
 
     @property
     def evidence(self) -> float:
-        """How much speaks for the loss where it stands being above the bound, as "so much to 1"; it goes back at
-        ``1 / (1 - confidence)``."""
+        """How much speaks for the loss where it stands being above the bound, as "so much to 1".
+
+        It goes back at ``1 / (1 - confidence)``.
+        """
         return _odds(self._core.alarms[0])
 
     @property
@@ -221,16 +224,16 @@ class Kept:
         threshold, share, _, note = self._core.held()
         n, loss = self.n, self.loss
         seen = f"{loss:.4f} over {n:,} audited requests" if n else "no audited requests yet"
-        lines = [
-            f"<{self._name()}, {self.state}: {share:.0%} weak ({in_words(threshold)})",
+        promise = (
             f"  promise: mean loss at most {self.max_quality_loss:g} with {self.confidence:.0%} confidence, "
-            f"over {self.horizon:,} audited requests or more; observed: {seen}",
+            f"over {self.horizon:,} audited requests or more; observed: {seen}"
+        )
+        doubts = (
             f"  evidence against the stage it stands at: {self.evidence:.3g} to 1 (goes back at "
-            f"{1 / (1 - self.confidence):.3g}); of other traffic: {self.drift:.3g} to 1; asks to audit {self.rate:.0%}",
-        ]
-        if note is not None:
-            lines.append(f"  {note}")
-        return "\n".join(lines) + ">"
+            f"{1 / (1 - self.confidence):.3g}); of other traffic: {self.drift:.3g} to 1; asks to audit {self.rate:.1%}"
+        )
+        lines = [f"<{self._name()}, {self.state}: {share:.0%} weak ({in_words(threshold)})", promise, doubts]
+        return "\n".join(lines if note is None else [*lines, f"  {note}"]) + ">"
 
     def __getstate__(self) -> dict[str, Any]:
         # A file is shared; without one the audits travel along.
@@ -278,8 +281,8 @@ def _rows(win_rates: ArrayLike, strong: ArrayLike, weak: ArrayLike) -> tuple[NDA
 def shares_of(stages: Sequence[float], name: str = "stages") -> list[float]:
     """Weak shares, checked: rising, above 0, at most 1."""
     shares = [float(share) for share in stages]
-    rising = all(a < b for a, b in zip(shares, shares[1:], strict=False))
-    if not shares or not rising or not 0 < shares[0] or shares[-1] > 1:
+    rising = all(a < b for a, b in pairwise(shares))
+    if not shares or not rising or shares[0] <= 0 or shares[-1] > 1:
         raise InvalidValueError(f"{name}: expected rising weak shares above 0 and at most 1, found {shares}")
     return shares
 

@@ -63,14 +63,12 @@ class ABResult:
             for arm, model, mean, n, cost in zip("ab", (self.a, self.b), self.means, self.n, self.costs, strict=True)
         ]
         low, high = self.interval
-        lines = [
-            f"<A/B: {self.verdict}",
-            *rows,
-            f"  b - a: {self.difference:+.4f}, {self.confidence:.0%} interval {low:+.4f} to {high:+.4f} (valid whenever "
-            f"you look); evidence {self.e_value:.3g} to 1 of {1 / (1 - self.confidence):.3g}; {sum(self.n):,} of "
-            f"{self.required:,} scores",
-        ]
-        return "\n".join(lines) + ">"
+        known = (
+            f"  b - a: {self.difference:+.4f}, {self.confidence:.0%} interval {low:+.4f} to {high:+.4f} (valid "
+            f"whenever you look); evidence {self.e_value:.3g} to 1 of {1 / (1 - self.confidence):.3g}; {sum(self.n):,} of "
+            f"{self.required:,} scores"
+        )
+        return "\n".join((f"<A/B: {self.verdict}", *rows, known)) + ">"
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draws the difference with its interval."""
@@ -82,11 +80,11 @@ class ABResult:
 class ABTest:
     """Which of two model strings answers better; each user always meets the same one.
 
-    Scores of one arm are set against those of the other one by one, and the evidence is a bet: it may be looked at after every
-    request, and a false winner is named with a probability of ``1 - confidence`` at most, ever.
+    Scores of one arm are set against those of the other one by one, and the evidence is a bet: it may be looked at
+    after every request, and a false winner is named with a probability of ``1 - confidence`` at most, ever.
 
-    Scores must be independent: ten of one user are not ten opinions. Give `observe` the ``key``, and only the first of each
-    counts.
+    Scores must be independent: ten of one user are not ten opinions. Give `observe` the ``key``, and only the first of
+    each counts.
 
     Args:
         name: Of the test; in the tags of its requests.
@@ -139,9 +137,7 @@ class ABTest:
         self._costs: list[tuple[Decimal, int]] = [(Decimal(0), 0), (Decimal(0), 0)]
         self._lock = threading.Lock()
 
-    def required_n(
-        self, effect: float | None = None, baseline: float | None = None, power: float | None = None
-    ) -> int:
+    def required_n(self, effect: float | None = None, baseline: float | None = None, power: float | None = None) -> int:
         """Scores of both arms together that find a difference; what is left out is as the test was made.
 
         It is for scores of 0 and 1, which vary most.

@@ -110,13 +110,12 @@ class Rehearsal:
         n = len(self.loss)
         if not n:
             return "<rehearsal of no requests>"
-        lines = [
+        whole = (
             f"<rehearsal of {n:,} requests, {int(self.audited.sum()):,} of them audited: mean loss "
             f"{self.loss.mean():.4f} (bound {self.max_quality_loss:g}), {self.weak_share.mean():.0%} weak, "
-            f"{self.weak_share[-1]:.0%} in the end",
-            *(f"  request {move.request:,}: {move.sentence}" for move in self.moves),
-        ]
-        return "\n".join(lines) + ">"
+            f"{self.weak_share[-1]:.0%} in the end"
+        )
+        return "\n".join((whole, *(f"  request {move.request:,}: {move.sentence}" for move in self.moves))) + ">"
 
     def to_pandas(self) -> pd.DataFrame:
         """A row for each request: ``threshold``, ``weak_share``, ``loss``, ``audited``."""

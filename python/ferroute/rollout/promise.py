@@ -52,8 +52,8 @@ def is_certificate(given: object) -> bool:
 def bound_of(certificate: Certified) -> tuple[float, float, bool]:
     """Bound and confidence of a certificate, and whether weak wins count for nothing.
 
-    A loss of at most ``m`` among weak-routed requests, a part ``s`` of all, is one of at most ``m * s`` over all traffic:
-    that is what is watched of a certificate of this kind.
+    A loss of at most ``m`` among weak-routed requests, a part ``s`` of all, is one of at most ``m * s`` over all
+    traffic: that is what is watched of a certificate of this kind.
     """
     if not is_certificate(certificate):
         found = type(certificate).__name__

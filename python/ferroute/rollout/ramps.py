@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 STAGES = (0.1, *(round(0.2 + 0.05 * i, 2) for i in range(17)))
 """Weak shares that a ramp goes through: 0.1, then 0.2 to 1 in steps of 0.05."""
 
+_PROMISE = ("max_quality_loss", "confidence")
+
 
 class Ramp(Kept):
     """Moves traffic to the weak model as far as audited requests prove that the loss stays within a bound.
@@ -31,10 +33,12 @@ class Ramp(Kept):
 
     - it **grows** to the next stage when the evidence against "the mean loss there is above the bound" reaches
       ``1 / (1 - confidence)`` to 1;
-    - it **goes back**, by itself, when the same evidence is reached against the stage it stands at, whenever that became
-      bad: to the highest stage that the audits since then support, else to always strong; then it proves its way again;
-    - it **pauses**, always strong, while the loss so far may have used up the bound: with the stated confidence the mean loss
-      of the audited requests is never above the bound over ``horizon`` of them or more, whatever the models do;
+    - it **goes back**, by itself, when the same evidence is reached against the stage it stands at, whenever that
+      became bad: to the highest stage that the audits since then support, else to always strong; then it proves its way
+      again;
+    - it **pauses**, always strong, while the loss so far may have used up the bound: with the stated confidence the
+      mean loss of the audited requests is never above the bound over ``horizon`` of them or more, whatever the models
+      do;
     - when win rates come from other traffic than before, all proofs begin anew.
 
     The loss is the mean over all traffic of (strong - weak) on weak-routed requests; weak wins offset.
@@ -43,25 +47,25 @@ class Ramp(Kept):
     process. Several processes may share it: each reads the others' lines under a lock before it adds its own.
 
     Args:
-        path: Its file (JSON lines). Where there is one already, that ramp goes on, with the stages it was begun with. None: in
-            this process alone.
-        win_rates: The router's scores of traffic like the one to come, ``[n]``, from which the thresholds of the weak shares
-            are read; or a `CalibrationTable`. Not needed where the file is there.
-        max_quality_loss: The bound, inside of 0..1.
-        confidence: Inside of 0..1.
+        path: Its file (JSON lines). Where there is one already, that ramp goes on, with the stages it was begun with.
+            None: in this process alone.
+        win_rates: The router's scores of traffic like the one to come, ``[n]``, from which the thresholds of the weak
+            shares are read; or a `CalibrationTable`. Not needed where the file is there.
+        max_quality_loss: The bound, inside of 0..1; None: that of the file, or 0.05.
+        confidence: Inside of 0..1; None: that of the file, or 0.95.
         start: Weak share to begin with; 0: always strong until something is proven.
         stages: Rising weak shares to go through; None: `STAGES`.
-        certificate: A certificate of `ferroute.calibrate.guarantee`: begins at its threshold, which is proven, instead of at
-            ``start``; bound and confidence are its own.
+        certificate: A certificate of `ferroute.calibrate.guarantee`: begins at its threshold, which is proven, instead
+            of at ``start``; bound and confidence are its own.
         rates: Parts of the traffic to audit while it grows and while it holds.
         horizon: The running loss is averaged over at least so many audited requests; None: 500, or more where the bound
             is below 0.05.
-        on_drift: What other traffic than before leads to: ``"audit"``, more audits and new proofs; or ``"revert"``, always
-            strong as well.
+        on_drift: What other traffic than before leads to: ``"audit"``, more audits and new proofs; or ``"revert"``,
+            always strong as well.
 
     Raises:
-        InvalidValueError: A number is out of its range, the win rates have one value only, or the file was begun with another
-            promise.
+        InvalidValueError: A number is out of its range, the win rates have one value only, or the file was begun with
+            another promise.
         UnreadableFileError: The file cannot be read or written.
 
     Example:
@@ -75,8 +79,8 @@ class Ramp(Kept):
         path: str | os.PathLike[str] | None = None,
         win_rates: ArrayLike | CalibrationTable | None = None,
         *,
-        max_quality_loss: float = 0.05,
-        confidence: float = 0.95,
+        max_quality_loss: float | None = None,
+        confidence: float | None = None,
         start: float = 0.2,
         stages: Sequence[float] | None = None,
         certificate: Certified | None = None,
@@ -86,7 +90,15 @@ class Ramp(Kept):
     ) -> None:
         if win_rates is None and certificate is None and path is not None and Path(path).exists():
             self._core = core.Ramp(os.fspath(path))
+            for name, given, kept in zip(_PROMISE, (max_quality_loss, confidence), self._core.promise, strict=False):
+                if given is not None and given != kept:
+                    raise InvalidValueError(
+                        f"{name}: the ramp in {os.fspath(path)} was begun with {kept}, found {given}; use another file "
+                        "for another promise"
+                    )
             return
+        max_quality_loss = 0.05 if max_quality_loss is None else max_quality_loss
+        confidence = 0.95 if confidence is None else confidence
         if win_rates is None:
             raise InvalidValueError(
                 "win_rates: a new ramp needs the router's scores of some traffic, to know which threshold gives which "

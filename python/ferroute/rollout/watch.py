@@ -22,16 +22,18 @@ _HORIZON = 2_000
 class Watch(Kept):
     """Holds a certificate's threshold, and goes back by itself when it stops being true.
 
-    As a `Ramp` that begins at the certified threshold and never goes beyond it: it goes back when the evidence against "the
-    mean loss is at most the bound" reaches ``1 / (1 - confidence)`` to 1, to the highest share that the audits since then
-    support, else to always strong, and proves its way back with audits since then only. While the certificate is true, that
-    ever happens with a probability of ``1 - confidence`` at most. It pauses where the running loss may have used up the bound.
+    As a `Ramp` that begins at the certified threshold and never goes beyond it: it goes back when the evidence against
+    "the mean loss is at most the bound" reaches ``1 / (1 - confidence)`` to 1, to the highest share that the audits
+    since then support, else to always strong, and proves its way back with audits since then only. While the
+    certificate is true, that ever happens with a probability of ``1 - confidence`` at most. It pauses where the running
+    loss may have used up the bound.
 
     Args:
         certificate: Of `ferroute.calibrate.guarantee`.
         path: Its file; see `Ramp`. None: in this process alone.
-        win_rates: The router's scores of traffic like the one to come, ``[n]``, or a `CalibrationTable`: with them there are
-            stages between the certified threshold and always strong, and other traffic is noticed from the first request.
+        win_rates: The router's scores of traffic like the one to come, ``[n]``, or a `CalibrationTable`: with them
+            there are stages between the certified threshold and always strong, and other traffic is noticed from the
+            first request.
         rates: Parts of the traffic to audit while something is to be proven and while it holds.
         horizon: The running loss is averaged over at least so many audited requests.
         on_drift: As for `Ramp`.
@@ -61,8 +63,8 @@ class Watch(Kept):
         pairs, begin = with_certified(pairs, certificate, scores)
         if begin == 0:
             raise InvalidValueError(
-                "certificate: it certifies nothing, so there is nothing to watch but always strong; a Ramp with start=0 "
-                "proves its way from there"
+                "certificate: it certifies nothing, so there is nothing to watch but always strong; a Ramp with "
+                "start=0 proves its way from there"
             )
         if horizon is None:
             horizon = max(_HORIZON, int(100 / bound))

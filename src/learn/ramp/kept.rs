@@ -126,6 +126,9 @@ impl Kept {
 
     /// Takes in audits, with the probability that each was drawn with, and makes the moves that they call for.
     pub fn observe(&mut self, audits: &[(Audit, f64)]) -> Result<()> {
+        if let Some((_, found)) = audits.iter().find(|(_, chance)| !(*chance > 0.0 && *chance <= 1.0)) {
+            return Err(Error::value(format!("probability: expected a number above 0 and at most 1, found {found}")));
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let Self { ramp, moves, place, .. } = self;
         match place {
@@ -179,7 +182,7 @@ fn taken_in(
     mut write: impl FnMut(Line) -> Result<()>,
 ) -> Result<()> {
     for &(audit, probability) in audits {
-        ramp.see(audit)?;
+        ramp.see(audit, probability)?;
         write(Line::Audit(now, audit, probability))?;
         settle(ramp, Some(now), |one| {
             moves.push(one.clone());
@@ -203,7 +206,7 @@ fn settle(ramp: &mut Ramp, now: Option<u64>, mut told: impl FnMut(Move) -> Resul
 
 fn replay(ramp: &mut Ramp, moves: &mut Vec<Move>, line: Line) -> Result<()> {
     match line {
-        Line::Audit(_, audit, _) => ramp.see(audit),
+        Line::Audit(_, audit, probability) => ramp.see(audit, probability),
         Line::Move(one) => {
             ramp.go(&one)?;
             moves.push(one);
@@ -252,10 +255,11 @@ pub fn rehearse(plan: Plan, requests: &[Audit], rate: Option<f64>, seed: u64) ->
     for (at, &request) in requests.iter().enumerate() {
         stages.push(ramp.in_force() as u32);
         let lot = xxh3_64(&[seed.to_le_bytes(), (at as u64).to_le_bytes()].concat()) >> 11;
-        let drawn = (lot as f64) < rate.unwrap_or_else(|| ramp.rate()) * (1_u64 << 53) as f64;
+        let probability = rate.unwrap_or_else(|| ramp.rate());
+        let drawn = (lot as f64) < probability * (1_u64 << 53) as f64;
         audited.push(drawn);
         if drawn {
-            ramp.see(request)?;
+            ramp.see(request, probability)?;
             settle(&mut ramp, Some(at as u64), |one| {
                 moves.push(one);
                 Ok(())
