@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -568,6 +569,35 @@ def test_each_user_counts_once_and_costs_are_means():
         ABTest("x", a="a", b="b", split=1)
     with pytest.raises(InvalidValueError, match="a: expected a name"):
         ABTest("x", a="", b="b")
+
+
+class Book:
+    """What a ledger tells of scores, as far as it is read."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Any, ...]] = []
+
+    def outcomes(self, *, tags: dict[str, str]) -> dict[str, list[Any]]:
+        names = ("scored_time", "call", "session", "score", "cost_usd", "source", "model", "scored")
+        found = [row[1:] for row in self.rows if tags == {"ab": row[0]}]
+        return {name: [row[at] for row in found] for at, name in enumerate(names)}
+
+
+def test_scores_are_read_from_a_ledger_once():
+    test, book = ABTest("lower", a="x", b="y"), Book()
+    book.rows = [
+        ("lower:b", 3, "c3", "eve", 1.0, Decimal("0.2"), "feedback", "big", "big"),
+        ("lower:a", 1, "c1", "ann", 1.0, Decimal("0.1"), "feedback", "small", None),
+        ("lower:a", 2, "c2", "ann", 0.0, Decimal("0.1"), "feedback", "small", None),
+        ("lower:a", 2, "c1", "ann", 0.0, Decimal("0.1"), "judge:m", "small", "small"),
+        ("lower:a", 2, "c4", "bob", 0.0, Decimal("0.1"), "judge:m", "small", "big"),
+        ("other:a", 2, "c5", "joe", 0.0, Decimal("0.1"), "feedback", "small", None),
+    ]
+    for _ in range(2):
+        result = test.read(book)  # pyright: ignore[reportArgumentType]
+        assert (result.n, result.means, result.costs[1]) == ((1, 1), (1.0, 1.0), Decimal("0.2"))
+    judged = ABTest("lower", a="x", b="y").read(book, "judge:m")  # pyright: ignore[reportArgumentType]
+    assert (judged.n, judged.means[0]) == ((1, 0), 0.0)
 
 
 def test_the_required_number_is_about_twice_that_of_one_look():

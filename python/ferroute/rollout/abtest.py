@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from ferroute.ledger import Ledger
+
 
 @dataclass(frozen=True, repr=False)
 class ABResult:
@@ -65,8 +67,8 @@ class ABResult:
         low, high = self.interval
         known = (
             f"  b - a: {self.difference:+.4f}, {self.confidence:.0%} interval {low:+.4f} to {high:+.4f} (valid "
-            f"whenever you look); evidence {self.e_value:.3g} to 1 of {1 / (1 - self.confidence):.3g}; {sum(self.n):,} of "
-            f"{self.required:,} scores"
+            f"whenever you look)\n  evidence {self.e_value:.3g} to 1, decided at {1 / (1 - self.confidence):.3g}; "
+            f"{sum(self.n):,} of {self.required:,} scores"
         )
         return "\n".join((f"<A/B: {self.verdict}", *rows, known)) + ">"
 
@@ -103,7 +105,7 @@ class ABTest:
     Example:
         >>> test = ABTest("lower", a="router-mine-0.3", b="router-mine-0.5", effect=0.05, baseline=0.8)
         >>> test.required_n()
-        4186
+        4002
         >>> test.request("ann")["ferroute"]["tags"]
         {'ab': 'lower:b'}
     """
@@ -135,6 +137,8 @@ class ABTest:
         # For pickles: arm, score, key.
         self._seen: list[tuple[bool, float, str | None]] = []
         self._costs: list[tuple[Decimal, int]] = [(Decimal(0), 0), (Decimal(0), 0)]
+        # Calls whose scores came from a ledger.
+        self._read: set[Any] = set()
         self._lock = threading.Lock()
 
     def required_n(self, effect: float | None = None, baseline: float | None = None, power: float | None = None) -> int:
@@ -193,6 +197,34 @@ class ABTest:
         """As `observe`, for pairs of arm and score in their order; returns the result after them."""
         for arm, score in rows:
             self.observe(arm, score)
+        return self.result()
+
+    def read(self, ledger: Ledger, source: str | None = None) -> ABResult:
+        """Takes in the scores that a ledger has of this test's requests and that were not read yet.
+
+        Requests are known by their tag, users by their session. Of each request the score of the answer that the user
+        got counts, not that of a shadow.
+
+        Args:
+            ledger: Where the Controller enters calls.
+            source: Whose scores count, such as ``"feedback"``; None: of each request the first there is.
+
+        Returns:
+            The result after them.
+        """
+        rows: list[tuple[Any, ...]] = []
+        for arm in ("a", "b"):
+            told = ledger.outcomes(tags={"ab": f"{self.name}:{arm}"})
+            columns = (told[name] for name in ("scored_time", "call", "session", "score", "cost_usd", "source"))
+            for row, model, scored in zip(zip(*columns, strict=True), told["model"], told["scored"], strict=True):
+                if scored in (None, model) and source in (None, row[-1]):
+                    rows.append((*row, arm))
+        for _, call, session, score, cost, _, arm in sorted(rows, key=lambda row: (row[0], str(row[1]))):
+            with self._lock:
+                new = call not in self._read
+                self._read.add(call)
+            if new:
+                self.observe(arm, score, cost, session)
         return self.result()
 
     def _observe(self, second: bool, score: float, key: str | None, cost: Decimal | None) -> bool:
