@@ -15,8 +15,10 @@
 //! - [`change::Change`] finds a claim that breaks at a time nobody knows.
 //! - [`total::Total`] bounds a sum of means that may change all the time.
 //! - [`tally::Tally`] keeps the numbers, coarsely, and gives an interval of the mean that is valid at any time.
+//! - [`horizon::Bets`] are for a sample whose size is fixed beforehand: they need fewer numbers.
 
 pub mod change;
+pub mod horizon;
 pub mod tally;
 pub mod total;
 
