@@ -200,6 +200,24 @@ class Kept:
         loss = np.where(rows[0] < thresholds, rows[1] - rows[2], 0.0)
         return Rehearsal(thresholds, shares, loss, audited, moves_of(told, pairs, True), self.max_quality_loss)
 
+    def as_dict(self) -> dict[str, Any]:
+        """What it is and has done, as plain values."""
+        threshold, note = self.held()
+        return {
+            "state": self.state,
+            "threshold": None if math.isinf(threshold) else threshold,
+            "weak_share": self.weak_share,
+            "max_quality_loss": self.max_quality_loss,
+            "confidence": self.confidence,
+            "audits": self.n,
+            "loss": self.loss if self.n else None,
+            "evidence": self.evidence,
+            "drift": self.drift,
+            "rate": self.rate,
+            "note": note,
+            "moves": [move.sentence for move in self.history],
+        }
+
     def to_pandas(self) -> pd.DataFrame:
         """The history, a row for each move."""
         import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
