@@ -10,9 +10,6 @@ from ferroute.plot import COLOURS, LAYOUT, _matplotlib  # pyright: ignore[report
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ferroute.rollout._kept import Kept
-    from ferroute.rollout.moves import Rehearsal
-
 _TOLD = {"paused": COLOURS[4], "reverted": COLOURS[1], "drifted": COLOURS[3]}
 """Moves that have a line of their own, and its colour."""
 
@@ -21,8 +18,8 @@ def _axes(ax: Axes | None) -> Axes:
     return _matplotlib("pyplot").subplots(**LAYOUT)[1] if ax is None else ax
 
 
-def history_plot(kept: Kept, ax: Axes | None = None) -> Axes:
-    """The weak share over the audited requests, with the interval of each stage's true share of the audits."""
+def history_plot(kept: Any, ax: Axes | None = None) -> Axes:
+    """The weak share of a ramp or watch over the audited requests."""
     ax = _axes(ax)
     moves, stages = kept.history, kept.stages
     first = next((s.weak_share for s in stages if moves and s.threshold == moves[0].before), kept.weak_share)
@@ -35,8 +32,8 @@ def history_plot(kept: Kept, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def rehearsal_plot(done: Rehearsal, ax: Axes | None = None) -> Axes:
-    """The weak share and the running loss over the requests, with the bound and a 95% band of the loss."""
+def rehearsal_plot(done: Any, ax: Axes | None = None) -> Axes:
+    """The weak share and the running loss of a rehearsal, with the bound and a 95% band of the loss."""
     import numpy as np
 
     ax = _axes(ax)

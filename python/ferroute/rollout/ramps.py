@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import ferroute._core as core
+from ferroute import _core
 from ferroute.errors import InvalidValueError
 from ferroute.rollout._kept import Kept, scores_of, shares_of
 from ferroute.rollout.promise import Certified, bound_of
@@ -89,7 +89,7 @@ class Ramp(Kept):
         on_drift: str = "audit",
     ) -> None:
         if win_rates is None and certificate is None and path is not None and Path(path).exists():
-            self._core = core.Ramp(os.fspath(path))
+            self._core = _core.Ramp(os.fspath(path))
             for name, given, kept in zip(_PROMISE, (max_quality_loss, confidence), self._core.promise, strict=False):
                 if given is not None and given != kept:
                     raise InvalidValueError(
@@ -113,14 +113,14 @@ class Ramp(Kept):
         shares = shares_of(STAGES if stages is None else stages)
         if start > 0 and certificate is None:
             shares = sorted({*shares, float(start)})
-        pairs = core.ramp_stages(scores, shares)
+        pairs = _core.ramp_stages(scores, shares)
         if certificate is not None:
             max_quality_loss, confidence, regret = bound_of(certificate)
             pairs, begin = with_certified(pairs, certificate, scores)
         else:
             # Equal scores go together, so the stage may be a little off the share.
             begin = sum(share <= start + max(0.01, 2 / scores.size) for share, _ in pairs)
-        plan = core.RampPlan(
+        plan = _core.RampPlan(
             pairs,
             begin,
             certificate is not None and begin > 0,
@@ -132,7 +132,7 @@ class Ramp(Kept):
             on_drift == "revert",
             regret,
         )
-        self._core = core.Ramp(None if path is None else os.fspath(path), plan)
+        self._core = _core.Ramp(None if path is None else os.fspath(path), plan)
 
 
 def with_certified(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import ferroute._core as core
+from ferroute import _core
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.rollout._kept import Kept, scores_of
 from ferroute.rollout.promise import Certified, bound_of, is_certificate
@@ -59,7 +59,7 @@ class Watch(Kept):
             raise InvalidValueError(f"on_drift: expected 'audit' or 'revert', found {on_drift!r}")
         bound, confidence, regret = bound_of(certificate)
         scores = scores_of(win_rates)
-        pairs = core.ramp_stages(scores, list(STAGES)) if scores.size else []
+        pairs = _core.ramp_stages(scores, list(STAGES)) if scores.size else []
         pairs, begin = with_certified(pairs, certificate, scores)
         if begin == 0:
             raise InvalidValueError(
@@ -68,10 +68,10 @@ class Watch(Kept):
             )
         if horizon is None:
             horizon = max(_HORIZON, int(100 / bound))
-        plan = core.RampPlan(
+        plan = _core.RampPlan(
             pairs[:begin], begin, True, scores, bound, confidence, horizon, rates, on_drift == "revert", regret
         )
-        self._core = core.Ramp(None if path is None else os.fspath(path), plan)
+        self._core = _core.Ramp(None if path is None else os.fspath(path), plan)
 
 
 class AlwaysStrong:
