@@ -253,7 +253,7 @@ class Ramp:
 
     @property
     def alarms(self) -> tuple[float, float]:
-        """ln of the evidence against the stage it stands at, and for other traffic."""
+        """Evidence against the stage it stands at, and for other traffic, as natural logarithms."""
 
     @property
     def stages(self) -> list[tuple[float, float, float, float]]:
