@@ -182,7 +182,7 @@ class RampPlan:
         rate: float | None = None,
         seed: int = 0,
     ) -> tuple[NDArray[np.uint32], NDArray[np.bool_], list[_Moved]]:
-        """The stage in force for each request, which were audited, and the moves, with requests in the place of times."""
+        """The stage in force for each request, which were audited, and the moves, timed by request."""
 
     @property
     def stages(self) -> list[tuple[float, float]]:
