@@ -1,5 +1,6 @@
 //! Numbers: dot products for each processor, similarities, quantiles, intervals, ratings, days.
 
+pub mod betting;
 pub mod binomial;
 pub(crate) mod calendar;
 pub mod dot;
