@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ferroute.errors import InvalidValueError, UnreadableFileError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ferroute._certificate import Certificate
-    from ferroute.auditing import Audit, Labels
+    from ferroute.auditing import Audit
     from ferroute.fitting import Fitted
 
 __all__ = ["Proof", "prove"]
@@ -98,74 +101,86 @@ def prove(
         UnreadableFileError: A file cannot be read, or the folder not be written to.
         InvalidValueError: There are fewer than 40 labels, or a score is outside of 0..1.
     """
+    import numpy as np
+
     import ferroute
+    from ferroute import calibrate
 
     target = Path(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnreadableFileError(f"{target}: cannot be made: {error}") from error
-    found = ferroute.audit(logs, k=k, seed=seed, purpose="fit", progress_bar=progress_bar, **audit)
-    found.save_html(target / "audit.html")
+    asked: dict[str, Any] = {**audit, "seed": seed, "progress_bar": progress_bar}
     if labels is None:
+        found = ferroute.audit(logs, k=k, purpose="fit", **asked)
+        found.save_html(target / "audit.html")
         found.save_labels(target / "to_label.jsonl")
         return Proof(found, target)
-    router, certificate = _proven(found, labels, max_quality_loss, confidence, risk, judge, seed, progress_bar)
+    known = _known(labels)
+    # In halves: a certificate says nothing about labels that the router was fitted to.
+    order = np.random.default_rng(seed).permutation(len(known.prompts))
+    fitting, certifying = order[: order.size // 2], order[order.size // 2 :]
+    router = ferroute.fit(
+        [known.prompts[i] for i in fitting],
+        np.stack([known.strong, known.weak], axis=1)[fitting],
+        models=["strong", "weak"],
+        seed=seed,
+        progress_bar=progress_bar,
+    )
+    found = ferroute.audit(logs, **{**asked, "router": router})
+    certificate = calibrate.guarantee(
+        router.win_rates([known.prompts[i] for i in certifying]),
+        known.strong[certifying],
+        known.weak[certifying],
+        max_quality_loss=max_quality_loss,
+        confidence=confidence,
+        risk=risk,
+        traffic=_others(found, known),
+        judge=judge,
+        seed=seed,
+    )
+    found.save_html(target / "audit.html")
     router.save(target / "router.safetensors")
     certificate.save(target / "certificate.json")
     return Proof(found, target, router, certificate)
 
 
-def _proven(
-    found: Audit,
-    path: str | os.PathLike[str],
-    max_quality_loss: float,
-    confidence: float,
-    risk: str,
-    judge: str | None,
-    seed: int,
-    progress_bar: bool,
-) -> tuple[Fitted, Certificate]:
+class _Known(NamedTuple):
+    """Prompts with both scores."""
+
+    index: NDArray[np.int64]
+    prompts: list[str]
+    strong: NDArray[np.float64]
+    weak: NDArray[np.float64]
+
+
+def _known(path: str | os.PathLike[str]) -> _Known:
     import numpy as np
 
-    import ferroute
-    from ferroute import calibrate
     from ferroute.auditing import read_labels
 
-    labels: Labels = read_labels(path)
+    labels = read_labels(path)
     if labels.ceiling is not None:
         raise InvalidValueError(
-            f"{path}: these prompts were drawn below a ceiling of another router's win rate, so a fitted router "
-            "cannot be certified with them; expected the to_label.jsonl that prove wrote"
+            f"{path}: these prompts were drawn below a ceiling of another router's win rate, so they are no fair "
+            "sample for a router that is fitted to them; expected the to_label.jsonl that prove wrote"
         )
-    known = np.flatnonzero(np.isfinite(labels.strong) & np.isfinite(labels.weak))
-    if known.size < FEWEST:
+    both = np.flatnonzero(np.isfinite(labels.strong) & np.isfinite(labels.weak))
+    if both.size < FEWEST:
         raise InvalidValueError(
-            f"{path}: expected strong_score and weak_score for at least {FEWEST} prompts, found both for {known.size}"
+            f"{path}: expected strong_score and weak_score for at least {FEWEST} prompts, found both for {both.size}"
         )
-    order = np.random.default_rng(seed).permutation(known)
-    fitting, certifying = order[: known.size // 2], order[known.size // 2 :]
-    outcomes = np.stack([labels.strong, labels.weak], axis=1)
-    router = ferroute.fit(
-        [labels.prompts[i] for i in fitting],
-        outcomes[fitting],
-        models=["strong", "weak"],
-        seed=seed,
-        progress_bar=progress_bar,
-    )
-    # Thresholds come from traffic without labels, so that nothing that was looked at chooses them.
-    chosen = set(labels.rows[known].tolist())
-    others = [prompt for row, prompt in zip(found.prompt_rows, found.prompts, strict=True) if row not in chosen]
-    traffic = router.win_rates(others) if others else None
-    certificate = calibrate.guarantee(
-        router.win_rates([labels.prompts[i] for i in certifying]),
-        labels.strong[certifying],
-        labels.weak[certifying],
-        max_quality_loss=max_quality_loss,
-        confidence=confidence,
-        risk=risk,
-        traffic=traffic,
-        judge=judge,
-        seed=seed,
-    )
-    return router, certificate
+    prompts = [labels.prompts[i] for i in both]
+    return _Known(np.asarray(labels.index)[both], prompts, labels.strong[both], labels.weak[both])
+
+
+def _others(found: Audit, known: _Known) -> NDArray[np.float64] | None:
+    """Win rates of calls without a label: thresholds come from them, so that nothing that was judged chooses them."""
+    import numpy as np
+
+    rows = found.rows()
+    labelled = set(known.index.tolist())
+    rates = [row["win_rate"] for row in rows if row["model"] == found.strong and row["index"] not in labelled]
+    others = np.array([rate for rate in rates if rate is not None], dtype=np.float64)
+    return others if others.size else None
