@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ferroute._certificate import Certificate
     from ferroute.auditing import Audit
-    from ferroute.fitting import Fitted
+    from ferroute.routers.fitted import FittedRouter
 
 __all__ = ["Proof", "prove"]
 
@@ -41,7 +41,7 @@ class Proof:
 
     audit: Audit
     folder: Path
-    router: Fitted | None = None
+    router: FittedRouter | None = None
     certificate: Certificate | None = None
 
     def __repr__(self) -> str:

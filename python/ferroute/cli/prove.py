@@ -33,7 +33,7 @@ def fit(
     )
     router.save(out)
     if as_json:
-        json_line({**router.report.as_dict(), "path": str(out)})
+        json_line({**router.report.to_dict(), "path": str(out)})
         return
     _print(router.report)
     note(f"saved to {out}; a Controller takes it from its config: mine: {{path: {out}}}")
