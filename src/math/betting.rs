@@ -13,7 +13,9 @@
 //!
 //! - [`Wager`] bets against one claim and forgets the numbers: drift, audits, A/B tests, ramps.
 //! - [`tally::Tally`] keeps the numbers, coarsely, and gives an interval of the mean that is valid at any time.
+//! - [`horizon::Bets`] are for a sample whose size is fixed beforehand: they need fewer numbers.
 
+pub mod horizon;
 pub mod tally;
 
 use serde::{Deserialize, Serialize};

@@ -2,6 +2,7 @@
 
 pub mod betting;
 pub mod binomial;
+pub mod bounds;
 pub(crate) mod calendar;
 pub mod dot;
 mod lanes;
