@@ -3,6 +3,7 @@
 pub mod binomial;
 pub(crate) mod calendar;
 pub mod dot;
+pub mod eigen;
 mod lanes;
 pub mod newton;
 pub(crate) mod powers;
