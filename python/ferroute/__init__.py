@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from ferroute.controller import Controller, RoutingError
     from ferroute.decision import Decision, ModelPair, Share, Shares
     from ferroute.errors import FerrouteError
+    from ferroute.fitting import fit, load_router
     from ferroute.llm_router import LLMRouter
     from ferroute.policy import CallPolicy
+    from ferroute.routers.fitted import FittedRouter
     from ferroute.tasks import TaskGuess, guess_task
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Controller",
     "Decision",
     "FerrouteError",
+    "FittedRouter",
     "LLMRouter",
     "ModelPair",
     "RoutingError",
@@ -32,7 +35,9 @@ __all__ = [
     "__version__",
     "acompletion",
     "completion",
+    "fit",
     "guess_task",
+    "load_router",
 ]
 
 _HOMES = {
@@ -40,6 +45,7 @@ _HOMES = {
     "Controller": "controller",
     "Decision": "decision",
     "FerrouteError": "errors",
+    "FittedRouter": "routers.fitted",
     "LLMRouter": "llm_router",
     "ModelPair": "decision",
     "RoutingError": "controller",
@@ -48,7 +54,9 @@ _HOMES = {
     "TaskGuess": "tasks",
     "acompletion": "completions",
     "completion": "completions",
+    "fit": "fitting",
     "guess_task": "tasks",
+    "load_router": "fitting",
 }
 
 _MODULES = ("calibrate", "evals")

@@ -1400,6 +1400,157 @@ def afford_threshold(
 _Judged: TypeAlias = tuple[float, int, int]
 
 @final
+class Fitting:
+    """Prompts and what models scored on them, ready to be fitted on; see `ferroute.fit`.
+
+    Args:
+        features: Raw features ``[n, width + 42]``, C order or not: an embedding, then the lexical numbers.
+        width: Numbers of the embedding.
+        logits: Logit of the embedded router's win rate, ``[n]``.
+        outcomes: What each model scored, ``[n, m]``, 0..=1, NaN where unknown.
+        threads: At most so many; all cores when None. The number shows in no bit of a result.
+
+    Raises:
+        InvalidValueError: Sizes do not fit, a number is out of range, or nothing is known of a model.
+    """
+
+    def __new__(
+        cls,
+        features: NDArray[np.float32],
+        width: int,
+        logits: NDArray[np.float64],
+        outcomes: NDArray[np.float64],
+        threads: int | None = None,
+    ) -> Self: ...
+    @staticmethod
+    def folds(units: NDArray[np.uint32], folds: int, seed: int) -> NDArray[np.uint32]:
+        """The fold of each row, ``[n]``; rows of one unit share theirs."""
+
+    @staticmethod
+    def steps(models: int) -> int:
+        """How many steps of progress one fit of so many models tells."""
+
+    def model(
+        self,
+        pair: tuple[int, int],
+        models: list[str],
+        *,
+        win_rates: NDArray[np.float64],
+        embedding: int | None = None,
+        projection: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
+        zero_shot: bool = True,
+        neighbours: tuple[int, float] | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> FittedModel:
+        """Fits on all rows.
+
+        Args:
+            pair: Places of the strong and the weak model.
+            models: Names.
+            win_rates: Held-out win rates, whose quantiles the model keeps.
+            embedding: Numbers of the user's embedding; None: the one in this package.
+            projection: Mean ``[d]`` and directions ``[width, d]`` that bring it to the design's width.
+            zero_shot: Whether the embedded router has a say.
+            neighbours: How many count, and the guard in standard errors, in the place of heads.
+            progress: Called with the number of steps newly done; what it raises ends the work.
+        """
+
+    def cross_validated(
+        self,
+        pair: tuple[int, int],
+        folds: NDArray[np.uint32],
+        *,
+        zero_shot: bool = True,
+        neighbours: tuple[int, float] | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> NDArray[np.float64]:
+        """Expected scores ``[n, m]``, each row's by a fit without its fold."""
+
+    def chance(
+        self,
+        pair: tuple[int, int],
+        folds: NDArray[np.uint32],
+        units: NDArray[np.uint32],
+        *,
+        times: int,
+        seed: int,
+        zero_shot: bool = True,
+        progress: Callable[[int], object] | None = None,
+    ) -> tuple[float, float]:
+        """How well held-out differences of the pair are predicted, and the share of shuffled labels that reach it."""
+
+@final
+class FittedModel:
+    """What each model is expected to score on a prompt; in `ferroute.routers.fitted` with words around it."""
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> FittedModel:
+        """Reads a file.
+
+        Raises:
+            MissingFileError: There is none.
+            CheckpointError: It is something else, or damaged.
+        """
+
+    @staticmethod
+    def from_bytes(content: bytes) -> FittedModel:
+        """Reads a file's content."""
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the file, whole or not at all."""
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, in the order of columns."""
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """Places of the strong and the weak model."""
+
+    @property
+    def embedding_width(self) -> int | None:
+        """Numbers of the user's embeddings; None where none are needed."""
+
+    @property
+    def width(self) -> int:
+        """Numbers of an embedding after its projection."""
+
+    @property
+    def quantiles(self) -> list[float]:
+        """100 quantiles of the held-out win rates, rising."""
+
+    @property
+    def card(self) -> str:
+        """The card, as JSON."""
+
+    def with_card(self, card: str) -> FittedModel:
+        """The same model with another card."""
+
+    def win_rate(self, text: str, embedding: NDArray[np.float32] | None = None) -> float:
+        """The strong model's win rate, 0..=1."""
+
+    def scores(
+        self, texts: list[str], embeddings: NDArray[np.float32] | None = None, threads: int | None = None
+    ) -> NDArray[np.float64]:
+        """Expected scores ``[n, m]``, not cut to 0..=1."""
+
+    def win_rates(
+        self, texts: list[str], embeddings: NDArray[np.float32] | None = None, threads: int | None = None
+    ) -> NDArray[np.float64]:
+        """Win rates ``[n]``, the interpreter lock released."""
+
+    def with_model(
+        self, name: str, features: NDArray[np.float32], logits: NDArray[np.float64], outcomes: NDArray[np.float64]
+    ) -> FittedModel:
+        """The same router with one more model, fitted on outcomes ``[n]`` of it alone."""
+
+    def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The user's embeddings as the design takes them."""
+
+@final
 class MfTrainer:
     """A matrix factorisation in training: weights, and what Adam remembers of its steps.
 

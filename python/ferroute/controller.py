@@ -553,6 +553,13 @@ def _lookup(name: str) -> Callable[..., Any]:
         raise UnknownNameError(f"unknown router {name!r}; ROUTER_CLS has {', '.join(map(repr, ROUTER_CLS))}") from None
 
 
+def _maker(name: str, arguments: Any) -> Callable[..., Any]:
+    """What makes the router called ``name``; a file that `ferroute.fit` has written may have any name."""
+    if name not in ROUTER_CLS and hasattr(arguments, "keys") and "path" in arguments:
+        return _lookup("fitted")
+    return _lookup(name)
+
+
 def build_router(name: str, entry: Mapping[str, Any] | None) -> Any:
     """The router called ``name`` with the arguments of its config entry.
 
@@ -561,7 +568,7 @@ def build_router(name: str, entry: Mapping[str, Any] | None) -> Any:
         TypeError: It misses an argument, or has another one.
     """
     arguments = entry or {}
-    make_one = _lookup(name)
+    make_one = _maker(name, arguments)
     if not hasattr(arguments, "keys"):
         found = type(arguments).__name__
         raise InvalidTypeError(f"config[{name!r}] maps the router's arguments to their values; found {found}")
