@@ -1,0 +1,63 @@
+"""Plain tables: a row for each call, or a row for each prompt as ``ferroute collect`` writes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ferroute.errors import InvalidValueError
+from ferroute.evals._long import NAMES, NAN, Builder, columns_of, number, word
+from ferroute.evals._readers._source import PICKLES
+from ferroute.evals.outcome_table import OutcomeTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ferroute.evals._readers._source import Source
+
+SIDES = ("strong", "weak")
+COLLECTED = {"prompt", *SIDES, "strong_model", "weak_model"}
+
+
+def detects(source: Source) -> bool:
+    """Whether there is a model, or both models of a pair, and a score."""
+    if source.kind in {"folder", *PICKLES}:
+        return False
+    names = set(source.table)
+    asked = source.columns or {}
+    long = all(field in asked or names & set(NAMES[field]) for field in ("model", "score"))
+    return long or names >= COLLECTED
+
+
+def read(source: Source) -> OutcomeTable:
+    """The table."""
+    table = source.table
+    if set(table) >= COLLECTED and not source.columns:
+        return _collected(source, table)
+    return Builder().extend(columns_of(table, source.columns, str(source.path))).build(OutcomeTable)
+
+
+def _collected(source: Source, table: Mapping[str, Any]) -> OutcomeTable:
+    """A row a prompt, with the columns that `ferroute.evals.collect` keeps for each side."""
+    builder, failed = Builder(), 0
+    count = len(table["prompt"])
+    unknown = [None] * count
+
+    def cell(name: str, row: int) -> Any:
+        return table.get(name, unknown)[row]
+
+    for row in range(count):
+        prompt = word(cell("prompt", row))
+        if word(cell("error", row)) is not None:
+            failed += 1
+            continue
+        for side in SIDES:
+            model = word(cell(f"{side}_model", row))
+            if prompt is None or model is None:
+                raise InvalidValueError(f"{source.path}: row {row}: expected a prompt and {side}_model, found nothing")
+            names = (side, f"{side}_cost", f"{side}_prompt_tokens", f"{side}_completion_tokens")
+            try:
+                values = tuple(number(cell(name, row)) for name in names)
+            except (TypeError, ValueError) as error:
+                raise InvalidValueError(f"{source.path}: row {row}: {side}: expected numbers: {error}") from None
+            builder.add((prompt, prompt, model, None, (*values, NAN)))
+    return builder.build(OutcomeTable, [f"{failed:,} rows that failed left out"] if failed else [])
