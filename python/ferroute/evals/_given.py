@@ -1,4 +1,4 @@
-"""What `ferroute.evals.compare` is given, in one shape: outcomes and costs ``[n, m]`` of rows that all models answered."""
+"""What `ferroute.evals.compare` is given, in one shape: outcomes ``[n, m]`` of rows that every model answered."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def read(
         prompts = cast("Any", table.prompts) if prompts is None else prompts
     else:
         scores = _matrix(outcomes)
-        names = _names(models, scores.shape[1])
+        # A frame brings the names of its columns.
+        names = _names(getattr(outcomes, "columns", None) if models is None else models, scores.shape[1])
     if len(names) < 2:
         raise InvalidValueError(f"outcomes: expected two models or more, found {len(names)}")
     notes = list(table.notes) if table is not None else []
@@ -74,7 +75,7 @@ def read(
             "rows; models= takes fewer"
         )
     if kept.size < len(scores):
-        notes.append(f"{len(scores) - kept.size:,} of {len(scores):,} rows without a score of every model left out")
+        notes.append(f"rows without a score of every model left out: {len(scores) - kept.size:,} of {len(scores):,}")
     dollars = _costs(costs, len(scores), names)
     if dollars is not None:
         dollars = dollars[kept]
@@ -92,6 +93,18 @@ def read(
     made = Given(scores[kept], dollars, names, 0, 1, texts, kept, len(scores), notes)
     made.strong, made.weak = _pair(made, pair, ordered=table is None and len(names) == 2)
     return made
+
+
+def is_column(outcomes: Any) -> bool:
+    """Whether these are the scores of one model, ``[n]``."""
+    import numpy as np
+
+    if isinstance(outcomes, OutcomeTable):
+        return False
+    try:
+        return np.ndim(outcomes) == 1
+    except ValueError:  # rows of different lengths: `read` says so
+        return False
 
 
 def _matrix(outcomes: Any) -> Numbers:
@@ -189,6 +202,6 @@ def _pair(given: Given, pair: tuple[str, str] | None, ordered: bool) -> tuple[in
     ranks = (means if given.costs is None else given.costs.mean(axis=0)).copy()
     ranks[strong] = float("inf")
     weak = int(ranks.argmin())
-    how = "best score" if len(names) == 2 else f"best score, {'lowest score' if given.costs is None else 'lowest cost'}"
-    given.notes.append(f"strong: {names[strong]}, weak: {names[weak]} ({how})")
+    if len(names) == 2:
+        given.notes.append(f"strong: {names[strong]}, weak: {names[weak]} (by mean score)")
     return strong, weak

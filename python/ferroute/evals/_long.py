@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -71,8 +72,8 @@ class Builder:
             self.add(call)
         return self
 
-    def build(self, make: Callable[..., Made], notes: Sequence[str] = (), models: Sequence[str] | None = None) -> Made:
-        """The table; ``models`` are the columns, in this order, where others are not wanted.
+    def build(self, make: Callable[..., Made], notes: Sequence[str] = ()) -> Made:
+        """The table: ``make`` is `OutcomeTable`, or takes the same.
 
         Raises:
             InvalidValueError: There is no call.
@@ -95,7 +96,7 @@ class Builder:
                 tables["costs" if name == "cost" else name] = (total / count).reshape(shape)
         repeated = int(at.size - np.unique(at).size)
         if repeated:
-            notes = [*notes, f"{repeated:,} calls were repeats of the same prompt and model, which are averaged"]
+            notes = [*notes, f"repeats of the same prompt and model averaged: {repeated:,}"]
         # The prompt is the id where there was no other: then the table names the row by itself.
         ids = None if list(self._rows) == self._prompts else list(self._rows)
         groups = self._groups if any(group is not None for group in self._groups) else None
@@ -134,27 +135,22 @@ def columns_of(data: Mapping[str, Any], columns: Mapping[str, str] | None = None
         raise InvalidValueError(f"{where}expected columns of one length, found {lengths}")
     count = lengths["model"]
     unknown = [None] * count
-    numbers = [found.get(field, unknown) for field in MEASURES]
+    measures = [found.get(field, unknown) for field in MEASURES]
     texts = [found.get(field, unknown) for field in ("id", "prompt", "model", "group")]
-    for row, (name, prompt, model, group, *values) in enumerate(zip(*texts, *numbers, strict=True)):
+    for row, (name, prompt, model, group, *values) in enumerate(zip(*texts, *measures, strict=True)):
         text, label = word(prompt), word(name)
         identity = text if label is None else label
         who = word(model)
         if who is None or identity is None:
             missing = "model" if who is None else "prompt"
             raise InvalidValueError(f"{where}row {row}: {missing}: expected a text, found nothing")
-        try:
-            parts = tuple(number(value) for value in values)
-        except (TypeError, ValueError):
-            bad = next(field for field, value in zip(MEASURES, values, strict=True) if not _is_number(value))
-            value = values[list(MEASURES).index(bad)]
-            raise InvalidValueError(f"{where}row {row}: {bad}: expected a number, found {value!r:.60}") from None
+        parts = numbers(dict(zip(MEASURES, values, strict=True)), f"{where}row {row}")
         yield identity, text, who, word(group), parts
 
 
 def word(value: Any) -> str | None:
     """A text; None for what stands for nothing. Whole numbers lose the ".0" that tables of floats give them."""
-    if value is None or value != value:  # NaN  # noqa: PLR0124
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
@@ -179,6 +175,18 @@ def number(value: Any) -> float:
     if isinstance(value, complex):
         raise InvalidTypeError(f"expected a number, found {value!r}")
     return float(value)
+
+
+def numbers(values: Mapping[str, Any], where: str) -> tuple[float, ...]:
+    """Several numbers by name.
+
+    Raises:
+        InvalidValueError: One is none; the message begins with ``where``.
+    """
+    for name, value in values.items():
+        if not _is_number(value):
+            raise InvalidValueError(f"{where}: {name}: expected a number, found {value!r:.60}")
+    return tuple(number(value) for value in values.values())
 
 
 def _is_number(value: Any) -> bool:

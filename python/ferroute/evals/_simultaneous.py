@@ -57,7 +57,9 @@ def bands(values: Sequence[Numbers], draws: Sequence[Numbers], confidence: float
 
 
 def _small_sample(times: float, rows: int) -> float:
-    """How much wider than a normal quantile Student's is, to first order (Cornish and Fisher), and the bias of a
-    resample's variance."""
+    """How much wider Student's quantile is than a normal one, to first order, and the bias of a resample's variance.
+
+    The first factor is the leading term of the expansion of Cornish and Fisher.
+    """
     free = max(rows - 1, 1)
     return (1 + (times**2 + 1) / (4 * free)) * (max(rows, 2) / free) ** 0.5

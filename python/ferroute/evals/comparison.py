@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.evals import _given
 from ferroute.evals._baselines import optimum, prompt_baselines, random_mixing
-from ferroute.evals._figures import LENGTH, OPTIMUM, RANDOM, RULES, Estimate, Rows, column
+from ferroute.evals._figures import LENGTH, OPTIMUM, RANDOM, RULES, Rows, column
 from ferroute.evals._policies import win_rates_of
 from ferroute.evals._provenance import Provenance
 from ferroute.evals._side_by_side import SideBySide, by_apgr
@@ -230,12 +230,9 @@ def compare(  # pyright: ignore[reportInconsistentOverload]
         >>> list(c), float(c["mine"].share_at_quality(1.0)), round(float(c["mine"].cost_at_quality(1.0)), 4)
         (['mine', 'random mixing', 'optimum'], 0.5, 0.0055)
     """
-    import numpy as np
-
     strong = strong_scores if strong_scores is not None else outcomes
     weak = weak_scores if weak_scores is not None else second
-    columns = strong_scores is not None or weak_scores is not None
-    if columns or (np.ndim(_measurable(outcomes)) == 1 and not hasattr(outcomes, "matrix")):
+    if strong_scores is not None or weak_scores is not None or _given.is_column(outcomes):
         if weak is None:
             raise InvalidTypeError(
                 "outcomes: expected scores of both models [n, 2], found one column; or give strong and weak scores"
@@ -260,10 +257,6 @@ def compare(  # pyright: ignore[reportInconsistentOverload]
     scored = {name: win_rates_of(str(name), values, given) for name, values in routers.items()}
     simple = {} if given.prompts is None else prompt_baselines(given.prompts)
     return judge(scored, rows, settings, simple, (given.models[strong], given.models[weak]), given.notes)
-
-
-def _measurable(outcomes: Any) -> Any:
-    return () if outcomes is None else outcomes
 
 
 def judge(

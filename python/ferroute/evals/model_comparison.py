@@ -45,14 +45,14 @@ class ModelResult:
 
     Attributes:
         name: What it is called in tables and pictures.
-        points: Record array, dearest first: ``setting`` (threshold or exchange rate of score for dollars; NaN for a plain
-            choice), ``score`` (mean), ``cost`` (mean dollars of a call, where known), ``strong_share``.
+        points: Record array: ``setting`` (threshold or exchange rate of score for dollars; NaN for a plain choice),
+            ``score`` (mean), ``cost`` (mean dollars of a call, where known), ``strong_share``.
         calls: Share of calls to each model at each point, ``[k, m]``; None for a mix.
         bands: Ends of the interval of the score at each point's mean cost, ``[k, 2]``; None without resamples.
         score: The best mean score of the router's own settings with its interval (of that setting).
         auc: Mean score over the dollars between the weak and the strong model; NaN without costs.
-        apgr: That area above the weak model's score, over the strong model's above it; NaN without costs. A fixed mix of
-            the two alone has 0.5.
+        apgr: That area above the weak model's score, over the strong model's above it; NaN without costs. A fixed mix
+            of the two alone has 0.5.
         settings: Intervals' confidence, number of resamples, seed.
     """
 
@@ -70,8 +70,7 @@ class ModelResult:
 
         self.name, self.points, self.calls, self.settings = name, points, calls, settings
         self._curve, self._draws, self._rows = curve, draws, rows
-        best = int(np.nanargmax(curve.quality[0]))
-        self.score = self._estimate(float(curve.quality[0, best]), None if draws is None else draws.quality[:, best])
+        self.score = self._estimate(float(np.nanmax(curve.quality[0])), self.draws("score"))
         nothing = Estimate(float("nan"))
         self.auc = self._figure("auc") if self.has_costs else nothing
         self.apgr = self._figure("apgr") if self.has_costs else nothing
@@ -105,7 +104,10 @@ class ModelResult:
         if self._draws is None:
             return None
         if figure == "score":
-            return self._draws.quality[:, int(np.nanargmax(self._curve.quality[0]))]
+            # A mix has other models in each resample; a router's setting is the same one in all.
+            mixed = self.calls is None
+            best = int(np.nanargmax(self._curve.quality[0]))
+            return np.nanmax(self._draws.quality, axis=1) if mixed else self._draws.quality[:, best]
         return _figure(self._draws, figure)
 
     def along(self, at: Numbers | None = None) -> tuple[Numbers, Numbers, Numbers | None]:
@@ -137,7 +139,7 @@ class ModelResult:
         return np.stack([np.quantile(drawn, q, axis=0) for q in (alpha, 1 - alpha)], axis=1)
 
     def share_at_quality(self, quality: float = 0.95) -> Estimate:
-        """Share of calls to the strong model, 0..=1, where the curve first reaches ``quality`` of its score."""
+        """Share of strong calls, 0..=1, where the curve first reaches ``quality`` of the strong model's score."""
         part = checked_part(quality)
         draws = None if self._draws is None else self._draws.share_at(part)
         return self._estimate(float(self._curve.share_at(part)[0]), draws)
@@ -157,8 +159,8 @@ class ModelResult:
 
         Args:
             quality: The part of the strong model's score that is kept.
-            against: ``"static"``: the best fixed shares of the models that have that quality, which is what a router has
-                to beat; ``"strong"``: the strong model answering everything.
+            against: ``"static"``: the best fixed shares of the models that have that quality, which is what a router
+                has to beat; ``"strong"``: the strong model answering everything.
 
         Raises:
             InvalidValueError: There are no costs.
@@ -224,9 +226,9 @@ class ModelComparison(SideBySide[ModelResult], Shown):
 
     Attributes:
         routers: Name -> result of the routers that were asked about.
-        baselines: Name -> result of the static mix (the best fixed shares of the models), the best single model, prompt
-            length and regex rules between the strong and the weak model (where prompts are known), and the optimum (what
-            somebody would choose who knew scores and costs beforehand).
+        baselines: Name -> result of the static mix (the best fixed shares of the models), the best single model,
+            prompt length and regex rules between the strong and the weak model (where prompts are known), and the
+            optimum (what somebody would choose who knew scores and costs beforehand).
         models: Names.
         strong: The model that qualities are parts of.
         weak: The cheap end.
@@ -325,8 +327,8 @@ class ModelComparison(SideBySide[ModelResult], Shown):
         head, rows = many_grid(self.sorted(), self.baselines)
         parts = [
             f"{self._rows:,} prompts, {len(self.models)} models",
-            f"strong {self.strong} {float(self.scores[self.strong]):.4g}, weak {self.weak} "
-            f"{float(self.scores[self.weak]):.4g}",
+            f"strong {self.strong} {float(self.scores[self.strong]):.4g}",
+            f"weak {self.weak} {float(self.scores[self.weak]):.4g}",
         ]
         if self.costs is not None:
             parts.append(
@@ -335,8 +337,8 @@ class ModelComparison(SideBySide[ModelResult], Shown):
             )
         if self.settings.bootstrap:
             parts.append(
-                f"in brackets {self.settings.confidence:.0%} intervals, {self.settings.bootstrap:,} paired resamples of "
-                "the prompts"
+                f"in brackets {self.settings.confidence:.0%} intervals, {self.settings.bootstrap:,} paired resamples "
+                "of the prompts"
             )
         return head, rows, "; ".join([*parts, *self.notes])
 

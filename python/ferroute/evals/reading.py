@@ -59,8 +59,8 @@ def read_outcomes(
         - ``"routerbench"``: RouterBench (Hu et al. 2024, arXiv:2403.12031), the wide table of ``routerbench_0shot.pkl``
           and its kin as pickle, CSV or Parquet: ``sample_id``, ``prompt``, ``eval_name``, and for each model its score
           under its name and ``<model>|total_cost``.
-        - ``"llmrouterbench"``: LLMRouterBench (arXiv:2601.07206), a folder ``<data set>/<split>/<model>/*.json`` (or one
-          of these files) with ``records`` of ``prompt``, ``score``, ``cost``, ``prompt_tokens``,
+        - ``"llmrouterbench"``: LLMRouterBench (arXiv:2601.07206), a folder ``<data set>/<split>/<model>/*.json`` (or
+          one of these files) with ``records`` of ``prompt``, ``score``, ``cost``, ``prompt_tokens``,
           ``completion_tokens``; of several runs the last one counts, trial runs (``demo``) do not.
         - ``"embedllm"``: EmbedLLM (Zhuang et al. 2024, arXiv:2410.02223), ``train.csv``, ``val.csv``, ``test.csv`` or
           their folder, with ``prompt_id``, ``model_name`` (else ``model_id``), ``prompt``, ``label``, ``category``.

@@ -178,7 +178,7 @@ class RouterResult:
         return float(self.cpt[int(figure[3:])] if figure.startswith("cpt") else getattr(self, figure))
 
     def draws(self, figure: str) -> Numbers | None:
-        """The resampled values of ``auc``, ``apgr``, ``cpt20``, ``cpt50``, ``cpt80``, ``share95`` or ``cost95``, ``[b]``.
+        """The resampled values of a figure, ``[b]``: auc, apgr, cpt20, cpt50, cpt80, share95 or cost95.
 
         The last two are the share of strong calls (0..=1) and the mean dollars of a call at 95 % of the strong model's
         score.

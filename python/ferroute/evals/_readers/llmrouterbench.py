@@ -14,16 +14,15 @@ import re
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.errors import InvalidValueError, UnknownNameError
-from ferroute.evals._long import Builder, number
+from ferroute.evals._long import Builder, numbers
 from ferroute.evals._readers._prices import priced_table
 from ferroute.evals._readers._source import json_of, listed
-from ferroute.evals.outcome_table import OutcomeTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from ferroute.evals._readers._source import Source
+    from ferroute.evals.outcome_table import OutcomeTable
 
 HEAD = ("dataset_name", "split", "model_name", "records")
 _STAMP = re.compile(r"(\d{8}_\d{6})\.json$")
@@ -59,8 +58,8 @@ def read(source: Source) -> OutcomeTable:
         for at, record in enumerate(records):
             builder.add(_call(path, at, record, dataset, split, model))
     notes = [
-        f"{count:,} {what}"
-        for count, what in ((trials, "trial runs left out"), (older, "older runs of the same left out"))
+        f"{what} left out: {count:,}"
+        for count, what in ((trials, "trial runs"), (older, "older runs of the same"))
         if count
     ]
     return builder.build(priced_table, notes)
@@ -89,14 +88,7 @@ def _call(path: Path, at: int, record: Any, dataset: str, split: str, model: str
         raise UnknownNameError(f"{path}: record {at}: no field {missing!r}")
     data = cast("dict[str, Any]", record)
     fields = ("score", "cost", "prompt_tokens", "completion_tokens")
-    values: list[float] = []
-    for name in fields:
-        try:
-            values.append(number(data.get(name)))
-        except (TypeError, ValueError):
-            raise InvalidValueError(
-                f"{path}: record {at}: {name}: expected a number, found {data.get(name)!r:.60}"
-            ) from None
+    values = numbers({name: data.get(name) for name in fields}, f"{path}: record {at}")
     prompt = data.get("prompt") or data.get("origin_query")
     text = prompt if isinstance(prompt, str) or prompt is None else json.dumps(prompt, ensure_ascii=False)
     return f"{dataset}/{split}/{data['index']}", text, model, dataset, (*values, float("nan"))

@@ -47,7 +47,7 @@ def _collected(source: Source, table: Mapping[str, Any]) -> OutcomeTable:
 
     for row in range(count):
         prompt = word(cell("prompt", row))
-        if word(cell("error", row)) is not None:
+        if word(cell("error", row)):
             failed += 1
             continue
         for side in SIDES:
@@ -60,4 +60,4 @@ def _collected(source: Source, table: Mapping[str, Any]) -> OutcomeTable:
             except (TypeError, ValueError) as error:
                 raise InvalidValueError(f"{source.path}: row {row}: {side}: expected numbers: {error}") from None
             builder.add((prompt, prompt, model, None, (*values, NAN)))
-    return builder.build(OutcomeTable, [f"{failed:,} rows that failed left out"] if failed else [])
+    return builder.build(OutcomeTable, [f"rows that failed left out: {failed:,}"] if failed else [])

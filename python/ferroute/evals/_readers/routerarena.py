@@ -15,19 +15,20 @@ Calls that failed and calls that nobody judged are not in the table; its notes s
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.errors import InvalidValueError, UnknownNameError
-from ferroute.evals._long import NAN, Builder, number
+from ferroute.evals._long import NAN, Builder, numbers
 from ferroute.evals._readers._prices import priced_table
 from ferroute.evals._readers._source import json_of, lines, listed
-from ferroute.evals.outcome_table import OutcomeTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from ferroute.evals._readers._source import Source
+    from ferroute.evals.outcome_table import OutcomeTable
 
 INDEX = ("global_index", "global index")
 
@@ -55,12 +56,12 @@ def read(source: Source) -> OutcomeTable:
         call, success = _call(place, entry)
         if not success:
             failed += 1
-        elif call[-1][0] != call[-1][0]:  # NaN  # noqa: PLR0124
+        elif math.isnan(call[-1][0]):
             unjudged += 1
         else:
             builder.add(call)
     left = ((failed, "calls that failed"), (unjudged, "calls without a score"))
-    notes = [f"{count:,} {what} left out" for count, what in left if count]
+    notes = [f"{what} left out: {count:,}" for count, what in left if count]
     try:
         return builder.build(priced_table, notes)
     except InvalidValueError as error:
@@ -99,23 +100,20 @@ def _call(place: str, entry: dict[str, Any]) -> tuple[Any, bool]:
     answer = entry if cached else _mapping(entry.get("generated_result"))
     judged = _mapping(entry.get("evaluation_result")) if cached else entry
     usage = _mapping(answer.get("token_usage"))
-    wanted = (
-        judged.get("score" if cached else "accuracy"),
-        judged.get("inference_cost" if cached else "cost"),
-        usage.get("input_tokens"),
-        usage.get("output_tokens"),
+    values = numbers(
+        {
+            "score": judged.get("score" if cached else "accuracy"),
+            "cost": judged.get("inference_cost" if cached else "cost"),
+            "input_tokens": usage.get("input_tokens"),
+            "output_tokens": usage.get("output_tokens"),
+        },
+        place,
     )
-    values: list[float] = []
-    for what, value in zip(("score", "cost", "input_tokens", "output_tokens"), wanted, strict=True):
-        try:
-            values.append(number(value))
-        except (TypeError, ValueError):
-            raise InvalidValueError(f"{place}: {what}: expected a number, found {value!r:.60}") from None
     prompt = entry.get("question" if cached else "prompt")
     group = str(name).rpartition("_")[0] or None
     call = (str(name), None if prompt is None else str(prompt), str(model), group, (*values, NAN))
     # A prediction that was judged must have been generated, also where the file does not say so.
-    return call, bool(answer.get("success", values[0] == values[0]))  # noqa: PLR0124
+    return call, bool(answer.get("success", not math.isnan(values[0])))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

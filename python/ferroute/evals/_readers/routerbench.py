@@ -11,8 +11,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any, cast
 
-from ferroute.errors import InvalidValueError, UnknownNameError
-from ferroute.evals._long import number, word
+from ferroute.errors import UnknownNameError
+from ferroute.evals._long import numbers, word
 from ferroute.evals._readers._prices import unpriced
 from ferroute.evals._readers._source import PICKLES, listed
 from ferroute.evals.outcome_table import OutcomeTable
@@ -60,7 +60,7 @@ def read(source: Source) -> OutcomeTable:
         # RouterBench's own evaluation keeps the first of equal ids as well.
         keep = list({name: row for row, name in reversed(list(enumerate(names)))}.values())[::-1]
         if len(keep) < len(names):
-            notes.append(f"{len(names) - len(keep):,} rows with the id of another were left out")
+            notes.append(f"rows with the id of another left out: {len(names) - len(keep):,}")
     groups = [word(value) for value in table["eval_name"]] if "eval_name" in table else None
     return OutcomeTable(
         [turns[row] for row in keep],
@@ -92,12 +92,4 @@ def _numbers(source: Source, name: str, values: Any) -> Numbers:
 
     if isinstance(values, np.ndarray):
         return cast("Numbers", values)
-    out: list[float] = []
-    for row, value in enumerate(values):
-        try:
-            out.append(number(value))
-        except (TypeError, ValueError):
-            raise InvalidValueError(
-                f"{source.path}: column {name!r}: expected a number, found {value!r:.60} in row {row}"
-            ) from None
-    return np.array(out)
+    return np.array([numbers({name: value}, f"{source.path}: row {row}")[0] for row, value in enumerate(values)])
