@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
+from ferroute.evals._figures import least_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 AT_A_TIME = 64
 """Resamples whose counts are held at once."""
+
+ALONE = 250_000
+"""Products of this many multiplications are made by one thread: numpy's threads for larger ones wait by spinning, which
+on a busy machine takes ten times what they save."""
 
 STEPS = 100
 """Intervals of the dollar range that areas are taken over."""
@@ -51,14 +57,17 @@ class DollarCurve:
         cost: Mean dollars of a call, or None.
         share: Share of calls to the strong model.
         models: The single models on the same draws.
+        mixed: Whether the points are models of a mix, which differ between resamples.
     """
 
     quality: Numbers
     cost: Numbers | None
     share: Numbers
     models: Models
+    mixed: bool = False
 
-    def anchored(self) -> tuple[Numbers, Numbers, Numbers]:
+    @cached_property
+    def _anchored(self) -> tuple[Numbers, Numbers, Numbers]:
         """Cost, quality and share of the points, with the weak model in front where it is cheaper than all of them.
 
         Any router can be mixed with the weak model, so its curve goes on down to it.
@@ -79,14 +88,14 @@ class DollarCurve:
 
     def cost_at(self, part: float) -> Numbers:
         """Least mean cost at which ``part`` of the strong model's score is reached, ``[b]``; NaN where it never is."""
-        cost, quality, _ = self.anchored()
-        return _core.eval_percent_at(cost, quality, part * self.models.quality[:, self.models.strong])
+        cost, quality, _ = self._anchored
+        return least_at(cost, quality, part * self.models.quality[:, self.models.strong])
 
     def share_at(self, part: float) -> Numbers:
         """Share of strong calls there."""
         import numpy as np
 
-        cost, _, share = self.anchored()
+        cost, _, share = self._anchored
         at = self.cost_at(part)
         known = np.where(np.isnan(at), 0.0, at)
         return np.where(np.isnan(at), np.nan, _core.eval_value_at(cost, share, known[:, None])[:, 0])
@@ -95,10 +104,11 @@ class DollarCurve:
         """Mean score at mean costs ``[k]`` or ``[b, k]``: straight between points, held at both ends."""
         import numpy as np
 
-        cost, quality, _ = self.anchored()
+        cost, quality, _ = self._anchored
         at = np.ascontiguousarray(np.broadcast_to(dollars, (len(cost), np.shape(dollars)[-1])), dtype=np.float64)
         return _core.eval_value_at(cost, quality, at)
 
+    @cached_property
     def area(self) -> Numbers:
         """Mean score over the dollars from the weak to the strong model, ``[b]``; NaN where strong is not dearer."""
         import numpy as np
@@ -150,8 +160,9 @@ def _resampled(table: Numbers, times: int, seed: int) -> Numbers:
     rng = np.random.Generator(np.random.PCG64(seed))
     rows = len(table)
     out = np.empty((times, table.shape[1]))
-    for start in range(0, times, AT_A_TIME):
-        count = min(AT_A_TIME, times - start)
+    at_once = ALONE // table.size if 2 * table.size <= ALONE else AT_A_TIME
+    for start in range(0, times, at_once):
+        count = min(at_once, times - start)
         drawn = rng.integers(0, rows, (count, rows)) + rows * np.arange(count)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=count * rows).reshape(count, rows)
         out[start : start + count] = counts.astype(np.float64) @ table
@@ -184,7 +195,7 @@ def static_mix(models: Models) -> DollarCurve:
         hull = upper_hull(cost[row], quality[row])
         hull_cost[row, : len(hull)], hull_quality[row, : len(hull)] = cost[row, hull], quality[row, hull]
         share[row, : len(hull)] = [float(at == models.strong) for at in hull]
-    return DollarCurve(hull_quality, hull_cost, share, models)
+    return DollarCurve(hull_quality, hull_cost, share, models, mixed=True)
 
 
 def upper_hull(cost: Numbers, quality: Numbers) -> list[int]:

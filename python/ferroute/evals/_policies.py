@@ -162,7 +162,7 @@ def _chosen(name: str, scores: Any, given: Given) -> Any:
     place = {model: at for at, model in enumerate(given.models)}
     unknown = next((model for model in found if model not in place), None)
     if unknown is not None:
-        raise UnknownNameError(f"{name}: no model named {unknown!r}; there are {', '.join(given.models)}")
+        raise UnknownNameError(f"{name}: no model named {str(unknown)!r}; there are {', '.join(given.models)}")
     return np.array([place[model] for model in found], dtype=np.int16)
 
 

@@ -49,7 +49,8 @@ class ModelResult:
             ``score`` (mean), ``cost`` (mean dollars of a call, where known), ``strong_share``.
         calls: Share of calls to each model at each point, ``[k, m]``; None for a mix.
         bands: Ends of the interval of the score at each point's mean cost, ``[k, 2]``; None without resamples.
-        score: The best mean score of the router's own settings with its interval (of that setting).
+        score: Mean score when cost is no matter: at the lowest threshold, at exchange rate 0, of the one choice, or of
+            the best model of a mix.
         auc: Mean score over the dollars between the weak and the strong model; NaN without costs.
         apgr: That area above the weak model's score, over the strong model's above it; NaN without costs. A fixed mix
             of the two alone has 0.5.
@@ -66,11 +67,9 @@ class ModelResult:
         settings: Any,
         rows: int,
     ) -> None:
-        import numpy as np
-
         self.name, self.points, self.calls, self.settings = name, points, calls, settings
         self._curve, self._draws, self._rows = curve, draws, rows
-        self.score = self._estimate(float(np.nanmax(curve.quality[0])), self.draws("score"))
+        self.score = self._estimate(self.value("score"), self.draws("score"))
         nothing = Estimate(float("nan"))
         self.auc = self._figure("auc") if self.has_costs else nothing
         self.apgr = self._figure("apgr") if self.has_costs else nothing
@@ -89,7 +88,7 @@ class ModelResult:
 
     def value(self, figure: str) -> float:
         """A figure by its name, as for `draws`."""
-        return float(self.score) if figure == "score" else float(_figure(self._curve, figure)[0])
+        return float(_figure(self._curve, figure)[0])
 
     def draws(self, figure: str) -> Numbers | None:
         """The resampled values of ``auc``, ``apgr``, ``score``, ``share95`` or ``cost95``, ``[b]``.
@@ -97,18 +96,7 @@ class ModelResult:
         The last two are the share of strong calls (0..=1) and the mean dollars of a call at 95 % of the strong model's
         score.
         """
-        import numpy as np
-
-        if figure not in _FIGURES:
-            raise InvalidValueError(f"expected one of {', '.join(_FIGURES)}, found {figure!r}")
-        if self._draws is None:
-            return None
-        if figure == "score":
-            # A mix has other models in each resample; a router's setting is the same one in all.
-            mixed = self.calls is None
-            best = int(np.nanargmax(self._curve.quality[0]))
-            return np.nanmax(self._draws.quality, axis=1) if mixed else self._draws.quality[:, best]
-        return _figure(self._draws, figure)
+        return None if self._draws is None else _figure(self._draws, figure)
 
     def along(self, at: Numbers | None = None) -> tuple[Numbers, Numbers, Numbers | None]:
         """The mean score at mean costs.
@@ -211,14 +199,16 @@ def _figure(curve: DollarCurve, figure: str) -> Numbers:
         return curve.cost_at(0.95)
     if figure == "share95":
         return curve.share_at(0.95)
-    if figure not in _FIGURES:
-        raise InvalidValueError(f"expected one of {', '.join(_FIGURES)}, found {figure!r}")
-    area = curve.area()
     if figure == "auc":
-        return area
+        return curve.area
+    if figure == "score":
+        # The first setting is that of a router to which cost is no matter; a mix has its best model.
+        return np.nanmax(curve.quality, axis=1) if curve.mixed else curve.quality[:, 0]
+    if figure != "apgr":
+        raise InvalidValueError(f"expected one of {', '.join(_FIGURES)}, found {figure!r}")
     weak, strong = (curve.models.quality[:, at] for at in (curve.models.weak, curve.models.strong))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (area - weak) / (strong - weak)
+        return (curve.area - weak) / (strong - weak)
 
 
 class ModelComparison(SideBySide[ModelResult], Shown):
