@@ -486,6 +486,14 @@ def test_many_models_as_tables():
         (({"x": [NAN]}, [[1, 0]]), InvalidValueError, "expected finite win rates, found nan in row 0"),
         (({"x": [[NAN, 0, 1]]}, [[1, 0, 1]]), InvalidValueError, "x: expected finite scores, found nan in row 0"),
         (({"x": ["gpt"]}, [[1, 0, 1]]), UnknownNameError, "x: no model named 'gpt'; there are model 0, model 1"),
+        (
+            ({"x": [[1], [1, 2]]}, [[1, 0], [0, 1]]),
+            InvalidTypeError,
+            r"x: expected scores \[n\] or \[n, m\], found list",
+        ),
+        (({"x": np.zeros((1, 1, 1))}, [[1, 0, 1]]), InvalidTypeError, "x: expected scores .* found 3 dimensions"),
+        (({"x": ["a"]}, [[1, 0]]), UnknownNameError, "x: no model named 'a'; there are strong, weak"),
+        (({"x": [object()]}, [[1, 0]]), InvalidTypeError, "x: expected numbers"),
         (({"x": [3]}, [[1, 0, 1]]), InvalidValueError, "x: expected columns 0 to 2, found 3 to 3"),
         (({"x": [1]}, [[1, 0]], "ab"), InvalidTypeError, "costs: expected dollars a call"),
         (({"x": [1]}, [[1, 0]], (1, 2, 3)), InvalidValueError, r"costs: expected a number for each model, \[2\] or"),
@@ -498,6 +506,32 @@ def test_many_models_as_tables():
 def test_what_cannot_be_compared(arguments, error, message):
     with pytest.raises(error, match=message):
         compare(*arguments, bootstrap=0)
+
+
+def test_rows_in_several_goes_are_the_same_rows(monkeypatch):
+    from ferroute.evals import _dollars
+
+    predicted, outcomes, costs = among(30, 3)
+    once = compare({"a": predicted, "b": predicted[:, ::-1]}, outcomes, costs, 5, bootstrap=40)
+    monkeypatch.setattr(_dollars, "AT_ONCE", 1)
+    monkeypatch.setattr(_dollars, "ALONE", 0)
+    parts = compare({"a": predicted, "b": predicted[:, ::-1]}, outcomes, costs, 5, bootstrap=40)
+    for name in once:
+        np.testing.assert_allclose(parts[name].draws("apgr"), once[name].draws("apgr"), rtol=1e-9)
+    monkeypatch.setattr(_dollars, "MOST_NUMBERS", 100)
+    with pytest.raises(InvalidValueError, match=r"num_results: .* settings of 30 rows do not fit in memory"):
+        compare({"a": predicted}, outcomes, costs, 5)
+
+
+def test_frames_bring_names():
+    import pandas as pd
+
+    predicted, outcomes, costs = among(20, 3)
+    found = compare(
+        {"a": predicted}, pd.DataFrame(outcomes, columns=["x", "y", "z"]), {"z": 3, "x": 1, "y": 2}, bootstrap=0
+    )
+    assert found.models == ["x", "y", "z"]
+    assert [float(found.costs[name]) for name in "xyz"] == [1, 2, 3]
 
 
 def test_names_that_do_not_fit():

@@ -102,11 +102,13 @@ def _models(axes: Any, compared: Any) -> None:
     axes.scatter(x, y, s=16, color="0.25", zorder=4, label="single models")
     named = {compared.models[at] for at in upper_hull(x, y)} | {compared.strong, compared.weak}
     for name in sorted(named):
+        dearest = float(compared.costs[name]) == x.max()
         axes.annotate(
             name.rpartition("/")[2],
             (float(compared.costs[name]), float(compared.scores[name])),
-            (5, -9),
+            (-6 if dearest else 5, 5 if dearest else -9),
             textcoords="offset points",
+            ha="right" if dearest else "left",
             fontsize=7.5,
             color=GREY,
             zorder=5,

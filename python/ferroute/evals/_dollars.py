@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
+from ferroute.errors import InvalidValueError
 from ferroute.evals._figures import least_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -26,6 +27,9 @@ AT_A_TIME = 64
 ALONE = 250_000
 """Products of this many multiplications are made by one thread: numpy's threads for larger ones wait by spinning, which
 on a busy machine takes ten times what they save."""
+
+AT_ONCE, MOST_NUMBERS = 1 << 25, 1 << 27
+"""Numbers that are averaged together (256 MiB), and that one router may need."""
 
 STEPS = 100
 """Intervals of the dollar range that areas are taken over."""
@@ -46,6 +50,23 @@ class Models:
     cost: Numbers | None
     strong: int
     weak: int
+
+    @cached_property
+    def mix(self) -> DollarCurve:
+        """The best that fixed shares of the models can do: the upper hull of the single models, in each resample.
+
+        Between two models it is the straight line of random mixing.
+        """
+        import numpy as np
+
+        cost, quality = _priced(self.cost), self.quality
+        hull_cost, hull_quality = np.full(cost.shape, np.nan), np.full(cost.shape, np.nan)
+        share = np.zeros(cost.shape)
+        for row in range(len(cost)):
+            hull = upper_hull(cost[row], quality[row])
+            hull_cost[row, : len(hull)], hull_quality[row, : len(hull)] = cost[row, hull], quality[row, hull]
+            share[row, : len(hull)] = [float(at == self.strong) for at in hull]
+        return DollarCurve(hull_quality, hull_cost, share, self, mixed=True)
 
 
 @dataclass
@@ -123,8 +144,6 @@ class DollarCurve:
 
 def _priced(cost: Numbers | None) -> Numbers:
     if cost is None:
-        from ferroute.errors import InvalidValueError
-
         raise InvalidValueError("no costs were given: costs=[...], dollars a call of each model, or [n, m]")
     return cost
 
@@ -132,25 +151,66 @@ def _priced(cost: Numbers | None) -> Numbers:
 def curves(
     policies: Sequence[Policy], given: Given, bootstrap: int, seed: int
 ) -> tuple[list[DollarCurve], list[DollarCurve] | None, Models, Models | None]:
-    """Curves of several routers and the means of the models: as observed, and resampled with the same rows for all."""
+    """Curves of several routers and the means of the models: as observed, and resampled with the same rows for all.
+
+    Raises:
+        InvalidValueError: A router has too many settings for so many rows.
+    """
     import numpy as np
 
-    rows = np.arange(len(given.scores))
-    parts: list[Any] = [given.scores]
-    if given.costs is not None:
-        parts.append(given.costs)
-    for policy in policies:
-        parts.append(given.scores[rows, policy.choices].T)
-        if given.costs is not None:
-            parts.append(given.costs[rows, policy.choices].T)
-        parts.append((policy.choices == given.strong).T)
-    table: Numbers = np.concatenate(parts, axis=1, dtype=np.float64)
-    widths = [part.shape[1] for part in parts]
-    observed = _split(table.mean(axis=0)[None], widths, policies, given)
+    rows, priced = np.arange(len(given.scores)), given.costs is not None
+
+    def blocks() -> Iterator[list[Any]]:
+        """Columns whose means are wanted, of the models and then of each router."""
+        yield [given.scores, given.costs] if priced else [given.scores]
+        for policy in policies:
+            numbers = policy.choices.size * (3 if priced else 2)
+            if numbers > MOST_NUMBERS:
+                found = f"{len(policy.choices):,} settings of {rows.size:,} rows"
+                raise InvalidValueError(f"num_results: {found} do not fit in memory: ask for fewer")
+            tables = [given.scores, given.costs] if given.costs is not None else [given.scores]
+            yield [*(table[rows, policy.choices].T for table in tables), (policy.choices == given.strong).T]
+
+    observed, drawn = _means(blocks(), bootstrap, seed)
+
+    def made(means: list[list[Numbers]]) -> tuple[list[DollarCurve], Models]:
+        models = Models(means[0][0], means[0][1] if priced else None, given.strong, given.weak)
+        return [DollarCurve(m[0], m[1] if priced else None, m[-1], models) for m in means[1:]], models
+
+    found, models = made(observed)
     if not bootstrap:
-        return observed[0], None, observed[1], None
-    drawn = _split(_resampled(table, bootstrap, seed), widths, policies, given)
-    return observed[0], drawn[0], observed[1], drawn[1]
+        return found, None, models, None
+    drawn_curves, drawn_models = made(drawn)
+    return found, drawn_curves, models, drawn_models
+
+
+def _means(blocks: Iterator[list[Any]], bootstrap: int, seed: int) -> tuple[list[list[Numbers]], list[list[Numbers]]]:
+    """Means of the columns of each block, ``[1, k]``, and in resamples with the same rows for all, ``[b, k]``."""
+    import numpy as np
+
+    observed: list[list[Numbers]] = []
+    drawn: list[list[Numbers]] = []
+    waiting: list[list[Any]] = []
+
+    def flush() -> None:
+        parts = [part for block in waiting for part in block]
+        table: Numbers = np.concatenate(parts, axis=1, dtype=np.float64)
+        ends = np.cumsum([part.shape[1] for part in parts])[:-1]
+        for means, into in ((table.mean(axis=0)[None], observed), (_resampled(table, bootstrap, seed), drawn)):
+            split = iter([np.ascontiguousarray(part) for part in np.split(means, ends, axis=1)])
+            into += [[next(split) for _ in block] for block in waiting]
+        waiting.clear()
+
+    size = 0
+    for block in blocks:
+        waiting.append(block)
+        size += sum(part.size for part in block)
+        if size > AT_ONCE:
+            flush()
+            size = 0
+    if waiting:
+        flush()
+    return observed, drawn
 
 
 def _resampled(table: Numbers, times: int, seed: int) -> Numbers:
@@ -167,35 +227,6 @@ def _resampled(table: Numbers, times: int, seed: int) -> Numbers:
         counts = np.bincount(drawn.ravel(), minlength=count * rows).reshape(count, rows)
         out[start : start + count] = counts.astype(np.float64) @ table
     return out / rows
-
-
-def _split(
-    means: Numbers, widths: list[int], policies: Sequence[Policy], given: Given
-) -> tuple[list[DollarCurve], Models]:
-    import numpy as np
-
-    blocks = iter([np.ascontiguousarray(part) for part in np.split(means, np.cumsum(widths)[:-1], axis=1)])
-    priced = given.costs is not None
-    models = Models(next(blocks), next(blocks) if priced else None, given.strong, given.weak)
-    found = [DollarCurve(next(blocks), next(blocks) if priced else None, next(blocks), models) for _ in policies]
-    return found, models
-
-
-def static_mix(models: Models) -> DollarCurve:
-    """The best that fixed shares of the models can do: the upper hull of the single models, in each resample.
-
-    Between two models it is the straight line of random mixing.
-    """
-    import numpy as np
-
-    cost, quality = _priced(models.cost), models.quality
-    hull_cost, hull_quality = np.full(cost.shape, np.nan), np.full(cost.shape, np.nan)
-    share = np.zeros(cost.shape)
-    for row in range(len(cost)):
-        hull = upper_hull(cost[row], quality[row])
-        hull_cost[row, : len(hull)], hull_quality[row, : len(hull)] = cost[row, hull], quality[row, hull]
-        share[row, : len(hull)] = [float(at == models.strong) for at in hull]
-    return DollarCurve(hull_quality, hull_cost, share, models, mixed=True)
 
 
 def upper_hull(cost: Numbers, quality: Numbers) -> list[int]:

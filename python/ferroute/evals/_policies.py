@@ -44,10 +44,11 @@ def win_rates_of(name: str, scores: Any, given: Given) -> Numbers:
     """
     import numpy as np
 
+    scores = _array(name, scores)
     names = _chosen(name, scores, given)
     if names is not None:
         return np.where(names == given.strong, 1.0, 0.0)
-    if np.ndim(scores) == 2:
+    if scores.ndim == 2:
         predicted = _predicted(name, scores, given)
         return np.ascontiguousarray(predicted[:, given.strong] - predicted[:, given.weak])
     return _length(name, column(f"win rates of {name}", scores), given)
@@ -57,10 +58,10 @@ def policy_of(name: str, scores: Any, given: Given, points: int) -> Policy:
     """The settings of a router among many models, dearest first, and what each chooses."""
     import numpy as np
 
+    scores = _array(name, scores)
     names = _chosen(name, scores, given)
-    if names is None and np.ndim(scores) == 1 and np.asarray(scores).dtype.kind in "iu":
-        found = np.asarray(scores)
-        found = _length(name, found, given)
+    if names is None and scores.ndim == 1 and scores.dtype.kind in "iu":
+        found = _length(name, scores, given)
         if ((found < 0) | (found >= len(given.models))).any():
             raise InvalidValueError(
                 f"{name}: expected columns 0 to {len(given.models) - 1}, found {int(found.min())} to {int(found.max())}"
@@ -68,7 +69,7 @@ def policy_of(name: str, scores: Any, given: Given, points: int) -> Policy:
         names = found.astype(np.int16)
     if names is not None:
         return Policy("choice", np.array([np.nan]), names[None])
-    if np.ndim(scores) == 2:
+    if scores.ndim == 2:
         return _exchange(_predicted(name, scores, given), given, points)
     rates = _length(name, column(f"win rates of {name}", scores), given)
     _finite(name, rates)
@@ -151,14 +152,27 @@ def _first(values: Numbers, then: Numbers) -> Any:
     return np.where(best, then, -np.inf).argmax(axis=1)
 
 
+def _array(name: str, scores: Any) -> Any:
+    import numpy as np
+
+    try:
+        if np.ma.isMaskedArray(scores) or np.iscomplexobj(scores):
+            raise TypeError
+        found = np.asarray(scores)
+    except (TypeError, ValueError):  # rows of different lengths among them
+        raise InvalidTypeError(f"{name}: expected scores [n] or [n, m], found {type(scores).__name__}") from None
+    if found.ndim not in {1, 2}:
+        raise InvalidTypeError(f"{name}: expected scores [n] or [n, m], found {found.ndim} dimensions")
+    return found
+
+
 def _chosen(name: str, scores: Any, given: Given) -> Any:
     """Columns of the models a router names, or None where it does not name any."""
     import numpy as np
 
-    found = np.asarray(scores)
-    if found.dtype.kind not in "UO" or found.ndim != 1 or not found.size or not isinstance(found[0], str):
+    if scores.dtype.kind not in "UO" or scores.ndim != 1 or not scores.size or not isinstance(scores[0], str):
         return None
-    found = _length(name, found, given)
+    found = _length(name, scores, given)
     place = {model: at for at, model in enumerate(given.models)}
     unknown = next((model for model in found if model not in place), None)
     if unknown is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ferroute._grid import Shown
 from ferroute.errors import InvalidValueError
 from ferroute.evals._baselines import prompt_baselines
-from ferroute.evals._dollars import DollarCurve, Models, curves, static_mix
+from ferroute.evals._dollars import DollarCurve, Models, curves
 from ferroute.evals._figures import LENGTH, OPTIMUM, RULES, Estimate, estimate
 from ferroute.evals._policies import Policy, oracle, policy_of, thresholds
 from ferroute.evals._provenance import Provenance
@@ -161,7 +161,7 @@ class ModelResult:
             spent, models = curve.cost_at(part), curve.models
             if against == "strong" and models.cost is not None:
                 return saving(spent, models.cost[:, models.strong])
-            return saving(spent, static_mix(models).cost_at(part))
+            return saving(spent, models.mix.cost_at(part))
 
         draws = None if self._draws is None else saved(self._draws)
         return self._estimate(float(saved(self._curve)[0]), draws)
@@ -366,9 +366,9 @@ def judge_among(routers: Mapping[str, Any], given: Given, settings: Any) -> Mode
     }
     baselines = {name: result for name, result in results.items() if name not in asked}
     if given.costs is not None:
-        mix = static_mix(models)
-        drawn_mix = None if drawn_models is None else static_mix(drawn_models)
-        baselines = {STATIC: ModelResult(STATIC, _points(mix, None), None, mix, drawn_mix, settings, rows), **baselines}
+        drawn_mix = None if drawn_models is None else drawn_models.mix
+        mix = ModelResult(STATIC, _points(models.mix, None), None, models.mix, drawn_mix, settings, rows)
+        baselines = {STATIC: mix, **baselines}
     tables = [given.scores] if given.costs is None else [given.scores, given.costs]
     return ModelComparison(
         {name: results[name] for name in asked},
