@@ -526,7 +526,7 @@ def test_rows_in_several_goes_are_the_same_rows(monkeypatch):
 def test_frames_bring_names():
     import pandas as pd
 
-    predicted, outcomes, costs = among(20, 3)
+    predicted, outcomes, _ = among(20, 3)
     found = compare(
         {"a": predicted}, pd.DataFrame(outcomes, columns=["x", "y", "z"]), {"z": 3, "x": 1, "y": 2}, bootstrap=0
     )

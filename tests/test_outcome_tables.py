@@ -274,6 +274,23 @@ def test_plain_tables(tmp_path):
     assert made.notes == ("rows that failed left out: 1",)
 
 
+def test_wide_tables(tmp_path):
+    made = table(costs=[0.01, 0.001], groups=["x", None, "y"])
+    made.to_pandas(wide=True).to_parquet(tmp_path / "wide.parquet")
+    again = read_outcomes(tmp_path / "wide.parquet", models=["small", "big"])
+    assert again.fingerprint() == made.filter(["small", "big"]).fingerprint()
+    (tmp_path / "wide.csv").write_text("question,big,small\na,1,\nb,0,0.5\n")
+    np.testing.assert_array_equal(
+        read_outcomes(tmp_path / "wide.csv", models=["big", "small"]).scores, [[1, NAN], [0, 0.5]]
+    )
+    (tmp_path / "text.csv").write_text("question,big,small\na,1,good\n")
+    with pytest.raises(InvalidValueError, match="small: expected a number, found 'good'"):
+        read_outcomes(tmp_path / "text.csv", models=["big", "small"])
+    (tmp_path / "none.csv").write_text("big,small\n1,0\n")
+    with pytest.raises(UnknownNameError, match="no column for prompt; there are big, small"):
+        read_outcomes(tmp_path / "none.csv", models=["big", "small"])
+
+
 def test_what_is_none_of_these(tmp_path):
     with pytest.raises(MissingFileError, match="there is no such file or folder"):
         read_outcomes(tmp_path / "nothing.csv")

@@ -67,7 +67,8 @@ def read_outcomes(
         - ``"routerarena"``: RouterArena (Lu et al. 2025, arXiv:2510.00202), ``cached_results/*.jsonl`` or their folder
           (``global_index``, ``question``, ``llm_selected``, ``evaluation_result``), or a router's predictions
           (``global index``, ``prompt``, ``prediction``, ``accuracy``, ``cost``).
-        - ``"plain"``: a row for each call (`OutcomeTable.from_columns`), or what ``ferroute collect`` writes.
+        - ``"plain"``: a row for each call (`OutcomeTable.from_columns`); or what ``ferroute collect`` writes; or a row
+          for each prompt with scores under the names that ``models`` says (and dollars under ``<model>|cost``).
 
     Scores and costs that a layout does not know are NaN, never 0. A model that costs exactly 0 in every call counts
     as one whose price is unknown, and the table's notes say so.
@@ -88,7 +89,7 @@ def read_outcomes(
     place = Path(path)
     if not place.exists():
         raise MissingFileError(f"{place}: there is no such file or folder")
-    source = Source(place, allow_pickle=allow_pickle, columns=columns)
+    source = Source(place, allow_pickle=allow_pickle, columns=columns, models=models)
     if layout is None:
         layout = next((name for name, reader in _READERS.items() if reader.detects(source)), None)
         if layout is None:

@@ -12,7 +12,7 @@ from ferroute import _core
 from ferroute.errors import InvalidValueError, UnknownNameError, UnreadableFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 PICKLES = {".pkl", ".pickle"}
@@ -24,11 +24,19 @@ class Source:
     Attributes:
         path: The file or folder.
         columns: Other names of columns, as the caller gave them.
+        models: The models that are wanted; None: all.
     """
 
-    def __init__(self, path: Path, allow_pickle: bool = False, columns: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        allow_pickle: bool = False,
+        columns: Mapping[str, str] | None = None,
+        models: Sequence[str] | None = None,
+    ) -> None:
         self.path = path
         self.columns = columns
+        self.models = models
         self._allow_pickle = allow_pickle
 
     @property

@@ -1,12 +1,12 @@
-"""Plain tables: a row for each call, or a row for each prompt as ``ferroute collect`` writes them."""
+"""Plain tables: a row for each call, or a row for each prompt with columns for its models."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ferroute.errors import InvalidValueError
-from ferroute.evals._long import NAMES, NAN, Builder, columns_of, number, word
-from ferroute.evals._readers._source import PICKLES
+from ferroute.errors import InvalidValueError, UnknownNameError
+from ferroute.evals._long import NAMES, NAN, Builder, columns_of, number, numbers, word
+from ferroute.evals._readers._source import PICKLES, listed
 from ferroute.evals.outcome_table import OutcomeTable
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ def detects(source: Source) -> bool:
     if source.kind in {"folder", *PICKLES}:
         return False
     names = set(source.table)
+    if _wide(source):
+        return True
     asked = source.columns or {}
     long = all(field in asked or names & set(NAMES[field]) for field in ("model", "score"))
     return long or names >= COLLECTED
@@ -31,9 +33,46 @@ def detects(source: Source) -> bool:
 def read(source: Source) -> OutcomeTable:
     """The table."""
     table = source.table
+    if _wide(source):
+        return _columns(source, table)
     if set(table) >= COLLECTED and not source.columns:
         return _collected(source, table)
     return Builder().extend(columns_of(table, source.columns, str(source.path))).build(OutcomeTable)
+
+
+def _wide(source: Source) -> bool:
+    """Whether the models asked for are columns."""
+    return bool(source.models) and set(source.models or ()) <= set(source.table)
+
+
+def _columns(source: Source, table: Mapping[str, Any]) -> OutcomeTable:
+    """A row a prompt, scores under the models' names: what `OutcomeTable.to_pandas` gives with ``wide=True``."""
+    import numpy as np
+
+    models, where = list(source.models or ()), str(source.path)
+
+    def found(field: str) -> Any:
+        named = (source.columns or {}).get(field)
+        return next((table[name] for name in ((named,) if named else NAMES[field]) if name in table), None)
+
+    def matrix(names: list[str], rows: int) -> Any:
+        unknown = [None] * rows
+        given = [table.get(name, unknown) for name in names]
+        return np.array([numbers(dict(zip(names, row, strict=True)), where) for row in zip(*given, strict=True)])
+
+    prompts, ids, groups = found("prompt"), found("id"), found("group")
+    if prompts is None:
+        raise UnknownNameError(f"{where}: no column for prompt; there are {listed(list(table))}")
+    rows = len(prompts)
+    costs = [f"{model}|cost" for model in models]
+    return OutcomeTable(
+        [word(prompt) for prompt in prompts],
+        matrix(models, rows),
+        models,
+        costs=matrix(costs, rows) if any(name in table for name in costs) else None,
+        ids=None if ids is None else [word(name) or "" for name in ids],
+        groups=None if groups is None else [word(group) for group in groups],
+    )
 
 
 def _collected(source: Source, table: Mapping[str, Any]) -> OutcomeTable:
