@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ferroute._core import DEBUG_BUILD, __version__
 
 if TYPE_CHECKING:
+    from ferroute.auditing import Audit, audit
     from ferroute.completions import acompletion, completion
     from ferroute.controller import Controller, RoutingError
     from ferroute.decision import Decision, ModelPair, Share, Shares
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ferroute.tasks import TaskGuess, guess_task
 
 __all__ = [
+    "Audit",
     "CallPolicy",
     "Controller",
     "Decision",
@@ -31,11 +33,13 @@ __all__ = [
     "TaskGuess",
     "__version__",
     "acompletion",
+    "audit",
     "completion",
     "guess_task",
 ]
 
 _HOMES = {
+    "Audit": "auditing",
     "CallPolicy": "policy",
     "Controller": "controller",
     "Decision": "decision",
@@ -47,6 +51,7 @@ _HOMES = {
     "Shares": "decision",
     "TaskGuess": "tasks",
     "acompletion": "completions",
+    "audit": "auditing",
     "completion": "completions",
     "guess_task": "tasks",
 }
