@@ -41,6 +41,7 @@ def audit(
     outcomes: Any = None,
     move: float = 0.3,
     k: int = 200,
+    purpose: str = "certify",
     seed: int = 0,
     confidence: float = 0.95,
     at: When = None,
@@ -66,6 +67,9 @@ def audit(
             with ``strong`` and ``weak``, each ``[n]`` for the calls in the order read, NaN where not known.
         move: Share of the strong model's calls that ``saving`` moves, 0..=1.
         k: How many prompts to draw for labels.
+        purpose: What the labels are for. ``"certify"``: a certificate for this router, which needs labels only of calls
+            below the highest threshold considered. ``"fit"``: fitting a router, whose win rates will be others; then
+            all calls with a prompt may be drawn, and there is no ceiling.
         seed: The same seed draws the same prompts and the same intervals.
         confidence: Of the intervals, in 0..1.
         at: Day or time whose prices the forecast uses, and that of calls without a time; None: now.
@@ -97,6 +101,8 @@ def audit(
         raise InvalidTypeError(f"k: expected a number of prompts, found {k!r:.40}")
     if k < 0:
         raise InvalidValueError(f"k: expected a number of prompts, found {k}")
+    if purpose not in {"certify", "fit"}:
+        raise InvalidValueError(f"purpose: expected certify or fit, found {purpose!r:.40}")
     source = Source(logs, format, _columns.checked(columns))
     scorer, prices = scorer_of(router), Prices(at)
     with _progress(progress_bar) as advance:
@@ -112,7 +118,7 @@ def audit(
     by_share = {each.move: each for each in forecasts}
     saved = population.saved(habits)
     quality = _judged(rows, pair, outcomes, saved, confidence, seed)
-    ceiling, below, to_label = population.labels(max(shares), k)
+    ceiling, below, to_label = population.labels(max(shares) if purpose == "certify" else None, k)
     unpriced = _unpriced(rows)
     _warn([*unpriced, *([] if population.priced else [pair.to])])
     return Audit(

@@ -38,6 +38,7 @@ class Call:
         score: How good the answer was.
         strong_score: How good the strong model's answer to this prompt was.
         weak_score: How good the cheaper model's answer was.
+        scored: Scores of answers to this prompt, by the model that gave them.
         win_rate: The router's, where the log has no text.
         estimated: The tokens are an estimate.
     """
@@ -54,6 +55,7 @@ class Call:
     score: float | None = None
     strong_score: float | None = None
     weak_score: float | None = None
+    scored: dict[str, float] | None = None
     win_rate: float | None = None
     estimated: bool = False
 

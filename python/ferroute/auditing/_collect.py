@@ -59,6 +59,7 @@ class Collected:
         texts: Of each model, the calls drawn so far for labels: ``(draw, call, text, messages)``, a heap.
         dearest: Of each model, ``(cost, call, beginning)`` of its dearest calls, a heap.
         logged: Of each call, whether its cost is the log's own.
+        scored: Of a call with outcomes, scores by the model whose answer they are of.
         estimated: Calls whose tokens are an estimate.
         first: The earliest time, in ISO form.
         last: The latest time.
@@ -75,6 +76,7 @@ class Collected:
     texts: dict[int, list[tuple[float, int, str, Any]]] = field(default_factory=dict[int, Any])
     dearest: dict[int, list[tuple[float, int, str]]] = field(default_factory=dict[int, Any])
     logged: array[int] = field(default_factory=lambda: array("b"))
+    scored: dict[int, dict[str, float]] = field(default_factory=dict[int, Any])
     estimated: int = 0
     first: str | None = None
     last: str | None = None
@@ -177,6 +179,8 @@ def collect(
             for name, value in zip(COLUMNS, values, strict=True):
                 made.numbers[name].append(NAN if value is None else value)
             made.estimated += call.estimated
+            if call.scored:
+                made.scored[index] = call.scored
             if call.at is not None:
                 made.first = call.at if made.first is None else min(made.first, call.at)
                 made.last = call.at if made.last is None else max(made.last, call.at)

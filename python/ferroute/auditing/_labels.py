@@ -50,22 +50,25 @@ class Labels:
     """Labels as they were filled in: equal lengths ``[k]``, NaN where a score is missing.
 
     Attributes:
+        rows: The lines as they are.
         index: Positions of the calls among those that the audit read.
         prompts: The texts.
         win_rates: The router's.
-        strong_scores: Scores of the strong model's answers, as they were filled in.
-        weak_scores: Scores of the cheaper model's.
-        ceiling: Highest threshold considered: the labels are a uniform draw of the calls with lower win rates.
+        strong: Scores of the strong model's answers, as they were filled in.
+        weak: Scores of the cheaper model's.
+        ceiling: Highest threshold considered: the labels are a uniform draw of the calls with lower win rates. None:
+            of all calls.
         below: How many calls are below it.
         total: How many calls there are in all.
     """
 
+    rows: tuple[dict[str, Any], ...]
     index: tuple[int, ...]
     prompts: tuple[str, ...]
     win_rates: Numbers
-    strong_scores: Numbers
-    weak_scores: Numbers
-    ceiling: float
+    strong: Numbers
+    weak: Numbers
+    ceiling: float | None
     below: int
     total: int
 
@@ -77,12 +80,13 @@ class Labels:
         """Rows with both scores."""
         import numpy as np
 
-        return int(np.isfinite(self.strong_scores + self.weak_scores).sum())
+        return int(np.isfinite(self.strong + self.weak).sum())
 
     def __repr__(self) -> str:
+        which = "" if self.ceiling is None else f", those with a win rate below {self.ceiling:.4f}"
         return (
             f"<Labels: {self.labelled:,} of {len(self):,} prompts have both scores; drawn from {self.below:,} of "
-            f"{self.total:,} calls, those with a win rate below {self.ceiling:.4f}>"
+            f"{self.total:,} calls{which}>"
         )
 
 
@@ -97,14 +101,17 @@ def read_labels(path: str | os.PathLike[str]) -> Labels:
     import numpy as np
 
     name = os.fspath(path)
-    rows: list[tuple[int, str, float, float, float]] = []
-    designs: set[tuple[float, int, int]] = set()
+    rows: list[dict[str, Any]] = []
+    scores: list[tuple[float, float]] = []
+    designs: set[tuple[float | None, int, int]] = set()
     try:
         with Path(path).open(encoding="utf-8-sig") as stream:
             for line, content in enumerate(stream, start=1):
                 if content.strip():
-                    row, design = _row(f"{name}, line {line}", content)
+                    place = f"{name}, line {line}"
+                    row, design = _row(place, content)
                     rows.append(row)
+                    scores.append((_score(place, row, "strong_score"), _score(place, row, "weak_score")))
                     designs.add(design)
     except FileNotFoundError:
         raise MissingFileError(f"{name}: there is no such file of labels") from None
@@ -113,20 +120,24 @@ def read_labels(path: str | os.PathLike[str]) -> Labels:
     if len(designs) != 1:
         found = "none" if not rows else "lines of several audits"
         raise InvalidValueError(f"{name}: expected the lines that an audit saved for labels, found {found}")
-    index, prompts, rates, strong, weak = zip(*rows, strict=True)
-    columns = [np.asarray(column, dtype=np.float64) for column in (rates, strong, weak)]
-    return Labels(index, prompts, *columns, *designs.pop())
+    columns = np.asarray(scores, dtype=np.float64)
+    rates = np.asarray([row["win_rate"] for row in rows], dtype=np.float64)
+    index, prompts = tuple(int(row["index"]) for row in rows), tuple(str(row["prompt"]) for row in rows)
+    return Labels(tuple(rows), index, prompts, rates, columns[:, 0], columns[:, 1], *designs.pop())
 
 
-def _row(place: str, content: str) -> tuple[tuple[int, str, float, float, float], tuple[float, int, int]]:
+def _row(place: str, content: str) -> tuple[dict[str, Any], tuple[float | None, int, int]]:
     try:
         read: Any = json.loads(content)
         row = cast("dict[str, Any]", read)
-        index, prompt, rate = int(row["index"]), str(row["prompt"]), float(row["win_rate"])
-        design = float(row["ceiling"]), int(row["below"]), int(row["total"])
+        ceiling = None if row["ceiling"] is None else float(row["ceiling"])
+        design = ceiling, int(row["below"]), int(row["total"])
+        if not isinstance(row["prompt"], str):
+            raise TypeError("prompt is no text")
+        float(row["win_rate"]), int(row["index"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InvalidValueError(f"{place}: expected a line that an audit saved for labels: {error!r:.100}") from None
-    return (index, prompt, rate, _score(place, row, "strong_score"), _score(place, row, "weak_score")), design
+    return row, design
 
 
 def _score(place: str, row: dict[str, Any], name: str) -> float:

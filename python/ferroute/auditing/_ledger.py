@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ferroute.auditing._call import Call, NotACall, moment
+
+if TYPE_CHECKING:
+    from ferroute.ledger import Ledger
 
 
 def records(url: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -20,9 +23,21 @@ def records(url: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
     with Ledger(url, create=False) as book:
         columns = book.core.calls((None, None, None, None), None)
+        scores = _scores(book)
     names = list(columns)
     for row, values in enumerate(zip(*columns.values(), strict=True), start=1):
-        yield row, dict(zip(names, values, strict=True))
+        record = dict(zip(names, values, strict=True))
+        record["scored"] = scores.get(record["id"])
+        yield row, record
+
+
+def _scores(book: Ledger) -> dict[int, dict[str, float]]:
+    """Scores of answers by the call's id and the model that gave them; of several sources their mean."""
+    found = book.outcomes()
+    listed: dict[int, dict[str, list[float]]] = {}
+    for call, model, scored, score in zip(*(found[name] for name in ("call", "model", "scored", "score")), strict=True):
+        listed.setdefault(call, {}).setdefault(scored or model, []).append(score)
+    return {call: {model: sum(all_) / len(all_) for model, all_ in of.items()} for call, of in listed.items()}
 
 
 def call(record: Any) -> Call:
@@ -36,7 +51,7 @@ def call(record: Any) -> Call:
     if record["outcome"] != "ok" or record.get("shadow") or str(record["requested"] or "").startswith("judge:"):
         raise NotACall("beside")
     known = bool(record["prompt_tokens"] or record["completion_tokens"])
-    local = record["router"] == "local"
+    local, scored = record["router"] == "local", record["scored"]
     return Call(
         model=record["model"],
         text=record["text"],
@@ -45,6 +60,8 @@ def call(record: Any) -> Call:
         cached_tokens=record["cached_tokens"] or None,
         cost=None if record["cost"] is None else Decimal(record["cost"]) / 10**12,
         at=moment(record["ts"]),
+        score=None if scored is None else scored.get(record["model"]),
+        scored=scored,
         # By default the ledger keeps numbers of the text and not the text; the score of the time then serves.
         win_rate=record["win_rate"] if local else None,
         estimated=bool(record["estimated"]),

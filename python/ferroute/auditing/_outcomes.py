@@ -56,7 +56,9 @@ def read(rows: Collected, pair: Pair, given: Any) -> Outcomes:
     elif given is not None:
         strong, weak = _of_columns(given, len(rows))
     else:
-        strong, weak = rows.column("strong_score"), rows.column("weak_score")
+        strong, weak = rows.column("strong_score").copy(), rows.column("weak_score").copy()
+        for index, scores in rows.scored.items():
+            strong[index], weak[index] = scores.get(pair.strong or "", np.nan), scores.get(pair.to, np.nan)
     known = np.isfinite(strong) & np.isfinite(weak) & np.isfinite(rows.column("win_rate"))
     if known.any():
         if pair.strong is not None:
@@ -129,7 +131,7 @@ def _of_labels(rows: Collected, path: str | os.PathLike[str]) -> tuple[Numbers, 
             raise InvalidValueError(
                 f"outcomes: {os.fspath(path)} has labels of other logs: call {index} here has another prompt"
             )
-        strong[index], weak[index] = labels.strong_scores[at], labels.weak_scores[at]
+        strong[index], weak[index] = labels.strong[at], labels.weak[at]
     return strong, weak
 
 

@@ -65,14 +65,18 @@ class Population:
         saved = self.movable.costs - self.movable.asked - ratios * self.movable.answered
         return dict(zip(self.calls.tolist(), saved.tolist(), strict=True))
 
-    def labels(self, most: float, k: int) -> tuple[float, int, list[dict[str, Any]]]:
-        """Ceiling of the win rate, calls below it, and a uniform draw of ``k`` of them in random order."""
+    def labels(self, most: float | None, k: int) -> tuple[float | None, int, list[dict[str, Any]]]:
+        """Ceiling of the win rate, calls below it, and a uniform draw of ``k`` of them in random order.
+
+        The ceiling is the threshold that moves the share ``most``; None: there is none, all calls may be drawn.
+        """
         rates = self.rows.column("win_rate")
-        ceiling = _saving.cut(rates[self.all], most)
-        below = int((rates[self.all] < ceiling).sum())
+        ceiling = None if most is None else _saving.cut(rates[self.all], most)
+        limit = float("inf") if ceiling is None else ceiling
+        below = int((rates[self.all] < limit).sum())
         code = -1 if self.pair.strong is None else self.rows.models.index(self.pair.strong)
         kept = sorted(self.rows.texts.get(code, []), reverse=True)
-        drawn = [(index, text, said) for _lot, index, text, said in kept if rates[index] < ceiling][:k]
+        drawn = [(index, text, said) for _lot, index, text, said in kept if rates[index] < limit][:k]
         rows = [
             {
                 "index": index,

@@ -46,7 +46,8 @@ class Audit:
         mix: Calls by complexity (thirds of ordinary prompts by win rate) and by kind of task.
         dearest: Calls that most could come off, of those the router finds easy.
         to_label: Calls to label next, one dict each, in random order: any first part of them is a fair draw, too.
-        ceiling: Highest threshold considered: `to_label` is drawn uniformly from the calls with lower win rates.
+        ceiling: Highest threshold considered: `to_label` is drawn uniformly from the calls with lower win rates. None:
+            from all calls.
         below: How many calls of the strong model are below it.
         total: How many calls of the strong model have a win rate.
         unknown: What cannot be known from these logs, in sentences.
@@ -77,7 +78,7 @@ class Audit:
     mix: tuple[Part, ...]
     dearest: tuple[Dear, ...]
     to_label: list[dict[str, Any]]
-    ceiling: float
+    ceiling: float | None
     below: int
     total: int
     unknown: tuple[str, ...]
