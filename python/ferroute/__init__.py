@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ferroute._core import DEBUG_BUILD, __version__
 
 if TYPE_CHECKING:
+    from ferroute.auditing import Audit, audit
     from ferroute.completions import acompletion, completion
     from ferroute.controller import Controller, RoutingError
     from ferroute.decision import Decision, ModelPair, Share, Shares
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ferroute.tasks import TaskGuess, guess_task
 
 __all__ = [
+    "Audit",
     "CallPolicy",
     "Controller",
     "Decision",
@@ -34,6 +36,7 @@ __all__ = [
     "TaskGuess",
     "__version__",
     "acompletion",
+    "audit",
     "completion",
     "fit",
     "guess_task",
@@ -41,6 +44,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Audit": "auditing",
     "CallPolicy": "policy",
     "Controller": "controller",
     "Decision": "decision",
@@ -53,6 +57,7 @@ _HOMES = {
     "Shares": "decision",
     "TaskGuess": "tasks",
     "acompletion": "completions",
+    "audit": "auditing",
     "completion": "completions",
     "fit": "fitting",
     "guess_task": "tasks",

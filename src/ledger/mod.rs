@@ -55,6 +55,9 @@ use writer::Running;
 /// Whoever asks waits this long for what is still to be written, which a database that is there takes at most.
 const ASKING: Duration = Duration::from_secs(12);
 
+/// Another process may have made a call that is looked for, and takes this long at most to write it.
+const ELSEWHERE: Duration = Duration::from_millis(150);
+
 /// The writers of this process, for those who end or fork it.
 static WRITERS: PerProcess<Mutex<Vec<Weak<Shared>>>> = PerProcess::new();
 /// The books that are open in this process, by the place they are kept in: one place has one writer.
@@ -256,7 +259,14 @@ impl Ledger {
         if let Some(id) = self.at_hand(shared, &wanted) {
             return Ok(id);
         }
-        let found = if self.is_in_memory() { None } else { self.ask(|store| store.find(&wanted))? };
+        if self.is_in_memory() {
+            return Err(self.unknown(&wanted));
+        }
+        let mut found = self.ask(|store| store.find(&wanted))?;
+        if found.is_none() && matches!(wanted, Wanted::Response(_)) {
+            std::thread::sleep(ELSEWHERE);
+            found = self.ask(|store| store.find(&wanted))?;
+        }
         found.ok_or_else(|| self.unknown(&wanted))
     }
 

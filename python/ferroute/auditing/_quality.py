@@ -1,0 +1,140 @@
+"""What outcomes say about quality: whether the router's choice of calls beats a choice by lot.
+
+Moving calls by lot saves, too, and loses quality in proportion. A router earns its place only where the calls it moves
+lose less. Both are compared over all shares, once at equal numbers of moved calls and once at equal dollars saved; only
+where both are above zero for certain is a saving called provable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float64]
+
+NOT_PROVEN = "quality: not yet proven"
+NO_SAVING = "no saving provable"
+BETTER = "better than random mixing"
+
+FEWEST = 50
+"""Prompts with outcomes of both models below which nothing is called proven."""
+_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Quality where both models' outcomes are known for the same prompts.
+
+    Attributes:
+        n: Prompts with outcomes of both.
+        strong: The strong model's mean score on them; None without any.
+        weak: The cheaper model's.
+        gain: Mean score that the router keeps against moving as many calls by lot, averaged over all shares.
+        gain_interval: Its interval, by a bootstrap of the prompts.
+        gain_at_equal_saving: The same against moving by lot until as many dollars are saved; None without prices.
+        gain_at_equal_saving_interval: Its interval.
+        confidence: That of the intervals.
+        verdict: One of ``"quality: not yet proven"``, ``"no saving provable"``, ``"better than random mixing"``.
+        why: The reason in words.
+    """
+
+    n: int = 0
+    strong: float | None = None
+    weak: float | None = None
+    gain: float | None = None
+    gain_interval: tuple[float, float] | None = None
+    gain_at_equal_saving: float | None = None
+    gain_at_equal_saving_interval: tuple[float, float] | None = None
+    confidence: float = 0.95
+    verdict: str = NOT_PROVEN
+    why: str = "these logs hold no outcomes"
+
+
+def judge(
+    win_rates: Numbers, strong: Numbers, weak: Numbers, saved: Numbers, *, confidence: float, seed: int, lacking: str
+) -> Quality:
+    """Holds the router against chance on prompts whose outcomes are known.
+
+    Args:
+        win_rates: The router's ``[n]``.
+        strong: Scores of the strong model ``[n]``.
+        weak: Scores of the cheaper model ``[n]``.
+        saved: US dollars that moving each call saves ``[n]``; NaN where that is not known.
+        confidence: Of the intervals.
+        seed: The same seed gives the same draws.
+        lacking: What to say where there are no outcomes.
+    """
+    import numpy as np
+
+    n = len(win_rates)
+    if not n:
+        return Quality(confidence=confidence, why=lacking)
+    means = float(strong.mean()), float(weak.mean())
+    if n < FEWEST:
+        why = f"outcomes of both models are known for {n} prompts; {FEWEST} are the least to say anything"
+        return Quality(n, *means, confidence=confidence, why=why)
+    lost = strong - weak
+    priced = bool(np.isfinite(saved).all())
+    columns = np.stack([np.ones(n), lost, saved if priced else np.ones(n)], axis=1)
+    order = np.argsort(win_rates, kind="stable")
+    _values, starts = np.unique(win_rates[order], return_index=True)
+    sorted_columns = columns[order]
+
+    def gains(counts: Numbers) -> tuple[float, float]:
+        return _gains(np.add.reduceat(sorted_columns * counts[:, None], starts, axis=0))
+
+    observed = gains(np.ones(n))
+    random = np.random.default_rng(seed)
+    draws = np.array(
+        [gains(np.bincount(random.integers(0, n, n), minlength=n).astype(np.float64)) for _ in range(_DRAWS)]
+    )
+    alpha = (1 - confidence) / 2
+    (low, low_saving), (high, high_saving) = np.quantile(draws, [alpha, 1 - alpha], axis=0)
+    better = low > 0 and (not priced or low_saving > 0)
+    # One number for a percentage of the draws can be a matter of luck where the scores hardly vary at all.
+    better = better and bool(lost.std() > 0)
+    percent = f"{confidence:.0%}"
+    if better:
+        why = (
+            f"on {n:,} prompts with outcomes of both models the router's choice keeps more quality than one by lot, at "
+            f"{percent} confidence; how much quality a threshold keeps is for a certificate to say"
+        )
+    else:
+        why = (
+            f"on {n:,} prompts with outcomes of both models the router's choice is not better for certain than one by "
+            f"lot at equal quality ({percent} confidence)"
+        )
+    return Quality(
+        n,
+        *means,
+        gain=observed[0],
+        gain_interval=(float(low), float(high)),
+        gain_at_equal_saving=observed[1] if priced else None,
+        gain_at_equal_saving_interval=(float(low_saving), float(high_saving)) if priced else None,
+        confidence=confidence,
+        verdict=BETTER if better else NO_SAVING,
+        why=why,
+    )
+
+
+def _gains(blocks: Any) -> tuple[float, float]:
+    """Mean score kept against chance at equal calls and at equal savings.
+
+    Args:
+        blocks: Calls, lost score and saved dollars of each distinct win rate, rising, ``[b, 3]``. Within one the order
+            is chance, which the middle of the block stands for.
+    """
+    total = blocks.sum(axis=0)
+    calls, lost, saved = (blocks / total[0]).T
+    share, lost_so_far, saved_so_far = ((blocks.cumsum(axis=0) - blocks / 2) / total[0]).T
+    whole_lost = float(lost.sum())
+    at_equal_calls = float((calls * (share * whole_lost - lost_so_far)).sum())
+    whole_saved = float(saved.sum())
+    if whole_saved <= 0:
+        return at_equal_calls, -abs(at_equal_calls)
+    at_equal_saving = float((calls * (saved_so_far / whole_saved * whole_lost - lost_so_far)).sum())
+    return at_equal_calls, at_equal_saving
