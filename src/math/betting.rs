@@ -12,11 +12,15 @@
 //! population do, and so does any stream while the claim is true at every step. Nothing else is assumed.
 //!
 //! - [`Wager`] bets against one claim and forgets the numbers: drift, audits, A/B tests, ramps.
+//! - [`change::Change`] finds a claim that breaks at a time nobody knows.
+//! - [`total::Total`] bounds a sum of means that may change all the time.
 //! - [`tally::Tally`] keeps the numbers, coarsely, and gives an interval of the mean that is valid at any time.
 //! - [`horizon::Bets`] are for a sample whose size is fixed beforehand: they need fewer numbers.
 
 pub mod horizon;
+pub mod change;
 pub mod tally;
+pub mod total;
 
 use serde::{Deserialize, Serialize};
 

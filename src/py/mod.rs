@@ -27,6 +27,7 @@ mod policy;
 mod pricing;
 mod prompts;
 mod request;
+mod rollout;
 mod routing;
 mod rules;
 mod runtime;
@@ -47,6 +48,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     routing::register(m)?;
+    rollout::register(m)?;
     request::register(m)?;
     explain::register(m)?;
     filters::register(m)?;
