@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ferroute.errors import FerrouteError
     from ferroute.llm_router import LLMRouter
     from ferroute.policy import CallPolicy
+    from ferroute.shadow import Shadow
     from ferroute.tasks import TaskGuess, guess_task
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "LLMRouter",
     "ModelPair",
     "RoutingError",
+    "Shadow",
     "Share",
     "Shares",
     "TaskGuess",
@@ -43,6 +45,7 @@ _HOMES = {
     "LLMRouter": "llm_router",
     "ModelPair": "decision",
     "RoutingError": "controller",
+    "Shadow": "shadow",
     "Share": "decision",
     "Shares": "decision",
     "TaskGuess": "tasks",
