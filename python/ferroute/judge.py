@@ -54,7 +54,7 @@ _GUARD = (
 )
 _SCALE = (
     f"Give each answer a whole number from 0 to {HIGHEST}: {HIGHEST} for one that leaves nothing to wish for, 5 for "
-    "one that just serves the person who asked, 0 for one that is wrong or useless. Answers that serve equally well get "
+    "one that just serves the person who asked, 0 for one that is wrong or useless. Answers that serve alike get "
     'the same number.\n\nAnswer with JSON and nothing else: {"why": "one short sentence", "a": number, "b": number}'
 )
 _SCHEMA = {
