@@ -269,7 +269,7 @@ def prepare(
     climb = Above()
     if context is None:
         made.decision = by_name(str(model))
-        made.decided = (None, str(model), None, None, session, False, None, 0, None, None, task, tags)
+        made.decided = (None, str(model), None, None, session, (False, False), None, 0, None, None, task, tags)
     else:
         decision = context.decision
         if model == decision.model:
@@ -284,7 +284,7 @@ def prepare(
             # With a threshold for each step, `requested` has them.
             None if isinstance(decision.threshold, tuple) else decision.threshold,
             context.session or session,
-            context.holdout,
+            (context.holdout, context.shadow),
             context.baseline,
             context.take_router_cost(),
             context.text,

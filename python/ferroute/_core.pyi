@@ -774,14 +774,14 @@ class Policy:
     ) -> Policy: ...
 
 # What was decided before a call: router, model string of the request, win rate, threshold, session, whether it was held
-# out, name of the baseline, cost of choosing (None is unpriced), the text routed on, rung, kind of task, tags.
+# out and whether it is made beside another call, name of the baseline, cost of choosing (None is unpriced), the text routed on, rung, kind of task, tags.
 _Decided: TypeAlias = tuple[
     str | None,
     str | None,
     float | None,
     float | None,
     str | None,
-    bool,
+    tuple[bool, bool],
     str | None,
     Decimal | int | None,
     str | None,
@@ -1682,6 +1682,8 @@ def guess_language(text: str) -> str | None:
     """The language of most of a text's first kilobyte as ISO 639-1 (``"en"``); None when that is not sure enough."""
 
 # --- ledger.rs ---
+# Calls, their effective number, the share that passes, and the ends of its interval.
+_Rate: TypeAlias = tuple[int, float, float, float, float]
 _Filter: TypeAlias = tuple[int | None, int | None, str | None, str | None]
 
 @final
@@ -1737,8 +1739,30 @@ class Ledger:
         task: str | None,
         tags: Sequence[tuple[str, str]],
         signs: Sequence[str] | None,
+        response: str | None,
     ) -> None:
         """Enters a call; never waits for the store. Money in US dollars, ``at`` in seconds since 1970."""
+
+    def add_outcome(
+        self,
+        response: str | None,
+        call: int | None,
+        *,
+        score: float,
+        source: str,
+        model: str | None,
+        probability: float | None,
+        at: float | None,
+    ) -> None:
+        """Enters the score of an answer, by the provider's id of it or by the id of the call."""
+
+    def outcomes(self, wanted: _Filter, tags: Sequence[tuple[str, str]]) -> dict[str, list[Any]]:
+        """Scores with their calls, a list for each column; of the same call, source and model the latest."""
+
+    def accuracy(
+        self, wanted: _Filter, *, passing: float, strong: str | None
+    ) -> list[tuple[str, _Rate | None, _Rate | None, int]]:
+        """What each source says of the router: weak-routed calls that passed, strong-routed calls that weak passes for."""
 
     def flush(self, timeout: float) -> None:
         """Waits until everything entered so far is in the store."""

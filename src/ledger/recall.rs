@@ -52,10 +52,10 @@ impl Recall {
 
     fn found(&self, session: Option<u64>, record: &Record) -> Option<Earlier> {
         let asked = &record.asked;
-        if let Some(earlier) = asked.again.and_then(|exchange| self.exchanges.0.get(&exchange)) {
+        if let Some(earlier) = asked.again.and_then(|exchange| self.exchanges.get(&exchange)) {
             return Some(*earlier);
         }
-        let (earlier, turn) = self.sessions.0.get(&session?)?;
+        let (earlier, turn) = self.sessions.get(&session?)?;
         nearly_same(turn, asked.turn.as_ref()?).then_some(*earlier)
     }
 }
@@ -70,6 +70,11 @@ pub fn exchange(turn: &str, answer: u64) -> u64 {
     xxh3_64_with_seed(turn.trim().as_bytes(), answer)
 }
 
+/// What identifies the id that a provider gave an answer.
+pub(super) fn response(id: &str) -> u64 {
+    xxh3_64(id.as_bytes())
+}
+
 fn hash(parts: &[&str]) -> u64 {
     let mut hash = Xxh3::new();
     for part in parts {
@@ -81,7 +86,7 @@ fn hash(parts: &[&str]) -> u64 {
 
 /// The values that were kept last, by their keys.
 #[derive(Debug)]
-struct Last<K, V>(HashMap<K, V>, VecDeque<K>);
+pub(super) struct Last<K, V>(HashMap<K, V>, VecDeque<K>);
 
 impl<K, V> Default for Last<K, V> {
     fn default() -> Self {
@@ -90,7 +95,11 @@ impl<K, V> Default for Last<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V> Last<K, V> {
-    fn keep(&mut self, key: K, value: V) {
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        self.0.get(key)
+    }
+
+    pub(super) fn keep(&mut self, key: K, value: V) {
         if self.0.insert(key, value).is_some() {
             return;
         }

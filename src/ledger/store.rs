@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::Error;
 
 use super::row::Row;
+use super::score::{Names, Score, Scored, Wanted};
 use super::spend::Filter;
 
 /// A database takes this long to answer, or it does not answer.
@@ -43,6 +44,21 @@ pub(super) trait Store {
     /// Marks answers after which the user asked again; as often as one likes.
     fn mark(&mut self, ids: &[i64]) -> Result<(), Refusal>;
 
+    /// Enters scores of answers. One that is entered twice counts once, so this may be repeated.
+    fn score(&mut self, scores: &[Score]) -> Result<(), Refusal>;
+
+    /// Shows the scores of the calls a filter takes, as they came, then gives the calls of `ids` that are there.
+    fn scored(
+        &mut self,
+        filter: &Filter,
+        ids: &[i64],
+        names: &mut Names,
+        visit: &mut dyn FnMut(Scored),
+    ) -> Result<Vec<Row>, Error>;
+
+    /// The call that is meant.
+    fn find(&mut self, wanted: &Wanted) -> Result<Option<i64>, Error>;
+
     /// Whether what it is connected to is no longer what its name means.
     fn is_gone(&self) -> bool {
         false
@@ -53,7 +69,7 @@ pub(super) trait Store {
 }
 
 /// The columns of `calls`, in the order they are bound and read.
-pub(super) const COLUMNS: [&str; 31] = [
+pub(super) const COLUMNS: [&str; 32] = [
     "id",
     "ts",
     "key",
@@ -85,13 +101,16 @@ pub(super) const COLUMNS: [&str; 31] = [
     "task",
     "tags",
     "signs",
+    "response",
 ];
 
-/// What is kept in the store to tell how its tables look: 1 had no `task`, `tags` and `signs`.
-pub(super) const VERSION: i64 = 2;
+/// What is kept in the store to tell how its tables look: 1 had no `task`, `tags` and `signs`, 2 neither `response` nor
+/// the outcomes' `model`.
+pub(super) const VERSION: i64 = 3;
 
-/// The columns that a version has added.
-pub(super) const ADDED: [&str; 3] = ["task", "tags", "signs"];
+/// The columns that versions have added, all of them texts, by their table.
+pub(super) const ADDED: [(&str, &str); 5] =
+    [("calls", "task"), ("calls", "tags"), ("calls", "signs"), ("calls", "response"), ("outcomes", "model")];
 
 /// A store whose tables nobody knows yet.
 pub(super) fn too_new(version: i64) -> String {
@@ -137,10 +156,53 @@ pub(super) fn select() -> String {
 /// The statement that reads the last whole answers, newest first.
 pub(super) fn select_last() -> String {
     format!(
-        "SELECT {} FROM calls WHERE outcome = 'ok' AND estimated = 0 ORDER BY ts DESC, id DESC LIMIT $1",
+        "SELECT {} FROM calls WHERE outcome IN ('ok', 'shadow') AND estimated = 0 AND error IS NULL ORDER BY ts DESC, id DESC LIMIT $1",
         COLUMNS.join(", ")
     )
 }
+
+/// The statement that enters a score.
+pub(super) const SCORE: &str =
+    "INSERT INTO outcomes (call_id, source, score, probability, ts, model) VALUES ($1, $2, $3, $4, $5, $6)";
+
+/// The statement that reads the scores of what a filter takes, its four values bound in order; `order`: the name of the
+/// column that tells in which order they came. Scores are fewer than calls, so it begins with them.
+pub(super) fn select_scored(order: &str) -> String {
+    let calls = SCORED.map(|column| format!("c.{column}")).join(", ");
+    format!(
+        "SELECT {calls}, o.ts, o.source, o.score, o.probability, o.model FROM outcomes o CROSS JOIN calls c \
+         WHERE c.id = o.call_id AND c.ts >= $1 AND c.ts < $2 AND ($3 IS NULL OR c.router = $3) \
+         AND ($4 IS NULL OR c.model = $4) ORDER BY o.{order}"
+    )
+}
+
+/// What a score tells of its call, in the order it is read.
+const SCORED: [&str; 15] = [
+    "id",
+    "ts",
+    "session",
+    "router",
+    "requested",
+    "model",
+    "tier",
+    "win_rate",
+    "threshold",
+    "holdout",
+    "cost",
+    "features",
+    "text",
+    "task",
+    "tags",
+];
+
+/// The statement that reads one call.
+pub(super) fn select_one() -> String {
+    format!("SELECT {} FROM calls WHERE id = $1", COLUMNS.join(", "))
+}
+
+/// The last call whose answer has an id, and was handed on.
+pub(super) const BY_RESPONSE: &str =
+    "SELECT id FROM calls WHERE response = $1 AND outcome IN ('ok', 'cancelled') ORDER BY ts DESC, id DESC LIMIT 1";
 
 /// Whether an id is there.
 pub(super) const HAS: &str = "SELECT id FROM calls WHERE id = $1";
@@ -190,14 +252,46 @@ macro_rules! read_row {
             task: row.try_get(28)?,
             tags: row.try_get(29)?,
             signs: row.try_get(30)?,
+            response: row.try_get(31)?,
+        })
+    }};
+}
+
+/// Reads a score of either database, see [`select_scored`].
+macro_rules! read_scored {
+    ($row:expr, $names:expr) => {{
+        let (row, names) = ($row, $names);
+        let model = names.shared(row.try_get::<&str, _>(5)?);
+        let scored = row.try_get::<Option<&str>, _>(19)?.map_or_else(|| model.clone(), |name| names.shared(name));
+        Ok::<_, sqlx::Error>($crate::ledger::score::Scored {
+            call: row.try_get(0)?,
+            ts: row.try_get(1)?,
+            session: row.try_get::<Option<&str>, _>(2)?.map(Into::into),
+            router: names.maybe(row.try_get(3)?),
+            requested: names.maybe(row.try_get(4)?),
+            model,
+            tier: names.maybe(row.try_get(6)?),
+            win_rate: row.try_get(7)?,
+            threshold: row.try_get(8)?,
+            holdout: row.try_get::<i64, _>(9)? != 0,
+            cost: row.try_get(10)?,
+            features: row.try_get::<Option<&[u8]>, _>(11)?.map(Into::into),
+            text: row.try_get::<Option<&str>, _>(12)?.map(Into::into),
+            task: names.maybe(row.try_get(13)?),
+            tags: names.maybe(row.try_get(14)?),
+            scored_ts: row.try_get(15)?,
+            source: names.shared(row.try_get(16)?),
+            score: row.try_get(17)?,
+            probability: row.try_get(18)?,
+            scored,
         })
     }};
 }
 
 /// Implements [`Store`] for a type with the fields `place`, `runtime` and `connection` and the methods `write_rows` and
-/// `leave`; with what it has of its own.
+/// `leave`; with what it has of its own. `read`: how a transaction begins that only reads; `order`: see [`select_scored`].
 macro_rules! implement_store {
-    ($name:ty, read: $read:literal, { $($own:item)* }) => {
+    ($name:ty, read: $read:literal, order: $order:literal, { $($own:item)* }) => {
         impl $name {
             /// Runs a question to its end, for a limited time.
             fn ask<T>(
@@ -256,6 +350,54 @@ macro_rules! implement_store {
                 read.ok_or_else(|| self.place.silent(WHAT))
             }
 
+            fn scored(
+                &mut self,
+                filter: &Filter,
+                ids: &[i64],
+                names: &mut Names,
+                visit: &mut dyn FnMut(Scored),
+            ) -> $crate::error::Result<Vec<Row>> {
+                const WHAT: &str = "it could not be read";
+                let connection = &mut self.connection;
+                let work = async {
+                    let mut transaction = connection.begin_with($read).await?;
+                    let query = sqlx::query(AssertSqlSafe(store::select_scored($order)));
+                    let query =
+                        query.bind(filter.since_us.unwrap_or(i64::MIN)).bind(filter.until_us.unwrap_or(i64::MAX));
+                    let query = query.bind(filter.router.as_deref()).bind(filter.model.as_deref());
+                    let mut rows = query.fetch(&mut *transaction);
+                    while let Some(row) = match tokio::time::timeout(6 * PATIENCE, rows.try_next()).await {
+                        Ok(row) => row?,
+                        Err(_) => return Ok(None),
+                    } {
+                        visit(read_scored!(row, &mut *names)?);
+                    }
+                    drop(rows);
+                    let mut calls = Vec::new();
+                    for &id in ids {
+                        let query = sqlx::query(AssertSqlSafe(store::select_one())).bind(id);
+                        if let Some(row) = query.fetch_optional(&mut *transaction).await? {
+                            calls.push(read_row!(row)?);
+                        }
+                    }
+                    transaction.commit().await?;
+                    Ok(Some(calls))
+                };
+                let read = self.runtime.block_on(work).map_err(|error| self.place.failed(WHAT, &error))?;
+                read.ok_or_else(|| self.place.silent(WHAT))
+            }
+
+            fn find(&mut self, wanted: &Wanted) -> $crate::error::Result<Option<i64>> {
+                let connection = &mut self.connection;
+                Self::ask(&self.place, &self.runtime, async {
+                    let query = match wanted {
+                        Wanted::Response(response) => sqlx::query(store::BY_RESPONSE).bind(response.as_str()),
+                        Wanted::Call(id) => sqlx::query(store::HAS).bind(*id),
+                    };
+                    query.fetch_optional(connection).await?.map(|row| row.try_get(0)).transpose()
+                })
+            }
+
             fn last(&mut self, n: u32) -> $crate::error::Result<Vec<Row>> {
                 let connection = &mut self.connection;
                 Self::ask(&self.place, &self.runtime, async {
@@ -281,7 +423,7 @@ macro_rules! implement_store {
     };
 }
 
-pub(super) use {implement_store, read_row};
+pub(super) use {implement_store, read_row, read_scored};
 
 #[cfg(test)]
 mod tests {
@@ -295,7 +437,7 @@ mod tests {
             left -= size;
         }
         assert_eq!(taken, [64, 8, 8, 1, 1, 1]);
-        assert!(insert(2).ends_with("$61, $62) ON CONFLICT (id) DO NOTHING"));
+        assert!(insert(2).ends_with("$63, $64) ON CONFLICT (id) DO NOTHING"));
     }
 
     #[test]
