@@ -56,8 +56,9 @@ class Models(WireServer):
             parts = [{"role": "assistant", "content": words[0]}, {"content": words[1]}]
             events = [self._chunk(made, part) for part in parts]
             return Reply.of_events([*events, self._chunk(made, {}, "stop"), b"data: [DONE]\n\n"])
-        choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
-        choice["finish_reason"] = message.pop("finish_reason", "stop")
+        message = {"role": "assistant", **message}
+        finish = message.pop("finish_reason", "stop")
+        choice = {"index": 0, "message": message, "finish_reason": finish}
         return Reply.of_json(
             {
                 "id": made,
@@ -86,6 +87,13 @@ def numbers(a: int, b: int, why: str = "so") -> str:
 def models() -> Iterator[Models]:
     with Models() as server:
         yield server
+        # Nobody is on the way to a server that has gone.
+        for controller in made:
+            assert controller.shadow is None or controller.shadow.wait(20)
+        made.clear()
+
+
+made: list[Any] = []
 
 
 def halves(request: Any, strong: str, weak: str) -> tuple[float, float]:
@@ -95,7 +103,8 @@ def halves(request: Any, strong: str, weak: str) -> tuple[float, float]:
 def shadowed(server: Models, shadow: Any = None, **arguments: Any) -> Any:
     shadow = Shadow(1.0, halves) if shadow is None else shadow
     given = {"strong_model": STRONG, "weak_model": WEAK, "api_base": server.url, "api_key": "sk-of-the-models"}
-    return Controller(["local"], **{**given, **arguments}, shadow=shadow)
+    made.append(Controller(**{"routers": ["local"], **given, **arguments}, shadow=shadow))
+    return made[-1]
 
 
 def ask(controller: Any, threshold: float | str = 1.0, **kwargs: Any) -> Any:
@@ -115,11 +124,11 @@ def outcomes(controller: Any) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(("threshold", "chosen", "other"), [(1.0, WEAK, STRONG), (0.0, STRONG, WEAK)])
 def test_the_model_that_was_not_chosen_is_asked_too(models: Models, threshold: float, chosen: str, other: str) -> None:
     controller = shadowed(models)
-    answer = ask(controller, threshold, temperature=0.5, seed=3, n=1, user="u", extra_body={"top_p": 0.9})
+    answer = ask(controller, threshold, seed=3, n=1, user="u", extra_body={"verbosity": "low"})
     assert controller.shadow.wait(20)
     assert answer.model == chosen
     (own,), (shadow,) = models.asked(chosen), models.asked(other)
-    for name in ("messages", "temperature", "seed", "user", "top_p"):
+    for name in ("messages", "seed", "user", "verbosity"):
         assert shadow[name] == own[name]
     assert "n" not in shadow and "ferroute" not in shadow
     stats = controller.shadow.stats
@@ -189,12 +198,10 @@ def test_on_a_ladder_the_other_end_is_asked(models: Models, cuts: str, other: st
 
 
 def test_a_ceiling_holds_for_shadows_too(models: Models) -> None:
-    rules = {"rules": [{"when": {"contains": "secret"}, "ceiling": "weak", "ask": "local"}], "default": "weak"}
-    controller = Controller(
-        ["local", "rules"], STRONG, WEAK, config={"rules": {"rules": rules}}, api_base=models.url, api_key="k",
-        shadow=Shadow(1.0, halves),
-    )  # fmt: skip
-    controller.completion(router="rules", threshold=0.5, messages=[{"role": "user", "content": "this is secret"}])
+    rules = [{"ceiling": "weak", "ask": "router-local-0.0"}]
+    config = {"rules": {"rules": rules}}
+    controller = shadowed(models, routers=["local", "rules"], config=config)
+    assert controller.completion(model="router-rules", messages=HELLO).model == WEAK
     assert controller.shadow.wait(20)
     assert models.asked(STRONG) == [] and controller.shadow.stats.skipped == 1
 
@@ -270,7 +277,8 @@ def test_a_caller_does_not_wait_for_a_model_that_hangs(models: Models) -> None:
 @pytest.mark.parametrize("status", [400, 429, 500])
 def test_a_failure_of_the_other_model_is_nobodys(models: Models, status: int, caplog: pytest.LogCaptureFixture) -> None:
     secret = "sk-of-the-models"
-    models.says[STRONG] = lambda asked: Reply.of_json({"error": {"message": f"bad key {secret}"}}, status)
+    refusal = {"error": {"message": f"bad key {secret}"}}
+    models.says[STRONG] = lambda asked: Reply.of_json(refusal, status, {"retry-after-ms": "1"})
     controller = shadowed(models)
     with caplog.at_level(logging.DEBUG):
         for _ in range(4):
@@ -278,8 +286,8 @@ def test_a_failure_of_the_other_model_is_nobodys(models: Models, status: int, ca
         assert controller.shadow.wait(20)
     stats = controller.shadow.stats
     assert (stats.sent, stats.failed) == (0, 4)
-    # Asked once each; it does not rest for the callers, either; and it is said once.
-    assert len(models.asked(STRONG)) == 4
+    # It does not rest for the callers; and it is said once.
+    assert len(models.asked(STRONG)) == 4 * (1 if status == 400 else 2)
     assert len([record for record in caplog.records if "shadowed call failed" in record.message]) == 1
     assert secret not in caplog.text + repr(controller.shadow) + str(stats)
     models.says.pop(STRONG)
@@ -536,7 +544,7 @@ def test_a_server_without_schemas_is_asked_without(models: Models) -> None:
         ('{"a": true, "b": 1}', "found True"),
         ('{"a": 1}', "found None"),
         ({"content": numbers(1, 1), "finish_reason": "length"}, "cut before its end"),
-        (Reply.of_json({"error": {"message": "sk-of-the-models"}}, 500), r"\(InternalServerError 500\)"),
+        (Reply.of_json({"error": {"message": "sk-of-the-models"}}, 401), r"\(AuthenticationError 401\)"),
     ],
 )
 def test_what_is_no_judgement_is_none(models: Models, said: Any, why: str) -> None:
@@ -712,7 +720,7 @@ def test_a_program_ends_whatever_hangs(models: Models, tmp_path: Any, what: str)
     # What was on its way when it ended is in the book.
     rows = Ledger(str(path)).spend()
     assert rows.queries == 4
-    assert len(models.asked(STRONG)) == 2
+    assert 1 <= len(models.asked(STRONG)) <= 2
 
 
 # Settings.

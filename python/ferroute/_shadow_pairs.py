@@ -481,11 +481,12 @@ def _asked_in_thread(judge: Callable[..., Any], request: Any, strong: Answer, we
 
 
 def policy_of(policy: CallPolicy, timeout: float) -> CallPolicy:
-    """How a shadowed call behaves: one model, asked once, whose failures are not held against it."""
+    """How a shadowed call behaves: one model, whose failures are not held against it."""
     return dataclasses.replace(
         policy,
         fallbacks=(),
-        retries=0,
+        # A connection that was kept may have been closed meanwhile.
+        retries=min(policy.retries, 1),
         hedge=False,
         strict=False,
         escalate_on=(),

@@ -15,6 +15,8 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ferroute.errors import FerrouteError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -196,7 +198,8 @@ async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
             value = function(*arguments)
         except BaseException as error:
             # A future takes no StopIteration; and what would end a program ends a judgement.
-            failure = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else _Ended(error)
+            is_plain = isinstance(error, Exception) and not isinstance(error, StopIteration)
+            failure = error if is_plain else FerrouteError(f"a judge raised {type(error).__name__}")
         try:
             loop.call_soon_threadsafe(tell, value, failure)
         except RuntimeError:  # the loop is closed: the process ends
@@ -204,11 +207,6 @@ async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
 
     threading.Thread(target=run, name="ferroute-judge", daemon=True).start()
     return await future
-
-
-class _Ended(RuntimeError):
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(f"it raised {type(error).__name__}")
 
 
 _workers: weakref.WeakSet[Worker] = weakref.WeakSet()

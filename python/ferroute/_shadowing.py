@@ -65,6 +65,7 @@ class Shadowing:
     def forked(self) -> None:
         """In a forked child: locks may be held by threads that there are not any more."""
         self._lock = threading.Lock()
+        self._counts, self._cost, self._last_failure = {}, Decimal(0), None
         self.budget.forked()
 
     @property

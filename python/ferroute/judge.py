@@ -187,7 +187,7 @@ class LLMJudge:
         api_key: str | None = None,
         max_tokens: int = 2_048,
         timeout: float = 60.0,
-        max_retries: int = 0,
+        max_retries: int = 1,
     ) -> None:
         self.model = endpoint(model, "judge")
         if instructions is not None and not isinstance(instructions, str):  # pyright: ignore[reportUnnecessaryIsInstance]
