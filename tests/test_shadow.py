@@ -24,6 +24,7 @@ from ferroute._shadow_budget import Budget
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
 from ferroute.judge import Answer, JudgeError, LLMJudge, scores_of
 from ferroute.ledger import Ledger
+from ferroute.shadow import scored_pairs
 from servers.script import event
 from servers.wire import Reply, Request, WireServer
 
@@ -647,6 +648,26 @@ def test_the_callers_account_does_not_know_of_shadows(models: Models, tmp_path: 
     assert spend.shadow_cost == controller.shadow.stats.cost_usd > 0
     told = book.outcomes(tags={"team": "a"})
     assert len(told["score"]) == 6 and set(told["task"]) == {"chat"} and set(told["model"]) == {WEAK}
+
+
+def test_scored_pairs_are_the_columns_of_a_certificate(models: Models) -> None:
+    controller = shadowed(models, Shadow(1.0, lambda request, strong, weak: (0.75, float(len(weak) > 3))))
+    rates = [ask(controller, threshold).routing.win_rate for threshold in (0.0, 1.0)]
+    last = ask(controller)
+    assert controller.shadow.wait(20)
+    pairs = scored_pairs(controller.ledger, STRONG, WEAK)
+    assert pairs.win_rates.tolist() == [*rates, last.routing.win_rate]
+    assert (pairs.strong_scores.tolist(), pairs.weak_scores.tolist()) == ([0.75] * 3, [1.0] * 3)
+    assert pairs.is_uniform and (pairs.router, pairs.source, len(pairs)) == ("local", "user", 3)
+    # Half a pair is none; and sources are never mixed.
+    controller.feedback(last.id, 0.5, source="gold")
+    assert len(scored_pairs(controller.ledger, STRONG, WEAK)) == 3
+    controller.feedback(last.id, 0.25, source="gold", model=STRONG)
+    with pytest.raises(InvalidValueError, match="give source=, one of 'gold', 'user'"):
+        scored_pairs(controller.ledger, STRONG, WEAK)
+    gold = scored_pairs(controller.ledger, STRONG, WEAK, source="gold")
+    assert (gold.strong_scores.tolist(), gold.weak_scores.tolist()) == ([0.25], [0.5])
+    assert len(scored_pairs(controller.ledger, STRONG, "another", source="gold")) == 0
 
 
 # Processes.

@@ -45,6 +45,8 @@ class Shadowing:
     """
 
     def __init__(self, shadow: Shadow, controller: Shadows) -> None:
+        # What a drawn call needs is imported now, not while its caller waits.
+        from ferroute import _shadow_pairs as _  # noqa: F401
         from ferroute._shadow_budget import Budget
         from ferroute._shadow_worker import Worker
 

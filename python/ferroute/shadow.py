@@ -19,6 +19,7 @@ from decimal import Decimal, InvalidOperation
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, cast
 
+from ferroute._shadow_labels import ScoredPairs, scored_pairs
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.judge import LLMJudge
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Shadow", "ShadowStats"]
+__all__ = ["ScoredPairs", "Shadow", "ShadowStats", "scored_pairs"]
 
 _UNPRICED = ("refuse", "allow")
 _PERIODS = ("day", None)
