@@ -26,6 +26,7 @@ from ferroute.judge import Answer, JudgeError, LLMJudge, scores_of
 from ferroute.ledger import Ledger
 from ferroute.shadow import scored_pairs
 from servers.script import event
+from servers.strict import StrictServer
 from servers.wire import Reply, Request, WireServer
 
 if TYPE_CHECKING:
@@ -221,6 +222,27 @@ def test_what_cannot_be_a_pair_is_counted(models: Models, monkeypatch: pytest.Mo
     assert models.asked(STRONG) == []
 
 
+@pytest.mark.parametrize(
+    ("strong", "weak"),
+    [
+        ("openai/gpt-5.5", "anthropic/claude-haiku-4-5"),
+        ("anthropic/claude-haiku-4-5", "gemini/gemini-3-pro-preview"),
+        ("gemini/gemini-3-pro-preview", "openai/gpt-5.4-nano"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_models_of_two_providers_make_a_pair(strong: str, weak: str, stream: bool) -> None:
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
+    with StrictServer() as server:
+        both = [{"model": m, "api_base": server.base(m.split("/")[0]), "api_key": "sk-k"} for m in (strong, weak)]
+        controller = Controller(["local"], *both, shadow=Shadow(1.0, halves, budget_usd=None))
+        answer = ask(controller, 1.0, stream=stream, tools=tools)
+        assert not stream or list(answer)
+        assert controller.shadow is not None and controller.shadow.wait(20)
+        assert server.refused == [] and len(server.requests) == 2
+        assert sorted(row[1:3] for row in outcomes(controller)) == sorted([(strong, 1.0), (weak, 0.25)])
+
+
 # The lot.
 
 
@@ -352,6 +374,22 @@ def test_too_many_are_dropped(models: Models) -> None:
     assert controller.shadow.wait(20)
 
 
+def test_what_waits_holds_no_more_than_it_may(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ferroute._shadow_worker._MOST_BYTES", 10_000)
+    gate = threading.Event()
+    controller = shadowed(models, Shadow(1.0, lambda *_: gate.wait(20) and None, concurrency=1))
+    ask(controller)
+    while not models.asked(STRONG):
+        ask(controller)  # so that the rest wait
+    dropped = controller.shadow.stats.dropped
+    long = [{"role": "user", "content": "x" * 20_000}]
+    ask(controller, messages=long)
+    ask(controller)
+    assert controller.shadow.stats.dropped >= dropped + 1
+    gate.set()
+    assert controller.shadow.wait(20)
+
+
 # Streams.
 
 
@@ -415,6 +453,18 @@ def test_the_callers_own_limit_of_an_answer_is_kept(models: Models) -> None:
     ask(controller, max_tokens=77)
     assert controller.shadow.wait(20)
     assert models.asked(STRONG)[0]["max_completion_tokens"] == 77
+
+
+def test_a_model_is_allowed_no_more_than_it_can(models: Models) -> None:
+    controller = shadowed(models, Shadow(1.0, halves, max_tokens=100_000), strong_model="openai/gpt-4")
+    ask(controller)
+    assert controller.shadow.wait(20)
+    assert models.asked("gpt-4")[0]["max_tokens"] == 4_096  # of 8,192 in all
+    controller.shadow = Shadow(1.0, halves, budget_usd=None)
+    ask(controller)
+    assert controller.shadow.wait(20)
+    # Without a budget there is nothing to hold.
+    assert not {"max_tokens", "max_completion_tokens"} & set(models.asked("gpt-4")[1])
 
 
 def test_an_answer_cut_by_the_shadows_limit_is_not_judged(models: Models) -> None:
@@ -581,9 +631,13 @@ def test_a_judge_takes_the_controllers_address_but_not_a_strangers_key(models: M
     assert controller.shadow.wait(20)
     (request, _) = [request for request in models.requests if request.json["model"] == JUDGE]
     assert request.headers["authorization"] == "Bearer sk-of-the-models"
-    judge = LLMJudge("anthropic/claude-haiku-4-5")
-    Controller(["local"], STRONG, WEAK, api_key="sk-of-the-models", shadow=Shadow(0.1, judge))
-    assert "sk-" not in json.dumps([str(each) for each in judge._lent]) and "sk-" not in repr(judge)
+    keys = []
+    for model in (JUDGE, "anthropic/claude-haiku-4-5"):
+        controller = Controller(["local"], STRONG, WEAK, api_key="sk-of-the-models", shadow=Shadow(0.1, model))
+        judge: Any = controller.shadow.shadow.judge  # type: ignore[union-attr]
+        keys.append(judge._prepared("q", "a", "b", False, None).client.provider if judge._lent[1] else None)
+        assert "sk-" not in repr(judge)
+    assert keys == ["openai", None]
 
 
 # What people say later.

@@ -7,7 +7,7 @@ import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from ferroute import _calls, _estimates, _json
+from ferroute import _calls, _core, _estimates, _json
 from ferroute._calls import _OURS  # pyright: ignore[reportPrivateUsage]
 from ferroute._estimates import read
 from ferroute._given import given, is_unset
@@ -32,6 +32,8 @@ _NOT_SENT = ("n", "stream", "stream_options")
 # The least room that an answer is given where the budget has little left: this many tokens, and so many times those of
 # the caller's answer.
 _LEAST, _TIMES = 256, 4
+# The room where the longest answer of a model is not known, which is so of old and of small ones.
+_MODEST = 4_096
 _NEVER = 2**31 - 1
 
 
@@ -235,10 +237,11 @@ class Errand:
 
     def __init__(self, shadowing: Home, pair: Pair, asked: Snapshot, answer: Answer, where: Where) -> None:
         self._shadowing, self._pair, self._asked, self._answer, self._where = shadowing, pair, asked, answer, where
+        self.size = len(asked.body)
         self._opened = False
         self._is_priced = False
         self._grant: Grant | None = None
-        self._tokens = 0
+        self._tokens: int | None = None
         # What is counted where there is no leave.
         self._refused = "over_budget"
 
@@ -253,17 +256,26 @@ class Errand:
 
     def _forecast(self) -> tuple[int, int, int, Rate]:
         """Least and most tokens of the answer, most tokens of the prompt, and what they cost."""
-        shadow, body = self._shadowing.shadow, self._body
+        body = self._body
+        base = settings_of(self._pair.other).get("base_model")
+        names = [str(self._pair.other)] if base is None else [base, str(self._pair.other)]
         own = [body[name] for name in _LENGTHS if isinstance(body.get(name), int)]
-        wanted = min(own or [shadow.max_tokens])
+        wanted = min(own) if own else self._room(names)
         least = min(wanted, max(_LEAST, _TIMES * _estimates.tokens(_chars(self._answer))))
         # No text has more tokens than bytes; what is in an image the bytes do not say.
         prompt = min(4 * _estimates.prompt_tokens(body) + _AROUND, len(self._asked.body) + _AROUND)
         prompt = max(prompt, _estimates.prompt_tokens(body))
-        base = settings_of(self._pair.other).get("base_model")
-        names = [str(self._pair.other)] if base is None else [base, str(self._pair.other)]
         tier = body.get("service_tier")
         return least, wanted, prompt, Rate(names, tier if tier in _TIERS else None)
+
+    def _room(self, names: list[str]) -> int:
+        """The longest answer that the model is allowed: a server refuses a limit beyond what its model can do."""
+        facts = next((found for name in names if (found := _core.pricing_facts(name)) is not None), None)
+        context, longest = (None, None) if facts is None else facts[:2]
+        room = min(self._shadowing.shadow.max_tokens, longest or _MODEST)
+        if context is not None:
+            room = min(room, context - 2 * _estimates.prompt_tokens(self._body))
+        return max(room, _LEAST)
 
     def _judging(self) -> Decimal | None:
         """The most that judging costs."""
@@ -287,8 +299,8 @@ class Errand:
             self._shadowing.failed(error)
         return True
 
-    def _taken(self, alone: bool) -> tuple[Grant | None, int]:
-        """Leave to spend, and the tokens of the answer that it is for; no leave where there is no money.
+    def _taken(self, alone: bool) -> tuple[Grant | None, int | None]:
+        """Leave to spend, none where there is no money; and the tokens of the answer that it is for, if they matter.
 
         Raises:
             _Wait: There may be money once others have told what theirs came to.
@@ -298,17 +310,21 @@ class Errand:
         left = budget.left()
         most, judging = self._rate.of(self._prompt, tokens), self._judging()
         self._is_priced = most is not None and judging is not None
-        if most is None or judging is None:
+        if left is None or most is None or judging is None:
             if left is not None and self._shadowing.shadow.unpriced == "refuse":
                 raise _Unpriced
-            most, judging = most or Decimal(0), judging or Decimal(0)
-        elif left is not None and most + judging > left:
+            # Nothing to hold, so no limit that the caller has not set.
+            grant = budget.reserve((most or Decimal(0)) + (judging or Decimal(0)))
+            if grant is None and not alone:
+                raise _Wait
+            return grant, None
+        if most + judging > left:
             if not alone:
                 raise _Wait
             # The last of the budget is for answers that are cut earlier.
             tokens = self._rate.longest(self._prompt, tokens, left - judging)
             if tokens < self._least:
-                return None, 0
+                return None, None
             most = cast("Decimal", self._rate.of(self._prompt, tokens))
         return budget.reserve(most + judging), tokens
 
@@ -329,7 +345,7 @@ class Errand:
         finally:
             shadowing.settle(grant, costs, is_priced=self._is_priced)
 
-    async def _run(self, tokens: int, costs: list[Decimal | None]) -> None:
+    async def _run(self, tokens: int | None, costs: list[Decimal | None]) -> None:
         shadowing, pair = self._shadowing, self._pair
         call, limited = self._call(tokens)
         from ferroute.completions import acomplete
@@ -355,12 +371,12 @@ class Errand:
         if scores is not None:
             self._tell(*scores)
 
-    def _call(self, tokens: int) -> tuple[_calls.Prepared, bool]:
+    def _call(self, tokens: int | None) -> tuple[_calls.Prepared, bool]:
         """The call to the other model, and whether its answer is limited by us."""
         rest, where = {**self._body, **self._asked.kept}, self._where
         messages = rest.pop("messages")
         limits = [name for name in _LENGTHS if isinstance(rest.get(name), int)]
-        limited = all(rest[name] > tokens for name in limits)
+        limited = tokens is not None and all(rest[name] > tokens for name in limits)
         if limited:
             rest[limits[0] if limits else _LENGTHS[0]] = tokens
         call = _calls.prepare(self._pair.other, messages, where.base, where.key, rest, self._context())

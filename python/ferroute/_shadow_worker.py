@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _IDLE = 10.0
 """Seconds that a thread waits for more work."""
+_MOST_BYTES = 64 << 20
+"""What jobs that wait may hold together, more than one."""
 _LAST_WAIT = 1.5
 """Seconds that a program waits for what is under way when it ends,"""
 _LAST_WORD = 0.4
@@ -29,7 +31,13 @@ _LAST_WORD = 0.4
 
 
 class Job(Protocol):
-    """Something to do."""
+    """Something to do.
+
+    Attributes:
+        size: Bytes that it holds.
+    """
+
+    size: int
 
     def begins(self, *, alone: bool) -> bool:
         """Whether it begins now, with what it needs set aside; if not it is asked again when another has ended.
@@ -49,7 +57,7 @@ class Worker:
 
     Args:
         concurrency: Jobs under way at the same time.
-        most: Jobs that may wait.
+        most: Jobs that may wait, fewer where they hold much.
         dropped: Called for each that was taken and is not done, since the process ends.
     """
 
@@ -73,7 +81,9 @@ class Worker:
     def submit(self, job: Job) -> bool:
         """Takes a job; False where too many wait, or the process is about to end."""
         with self._changed:
-            if self._closed or len(self._waiting) >= self._most:
+            held = sum(each.size for each in self._waiting)
+            full = len(self._waiting) >= self._most or (held and held + job.size > _MOST_BYTES)
+            if self._closed or full:
                 return False
             self._waiting.append(job)
             if self._thread is None:

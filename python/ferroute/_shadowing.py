@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import logging
 import os
 import threading
@@ -218,7 +220,10 @@ class Shadows:
 
         shadow = self._shadow_wanted
         if shadow is not None and isinstance(shadow.judge, LLMJudge):
-            shadow.judge.lend(self.api_base, self.api_key, self._rungs().models)
+            # A judge may be shared with Controllers that have other addresses.
+            judge = copy.copy(shadow.judge)
+            judge.lend(self.api_base, self.api_key, self._rungs().models)
+            shadow = dataclasses.replace(shadow, judge=judge)
         self._shadow = None if shadow is None else Shadowing(shadow, self)
 
     def _shadowed(

@@ -49,8 +49,8 @@ class Shadow:
         max_waiting: Calls that may wait for their turn; more are dropped, and counted.
         concurrency: How many are under way at the same time.
         timeout: Seconds for the other model's answer.
-        max_tokens: The longest answer of the other model, hidden reasoning included, where the call itself sets no
-            limit. An answer that is cut by it is not judged.
+        max_tokens: The longest answer of the other model, hidden reasoning included, where there is a budget and the
+            call itself sets no limit. An answer that is cut by it is not judged.
         unpriced: What is done where a price is not known and there is a budget: ``"refuse"`` to shadow, with a
             warning, or ``"allow"`` it, with the cost counted as unknown.
         source: What the ledger calls the source of the scores; None: the judge's own name, else ``"user"``.
