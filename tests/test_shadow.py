@@ -289,7 +289,7 @@ def test_nothing_is_drawn_without_a_share(models: Models) -> None:
 
 def test_a_caller_does_not_wait_for_a_model_that_hangs(models: Models) -> None:
     models.says[STRONG] = lambda asked: SILENCE
-    controller = shadowed(models, Shadow(1.0, halves, timeout=0.5))
+    controller = shadowed(models, Shadow(1.0, halves, timeout=2.0))
     assert [ask(controller).model for _ in range(3)] == [WEAK] * 3
     # All three are answered before the first shadow has given up.
     assert controller.shadow.stats.waiting == 3
@@ -465,6 +465,26 @@ def test_a_model_is_allowed_no_more_than_it_can(models: Models) -> None:
     assert controller.shadow.wait(20)
     # Without a budget there is nothing to hold.
     assert not {"max_tokens", "max_completion_tokens"} & set(models.asked("gpt-4")[1])
+
+
+def test_what_is_reserved_is_the_most_that_a_call_can_cost(models: Models) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 500_000}}
+    parts = [{"type": "text", "text": "看" * 1000}, image]
+    usage = {"prompt_tokens": 3000 + 765 + 10, "completion_tokens": 1000}
+    models.usage = {**usage, "total_tokens": sum(usage.values())}
+    cost = pricing.cost(STRONG, *usage.values())
+    assert cost is not None
+    room = 4_096 + 3 * 1_000 + 4_000  # of the image, of the text, and what is around them
+    fits = pricing.cost(STRONG, room, 1000)
+    assert fits is not None
+    controller = shadowed(models, Shadow(1.0, halves, budget_usd=fits))
+    ask(controller, messages=[{"role": "user", "content": parts}], max_tokens=1000)
+    assert controller.shadow.wait(20)
+    assert controller.shadow.stats.cost_usd == cost <= fits
+    # What is left does not hold another one.
+    ask(controller, messages=[{"role": "user", "content": parts}], max_tokens=1000)
+    assert controller.shadow.wait(20)
+    assert (controller.shadow.stats.sent, controller.shadow.stats.over_budget) == (1, 1)
 
 
 def test_an_answer_cut_by_the_shadows_limit_is_not_judged(models: Models) -> None:

@@ -48,7 +48,7 @@ class Shadowing:
 
     def __init__(self, shadow: Shadow, controller: Shadows) -> None:
         # What a drawn call needs is imported now, not while its caller waits.
-        from ferroute import _shadow_pairs as _  # noqa: F401
+        from ferroute import _shadow_errand as _  # noqa: F401
         from ferroute._shadow_budget import Budget
         from ferroute._shadow_worker import Worker
 
@@ -132,7 +132,7 @@ class Shadowing:
 
     def send(self, pair: Pair, asked: Any, answer: Answer, where: Any) -> None:
         """Hands a call to the worker; the caller does not wait."""
-        from ferroute._shadow_pairs import Errand
+        from ferroute._shadow_errand import Errand
 
         with self._lock:
             self._pairs[pair.response] = (pair, {})
@@ -173,7 +173,7 @@ class Shadowing:
         self.observed(pair, *((others, own) if pair.other_is_strong else (own, others)))
 
     def __repr__(self) -> str:
-        from ferroute._shadow_pairs import shadow_of
+        from ferroute._shadow_errand import shadow_of
         from ferroute.shadow import shown_budget, shown_share
 
         share, by = shown_share(self.shadow.share), shadow_of(self.shadow)
