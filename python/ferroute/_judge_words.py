@@ -119,7 +119,7 @@ def _conversation(request: Any) -> list[dict[str, Any]]:
     messages: Any = read(request, "messages") if isinstance(request, Mapping) else request
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
-    rows = list(messages or ())
+    rows: list[Any] = list(messages or ())
     # What a conversation is about is said at its beginning, what is asked at its end.
     shown = rows if len(rows) <= _TURNS else [rows[0], *rows[1 - _TURNS :]]
     made = [{"role": read(row, "role"), **_parts(row)} for row in shown]
@@ -142,7 +142,8 @@ def _parts(message: Any) -> dict[str, Any]:
 
 def _calls_of(message: Any) -> list[Any]:
     calls: Any = read(message, "tool_calls")
-    functions = [read(call, "function") for call in calls] if isinstance(calls, (list, tuple)) else []
+    listed = cast("list[Any]", calls) if isinstance(calls, (list, tuple)) else []
+    functions = [read(call, "function") for call in listed]
     return [
         {"name": read(each, "name"), "arguments": _cut(str(read(each, "arguments") or ""))}
         for each in functions

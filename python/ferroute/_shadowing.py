@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ferroute._shadow_budget import Budget, Grant
     from ferroute._shadow_pairs import Pair
     from ferroute._trace import Asked
-    from ferroute.decision import Decision, ModelPair
+    from ferroute.decision import Decision
     from ferroute.judge import Answer
     from ferroute.ledger import Ledger
     from ferroute.shadow import Shadow, ShadowStats
@@ -185,7 +185,6 @@ class Shadows:
 
     api_base: str | None
     api_key: str | None
-    model_pair: ModelPair
     # Pickles of earlier versions have neither.
     _shadow: Shadowing | None = None
     _shadow_wanted: Shadow | None = None
