@@ -530,13 +530,15 @@ def test_a_model_without_a_price_is_not_asked_on_a_budget(models: Models) -> Non
     assert controller.shadow.stats.unpriced == 1 and models.asked("unheard-of") == []
 
 
-@pytest.mark.parametrize("more", [{"unpriced": "allow"}, {"budget_usd": None}])
-def test_a_cost_that_is_not_known_counts_as_unknown(models: Models, more: dict[str, Any]) -> None:
-    controller = shadowed(models, Shadow(1.0, halves, **more), strong_model="openai/unheard-of")
+@pytest.mark.parametrize(
+    "shadow", [Shadow(1.0, unpriced="allow"), Shadow(1.0, budget_usd=None), 1.0], ids=["allowed", "no budget", "share"]
+)
+def test_a_cost_that_is_not_known_counts_as_unknown(models: Models, shadow: Any) -> None:
+    controller = shadowed(models, shadow, strong_model="openai/unheard-of")
     ask(controller)
     assert controller.shadow.wait(20)
     stats = controller.shadow.stats
-    assert (stats.judged, stats.cost_usd, stats.cost_unknown) == (1, 0, 1)
+    assert (stats.sent, stats.cost_usd, stats.cost_unknown) == (1, 0, 1)
 
 
 # The judging model.

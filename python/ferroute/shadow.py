@@ -107,6 +107,8 @@ class Shadow:
     def of(cls, given: Shadow | Mapping[str, Any] | float | None) -> Self | None:
         """What a Controller is given: a share, a `Shadow` or a mapping of its attributes; None is none.
 
+        Of a share alone nobody has said a budget: what has a price is held to the usual one, what has none is asked.
+
         Raises:
             InvalidTypeError: It is something else, or has an attribute that does not exist.
         """
@@ -122,7 +124,7 @@ class Shadow:
             raise InvalidTypeError(
                 f"shadow is a share of the calls, a Shadow or a mapping of its attributes; found {type(given).__name__}"
             )
-        return cls(float(given))
+        return cls(float(given), unpriced="allow")
 
     @property
     def named_source(self) -> str:
