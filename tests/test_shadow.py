@@ -409,7 +409,35 @@ def test_a_stream_is_shadowed_once_it_was_read_to_its_end(models: Models) -> Non
     dropped = ask(controller, stream=True)
     del dropped
     assert controller.shadow.wait(20)
-    assert (controller.shadow.stats.drawn, controller.shadow.stats.sent) == (3, 1)
+    stats = controller.shadow.stats
+    assert (stats.drawn, stats.sent, stats.skipped) == (3, 1, 1)
+    # Who stops at the last word has the whole answer.
+    with ask(controller, stream=True) as stream:
+        for chunk in stream:
+            if chunk.choices[0].finish_reason:
+                break
+    assert controller.shadow.wait(20)
+    assert controller.shadow.stats.judged == 2
+
+
+def test_calls_for_tools_are_put_together_from_a_stream(models: Models) -> None:
+    def part(**call: Any) -> bytes:
+        return models._chunk("r", {"tool_calls": [{"index": 0, **call}]})
+
+    pieces = [
+        part(id="t1", type="function", function={"name": "look", "arguments": ""}),
+        part(function={"arguments": '{"q": '}),
+        part(function={"arguments": '"owl"}'}),
+        models._chunk("r", {}, "tool_calls"),
+    ]
+    models.says[WEAK] = lambda asked: Reply.of_events([*pieces, b"data: [DONE]\n\n"])
+    seen: list[Answer] = []
+    controller = shadowed(models, Shadow(1.0, lambda request, strong, weak: seen.append(weak)))
+    assert list(ask(controller, stream=True))
+    assert controller.shadow.wait(20)
+    assert (seen[0], seen[0].finish_reason, seen[0].model) == ("", "tool_calls", WEAK)
+    function = {"name": "look", "arguments": '{"q": "owl"}'}
+    assert seen[0].tool_calls == [{"id": "t1", "type": "function", "function": function}]
 
 
 async def test_asynchronous_calls_are_shadowed_alike(models: Models) -> None:

@@ -293,7 +293,7 @@ class Shadows:
             stream = weakref.ref(response)
             response.tap(Collected(lambda known, answer: then(known, answer, routing_of(stream)), shadowing.failed))
         elif responses.is_whole(response):
-            then(response.id, answer_of(response, ""), response.routing)
+            then(getattr(response, "id", None), answer_of(response, ""), response.routing)
         else:
             shadowing.count("skipped")
 

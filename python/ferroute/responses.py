@@ -183,9 +183,16 @@ class _Stream:
         """Where the usage came late, or no reason to stop, the last chunk was not known to be the last."""
         if not self._settled and self._settle():
             self._private["routing"] = self._decision
+        self._untap()
+
+    def _untap(self) -> None:
         if self._tap is not None:
             tap, self._tap = self._tap, None
             tap.ended()
+
+    def _close(self) -> None:
+        self._events.close()
+        self._untap()
 
     def _read(self, data: bytes) -> ChatCompletionChunk:
         try:
@@ -242,7 +249,7 @@ class ChatStream(_Stream):
 
     def close(self) -> None:
         """Closes the connection; iteration then ends. May be called from any thread, more than once."""
-        self._events.close()
+        self._close()
 
     def __enter__(self) -> Self:
         return self
@@ -280,11 +287,11 @@ class AsyncChatStream(_Stream):
 
     async def aclose(self) -> None:
         """Closes the connection; iteration then ends. May be called more than once."""
-        self._events.close()
+        self._close()
 
     async def close(self) -> None:
         """The name `openai.AsyncStream` has for `aclose`."""
-        self._events.close()
+        self._close()
 
     async def __aenter__(self) -> Self:
         return self
