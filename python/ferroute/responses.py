@@ -297,4 +297,4 @@ class AsyncChatStream(_Stream):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._events.close()
+        self._close()
