@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ferroute.llm_router import LLMRouter
     from ferroute.policy import CallPolicy
     from ferroute.routers.fitted import FittedRouter
+    from ferroute.shadow import Shadow
     from ferroute.tasks import TaskGuess, guess_task
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "LLMRouter",
     "ModelPair",
     "RoutingError",
+    "Shadow",
     "Share",
     "Shares",
     "TaskGuess",
@@ -53,6 +55,7 @@ _HOMES = {
     "LLMRouter": "llm_router",
     "ModelPair": "decision",
     "RoutingError": "controller",
+    "Shadow": "shadow",
     "Share": "decision",
     "Shares": "decision",
     "TaskGuess": "tasks",
