@@ -15,16 +15,18 @@ import json
 import math
 import tempfile
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import ferroute
 from ferroute import _core, auditing, pricing
 from ferroute.evals.benchmarks import GSM8K, MMLU
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parent.parent
 AT = "2026-11-01"
@@ -48,7 +50,12 @@ class Traffic:
         self.win_rates = _core.LocalModel().win_rates(self.prompts)
         cost = pricing.cost
         self.strong_costs, self.weak_costs = (
-            np.array([float(cost(model, int(p), int(o), at=AT) or 0) for p, o in zip(self.prompt_tokens, tokens, strict=True)])
+            np.array(
+                [
+                    float(cost(model, int(p), int(o), at=AT) or 0)
+                    for p, o in zip(self.prompt_tokens, tokens, strict=True)
+                ]
+            )
             for model, tokens in ((STRONG, self.strong_tokens), (WEAK, self.weak_tokens))
         )
 
@@ -151,7 +158,8 @@ def coverage(traffic: Traffic, n: int, layout: str, runs: int, seed: int) -> dic
             rows = random.integers(0, size, n)
             written(traffic, rows, layout, random, path)
             found = ferroute.audit(path, strong=STRONG, to=WEAK, seed=run, at=AT).saving
-            assert found.interval is not None and found.estimate is not None
+            assert found.interval is not None
+            assert found.estimate is not None
             low, high = found.interval
             later = random.integers(0, size, n)
             covered += low <= truth[later][traffic.win_rates[later] < found.threshold].sum() <= high

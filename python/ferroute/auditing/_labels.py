@@ -126,6 +126,17 @@ def read_labels(path: str | os.PathLike[str]) -> Labels:
     return Labels(tuple(rows), index, prompts, rates, columns[:, 0], columns[:, 1], *designs.pop())
 
 
+def is_labels(path: str | os.PathLike[str]) -> bool:
+    """Whether a file's first line is one that `Audit.save_labels` writes; False for one that is not there."""
+    try:
+        with Path(path).open(encoding="utf-8-sig") as stream:
+            start = next((line for line in stream if line.strip()), "")
+        _row("", start)
+    except (OSError, UnicodeDecodeError, InvalidValueError):
+        return False
+    return True
+
+
 def _row(place: str, content: str) -> tuple[dict[str, Any], tuple[float | None, int, int]]:
     try:
         read: Any = json.loads(content)

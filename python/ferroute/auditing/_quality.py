@@ -75,7 +75,7 @@ def judge(
         return Quality(confidence=confidence, why=lacking)
     means = float(strong.mean()), float(weak.mean())
     if n < FEWEST:
-        why = f"outcomes of both models are known for {n} prompts; {FEWEST} are the least to say anything"
+        why = f"outcomes of both models are known for {n:,} prompts, and fewer than {FEWEST} say nothing"
         return Quality(n, *means, confidence=confidence, why=why)
     lost = strong - weak
     priced = bool(np.isfinite(saved).all())

@@ -36,6 +36,11 @@ def range_of(ends: tuple[float, float] | None) -> str:
     return "-" if ends is None else f"{dollars(ends[0])} to {dollars(ends[1])}"
 
 
+def several(count: int, word: str) -> str:
+    """A count with its word, in the plural but for one."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
 def percent(value: float | None) -> str:
     """A share, with one digit below 10 %."""
     if value is None:
