@@ -552,6 +552,14 @@ def test_labels_go_out_and_come_back(gsm8k, tmp_path):
     assert (filled.ceiling, filled.below, filled.total) == (found.ceiling, found.below, found.total)
     assert np.allclose(filled.win_rates, gsm8k[4][list(filled.index)])
     assert filled.rows[3]["prompt"] == filled.prompts[3]
+    inputs = found.certificate_inputs(path)
+    assert set(inputs) == {"win_rates", "strong_scores", "weak_scores", "ceiling"}
+    assert np.array_equal(inputs["win_rates"], gsm8k[4][:300])
+    labelled = np.flatnonzero(np.isfinite(inputs["strong_scores"]))
+    assert sorted(labelled) == sorted(filled.index[:100])
+    assert np.array_equal(inputs["weak_scores"][labelled], gsm8k[3][labelled, 1])
+    with pytest.raises(InvalidValueError, match="they belong to other logs"):
+        ferroute.audit(lines[1:], to=WEAK, at=AT).certificate_inputs(path)
     judged = ferroute.audit(lines, to=WEAK, outcomes=path, at=AT)
     assert judged.quality.n == 100
     with pytest.raises(InvalidValueError, match="labels of other logs"):

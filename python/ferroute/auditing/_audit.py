@@ -148,6 +148,7 @@ def audit(
         others=dict(source.others),
         habits=habits,
         traffic=rows.column("win_rate")[population.all],
+        positions=population.all,
         confidence=confidence,
         seed=seed,
         at=prices.at,

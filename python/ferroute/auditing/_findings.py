@@ -49,6 +49,7 @@ class Findings:
         others: Records that are no successful chat call, by kind.
         habits: How long the cheaper model's answers are, and how that is known.
         traffic: Win rates of the strong model's calls, float64 ``[total]``, in the order of the logs.
+        positions: Where those calls stand among all that were read, int64 ``[total]``.
         confidence: That of the intervals.
         seed: Of the draws.
         at: Day or time of the prices of the forecast; None: when the audit was made.
@@ -81,6 +82,7 @@ class Findings:
     others: Mapping[str, int]
     habits: Habits
     traffic: NDArray[np.float64]
+    positions: NDArray[np.int64]
     confidence: float
     seed: int
     at: str | None

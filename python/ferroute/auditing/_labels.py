@@ -126,6 +126,25 @@ def read_labels(path: str | os.PathLike[str]) -> Labels:
     return Labels(tuple(rows), index, prompts, rates, columns[:, 0], columns[:, 1], *designs.pop())
 
 
+def inputs(labels: Labels, positions: Any, traffic: Numbers) -> dict[str, Any]:
+    """Labels spread over all calls, as a certificate takes them; see `Audit.certificate_inputs`."""
+    import numpy as np
+
+    at: Any = np.searchsorted(positions, labels.index)
+    inside = at < len(positions)
+    at = np.where(inside, at, 0)
+    fits = inside & (positions[at] == np.asarray(labels.index)) & (traffic[at] == labels.win_rates)
+    if not fits.all() or labels.total != len(traffic):
+        raise InvalidValueError("labels: they belong to other logs, or to another router, than this audit")
+    if labels.ceiling is None:
+        known = np.isfinite(labels.strong) & np.isfinite(labels.weak)
+        own = labels.win_rates[known], labels.strong[known], labels.weak[known]
+        return dict(zip(("win_rates", "strong_scores", "weak_scores"), own, strict=True)) | {"traffic": traffic}
+    strong, weak = np.full(len(traffic), np.nan), np.full(len(traffic), np.nan)
+    strong[at], weak[at] = labels.strong, labels.weak
+    return {"win_rates": traffic, "strong_scores": strong, "weak_scores": weak, "ceiling": labels.ceiling}
+
+
 def is_labels(path: str | os.PathLike[str]) -> bool:
     """Whether a file's first line is one that `Audit.save_labels` writes; False for one that is not there."""
     try:

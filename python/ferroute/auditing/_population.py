@@ -72,7 +72,7 @@ class Population:
         The ceiling is the threshold that moves the share ``most``; None: there is none, all calls may be drawn.
         """
         rates = self.rows.column("win_rate")
-        ceiling = None if most is None else _saving.cut(rates[self.all], most)
+        ceiling = None if most is None else min(_saving.cut(rates[self.all], most), 1.0)
         limit = float("inf") if ceiling is None else ceiling
         below = int((rates[self.all] < limit).sum())
         code = -1 if self.pair.strong is None else self.rows.models.index(self.pair.strong)

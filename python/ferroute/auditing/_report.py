@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.auditing._findings import Findings
+from ferroute.auditing._labels import Labels, inputs, read_labels, save
 from ferroute.errors import InvalidValueError, NotBuiltError, UnreadableFileError
 
 if TYPE_CHECKING:
-    import os
-
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
 TABLES = ("calls", "models", "mix", "savings", "dearest", "to_label")
@@ -85,9 +85,24 @@ class Audit(Findings):
         Raises:
             UnreadableFileError: It cannot be written.
         """
-        from ferroute.auditing._labels import save
-
         return save(self.to_label, path)
+
+    def certificate_inputs(self, labels: str | os.PathLike[str] | Labels) -> dict[str, Any]:
+        """What `ferroute.calibrate.guarantee` takes, of labels that were filled in: ``guarantee(**inputs)``.
+
+        Args:
+            labels: The file, or what `read_labels` made of it.
+
+        Returns:
+            ``win_rates`` of all the strong model's calls ``[total]``, ``strong_scores`` and ``weak_scores`` with NaN
+            where there is no label, and ``ceiling``. Without a ceiling only the calls with labels, and ``traffic``,
+            the win rates of all.
+
+        Raises:
+            InvalidValueError: The labels belong to other logs; or as `read_labels`.
+        """
+        found = read_labels(labels) if isinstance(labels, (str, os.PathLike)) else labels
+        return inputs(found, self.positions, self.traffic)
 
     def to_html(self) -> str:
         """The report as one page that needs no other file and no network; texts of the logs are escaped."""
