@@ -56,6 +56,9 @@ _HOMES = {
     "guess_task": "tasks",
 }
 
+_MODULES = ("calibrate", "evals")
+"""Modules that are there after ``import ferroute`` alone."""
+
 if DEBUG_BUILD:
     import warnings
 
@@ -71,6 +74,10 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return getattr(importlib.import_module(f"ferroute.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        import importlib
+
+        return importlib.import_module(f"ferroute.{name}")
     raise AttributeError(f"module 'ferroute' has no attribute {name!r}")
 
 

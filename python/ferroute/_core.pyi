@@ -1346,6 +1346,56 @@ def quantile(values: list[float], at: float) -> float:
 def binomial_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:
     """The exact interval (Clopper and Pearson 1934) of the probability behind ``successes`` of ``trials``."""
 
+# --- guarantee.rs ---
+_Numbers: TypeAlias = NDArray[np.float64]
+
+def certify_threshold(
+    win_rates: _Numbers,
+    strong: _Numbers,
+    weak: _Numbers,
+    gold: tuple[_Numbers, _Numbers] | None,
+    risk: str,
+    most: float,
+    delta: float,
+    start: float | None,
+    ceiling: float,
+    seed: int,
+) -> tuple[float | None, float, float, int, int, int, float | None]:
+    """The highest threshold whose loss is at most ``most`` with probability ``1 - delta``.
+
+    See `ferroute.calibrate.guarantee`; columns are ``[n]``, ``start`` is the first threshold tested of weak_routed.
+
+    Returns:
+        The threshold or None, the loss seen there, its bound, rows whose truth is known, rows judged only, rows below
+        the threshold, and the loss seen at the next threshold or None.
+
+    Raises:
+        InvalidValueError: Something is out of range.
+    """
+
+def first_weak_share(rows: int, most: float, delta: float) -> float:
+    """The share of traffic below the first threshold that is tested among the weak-routed."""
+
+def afford_threshold(
+    win_rates: _Numbers,
+    scores: tuple[_Numbers, _Numbers],
+    costs: tuple[_Numbers, _Numbers],
+    cap: float,
+    budget: float,
+    delta: float,
+    seed: int,
+) -> tuple[float | None, float, float, int]:
+    """The best threshold whose mean cost is at most ``budget`` with probability ``1 - delta``.
+
+    See `ferroute.calibrate.budget`; pairs are the strong and the weak model's ``[n]``, ``cap`` bounds every cost.
+
+    Returns:
+        The threshold or None, mean cost and mean score there (of all calls weak where it is None), rows below it.
+
+    Raises:
+        InvalidValueError: Something is out of range.
+    """
+
 # --- learn.rs ---
 _Judged: TypeAlias = tuple[float, int, int]
 

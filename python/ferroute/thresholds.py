@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, _tables
+from ferroute._whole_file import write_whole
 from ferroute.errors import InvalidTypeError, InvalidValueError, MissingFileError, UnreadableFileError
 
 if TYPE_CHECKING:
@@ -216,16 +217,13 @@ class CalibrationTable:
             target = _tables.folder() / _tables.file_name(self.router, self.fingerprint)
         else:
             target = Path(path)
-        part = target.with_name(f"{target.name}.{os.getpid()}.part")
-        try:
-            if path is None:
+        text = json.dumps(self._json(), allow_nan=False) + "\n"
+        if path is None:
+            try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(self._json(), allow_nan=False) + "\n", encoding="utf-8")
-            part.replace(target)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise UnreadableFileError(f"{target}: cannot be written: {error}") from error
-        return target
+            except OSError as error:
+                raise UnreadableFileError(f"{target}: cannot be written: {error}") from error
+        return write_whole(target, text)
 
     def _json(self) -> dict[str, Any]:
         return {

@@ -3,6 +3,7 @@
 mod adam;
 mod baseline;
 pub mod battles;
+pub mod guarantee;
 pub mod mf;
 mod noise;
 mod product;

@@ -15,6 +15,7 @@ mod evals;
 mod explain;
 mod filters;
 mod given;
+mod guarantee;
 mod learn;
 mod ledger;
 mod local;
@@ -65,6 +66,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     prompts::register(m)?;
     columns::register(m)?;
     statistics::register(m)?;
+    guarantee::register(m)?;
     semantic::register(m)?;
     sw::register(m)?;
     task::register(m)?;
