@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
-from ferroute.auditing._words import one_line
+from ferroute.auditing._words import beginning
 
 
 class NotACall(Exception):
@@ -64,7 +64,7 @@ class Call:
         """Takes the text from the messages, and estimates tokens that were not counted."""
         if self.model is not None:
             # Names of models are printed; what is no character of a name is left out.
-            self.model = one_line(self.model) or None
+            self.model = beginning(self.model) or None
         if self.text is None and self.messages:
             self.text = last_text(self.messages)
         if self.text is not None and not self.text.strip():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ferroute.auditing._bars import Bar, Span, bars, spans
 from ferroute.auditing._text import headline
-from ferroute.auditing._words import dollars, one_line, percent, percents, range_of
+from ferroute.auditing._words import beginning, dollars, percent, percents, range_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -139,7 +139,7 @@ def _savings(audit: Findings) -> str:
 def _models(audit: Findings) -> str:
     picture = bars(
         [
-            Bar(one_line(each.model or "not named", 60), each.share, each.spend_share, dollars(each.spend))
+            Bar(beginning(each.model or "not named", 60), each.share, each.spend_share, dollars(each.spend))
             for each in audit.models[:12]
         ],
         ("share of calls", "share of spend"),
@@ -192,7 +192,7 @@ def _dearest(audit: Findings) -> str:
 def _labels(audit: Findings) -> str:
     from ferroute.auditing._text import labels
 
-    rows = [(f"{row['win_rate']:.4f}", row["place"], one_line(row["prompt"])) for row in audit.to_label[:10]]
+    rows = [(f"{row['win_rate']:.4f}", row["place"], beginning(row["prompt"])) for row in audit.to_label[:10]]
     shown = _table(("win rate", "place", "prompt"), rows, (1, 2)) if rows else ""
     more = len(audit.to_label) - len(rows)
     rest = f'<p class="dim">and {more:,} more: save_labels writes them all</p>' if more else ""
@@ -213,14 +213,14 @@ def _method(audit: Findings) -> str:
 
 
 def _list(title: str, lines: Sequence[str]) -> str:
-    items = "".join(f"<li>{escape(one_line(line, 1000))}</li>" for line in lines)
+    items = "".join(f"<li>{escape(beginning(line, 1000))}</li>" for line in lines)
     return f"<h2>{escape(title)}</h2><ul>{items}</ul>" if lines else ""
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], texts: Sequence[int]) -> str:
     def line(tag: str, cells: Sequence[str]) -> str:
         made = (
-            f"<{tag}{_TEXT if at in texts else ''}>{escape(one_line(cell))}</{tag}>" for at, cell in enumerate(cells)
+            f"<{tag}{_TEXT if at in texts else ''}>{escape(beginning(cell))}</{tag}>" for at, cell in enumerate(cells)
         )
         return f"<tr>{''.join(made)}</tr>"
 

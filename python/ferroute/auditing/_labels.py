@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ferroute._whole_file import write_whole
 from ferroute.auditing._call import number
 from ferroute.errors import InvalidValueError, MissingFileError, UnreadableFileError
 
@@ -33,16 +34,7 @@ def save(rows: Sequence[dict[str, Any]], path: str | os.PathLike[str]) -> Path:
     Raises:
         UnreadableFileError: It cannot be written.
     """
-    target = Path(path)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        part.replace(target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UnreadableFileError(f"{target}: cannot be written: {error}") from error
-    return target
+    return write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ferroute._whole_file import write_whole
 from ferroute.auditing._findings import Findings
 from ferroute.auditing._labels import Labels, inputs, read_labels, save
-from ferroute.errors import InvalidValueError, NotBuiltError, UnreadableFileError
+from ferroute.errors import InvalidValueError, NotBuiltError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
 TABLES = ("calls", "models", "mix", "savings", "dearest", "to_label")
@@ -116,12 +118,7 @@ class Audit(Findings):
         Raises:
             UnreadableFileError: It cannot be written.
         """
-        target = Path(path)
-        try:
-            target.write_text(self.to_html(), encoding="utf-8")
-        except OSError as error:
-            raise UnreadableFileError(f"{target}: cannot be written: {error}") from error
-        return target
+        return write_whole(path, self.to_html())
 
     def __repr__(self) -> str:
         from ferroute.auditing._text import report

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ferroute.auditing._words import one_line
+from ferroute.auditing._words import beginning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -176,13 +176,13 @@ def dearest(rows: Collected, pair: Pair, saved: dict[int, float], below: float, 
     at = -1 if pair.strong is None else rows.models.index(pair.strong)
     kept = rows.dearest.get(at, [])
     found = sorted(
-        (-saved[index], index, cost, beginning)
-        for cost, index, beginning in kept
+        (-saved[index], index, cost, start)
+        for cost, index, start in kept
         if index in saved and rates[index] < below and saved[index] > 0
     )
     return tuple(
-        Dear(index, rows.places[index], cost, cost + less, float(rates[index]), one_line(beginning))
-        for less, index, cost, beginning in found[:most]
+        Dear(index, rows.places[index], cost, cost + less, float(rates[index]), beginning(start))
+        for less, index, cost, start in found[:most]
     )
 
 

@@ -128,20 +128,19 @@ def _bullet(text: str, width: int) -> list[str]:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int, left: Sequence[int] = (0,)) -> list[str]:
     """Rows in columns as wide as they need; what is left of the line is for the widest, which is cut to it."""
-    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
+    from rich.cells import cell_len, set_cell_size
+
+    widths = [max(cell_len(row[at]) for row in (head, *rows)) for at in range(len(head))]
     widest = max(range(len(head)), key=lambda at: widths[at])
     widths[widest] = max(min(widths[widest], width - sum(widths) + widths[widest] - 2 * (len(head) - 1)), 8)
 
     def line(cells: Sequence[str]) -> str:
-        fitted = [_fitted(cell, size) for cell, size in zip(cells, widths, strict=True)]
-        placed = (
-            cell.ljust(size) if at in left else cell.rjust(size)
-            for at, (cell, size) in enumerate(zip(fitted, widths, strict=True))
-        )
+        placed: list[str] = []
+        for at, (cell, size) in enumerate(zip(cells, widths, strict=True)):
+            # Characters of East Asia take two columns of a terminal.
+            shown = cell if cell_len(cell) <= size else set_cell_size(cell, size - 3).rstrip() + "..."
+            room = " " * (size - cell_len(shown))
+            placed.append(shown + room if at in left else room + shown)
         return "  ".join(placed).rstrip()
 
     return [line(head), *(line(row) for row in rows)]
-
-
-def _fitted(cell: str, width: int) -> str:
-    return cell if len(cell) <= width else cell[: max(width - 3, 0)] + "..."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ferroute._one_line import one_line
+
 if TYPE_CHECKING:
     from decimal import Decimal
 
@@ -53,9 +55,9 @@ def percents(ends: tuple[float, float] | None) -> str:
     return "-" if ends is None else f"{percent(ends[0])} to {percent(ends[1])}"
 
 
-def one_line(text: str, most: int = 240) -> str:
-    """A prompt's words on one line, without control characters that a terminal would obey."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text[: most * 4]).split())[:most]
+def beginning(text: str, most: int = 240) -> str:
+    """The beginning of a text on one line, without control characters that a terminal would obey."""
+    return " ".join(one_line(text[: most * 4]).split())[:most]
 
 
 def saving_line(saving: Forecast) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-import ferroute
+from ferroute import auditing
 from ferroute.auditing import NoCallsError
 from ferroute.auditing._text import sections
 from ferroute.cli._output import console, json_line, note
@@ -52,7 +52,7 @@ def audit(logs: list[str], *, html: Path | None, labels: Path | None, as_json: b
         with warnings.catch_warnings():
             # The report itself says which prices are unknown.
             warnings.simplefilter("ignore", PriceWarning)
-            found = ferroute.audit(logs[0] if len(logs) == 1 else logs, progress_bar=sys.stderr.isatty(), **settings)
+            found = auditing.audit(logs[0] if len(logs) == 1 else logs, progress_bar=sys.stderr.isatty(), **settings)
     except (NoCallsError, MissingFileError, UnreadableFileError) as error:
         raise BadInput(str(error)) from None
     except (InvalidValueError, InvalidTypeError) as error:
