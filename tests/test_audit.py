@@ -95,6 +95,22 @@ def test_openai_objects_pairs_and_batches():
     assert source.others == {"failed": 1, "embedding": 1}
 
 
+def test_batches_are_joined_with_their_requests(tmp_path):
+    asked, answered = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    messages = [{"role": "user", "content": "Is 7 prime?"}]
+    asked.write_text(
+        "".join(
+            json.dumps({"custom_id": key, "method": "POST", "body": {"model": "gpt-5.5", "messages": messages}}) + "\n"
+            for key in ("a", "b")
+        )
+    )
+    body = {"model": "gpt-5.5-2026", "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 1}}
+    answered.write_text(json.dumps({"custom_id": "a", "response": {"status_code": 200, "body": body}, "error": None}))
+    calls, source = calls_of(asked, answered)
+    assert [(call.model, call.text, call.prompt_tokens) for call in calls] == [("gpt-5.5", "Is 7 prime?", 9)]
+    assert source.others == {"unanswered": 1}
+
+
 @pytest.mark.parametrize("name", ["litellm.json", "litellm.csv"])
 def test_litellm_rows(name):
     calls, source = calls_of(LOGS / name)

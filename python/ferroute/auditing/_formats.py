@@ -52,6 +52,8 @@ class Source:
     broken: int = 0
     problems: list[str] = field(default_factory=list[str])
     others: dict[str, int] = field(default_factory=dict[str, int])
+    asked: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Requests of the Batch API whose answers are still to come, by their ids."""
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
@@ -75,6 +77,8 @@ class Source:
                         self._broken(place, f"has no field that is known; its fields are {_fields(record)}")
                         continue
                 yield from self._calls(place, reader, record)
+        if self.asked:
+            self.others["unanswered"] = len(self.asked)
 
     def _files(self) -> Iterator[tuple[str, str, Iterable[tuple[int, Any]]]]:
         logs = self.logs
@@ -123,6 +127,10 @@ class Source:
                 yield place, made
 
     def _call(self, place: str, reader: ModuleType, record: Any) -> Call | None:
+        if reader is _openai:
+            waits, record = _openai.joined(record, self.asked)
+            if waits:
+                return None
         try:
             made: Call = reader.call(record)
         except NotACall as other:
