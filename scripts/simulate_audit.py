@@ -15,16 +15,18 @@ import json
 import math
 import tempfile
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import ferroute
 from ferroute import _core, auditing, pricing
 from ferroute.evals.benchmarks import GSM8K, MMLU
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parent.parent
 AT = "2026-11-01"
@@ -46,11 +48,21 @@ class Traffic:
 
     def __post_init__(self) -> None:
         self.win_rates = _core.LocalModel().win_rates(self.prompts)
+        self.by_text = dict(zip(self.prompts, self.win_rates.tolist(), strict=True))
         cost = pricing.cost
         self.strong_costs, self.weak_costs = (
-            np.array([float(cost(model, int(p), int(o), at=AT) or 0) for p, o in zip(self.prompt_tokens, tokens, strict=True)])
+            np.array(
+                [
+                    float(cost(model, int(p), int(o), at=AT) or 0)
+                    for p, o in zip(self.prompt_tokens, tokens, strict=True)
+                ]
+            )
             for model, tokens in ((STRONG, self.strong_tokens), (WEAK, self.weak_tokens))
         )
+
+    def rates(self, texts: list[str]) -> list[float]:
+        """The router: `local`, asked once for each prompt and not in every run again."""
+        return [self.by_text[text] for text in texts]
 
 
 def tokens_of(prompts: list[str]) -> Any:
@@ -150,8 +162,9 @@ def coverage(traffic: Traffic, n: int, layout: str, runs: int, seed: int) -> dic
         for run in range(runs):
             rows = random.integers(0, size, n)
             written(traffic, rows, layout, random, path)
-            found = ferroute.audit(path, strong=STRONG, to=WEAK, seed=run, at=AT).saving
-            assert found.interval is not None and found.estimate is not None
+            found = ferroute.audit(path, strong=STRONG, to=WEAK, router=traffic.rates, seed=run, at=AT).saving
+            assert found.interval is not None
+            assert found.estimate is not None
             low, high = found.interval
             later = random.integers(0, size, n)
             covered += low <= truth[later][traffic.win_rates[later] < found.threshold].sum() <= high
@@ -174,7 +187,10 @@ def verdicts(traffic: Traffic, n: int, runs: int, seed: int, shuffled: bool) -> 
                 seen.__dict__.update(traffic.__dict__)
                 seen.strong_scores, seen.weak_scores = traffic.strong_scores[order], traffic.weak_scores[order]
             written(seen, rows, "twice", random, path, scores=True)
-            better += ferroute.audit(path, strong=STRONG, to=WEAK, seed=run, at=AT).verdict == auditing.BETTER
+            better += (
+                ferroute.audit(path, strong=STRONG, to=WEAK, router=seen.rates, seed=run, at=AT).verdict
+                == auditing.BETTER
+            )
     return better / runs
 
 
@@ -198,8 +214,8 @@ def main() -> None:
                 shown = ", ".join(f"{what} {value:.3f}" for what, value in found.items())
                 print(f"{name}, {n} calls, {layout}: {shown} (+-{error:.3f})", flush=True)
         for shuffled in (False, True) if given.verdicts else ():
-            share = verdicts(traffic, 1000, given.verdicts, given.seed, shuffled)
-            print(f"{name}, 1000 pairs, {'shuffled' if shuffled else 'real'} outcomes: better {share:.3f}", flush=True)
+            share = verdicts(traffic, 500, given.verdicts, given.seed, shuffled)
+            print(f"{name}, 500 pairs, {'shuffled' if shuffled else 'real'} outcomes: better {share:.3f}", flush=True)
 
 
 if __name__ == "__main__":

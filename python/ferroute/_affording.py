@@ -63,8 +63,8 @@ class Budget:
                 "average; 1 is the cheapest"
             )
         seen = (
-            f"{self.weak_share * 100:.4g}% of {self.n:,} prompts are weak; a call costs ${self.cost:.6f} on average here, "
-            f"and the mean score is {self.score:.4g}"
+            f"{self.weak_share * 100:.4g}% of {self.n:,} prompts are weak; a call costs ${self.cost:.6f} on average "
+            f"here, and the mean score is {self.score:.4g}"
         )
         assumption = (
             f"holds while traffic is exchangeable with these prompts, prices stay, and no call costs more than "

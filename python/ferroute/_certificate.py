@@ -106,9 +106,9 @@ class Certificate:
         Raises:
             UnreadableFileError: It cannot be written.
         """
-        return write_whole(path, json.dumps(self.to_dict(), allow_nan=False, indent=1) + "\n")
+        return write_whole(path, json.dumps(self.as_dict(), allow_nan=False, indent=1) + "\n")
 
-    def to_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """The certificate as JSON holds it; `from_dict` reads it."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {"ferroute_certificate": 1, **fields, "notes": list(self.notes), "assumption": self.assumption}
@@ -138,7 +138,7 @@ class Certificate:
 
     @classmethod
     def from_dict(cls, read: Any) -> Certificate:
-        """What `to_dict` gave.
+        """What `as_dict` gave.
 
         Raises:
             InvalidValueError: It is something else, or contradicts itself.

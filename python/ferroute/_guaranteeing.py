@@ -66,7 +66,7 @@ def certificate(
 
     import numpy as np
 
-    if risk not in RISKS:
+    if not isinstance(risk, str) or risk not in RISKS:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidValueError(f"risk: expected {', '.join(map(repr, RISKS))}; found {risk!r:.60}")
     most, confidence = fraction("max_quality_loss", max_quality_loss), fraction("confidence", confidence, 0.5, 1.0)
     if ceiling is not None:
@@ -229,6 +229,8 @@ def _start(
 
 
 def _why_not(failed: float, n: int, most: float, delta: float, risk: str) -> str:
+    if most <= 0:
+        return "a loss of 0 cannot be told from one just above it: allow a little"
     least = math.ceil(math.log(delta) / math.log1p(-most)) if 0 < most < 1 else n
     if n < least:
         return f"{n} labels are too few whatever they say: this bound needs at least {least}"

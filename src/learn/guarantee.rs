@@ -17,6 +17,7 @@ mod tests;
 
 pub use budget::{Afforded, Prices, afford};
 
+use super::noise::Key;
 use crate::error::{Error, Result};
 use crate::math::betting::horizon::{ABREAST, Row};
 use game::{Game, Judged};
@@ -127,7 +128,7 @@ fn arranged(rows: &Rows, terms: &Terms, low: f64) -> (Game, f64) {
     let loss = |strong: f64, weak: f64| if regret { (strong - weak).max(0.0) } else { strong - weak };
     let rates = cuts::floored(rows.win_rates);
     let opinion = |row: usize| loss(rows.strong[row], rows.weak[row]);
-    let mut order = shuffled(rates.len(), terms.seed);
+    let mut order = Key::new(terms.seed).shuffled(rates.len());
     let start = match (terms.risk, terms.start) {
         (Risk::WeakRouted, Some(start)) => start,
         (Risk::WeakRouted, None) => {
@@ -249,25 +250,6 @@ impl Game {
         }
         if count == 0 { 0.0 } else { sum / count as f64 }
     }
-}
-
-/// The numbers `0..n` in an order drawn with the seed (Fisher and Yates).
-fn shuffled(n: usize, seed: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..n).collect();
-    let mut state = seed;
-    for i in (1..n).rev() {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let j = (u128::from(mix(state)) * (i as u128 + 1)) >> 64;
-        order.swap(i, j as usize);
-    }
-    order
-}
-
-/// The output function of `SplitMix64` (Steele, Lea and Flood 2014).
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 fn checked(rows: &Rows, terms: &Terms) -> Result<()> {

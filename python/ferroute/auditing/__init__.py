@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from ferroute.auditing._audit import SHARES, audit
+from ferroute.auditing._findings import Findings
+from ferroute.auditing._formats import NoCallsError
 from ferroute.auditing._habits import Habits
-from ferroute.auditing._labels import Labels, read_labels
+from ferroute.auditing._labels import Labels, is_labels, read_labels
 from ferroute.auditing._quality import BETTER, NO_SAVING, NOT_PROVEN, Quality
 from ferroute.auditing._report import Audit
 from ferroute.auditing._saving import Saving
@@ -20,12 +22,15 @@ __all__ = [
     "SHARES",
     "Audit",
     "Dear",
+    "Findings",
     "Habits",
     "Labels",
     "ModelSpend",
+    "NoCallsError",
     "Part",
     "Quality",
     "Saving",
     "audit",
+    "is_labels",
     "read_labels",
 ]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Generator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import ferroute.pricing as pricing
 from ferroute.auditing import _choose, _columns, _outcomes, _population, _quality, _tables, _unknown
 from ferroute.auditing._collect import Collected, collect
-from ferroute.auditing._formats import Source
+from ferroute.auditing._formats import NoCallsError, Source
 from ferroute.auditing._prices import Prices
 from ferroute.auditing._report import Audit
 from ferroute.auditing._scorer import scorer_of
 from ferroute.errors import InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
     from ferroute.auditing._choose import Pair
     from ferroute.auditing._quality import Quality
     from ferroute.pricing._usage import When
@@ -82,8 +83,8 @@ def audit(
     Raises:
         MissingFileError: There is no such file.
         UnreadableFileError: It cannot be read.
-        InvalidValueError: No record is a call that can be read; an argument is out of range; or the logs have no calls
-            of ``strong``.
+        NoCallsError: No record is a call that can be read (an `InvalidValueError`).
+        InvalidValueError: An argument is out of range, or the logs have no calls of ``strong``.
         InvalidTypeError: An argument is of the wrong type.
 
     Warns:
@@ -109,7 +110,7 @@ def audit(
         # Twice the labels, so that at least k of them are below a ceiling that 70 % of the calls are below.
         rows = collect(source, scorer.score, prices, keep=2 * k + 100, seed=seed, advance=advance)
     if not len(rows):
-        raise InvalidValueError(_nothing(source))
+        raise NoCallsError(_nothing(source))
     pair = _choose.pair(rows, prices, strong, to)
     population = _population.of(rows, prices, pair)
     shares = tuple(dict.fromkeys((*SHARES, move)))
@@ -147,11 +148,12 @@ def audit(
         others=dict(source.others),
         habits=habits,
         traffic=rows.column("win_rate")[population.all],
+        positions=population.all,
         confidence=confidence,
         seed=seed,
         at=prices.at,
         prices=pricing.version(),
-        _columns=_frame(rows, saved),
+        columns=_frame(rows, saved),
     )
 
 

@@ -7,10 +7,11 @@ and never makes the reading fail.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
+
+from ferroute.auditing._words import beginning
 
 
 class NotACall(Exception):
@@ -61,6 +62,9 @@ class Call:
 
     def settle(self) -> Call:
         """Takes the text from the messages, and estimates tokens that were not counted."""
+        if self.model is not None:
+            # Names of models are printed; what is no character of a name is left out.
+            self.model = beginning(self.model) or None
         if self.text is None and self.messages:
             self.text = last_text(self.messages)
         if self.text is not None and not self.text.strip():
@@ -82,23 +86,27 @@ class Call:
 def path(record: Any, *steps: str) -> Any:
     """``record[steps[0]][steps[1]]...``; None where a step is missing."""
     for step in steps:
-        if not isinstance(record, Mapping):
+        if not isinstance(record, dict):
             return None
-        record = cast("Mapping[str, Any]", record).get(step)
+        record = cast("dict[str, Any]", record).get(step)
     return record
 
 
 def first(record: Any, *names: str) -> Any:
     """The first of the fields that is there and not null."""
-    for name in names:
-        value = path(record, name)
-        if value is not None:
-            return value
+    if isinstance(record, dict):
+        fields = cast("dict[str, Any]", record)
+        for name in names:
+            value = fields.get(name)
+            if value is not None:
+                return value
     return None
 
 
 def number(value: Any) -> float | None:
     """A finite number, also of a text or a boolean."""
+    if value is None:
+        return None
     if isinstance(value, str):
         value = {"true": 1.0, "false": 0.0}.get(value.strip().lower(), value)
     try:
@@ -192,13 +200,13 @@ def messages_of(value: Any) -> list[Any] | None:
 def _messages_in(value: Any) -> list[Any] | None:
     if isinstance(value, list):
         listed = cast("list[Any]", value)
-        return listed if listed and all(isinstance(each, (Mapping, str)) for each in listed) else None
-    if not isinstance(value, Mapping):
+        return listed if listed and all(isinstance(each, (dict, str)) for each in listed) else None
+    if not isinstance(value, dict):
         return None
     inner = first(value, "messages", "input", "contents", "prompt", "question", "query", "text")
     if inner is not None:
         return messages_of(inner)
-    named = dict(cast("Mapping[str, Any]", value))
+    named = cast("dict[str, Any]", value)
     return [named] if "role" in named or "content" in named else None
 
 

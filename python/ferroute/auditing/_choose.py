@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ferroute.errors import InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ferroute.auditing._collect import Collected
     from ferroute.auditing._prices import Prices
 
@@ -65,7 +66,9 @@ def _logged(models: Sequence[str], wanted: str) -> str:
     same = [model for model in models if model.rpartition("/")[2] == wanted.rpartition("/")[2]]
     if len(same) == 1:
         return same[0]
-    raise InvalidValueError(f"strong: the logs have no calls of {wanted}; their models are {', '.join(models) or 'not named'}")
+    raise InvalidValueError(
+        f"strong: the logs have no calls of {wanted}; their models are {', '.join(models) or 'not named'}"
+    )
 
 
 def _dearest(rows: Collected, without: str | None = None) -> str | None:
@@ -88,27 +91,27 @@ def _cheaper(rows: Collected, prices: Prices, strong: str) -> str | None:
     import numpy as np
 
     counts, of_model = _counts(rows), rows.of_model()
+    asked, said, costs = (rows.column(name) for name in ("prompt_tokens", "completion_tokens", "cost"))
     own = of_model == rows.models.index(strong)
-    prompt, completion = (
-        _mean(rows.column(name)[own]) for name in ("prompt_tokens", "completion_tokens")
-    )
+    prompt, completion = _mean(asked[own]), _mean(said[own])
+    logged = rows.is_logged() & np.isfinite(asked) & np.isfinite(said)
 
-    def price(model: str) -> float | None:
+    def price(at: int, model: str) -> float | None:
+        paid = logged & (of_model == at)
+        tokens = float((asked[paid] + said[paid]).sum())
+        if tokens > 0:
+            return float(costs[paid].sum()) / tokens * (prompt + completion)
         parts = prices.parts(model, prompt, completion, 0)
-        if parts is not None:
-            return sum(parts)
-        # A name of the user's own has a price only in the logs.
-        of_calls = rows.column("cost")[of_model == rows.models.index(model)]
-        known = of_calls[np.isfinite(of_calls)]
-        return float(known.mean()) if len(known) else None
+        return None if parts is None else sum(parts)
 
-    usual = price(strong)
+    found = {model: price(at, model) for at, model in enumerate(rows.models)}
+    usual = found[strong]
     if usual is None:
         return None
     cheaper = [
         (counts[at], model)
         for at, model in enumerate(rows.models)
-        if model != strong and (found := price(model)) is not None and found < usual
+        if model != strong and (each := found[model]) is not None and each < usual
     ]
     return max(cheaper)[1] if cheaper else None
 

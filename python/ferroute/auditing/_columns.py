@@ -106,5 +106,5 @@ def _set(made: Call, field: str, value: Any) -> None:
         if read is not None:
             made.messages = messages_of(read)
             made.text = None if made.messages else read
-    elif read is not None or field not in {"messages"}:
+    elif read is not None or field != "messages":
         setattr(made, field, read)

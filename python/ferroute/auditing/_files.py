@@ -12,12 +12,14 @@ import gzip
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import IO, Any, cast
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from ferroute.auditing._call import BrokenRecord
 from ferroute.errors import FerrouteError, InvalidValueError, MissingFileError, UnreadableFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Records = Iterator[tuple[int, Any]]
 
@@ -100,10 +102,8 @@ def _opened(path: Path) -> Iterator[IO[str]]:
 
 def _json(stream: IO[str]) -> Records:
     """JSON lines, a list of objects, or one object that has them."""
-    number, line = 0, ""
-    for number, line in enumerate(stream, start=1):
-        if line.strip():
-            break
+    lines = enumerate(stream, start=1)
+    number, line = next(((number, line) for number, line in lines if line.strip()), (0, ""))
     start = line.strip()
     if start.startswith("["):
         yield from _items(line, stream)
@@ -111,9 +111,9 @@ def _json(stream: IO[str]) -> Records:
         yield from _document(line + stream.read())
     elif start:
         yield from _line(number, line)
-        for number, line in enumerate(stream, start=number + 1):  # noqa: PLW2901 - the same lines go on
-            if line.strip():
-                yield from _line(number, line)
+        for place, other in lines:
+            if other.strip():
+                yield from _line(place, other)
 
 
 def _line(number: int, line: str) -> Records:
@@ -136,14 +136,14 @@ def _said(error: BaseException) -> str:
 
 def _inside(read: Any) -> list[Any]:
     """The records that an answer of an API holds; anything else is a record itself."""
-    if isinstance(read, Mapping):
-        whole = cast("Mapping[str, Any]", read)
+    if isinstance(read, dict):
+        whole = cast("dict[str, Any]", read)
         for name in _LISTS:
             inner = whole.get(name)
             # A record of its own may have a field of that name; an answer has little else.
             if isinstance(inner, list) and len(whole) <= 4 and "model" not in whole:
                 return cast("list[Any]", inner)
-    return [read if isinstance(read, Mapping) else BrokenRecord(f"is no object but {type(read).__name__}")]
+    return [read if isinstance(read, dict) else BrokenRecord(f"is no object but {type(read).__name__}")]
 
 
 def _document(text: str) -> Records:
@@ -226,4 +226,4 @@ def _columns(path: Path) -> Records:
     for number, cells in enumerate(zip(*plain.values(), strict=True), start=1):
         row = zip(plain, cells, strict=True)
         # A missing number is NaN there, which is the one value that is not equal to itself.
-        yield number, {name: cell for name, cell in row if cell is not None and cell == cell}  # noqa: PLR0124
+        yield number, {name: cell for name, cell in row if cell is not None and cell == cell}

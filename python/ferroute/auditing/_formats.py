@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.auditing import _columns, _files, _langfuse, _ledger, _litellm, _openai, _otel
 from ferroute.auditing._call import BrokenRecord, Call, NotACall
 from ferroute.errors import InvalidTypeError, InvalidValueError
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 # The more particular kinds first: an OpenAI object is what the others hold.
 _KINDS: dict[str, ModuleType] = {
@@ -27,6 +29,10 @@ FORMATS = (*_KINDS, "ledger")
 
 _NAMED = 5
 """Broken records that are named, of those that are counted."""
+
+
+class NoCallsError(InvalidValueError):
+    """Logs without a single call that can be read."""
 
 
 @dataclass
@@ -46,6 +52,8 @@ class Source:
     broken: int = 0
     problems: list[str] = field(default_factory=list[str])
     others: dict[str, int] = field(default_factory=dict[str, int])
+    asked: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Requests of the Batch API whose answers are still to come, by their ids."""
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
@@ -69,6 +77,8 @@ class Source:
                         self._broken(place, f"has no field that is known; its fields are {_fields(record)}")
                         continue
                 yield from self._calls(place, reader, record)
+        if self.asked:
+            self.others["unanswered"] = len(self.asked)
 
     def _files(self) -> Iterator[tuple[str, str, Iterable[tuple[int, Any]]]]:
         logs = self.logs
@@ -85,9 +95,7 @@ class Source:
         for each in paths:
             yield self._opened(f"{os.path.basename(each)}, ", each)  # noqa: PTH119 - a URL is no path
 
-    def _opened(
-        self, name: str, place: str | os.PathLike[str]
-    ) -> tuple[str, str, Iterable[tuple[int, Any]]]:
+    def _opened(self, name: str, place: str | os.PathLike[str]) -> tuple[str, str, Iterable[tuple[int, Any]]]:
         said = os.fspath(place)
         if said == "-":
             return name, "json", _files.standard_input("csv" if self.format == "table" else "json")
@@ -114,19 +122,27 @@ class Source:
 
     def _calls(self, place: str, reader: ModuleType, record: Any) -> Iterator[tuple[str, Call]]:
         for each in _otel.spans(record) if reader is _otel else (record,):
-            try:
-                made: Call = reader.call(each)
-                if self.columns:
-                    _columns.override(made, each, self.columns)
-                made.settle()
-                if made.model is None and made.text is None and made.win_rate is None:
-                    raise BrokenRecord(f"names neither a model nor a prompt; its fields are {_fields(each)}")
-            except NotACall as other:
-                self.others[str(other)] = self.others.get(str(other), 0) + 1
-            except BrokenRecord as broken:
-                self._broken(place, str(broken))
-            else:
+            made = self._call(place, reader, each)
+            if made is not None:
                 yield place, made
+
+    def _call(self, place: str, reader: ModuleType, record: Any) -> Call | None:
+        if reader is _openai:
+            waits, record = _openai.joined(record, self.asked)
+            if waits:
+                return None
+        try:
+            made: Call = reader.call(record)
+        except NotACall as other:
+            self.others[str(other)] = self.others.get(str(other), 0) + 1
+            return None
+        if self.columns:
+            _columns.override(made, record, self.columns)
+        made.settle()
+        if made.model is None and made.text is None and made.win_rate is None:
+            self._broken(place, f"names neither a model nor a prompt; its fields are {_fields(record)}")
+            return None
+        return made
 
     def _broken(self, place: str, why: str) -> None:
         self.broken += 1
@@ -156,7 +172,7 @@ def _objects(logs: Any) -> Any:
 def _mappings(rows: Iterable[Any]) -> Iterator[Any]:
     for row in rows:
         if isinstance(row, Mapping):
-            # Frames have NaN where there is nothing.
+            # Readers expect what JSON gives. Frames have NaN where there is nothing.
             named = cast("Mapping[str, Any]", row)
             yield {name: value for name, value in named.items() if not (isinstance(value, float) and value != value)}
         else:

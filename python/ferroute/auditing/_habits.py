@@ -101,9 +101,7 @@ def read(
         found.append(_ratio(strong, weak) if enough else whole)
     ratios, errors = zip(*found, strict=True)
     low, high = tuple(min(ratio, 1.0) for ratio in ratios), tuple(max(ratio, 1.0) for ratio in ratios)
-    return Habits(
-        "other prompts", len(weak_tokens), edges, ratios, errors, low, high, float(weak_tokens.std(ddof=1))
-    )
+    return Habits("other prompts", len(weak_tokens), edges, ratios, errors, low, high, float(weak_tokens.std(ddof=1)))
 
 
 def _ratio(strong: Numbers, weak: Numbers) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ferroute._whole_file import write_whole
 from ferroute.auditing._call import number
 from ferroute.errors import InvalidValueError, MissingFileError, UnreadableFileError
 
@@ -33,16 +34,7 @@ def save(rows: Sequence[dict[str, Any]], path: str | os.PathLike[str]) -> Path:
     Raises:
         UnreadableFileError: It cannot be written.
     """
-    target = Path(path)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        part.replace(target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UnreadableFileError(f"{target}: cannot be written: {error}") from error
-    return target
+    return write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 @dataclass(frozen=True)
@@ -124,6 +116,36 @@ def read_labels(path: str | os.PathLike[str]) -> Labels:
     rates = np.asarray([row["win_rate"] for row in rows], dtype=np.float64)
     index, prompts = tuple(int(row["index"]) for row in rows), tuple(str(row["prompt"]) for row in rows)
     return Labels(tuple(rows), index, prompts, rates, columns[:, 0], columns[:, 1], *designs.pop())
+
+
+def inputs(labels: Labels, positions: Any, traffic: Numbers) -> dict[str, Any]:
+    """Labels spread over all calls, as a certificate takes them; see `Audit.certificate_inputs`."""
+    import numpy as np
+
+    at: Any = np.searchsorted(positions, labels.index)
+    inside = at < len(positions)
+    at = np.where(inside, at, 0)
+    fits = inside & (positions[at] == np.asarray(labels.index)) & (traffic[at] == labels.win_rates)
+    if not fits.all() or labels.total != len(traffic):
+        raise InvalidValueError("labels: they belong to other logs, or to another router, than this audit")
+    if labels.ceiling is None:
+        known = np.isfinite(labels.strong) & np.isfinite(labels.weak)
+        own = labels.win_rates[known], labels.strong[known], labels.weak[known]
+        return dict(zip(("win_rates", "strong_scores", "weak_scores"), own, strict=True)) | {"traffic": traffic}
+    strong, weak = np.full(len(traffic), np.nan), np.full(len(traffic), np.nan)
+    strong[at], weak[at] = labels.strong, labels.weak
+    return {"win_rates": traffic, "strong_scores": strong, "weak_scores": weak, "ceiling": labels.ceiling}
+
+
+def is_labels(path: str | os.PathLike[str]) -> bool:
+    """Whether a file's first line is one that `Audit.save_labels` writes; False for one that is not there."""
+    try:
+        with Path(path).open(encoding="utf-8-sig") as stream:
+            start = next((line for line in stream if line.strip()), "")
+        _row("", start)
+    except (OSError, UnicodeDecodeError, InvalidValueError):
+        return False
+    return True
 
 
 def _row(place: str, content: str) -> tuple[dict[str, Any], tuple[float | None, int, int]]:

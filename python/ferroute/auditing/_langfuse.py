@@ -6,7 +6,6 @@ Fields: https://langfuse.com/docs/api-and-data-platform/features/blob-storage-ex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, cast
 
 from ferroute.auditing._call import (
@@ -58,7 +57,9 @@ def call(record: Any) -> Call:
     _beside(made, usage)
     if made.prompt_tokens is None:
         made.prompt_tokens = whole(first(record, "promptTokens", "inputTokens", "inputUsage", "input_tokens"))
-        made.completion_tokens = whole(first(record, "completionTokens", "outputTokens", "outputUsage", "output_tokens"))
+        made.completion_tokens = whole(
+            first(record, "completionTokens", "outputTokens", "outputUsage", "output_tokens")
+        )
     costs = held(first(record, "costDetails", "cost_details") or {})
     cost = first(record, "calculatedTotalCost", "totalCost", "total_cost")
     made.cost = paid(path(costs, "total") if cost is None else cost, (made.prompt_tokens or 0) or None)
@@ -70,10 +71,10 @@ def call(record: Any) -> Call:
 
 def _beside(made: Call, usage: Any) -> None:
     """Parts of the input that Langfuse counts under names of their own, beside ``input``."""
-    if not isinstance(usage, Mapping) or path(usage, "input") is None:
+    if not isinstance(usage, dict) or path(usage, "input") is None:
         return
-    parts = {name: whole(value) or 0 for name, value in cast("Mapping[str, Any]", usage).items() if name != "input"}
-    cached = sum(count for name, count in parts.items() if "cache" in name and "read" in name or "cached" in name)
+    parts = {name: whole(value) or 0 for name, value in cast("dict[str, Any]", usage).items() if name != "input"}
+    cached = sum(count for name, count in parts.items() if ("cache" in name and "read" in name) or "cached" in name)
     more = sum(count for name, count in parts.items() if name.startswith("input_") or "cache" in name)
     made.prompt_tokens = (made.prompt_tokens or 0) + more
     made.cached_tokens = cached or None
@@ -85,10 +86,10 @@ def _score(scores: Any) -> float | None:
     """The score of a list of scores, or of an object from names to values, where there is but one that is meant."""
     if isinstance(scores, list):
         listed = cast("list[Any]", scores)
-        scores = {str(path(each, "name")): path(each, "value") for each in listed if isinstance(each, Mapping)}
-    if not isinstance(scores, Mapping):
+        scores = {str(path(each, "name")): path(each, "value") for each in listed if isinstance(each, dict)}
+    if not isinstance(scores, dict):
         return None
-    values = {name.lower(): number(value) for name, value in cast("Mapping[str, Any]", scores).items()}
+    values = {name.lower(): number(value) for name, value in cast("dict[str, Any]", scores).items()}
     known = {name: value for name, value in values.items() if value is not None}
     named = [known[name] for name in SCORES if name in known]
     # Several scores of unknown meaning are not averaged: which one counts is for the user to say (`columns=`).

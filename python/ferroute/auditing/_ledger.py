@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ferroute.auditing._call import Call, NotACall, moment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ferroute.ledger import Ledger
 
 

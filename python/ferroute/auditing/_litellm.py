@@ -1,7 +1,7 @@
 """LiteLLM's spend logs: rows of its table ``LiteLLM_SpendLogs``, as the proxy's ``/spend/logs`` gives them.
 
-Fields: ``litellm/proxy/schema.prisma`` of BerriAI/litellm. ``messages`` and ``response`` are filled only where the proxy
-stores prompts; ``proxy_server_request`` then has the request's body.
+Fields: ``litellm/proxy/schema.prisma`` of BerriAI/litellm. ``messages`` and ``response`` are filled only where the
+proxy stores prompts; ``proxy_server_request`` then has the request's body.
 """
 
 from __future__ import annotations

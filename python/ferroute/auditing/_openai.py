@@ -65,6 +65,22 @@ def call(record: Any) -> Call:
     return made
 
 
+def joined(record: Any, asked: dict[str, Any]) -> tuple[bool, Any]:
+    """A line of the Batch API's output with its request, where a line of the input had it before.
+
+    Returns:
+        Whether the record is such a request, which is put into ``asked`` and waits; and the record.
+    """
+    key = path(record, "custom_id")
+    if not isinstance(key, str):
+        return False, record
+    if path(record, "response") is None and path(record, "error") is None and path(record, "body") is not None:
+        asked[key] = path(record, "body")
+        return True, record
+    request = asked.pop(key, None)
+    return False, record if request is None else {**record, "request": request}
+
+
 def _body(wrapped: Any) -> Any:
     inner = path(wrapped, "body")
     return held(inner) if inner is not None else wrapped

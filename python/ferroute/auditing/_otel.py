@@ -6,8 +6,7 @@ of conventions 1.36 and before, and the indexed ones that instrumentations wrote
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.auditing._call import (
     Call,
@@ -24,6 +23,9 @@ from ferroute.auditing._call import (
     text,
     whole,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _CHAT = ("chat", "text_completion", "generate_content", "completion")
 _USER_EVENTS = ("gen_ai.system.message", "gen_ai.user.message", "gen_ai.assistant.message", "gen_ai.tool.message")
@@ -71,7 +73,9 @@ def call(record: Any) -> Call:
         completion_tokens=whole(first(said, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")),
         cached_tokens=whole(said.get("gen_ai.usage.cache_read.input_tokens")),
         cost=money(said.get("gen_ai.usage.cost")),
-        at=moment(first(record, "startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime", "timeUnixNano")),
+        at=moment(
+            first(record, "startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime", "timeUnixNano")
+        ),
         answer=answered,
     )
     scores_into(made, said)
@@ -83,20 +87,20 @@ def call(record: Any) -> Call:
 def attributes(record: Any) -> dict[str, Any]:
     """Attributes by name, of OTLP's list of keys and values or of an object."""
     found = held(path(record, "attributes"))
-    if isinstance(found, Mapping):
-        return dict(cast("Mapping[str, Any]", found))
+    if isinstance(found, dict):
+        return cast("dict[str, Any]", found)
     if isinstance(found, list):
-        pairs = (each for each in cast("list[Any]", found) if isinstance(each, Mapping))
+        pairs = (each for each in cast("list[Any]", found) if isinstance(each, dict))
         return {str(path(each, "key")): _value(path(each, "value")) for each in pairs}
-    named = cast("Mapping[Any, Any]", record) if isinstance(record, Mapping) else {}
+    named = cast("dict[Any, Any]", record) if isinstance(record, dict) else {}
     return {name: value for name, value in named.items() if isinstance(name, str)}
 
 
 def _value(wrapped: Any) -> Any:
     """A value of OTLP's JSON, where each is an object with its type."""
-    if not isinstance(wrapped, Mapping):
+    if not isinstance(wrapped, dict):
         return wrapped
-    for name, value in cast("Mapping[str, Any]", wrapped).items():
+    for name, value in cast("dict[str, Any]", wrapped).items():
         if name == "arrayValue":
             return [_value(each) for each in _listed(path(value, "values"))]
         if name == "kvlistValue":
@@ -105,7 +109,7 @@ def _value(wrapped: Any) -> Any:
     return None
 
 
-def _contents(record: Any, said: Mapping[str, Any]) -> tuple[list[Any] | None, str | None]:
+def _contents(record: Any, said: dict[str, Any]) -> tuple[list[Any] | None, str | None]:
     """The messages sent and the text answered, wherever the instrumentation put them."""
     asked = messages_of(first(said, "gen_ai.input.messages", "gen_ai.prompt"))
     answered = answer_of(first(said, "gen_ai.output.messages", "gen_ai.completion"))
@@ -118,7 +122,7 @@ def _contents(record: Any, said: Mapping[str, Any]) -> tuple[list[Any] | None, s
     return asked, answered
 
 
-def _indexed(said: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+def _indexed(said: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """Messages under ``gen_ai.prompt.0.role``, ``gen_ai.prompt.0.content`` and so on."""
     made: list[dict[str, Any]] = []
     while (content := said.get(f"{name}.{len(made)}.content")) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,8 @@ from ferroute.auditing import _habits, _outcomes, _saving
 from ferroute.auditing._prices import logged_rates
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -71,7 +72,7 @@ class Population:
         The ceiling is the threshold that moves the share ``most``; None: there is none, all calls may be drawn.
         """
         rates = self.rows.column("win_rate")
-        ceiling = None if most is None else _saving.cut(rates[self.all], most)
+        ceiling = None if most is None else min(_saving.cut(rates[self.all], most), 1.0)
         limit = float("inf") if ceiling is None else ceiling
         below = int((rates[self.all] < limit).sum())
         code = -1 if self.pair.strong is None else self.rows.models.index(self.pair.strong)

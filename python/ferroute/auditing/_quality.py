@@ -75,23 +75,15 @@ def judge(
         return Quality(confidence=confidence, why=lacking)
     means = float(strong.mean()), float(weak.mean())
     if n < FEWEST:
-        why = f"outcomes of both models are known for {n} prompts; {FEWEST} are the least to say anything"
+        why = f"outcomes of both models are known for {n:,} prompts, and fewer than {FEWEST} say nothing"
         return Quality(n, *means, confidence=confidence, why=why)
     lost = strong - weak
     priced = bool(np.isfinite(saved).all())
     columns = np.stack([np.ones(n), lost, saved if priced else np.ones(n)], axis=1)
     order = np.argsort(win_rates, kind="stable")
     _values, starts = np.unique(win_rates[order], return_index=True)
-    sorted_columns = columns[order]
-
-    def gains(counts: Numbers) -> tuple[float, float]:
-        return _gains(np.add.reduceat(sorted_columns * counts[:, None], starts, axis=0))
-
-    observed = gains(np.ones(n))
-    random = np.random.default_rng(seed)
-    draws = np.array(
-        [gains(np.bincount(random.integers(0, n, n), minlength=n).astype(np.float64)) for _ in range(_DRAWS)]
-    )
+    observed = [float(gain) for gain in _gains(np.ones((1, n)), columns[order], starts)[0]]
+    draws = _drawn(columns[order], starts, seed)
     alpha = (1 - confidence) / 2
     (low, low_saving), (high, high_saving) = np.quantile(draws, [alpha, 1 - alpha], axis=0)
     better = low > 0 and (not priced or low_saving > 0)
@@ -121,20 +113,37 @@ def judge(
     )
 
 
-def _gains(blocks: Any) -> tuple[float, float]:
-    """Mean score kept against chance at equal calls and at equal savings.
+def _drawn(columns: Numbers, starts: Any, seed: int) -> Numbers:
+    """Gains of resampled prompts, ``[draws, 2]``."""
+    import numpy as np
+
+    n, random = len(columns), np.random.default_rng(seed)
+    step = max(1, min(_DRAWS, 300_000 // n))
+    made: list[Numbers] = []
+    for first in range(0, _DRAWS, step):
+        size = min(step, _DRAWS - first)
+        rows: Any = random.integers(0, n, (size, n)) + np.arange(size)[:, None] * n
+        counts = np.bincount(rows.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+        made.append(_gains(counts, columns, starts))
+    return np.concatenate(made)
+
+
+def _gains(counts: Numbers, columns: Numbers, starts: Any) -> Numbers:
+    """Mean score kept against chance, at equal calls and at equal savings, ``[draws, 2]``.
 
     Args:
-        blocks: Calls, lost score and saved dollars of each distinct win rate, rising, ``[b, 3]``. Within one the order
-            is chance, which the middle of the block stands for.
+        counts: How often each prompt was drawn, ``[draws, n]``.
+        columns: Calls, lost score and saved dollars of each prompt, by rising win rate, ``[n, 3]``.
+        starts: Where each distinct win rate begins. Within one the order is chance, which its middle stands for.
     """
-    total = blocks.sum(axis=0)
-    calls, lost, saved = (blocks / total[0]).T
-    share, lost_so_far, saved_so_far = ((blocks.cumsum(axis=0) - blocks / 2) / total[0]).T
-    whole_lost = float(lost.sum())
-    at_equal_calls = float((calls * (share * whole_lost - lost_so_far)).sum())
-    whole_saved = float(saved.sum())
-    if whole_saved <= 0:
-        return at_equal_calls, -abs(at_equal_calls)
-    at_equal_saving = float((calls * (saved_so_far / whole_saved * whole_lost - lost_so_far)).sum())
-    return at_equal_calls, at_equal_saving
+    import numpy as np
+
+    calls, lost, saved = (np.add.reduceat(counts * column, starts, axis=1) / len(columns) for column in columns.T)
+    share, lost_so_far, saved_so_far = (each.cumsum(axis=1) - each / 2 for each in (calls, lost, saved))
+    all_lost, all_saved = lost.sum(axis=1, keepdims=True), saved.sum(axis=1, keepdims=True)
+    at_equal_calls = (calls * (share * all_lost - lost_so_far)).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at_equal_saving = (calls * (saved_so_far / all_saved * all_lost - lost_so_far)).sum(axis=1)
+    # Where moving everything saves nothing, no way of moving is worth it.
+    worthless = all_saved[:, 0] <= 0
+    return np.stack([at_equal_calls, np.where(worthless, -np.abs(at_equal_calls), at_equal_saving)], axis=1)

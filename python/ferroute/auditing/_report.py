@@ -3,115 +3,40 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from ferroute.errors import InvalidValueError, NotBuiltError, UnreadableFileError
+from ferroute._whole_file import write_whole
+from ferroute.auditing._findings import Findings
+from ferroute.auditing._labels import Labels, inputs, read_labels, save
+from ferroute.errors import InvalidValueError, NotBuiltError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
-    import numpy as np
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
-    from numpy.typing import NDArray
-
-    from ferroute.auditing._habits import Habits
-    from ferroute.auditing._quality import Quality
-    from ferroute.auditing._saving import Saving
-    from ferroute.auditing._tables import Dear, ModelSpend, Part
 
 TABLES = ("calls", "models", "mix", "savings", "dearest", "to_label")
 
 
 @dataclass(frozen=True, repr=False)
-class Audit:
+class Audit(Findings):
     """What logs alone can say about moving calls to a cheaper model; made by `ferroute.audit`.
 
-    Attributes:
-        source: Where the logs came from.
-        format: Which program's they are: ``openai``, ``litellm``, ``langfuse``, ``otel``, ``table`` or ``ledger``.
-        calls: Successful chat calls that were read.
-        router: The router whose win rates these are.
-        strong: The model whose calls could move; None: the logs name no model.
-        to: The model they could move to.
-        spend: US dollars of all calls that have a cost; None: none of them has.
-        unpriced: Calls without a cost, which are missing in `spend`.
-        period: First and last time in the logs, in ISO form; None: they have none.
-        saving: The forecast for the share that was asked for (30 % unless told otherwise).
-        savings: Forecasts for 10, 30, 50 and 70 % moved.
-        quality: What the outcomes in the logs say, if there are any.
-        models: Spend by model, the dearest first.
-        mix: Calls by complexity (thirds of ordinary prompts by win rate) and by kind of task.
-        dearest: Calls that most could come off, of those the router finds easy.
-        to_label: Calls to label next, one dict each, in random order: any first part of them is a fair draw, too.
-        ceiling: Highest threshold considered: `to_label` is drawn uniformly from the calls with lower win rates. None:
-            from all calls.
-        below: How many calls of the strong model are below it.
-        total: How many calls of the strong model have a win rate.
-        unknown: What cannot be known from these logs, in sentences.
-        broken: Records that could not be read.
-        problems: The first of them, with their places.
-        others: Records that are no successful chat call, by kind.
-        habits: How long the cheaper model's answers are, and how that is known.
-        traffic: Win rates of the strong model's calls, float64 ``[total]``, in the order of the logs.
-        confidence: That of the intervals.
-        seed: Of the draws.
-        at: Day or time of the prices of the forecast; None: when the audit was made.
-        prices: Version of the price data.
+    Its attributes are those of `Findings`; printed it is the report.
     """
 
-    source: str
-    format: str
-    calls: int
-    router: str
-    strong: str | None
-    to: str
-    spend: Decimal | None
-    unpriced: int
-    period: tuple[str, str] | None
-    saving: Saving
-    savings: tuple[Saving, ...]
-    quality: Quality
-    models: tuple[ModelSpend, ...]
-    mix: tuple[Part, ...]
-    dearest: tuple[Dear, ...]
-    to_label: list[dict[str, Any]]
-    ceiling: float | None
-    below: int
-    total: int
-    unknown: tuple[str, ...]
-    broken: int
-    problems: tuple[str, ...]
-    others: Mapping[str, int]
-    habits: Habits
-    traffic: NDArray[np.float64]
-    confidence: float
-    seed: int
-    at: str | None
-    prices: str
-    _columns: dict[str, Any] = field(default_factory=dict[str, Any], compare=False)
-
-    @property
-    def verdict(self) -> str:
-        """``"quality: not yet proven"``, ``"no saving provable"`` or ``"better than random mixing"``.
-
-        Without outcomes of both models for the same prompts it is always the first, whatever the figures are. The last
-        one is no promise about any threshold: that is what `ferroute.calibrate.guarantee` gives.
-        """
-        return self.quality.verdict
-
     def rows(self) -> list[dict[str, Any]]:
-        """One dict a call: ``index``, ``place``, ``model``, ``win_rate``, ``task``, tokens, ``cost_usd``, ``saved_usd``.
+        """One dict a call: ``index``, ``place``, ``model``, ``win_rate``, ``task``, tokens, ``cost_usd`` and so on.
 
         ``saved_usd`` is what moving the call takes off by the forecast, None for calls that cannot move. What is not
         known is None.
         """
-        names = list(self._columns)
+        names = list(self.columns)
         return [
-            {name: None if value != value else value for name, value in zip(names, cells, strict=True)}  # noqa: PLR0124
-            for cells in zip(*self._columns.values(), strict=True)
+            {name: None if value != value else value for name, value in zip(names, cells, strict=True)}
+            for cells in zip(*self.columns.values(), strict=True)
         ]
 
     def to_pandas(self, table: str = "calls") -> pd.DataFrame:
@@ -130,7 +55,7 @@ class Audit:
         except ImportError:
             raise NotBuiltError("this needs pandas, which is not installed: pip install pandas") from None
         if table == "calls":
-            return pd.DataFrame(self._columns)
+            return pd.DataFrame(self.columns)
         if table == "to_label":
             return pd.DataFrame(self.to_label)
         rows = [dataclasses.asdict(each) for each in getattr(self, table)]
@@ -162,9 +87,24 @@ class Audit:
         Raises:
             UnreadableFileError: It cannot be written.
         """
-        from ferroute.auditing._labels import save
-
         return save(self.to_label, path)
+
+    def certificate_inputs(self, labels: str | os.PathLike[str] | Labels) -> dict[str, Any]:
+        """What `ferroute.calibrate.guarantee` takes, of labels that were filled in: ``guarantee(**inputs)``.
+
+        Args:
+            labels: The file, or what `read_labels` made of it.
+
+        Returns:
+            ``win_rates`` of all the strong model's calls ``[total]``, ``strong_scores`` and ``weak_scores`` with NaN
+            where there is no label, and ``ceiling``. Without a ceiling only the calls with labels, and ``traffic``,
+            the win rates of all.
+
+        Raises:
+            InvalidValueError: The labels belong to other logs; or as `read_labels`.
+        """
+        found = read_labels(labels) if isinstance(labels, (str, os.PathLike)) else labels
+        return inputs(found, self.positions, self.traffic)
 
     def to_html(self) -> str:
         """The report as one page that needs no other file and no network; texts of the logs are escaped."""
@@ -178,12 +118,7 @@ class Audit:
         Raises:
             UnreadableFileError: It cannot be written.
         """
-        target = Path(path)
-        try:
-            target.write_text(self.to_html(), encoding="utf-8")
-        except OSError as error:
-            raise UnreadableFileError(f"{target}: cannot be written: {error}") from error
-        return target
+        return write_whole(path, self.to_html())
 
     def __repr__(self) -> str:
         from ferroute.auditing._text import report
@@ -204,7 +139,7 @@ def _json(value: Any) -> Any:
     if isinstance(value, Decimal):
         return f"{value:f}"
     if isinstance(value, dict):
-        return {str(name): _json(each) for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return {str(name): _json(each) for name, each in cast("dict[Any, Any]", value).items()}
     if isinstance(value, (list, tuple)):
-        return [_json(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+        return [_json(each) for each in cast("list[Any]", value)]
     return value

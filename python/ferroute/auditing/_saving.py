@@ -13,6 +13,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ferroute.auditing._words import saving_line, several
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -70,8 +72,6 @@ class Saving:
     why: str | None = None
 
     def __repr__(self) -> str:
-        from ferroute.auditing._words import saving_line
-
         return f"<Saving: {saving_line(self)}>"
 
 
@@ -155,7 +155,7 @@ def forecasts(
             lengths=habits.source,
         )
         if count < _FEWEST:
-            made.append(_replaced(base, why=f"{count} calls are too few for an interval; {_FEWEST} are needed"))
+            made.append(_replaced(base, why=f"{several(count, 'call')} moved: an interval needs {_FEWEST}"))
             continue
         down, up = _sampling(each[:, index], ends[index])
         doubt = _doubt(calls, habits, chosen, group, confidence)

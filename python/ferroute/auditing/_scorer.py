@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ferroute.errors import InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -53,12 +54,9 @@ def scorer_of(router: Any) -> Scorer:
 
 
 def _loaded(path: str) -> Any:
-    import ferroute
+    from ferroute.fitting import load_router
 
-    load = getattr(ferroute, "load_router", None)
-    if load is None:
-        raise InvalidValueError(f"router: this version has no fitted routers to load from {path}")
-    return load(path)
+    return load_router(path)
 
 
 def _scoring(router: Any) -> Callable[[list[str]], Any]:

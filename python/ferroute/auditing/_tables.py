@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ferroute.auditing._words import one_line
+from ferroute.auditing._words import beginning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,9 +140,7 @@ def mix(rows: Collected, pair: Pair, thirds: tuple[float, float] | None) -> tupl
     )
 
 
-def _parts(
-    rows: Collected, pair: Pair, by: str, groups: Any, names: Any, *, by_size: bool
-) -> list[Part]:
+def _parts(rows: Collected, pair: Pair, by: str, groups: Any, names: Any, *, by_size: bool) -> list[Part]:
     import numpy as np
 
     costs, of_model = rows.column("cost"), rows.of_model()
@@ -177,12 +175,15 @@ def dearest(rows: Collected, pair: Pair, saved: dict[int, float], below: float, 
     rates = rows.column("win_rate")
     at = -1 if pair.strong is None else rows.models.index(pair.strong)
     kept = rows.dearest.get(at, [])
-    found = [
-        Dear(index, rows.places[index], cost, cost - saved[index], float(rates[index]), one_line(beginning))
-        for cost, index, beginning in kept
+    found = sorted(
+        (-saved[index], index, cost, start)
+        for cost, index, start in kept
         if index in saved and rates[index] < below and saved[index] > 0
-    ]
-    return tuple(sorted(found, key=lambda dear: (dear.cost_at - dear.cost, dear.index))[:most])
+    )
+    return tuple(
+        Dear(index, rows.places[index], cost, cost + less, float(rates[index]), beginning(start))
+        for less, index, cost, start in found[:most]
+    )
 
 
 def _exact(dollars: float) -> Decimal:

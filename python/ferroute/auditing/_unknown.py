@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ferroute.auditing._quality import NOT_PROVEN
+from ferroute.auditing._words import several
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +32,8 @@ def sentences(
     """What these logs do not say, the weightiest first."""
     n, out = len(rows), list[str]()
     if quality.verdict == NOT_PROVEN:
-        out.append(
-            f"no outcomes of both models: {quality.why}. Whether {pair.to} would have answered well enough is not known"
-        )
+        what = "too few outcomes" if quality.n else "no outcomes"
+        out.append(f"{what}: {quality.why}. Whether {pair.to} would have answered well enough is not known")
     blank = rows.missing("win_rate")
     if blank:
         out.append(
@@ -50,7 +50,9 @@ def sentences(
         out.append(f"no tokens: {uncounted:,} of {n:,} calls do not say how long the answer was")
     left = population.own - len(population.calls)
     if left and len(population.calls):
-        out.append(f"{left:,} of {population.own:,} calls of {pair.strong} lack a prompt or a cost: no saving counts them")
+        out.append(
+            f"{left:,} of {population.own:,} calls of {pair.strong} lack a prompt or a cost: no saving counts them"
+        )
     if saving.estimate is None:
         out.append(f"no saving: {saving.why}")
     elif habits.source != "paired":
@@ -60,5 +62,5 @@ def sentences(
     if rows.estimated:
         out.append(f"the tokens of {rows.estimated:,} calls are an estimate, four characters each")
     if source.broken:
-        out.append(f"{source.broken:,} records could not be read: {'; '.join(source.problems)}")
+        out.append(f"{several(source.broken, 'record')} could not be read: {'; '.join(source.problems)}")
     return tuple(out)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ferroute._one_line import one_line
+
 if TYPE_CHECKING:
     from decimal import Decimal
 
@@ -36,6 +38,11 @@ def range_of(ends: tuple[float, float] | None) -> str:
     return "-" if ends is None else f"{dollars(ends[0])} to {dollars(ends[1])}"
 
 
+def several(count: int, word: str) -> str:
+    """A count with its word, in the plural but for one."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
 def percent(value: float | None) -> str:
     """A share, with one digit below 10 %."""
     if value is None:
@@ -48,9 +55,9 @@ def percents(ends: tuple[float, float] | None) -> str:
     return "-" if ends is None else f"{percent(ends[0])} to {percent(ends[1])}"
 
 
-def one_line(text: str, most: int = 240) -> str:
-    """A prompt's words on one line, without control characters that a terminal would obey."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text[: most * 4]).split())[:most]
+def beginning(text: str, most: int = 240) -> str:
+    """The beginning of a text on one line, without control characters that a terminal would obey."""
+    return " ".join(one_line(text[: most * 4]).split())[:most]
 
 
 def saving_line(saving: Forecast) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ferroute.cli._auditing import auditing
 from ferroute.cli._judging import judging
 from ferroute.cli._options import (
     ColumnName,
@@ -271,7 +272,7 @@ def demo(
             raise problem
 
 
-app.registered_commands += judging.registered_commands
+app.registered_commands += judging.registered_commands + auditing.registered_commands
 
 
 @app.command(

@@ -4,7 +4,7 @@
 //! What is bounded is the mean cost of a call; the quality of the threshold that is chosen is what the rows show.
 
 use super::game::Game;
-use super::{cuts, scores, shuffled, wins};
+use super::{Key, cuts, scores, wins};
 use crate::error::{Error, Result};
 
 /// What each row's call costs by either model, in one currency; finite and not below 0.
@@ -44,7 +44,7 @@ pub fn afford(
 ) -> Result<Afforded> {
     let n = win_rates.len();
     checked(win_rates, quality, prices, budget, delta)?;
-    let (rates, order) = (cuts::floored(win_rates), shuffled(n, seed));
+    let (rates, order) = (cuts::floored(win_rates), Key::new(seed).shuffled(n));
     let arranged = |values: &[f64]| order.iter().map(|&row| values[row]).collect::<Vec<f64>>();
     let game = Game {
         rates: arranged(&rates),

@@ -5,13 +5,19 @@ use super::*;
 /// A population's law: the chances that only the strong model is right, and that only the weak one is, at a win rate.
 type Law = fn(f64) -> (f64, f64);
 
-/// Numbers in 0..1.
-struct Draws(u64);
+/// Numbers in 0..1, one after the other.
+struct Draws(Key, u64);
 
 impl Draws {
+    fn of(seed: u64) -> Self {
+        Self(Key::new(seed), 0)
+    }
+
     fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        (mix(self.0) >> 11) as f64 / (1u64 << 53) as f64
+        self.1 += 1;
+        let mut one = [0.0];
+        self.0.part(self.1).uniform(&mut one);
+        f64::midpoint(f64::from(one[0]), 1.0)
     }
 }
 
@@ -73,7 +79,7 @@ fn tight_among_weak(rate: f64) -> (f64, f64) {
 #[test]
 fn the_bound_fails_as_rarely_as_it_says() {
     const TIMES: usize = 400;
-    let mut draws = Draws(11);
+    let mut draws = Draws::of(11);
     for (risk, law) in
         [(Risk::Net, tight as Law), (Risk::Regret, tight as Law), (Risk::WeakRouted, tight_among_weak as Law)]
     {
@@ -92,7 +98,7 @@ fn the_bound_fails_as_rarely_as_it_says() {
 
 #[test]
 fn a_harmless_weak_model_takes_all() {
-    let mut draws = Draws(5);
+    let mut draws = Draws::of(5);
     for risk in [Risk::Net, Risk::Regret, Risk::WeakRouted] {
         let found = certify(&sample(400, |_| (0.01, 0.02), &mut draws).rows(), &terms(risk)).unwrap();
         assert_eq!((found.threshold, found.failed), (Some(1.0), None), "{risk:?}");
@@ -104,7 +110,7 @@ fn a_harmless_weak_model_takes_all() {
 
 #[test]
 fn nothing_is_certified_without_evidence() {
-    let mut draws = Draws(5);
+    let mut draws = Draws::of(5);
     let (wrong, right): (Law, Law) = (|_| (1.0, 0.0), |_| (0.0, 0.0));
     // Never wrong, but asked too rarely: ln(0.05) / ln(0.95) is 58.4.
     let rarely = [Risk::Net, Risk::Regret, Risk::WeakRouted].map(|risk| (risk, 58, right));
@@ -136,7 +142,7 @@ fn the_threshold_is_the_first_score_that_is_not_weak() {
 fn a_judge_who_flatters_the_weak_model_is_corrected() {
     const TIMES: usize = 200;
     let law: Law = |rate| (0.1 + 0.3 * rate, 0.1);
-    let mut draws = Draws(3);
+    let mut draws = Draws::of(3);
     let (mut trusted, mut corrected, mut weak_share) = (0, 0, 0.0);
     for _ in 0..TIMES {
         let truth = sample(1_000, law, &mut draws);
@@ -200,7 +206,7 @@ fn what_cannot_be_is_refused_by_name_and_row() {
 
 #[test]
 fn a_budget_is_kept_with_the_best_quality() {
-    let mut draws = Draws(9);
+    let mut draws = Draws::of(9);
     let (strong_cost, weak_cost) = (vec![0.01; 2_000], vec![0.001; 2_000]);
     let prices = Prices { strong: &strong_cost, weak: &weak_cost, cap: 0.01 };
     let afford = |truth: &Sample, budget| {

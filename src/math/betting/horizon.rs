@@ -93,3 +93,78 @@ fn slope(chance: f64) -> f64 {
     let fourth = root.sqrt();
     TOP * root * fourth * fourth.sqrt().sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The mean wealth after all sequences of `steps` draws of three values, as a part of what there was.
+    fn expected(values: [f64; 3], chances: [f64; 3], steps: u32) -> f64 {
+        let mut sum = 0.0;
+        for sequence in 0..3_usize.pow(steps) {
+            let mut bets = Bets::new(0.05, [f64::from(steps); ABREAST], [0.1; ABREAST]);
+            let mut chance = 1.0;
+            for place in 0..steps {
+                let which = sequence / 3_usize.pow(place) % 3;
+                chance *= chances[which];
+                bets.push(&[values[which]; ABREAST], &[-1.2; ABREAST], &[true; ABREAST]);
+            }
+            assert!(bets.part.iter().all(|&part| part == bets.part[0] && part >= 0.0));
+            sum += chance * bets.part[0];
+        }
+        sum / 0.05
+    }
+
+    #[test]
+    fn a_fair_game_makes_nobody_richer() {
+        // 0.25 * 1.2 - 0.25 * 1.2 = 0, with stakes that follow what was seen, and stop at the goal.
+        let fair = expected([-1.2, 0.0, 1.2], [0.25, 0.5, 0.25], 8);
+        assert!((fair - 1.0).abs() < 1e-12, "{fair}");
+        assert!(expected([-1.2, 0.0, 1.2], [0.3, 0.5, 0.2], 8) < 1.0);
+        assert!(expected([-1.2, 0.0, 1.2], [0.2, 0.5, 0.3], 8) > 1.0);
+    }
+
+    #[test]
+    fn the_goal_is_reached_as_soon_as_it_can_be() {
+        // A sure win of 0.05 a step with a stake of 0.95 / 0.95 at most: 1.05 to the power of n reaches 20 at 62.
+        let play = |n: usize| {
+            let mut bets = Bets::new(0.05, [n as f64; ABREAST], [0.05; ABREAST]);
+            (0..n).for_each(|_| bets.push(&[0.05; ABREAST], &[-0.95; ABREAST], &[true; ABREAST]));
+            bets
+        };
+        assert!(play(62).have_all_won() && !play(61).have_all_won());
+    }
+
+    #[test]
+    fn who_does_not_play_stays_as_he_is() {
+        let plays = std::array::from_fn(|i| i % 2 == 0);
+        let mut bets = Bets::new(0.05, [100.0; ABREAST], [0.05; ABREAST]);
+        (0..100).for_each(|_| bets.push(&[0.05; ABREAST], &[-0.95; ABREAST], &plays));
+        assert_eq!(bets.won(), plays);
+        assert!(!bets.have_all_won());
+        assert_eq!(bets.part[1], 0.05);
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_goes_bankrupt(wins in prop::collection::vec(-0.9..=1.1, 1..200), guess in 1e-6..1.0) {
+            let mut bets = Bets::new(0.01, [wins.len() as f64; ABREAST], [guess; ABREAST]);
+            for &one in &wins {
+                bets.push(&[one; ABREAST], &[-0.9; ABREAST], &[true; ABREAST]);
+                prop_assert!(bets.part.iter().all(|&part| part > 0.0 && part.is_finite()));
+            }
+        }
+
+        #[test]
+        fn slopes_are_those_of_the_normal_distribution(z in -3.0..0.97) {
+            // The chance of less than z, by Simpson's rule from far below.
+            let density = |x: f64| TOP * (-x * x / 2.0).exp();
+            let (from, steps) = (-9.0, 2_000);
+            let width = (z - from) / f64::from(steps);
+            let at = |i: i32| density(from + width * f64::from(i)) * [2.0, 4.0][i as usize % 2];
+            let chance = ((1..steps).map(at).sum::<f64>() + density(from) + density(z)) * width / 3.0;
+            prop_assert!((slope(chance) / density(z) - 1.0).abs() < 0.4, "{} {}", slope(chance), density(z));
+        }
+    }
+}
