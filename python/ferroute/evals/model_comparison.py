@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ferroute import _core
 from ferroute._grid import Shown
 from ferroute.errors import InvalidValueError
 from ferroute.evals._baselines import prompt_baselines
@@ -12,7 +13,7 @@ from ferroute.evals._figures import LENGTH, OPTIMUM, RULES, Estimate, estimate
 from ferroute.evals._policies import Policy, oracle, policy_of, thresholds
 from ferroute.evals._provenance import Provenance
 from ferroute.evals._side_by_side import SideBySide, by_apgr
-from ferroute.evals._simultaneous import bands
+from ferroute.evals._simultaneous import bands, repeated
 from ferroute.evals.results import checked_part, saving
 
 if TYPE_CHECKING:
@@ -111,11 +112,30 @@ class ModelResult:
         here = self._curve.quality_at(where)[0]
         return where, here, None if self._draws is None else self._draws.quality_at(where)
 
+    def around(self) -> tuple[Numbers, Numbers | None]:
+        """The score at the points, ``[k]``, and where resamples would have put it, ``[b, k]``.
+
+        A setting costs something else in each resample; what counts is how far it is from the observed curve there.
+        """
+        _, value, drawn = self.along()
+        if self._draws is None or self._draws.cost is None or self._draws.mixed:
+            return value, drawn
+        times = len(self._draws.cost)
+        cost, quality, _ = self._curve.anchored
+        observed = _core.eval_value_at(repeated(cost, times), repeated(quality, times), self._draws.cost)
+        return value, value + self._draws.quality - observed
+
     @property
     def simultaneous_bands(self) -> Numbers | None:
         """Bands over the whole curve at once, ``[k, 2]``."""
-        _, value, drawn = self.along()
-        return None if drawn is None else bands([value], [drawn], self.settings.confidence, self._rows)[0]
+        value, drawn = self.around()
+        least = self.spread / self._rows
+        return None if drawn is None else bands([value], [drawn], self.settings.confidence, self._rows, least)[0]
+
+    @property
+    def spread(self) -> float:
+        """From the lowest to the highest score of a row: what one row can change."""
+        return self._curve.models.spread
 
     def _bands(self) -> Numbers | None:
         import numpy as np
