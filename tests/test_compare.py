@@ -317,7 +317,12 @@ def test_unknown_costs_are_no_dollars():
     assert np.isnan(many["mine"].apgr)
     assert "static mix" not in many
     assert "no dollars: the cost of model 1" in repr(many)
-    for call in (many["mine"].cost_at_quality, many.plot, lambda: many.difference_curve("mine", "optimum")):
+    for call in (
+        many["mine"].cost_at_quality,
+        many.simultaneous_bands,
+        many.plot,
+        lambda: many.difference_curve("mine", "optimum"),
+    ):
         with pytest.raises(InvalidValueError, match="no costs were given"):
             call()
 
@@ -416,6 +421,10 @@ def test_provenance():
     assert (made.seed, made.bootstrap, made.rows, made.models) == (9, 30, 40, ("strong", "weak"))
     assert re.fullmatch("[0-9a-f]{64}", made.data)
     assert made.line() in repr(first)
+    assert first["mine"].provenance == made
+    assert first.to_pandas().attrs["provenance"]["data"] == made.data
+    alone = evals.score_router(rates, *outcomes.T, costs=(0.01, 0.001), name="mine", bootstrap=30, seed=9)
+    assert alone.provenance == made
     assert made.data[:12] in first._repr_html_()
     assert compare({"mine": rates}, *outcomes.T, costs=(0.01, 0.001)).provenance.data == made.data
     changed = outcomes.copy()

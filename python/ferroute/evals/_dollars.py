@@ -31,6 +31,8 @@ on a busy machine takes ten times what they save."""
 AT_ONCE, MOST_NUMBERS = 1 << 25, 1 << 27
 """Numbers that are averaged together (256 MiB), and that one router may need."""
 
+NO_COSTS = "no costs were given: costs=[...], dollars a call of each model, or [n, m]"
+
 STEPS = 100
 """Intervals of the dollar range that areas are taken over."""
 
@@ -146,7 +148,7 @@ class DollarCurve:
 
 def _priced(cost: Numbers | None) -> Numbers:
     if cost is None:
-        raise InvalidValueError("no costs were given: costs=[...], dollars a call of each model, or [n, m]")
+        raise InvalidValueError(NO_COSTS)
     return cost
 
 

@@ -152,6 +152,10 @@ class Rows:
         low, high = min(self.strong.min(), self.weak.min()), max(self.strong.max(), self.weak.max())
         return float(high - low) * self.unit
 
+    def columns(self) -> list[Numbers]:
+        """Scores, then costs, of the strong and the weak model in turn."""
+        return [values for pair in self.pairs() for values in pair]
+
     def pairs(self) -> list[tuple[Numbers, Numbers]]:
         """Scores, then costs, each as ``(strong, weak)``."""
         return [(self.strong, self.weak), *([self.costs] if self.costs else [])]

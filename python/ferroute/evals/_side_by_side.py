@@ -170,10 +170,16 @@ class SideBySide(Generic[One]):
         return bands(values, drawn, self.settings.confidence, self._rows, least)
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row a router or baseline, figures as numbers with ``_low`` and ``_high`` beside them."""
+        """One row a router or baseline, figures as numbers with ``_low`` and ``_high`` beside them.
+
+        ``attrs["provenance"]`` of the frame says where they come from.
+        """
         import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
-        return pd.DataFrame(self.records())
+        frame = pd.DataFrame(self.records())
+        if self.provenance is not None:
+            frame.attrs["provenance"] = self.provenance.to_dict()
+        return frame
 
     def records(self) -> list[dict[str, Any]]:
         """The table as plain numbers."""

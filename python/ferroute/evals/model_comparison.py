@@ -8,7 +8,7 @@ from ferroute import _core
 from ferroute._grid import Shown
 from ferroute.errors import InvalidValueError
 from ferroute.evals._baselines import prompt_baselines
-from ferroute.evals._dollars import DollarCurve, Models, curves
+from ferroute.evals._dollars import NO_COSTS, DollarCurve, Models, curves
 from ferroute.evals._figures import LENGTH, OPTIMUM, RULES, Estimate, estimate
 from ferroute.evals._policies import Policy, oracle, policy_of, thresholds
 from ferroute.evals._provenance import Provenance
@@ -56,7 +56,10 @@ class ModelResult:
         apgr: That area above the weak model's score, over the strong model's above it; NaN without costs. A fixed mix
             of the two alone has 0.5.
         settings: Intervals' confidence, number of resamples, seed.
+        provenance: Seed, hashes of the data, versions.
     """
+
+    provenance: Provenance | None = None
 
     def __init__(
         self,
@@ -107,7 +110,12 @@ class ModelResult:
 
         Returns:
             The dollars, the score at each, and that of each resample, ``[b, k]`` (None without resamples).
+
+        Raises:
+            InvalidValueError: There are no costs.
         """
+        if not self.has_costs:
+            raise InvalidValueError(NO_COSTS)
         where = self.points["cost"] if at is None else at
         here = self._curve.quality_at(where)[0]
         return where, here, None if self._draws is None else self._draws.quality_at(where)
@@ -262,7 +270,9 @@ class ModelComparison(SideBySide[ModelResult], Shown):
         self.routers, self.baselines, self.settings = routers, baselines, settings
         self.models, self.notes, self.provenance = list(given.models), tuple(given.notes), provenance
         self.strong, self.weak = given.models[given.strong], given.models[given.weak]
-        self._rows, self._observed = len(given.scores), observed
+        self._rows = len(given.scores)
+        for name in self:
+            self[name].provenance = provenance
 
         def each(values: Numbers, draws: Numbers | None) -> dict[str, Estimate]:
             return {
@@ -360,7 +370,7 @@ class ModelComparison(SideBySide[ModelResult], Shown):
         import numpy as np
 
         if self.costs is None:
-            raise InvalidValueError("no costs were given: costs=[...], dollars a call of each model, or [n, m]")
+            raise InvalidValueError(NO_COSTS)
         return np.linspace(float(self.costs[self.weak]), float(self.costs[self.strong]), 51)
 
 

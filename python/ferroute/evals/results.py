@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ferroute import _core
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.evals._figures import FRACTIONS, Curve, Estimate, Rows, column, estimate, finite, whole
+from ferroute.evals._provenance import Provenance
 from ferroute.evals._simultaneous import bands, nearest_points, repeated
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ class RouterResult:
         strong_score: Mean score of the strong model.
         win_rates: The scores the router was judged by, ``[n]``; None for baselines that have none.
         settings: Intervals' confidence, number of resamples, seed.
+        provenance: Seed, hashes of the data, versions.
     """
+
+    provenance: Provenance | None = None
 
     def __init__(
         self, name: str, points: Any, curve: Curve, draws: Curve | None, settings: Settings, win_rates: Numbers | None
@@ -361,7 +365,10 @@ def score_router(
     """
     settings = Settings(num_results, bootstrap, seed, confidence, on_ties)
     rows = Rows.of(strong_scores, weak_scores, costs)
-    return study({name: column("win_rates", win_rates)}, rows, settings)[0][0]
+    scored = {name: column("win_rates", win_rates)}
+    result = study(scored, rows, settings)[0][0]
+    result.provenance = Provenance.of(rows.columns(), scored, rows.strong.size, ("strong", "weak"), settings)
+    return result
 
 
 def study(
