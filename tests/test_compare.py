@@ -269,6 +269,8 @@ def test_bands_by_hand():
     times = np.quantile((np.abs(draws[:, :2] - value[:2]) / error).max(axis=1), 0.9)
     np.testing.assert_allclose(band[:2, 1] - value[:2], times * error)
     assert band[2].tolist() == [7, 7]
+    floored = bands([value], [draws], 0.9, 10**9, least=0.5)[0]
+    assert floored[2, 1] - 7 == pytest.approx((floored[0, 1] - 5) / error[0] * 0.5)
     draws[:200, 1] = NAN
     band = bands([value], [draws], 0.9, 100)[0]
     assert np.isnan(band[1]).all()
@@ -315,7 +317,12 @@ def test_unknown_costs_are_no_dollars():
     assert np.isnan(many["mine"].apgr)
     assert "static mix" not in many
     assert "no dollars: the cost of model 1" in repr(many)
-    for call in (many["mine"].cost_at_quality, many.plot, lambda: many.difference_curve("mine", "optimum")):
+    for call in (
+        many["mine"].cost_at_quality,
+        many.simultaneous_bands,
+        many.plot,
+        lambda: many.difference_curve("mine", "optimum"),
+    ):
         with pytest.raises(InvalidValueError, match="no costs were given"):
             call()
 
@@ -340,6 +347,30 @@ def test_nothing_differs():
     free = compare({"x": np.eye(3)[[0, 1, 2, 0]]}, np.eye(3)[[0, 1, 2, 1]], [0, 0, 0], bootstrap=20)
     assert np.isnan(free["x"].apgr)
     assert repr(free)
+
+
+def test_rows_that_all_came_out_alike_leave_room():
+    """100 right answers in 100 do not prove a model that is always right."""
+    rng = np.random.default_rng(0)
+    outcomes = np.stack([np.ones(100), rng.random(100) < 0.5], axis=1)
+    found = compare({"mine": rng.random(100)}, outcomes, bootstrap=300)["mine"]
+    low, high = found.simultaneous_bands[0]
+    assert found.points.strong_percentage[0] == 100
+    assert 0.95 < low < 0.99 < 1 < high
+    assert found.bands[0].tolist() == [1, 1]
+
+
+def test_points_of_few_scores_are_compared_with_points():
+    """A resample's own points are as far from the curve as the observed ones are from the truth."""
+    rng = np.random.default_rng(2)
+    rates = rng.integers(0, 3, 200).astype(float)
+    found = compare({"mine": rates}, rng.random((200, 2)) < 0.6, num_results=5, bootstrap=400)["mine"]
+    _, drawn = found.around()
+    _, _, between = found.along()
+    assert drawn.shape == between.shape
+    assert (drawn.std(axis=0) >= between.std(axis=0) - 1e-3).all()
+    assert drawn.std(axis=0).sum() > between.std(axis=0).sum()
+    assert compare({"mine": rates}, np.ones((200, 2)), bootstrap=0)["mine"].around()[1] is None
 
 
 def test_a_weak_model_that_is_better():
@@ -390,6 +421,10 @@ def test_provenance():
     assert (made.seed, made.bootstrap, made.rows, made.models) == (9, 30, 40, ("strong", "weak"))
     assert re.fullmatch("[0-9a-f]{64}", made.data)
     assert made.line() in repr(first)
+    assert first["mine"].provenance == made
+    assert first.to_pandas().attrs["provenance"]["data"] == made.data
+    alone = evals.score_router(rates, *outcomes.T, costs=(0.01, 0.001), name="mine", bootstrap=30, seed=9)
+    assert alone.provenance == made
     assert made.data[:12] in first._repr_html_()
     assert compare({"mine": rates}, *outcomes.T, costs=(0.01, 0.001)).provenance.data == made.data
     changed = outcomes.copy()

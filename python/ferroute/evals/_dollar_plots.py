@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ferroute.errors import InvalidValueError
-from ferroute.evals._dollars import upper_hull
+from ferroute.evals._dollars import NO_COSTS, upper_hull
 from ferroute.evals.plots import COLOURS, GREY, MARKERS, finish, new_axes, together
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def dollar_plot(compared: Any, *, bands: str = "pointwise", title: str | None = 
         NotBuiltError: matplotlib is not installed.
     """
     if compared.costs is None:
-        raise InvalidValueError("no costs were given: costs=[...], dollars a call of each model, or [n, m]")
+        raise InvalidValueError(NO_COSTS)
     wide = together(compared, bands)
     axes: Any = new_axes(ax)
     costs = [float(cost) for cost in compared.costs.values()]

@@ -31,6 +31,8 @@ on a busy machine takes ten times what they save."""
 AT_ONCE, MOST_NUMBERS = 1 << 25, 1 << 27
 """Numbers that are averaged together (256 MiB), and that one router may need."""
 
+NO_COSTS = "no costs were given: costs=[...], dollars a call of each model, or [n, m]"
+
 STEPS = 100
 """Intervals of the dollar range that areas are taken over."""
 
@@ -44,12 +46,14 @@ class Models:
         cost: Mean dollars of a call, or None.
         strong: Column of the strong model.
         weak: Column of the weak model.
+        spread: From the lowest to the highest score of a row.
     """
 
     quality: Numbers
     cost: Numbers | None
     strong: int
     weak: int
+    spread: float
 
     @cached_property
     def mix(self) -> DollarCurve:
@@ -88,7 +92,7 @@ class DollarCurve:
     mixed: bool = False
 
     @cached_property
-    def _anchored(self) -> tuple[Numbers, Numbers, Numbers]:
+    def anchored(self) -> tuple[Numbers, Numbers, Numbers]:
         """Cost, quality and share of the points, with the weak model in front where it is cheaper than all of them.
 
         Any router can be mixed with the weak model, so its curve goes on down to it.
@@ -109,14 +113,14 @@ class DollarCurve:
 
     def cost_at(self, part: float) -> Numbers:
         """Least mean cost at which ``part`` of the strong model's score is reached, ``[b]``; NaN where it never is."""
-        cost, quality, _ = self._anchored
+        cost, quality, _ = self.anchored
         return least_at(cost, quality, part * self.models.quality[:, self.models.strong])
 
     def share_at(self, part: float) -> Numbers:
         """Share of strong calls there."""
         import numpy as np
 
-        cost, _, share = self._anchored
+        cost, _, share = self.anchored
         at = self.cost_at(part)
         known = np.where(np.isnan(at), 0.0, at)
         return np.where(np.isnan(at), np.nan, _core.eval_value_at(cost, share, known[:, None])[:, 0])
@@ -125,7 +129,7 @@ class DollarCurve:
         """Mean score at mean costs ``[k]`` or ``[b, k]``: straight between points, held at both ends."""
         import numpy as np
 
-        cost, quality, _ = self._anchored
+        cost, quality, _ = self.anchored
         at = np.ascontiguousarray(np.broadcast_to(dollars, (len(cost), np.shape(dollars)[-1])), dtype=np.float64)
         return _core.eval_value_at(cost, quality, at)
 
@@ -144,7 +148,7 @@ class DollarCurve:
 
 def _priced(cost: Numbers | None) -> Numbers:
     if cost is None:
-        raise InvalidValueError("no costs were given: costs=[...], dollars a call of each model, or [n, m]")
+        raise InvalidValueError(NO_COSTS)
     return cost
 
 
@@ -159,6 +163,7 @@ def curves(
     import numpy as np
 
     rows, priced = np.arange(len(given.scores)), given.costs is not None
+    spread = float(np.ptp(given.scores))
 
     def blocks() -> Iterator[list[Any]]:
         """Columns whose means are wanted, of the models and then of each router."""
@@ -174,7 +179,7 @@ def curves(
     observed, drawn = _means(blocks(), bootstrap, seed)
 
     def made(means: list[list[Numbers]]) -> tuple[list[DollarCurve], Models]:
-        models = Models(means[0][0], means[0][1] if priced else None, given.strong, given.weak)
+        models = Models(means[0][0], means[0][1] if priced else None, given.strong, given.weak, spread)
         return [DollarCurve(m[0], m[1] if priced else None, m[-1], models) for m in means[1:]], models
 
     found, models = made(observed)

@@ -146,6 +146,16 @@ class Rows:
             rows.costs = _costs(costs, rows.strong.size)
         return rows
 
+    @property
+    def spread(self) -> float:
+        """From the lowest to the highest score, in the unit that is shown."""
+        low, high = min(self.strong.min(), self.weak.min()), max(self.strong.max(), self.weak.max())
+        return float(high - low) * self.unit
+
+    def columns(self) -> list[Numbers]:
+        """Scores, then costs, of the strong and the weak model in turn."""
+        return [values for pair in self.pairs() for values in pair]
+
     def pairs(self) -> list[tuple[Numbers, Numbers]]:
         """Scores, then costs, each as ``(strong, weak)``."""
         return [(self.strong, self.weak), *([self.costs] if self.costs else [])]
@@ -250,6 +260,7 @@ class Curve:
         cost: Mean cost of a call at each point, or None.
         weak: Score of the weak model, ``[1]`` and ``[b]``.
         strong: Score of the strong model.
+        spread: From the lowest to the highest score of a row, as observed.
     """
 
     percent: Numbers
@@ -259,6 +270,7 @@ class Curve:
     strong: Numbers
     weak_cost: Numbers | None = None
     strong_cost: Numbers | None = None
+    spread: float = 0.0
 
     def figures(self) -> Numbers:
         """AUC, APGR and the three call percentages of each row, ``[b, 5]``."""

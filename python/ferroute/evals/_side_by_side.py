@@ -29,6 +29,11 @@ class Judged(Protocol):
     name: str
     settings: Any
 
+    @property
+    def spread(self) -> float:
+        """From the lowest to the highest score of a row."""
+        ...
+
     def value(self, figure: str) -> float:
         """A figure as observed."""
         ...
@@ -39,6 +44,10 @@ class Judged(Protocol):
 
     def along(self, at: Numbers | None = None) -> tuple[Numbers, Numbers, Numbers | None]:
         """Where (``[k]``, or its own points), the mean score there, and that of each resample ``[b, k]``."""
+        ...
+
+    def around(self) -> tuple[Numbers, Numbers | None]:
+        """The score at its points, ``[k]``, and where resamples would have put it, ``[b, k]``."""
         ...
 
     def share_at_quality(self, quality: float = 0.95) -> Estimate:
@@ -136,7 +145,7 @@ class SideBySide(Generic[One]):
         drawn = [draws for _, draws in found.values() if draws is not None]
         ends: list[Any] = [None] * len(found)
         if len(drawn) == len(found):
-            ends = list(bands([value for value, _ in found.values()], drawn, self.settings.confidence, self._rows))
+            ends = list(self._bands([value for value, _ in found.values()], drawn))
         return {
             pair: DifferenceCurve(*pair, at, value, end)
             for (pair, (value, _)), end in zip(found.items(), ends, strict=True)
@@ -150,18 +159,27 @@ class SideBySide(Generic[One]):
         Raises:
             InvalidValueError: Nothing was resampled.
         """
-        curves = {name: self[name].along() for name in (list(self.routers) if names is None else names)}
-        drawn = [draws for _, _, draws in curves.values() if draws is not None]
+        curves = {name: self[name].around() for name in (list(self.routers) if names is None else names)}
+        drawn = [draws for _, draws in curves.values() if draws is not None]
         if len(drawn) < len(curves):
             raise InvalidValueError("bands need resamples: expected bootstrap=1000, found 0")
-        values = [value for _, value, _ in curves.values()]
-        return dict(zip(curves, bands(values, drawn, self.settings.confidence, self._rows), strict=True))
+        return dict(zip(curves, self._bands([value for value, _ in curves.values()], drawn), strict=True))
+
+    def _bands(self, values: Sequence[Numbers], drawn: Sequence[Numbers]) -> list[Numbers]:
+        least = max((self[name].spread for name in self), default=0.0) / self._rows
+        return bands(values, drawn, self.settings.confidence, self._rows, least)
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row a router or baseline, figures as numbers with ``_low`` and ``_high`` beside them."""
+        """One row a router or baseline, figures as numbers with ``_low`` and ``_high`` beside them.
+
+        ``attrs["provenance"]`` of the frame says where they come from.
+        """
         import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
-        return pd.DataFrame(self.records())
+        frame = pd.DataFrame(self.records())
+        if self.provenance is not None:
+            frame.attrs["provenance"] = self.provenance.to_dict()
+        return frame
 
     def records(self) -> list[dict[str, Any]]:
         """The table as plain numbers."""

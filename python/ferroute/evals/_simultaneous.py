@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 
-def bands(values: Sequence[Numbers], draws: Sequence[Numbers], confidence: float, rows: int) -> list[Numbers]:
+def bands(
+    values: Sequence[Numbers], draws: Sequence[Numbers], confidence: float, rows: int, least: float = 0.0
+) -> list[Numbers]:
     """Bands for several curves that hold together.
 
     Args:
@@ -27,10 +29,12 @@ def bands(values: Sequence[Numbers], draws: Sequence[Numbers], confidence: float
         draws: For each curve its resamples, ``[b, k]``, all from the same draws.
         confidence: That every point of every curve lies inside.
         rows: Prompts behind the points: with few of them a standard error is itself uncertain.
+        least: The smallest standard error that is believed. Resamples of rows that all came out alike do not differ,
+            though the next row may: what one row can move a mean by is about right, since three such are what is
+            possible with 95 % where nothing was seen (the rule of three).
 
     Returns:
-        For each curve the ends, ``[k, 2]``. A point that no resample moves has a band of no width; one that is not
-        known in nine resamples of ten (NaN) has none.
+        For each curve the ends, ``[k, 2]``. A point that is not known in nine resamples of ten (NaN) has none.
     """
     import numpy as np
 
@@ -44,7 +48,7 @@ def bands(values: Sequence[Numbers], draws: Sequence[Numbers], confidence: float
         mean = kept.sum(axis=0) / count
         squares = np.where(known & enough, (kept - mean) ** 2, 0.0).sum(axis=0)
         error = np.sqrt(squares / np.maximum(count - 1, 1))
-        error[error <= 1e-12 * (1 + np.abs(mean))] = 0.0
+        error = np.maximum(np.where(error <= 1e-12 * (1 + np.abs(mean)), 0.0, error), least)
         moved = known & enough & (error > 0) & np.isfinite(value)
         with np.errstate(divide="ignore", invalid="ignore"):
             far = np.where(moved, np.abs(draw - value) / error, 0.0)
@@ -63,3 +67,24 @@ def _small_sample(times: float, rows: int) -> float:
     """
     free = max(rows - 1, 1)
     return (1 + (times**2 + 1) / (4 * free)) * (max(rows, 2) / free) ** 0.5
+
+
+def nearest_points(along: Numbers, at: Numbers) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """For each place ``at`` ``[m]`` the nearest point of each curve ``[b, k]`` (NaN: no point): indices ``[b, m]``."""
+    import numpy as np
+
+    found = np.empty((len(along), len(at)), dtype=np.intp)
+    for row, places in enumerate(along):
+        order = np.argsort(places, kind="stable")  # NaN last
+        rising = places[order[: int(np.isfinite(places).sum())]]
+        after = np.searchsorted(rising, at).clip(max=len(rising) - 1)
+        before = (after - 1).clip(min=0)
+        found[row] = order[np.where(at - rising[before] < rising[after] - at, before, after)]
+    return np.arange(len(along))[:, None], found
+
+
+def repeated(row: Numbers, times: int) -> Numbers:
+    """One curve ``[1, k]`` as many ``[b, k]``."""
+    import numpy as np
+
+    return np.tile(row, (times, 1))

@@ -57,6 +57,8 @@ class Comparison(SideBySide[RouterResult]):
         self.weak_score, self.strong_score = one.weak_score, one.strong_score
         self.pair, self.notes, self.provenance = pair, tuple(notes), provenance
         self._rows = int(one.points["total"][0])
+        for name in self:
+            self[name].provenance = provenance
 
     @property
     def best_single(self) -> str:
@@ -273,8 +275,7 @@ def judge(
     taken = {RANDOM, LENGTH, RULES, OPTIMUM}.intersection(asked)
     if taken:
         raise InvalidValueError(f"{', '.join(sorted(taken))}: baselines have this name; give the router another one")
-    tables = [column_ for pair_ in rows.pairs() for column_ in pair_]
-    provenance = Provenance.of(tables, scored, rows.strong.size, pair, settings)
+    provenance = Provenance.of(rows.columns(), scored, rows.strong.size, pair, settings)
     scored |= simple
     results, drawn_best = study(scored, rows, settings, optimum=True)
     found = {result.name: result for result in results}

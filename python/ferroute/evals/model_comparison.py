@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ferroute import _core
 from ferroute._grid import Shown
 from ferroute.errors import InvalidValueError
 from ferroute.evals._baselines import prompt_baselines
-from ferroute.evals._dollars import DollarCurve, Models, curves
+from ferroute.evals._dollars import NO_COSTS, DollarCurve, Models, curves
 from ferroute.evals._figures import LENGTH, OPTIMUM, RULES, Estimate, estimate
 from ferroute.evals._policies import Policy, oracle, policy_of, thresholds
 from ferroute.evals._provenance import Provenance
 from ferroute.evals._side_by_side import SideBySide, by_apgr
-from ferroute.evals._simultaneous import bands
+from ferroute.evals._simultaneous import bands, repeated
 from ferroute.evals.results import checked_part, saving
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ class ModelResult:
         apgr: That area above the weak model's score, over the strong model's above it; NaN without costs. A fixed mix
             of the two alone has 0.5.
         settings: Intervals' confidence, number of resamples, seed.
+        provenance: Seed, hashes of the data, versions.
     """
+
+    provenance: Provenance | None = None
 
     def __init__(
         self,
@@ -106,16 +110,40 @@ class ModelResult:
 
         Returns:
             The dollars, the score at each, and that of each resample, ``[b, k]`` (None without resamples).
+
+        Raises:
+            InvalidValueError: There are no costs.
         """
+        if not self.has_costs:
+            raise InvalidValueError(NO_COSTS)
         where = self.points["cost"] if at is None else at
         here = self._curve.quality_at(where)[0]
         return where, here, None if self._draws is None else self._draws.quality_at(where)
 
+    def around(self) -> tuple[Numbers, Numbers | None]:
+        """The score at the points, ``[k]``, and where resamples would have put it, ``[b, k]``.
+
+        A setting costs something else in each resample; what counts is how far it is from the observed curve there.
+        """
+        _, value, drawn = self.along()
+        if self._draws is None or self._draws.cost is None or self._draws.mixed:
+            return value, drawn
+        times = len(self._draws.cost)
+        cost, quality, _ = self._curve.anchored
+        observed = _core.eval_value_at(repeated(cost, times), repeated(quality, times), self._draws.cost)
+        return value, value + self._draws.quality - observed
+
     @property
     def simultaneous_bands(self) -> Numbers | None:
         """Bands over the whole curve at once, ``[k, 2]``."""
-        _, value, drawn = self.along()
-        return None if drawn is None else bands([value], [drawn], self.settings.confidence, self._rows)[0]
+        value, drawn = self.around()
+        least = self.spread / self._rows
+        return None if drawn is None else bands([value], [drawn], self.settings.confidence, self._rows, least)[0]
+
+    @property
+    def spread(self) -> float:
+        """From the lowest to the highest score of a row: what one row can change."""
+        return self._curve.models.spread
 
     def _bands(self) -> Numbers | None:
         import numpy as np
@@ -242,7 +270,9 @@ class ModelComparison(SideBySide[ModelResult], Shown):
         self.routers, self.baselines, self.settings = routers, baselines, settings
         self.models, self.notes, self.provenance = list(given.models), tuple(given.notes), provenance
         self.strong, self.weak = given.models[given.strong], given.models[given.weak]
-        self._rows, self._observed = len(given.scores), observed
+        self._rows = len(given.scores)
+        for name in self:
+            self[name].provenance = provenance
 
         def each(values: Numbers, draws: Numbers | None) -> dict[str, Estimate]:
             return {
@@ -340,7 +370,7 @@ class ModelComparison(SideBySide[ModelResult], Shown):
         import numpy as np
 
         if self.costs is None:
-            raise InvalidValueError("no costs were given: costs=[...], dollars a call of each model, or [n, m]")
+            raise InvalidValueError(NO_COSTS)
         return np.linspace(float(self.costs[self.weak]), float(self.costs[self.strong]), 51)
 
 

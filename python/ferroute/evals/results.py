@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ferroute import _core
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.evals._figures import FRACTIONS, Curve, Estimate, Rows, column, estimate, finite, whole
-from ferroute.evals._simultaneous import bands
+from ferroute.evals._provenance import Provenance
+from ferroute.evals._simultaneous import bands, nearest_points, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,10 @@ class RouterResult:
         strong_score: Mean score of the strong model.
         win_rates: The scores the router was judged by, ``[n]``; None for baselines that have none.
         settings: Intervals' confidence, number of resamples, seed.
+        provenance: Seed, hashes of the data, versions.
     """
+
+    provenance: Provenance | None = None
 
     def __init__(
         self, name: str, points: Any, curve: Curve, draws: Curve | None, settings: Settings, win_rates: Numbers | None
@@ -217,12 +221,32 @@ class RouterResult:
         repeated = np.tile(where, (self._draws.weak.size, 1))
         return where, here, _core.eval_value_at(self._draws.percent, self._draws.quality, repeated)
 
+    def around(self) -> tuple[Numbers, Numbers | None]:
+        """The score at the points, ``[m]``, and where resamples would have put it, ``[b, m]``.
+
+        A resample has points of its own, whose distance from the observed curve is what the observed points' distance
+        from the truth looks like; between its points it is an average, which chance moves less.
+        """
+        _, value, _ = self.along()
+        if self._draws is None:
+            return value, None
+        percent, nearest = self._draws.percent, nearest_points(self._draws.percent, self._curve.percent[0])
+        far = self._draws.quality - _core.eval_value_at(
+            repeated(self._curve.percent, len(percent)), repeated(self._curve.quality, len(percent)), percent
+        )
+        return value, value + far[nearest]
+
     @property
     def simultaneous_bands(self) -> Numbers | None:
         """Bands over the whole curve at once, ``[m, 2]``: wider than ``bands``, which hold at each point alone."""
-        _, value, drawn = self.along()
+        value, drawn = self.around()
         rows = int(self.points["total"][0])
-        return None if drawn is None else bands([value], [drawn], self.settings.confidence, rows)[0]
+        return None if drawn is None else bands([value], [drawn], self.settings.confidence, rows, self.spread / rows)[0]
+
+    @property
+    def spread(self) -> float:
+        """From the lowest to the highest score of a row: what one row can change."""
+        return self._curve.spread
 
     def summary(self) -> dict[str, Estimate]:
         """The figures by the names they have in tables."""
@@ -341,7 +365,10 @@ def score_router(
     """
     settings = Settings(num_results, bootstrap, seed, confidence, on_ties)
     rows = Rows.of(strong_scores, weak_scores, costs)
-    return study({name: column("win_rates", win_rates)}, rows, settings)[0][0]
+    scored = {name: column("win_rates", win_rates)}
+    result = study(scored, rows, settings)[0][0]
+    result.provenance = Provenance.of(rows.columns(), scored, rows.strong.size, ("strong", "weak"), settings)
+    return result
 
 
 def study(
@@ -440,4 +467,5 @@ def observed(points: Any, rows: Rows) -> Curve:
         strong=mean(rows.strong) * rows.unit,
         weak_cost=mean(rows.costs[1]) if rows.costs else None,
         strong_cost=mean(rows.costs[0]) if rows.costs else None,
+        spread=rows.spread,
     )
