@@ -172,16 +172,30 @@ def test_what_is_not_known_is_refused(book: Ledger) -> None:
     for both in ({}, {"call": 1, "response_id": "r1"}):
         with pytest.raises(InvalidValueError, match="either the id of a response or `call=`"):
             book.add_outcome(**both, score=1, source="user")
-    with pytest.raises(InvalidValueError, match="at: expected seconds"):
-        book.add_outcome("r1", score=1, source="user", at=-1)
+    for name in ("at", "began_by"):
+        with pytest.raises(InvalidValueError, match=f"{name}: expected seconds"):
+            book.add_outcome("r1", score=1, source="user", **{name: -1})
     assert scores(book) == []
 
 
 def test_of_calls_with_the_same_id_the_last_is_meant(book: Ledger) -> None:
     for n in range(3):
         book.add(WEAK, response="same", session=str(n), at=1000 + n)
+    # Also while the last ones are not written yet.
     book.add_outcome("same", score=1, source="user")
-    assert scores(book, "session") == [("2",)]
+    book.add_outcome("same", score=1, source="user", began_by=1001.5)
+    assert scores(book, "session") == [("1",), ("2",)]
+    book.add(WEAK, response="same", session="3", at=1003)
+    book.add_outcome("same", score=1, source="user")
+    assert scores(book, "session") == [("1",), ("2",), ("3",)]
+    with pytest.raises(UnknownNameError):
+        book.add_outcome("same", score=1, source="user", began_by=999.0)
+    # More than are remembered with the same id.
+    for n in range(20):
+        book.add(WEAK, response="same", session=f"more {n}", at=2000 + n)
+    if not book.in_memory:
+        book.add_outcome("same", score=0, source="user", began_by=2001)
+        assert ("more 1",) in scores(book, "session")
 
 
 def test_memory_knows_the_last_calls() -> None:

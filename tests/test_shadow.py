@@ -42,7 +42,7 @@ class Models(WireServer):
 
     def __init__(self) -> None:
         super().__init__(self._reply)
-        self._numbers = itertools.count(1)
+        self.ids: Iterator[Any] = itertools.count(1)
         self.usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
         self.says: dict[str, Callable[[Any], Any]] = {JUDGE: lambda asked: numbers(10, 0)}
 
@@ -51,7 +51,7 @@ class Models(WireServer):
         said = self.says.get(asked["model"], lambda asked: f"from {asked['model']}")(asked)
         if isinstance(said, Reply):
             return said
-        made = f"r{next(self._numbers)}"
+        made = f"r{next(self.ids)}"
         message = said if isinstance(said, dict) else {"content": said}
         if asked.get("stream"):
             words = [message["content"][:4], message["content"][4:]]
@@ -735,6 +735,25 @@ def test_feedback_says_what_is_wrong(models: Models) -> None:
 
 
 # The account.
+
+
+def test_a_server_that_repeats_its_ids_does_not_mix_calls_up(models: Models) -> None:
+    models.ids = itertools.repeat(0)
+    gate = threading.Event()
+
+    def judge(request: Any, strong: str, weak: str) -> tuple[float, float]:
+        gate.wait(20)
+        return 1.0, int(request["messages"][0]["content"]) / 10
+
+    controller = shadowed(models, Shadow(1.0, judge))
+    for number in range(5):
+        ask(controller, messages=[{"role": "user", "content": str(number)}], ferroute={"session": str(number)})
+    gate.set()
+    assert controller.shadow.wait(20)
+    told = controller.ledger.outcomes()
+    rows = zip(told["session"], told["score"], told["scored"], strict=True)
+    weak = [(session, score) for session, score, scored in rows if scored == WEAK]
+    assert weak == [(str(number), number / 10) for number in range(5)]
 
 
 def test_the_callers_account_does_not_know_of_shadows(models: Models, tmp_path: Any) -> None:

@@ -774,7 +774,8 @@ class Policy:
     ) -> Policy: ...
 
 # What was decided before a call: router, model string of the request, win rate, threshold, session, whether it was held
-# out and whether it is made beside another call, name of the baseline, cost of choosing (None is unpriced), the text routed on, rung, kind of task, tags.
+# out and whether it is made beside another call, name of the baseline, cost of choosing (None is unpriced), the text
+# routed on, rung, kind of task, tags.
 _Decided: TypeAlias = tuple[
     str | None,
     str | None,
@@ -1954,6 +1955,7 @@ class Ledger:
         model: str | None,
         probability: float | None,
         at: float | None,
+        began_by: float | None,
     ) -> None:
         """Enters the score of an answer, by the provider's id of it or by the id of the call."""
 
@@ -1963,7 +1965,7 @@ class Ledger:
     def accuracy(
         self, wanted: _Filter, *, passing: float, strong: str | None
     ) -> list[tuple[str, _Rate | None, _Rate | None, int]]:
-        """What each source says of the router: weak-routed calls that passed, strong-routed calls that weak passes for."""
+        """What each source says of the router: weak-routed calls that passed, strong-routed that weak passes for."""
 
     def flush(self, timeout: float) -> None:
         """Waits until everything entered so far is in the store."""

@@ -286,6 +286,7 @@ class Errand:
                 source=shadowing.shadow.named_source,
                 model=model,
                 probability=pair.probability,
+                began_by=pair.came,
             )
         shadowing.count("judged")
         shadowing.observed(pair, strong, weak)

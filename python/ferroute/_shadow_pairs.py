@@ -67,6 +67,7 @@ class Pair(NamedTuple):
         other_is_strong: Whether that one is the stronger of the two.
         of_ends: Whether the two are the ends of the ladder, so that the scores say something of a threshold.
         probability: That the call was drawn with.
+        came: When the answer came, seconds since 1970: some servers give later calls the same id.
     """
 
     response: str
@@ -78,6 +79,7 @@ class Pair(NamedTuple):
     other_is_strong: bool
     of_ends: bool
     probability: float
+    came: float
 
 
 class Where(NamedTuple):

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from decimal import Decimal
 from random import SystemRandom
+from time import time
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute._given import given
@@ -261,13 +262,14 @@ class Shadows:
             return
         # As the request is now: the caller may go on with its list of messages.
         request = snapshot(kwargs)
+        came = time()
         said_base, said_key = given(kwargs.get("api_base")), given(kwargs.get("api_key"))
         session, task, tags = asked.extras.session, asked.extras.task, asked.extras.tags
 
         def then(response_id: Any, answer: Answer | None, routing: Any) -> None:
             pair = None
             if answer is not None and routing is not None and isinstance(response_id, str) and response_id:
-                pair = self._pair(response_id, routing, probability)
+                pair = self._pair(response_id, routing, probability, came)
             if pair is None or answer is None:
                 shadowing.count("skipped")
                 return
@@ -297,7 +299,7 @@ class Shadows:
         else:
             shadowing.count("skipped")
 
-    def _pair(self, response: str, routing: Decision, probability: float) -> Pair | None:
+    def _pair(self, response: str, routing: Decision, probability: float, came: float) -> Pair | None:
         """The two models of a call; None where it has no other one.
 
         The other one is the end of the ladder that has not answered; of an answer from between them, the strong end.
@@ -333,6 +335,7 @@ class Shadows:
             other_is_strong=other > at,
             of_ends={at, other} == {0, rungs.top},
             probability=probability,
+            came=came,
         )
 
     def feedback(
@@ -377,7 +380,14 @@ class Shadows:
         if pair is not None:
             probability = pair.probability if probability is None else probability
             name = None if name == pair.answered else name
-        self.ledger.add_outcome(known, score=number, source=source, model=name, probability=probability)
+        self.ledger.add_outcome(
+            known,
+            score=number,
+            source=source,
+            model=name,
+            probability=probability,
+            began_by=None if pair is None else pair.came,
+        )
         if self._shadow is not None:
             self._shadow.heard(known, name, number)
 

@@ -200,9 +200,9 @@ pub(super) fn select_one() -> String {
     format!("SELECT {} FROM calls WHERE id = $1", COLUMNS.join(", "))
 }
 
-/// The last call whose answer has an id, and was handed on.
-pub(super) const BY_RESPONSE: &str =
-    "SELECT id FROM calls WHERE response = $1 AND outcome IN ('ok', 'cancelled') ORDER BY ts DESC, id DESC LIMIT 1";
+/// The last call whose answer has an id, and was handed on, of those that began by some time.
+pub(super) const BY_RESPONSE: &str = "SELECT id FROM calls WHERE response = $1 AND ts <= $2 \
+     AND outcome IN ('ok', 'cancelled') ORDER BY ts DESC, id DESC LIMIT 1";
 
 /// Whether an id is there.
 pub(super) const HAS: &str = "SELECT id FROM calls WHERE id = $1";
@@ -391,7 +391,9 @@ macro_rules! implement_store {
                 let connection = &mut self.connection;
                 Self::ask(&self.place, &self.runtime, async {
                     let query = match wanted {
-                        Wanted::Response(response) => sqlx::query(store::BY_RESPONSE).bind(response.as_str()),
+                        Wanted::Response(response, by) => {
+                            sqlx::query(store::BY_RESPONSE).bind(response.as_str()).bind(by.unwrap_or(i64::MAX))
+                        }
                         Wanted::Call(id) => sqlx::query(store::HAS).bind(*id),
                     };
                     query.fetch_optional(connection).await?.map(|row| row.try_get(0)).transpose()
