@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ferroute.fitting import fit, load_router
     from ferroute.llm_router import LLMRouter
     from ferroute.policy import CallPolicy
+    from ferroute.proving import Proof, prove
     from ferroute.routers.fitted import FittedRouter
     from ferroute.shadow import Shadow
     from ferroute.tasks import TaskGuess, guess_task
@@ -31,6 +32,7 @@ __all__ = [
     "FittedRouter",
     "LLMRouter",
     "ModelPair",
+    "Proof",
     "RoutingError",
     "Shadow",
     "Share",
@@ -43,6 +45,7 @@ __all__ = [
     "fit",
     "guess_task",
     "load_router",
+    "prove",
 ]
 
 _HOMES = {
@@ -54,6 +57,7 @@ _HOMES = {
     "FittedRouter": "routers.fitted",
     "LLMRouter": "llm_router",
     "ModelPair": "decision",
+    "Proof": "proving",
     "RoutingError": "controller",
     "Shadow": "shadow",
     "Share": "decision",
@@ -65,9 +69,10 @@ _HOMES = {
     "fit": "fitting",
     "guess_task": "tasks",
     "load_router": "fitting",
+    "prove": "proving",
 }
 
-_MODULES = ("calibrate", "evals")
+_MODULES = ("calibrate", "evals", "rollout")
 """Modules that are there after ``import ferroute`` alone."""
 
 if DEBUG_BUILD:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ferroute._spend_text import amount
 from ferroute.errors import InvalidValueError, UnreadableFileError
 
 if TYPE_CHECKING:
@@ -45,15 +46,25 @@ class Proof:
     certificate: Certificate | None = None
 
     def __repr__(self) -> str:
-        lines = [repr(self.audit)]
         if self.router is None or self.certificate is None:
-            lines.append(
+            after = (
                 f"Next: fill in strong_score and weak_score (0..1) in {self.folder / 'to_label.jsonl'}, then call "
                 "prove again with labels= that file."
             )
-        else:
-            lines += [repr(self.router.report), repr(self.certificate), self.usage()]
-        return "\n\n".join(lines)
+            return f"{self.audit!r}\n\n{after}"
+        parts = [repr(self.router.report), repr(self.certificate), self.promise(), self.usage()]
+        return "\n\n".join(parts)
+
+    def promise(self) -> str:
+        """What is proven and what that is forecast to save, in a sentence each."""
+        certificate, saving = self.certificate, self.audit.saving
+        if certificate is None or not certificate.certified:
+            return "Nothing is proven: every call stays with the strong model."
+        low, high = (amount(end) for end in saving.interval)
+        return (
+            f"Proven: {certificate.weak_share:.1%} of the calls of {self.audit.strong} may go to {self.audit.to}.\n"
+            f"Forecast: a period like that of the logs then costs {amount(saving.estimate)} less ({low} to {high})."
+        )
 
     def usage(self) -> str:
         """How a Controller takes it, as code."""
@@ -128,7 +139,8 @@ def prove(
         seed=seed,
         progress_bar=progress_bar,
     )
-    found = ferroute.audit(logs, **{**asked, "router": router})
+    asked |= {"router": router, "k": 0}
+    found = ferroute.audit(logs, **asked)
     certificate = calibrate.guarantee(
         router.win_rates([known.prompts[i] for i in certifying]),
         known.strong[certifying],
@@ -140,6 +152,9 @@ def prove(
         judge=judge,
         seed=seed,
     )
+    # Once more, with what is known now: the share that may move, and the outcomes that fitting has not seen.
+    asked |= {"move": certificate.weak_share, "outcomes": _outcomes(found.calls, known, certifying)}
+    found = ferroute.audit(logs, **asked)
     found.save_html(target / "audit.html")
     router.save(target / "router.safetensors")
     certificate.save(target / "certificate.json")
@@ -175,12 +190,19 @@ def _known(path: str | os.PathLike[str]) -> _Known:
     return _Known(np.asarray(labels.index)[both], prompts, labels.strong[both], labels.weak[both])
 
 
-def _others(found: Audit, known: _Known) -> NDArray[np.float64] | None:
-    """Win rates of calls without a label: thresholds come from them, so that nothing that was judged chooses them."""
+def _outcomes(calls: int, known: _Known, chosen: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Scores of all calls of the logs, NaN beside those chosen."""
     import numpy as np
 
-    rows = found.rows()
-    labelled = set(known.index.tolist())
-    rates = [row["win_rate"] for row in rows if row["model"] == found.strong and row["index"] not in labelled]
-    others = np.array([rate for rate in rates if rate is not None], dtype=np.float64)
+    out = {"strong": np.full(calls, np.nan), "weak": np.full(calls, np.nan)}
+    out["strong"][known.index[chosen]] = known.strong[chosen]
+    out["weak"][known.index[chosen]] = known.weak[chosen]
+    return out
+
+
+def _others(found: Audit, known: _Known) -> NDArray[np.float64] | None:
+    """Win rates of calls without a label, so that nothing that was judged says how the traffic lies."""
+    import numpy as np
+
+    others = found.traffic[~np.isin(found.positions, known.index)]
     return others if others.size else None

@@ -60,6 +60,10 @@ def certify(
     context: typer.Context,
     labels: Annotated[Path, typer.Argument(help="Labels that the router was not fitted to.")],
     router: Annotated[str, typer.Option(metavar="NAME|PATH", help="local, or the file of a fitted router.")] = "local",
+    logs: Annotated[
+        str | None,
+        typer.Option(metavar="LOGS", help="The logs that the labels were drawn from.", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="PATH", help="Write the certificate here.", show_default=False)
     ] = None,
@@ -77,7 +81,7 @@ def certify(
     with ending(context.obj):
         from ferroute.cli import prove as command
 
-        command.certify(labels, router, out, max_loss, confidence, risk, judge, seed, as_json=as_json)
+        command.certify(labels, router, logs, out, max_loss, confidence, risk, judge, seed, as_json=as_json)
 
 
 @proving.command(

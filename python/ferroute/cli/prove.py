@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ferroute.cli._output import console, json_line, note
+from ferroute.cli._run import UsageProblem
 from ferroute.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def fit(
     )
     router.save(out)
     if as_json:
-        json_line({**router.report.to_dict(), "path": str(out)})
+        json_line({**router.report.as_dict(), "path": str(out)})
         return
     _print(router.report)
     note(f"saved to {out}; a Controller takes it from its config: mine: {{path: {out}}}")
@@ -42,6 +43,7 @@ def fit(
 def certify(
     path: Path,
     router: str,
+    logs: str | None,
     out: Path | None,
     max_loss: float,
     confidence: float,
@@ -52,14 +54,28 @@ def certify(
     as_json: bool,
 ) -> None:
     """Certifies a threshold of a router with labels, and shows the certificate."""
+    import numpy as np
+
     from ferroute import calibrate
     from ferroute.auditing import read_labels
 
     labels = read_labels(path)
+    if logs is not None:
+        import ferroute
+
+        inputs = ferroute.audit(logs, router=router, progress_bar=sys.stderr.isatty()).certificate_inputs(labels)
+    elif labels.ceiling is not None:
+        raise UsageProblem(f"--logs: needed, since {path} was drawn from a part of the calls; expected the audited logs")
+    else:
+        known = np.isfinite(labels.strong + labels.weak)
+        prompts = [prompt for prompt, there in zip(labels.prompts, known, strict=True) if there]
+        inputs = {
+            "win_rates": _win_rates(router, prompts),
+            "strong_scores": labels.strong[known],
+            "weak_scores": labels.weak[known],
+        }
     certificate = calibrate.guarantee(
-        _win_rates(router, list(labels.prompts)),
-        labels.strong,
-        labels.weak,
+        **inputs,
         max_quality_loss=max_loss,
         confidence=confidence,
         risk=risk,
