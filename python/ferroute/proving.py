@@ -6,7 +6,6 @@ labels fits a router, the other half, which the router has not seen, certifies a
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +14,8 @@ from ferroute._spend_text import amount
 from ferroute.errors import InvalidValueError, UnreadableFileError
 
 if TYPE_CHECKING:
+    import os
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -70,12 +71,15 @@ class Proof:
         """How a Controller takes it, as code."""
         if self.certificate is None:
             raise InvalidValueError("there is no certificate yet: prove needs labels=")
-        return "\n".join((
-            f'client = Controller(["mine"], config={{"mine": {{"path": {str(self.folder / "router.safetensors")!r}}}}},',
-            "                    strong_model=..., weak_model=...)",
-            f'client.hold("mine", ferroute.calibrate.Certificate.load({str(self.folder / "certificate.json")!r}))',
-            'client.chat.completions.create(model="router-mine", messages=[...])',
-        ))
+        router, certificate = (str(self.folder / name) for name in ("router.safetensors", "certificate.json"))
+        return "\n".join(
+            (
+                f'client = Controller(["mine"], config={{"mine": {{"path": {router!r}}}}},',
+                "                    strong_model=..., weak_model=...)",
+                f'client.hold("mine", ferroute.calibrate.Certificate.load({certificate!r}))',
+                'client.chat.completions.create(model="router-mine", messages=[...])',
+            )
+        )
 
 
 def prove(

@@ -117,5 +117,14 @@ def prove(
         if not 0 < confidence < 1:
             raise UsageProblem(f"--confidence: expected a number between 0 and 1, found {confidence}")
         command.prove(
-            logs, labels, folder, max_loss=max_loss, confidence=confidence, risk=risk, judge=judge, k=k, to=to, seed=seed
+            logs,
+            labels,
+            folder,
+            max_loss=max_loss,
+            confidence=confidence,
+            risk=risk,
+            judge=judge,
+            k=k,
+            to=to,
+            seed=seed,
         )

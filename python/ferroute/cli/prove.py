@@ -65,7 +65,9 @@ def certify(
 
         inputs = ferroute.audit(logs, router=router, progress_bar=sys.stderr.isatty()).certificate_inputs(labels)
     elif labels.ceiling is not None:
-        raise UsageProblem(f"--logs: needed, since {path} was drawn from a part of the calls; expected the audited logs")
+        raise UsageProblem(
+            f"--logs: needed, since {path} was drawn from a part of the calls; expected the audited logs"
+        )
     else:
         known = np.isfinite(labels.strong + labels.weak)
         prompts = [prompt for prompt, there in zip(labels.prompts, known, strict=True) if there]
