@@ -488,6 +488,8 @@ class Controller(DecidingMany, Shadows):
             router, threshold = self._parse_model_name(kwargs["model"])
         else:
             threshold = cuts_of(threshold, len(self._tiers) or 2)
+        if threshold is None:
+            threshold = self._held_threshold(router)
         self._validate_router_threshold(router, threshold)
         if "messages" not in kwargs:
             raise MissingMessages("messages is missing: a list of {'role': ..., 'content': ...}.")

@@ -45,6 +45,9 @@ const FIRST: f64 = 0.8;
 /// The part of a proof's money that is bet from the beginning on; the rest finds a model that has become better.
 const AT_ONCE: f64 = 0.8;
 
+/// What is lost in audited requests before a change for the worse is noticed, with some to spare.
+const NOTICED: f64 = 50.0;
+
 /// Audits after which a stage that does not look good enough is no longer tried hard.
 const TRIED: u64 = 1_000;
 
@@ -108,6 +111,8 @@ pub struct Ramp {
     /// The loss that was in force.
     budget: Total,
     drift: Drift,
+    /// Requests that the audits stand for, and what those lost, by the chance that each audit had.
+    stood_for: (f64, f64),
     memory: VecDeque<Audit>,
     n: u64,
     /// Audits since the proofs began, and since the last move.
@@ -129,6 +134,7 @@ impl Ramp {
             watch: watch(&plan)?,
             budget: Total::default(),
             drift: Drift::new(&plan.reference),
+            stood_for: (0.0, 0.0),
             memory: VecDeque::with_capacity(RECENT),
             n: 0,
             tested: 0,
@@ -147,8 +153,10 @@ impl Ramp {
         Ok(())
     }
 
-    /// Takes in one audit; moves nothing.
-    pub fn see(&mut self, audit: Audit) -> Result<()> {
+    /// Takes in one audit, which had this chance of being drawn; moves nothing.
+    pub fn see(&mut self, audit: Audit, probability: f64) -> Result<()> {
+        let regret = self.plan.regret;
+        let audit = if regret { Audit { weak: audit.weak.min(audit.strong), ..audit } } else { audit };
         for (proof, stage) in self.proofs.iter_mut().zip(&self.plan.stages[1..]) {
             let loss = audit.loss(stage.threshold);
             proof.bet.push(loss)?;
@@ -157,10 +165,19 @@ impl Ramp {
         if self.at > 0 {
             self.watch.push(audit.loss(self.plan.stages[self.at].threshold))?;
         }
-        match self.in_force() {
-            0 => self.budget.rest(),
-            stage => self.budget.push(audit.loss(self.plan.stages[stage].threshold)),
-        }
+        let lost = match self.in_force() {
+            0 => {
+                self.budget.rest();
+                0.0
+            }
+            stage => {
+                let loss = audit.loss(self.plan.stages[stage].threshold);
+                self.budget.push(loss);
+                loss
+            }
+        };
+        self.stood_for.0 += 1.0 / probability;
+        self.stood_for.1 += lost / probability;
         self.drift.push(audit.win_rate);
         if self.memory.len() == REMEMBERED {
             self.memory.pop_front();
@@ -384,10 +401,17 @@ impl Ramp {
     }
 
     /// The part of the traffic to audit now.
+    ///
+    /// While it holds, the fewer the more requests have gone well: what may be lost before a change is noticed grows with
+    /// one over the rate, and is to stay within what the bound has left.
     pub fn rate(&self) -> f64 {
         let doubt = self.watch.log_e().max(self.drift.log_e()) >= -self.plan.delta().ln() / 2.0;
         let (high, low) = self.plan.rates;
-        if doubt || self.paused || !self.holds() { high } else { low }
+        if doubt || self.paused || !self.holds() {
+            return high;
+        }
+        let left = self.plan.max_quality_loss.mul_add(self.stood_for.0, -self.stood_for.1);
+        (NOTICED / left.max(1.0)).min(high).max(low)
     }
 
     /// Whether there is nowhere to grow to, or it has been tried long enough.

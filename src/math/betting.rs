@@ -17,8 +17,8 @@
 //! - [`tally::Tally`] keeps the numbers, coarsely, and gives an interval of the mean that is valid at any time.
 //! - [`horizon::Bets`] are for a sample whose size is fixed beforehand: they need fewer numbers.
 
-pub mod horizon;
 pub mod change;
+pub mod horizon;
 pub mod tally;
 pub mod total;
 

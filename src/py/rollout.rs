@@ -54,7 +54,8 @@ struct RampPlan(Plan);
 #[pymethods]
 impl RampPlan {
     #[new]
-    #[pyo3(signature = (stages, start, certified, reference, max_quality_loss, confidence, horizon, rates, revert_on_drift))]
+    #[pyo3(signature = (stages, start, certified, reference, max_quality_loss, confidence, horizon, rates, revert_on_drift,
+                        regret=false))]
     #[expect(clippy::too_many_arguments, reason = "the settings have names in Python")]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
     fn new(
@@ -67,10 +68,11 @@ impl RampPlan {
         horizon: Option<u64>,
         rates: (f64, f64),
         revert_on_drift: bool,
+        regret: bool,
     ) -> PyResult<Self> {
         let stages: Vec<Stage> =
             stages.into_iter().map(|(weak_share, threshold)| Stage { weak_share, threshold }).collect();
-        let promise = Promise { max_quality_loss, confidence, horizon, rates, revert_on_drift };
+        let promise = Promise { max_quality_loss, confidence, horizon, rates, revert_on_drift, regret };
         let reference: Vec<f64> = reference.as_array().to_vec();
         Ok(Self(Plan::new(&stages, start, certified, &reference, promise)?))
     }
@@ -89,7 +91,13 @@ impl RampPlan {
     ) -> PyResult<(Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<bool>>, Vec<Told>)> {
         let requests = audits(&win_rates, &strong, &weak)?;
         let done = py.detach(|| rehearse(self.0.clone(), &requests, rate, seed))?;
-        let moves = done.moves.iter().map(|one| told(one, &self.0.stages)).collect();
+        // The numbers of requests, in the place of times, are not to be shown as days.
+        let undated = |one: &Move| {
+            let mut told = told(&Move { at: None, ..one.clone() }, &self.0.stages);
+            told.1 = one.at;
+            told
+        };
+        let moves = done.moves.iter().map(undated).collect();
         Ok((done.stages.into_pyarray(py), done.audited.into_pyarray(py), moves))
     }
 
@@ -145,10 +153,6 @@ impl Ramp {
 
     #[pyo3(signature = (win_rate, strong, weak, probability=1.0))]
     fn observe(&self, win_rate: f64, strong: f64, weak: f64, probability: f64) -> PyResult<()> {
-        if !(probability > 0.0 && probability <= 1.0) {
-            let text = format!("probability: expected a number above 0 and at most 1, found {probability}");
-            return Err(Error::value(text).into());
-        }
         Ok(self.lock().observe(&[(Audit::new(win_rate, strong, weak)?, probability)])?)
     }
 
@@ -166,11 +170,25 @@ impl Ramp {
         Ok(self.lock().observe(&audits)?)
     }
 
-    /// The stage in force, how many moves there were, and what a caller should know.
-    fn held(&self) -> PyResult<(f64, f64, usize, Option<String>)> {
-        let kept = self.fresh()?;
+    /// Threshold and weak share in force, whether there are moves that [`Ramp::news`] has not told of, and what a caller
+    /// should know. Requests are routed by it, so a file that cannot be read is a remark and no error.
+    fn held(&self) -> (f64, f64, bool, Option<String>) {
+        let mut kept = self.lock();
+        let trouble = kept.refresh().err().map(|error| format!("what others have written is not known: {error}"));
         let stage = kept.ramp().plan().stages[kept.ramp().in_force()];
-        Ok((stage.threshold, stage.weak_share, kept.moves().len(), kept.note()))
+        (stage.threshold, stage.weak_share, kept.has_news(), trouble.or_else(|| kept.note()))
+    }
+
+    /// The moves since it was opened that were not told of yet; each is told once.
+    fn news(&self) -> Vec<Told> {
+        let mut kept = self.lock();
+        let stages = kept.ramp().plan().stages.clone();
+        kept.news().iter().map(|one| told(one, &stages)).collect()
+    }
+
+    #[getter]
+    fn plan(&self) -> RampPlan {
+        RampPlan(self.lock().ramp().plan().clone())
     }
 
     /// The moves from one on.
@@ -215,13 +233,12 @@ impl Ramp {
         })
     }
 
-    /// Bound, confidence, horizon, the stage of the start, and whether that was certified.
+    /// Bound, confidence, horizon, and whether weak wins count for nothing.
     #[getter]
-    fn promise(&self) -> PyResult<(f64, f64, u64, usize, bool)> {
-        self.with(|ramp| {
-            let plan = ramp.plan();
-            (plan.max_quality_loss, plan.confidence, plan.horizon, plan.start, plan.certified)
-        })
+    fn promise(&self) -> (f64, f64, u64, bool) {
+        let kept = self.lock();
+        let plan = kept.ramp().plan();
+        (plan.max_quality_loss, plan.confidence, plan.horizon, plan.regret)
     }
 }
 

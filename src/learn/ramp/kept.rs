@@ -19,6 +19,8 @@ const FRESH: u128 = 50;
 pub struct Kept {
     ramp: Ramp,
     moves: Vec<Move>,
+    /// How many of the moves were told of.
+    told: usize,
     place: Place,
 }
 
@@ -37,7 +39,7 @@ impl Kept {
     pub fn open(path: Option<&Path>, plan: Option<Plan>) -> Result<Self> {
         let Some(path) = path else {
             let plan = plan.ok_or_else(|| Error::value("a ramp without a file needs a plan"))?;
-            return Ok(Self { ramp: Ramp::new(plan)?, moves: Vec::new(), place: Place::Here(Vec::new()) });
+            return Ok(Self { ramp: Ramp::new(plan)?, moves: Vec::new(), told: 0, place: Place::Here(Vec::new()) });
         };
         let head = plan.as_ref().map(journal::head).transpose()?;
         let mut file = Journal::open(path, head.as_deref())?;
@@ -58,7 +60,7 @@ impl Kept {
         if let Some(plan) = plan {
             same(&plan, ramp.plan()).map_err(|error| error.context(path.display()))?;
         }
-        Ok(Self { ramp, moves, place: Place::File(file, None) })
+        Ok(Self { ramp, told: moves.len(), moves, place: Place::File(file, None) })
     }
 
     /// A ramp from what [`Kept::lines`] gave.
@@ -71,7 +73,7 @@ impl Kept {
             kept.push(line.clone());
             replay(&mut ramp, &mut moves, line)?;
         }
-        Ok(Self { ramp, moves, place: Place::Here(kept) })
+        Ok(Self { ramp, told: moves.len(), moves, place: Place::Here(kept) })
     }
 
     /// The file's text, of a ramp that has none.
@@ -103,6 +105,17 @@ impl Kept {
         &self.moves
     }
 
+    /// Whether there are moves since it was opened that were not told of.
+    pub fn has_news(&self) -> bool {
+        self.told < self.moves.len()
+    }
+
+    /// These moves, each once, whoever made them.
+    pub fn news(&mut self) -> &[Move] {
+        let from = std::mem::replace(&mut self.told, self.moves.len());
+        &self.moves[from..]
+    }
+
     /// What a caller should know where it is not as it should be: how it went back, or that it is paused.
     pub fn note(&self) -> Option<String> {
         let stages = &self.ramp.plan().stages;
@@ -113,8 +126,11 @@ impl Kept {
 
     /// Takes in audits, with the probability that each was drawn with, and makes the moves that they call for.
     pub fn observe(&mut self, audits: &[(Audit, f64)]) -> Result<()> {
+        if let Some((_, found)) = audits.iter().find(|(_, chance)| !(*chance > 0.0 && *chance <= 1.0)) {
+            return Err(Error::value(format!("probability: expected a number above 0 and at most 1, found {found}")));
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let Self { ramp, moves, place } = self;
+        let Self { ramp, moves, place, .. } = self;
         match place {
             Place::Here(lines) => taken_in(ramp, moves, audits, now, |line| {
                 lines.push(line);
@@ -146,7 +162,7 @@ impl Kept {
 
     /// Reads what other processes have added, unless that was looked after a moment ago.
     pub fn refresh(&mut self) -> Result<()> {
-        let Self { ramp, moves, place: Place::File(file, checked) } = self else { return Ok(()) };
+        let Self { ramp, moves, place: Place::File(file, checked), .. } = self else { return Ok(()) };
         if checked.is_some_and(|at| at.elapsed().as_millis() < FRESH) {
             return Ok(());
         }
@@ -166,7 +182,7 @@ fn taken_in(
     mut write: impl FnMut(Line) -> Result<()>,
 ) -> Result<()> {
     for &(audit, probability) in audits {
-        ramp.see(audit)?;
+        ramp.see(audit, probability)?;
         write(Line::Audit(now, audit, probability))?;
         settle(ramp, Some(now), |one| {
             moves.push(one.clone());
@@ -190,7 +206,7 @@ fn settle(ramp: &mut Ramp, now: Option<u64>, mut told: impl FnMut(Move) -> Resul
 
 fn replay(ramp: &mut Ramp, moves: &mut Vec<Move>, line: Line) -> Result<()> {
     match line {
-        Line::Audit(_, audit, _) => ramp.see(audit),
+        Line::Audit(_, audit, probability) => ramp.see(audit, probability),
         Line::Move(one) => {
             ramp.go(&one)?;
             moves.push(one);
@@ -210,6 +226,12 @@ fn same(asked: &Plan, found: &Plan) -> Result<()> {
                 "{name}: the ramp in this file was begun with {found}, found {asked}; use another file for another promise"
             )));
         }
+    }
+    if asked.stages != found.stages || asked.regret != found.regret {
+        return Err(Error::value(
+            "the ramp in this file was begun with other thresholds: of another router, other win rates or another \
+             certificate. Leave them out to go on with it, or use another file",
+        ));
     }
     Ok(())
 }
@@ -233,10 +255,11 @@ pub fn rehearse(plan: Plan, requests: &[Audit], rate: Option<f64>, seed: u64) ->
     for (at, &request) in requests.iter().enumerate() {
         stages.push(ramp.in_force() as u32);
         let lot = xxh3_64(&[seed.to_le_bytes(), (at as u64).to_le_bytes()].concat()) >> 11;
-        let drawn = (lot as f64) < rate.unwrap_or_else(|| ramp.rate()) * (1_u64 << 53) as f64;
+        let probability = rate.unwrap_or_else(|| ramp.rate());
+        let drawn = (lot as f64) < probability * (1_u64 << 53) as f64;
         audited.push(drawn);
         if drawn {
-            ramp.see(request)?;
+            ramp.see(request, probability)?;
             settle(&mut ramp, Some(at as u64), |one| {
                 moves.push(one);
                 Ok(())

@@ -41,6 +41,9 @@ pub struct Plan {
     pub rates: (f64, f64),
     /// Whether other win rates than before send it back to always strong.
     pub revert_on_drift: bool,
+    /// Whether weak wins count for nothing: the loss is max(strong - weak, 0) then.
+    #[serde(default)]
+    pub regret: bool,
     /// Win rates of the traffic the plan was made of.
     pub reference: Vec<f64>,
 }
@@ -58,13 +61,15 @@ pub struct Promise {
     pub rates: (f64, f64),
     /// As in [`Plan`].
     pub revert_on_drift: bool,
+    /// As in [`Plan`].
+    pub regret: bool,
 }
 
 impl Plan {
     /// A plan of rising stages without "always strong", which is put before them; `start` is a place among them, from 1 on,
     /// or 0 for always strong.
     pub fn new(stages: &[Stage], start: usize, certified: bool, reference: &[f64], promise: Promise) -> Result<Self> {
-        let Promise { max_quality_loss, confidence, horizon, rates, revert_on_drift } = promise;
+        let Promise { max_quality_loss, confidence, horizon, rates, revert_on_drift, regret } = promise;
         let allowed = (ALLOWANCE / max_quality_loss).ceil().max(500.0);
         let strong = Stage { weak_share: 0.0, threshold: 0.0 };
         let plan = Self {
@@ -76,6 +81,7 @@ impl Plan {
             horizon: horizon.unwrap_or(allowed as u64),
             rates,
             revert_on_drift,
+            regret,
             reference: sample(reference),
         };
         plan.check()?;
@@ -198,6 +204,7 @@ mod tests {
             horizon: None,
             rates: (0.5, 0.02),
             revert_on_drift: false,
+            regret: false,
         };
         let plan = Plan::new(&stages, 1, false, &[0.1, 0.2], promise).unwrap();
         let text = serde_json::to_string(&plan).unwrap();

@@ -9,8 +9,14 @@ fn drawn(seed: u64, i: u64) -> f64 {
     (xxh3_64(&[seed.to_le_bytes(), i.to_le_bytes()].concat()) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-const PROMISE: Promise =
-    Promise { max_quality_loss: 0.05, confidence: 0.95, horizon: None, rates: (0.5, 0.02), revert_on_drift: false };
+const PROMISE: Promise = Promise {
+    max_quality_loss: 0.05,
+    confidence: 0.95,
+    horizon: None,
+    rates: (0.5, 0.02),
+    revert_on_drift: false,
+    regret: false,
+};
 
 fn plan(start: usize) -> Plan {
     let stages: Vec<Stage> = (1..=10)
@@ -39,7 +45,7 @@ fn request(seed: u64, i: u64, gap: impl Fn(f64) -> f64) -> Audit {
 fn run(ramp: &mut Ramp, audits: impl Iterator<Item = Audit>) -> Vec<Move> {
     let mut moves = Vec::new();
     for audit in audits {
-        ramp.see(audit).unwrap();
+        ramp.see(audit, 1.0).unwrap();
         while let Some(one) = ramp.decide().unwrap() {
             ramp.go(&one).unwrap();
             moves.push(one);
@@ -53,7 +59,9 @@ fn a_good_weak_model_is_given_all() {
     let mut ramp = Ramp::new(plan(2)).unwrap();
     assert_eq!((ramp.state(), ramp.rate()), ("starting", 0.5));
     let moves = run(&mut ramp, (0..3_000).map(|i| request(1, i, |_| 0.0)));
-    assert_eq!((ramp.in_force(), ramp.state(), ramp.rate()), (10, "holding", 0.02));
+    assert_eq!((ramp.in_force(), ramp.state()), (10, "holding"));
+    // 50 of the 150 that the bound leaves over 3,000 requests.
+    assert!((0.3..0.36).contains(&ramp.rate()), "{}", ramp.rate());
     assert!(moves.iter().all(|one| matches!(one.kind, Kind::Grew | Kind::Paused | Kind::Resumed)));
 }
 
@@ -205,7 +213,7 @@ fn a_rehearsal_audits_at_the_rates() {
     let top = told.stages.iter().position(|stage| *stage == 10).unwrap();
     let share = |part: &[bool]| part.iter().filter(|drawn| **drawn).count() as f64 / part.len() as f64;
     assert!((share(&told.audited[..top]) - 0.5).abs() < 0.05);
-    assert!((share(&told.audited[top + 1_000..]) - 0.02).abs() < 0.01);
+    assert!((share(&told.audited[15_000..]) - 50.0 / (0.05 * 17_500.0)).abs() < 0.02);
     let all = rehearse(plan(2), &requests[..100], Some(1.0), 0).unwrap();
     assert!(all.audited.iter().all(|drawn| *drawn));
 }
