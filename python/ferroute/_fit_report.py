@@ -117,7 +117,7 @@ class FitReport:
             found.append(record)
         return found
 
-    def to_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Everything but the curves, as JSON can hold it; the router's card has it."""
         return {
             "router": self.router,
@@ -141,7 +141,7 @@ class FitReport:
 
     @classmethod
     def from_dict(cls, found: Any) -> FitReport:
-        """Back from `to_dict`.
+        """Back from `as_dict`.
 
         Raises:
             InvalidValueError: It is something else.
@@ -191,7 +191,7 @@ class FitReport:
             share = Estimate(
                 100 * row.share_at_95, *(None if end is None else 100 * end for end in _ends(row.share_at_95))
             )
-            ahead = "" if row.ahead is None else row.ahead.show("+.3f")
+            ahead = "" if row.ahead is None else _signed(row.ahead)
             body.append([row.name, row.apgr.show(".3f"), ahead, share.show(".0f", "%")])
         return head, body
 
@@ -225,6 +225,13 @@ class FitReport:
 
     def _repr_html_(self) -> str:
         return self.to_html()
+
+
+def _signed(value: Estimate) -> str:
+    """A difference with its interval; " to " between the ends, since both have signs."""
+    if math.isnan(value):
+        return "-"
+    return f"{float(value):+.3f}" + ("" if value.interval is None else " ({:+.3f} to {:+.3f})".format(*value.interval))
 
 
 def _ends(value: Estimate) -> tuple[float | None, float | None]:

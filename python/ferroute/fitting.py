@@ -200,7 +200,7 @@ def _with_core(
     recipe = {"method": method, "zero_shot": zero_shot, "folds": folds, "seed": seed, "width": width}
     if near:
         recipe |= {"neighbours": near[0], "guard": near[1]}
-    router = FittedRouter.of(model.with_card(json.dumps(_card(data, recipe, report.to_dict()))), report)
+    router = FittedRouter.of(model.with_card(json.dumps(_card(data, recipe, report.as_dict()))), report)
     router.held_out = held_out
     return router
 
