@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
 from ferroute.errors import InvalidValueError
-from ferroute.evals._figures import least_at
+from ferroute.evals._figures import least_at, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ class Models:
         cost: Mean dollars of a call, or None.
         strong: Column of the strong model.
         weak: Column of the weak model.
-        spread: From the lowest to the highest score of a row.
+        spread: What one row may change.
     """
 
     quality: Numbers
@@ -163,7 +163,6 @@ def curves(
     import numpy as np
 
     rows, priced = np.arange(len(given.scores)), given.costs is not None
-    spread = float(np.ptp(given.scores))
 
     def blocks() -> Iterator[list[Any]]:
         """Columns whose means are wanted, of the models and then of each router."""
@@ -179,7 +178,7 @@ def curves(
     observed, drawn = _means(blocks(), bootstrap, seed)
 
     def made(means: list[list[Numbers]]) -> tuple[list[DollarCurve], Models]:
-        models = Models(means[0][0], means[0][1] if priced else None, given.strong, given.weak, spread)
+        models = Models(means[0][0], means[0][1] if priced else None, given.strong, given.weak, spread(given.scores))
         return [DollarCurve(m[0], m[1] if priced else None, m[-1], models) for m in means[1:]], models
 
     found, models = made(observed)

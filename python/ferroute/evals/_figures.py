@@ -148,9 +148,8 @@ class Rows:
 
     @property
     def spread(self) -> float:
-        """From the lowest to the highest score, in the unit that is shown."""
-        low, high = min(self.strong.min(), self.weak.min()), max(self.strong.max(), self.weak.max())
-        return float(high - low) * self.unit
+        """What one row may change, in the unit that is shown."""
+        return spread(self.strong, self.weak) * self.unit
 
     def columns(self) -> list[Numbers]:
         """Scores, then costs, of the strong and the weak model in turn."""
@@ -159,6 +158,14 @@ class Rows:
     def pairs(self) -> list[tuple[Numbers, Numbers]]:
         """Scores, then costs, each as ``(strong, weak)``."""
         return [(self.strong, self.weak), *([self.costs] if self.costs else [])]
+
+
+def spread(*scores: Numbers) -> float:
+    """From the lowest to the highest score, but no more than ten standard deviations, for scores with long tails."""
+    import numpy as np
+
+    pooled = np.concatenate([part.ravel() for part in scores])
+    return min(float(np.ptp(pooled)), 10 * float(pooled.std()))
 
 
 def column(name: str, values: ArrayLike) -> Numbers:
@@ -260,7 +267,7 @@ class Curve:
         cost: Mean cost of a call at each point, or None.
         weak: Score of the weak model, ``[1]`` and ``[b]``.
         strong: Score of the strong model.
-        spread: From the lowest to the highest score of a row, as observed.
+        spread: What one row may change.
     """
 
     percent: Numbers

@@ -31,7 +31,7 @@ class Judged(Protocol):
 
     @property
     def spread(self) -> float:
-        """From the lowest to the highest score of a row."""
+        """What one row may change: about the range of the scores."""
         ...
 
     def value(self, figure: str) -> float:

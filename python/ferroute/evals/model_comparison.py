@@ -142,7 +142,7 @@ class ModelResult:
 
     @property
     def spread(self) -> float:
-        """From the lowest to the highest score of a row: what one row can change."""
+        """What one row may change: about the range of the scores."""
         return self._curve.models.spread
 
     def _bands(self) -> Numbers | None:

@@ -245,7 +245,7 @@ class RouterResult:
 
     @property
     def spread(self) -> float:
-        """From the lowest to the highest score of a row: what one row can change."""
+        """What one row may change: about the range of the scores."""
         return self._curve.spread
 
     def summary(self) -> dict[str, Estimate]:
