@@ -15,6 +15,7 @@ import textwrap
 import threading
 from contextlib import closing
 from decimal import Decimal
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -524,3 +525,17 @@ def test_the_end_of_a_program_says_which_outcomes_were_lost(tmp_path: Path) -> N
         code += "; b.add_outcome('r', score=1, source='x')"
         ended = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert "the last calls are not in the ledger: 1 outcomes are not in the store" in ended.stderr
+
+
+def test_answers_by_way_of_litellm_are_known_by_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in: Any = ModuleType("litellm")
+    pieces = [{"id": "b", "choices": [{"index": 0, "delta": {"content": "x"}}]}] * 2
+    stand_in.completion = lambda **given: iter(pieces) if given.get("stream") else completion() | {"id": "a"}
+    monkeypatch.setitem(sys.modules, "litellm", stand_in)
+    book = Ledger()
+    given: Any = {"model": WEAK, "messages": HELLO, "backend": "litellm", "ledger": book}
+    ferroute.completion(**given)
+    list(ferroute.completion(**given, stream=True))
+    for name in ("a", "b"):
+        book.add_outcome(name, score=1, source="user")
+    assert scores(book) == 2 * [("user", WEAK, 1.0)]
