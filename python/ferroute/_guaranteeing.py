@@ -68,7 +68,10 @@ def certificate(
 
     if not isinstance(risk, str) or risk not in RISKS:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidValueError(f"risk: expected {', '.join(map(repr, RISKS))}; found {risk!r:.60}")
-    most, confidence = fraction("max_quality_loss", max_quality_loss), fraction("confidence", confidence, 0.5, 1.0)
+    most, confidence = (
+        fraction("max_quality_loss", max_quality_loss),
+        fraction("confidence", confidence, 0.5, below=True),
+    )
     if ceiling is not None:
         ceiling = fraction("ceiling", ceiling)
     if judge is not None and not isinstance(judge, str):  # pyright: ignore[reportUnnecessaryIsInstance]
