@@ -170,11 +170,16 @@ def test_the_history_says_what_when_and_why():
     ramp = Ramp(win_rates=SCORES)
     ramp.observe_many(*requests(3_000, 0.0))
     assert ramp.state == "holding"
-    assert (ramp.threshold, ramp.rate) == (math.inf, 0.02)
+    assert ramp.threshold == math.inf
+    # While it holds, the fewer the more the bound has left.
+    first = ramp.rate
+    assert 0.02 < first < 0.5
+    ramp.observe_many(*requests(20_000, 0.0, 9), probability=0.5)
+    assert 0.02 <= ramp.rate < first / 4
     ramp.observe_many(*requests(1_000, 0.4, 1))
     back = next(move for move in ramp.history if move.kind == "reverted")
     assert back.before == math.inf
-    assert back.n == pytest.approx(3_100, abs=200)
+    assert back.n == pytest.approx(23_100, abs=200)
     assert back.evidence >= 20
     assert back.at is not None
     assert abs(back.at - dt.datetime.now(dt.timezone.utc)) < dt.timedelta(hours=1)

@@ -143,6 +143,14 @@ impl Journal {
             self.file = open(&self.path)?;
             self.pid = std::process::id();
         }
+        if !self.path.exists() {
+            // Writing on would work, into a file that nobody can find.
+            let text = format!(
+                "{}: the file of the ramp is gone; what was known of it is kept until the process ends",
+                self.path.display()
+            );
+            return Err(Error::new(Kind::Missing, text));
+        }
         let told = |what: &str, error: &std::io::Error| {
             Error::new(Kind::Io, format!("{}: cannot be {what}: {error}", self.path.display()))
         };

@@ -182,6 +182,9 @@ fn a_file_is_shared_and_survives() {
     std::fs::write(&path, text + "nonsense\n").unwrap();
     let told = Kept::open(Some(&path), None).unwrap_err();
     assert!(told.message().contains("ramp.jsonl, line ") && told.message().contains("nonsense"), "{told}");
+    std::fs::remove_file(&path).unwrap();
+    let told = one.observe(&[(request(4, 1, |_| 0.0), 0.5)]).unwrap_err();
+    assert!(told.message().contains("is gone"), "{told}");
 }
 
 #[test]
