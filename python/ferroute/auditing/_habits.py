@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ferroute.auditing._tails import deviation
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -86,11 +88,12 @@ def read(
     if len(pairs) >= _FEWEST and pairs[:, 0].sum() > 0:
         ratio = float(pairs[:, 1].sum() / pairs[:, 0].sum())
         rest = pairs[:, 1] - ratio * pairs[:, 0]
-        spread = float(rest.std(ddof=1))
+        spread = _spread(rest)
         error = spread / math.sqrt(len(pairs)) / float(pairs[:, 0].mean())
         return Habits("paired", len(pairs), (), (ratio,), (error,), (ratio,), (ratio,), spread)
     if len(weak_tokens) < _FEWEST or not strong_tokens.sum() > 0:
-        return Habits("assumed", len(weak_tokens))
+        # How an answer varies about its forecast is not known either: as the strong model's own answers do.
+        return Habits("assumed", len(weak_tokens), spread=_spread(strong_tokens))
     whole = _ratio(strong_tokens, weak_tokens)
     edges: tuple[float, ...] = tuple(float(edge) for edge in np.quantile(strong_rates, _THIRDS))
     groups = np.searchsorted(edges, strong_rates, side="right"), np.searchsorted(edges, weak_rates, side="right")
@@ -101,7 +104,7 @@ def read(
         found.append(_ratio(strong, weak) if enough else whole)
     ratios, errors = zip(*found, strict=True)
     low, high = tuple(min(ratio, 1.0) for ratio in ratios), tuple(max(ratio, 1.0) for ratio in ratios)
-    return Habits("other prompts", len(weak_tokens), edges, ratios, errors, low, high, float(weak_tokens.std(ddof=1)))
+    return Habits("other prompts", len(weak_tokens), edges, ratios, errors, low, high, _spread(weak_tokens))
 
 
 def _ratio(strong: Numbers, weak: Numbers) -> tuple[float, float]:
@@ -113,4 +116,8 @@ def _ratio(strong: Numbers, weak: Numbers) -> tuple[float, float]:
 
 def _relative(values: Numbers) -> float:
     mean = float(values.mean())
-    return float(values.std(ddof=1)) / mean / math.sqrt(len(values)) if mean > 0 and len(values) > 1 else 0.0
+    return _spread(values) / mean / math.sqrt(len(values)) if mean > 0 else 0.0
+
+
+def _spread(values: Numbers) -> float:
+    return deviation(values) if len(values) > 1 else 0.0

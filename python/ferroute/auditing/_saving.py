@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ferroute.auditing._tails import deviation
 from ferroute.auditing._words import saving_line, several
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 _FEWEST = 20
 """Moved calls below which no interval is given."""
 _DRAWS = 1000
-_TAIL = 3.0
-"""The most by which the tail may widen the interval."""
 
 
 @dataclass(frozen=True)
@@ -215,32 +214,10 @@ def _sampling(each: Numbers, ends: tuple[float, float]) -> tuple[float, float]:
     """How far below and above the estimate a next period may be, by the draw of its calls."""
     import numpy as np
 
-    sd = float(each.std(ddof=1))
-    scale = math.sqrt(2 * len(each))
-    up, down = (min(max(_tail(side), sd), _TAIL * sd) for side in (each, -each))
+    sd, scale = float(each.std(ddof=1)), math.sqrt(2 * len(each))
     # What a call saves is mostly positive, and then only the upper end has a tail to allow for.
-    lower = down if bool(np.any(each < 0)) else sd
-    return ends[0] * scale * lower, ends[1] * scale * up
-
-
-def _tail(values: Numbers) -> float:
-    """The standard deviation, were the upper half of the positive values log-normal with its own quantiles."""
-    import numpy as np
-
-    positive = values[values > 0]
-    if len(positive) < _FEWEST:
-        return 0.0
-    part = len(positive) / len(values)
-    middle, upper = (float(q) for q in np.quantile(np.log(positive), [0.5, 0.95]))
-    sigma = min((upper - middle) / 1.6448536269514722, 2.5)
-    scale = math.exp(middle)
-    lower = positive[positive <= scale]
-
-    def moment(power: int) -> float:
-        above = scale**power * math.exp(power * power * sigma * sigma / 2) * _normal(power * sigma)
-        return part * (float((lower**power).sum()) / len(positive) + above)
-
-    return math.sqrt(max(moment(2) - moment(1) ** 2, 0.0))
+    down = deviation(-each) if bool(np.any(each < 0)) else sd
+    return ends[0] * scale * down, ends[1] * scale * deviation(each)
 
 
 def _doubt(calls: Movable, habits: Habits, chosen: Any, group: Any, confidence: float) -> float:
@@ -253,7 +230,8 @@ def _doubt(calls: Movable, habits: Habits, chosen: Any, group: Any, confidence: 
     known = chosen & (calls.tokens > 0)
     per_token = calls.answered[known] / calls.tokens[known]
     of_each = float((per_token**2).sum()) * habits.spread**2
-    return _quantile_of_t(1 - (1 - confidence) / 2, max(habits.n - 1, 1)) * math.sqrt(of_habit + of_each)
+    freedom = (len(calls.tokens) if habits.source == "assumed" else habits.n) - 1
+    return _quantile_of_t(1 - (1 - confidence) / 2, freedom) * math.sqrt(of_habit + of_each)
 
 
 def _slack(calls: Movable, habits: Habits, chosen: Any, group: Any) -> tuple[float, float]:
@@ -263,10 +241,6 @@ def _slack(calls: Movable, habits: Habits, chosen: Any, group: Any) -> tuple[flo
     low, ratio, high = (np.asarray(each)[group][chosen] for each in (habits.low, habits.ratios, habits.high))
     answered = calls.answered[chosen]
     return float(((high - ratio) * answered).sum()), float(((ratio - low) * answered).sum())
-
-
-def _normal(x: float) -> float:
-    return 0.5 * math.erfc(-x / math.sqrt(2))
 
 
 def _quantile_of_t(probability: float, freedom: int) -> float:
