@@ -99,11 +99,11 @@ def test_the_reports_names_are_escaped() -> None:
 def test_shuffled_labels_are_no_better_than_random() -> None:
     prompts, outcomes = world(200)
     called = 0
-    for seed in range(25):
+    for seed in range(12):
         shuffled = np.random.default_rng(seed).permutation(outcomes)
         called += ferroute.fit(prompts, shuffled, NAMES, bootstrap=0, seed=seed).report.better_than_random
-    # At 2 %, four or more of 25 come up once in 700 times.
-    assert called <= 3
+    # At 2 %, three or more of 12 come up once in 600 times.
+    assert called <= 2
 
 
 def test_few_labels_stay_near_the_shipped_router() -> None:
@@ -164,6 +164,19 @@ def test_it_routes_under_any_name(router: FittedRouter, tmp_path: Path) -> None:
         Controller(["mine"], config={"mine": {"path": str(tmp_path / "none.safetensors")}}, **pair)
     with pytest.raises(InvalidTypeError, match="unknown argument"):
         Controller(["mine"], config={"mine": {"path": str(path), "colour": "red"}}, **pair)
+
+
+def test_a_decision_says_what_spoke_for_it(router: FittedRouter) -> None:
+    terms = router.explain("Prove that the series a_1 = 1/3^2 converges, and bound its tail.")
+    assert terms == sorted(terms, key=lambda term: -abs(term[1]))
+    assert sum(part for _, part in terms) > 0
+    router.register("ours")
+    try:
+        client = Controller(["ours"], strong_model="gpt-5.5", weak_model="gpt-5.4-nano")
+        told = client.decide("Prove lemma 4.", router="ours", threshold=0.5).explain()
+        assert "wording" in repr(told)
+    finally:
+        del ROUTER_CLS["ours"]
 
 
 def test_a_registered_router_is_the_object_itself(router: FittedRouter) -> None:

@@ -1684,6 +1684,14 @@ class FittedModel:
     def win_rate(self, text: str, embedding: NDArray[np.float32] | None = None) -> float:
         """The strong model's win rate, 0..=1."""
 
+    def explain(
+        self, text: str, embedding: NDArray[np.float32] | None = None, limit: int = 10
+    ) -> list[tuple[str, float]]:
+        """The largest terms of a win rate, ``(name, part)``; positive ones speak for the strong model.
+
+        Parts are in units of the logit around a win rate of one half. Empty where neighbours decide.
+        """
+
     def scores(
         self, texts: list[str], embeddings: NDArray[np.float32] | None = None, threads: int | None = None
     ) -> NDArray[np.float64]:

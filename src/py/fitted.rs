@@ -218,8 +218,19 @@ impl FittedModel {
     #[pyo3(signature = (text, embedding=None))]
     fn win_rate(&self, text: &Bound<'_, PyString>, embedding: Option<PyReadonlyArray1<'_, f32>>) -> PyResult<f64> {
         let embedding = embedding.map(|numbers| numbers.as_array().to_vec());
-        let scores = self.0.scores(&read(text), embedding.as_deref())?;
-        Ok(self.0.win_rate(&scores))
+        Ok(self.0.win_rate_of(&read(text), embedding.as_deref())?)
+    }
+
+    #[pyo3(signature = (text, embedding=None, limit=10))]
+    fn explain(
+        &self,
+        text: &Bound<'_, PyString>,
+        embedding: Option<PyReadonlyArray1<'_, f32>>,
+        limit: usize,
+    ) -> PyResult<Vec<(&'static str, f64)>> {
+        let embedding = embedding.map(|numbers| numbers.as_array().to_vec());
+        let terms = self.0.explain(&read(text), embedding.as_deref())?;
+        Ok(terms.into_iter().take(limit).map(|term| (term.name, term.part)).collect())
     }
 
     #[pyo3(signature = (texts, embeddings=None, threads=None))]

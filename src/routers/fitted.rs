@@ -7,6 +7,8 @@
 mod file;
 pub mod near;
 
+use std::cell::RefCell;
+
 use crate::error::{Error, Result};
 use crate::math::eigen::dot;
 use crate::routers::local::LocalModel;
@@ -191,20 +193,77 @@ impl Projection {
     }
 }
 
-/// What the scorer needs of a text.
-#[derive(Debug, Clone, Default)]
+/// What the scorer needs of a text. Kept by each thread, so that nothing is allocated for the next one.
+#[derive(Debug, Default)]
 struct Read {
     raw: Vec<f32>,
     row: Vec<f32>,
     wide: Vec<f64>,
+    scores: Vec<f64>,
+    logit: f64,
+}
+
+thread_local! {
+    static READ: RefCell<Read> = RefCell::default();
+}
+
+/// A term of a win rate; positive ones speak for the strong model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Term {
+    /// A lexical feature's name; `wording` for the whole embedding, `router local` for the shipped head.
+    pub name: &'static str,
+    /// Its part, in units of the logit around a win rate of one half. A feature is counted from its mean.
+    pub part: f64,
 }
 
 impl Fitted {
     /// Expected score of each model on one text, not yet cut to 0..=1; `embedding` where the fit had the user's.
     pub fn scores(&self, text: &str, embedding: Option<&[f32]>) -> Result<Vec<f64>> {
         let mut out = vec![0.0; self.models().len()];
-        self.fill(&mut Read::default(), text, self.checked(embedding)?, &mut out)?;
+        self.fill(text, self.checked(embedding)?, &mut out)?;
         Ok(out)
+    }
+
+    /// The strong model's win rate for one text.
+    pub fn win_rate_of(&self, text: &str, embedding: Option<&[f32]>) -> Result<f64> {
+        let embedding = self.checked(embedding)?;
+        READ.with_borrow_mut(|read| {
+            self.read(read, text, embedding)?;
+            match self.scorer() {
+                // Of many models only two are routed between.
+                Scorer::Heads { lines, .. } => {
+                    let ahead = lines[self.strong()].value(&read.wide, read.logit)
+                        - lines[self.weak()].value(&read.wide, read.logit);
+                    Ok(win_rate(ahead))
+                }
+                Scorer::Neighbours(near) => {
+                    read.scores.resize(self.models().len(), 0.0);
+                    near.fill(&read.row, &mut read.scores);
+                    Ok(self.win_rate(&read.scores))
+                }
+            }
+        })
+    }
+
+    /// The terms of a text's win rate, largest first; none where neighbours decide.
+    pub fn explain(&self, text: &str, embedding: Option<&[f32]>) -> Result<Vec<Term>> {
+        let Scorer::Heads { lines, .. } = self.scorer() else { return Ok(Vec::new()) };
+        let (embedding, width, base) = (self.checked(embedding)?, self.recipe().width(), self.recipe().raw());
+        let (strong, weak) = (&lines[self.strong()], &lines[self.weak()]);
+        let mut terms = READ.with_borrow_mut(|read| {
+            self.read(read, text, embedding)?;
+            // A win rate moves by half of a difference of scores, and the logit by four times a win rate near a half.
+            let part = |i: usize| 2.0 * (strong.weights[i] - weak.weights[i]) * read.wide[i];
+            let both = |i: usize| part(i) + part(base + i);
+            let head = Term { name: "router local", part: 2.0 * (strong.alpha - weak.alpha) * read.logit };
+            let wording = Term { name: "wording", part: (0..width).map(both).sum() };
+            let named = lexical::NAMES.into_iter().enumerate();
+            let lexical = named.map(|(i, name)| Term { name, part: both(width + i) });
+            Ok::<_, Error>(lexical.chain([head, wording]).collect::<Vec<_>>())
+        })?;
+        terms.retain(|term| term.part != 0.0);
+        terms.sort_by(|a, b| b.part.abs().total_cmp(&a.part.abs()).then_with(|| a.name.cmp(b.name)));
+        Ok(terms)
     }
 
     /// [`scores`](Self::scores) of each text, row after row, on up to `threads` threads.
@@ -237,7 +296,7 @@ impl Fitted {
             .collect();
         for_each_row(&rows, &mut out, models, threads, |(text, embedding), scores| {
             // The head was read above, which is all that can fail.
-            let _ = self.fill(&mut Read::default(), text.as_ref(), *embedding, scores);
+            let _ = self.fill(text.as_ref(), *embedding, scores);
         });
         Ok(out)
     }
@@ -245,7 +304,7 @@ impl Fitted {
     /// The strong model's win rate from the scores of all models: half of what it is ahead, above a half.
     pub fn win_rate(&self, scores: &[f64]) -> f64 {
         let at = |model: usize| scores.get(model).copied().unwrap_or_default();
-        (0.5 * (1.0 + at(self.strong()) - at(self.weak()))).clamp(0.0, 1.0)
+        win_rate(at(self.strong()) - at(self.weak()))
     }
 
     /// Embeddings `[n, given]` of the user's as the recipe takes them, `[n, width]`.
@@ -275,10 +334,24 @@ impl Fitted {
         }
     }
 
-    fn fill(&self, read: &mut Read, text: &str, embedding: Option<&[f32]>, scores: &mut [f64]) -> Result<()> {
+    fn fill(&self, text: &str, embedding: Option<&[f32]>, scores: &mut [f64]) -> Result<()> {
+        READ.with_borrow_mut(|read| {
+            self.read(read, text, embedding)?;
+            match self.scorer() {
+                Scorer::Heads { lines, .. } => {
+                    scores.iter_mut().zip(lines).for_each(|(score, line)| *score = line.value(&read.wide, read.logit));
+                }
+                Scorer::Neighbours(near) => near.fill(&read.row, scores),
+            }
+            Ok(())
+        })
+    }
+
+    fn read(&self, read: &mut Read, text: &str, embedding: Option<&[f32]>) -> Result<()> {
         let local = LocalModel::shared()?;
         let features = local.featuriser().features(text);
-        let (recipe, logit) = (self.recipe(), local.logit_of(&features));
+        let recipe = self.recipe();
+        read.logit = local.logit_of(&features);
         read.raw.resize(recipe.raw(), 0.0);
         let (head, tail) = read.raw.split_at_mut(recipe.width());
         match (self.projection(), embedding) {
@@ -289,16 +362,15 @@ impl Fitted {
         tail.copy_from_slice(&features.lexical);
         read.row.resize(recipe.len(), 0.0);
         recipe.fill(&read.raw, &mut read.row);
-        match self.scorer() {
-            Scorer::Heads { lines, .. } => {
-                read.wide.clear();
-                read.wide.extend(read.row.iter().map(|&value| f64::from(value)));
-                scores.iter_mut().zip(lines).for_each(|(score, line)| *score = line.value(&read.wide, logit));
-            }
-            Scorer::Neighbours(near) => near.fill(&read.row, scores),
-        }
+        read.wide.clear();
+        read.wide.extend(read.row.iter().map(|&value| f64::from(value)));
         Ok(())
     }
+}
+
+/// Half of what the strong model is ahead, above a half.
+fn win_rate(ahead: f64) -> f64 {
+    (0.5 * (1.0 + ahead)).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]

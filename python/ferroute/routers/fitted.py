@@ -73,7 +73,7 @@ class OutcomeRouter(Router):
         """
         scores = self._scores(checked_texts(prompts), embeddings)
         strong, weak = (scores[:, self.models.index(name)] for name in (self.strong_model, self.weak_model))
-        return ((1 + strong - weak) / 2).clip(0, 1)
+        return ((1 + (strong - weak)) / 2).clip(0, 1)
 
     def _scores(self, texts: list[str], embeddings: ArrayLike | None) -> Numbers:
         raise NotImplementedError
@@ -220,6 +220,17 @@ class FittedRouter(OutcomeRouter):
             if progress:
                 progress(len(part))
         return out
+
+    def explain(self, prompt: str) -> list[tuple[str, float]]:
+        """What speaks for and against the strong model in a prompt, largest first.
+
+        Returns:
+            ``(name, part)``: lexical features by name, ``wording`` for the embedding, ``router local`` for the shipped
+            head; parts in units of the logit around a win rate of one half. Empty for neighbours.
+        """
+        check_text(prompt)
+        given = None if self._model.embedding_width is None else self._embedded([prompt])[0]
+        return self._model.explain(prompt, given)
 
     def _embedded(self, texts: list[str]) -> NDArray[np.float32]:
         if self._embedder is None:

@@ -49,9 +49,24 @@ fn one_by_one_and_together_are_the_same() {
         let models = router.models().len();
         for (text, scores) in texts.iter().zip(all.chunks_exact(models)) {
             assert_eq!(router.scores(text, None).unwrap(), scores);
+            assert_eq!(router.win_rate_of(text, None).unwrap(), router.win_rate(scores));
             assert!((0.0..=1.0).contains(&router.win_rate(scores)));
         }
     }
+}
+
+#[test]
+fn terms_add_up_to_the_win_rate() {
+    let router = heads();
+    let Scorer::Heads { lines, .. } = router.scorer() else { panic!("heads") };
+    for text in ["", "Prove that there are infinitely many primes.", "thanks!"] {
+        let terms = router.explain(text, None).unwrap();
+        let ahead = (lines[0].intercept - lines[2].intercept) + terms.iter().map(|term| term.part).sum::<f64>() / 2.0;
+        let scores = router.scores(text, None).unwrap();
+        assert!((ahead - (scores[0] - scores[2])).abs() < 1e-9);
+        assert!(terms.windows(2).all(|two| two[0].part.abs() >= two[1].part.abs()));
+    }
+    assert!(near().explain("hi", None).unwrap().is_empty());
 }
 
 #[test]
