@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import pickle
@@ -164,6 +165,20 @@ def test_it_routes_under_any_name(router: FittedRouter, tmp_path: Path) -> None:
         Controller(["mine"], config={"mine": {"path": str(tmp_path / "none.safetensors")}}, **pair)
     with pytest.raises(InvalidTypeError, match="unknown argument"):
         Controller(["mine"], config={"mine": {"path": str(path), "colour": "red"}}, **pair)
+
+
+def test_it_serves_ladders_batches_and_pickles(router: FittedRouter, tmp_path: Path) -> None:
+    path = tmp_path / "r.safetensors"
+    router.save(path)
+    tiers = {"cheap": "gpt-5.4-nano", "mid": "gpt-5.4-mini", "expensive": "gpt-5.5"}
+    client = Controller(["mine"], tiers=tiers, config={"mine": {"path": str(path)}})
+    prompts = ["Prove that the series a_1 = 1/3^2 converges, and bound its tail.", "What is 3 plus 7?"]
+    for one in (client, pickle.loads(pickle.dumps(client))):
+        assert [one.decide(prompt, model="router-mine-0.3,0.6").tier for prompt in prompts] == ["expensive", "mid"]
+        assert [made.tier for made in one.decide_batch(prompts, model="router-mine-0.3,0.6")] == ["expensive", "mid"]
+        assert one.batch_calculate_win_rate(prompts, "mine") == router.win_rates(prompts).tolist()
+    found = asyncio.run(router.acalculate_strong_win_rate(prompts[0]))
+    assert found == router.calculate_strong_win_rate(prompts[0])
 
 
 def test_a_decision_says_what_spoke_for_it(router: FittedRouter) -> None:
@@ -524,3 +539,10 @@ def test_tables_bring_their_names() -> None:
     frame = pandas.DataFrame(outcomes, columns=NAMES)
     made = ferroute.fit(pandas.Series(prompts), frame, bootstrap=0)
     assert made.models == NAMES
+    turned = ferroute.fit(prompts, frame, NAMES[::-1], bootstrap=0)
+    assert turned.report.means == made.report.means
+    assert turned.strong_model == "small"
+    columns = {name: [None if value is None else bool(value) for value in frame[name]] for name in NAMES}
+    assert ferroute.fit(prompts, columns, bootstrap=0).report.means == made.report.means
+    with pytest.raises(UnknownNameError, match="no column 'huge'"):
+        ferroute.fit(prompts, frame, ["huge", "small"])
