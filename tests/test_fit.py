@@ -533,6 +533,17 @@ def test_labels_that_do_not_differ_are_said() -> None:
     assert repr(made)
 
 
+def test_models_of_the_same_mean_have_no_gap_to_recover(tmp_path: Path) -> None:
+    prompts, _ = world(40)
+    outcomes = [[1, 0], [0, 1], [1, 1], [0, 0]] * 10
+    made = ferroute.fit(prompts, outcomes, NAMES, bootstrap=50)
+    assert isinstance(made, FittedRouter)
+    assert any("no better" in note for note in made.report.notes)
+    made.save(tmp_path / "r.safetensors")
+    assert "No better" in repr(ferroute.load_router(tmp_path / "r.safetensors").report)
+    assert made.report.to_html()
+
+
 def test_tables_bring_their_names() -> None:
     pandas = pytest.importorskip("pandas")
     prompts, outcomes = world(60)
