@@ -248,6 +248,23 @@ def test_a_damaged_file_is_refused(router: FittedRouter, tmp_path: Path, damage:
         ferroute.load_router(path)
 
 
+def test_any_bytes_are_a_router_or_an_error(router: FittedRouter) -> None:
+    content = router._model.to_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        changed = bytearray(content)
+        for place in rng.integers(len(content), size=3):
+            changed[place] = int(rng.integers(256))
+        try:
+            model = _core.FittedModel.from_bytes(bytes(changed))
+        except CheckpointError:
+            continue
+        assert 0 <= model.win_rate("Prove it.") <= 1
+    for size in (0, 7, 8, 1000):
+        with pytest.raises(CheckpointError):
+            _core.FittedModel.from_bytes(rng.bytes(size))
+
+
 def test_a_file_without_a_report_still_routes(router: FittedRouter, tmp_path: Path) -> None:
     path = tmp_path / "r.safetensors"
     router._model.with_card('{"report": {"router": 3}}').save(path)
