@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import pickle
@@ -166,6 +167,20 @@ def test_it_routes_under_any_name(router: FittedRouter, tmp_path: Path) -> None:
         Controller(["mine"], config={"mine": {"path": str(path), "colour": "red"}}, **pair)
 
 
+def test_it_serves_ladders_batches_and_pickles(router: FittedRouter, tmp_path: Path) -> None:
+    path = tmp_path / "r.safetensors"
+    router.save(path)
+    tiers = {"cheap": "gpt-5.4-nano", "mid": "gpt-5.4-mini", "expensive": "gpt-5.5"}
+    client = Controller(["mine"], tiers=tiers, config={"mine": {"path": str(path)}})
+    prompts = ["Prove that the series a_1 = 1/3^2 converges, and bound its tail.", "What is 3 plus 7?"]
+    for one in (client, pickle.loads(pickle.dumps(client))):
+        assert [one.decide(prompt, model="router-mine-0.3,0.6").tier for prompt in prompts] == ["expensive", "mid"]
+        assert [made.tier for made in one.decide_batch(prompts, model="router-mine-0.3,0.6")] == ["expensive", "mid"]
+        assert one.batch_calculate_win_rate(prompts, "mine") == router.win_rates(prompts).tolist()
+    found = asyncio.run(router.acalculate_strong_win_rate(prompts[0]))
+    assert found == router.calculate_strong_win_rate(prompts[0])
+
+
 def test_a_decision_says_what_spoke_for_it(router: FittedRouter) -> None:
     terms = router.explain("Prove that the series a_1 = 1/3^2 converges, and bound its tail.")
     assert terms == sorted(terms, key=lambda term: -abs(term[1]))
@@ -231,6 +246,23 @@ def test_a_damaged_file_is_refused(router: FittedRouter, tmp_path: Path, damage:
     path.write_bytes(struct.pack("<Q", len(head)) + head + numbers)
     with pytest.raises(CheckpointError, match=r"bad\.safetensors"):
         ferroute.load_router(path)
+
+
+def test_any_bytes_are_a_router_or_an_error(router: FittedRouter) -> None:
+    content = router._model.to_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        changed = bytearray(content)
+        for place in rng.integers(len(content), size=3):
+            changed[place] = int(rng.integers(256))
+        try:
+            model = _core.FittedModel.from_bytes(bytes(changed))
+        except CheckpointError:
+            continue
+        assert 0 <= model.win_rate("Prove it.") <= 1
+    for size in (0, 7, 8, 1000):
+        with pytest.raises(CheckpointError):
+            _core.FittedModel.from_bytes(rng.bytes(size))
 
 
 def test_a_file_without_a_report_still_routes(router: FittedRouter, tmp_path: Path) -> None:
@@ -518,9 +550,27 @@ def test_labels_that_do_not_differ_are_said() -> None:
     assert repr(made)
 
 
+def test_models_of_the_same_mean_have_no_gap_to_recover(tmp_path: Path) -> None:
+    prompts, _ = world(40)
+    outcomes = [[1, 0], [0, 1], [1, 1], [0, 0]] * 10
+    made = ferroute.fit(prompts, outcomes, NAMES, bootstrap=50)
+    assert isinstance(made, FittedRouter)
+    assert any("no better" in note for note in made.report.notes)
+    made.save(tmp_path / "r.safetensors")
+    assert "No better" in repr(ferroute.load_router(tmp_path / "r.safetensors").report)
+    assert made.report.to_html()
+
+
 def test_tables_bring_their_names() -> None:
     pandas = pytest.importorskip("pandas")
     prompts, outcomes = world(60)
     frame = pandas.DataFrame(outcomes, columns=NAMES)
     made = ferroute.fit(pandas.Series(prompts), frame, bootstrap=0)
     assert made.models == NAMES
+    turned = ferroute.fit(prompts, frame, NAMES[::-1], bootstrap=0)
+    assert turned.report.means == made.report.means
+    assert turned.strong_model == "small"
+    columns = {name: [None if value is None else bool(value) for value in frame[name]] for name in NAMES}
+    assert ferroute.fit(prompts, columns, bootstrap=0).report.means == made.report.means
+    with pytest.raises(UnknownNameError, match="no column 'huge'"):
+        ferroute.fit(prompts, frame, ["huge", "small"])

@@ -26,18 +26,24 @@ def outcome_table(outcomes: Any, models: Sequence[str] | None, rows: int) -> tup
     Raises:
         InvalidTypeError: They are not numbers.
         InvalidValueError: Their shape does not fit, names repeat, or a number is out of range (row and model are told).
+        UnknownNameError: A table has no column of a model's name.
     """
     import numpy as np
 
-    columns = getattr(outcomes, "columns", None)
+    columns = _columns(outcomes)
     if models is None:
         if columns is None:
             raise InvalidTypeError("models: expected the models' names, in the order of the columns of outcomes")
-        models = [str(name) for name in columns]
+        models = columns
     names = model_names(models)
-    if hasattr(outcomes, "to_numpy"):
-        outcomes = outcomes.to_numpy()
+    if columns is not None:
+        # By name, whatever the order of the columns.
+        missing = [name for name in names if name not in columns]
+        if missing:
+            raise UnknownNameError(f"outcomes: there is no column {missing[0]!r}; there are {', '.join(columns[:8])}")
     try:
+        if columns is not None:
+            outcomes = np.stack([np.asarray(outcomes[name], dtype=np.float64) for name in names], axis=1)
         table = np.array(outcomes, dtype=np.float64, order="C")
     except (TypeError, ValueError) as error:
         raise InvalidTypeError(
@@ -58,6 +64,14 @@ def outcome_table(outcomes: Any, models: Sequence[str] | None, rows: int) -> tup
     if unknown.any():
         raise InvalidValueError(f"outcomes: nothing is known of {names[int(unknown.argmax())]!r}: every row is NaN")
     return table, names
+
+
+def _columns(outcomes: Any) -> list[str] | None:
+    """Names of a table's or a mapping's columns; None for arrays and lists."""
+    found: Any = getattr(outcomes, "columns", None)
+    if found is None and hasattr(outcomes, "keys"):
+        found = outcomes.keys()
+    return None if found is None else [str(name) for name in found]
 
 
 def outcome_column(name: str, outcomes: ArrayLike, rows: int) -> Numbers:

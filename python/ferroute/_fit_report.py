@@ -112,8 +112,7 @@ class FitReport:
         for row in self.table:
             record: dict[str, Any] = {"name": row.name}
             for name, value in (("apgr", row.apgr), ("ahead", row.ahead), ("share_at_95", row.share_at_95)):
-                number = None if value is None or math.isnan(value) else float(value)
-                record |= {name: number, f"{name}_interval": None if value is None else value.interval}
+                record |= {name: _plain(value), f"{name}_interval": None if value is None else _plain_ends(value)}
             found.append(record)
         return found
 
@@ -128,11 +127,11 @@ class FitReport:
             "folds": self.folds,
             "groups": self.groups,
             "means": dict(self.means),
-            "apgr": None if math.isnan(self.apgr) else float(self.apgr),
-            "interval": self.interval,
+            "apgr": _plain(self.apgr),
+            "interval": _plain_ends(self.apgr),
             "better_than_random": self.better_than_random,
             "p_value": self.p_value,
-            "z": self.z,
+            "z": None if self.z is None or not math.isfinite(self.z) else self.z,
             "confidence": self.confidence,
             "table": self.rows(),
             "notes": list(self.notes),
@@ -225,6 +224,16 @@ class FitReport:
 
     def _repr_html_(self) -> str:
         return self.to_html()
+
+
+def _plain(value: float | None) -> float | None:
+    """A number as JSON can hold it: where there is no gap between the models, figures are infinite or none."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _plain_ends(value: Estimate) -> tuple[float, float] | None:
+    ends = value.interval
+    return ends if ends is not None and all(math.isfinite(end) for end in ends) else None
 
 
 def _signed(value: Estimate) -> str:

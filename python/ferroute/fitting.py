@@ -173,7 +173,7 @@ def _with_core(
     folds = int(data.folds.max()) + 1
     each = 1 if near else _core.Fitting.steps(len(data.names))
     work = folds * each + (0 if near else _PERMUTATIONS + each)
-    with progress(work, f"Fitting {data.name}" if progress_bar else None) as advance:
+    with progress(work, f"Fitting {data.name}" if progress_bar else None, "step") as advance:
         told = advance if progress_bar else None
         ways: dict[str, Any] = {"neighbours": near, "zero_shot": zero_shot, "progress": told}
         scores = fitting.cross_validated(data.pair, data.folds, **ways)
@@ -200,7 +200,9 @@ def _with_core(
     recipe = {"method": method, "zero_shot": zero_shot, "folds": folds, "seed": seed, "width": width}
     if near:
         recipe |= {"neighbours": near[0], "guard": near[1]}
-    router = FittedRouter.of(model.with_card(json.dumps(_card(data, recipe, report.as_dict()))), report)
+    router = FittedRouter.of(
+        model.with_card(json.dumps(_card(data, recipe, report.as_dict()), allow_nan=False)), report
+    )
     router.held_out = held_out
     return router
 
@@ -214,7 +216,7 @@ def _with_estimator(
     rows = _fit_estimator.matrix(data.prompts, embeddings)
     each = len(data.names) + 1
     folds = int(data.folds.max()) + 1
-    with progress((folds + 1) * each, f"Fitting {data.name}" if progress_bar else None) as advance:
+    with progress((folds + 1) * each, f"Fitting {data.name}" if progress_bar else None, "step") as advance:
         scores = _fit_estimator.cross_validated(estimator, rows, data.table, data.folds, advance)
         held_out, report = judge(data, scores, None, times, seed)
         made = _fit_estimator.fitted(estimator, rows, data.table)
