@@ -80,7 +80,7 @@ def lines_of(data, rows, *, model=STRONG, side=0, scores=False):
 
 def test_openai_objects_pairs_and_batches():
     calls, source = calls_of(LOGS / "openai.jsonl")
-    assert source.format == "openai"
+    assert source.found == ["openai"]
     assert [call.model for call in calls] == ["gpt-5.5", "gpt-5.4-mini", "gpt-5.4-mini", "gpt-5.5"]
     assert [call.text for call in calls] == [
         "What is the capital of Italy?", None, "Translate to German:\ngood morning", "Tell me a story.",
@@ -114,7 +114,7 @@ def test_batches_are_joined_with_their_requests(tmp_path):
 @pytest.mark.parametrize("name", ["litellm.json", "litellm.csv"])
 def test_litellm_rows(name):
     calls, source = calls_of(LOGS / name)
-    assert source.format == "litellm"
+    assert source.found == ["litellm"]
     assert [call.text for call in calls] == ["Summarise this: the meeting moved to Friday.", "Is 7 prime?"]
     assert calls[0].cost == Decimal("0.00123")
     assert calls[0].cached_tokens == 64
@@ -125,7 +125,7 @@ def test_litellm_rows(name):
 
 def test_langfuse_observations():
     calls, source = calls_of(LOGS / "langfuse.json")
-    assert source.format == "langfuse"
+    assert source.found == ["langfuse"]
     assert [(call.prompt_tokens, call.completion_tokens, call.cached_tokens) for call in calls] == [(16, 23, 6)]
     assert calls[0].score == 0.8
     assert calls[0].cost == Decimal("0.00072")
@@ -139,7 +139,7 @@ def test_langfuse_observations():
 
 def test_otel_spans():
     calls, source = calls_of(LOGS / "otlp.json")
-    assert source.format == "otel"
+    assert source.found == ["otel"]
     assert [(call.model, call.text) for call in calls] == [
         ("gpt-5.5", "Name three rivers."), ("gpt-5.4-mini", "Is water wet?"),
     ]  # fmt: skip
@@ -178,10 +178,13 @@ def test_nested_fields_can_be_named():
 def test_compressed_files_and_several_of_them(tmp_path):
     packed = tmp_path / "logs.jsonl.gz"
     packed.write_bytes(gzip.compress((LOGS / "openai.jsonl").read_bytes()))
-    source = Source([packed, LOGS / "openai.jsonl"])
+    source = Source([packed, LOGS / "openai.jsonl", LOGS / "litellm.json"])
     places = [place for place, _call in source]
     assert places[0] == "logs.jsonl.gz, line 1"
     assert places[4] == "openai.jsonl, line 1"
+    assert len(places) == 10
+    # Each file is of its own kind.
+    assert source.found == ["openai", "litellm"]
 
 
 def test_a_long_list_is_read_item_by_item(tmp_path):
@@ -205,7 +208,7 @@ def test_our_ledger(tmp_path):
         book.flush()
         for place in (str(tmp_path / "calls.db"), f"sqlite:///{tmp_path}/calls.db"):
             calls, source = calls_of(place)
-            assert source.format == "ledger"
+            assert source.found == ["ledger"]
             assert [(call.model, call.text, call.cost, call.win_rate) for call in calls] == [
                 (STRONG, "What is 2+2?", Decimal("0.01"), None), (WEAK, None, Decimal("0.001"), 0.25),
             ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import ferroute.pricing as pricing
 from ferroute.auditing import _choose, _columns, _outcomes, _population, _quality, _tables, _unknown
@@ -124,7 +124,7 @@ def audit(
     _warn([*unpriced, *([] if population.priced else [pair.to])])
     return Audit(
         source=_said(logs),
-        format=source.format or "table",
+        format=", ".join(source.found),
         calls=len(rows),
         router=scorer.name,
         strong=pair.strong,
@@ -224,11 +224,16 @@ def _nothing(source: Source) -> str:
 
 
 def _said(logs: Any) -> str:
+    """Where logs come from, in a few words and without a password."""
     if isinstance(logs, (str, os.PathLike)):
-        text: str = os.fsdecode(logs)
-        # A ledger's URL may have a password in it.
+        text = os.fsdecode(cast("str | os.PathLike[str]", logs))
         return text if "@" not in text else f"{text.partition(':')[0]} ledger"
-    return f"{type(logs).__name__} of logs"
+    if isinstance(logs, (list, tuple)):
+        names = [_said(each) for each in cast("list[Any]", logs)[:4] if isinstance(each, (str, os.PathLike))]
+        if names:
+            more = len(cast("list[Any]", logs)) - len(names)
+            return ", ".join(names) + (f" and {more:,} more" if more else "")
+    return f"{type(logs).__name__} of calls"
 
 
 @contextlib.contextmanager

@@ -24,7 +24,8 @@ class Findings:
 
     Attributes:
         source: Where the logs came from.
-        format: Which program's they are: ``openai``, ``litellm``, ``langfuse``, ``otel``, ``table`` or ``ledger``.
+        format: Which program's they are: ``openai``, ``litellm``, ``langfuse``, ``otel``, ``table`` or
+            ``ledger``; several with commas between them.
         calls: Successful chat calls that were read.
         router: The router whose win rates these are.
         strong: The model whose calls could move; None: the logs name no model.

@@ -40,7 +40,8 @@ class Source:
     """Logs to be read once, and what was found on the way.
 
     Attributes:
-        format: What was asked for, or recognised.
+        format: What was asked for; None: each file's is recognised.
+        found: What was read as, a name for each kind of file.
         broken: Records that could not be read.
         problems: The first of them, in words.
         others: Records that are no successful chat call, by kind.
@@ -49,6 +50,7 @@ class Source:
     logs: Any
     format: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    found: list[str] = field(default_factory=list[str])
     broken: int = 0
     problems: list[str] = field(default_factory=list[str])
     others: dict[str, int] = field(default_factory=dict[str, int])
@@ -64,7 +66,10 @@ class Source:
         for name, kind, records in self._files():
             reader: ModuleType | None = _KINDS.get(self.format or "")
             if kind == "ledger":
-                self.format, reader = "ledger", _ledger
+                reader = _ledger
+                self._note("ledger")
+            elif self.format is not None:
+                self._note(self.format)
             word = "row" if kind in {"csv", "parquet", "ledger", "objects"} else "line"
             for number, record in records:
                 place = f"{name}{word} {number}"
@@ -112,13 +117,17 @@ class Source:
     def _recognised(self, record: Any) -> ModuleType | None:
         for name, reader in _KINDS.items():
             if reader.fits(record):
-                self.format = name
+                self._note(name)
                 return reader
         # With a map of its columns any table will do.
         if self.columns:
-            self.format = "table"
+            self._note("table")
             return _columns
         return None
+
+    def _note(self, name: str) -> None:
+        if name not in self.found:
+            self.found.append(name)
 
     def _calls(self, place: str, reader: ModuleType, record: Any) -> Iterator[tuple[str, Call]]:
         for each in _otel.spans(record) if reader is _otel else (record,):
