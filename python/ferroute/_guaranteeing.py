@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LEAST_GOLD = 50
 """True labels that a judge's are corrected by, at least."""
 
-_SPLIT = 0.1
+_SPLIT = 0.02
 """The part of what may go wrong that is kept for the share of traffic below the ceiling."""
 
 
