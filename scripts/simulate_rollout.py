@@ -1,6 +1,6 @@
 """Simulates ramps and A/B tests and prints how often their promises broke: the figures of docs/rollout.md.
 
-    python scripts/simulate_rollout.py [--runs 1000] [--seed 0]
+    python scripts/simulate_rollout.py [--runs 100] [--ab-runs 300] [--seed 0]
 
 Each deployment is a stream of requests with the outcomes of both models; what is counted are true risks, which the
 simulation knows and the ramp does not.
@@ -185,16 +185,25 @@ def ab(runs: int, seed: int, n: int) -> list[str]:
 def main() -> None:
     """Prints all tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=1_000)
-    parser.add_argument("--ab-runs", type=int, default=1_000)
+    parser.add_argument("--runs", type=int, default=100, help="deployments in each world")
+    parser.add_argument("--ab-runs", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     began = time.monotonic()
     for rate, what in ((1.0, "every request audited"), (None, "audited at the ramp's own rates, 50 % and 2 %")):
-        print(f"\n{what}, {given.runs:,} deployments each")
+        print(f"\n{what}, {given.runs:,} deployments in each world")
         print("world | ever above | running mean above | false reverts | 80 % of best share | delay | over 2,000 | of")
+        all_of_them: dict[str, list[Any]] = {}
         for world in worlds():
-            print(shown(world, deployments(world, given.runs, given.seed, rate)), flush=True)
+            told = deployments(world, given.runs, given.seed, rate)
+            print(shown(world, told), flush=True)
+            for name in ("ever", "running", "delay") if world.stationary else ("running", "delay"):
+                all_of_them.setdefault(name, []).extend(told[name])
+        ever, running, delay = (np.array(all_of_them[name], dtype=float) for name in ("ever", "running", "delay"))
+        print(
+            f"all: above ever {ever.mean():.2%} of {ever.size:,}; running mean above {running.mean():.2%} of "
+            f"{running.size:,}; noticed later than 2,000 audits {np.mean(delay > 2_000):.2%} of {delay.size:,}"
+        )
     print(f"\nA/B, looked at after every score, {given.ab_runs:,} tests each")
     print("\n".join(ab(given.ab_runs, given.seed, 4_000)))
     print(f"\n{time.monotonic() - began:.0f} s")
