@@ -194,6 +194,35 @@ def verdicts(traffic: Traffic, n: int, runs: int, seed: int, shuffled: bool) -> 
     return better / runs
 
 
+def speed(rows: int) -> str:
+    """What a log of so many calls takes, each with another prompt and a system message."""
+    import resource
+    import time
+
+    traffic, random = mmlu(), np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "logs.jsonl")
+        with path.open("w") as stream:
+            for at, row in enumerate(random.integers(0, len(traffic.prompts), rows).tolist()):
+                line = {
+                    "model": STRONG if at % 3 else WEAK,
+                    "messages": [
+                        {"role": "system", "content": "You are a helpful assistant. " * 20},
+                        {"role": "user", "content": f"{traffic.prompts[row]} ({at})"},
+                    ],
+                    "usage": {
+                        "prompt_tokens": int(traffic.prompt_tokens[row]),
+                        "completion_tokens": int(traffic.strong_tokens[row]),
+                    },
+                }
+                stream.write(json.dumps(line) + "\n")
+        size, before, began = path.stat().st_size, time.process_time(), time.perf_counter()
+        ferroute.audit(path, at=AT)
+        took, worked = time.perf_counter() - began, time.process_time() - before
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return f"{rows:,} calls, {size / 1e6:.0f} MB: {took:.1f} s, {worked:.1f} s of processors, peak {peak:.0f} MiB"
+
+
 def main() -> None:
     """Prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -203,7 +232,11 @@ def main() -> None:
     parser.add_argument("--layouts", nargs="+", default=["alone", "beside", "twice"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--verdicts", type=int, default=200)
+    parser.add_argument("--speed", type=int, help="only measure a log of so many calls")
     given = parser.parse_args()
+    if given.speed:
+        print(speed(given.speed))
+        return
     warnings.simplefilter("error")
     for name in given.sets:
         traffic = SETS[name]()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ferroute.auditing._tables import Dear, ModelSpend, Part
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Findings:
     """What logs alone can say about moving calls to a cheaper model.
 

@@ -89,7 +89,7 @@ def _head(audit: Findings) -> str:
     tiles = [
         ("calls read", f"{audit.calls:,}"),
         ("spent, as far as it is priced", dollars(audit.spend)),
-        (f"calls of {audit.strong or 'the model'}", f"{audit.total:,} with a prompt"),
+        (f"calls of {audit.strong or 'the model'} with a prompt", f"{audit.total:,}"),
         (f"less spent with {percent(saving.move)} of them moved", dollars(saving.estimate)),
     ]
     made = "".join(

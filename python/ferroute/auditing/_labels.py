@@ -37,7 +37,7 @@ def save(rows: Sequence[dict[str, Any]], path: str | os.PathLike[str]) -> Path:
     return write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Labels:
     """Labels as they were filled in: equal lengths ``[k]``, NaN where a score is missing.
 

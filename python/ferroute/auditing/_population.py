@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Positions = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Population:
     """The strong model's calls.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TABLES = ("calls", "models", "mix", "savings", "dearest", "to_label")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Audit(Findings):
     """What logs alone can say about moving calls to a cheaper model; made by `ferroute.audit`.
 

@@ -74,7 +74,7 @@ class Saving:
         return f"<Saving: {saving_line(self)}>"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Movable:
     """The strong model's calls that could be moved: equal lengths ``[n]``.
 
