@@ -182,7 +182,7 @@ class RampPlan:
         rate: float | None = None,
         seed: int = 0,
     ) -> tuple[NDArray[np.uint32], NDArray[np.bool_], list[_Moved]]:
-        """The stage in force for each request, which were audited, and the moves, with requests in the place of times."""
+        """The stage in force for each request, which were audited, and the moves, by requests instead of times."""
 
     @property
     def stages(self) -> list[tuple[float, float]]:
@@ -253,7 +253,7 @@ class Ramp:
 
     @property
     def alarms(self) -> tuple[float, float]:
-        """ln of the evidence against the stage it stands at, and for other traffic."""
+        """Natural logarithm of the evidence against the stage it stands at, and for other traffic."""
 
     @property
     def stages(self) -> list[tuple[float, float, float, float]]:
