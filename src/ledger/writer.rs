@@ -163,7 +163,9 @@ impl<'a> Writer<'a> {
             (row, None)
         });
         let mut known = lock(&self.shared.answered);
-        answered.into_iter().for_each(|(response, ts, id)| known.keep(&response, ts, id));
+        for (response, ts, id) in answered {
+            known.keep(&response, ts, id);
+        }
         drop(known);
         if let Place::Memory = self.place {
             self.remember();
