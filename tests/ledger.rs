@@ -143,8 +143,7 @@ fn all_stores_know_the_same_scores() {
         let all = ledger.scored(&Filter::default(), &Tags::default()).unwrap();
         assert_eq!(all.len(), 2 * 60, "{name}");
         assert!(all.windows(2).all(|pair| pair[0].ts <= pair[1].ts), "{name}");
-        let scores: Vec<_> = all.iter().map(|each| each.score).collect();
-        assert_eq!(scores.iter().sum::<f64>(), 60.0, "{name}");
+        assert_eq!(all.iter().map(|each| each.score).sum::<f64>(), 60.0, "{name}");
         let some = ledger.scored(&filter, &Tags::default()).unwrap();
         assert_eq!(some.len(), (0..100).filter(|n| n % 5 < 3 && n % 3 > 0).count() * 2, "{name}");
         let tagged = ledger.scored(&Filter::default(), &tags).unwrap();
