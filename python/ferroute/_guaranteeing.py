@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LEAST_GOLD = 50
 """True labels that a judge's are corrected by, at least."""
 
-_SPLIT = 0.1
+_SPLIT = 0.02
 """The part of what may go wrong that is kept for the share of traffic below the ceiling."""
 
 
@@ -68,7 +68,10 @@ def certificate(
 
     if not isinstance(risk, str) or risk not in RISKS:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidValueError(f"risk: expected {', '.join(map(repr, RISKS))}; found {risk!r:.60}")
-    most, confidence = fraction("max_quality_loss", max_quality_loss), fraction("confidence", confidence, 0.5, 1.0)
+    most, confidence = (
+        fraction("max_quality_loss", max_quality_loss),
+        fraction("confidence", confidence, 0.5, below=True),
+    )
     if ceiling is not None:
         ceiling = fraction("ceiling", ceiling)
     if judge is not None and not isinstance(judge, str):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -14,6 +14,7 @@ mod errors;
 mod evals;
 mod explain;
 mod filters;
+mod fitted;
 mod given;
 mod guarantee;
 mod learn;
@@ -51,6 +52,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     request::register(m)?;
     explain::register(m)?;
     filters::register(m)?;
+    fitted::register(m)?;
     rules::register(m)?;
     mf::register(m)?;
     learn::register(m)?;

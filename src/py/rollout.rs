@@ -17,6 +17,9 @@ use crate::learn::ramp::plan::{Plan, Promise, Stage, stages_of};
 use crate::learn::ramp::{Audit, Ramp as Machine};
 
 /// Kind, time, stage before and after, audits, evidence, why, and all of it in a sentence.
+/// Stages, audited or not, and the moves.
+type Rehearsed<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<bool>>, Vec<Told>);
+
 type Told = (&'static str, Option<u64>, usize, usize, u64, f64, String, String);
 
 /// Weak share and threshold.
@@ -88,7 +91,7 @@ impl RampPlan {
         weak: PyReadonlyArray1<'py, f64>,
         rate: Option<f64>,
         seed: u64,
-    ) -> PyResult<(Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<bool>>, Vec<Told>)> {
+    ) -> PyResult<Rehearsed<'py>> {
         let requests = audits(&win_rates, &strong, &weak)?;
         let done = py.detach(|| rehearse(self.0.clone(), &requests, rate, seed))?;
         // The numbers of requests, in the place of times, are not to be shown as days.

@@ -62,9 +62,8 @@ impl Move {
             Kind::Grew => format!("went from {} to {}", named(self.from), named(self.to)),
             Kind::Paused => format!("paused at {}: always strong", named(self.from)),
             Kind::Resumed => format!("went on at {}", named(self.to)),
-            Kind::Reverted => format!("went back from {} to {}", named(self.from), named(self.to)),
             Kind::Drifted if self.from == self.to => format!("stayed at {} and proves it anew", named(self.to)),
-            Kind::Drifted => format!("went back from {} to {}", named(self.from), named(self.to)),
+            Kind::Reverted | Kind::Drifted => format!("went back from {} to {}", named(self.from), named(self.to)),
         };
         let when = self.at.map(|at| format!(" on {}", day(at))).unwrap_or_default();
         format!("{what}{when}, because {}", self.why)

@@ -30,11 +30,11 @@ fn plan(start: usize) -> Plan {
 
 /// A request whose weak answer fails with probability `gap` where the strong one does not, and the other way with 0.05.
 fn request(seed: u64, i: u64, gap: impl Fn(f64) -> f64) -> Audit {
-    let (win_rate, lot) = (drawn(seed, 2 * i), drawn(seed, 2 * i + 1));
+    let (win_rate, drawn) = (drawn(seed, 2 * i), drawn(seed, 2 * i + 1));
     let lost = gap(win_rate) + 0.05;
-    let (strong, weak) = if lot < lost {
+    let (strong, weak) = if drawn < lost {
         (1.0, 0.0)
-    } else if lot > 0.95 {
+    } else if drawn > 0.95 {
         (0.0, 1.0)
     } else {
         (1.0, 1.0)

@@ -50,7 +50,7 @@ impl Change {
     /// Sees one number.
     pub fn push(&mut self, x: f64) -> Result<()> {
         checked(x, self.low, self.high)?;
-        if self.n % BLOCK == 0 {
+        if self.n.is_multiple_of(BLOCK) {
             self.sit_down();
         }
         let unit = surprise(self.claim, self.mean, self.low, self.high, x);
@@ -138,7 +138,9 @@ mod tests {
     fn it_is_the_sum_over_all_starts() {
         let numbers: Vec<f64> = (0..200_u32).map(|i| f64::from(i * 7 % 11) / 5.0 - 1.0).collect();
         let mut bet = change(0.3);
-        numbers.iter().for_each(|&x| bet.push(x).unwrap());
+        for &x in &numbers {
+            bet.push(x).unwrap();
+        }
         let wealth = |start: usize| {
             let logs: Vec<f64> = stakes()
                 .map(|stake| {
