@@ -35,8 +35,12 @@ class _Labels:
     gold: tuple[Numbers, Numbers] | None
 
     def only(self, rows: NDArray[np.bool_]) -> _Labels:
-        gold = None if self.gold is None else (self.gold[0][rows].copy(), self.gold[1][rows].copy())
-        return _Labels(self.rates[rows].copy(), self.strong[rows].copy(), self.weak[rows].copy(), gold)
+        def of(column: Numbers) -> Numbers:
+            chosen: Any = column[rows]
+            return chosen.copy()
+
+        gold = None if self.gold is None else (of(self.gold[0]), of(self.gold[1]))
+        return _Labels(of(self.rates), of(self.strong), of(self.weak), gold)
 
     def hash(self) -> str:
         import hashlib

@@ -236,7 +236,8 @@ class Controller(DecidingMany, Shadows):
 
     def spend(self, **filters: Any) -> Spend:
         """What calls have cost and routing has saved, by model; see `ferroute.spend.spend` for the filters."""
-        return self.ledger.spend(**{"strong": str(self.model_pair.strong), **filters})
+        asked: dict[str, Any] = {"strong": str(self.model_pair.strong), **filters}
+        return self.ledger.spend(**asked)
 
     def _start(self) -> None:
         """Everything that is not kept by pickle."""

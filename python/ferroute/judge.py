@@ -25,7 +25,7 @@ from ferroute.endpoints import endpoint, settings_of, shown_url
 from ferroute.errors import FerrouteError, InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from decimal import Decimal
 
     from typing_extensions import Self
@@ -335,7 +335,7 @@ class _Told:
         return status in (400, 404, 422, 501)
 
 
-def _joined(told: list[_Told], model: str) -> Judgement:
+def _joined(told: Sequence[_Told], model: str) -> Judgement:
     """The judgement of both orders together.
 
     Raises:
@@ -379,7 +379,8 @@ def scores_of(said: Any) -> tuple[float, float] | None:
         return score, 1.0 - score
     if isinstance(said, (str, bytes, Mapping)) or not hasattr(said, "__iter__"):
         raise InvalidTypeError(
-            f"a judge returns two scores (strong, weak), one for the pair, or None; found {type(said).__name__}"
+            "a judge returns two scores (strong, weak), one for the pair, or None; "
+            f"found {type(cast('Any', said)).__name__}"
         )
     both: list[Any] = list(said)
     if len(both) != 2:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ferroute._spend_text import amount
 from ferroute.errors import InvalidValueError, UnreadableFileError
@@ -58,7 +58,7 @@ class Proof:
 
     def promise(self) -> str:
         """What is proven and what that is forecast to save, in a sentence each."""
-        certificate, saving = self.certificate, self.audit.saving
+        certificate, saving = self.certificate, cast("Any", self.audit.saving)
         if certificate is None or not certificate.certified:
             return "Nothing is proven: every call stays with the strong model."
         low, high = (amount(end) for end in saving.interval)
@@ -135,9 +135,11 @@ def prove(
     known = _known(labels)
     # In halves: a certificate says nothing about labels that the router was fitted to.
     order = np.random.default_rng(seed).permutation(len(known.prompts))
-    fitting, certifying = order[: order.size // 2], order[order.size // 2 :]
+    half = order.size // 2
+    fitting: NDArray[np.intp] = order[:half]
+    certifying: NDArray[np.intp] = order[half:]
     router = ferroute.fit(
-        [known.prompts[i] for i in fitting],
+        [known.prompts[int(i)] for i in fitting],
         np.stack([known.strong, known.weak], axis=1)[fitting],
         models=["strong", "weak"],
         seed=seed,
@@ -146,7 +148,7 @@ def prove(
     asked |= {"router": router, "k": 0}
     found = ferroute.audit(logs, **asked)
     certificate = calibrate.guarantee(
-        router.win_rates([known.prompts[i] for i in certifying]),
+        router.win_rates([known.prompts[int(i)] for i in certifying]),
         known.strong[certifying],
         known.weak[certifying],
         max_quality_loss=max_quality_loss,
@@ -168,7 +170,7 @@ def prove(
 class _Known(NamedTuple):
     """Prompts with both scores."""
 
-    index: NDArray[np.int64]
+    places: NDArray[np.int64]
     prompts: list[str]
     strong: NDArray[np.float64]
     weak: NDArray[np.float64]
@@ -199,8 +201,8 @@ def _outcomes(calls: int, known: _Known, chosen: NDArray[np.int64]) -> dict[str,
     import numpy as np
 
     out = {"strong": np.full(calls, np.nan), "weak": np.full(calls, np.nan)}
-    out["strong"][known.index[chosen]] = known.strong[chosen]
-    out["weak"][known.index[chosen]] = known.weak[chosen]
+    out["strong"][known.places[chosen]] = known.strong[chosen]
+    out["weak"][known.places[chosen]] = known.weak[chosen]
     return out
 
 
@@ -208,5 +210,5 @@ def _others(found: Audit, known: _Known) -> NDArray[np.float64] | None:
     """Win rates of calls without a label, so that nothing that was judged says how the traffic lies."""
     import numpy as np
 
-    others = found.traffic[~np.isin(found.positions, known.index)]
+    others = found.traffic[~np.isin(found.positions, known.places)]
     return others if others.size else None

@@ -95,10 +95,11 @@ class Shadow:
         if self.source is not None and (not isinstance(self.source, str) or not self.source):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidTypeError(f"`source` must be a name or None, found {self.source!r:.60}")
         self._keep("budget_usd", _dollars(self.budget_usd))
-        if isinstance(self.judge, (str, Mapping)):
-            self._keep("judge", LLMJudge(self.judge))
-        elif self.judge is not None and not callable(self.judge):
-            raise InvalidTypeError(f"`judge` is a function, an LLMJudge or a model's name, found {self.judge!r:.60}")
+        judge: Any = self.judge
+        if isinstance(judge, (str, Mapping)):
+            self._keep("judge", LLMJudge(cast("str | Mapping[str, Any]", judge)))
+        elif judge is not None and not callable(judge):
+            raise InvalidTypeError(f"`judge` is a function, an LLMJudge or a model's name, found {judge!r:.60}")
 
     def _keep(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

@@ -71,7 +71,7 @@ def certify(
     else:
         known = np.isfinite(labels.strong + labels.weak)
         prompts = [prompt for prompt, there in zip(labels.prompts, known, strict=True) if there]
-        inputs = {
+        inputs: dict[str, Any] = {
             "win_rates": _win_rates(router, prompts),
             "strong_scores": labels.strong[known],
             "weak_scores": labels.weak[known],

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
+
+    Numbers = NDArray[np.float64]
 
 _log = logging.getLogger("ferroute")
 
@@ -196,7 +198,8 @@ class Kept:
         rows = _rows(win_rates, strong_scores, weak_scores)
         places, audited, told = self._core.plan.rehearse(*rows, rate, seed)
         pairs = self._pairs()
-        shares, thresholds = np.array(pairs, dtype=np.float64).T[:, places]
+        stages: Any = np.array(pairs, dtype=np.float64)
+        shares, thresholds = stages.T[:, places]
         loss = np.where(rows[0] < thresholds, rows[1] - rows[2], 0.0)
         return Rehearsal(thresholds, shares, loss, audited, moves_of(told, pairs, True), self.max_quality_loss)
 
@@ -281,10 +284,10 @@ def scores_of(win_rates: ArrayLike | CalibrationTable | None) -> NDArray[np.floa
     return checked_scores(win_rates, "win_rates")
 
 
-def _rows(win_rates: ArrayLike, strong: ArrayLike, weak: ArrayLike) -> tuple[NDArray[np.float64], ...]:
+def _rows(win_rates: ArrayLike, strong: ArrayLike, weak: ArrayLike) -> tuple[Numbers, Numbers, Numbers]:
     import numpy as np
 
-    rows: list[NDArray[np.float64]] = []
+    rows: list[Numbers] = []
     for name, values in (("win_rates", win_rates), ("strong_scores", strong), ("weak_scores", weak)):
         try:
             row = np.ascontiguousarray(values, dtype=np.float64)
@@ -293,7 +296,7 @@ def _rows(win_rates: ArrayLike, strong: ArrayLike, weak: ArrayLike) -> tuple[NDA
         if row.ndim != 1:
             raise InvalidTypeError(f"{name}: expected numbers in one row, found {row.ndim} dimensions")
         rows.append(row)
-    return tuple(rows)
+    return rows[0], rows[1], rows[2]
 
 
 def shares_of(stages: Sequence[float], name: str = "stages") -> list[float]:

@@ -20,28 +20,28 @@ def _axes(ax: Axes | None) -> Axes:
 
 def history_plot(kept: Any, ax: Axes | None = None) -> Axes:
     """The weak share of a ramp or watch over the audited requests."""
-    ax = _axes(ax)
+    drawn: Any = _axes(ax)
     moves, stages = kept.history, kept.stages
     first = next((s.weak_share for s in stages if moves and s.threshold == moves[0].before), kept.weak_share)
     n = [0, *(move.n for move in moves), max(kept.n, 1)]
     share = [first, *(move.weak_share for move in moves)]
     share.append(share[-1])
-    _shares(ax, n, share)
-    _lines(ax, [(move.n, move.kind) for move in moves])
-    ax.set_xlabel("audited requests")
-    return ax
+    _shares(drawn, n, share)
+    _lines(drawn, [(move.n, move.kind) for move in moves])
+    drawn.set_xlabel("audited requests")
+    return drawn
 
 
 def rehearsal_plot(done: Any, ax: Axes | None = None) -> Axes:
     """The weak share and the running loss of a rehearsal, with the bound and a 95% band of the loss."""
     import numpy as np
 
-    ax = _axes(ax)
+    drawn: Any = _axes(ax)
     count = np.arange(1, len(done.loss) + 1)
-    _shares(ax, count - 1, done.weak_share)
+    _shares(drawn, count - 1, done.weak_share)
     running = np.cumsum(done.loss) / count
     spread = 1.96 * np.sqrt(np.maximum(np.cumsum(done.loss**2) / count - running**2, 0) / count)
-    right: Any = ax.twinx()
+    right: Any = drawn.twinx()
     # Of the first requests the mean says nothing yet.
     shown = slice(min(50, len(count) - 1), None)
     right.plot(count[shown], running[shown], color=COLOURS[1], label="mean loss so far")
@@ -51,9 +51,9 @@ def rehearsal_plot(done: Any, ax: Axes | None = None) -> Axes:
     right.axhline(done.max_quality_loss, color=COLOURS[1], linestyle="--", linewidth=1)
     right.set_ylabel("mean loss so far, and the bound")
     right.set_ylim(min(0.0, float((running - spread)[shown].min())), 3 * done.max_quality_loss)
-    _lines(ax, [(move.request or 0, move.kind) for move in done.moves])
-    ax.set_xlabel("requests")
-    return ax
+    _lines(drawn, [(move.request or 0, move.kind) for move in done.moves])
+    drawn.set_xlabel("requests")
+    return drawn
 
 
 def _shares(ax: Axes, n: Any, share: Any) -> None:

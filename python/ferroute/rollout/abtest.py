@@ -155,9 +155,8 @@ class ABTest:
             InvalidValueError: A number is out of its range.
         """
         asked = zip((effect, baseline, power), self._asked, strict=True)
-        return _core.ab_required_n(
-            *(own if given is None else float(given) for given, own in asked), self.split, self.confidence
-        )
+        least, mean, chance = (own if given is None else float(given) for given, own in asked)
+        return _core.ab_required_n(least, mean, chance, self.split, self.confidence)
 
     def arm(self, key: object) -> str:
         """``"a"`` or ``"b"``: the arm of a user or session, the same in every process and version."""

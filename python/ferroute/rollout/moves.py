@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
+
+    Told = tuple[str, int | None, int, int, int, float, str, str]
 
 
 class Stage(NamedTuple):
@@ -63,7 +65,7 @@ class Move:
         return self.sentence
 
 
-def moves_of(told: Sequence[Any], stages: Sequence[tuple[float, float]], rehearsed: bool = False) -> tuple[Move, ...]:
+def moves_of(told: Sequence[Told], stages: Sequence[tuple[float, float]], rehearsed: bool = False) -> tuple[Move, ...]:
     """The core's moves; of a rehearsal the time is the number of a request."""
     made: list[Move] = []
     for kind, at, before, after, n, evidence, reason, sentence in told:
