@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ferroute
-from ferroute import calibrate
+from ferroute import calibrate, pricing
 from ferroute.errors import InvalidValueError, MissingFileError
 from ferroute.evals.benchmarks import MMLU
 
@@ -180,3 +180,13 @@ def test_mistakes_are_one_line(tmp_path):
     assert done.stderr.count("\n") == 1
     assert "none.jsonl" in done.stderr
     assert not Path(tmp_path / "proof" / "audit.html").exists()
+
+
+def test_without_a_price_there_is_a_proof_but_no_forecast(logs, traffic, tmp_path):
+    with pytest.warns(pricing.PriceWarning):
+        ferroute.prove(logs, folder=tmp_path, k=600, to="my-own-model", at="2026-11-01")
+    labels = fill_in(tmp_path / "to_label.jsonl", traffic)
+    with pytest.warns(pricing.PriceWarning):
+        proof = ferroute.prove(logs, labels, folder=tmp_path, to="my-own-model", at="2026-11-01", max_quality_loss=0.1)
+    assert proof.certificate.certified
+    assert "Forecast: none, since a price is not known." in repr(proof)

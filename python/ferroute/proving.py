@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ferroute._spend_text import amount
 from ferroute.errors import InvalidValueError, UnreadableFileError
@@ -58,14 +58,16 @@ class Proof:
 
     def promise(self) -> str:
         """What is proven and what that is forecast to save, in a sentence each."""
-        certificate, saving = self.certificate, cast("Any", self.audit.saving)
+        certificate, saving = self.certificate, self.audit.saving
         if certificate is None or not certificate.certified:
             return "Nothing is proven: every call stays with the strong model."
+        proven = f"Proven: {certificate.weak_share:.1%} of the calls of {self.audit.strong} may go to {self.audit.to}."
+        if saving.estimate is None or saving.interval is None:
+            why = "a price is not known" if saving.estimate is None else "too few calls would move for an interval"
+            return f"{proven}\nForecast: none, since {why}."
         low, high = (amount(end) for end in saving.interval)
-        return (
-            f"Proven: {certificate.weak_share:.1%} of the calls of {self.audit.strong} may go to {self.audit.to}.\n"
-            f"Forecast: a period like that of the logs then costs {amount(saving.estimate)} less ({low} to {high})."
-        )
+        forecast = f"a period like that of the logs then costs {amount(saving.estimate)} less ({low} to {high})"
+        return f"{proven}\nForecast: {forecast}."
 
     def usage(self) -> str:
         """How a Controller takes it, as code."""
