@@ -229,11 +229,12 @@ def _said(logs: Any) -> str:
         text = os.fsdecode(cast("str | os.PathLike[str]", logs))
         return text if "@" not in text else f"{text.partition(':')[0]} ledger"
     if isinstance(logs, (list, tuple)):
-        names = [_said(each) for each in cast("list[Any]", logs)[:4] if isinstance(each, (str, os.PathLike))]
+        several = cast("list[Any]", logs)
+        names = [_said(each) for each in several[:4] if isinstance(each, (str, os.PathLike))]
         if names:
-            more = len(cast("list[Any]", logs)) - len(names)
+            more = len(several) - len(names)
             return ", ".join(names) + (f" and {more:,} more" if more else "")
-    return f"{type(logs).__name__} of calls"
+    return f"{type(cast('Any', logs)).__name__} of calls"
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from ferroute.auditing._call import (
     Call,
@@ -105,6 +105,6 @@ def _set(made: Call, field: str, value: Any) -> None:
     if field == "prompt":
         if read is not None:
             made.messages = messages_of(read)
-            made.text = None if made.messages else read
+            made.text = None if made.messages else cast("str", read)
     elif read is not None or field != "messages":
         setattr(made, field, read)

@@ -19,6 +19,7 @@ from ferroute.auditing._call import BrokenRecord
 from ferroute.errors import FerrouteError, InvalidValueError, MissingFileError, UnreadableFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
 Records = Iterator[tuple[int, Any]]
@@ -89,7 +90,7 @@ def standard_input(kind: str) -> Records:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[str]]:
+def _opened(path: Path) -> Generator[IO[str]]:
     with path.open("rb") as raw:
         head = raw.read(2)
         raw.seek(0)
@@ -194,7 +195,8 @@ def _table(stream: IO[str]) -> Records:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
     header = stream.readline()
     mark = next((mark for mark in ",;\t" if mark in header), ",")
-    names = next(csv.reader([header], delimiter=mark), [])
+    nothing: list[str] = []
+    names = next(csv.reader([header], delimiter=mark), nothing)
     rows, number = csv.reader(stream, delimiter=mark), 0
     while True:
         number += 1

@@ -92,10 +92,11 @@ class Source:
             return
         rows = _objects(logs)
         paths: list[str | os.PathLike[str]] = []
-        if isinstance(rows, Sequence) and rows and all(isinstance(each, (str, os.PathLike)) for each in rows):
-            paths = cast("list[str | os.PathLike[str]]", list(rows))
+        listed = cast("Sequence[Any]", rows if isinstance(rows, Sequence) else ())
+        if listed and all(isinstance(each, (str, os.PathLike)) for each in listed):
+            paths = cast("list[str | os.PathLike[str]]", list(listed))
         if not paths:
-            yield "", "objects", enumerate(_mappings(rows), start=1)
+            yield "", "objects", enumerate(_mappings(cast("Iterable[Any]", rows)), start=1)
             return
         for each in paths:
             yield self._opened(f"{os.path.basename(each)}, ", each)  # noqa: PTH119 - a URL is no path
@@ -173,7 +174,7 @@ def _objects(logs: Any) -> Any:
     if isinstance(logs, Mapping) or not hasattr(logs, "__iter__"):
         raise InvalidTypeError(
             f"logs: expected a path, several paths, a ledger's URL, a frame or an iterable of dicts, "
-            f"found {type(logs).__name__}"
+            f"found {type(cast('Any', logs)).__name__}"
         )
     return logs
 

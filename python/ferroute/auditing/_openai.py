@@ -48,7 +48,7 @@ def call(record: Any) -> Call:
     failed = isinstance(status, int) and status >= 400
     if failed or path(record, "error") or path(response, "error") or path(response, "body", "error"):
         raise NotACall("failed")
-    answered = _body(response) if isinstance(response, dict) else (record if response is None else {})
+    answered: Any = _body(response) if isinstance(response, dict) else (record if response is None else {})
     if path(answered, "object") == "list" and path(answered, "choices") is None:
         raise NotACall("embedding")
     made = Call(

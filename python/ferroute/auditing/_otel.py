@@ -90,7 +90,7 @@ def attributes(record: Any) -> dict[str, Any]:
     if isinstance(found, dict):
         return cast("dict[str, Any]", found)
     if isinstance(found, list):
-        pairs = (each for each in cast("list[Any]", found) if isinstance(each, dict))
+        pairs = cast("list[Any]", [each for each in cast("list[Any]", found) if isinstance(each, dict)])
         return {str(path(each, "key")): _value(path(each, "value")) for each in pairs}
     named = cast("dict[Any, Any]", record) if isinstance(record, dict) else {}
     return {name: value for name, value in named.items() if isinstance(name, str)}

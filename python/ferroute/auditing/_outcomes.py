@@ -51,12 +51,14 @@ def read(rows: Collected, pair: Pair, given: Any) -> Outcomes:
     """
     import numpy as np
 
+    strong: Numbers
+    weak: Numbers
     if isinstance(given, (str, os.PathLike)):
         strong, weak = _of_labels(rows, cast("str | os.PathLike[str]", given))
     elif given is not None:
         strong, weak = _of_columns(given, len(rows))
     else:
-        strong, weak = rows.column("strong_score").copy(), rows.column("weak_score").copy()
+        strong, weak = np.array(rows.column("strong_score")), np.array(rows.column("weak_score"))
         for index, scores in rows.scored.items():
             strong[index], weak[index] = scores.get(pair.strong or "", np.nan), scores.get(pair.to, np.nan)
     known = np.isfinite(strong) & np.isfinite(weak) & np.isfinite(rows.column("win_rate"))
@@ -146,7 +148,7 @@ def _of_columns(given: Any, n: int) -> tuple[Numbers, Numbers]:
     if not isinstance(given, (tuple, list)) or len(cast("list[Any]", given)) != 2:
         raise InvalidTypeError(
             "outcomes: expected a file of labels, or scores of both models as a mapping with strong and weak, found "
-            f"{type(given).__name__}"
+            f"{type(cast('Any', given)).__name__}"
         )
     try:
         columns = [np.asarray(each, dtype=np.float64) for each in cast("list[Any]", given)]

@@ -6,7 +6,7 @@ The log's own figure goes first. A price that is not known is None, and said so 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
 from ferroute.errors import FerrouteError
@@ -81,7 +81,7 @@ def logged_rates(prompts: Numbers, completions: Numbers, costs: Numbers) -> tupl
     if len(costs) < _FEWEST:
         return None
     tokens: Any = np.stack([prompts, completions], axis=1)
-    found = np.linalg.lstsq(tokens, costs, rcond=None)[0]
+    found = cast("Any", np.linalg).lstsq(tokens, costs, rcond=None)[0]
     if (found >= 0).all():
         return float(found[0]), float(found[1])
     # Lengths that go together leave the split open; then one price for both kinds says what is known.

@@ -123,8 +123,8 @@ def _drawn(columns: Numbers, starts: Any, seed: int) -> Numbers:
     for first in range(0, _DRAWS, step):
         size = min(step, _DRAWS - first)
         rows: Any = random.integers(0, n, (size, n)) + np.arange(size)[:, None] * n
-        counts = np.bincount(rows.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
-        made.append(_gains(counts, columns, starts))
+        counts = np.reshape(np.bincount(rows.ravel(), minlength=size * n), (size, n))
+        made.append(_gains(counts.astype(np.float64), columns, starts))
     return np.concatenate(made)
 
 
@@ -138,12 +138,14 @@ def _gains(counts: Numbers, columns: Numbers, starts: Any) -> Numbers:
     """
     import numpy as np
 
-    calls, lost, saved = (np.add.reduceat(counts * column, starts, axis=1) / len(columns) for column in columns.T)
+    calls, lost, saved = (
+        np.add.reduceat(counts * column, starts, axis=1) / len(columns) for column in np.transpose(columns)
+    )
     share, lost_so_far, saved_so_far = (each.cumsum(axis=1) - each / 2 for each in (calls, lost, saved))
     all_lost, all_saved = lost.sum(axis=1, keepdims=True), saved.sum(axis=1, keepdims=True)
-    at_equal_calls = (calls * (share * all_lost - lost_so_far)).sum(axis=1)
+    at_equal_calls: Numbers = (calls * (share * all_lost - lost_so_far)).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        at_equal_saving = (calls * (saved_so_far / all_saved * all_lost - lost_so_far)).sum(axis=1)
+        at_equal_saving: Numbers = (calls * (saved_so_far / all_saved * all_lost - lost_so_far)).sum(axis=1)
     # Where moving everything saves nothing, no way of moving is worth it.
     worthless = all_saved[:, 0] <= 0
     return np.stack([at_equal_calls, np.where(worthless, -np.abs(at_equal_calls), at_equal_saving)], axis=1)

@@ -232,6 +232,8 @@ def compare(  # pyright: ignore[reportInconsistentOverload]
         >>> list(c), float(c["mine"].share_at_quality(1.0)), round(float(c["mine"].cost_at_quality(1.0)), 4)
         (['mine', 'random mixing', 'optimum'], 0.5, 0.0055)
     """
+    import numpy as np
+
     strong = strong_scores if strong_scores is not None else outcomes
     weak = weak_scores if weak_scores is not None else second
     if strong_scores is not None or weak_scores is not None or _given.is_column(outcomes):
@@ -253,9 +255,9 @@ def compare(  # pyright: ignore[reportInconsistentOverload]
     results = min(100, len(given.scores)) if num_results is None else num_results
     settings = Settings(results, bootstrap, seed, confidence, on_ties)
     strong, weak = given.strong, given.weak
-    rows = Rows(given.scores[:, strong].copy(), given.scores[:, weak].copy())
+    rows = Rows(np.array(given.scores[:, strong]), np.array(given.scores[:, weak]))
     if given.costs is not None:
-        rows.costs = given.costs[:, strong].copy(), given.costs[:, weak].copy()
+        rows.costs = np.array(given.costs[:, strong]), np.array(given.costs[:, weak])
     scored = {name: win_rates_of(str(name), values, given) for name, values in routers.items()}
     simple = {} if given.prompts is None else prompt_baselines(given.prompts)
     return judge(scored, rows, settings, simple, (given.models[strong], given.models[weak]), given.notes)
