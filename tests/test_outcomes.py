@@ -376,7 +376,8 @@ def test_calls_drawn_more_rarely_weigh_more() -> None:
     assert "worth 36 of equal weight" in repr(book.spend())
 
 
-def test_tags_that_are_none_are_refused(book: Ledger) -> None:
+def test_tags_that_are_none_are_refused() -> None:
+    book = Ledger()
     for tags in ("x", 3, ["ab"]):
         with pytest.raises(InvalidTypeError, match="tags: expected"):
             book.outcomes(tags=tags)  # type: ignore[arg-type]

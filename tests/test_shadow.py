@@ -810,14 +810,14 @@ def test_feedback_knows_models_by_their_providers_names(models: Models, threshol
     accuracy = controller.spend().accuracy
     if threshold == 0:
         assert (accuracy.strong_unneeded.n, accuracy.strong_unneeded.share) == (1, 0.0)
-    with pytest.raises(UnknownNameError, match=rf"no model 'no-such' here; expected one of 'openai/{re.escape(WEAK)}', "):
+    with pytest.raises(UnknownNameError, match=rf"no model 'no-such' here.*one of 'openai/{re.escape(WEAK)}', "):
         controller.feedback(answer.id, 1.0, model="no-such")
 
 
 def test_names_that_mean_several_models_are_refused() -> None:
     models = ["openai/gpt-5.5", "azure/gpt-5.5", "gpt-4-0613"]
     assert model_named("azure/gpt-5.5", models) == "azure/gpt-5.5"
-    with pytest.raises(UnknownNameError, match="may be any of 'openai/gpt-5.5', 'azure/gpt-5.5'"):
+    with pytest.raises(UnknownNameError, match=r"may be any of 'openai/gpt-5\.5', 'azure/gpt-5\.5'"):
         model_named("gpt-5.5-2026-01-01", models)
     assert model_named("GPT-4", models) == "gpt-4-0613"
     for other in ("gpt-4-1106", "gpt-5", "5.5", ""):

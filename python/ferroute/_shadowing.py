@@ -432,7 +432,7 @@ class Shadows:
         pair = None if self._shadow is None else self._shadow.pair_of(known)
         name = None
         if model is not None:
-            said = {getattr(response_id, "model", None), None if pair is None else pair.said}
+            said: set[str | None] = {getattr(response_id, "model", None), None if pair is None else pair.said}
             name = self._model_named(str(model), said)
         if pair is not None and name == pair.answered:
             name = None

@@ -376,14 +376,14 @@ def scores_of(said: Any) -> tuple[float, float] | None:
     if said is None:
         return None
     # An array of any kind can be asked for one number, too, which it has only where it has no sides.
-    sides: Any = getattr(said, "ndim", None)
+    kind, sides = type(said).__name__, cast("Any", getattr(said, "ndim", None))
     many = hasattr(said, "__iter__") and sides != 0
     if not many and (isinstance(said, Real) or hasattr(said, "__float__")):
         score = score_of(said, "a judge's score of a pair")
         return score, 1.0 - score
     # Of a set nobody knows which is which.
     if not many or isinstance(said, (str, bytes, Mapping, AbstractSet)) or sides not in (None, 1):
-        found = type(said).__name__ if sides in (None, 1) else f"{type(said).__name__} of {sides} dimensions"
+        found = kind if sides in (None, 1) else f"{kind} of {sides} dimensions"
         raise InvalidTypeError(f"a judge returns two scores (strong, weak), one for the pair, or None; found {found}")
     both: list[Any] = list(said)
     if len(both) != 2:

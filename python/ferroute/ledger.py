@@ -350,9 +350,10 @@ def _tags(given: Any) -> list[tuple[str, str]]:
     Raises:
         InvalidTypeError: It is neither a mapping nor a sequence of pairs.
     """
-    said: Any = given.items() if isinstance(given, Mapping) else given
+    kind = type(given).__name__
+    said: Any = cast("Mapping[Any, Any]", given).items() if isinstance(given, Mapping) else given
     if isinstance(said, (str, bytes)) or not hasattr(said, "__iter__"):
-        raise InvalidTypeError(f"tags: expected a mapping of names to values, found {type(given).__name__}")
+        raise InvalidTypeError(f"tags: expected a mapping of names to values, found {kind}")
     pairs: list[Any] = list(said)
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(cast("list[Any]", pair)) != 2:
