@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from contextlib import closing
 from decimal import Decimal
 from types import ModuleType
@@ -374,6 +375,18 @@ def test_calls_drawn_more_rarely_weigh_more() -> None:
     assert rate.low < 0.35 and rate.high > 0.65
     assert "of 110 weak-routed calls succeeded" in repr(book.spend())
     assert "worth 36 of equal weight" in repr(book.spend())
+
+
+def test_how_a_call_was_drawn_is_kept_and_is_no_score(book: Ledger) -> None:
+    for response in ("drawn", "plain"):
+        book.add(WEAK, response=response, router="mf", win_rate=0.2, threshold=0.5)
+    book.core.mark_drawn("drawn", 0.25, time.time())
+    assert book.core.drawn("drawn") == 0.25  # at once,
+    book.flush()
+    assert (book.core.drawn("drawn"), book.core.drawn("plain")) == (0.25, None)  # and from the store
+    assert book.outcomes()["score"] == [] and book.spend().accuracies == ()
+    with pytest.raises(UnknownNameError, match="nobody"):
+        book.core.drawn("nobody")
 
 
 def test_tags_that_are_none_are_refused() -> None:
