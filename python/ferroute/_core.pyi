@@ -2118,11 +2118,17 @@ class Ledger:
     ) -> None:
         """Enters the score of an answer, by the provider's id of it or by the id of the call."""
 
+    def mark_drawn(self, response: str, probability: float, began_by: float) -> None:
+        """Notes that a call was drawn for a shadow; ``began_by`` as for `add_outcome`."""
+
+    def drawn(self, response: str) -> float | None:
+        """With which probability the last call with this id of a response was drawn for a shadow."""
+
     def outcomes(self, wanted: _Filter, tags: Sequence[tuple[str, str]]) -> dict[str, list[Any]]:
         """Scores with their calls, a list for each column; of the same call, source and model the latest."""
 
     def accuracy(
-        self, wanted: _Filter, *, passing: float, strong: str | None
+        self, wanted: _Filter, *, passing: float, strong: str | None, weak: str | None
     ) -> list[tuple[str, _Rate | None, _Rate | None, int]]:
         """What each source says of the router: weak-routed calls that passed, strong-routed that weak passes for."""
 
