@@ -523,8 +523,9 @@ def test_a_held_router_needs_no_threshold(client: Controller):
     assert client.decide("0.3", router="mine", threshold=0.4).threshold == 0.4
     assert "0.2005" in str(client.decide("0.3", router="mine").explain())
     assert client.hold("mine", None) is None
-    with pytest.raises(ValueError, match=r"^not enough values to unpack \(expected 3, got 2\)$") as caught:
+    with pytest.raises(ValueError, match="not enough values to unpack") as caught:
         client.decide("0.3", model="router-mine")
+    assert str(caught.value) == "not enough values to unpack (expected 3, got 2)"
     (hint,) = caught.value.__notes__  # pyright: ignore[reportAttributeAccessIssue]
     assert "nobody holds one for the router 'mine': ask for 'router-mine-0.5'" in hint
     with pytest.raises(ValueError, match="not enough values to unpack") as caught:
