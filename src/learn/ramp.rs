@@ -48,6 +48,9 @@ const AT_ONCE: f64 = 0.8;
 /// What is lost in audited requests before a change for the worse is noticed, with some to spare.
 const NOTICED: f64 = 50.0;
 
+/// The part of what the bound has allowed so far that counts as left at least.
+const SPARE: f64 = 0.05;
+
 /// Audits without a move after which a stage is tried less and less hard.
 const TRIED: u64 = 2_000;
 
@@ -405,20 +408,19 @@ impl Ramp {
     /// The part of the traffic to audit now.
     ///
     /// While it holds, the fewer the more requests have gone well: what may be lost before a change is noticed grows with
-    /// one over the rate, and is to stay within what the bound has left. Where nothing has moved for long, whatever it is
-    /// waiting for, the rate falls with one over the audits since, so that standing still does not cost for ever.
+    /// one over the rate, and is to stay within what the bound has left. While it grows, but has not for long, trying
+    /// gets rarer with one over the audits since the last move. Where next to nothing is left, the rate still falls with
+    /// one over the requests, so that standing still just below the bound does not cost for ever.
     pub fn rate(&self) -> f64 {
         let doubt = self.watch.log_e().max(self.drift.log_e()) >= -self.plan.delta().ln() / 2.0;
         let (high, low) = self.plan.rates;
         if doubt || self.paused {
             return high;
         }
-        let most = (high * TRIED as f64 / self.still.max(TRIED) as f64).max(low);
-        if !self.holds() {
-            return most;
-        }
-        let left = self.plan.max_quality_loss.mul_add(self.stood_for.0, -self.stood_for.1);
-        (NOTICED / left.max(1.0)).clamp(low, most)
+        let allowed = self.plan.max_quality_loss * self.stood_for.0;
+        let left = (allowed - self.stood_for.1).max(SPARE * allowed).max(1.0);
+        let tries = if self.holds() { 0.0 } else { high * TRIED as f64 / self.still.max(TRIED) as f64 };
+        tries.max(NOTICED / left).clamp(low, high)
     }
 
     /// Whether there is nowhere to grow to, or it has been tried long enough.

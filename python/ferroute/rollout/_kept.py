@@ -136,7 +136,8 @@ class Kept:
     def rate(self) -> float:
         """The part of the traffic to audit now: more while it grows, pauses or has doubts, little while it holds.
 
-        Where nothing has moved for 2,000 audits, though it would grow, it falls with one over the audits since.
+        Where nothing has moved for 2,000 audits, though it would grow, it falls with one over the audits since, as far
+        as a change would still be found before it has used up what the bound has left.
         """
         return self._core.rate
 
