@@ -314,7 +314,9 @@ def scores_of(win_rates: ArrayLike | CalibrationTable | None) -> NDArray[np.floa
     return checked_scores(win_rates, "win_rates")
 
 
-def _rows(win_rates: ArrayLike, strong: ArrayLike, weak: ArrayLike) -> tuple[NDArray[np.float64], ...]:
+def _rows(
+    win_rates: ArrayLike, strong: ArrayLike, weak: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     import numpy as np
 
     rows: list[NDArray[np.float64]] = []
@@ -326,7 +328,7 @@ def _rows(win_rates: ArrayLike, strong: ArrayLike, weak: ArrayLike) -> tuple[NDA
         if row.ndim != 1:
             raise InvalidTypeError(f"{name}: expected numbers in one row, found {row.ndim} dimensions")
         rows.append(row)
-    return tuple(rows)
+    return rows[0], rows[1], rows[2]
 
 
 def shares_of(stages: Sequence[float], name: str = "stages") -> list[float]:

@@ -166,9 +166,11 @@ class ABTest:
         Raises:
             InvalidValueError: A number is out of its range.
         """
-        asked = zip(("effect", "baseline", "power"), (effect, baseline, power), self._asked, strict=True)
+        own = self._asked
         return _core.ab_required_n(
-            *(own if given is None else number_of(name, given) for name, given, own in asked),
+            own[0] if effect is None else number_of("effect", effect),
+            own[1] if baseline is None else number_of("baseline", baseline),
+            own[2] if power is None else number_of("power", power),
             self.split,
             self.confidence,
         )
