@@ -188,6 +188,10 @@ class RampPlan:
     def stages(self) -> list[tuple[float, float]]:
         """Weak share and threshold of each, always strong first."""
 
+    @property
+    def settings(self) -> tuple[int, int, tuple[float, float], bool]:
+        """The stage it begins with, horizon, rates, and whether other traffic leads back to always strong."""
+
 @final
 class Ramp:
     """A ramp with its memory: in a file that several processes may share, or in this process.
@@ -210,8 +214,13 @@ class Ramp:
     def path(self) -> Path | None:
         """Its file."""
 
-    def observe(self, win_rate: float, strong: float, weak: float, probability: float = 1.0) -> None:
-        """Takes in an audit, and makes the moves it calls for."""
+    def keeps(self, plan: RampPlan) -> None:
+        """Raises where a plan has another bound, confidence or other thresholds than this ramp."""
+
+    def observe(
+        self, win_rate: float, strong: float, weak: float, probability: float = 1.0, threshold: float | None = None
+    ) -> None:
+        """Takes in an audit, and makes the moves it calls for; `threshold` is the one it was routed by."""
 
     def observe_many(
         self,
@@ -219,6 +228,7 @@ class Ramp:
         strong: NDArray[np.float64],
         weak: NDArray[np.float64],
         probability: float = 1.0,
+        threshold: float | None = None,
     ) -> None:
         """As `observe`, for rows."""
 
@@ -280,6 +290,10 @@ class Trial:
 
     def told(self) -> tuple[list[int], list[float], float, tuple[float, float], tuple[bool, int] | None]:
         """Scores and means of the arms, ln of the evidence, the interval of the difference, winner and when."""
+
+    @property
+    def skewed(self) -> bool:
+        """Whether scores certainly do not come at the split."""
 
 def ab_arm(salt: str, key: str, split: float) -> bool:
     """Whether a key goes to the second arm."""

@@ -108,7 +108,7 @@ class Holds:
         if observe is None or win_rate is None:
             return
         try:
-            observe(win_rate, strong_score, weak_score, probability)
+            observe(win_rate, strong_score, weak_score, probability, threshold)
         except (FerrouteError, OSError) as error:
             _log.warning("an audit of router %r was not taken in: %s", router, error)
 
