@@ -1547,6 +1547,7 @@ def afford_threshold(
     scores: tuple[_Numbers, _Numbers],
     costs: tuple[_Numbers, _Numbers],
     cap: float,
+    weak_is_dearer: bool,
     budget: float,
     delta: float,
     seed: int,
@@ -1554,9 +1555,10 @@ def afford_threshold(
     """The best threshold whose mean cost is at most ``budget`` with probability ``1 - delta``.
 
     See `ferroute.calibrate.budget`; pairs are the strong and the weak model's ``[n]``, ``cap`` bounds every cost.
+    Thresholds are tested from all calls weak downward, or from all strong upward where ``weak_is_dearer``.
 
     Returns:
-        The threshold or None, mean cost and mean score there (of all calls weak where it is None), rows below it.
+        The threshold or None, mean cost and mean score there (of the first tested where it is None), rows below it.
 
     Raises:
         InvalidValueError: Something is out of range.
