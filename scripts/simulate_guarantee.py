@@ -17,7 +17,7 @@ import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +266,8 @@ def _designs(draws: int, seed: int, run: Callable[[list[tuple[Setting, Choice]]]
     yield _row(*["---"] * 3)
     ways: list[tuple[str, int, Choice]] = [
         ("1,000, of all prompts", 1_000, certified),
-        ("1,000, drawn below a ceiling of four fifths of the prompts", 1_000, below_ceiling),
+        ("1,000, drawn below a ceiling of 80 % of the prompts", 1_000, below_ceiling),
+        ("1,000, drawn below a ceiling of 70 % of the prompts", 1_000, partial(below_ceiling, share=0.7)),
         ("2,000 by a judge (15 % wrong, for long weak answers), taken for true", 2_000, by_judge),
         ("the same, corrected by 500 true labels", 2_000, by_corrected_judge),
         ("the 500 true labels alone", 500, certified),

@@ -119,7 +119,7 @@ fn all_stores_know_the_same_scores() {
     for (name, ledger) in &stores {
         (0..100).for_each(|n| ledger.add(record(n)));
         for n in (0..100).filter(|n| n % 5 < 3) {
-            let call = ledger.find(&Wanted::Response(format!("r{n}"))).unwrap();
+            let call = ledger.find(&Wanted::Response(format!("r{n}"), None)).unwrap();
             assert_eq!(ledger.find(&Wanted::Call(call)).unwrap(), call, "{name}");
             let of = |model: Option<&str>, score, ts| Score {
                 call,
@@ -135,7 +135,7 @@ fn all_stores_know_the_same_scores() {
         }
         // Failed calls and losers of hedges have no answer that its caller knows.
         for n in [3, 4, 1000] {
-            let missing = ledger.find(&Wanted::Response(format!("r{n}"))).unwrap_err();
+            let missing = ledger.find(&Wanted::Response(format!("r{n}"), None)).unwrap_err();
             assert_eq!(missing.kind(), ferroute::Kind::Name, "{name} {n}");
         }
         let filter = Filter { router: Some("mf".into()), ..Filter::default() };
@@ -143,8 +143,7 @@ fn all_stores_know_the_same_scores() {
         let all = ledger.scored(&Filter::default(), &Tags::default()).unwrap();
         assert_eq!(all.len(), 2 * 60, "{name}");
         assert!(all.windows(2).all(|pair| pair[0].ts <= pair[1].ts), "{name}");
-        let scores: Vec<_> = all.iter().map(|each| each.score).collect();
-        assert_eq!(scores.iter().sum::<f64>(), 60.0, "{name}");
+        assert_eq!(all.iter().map(|each| each.score).sum::<f64>(), 60.0, "{name}");
         let some = ledger.scored(&filter, &Tags::default()).unwrap();
         assert_eq!(some.len(), (0..100).filter(|n| n % 5 < 3 && n % 3 > 0).count() * 2, "{name}");
         let tagged = ledger.scored(&Filter::default(), &tags).unwrap();
@@ -182,7 +181,7 @@ c.execute('COMMIT')",
     std::io::BufRead::read_line(&mut std::io::BufReader::new(other.stdout.take().unwrap()), &mut line).unwrap();
     ledger.add(record(2));
     for n in [1, 2] {
-        let call = ledger.find(&Wanted::Response(format!("r{n}"))).unwrap();
+        let call = ledger.find(&Wanted::Response(format!("r{n}"), None)).unwrap();
         ledger.score(score(call, 0.5)).unwrap();
     }
     let known = |ledger: &Ledger| ledger.scored(&Filter::default(), &Tags::default()).unwrap().len();
@@ -377,7 +376,7 @@ fn check_older(url: &str, write: impl Fn(&str)) {
             let found = ledger.scored(&Filter::default(), &Tags::default()).unwrap();
             found.iter().map(|each| (each.scored.to_string(), each.score)).collect()
         };
-        let call = ledger.find(&Wanted::Response("r0".into())).unwrap();
+        let call = ledger.find(&Wanted::Response("r0".into(), None)).unwrap();
         ledger.score(score(call, 0.25)).unwrap();
         let found = scores(&ledger);
         assert_eq!(found.len(), 2 + round, "{found:?}");

@@ -15,6 +15,7 @@ import textwrap
 import threading
 from contextlib import closing
 from decimal import Decimal
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -172,16 +173,30 @@ def test_what_is_not_known_is_refused(book: Ledger) -> None:
     for both in ({}, {"call": 1, "response_id": "r1"}):
         with pytest.raises(InvalidValueError, match="either the id of a response or `call=`"):
             book.add_outcome(**both, score=1, source="user")
-    with pytest.raises(InvalidValueError, match="at: expected seconds"):
-        book.add_outcome("r1", score=1, source="user", at=-1)
+    for name in ("at", "began_by"):
+        with pytest.raises(InvalidValueError, match=f"{name}: expected seconds"):
+            book.add_outcome("r1", score=1, source="user", **{name: -1})
     assert scores(book) == []
 
 
 def test_of_calls_with_the_same_id_the_last_is_meant(book: Ledger) -> None:
     for n in range(3):
         book.add(WEAK, response="same", session=str(n), at=1000 + n)
+    # Also while the last ones are not written yet.
     book.add_outcome("same", score=1, source="user")
-    assert scores(book, "session") == [("2",)]
+    book.add_outcome("same", score=1, source="user", began_by=1001.5)
+    assert scores(book, "session") == [("1",), ("2",)]
+    book.add(WEAK, response="same", session="3", at=1003)
+    book.add_outcome("same", score=1, source="user")
+    assert scores(book, "session") == [("1",), ("2",), ("3",)]
+    with pytest.raises(UnknownNameError):
+        book.add_outcome("same", score=1, source="user", began_by=999.0)
+    # More than are remembered with the same id.
+    for n in range(20):
+        book.add(WEAK, response="same", session=f"more {n}", at=2000 + n)
+    if not book.in_memory:
+        book.add_outcome("same", score=0, source="user", began_by=2001)
+        assert ("more 1",) in scores(book, "session")
 
 
 def test_memory_knows_the_last_calls() -> None:
@@ -510,3 +525,17 @@ def test_the_end_of_a_program_says_which_outcomes_were_lost(tmp_path: Path) -> N
         code += "; b.add_outcome('r', score=1, source='x')"
         ended = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert "the last calls are not in the ledger: 1 outcomes are not in the store" in ended.stderr
+
+
+def test_answers_by_way_of_litellm_are_known_by_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in: Any = ModuleType("litellm")
+    pieces = [{"id": "b", "choices": [{"index": 0, "delta": {"content": "x"}}]}] * 2
+    stand_in.completion = lambda **given: iter(pieces) if given.get("stream") else completion() | {"id": "a"}
+    monkeypatch.setitem(sys.modules, "litellm", stand_in)
+    book = Ledger()
+    given: Any = {"model": WEAK, "messages": HELLO, "backend": "litellm", "ledger": book}
+    ferroute.completion(**given)
+    list(ferroute.completion(**given, stream=True))
+    for name in ("a", "b"):
+        book.add_outcome(name, score=1, source="user")
+    assert scores(book) == 2 * [("user", WEAK, 1.0)]

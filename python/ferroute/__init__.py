@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from ferroute.controller import Controller, RoutingError
     from ferroute.decision import Decision, ModelPair, Share, Shares
     from ferroute.errors import FerrouteError
+    from ferroute.fitting import fit, load_router
     from ferroute.llm_router import LLMRouter
     from ferroute.policy import CallPolicy
+    from ferroute.proving import Proof, prove
+    from ferroute.routers.fitted import FittedRouter
+    from ferroute.shadow import Shadow
     from ferroute.tasks import TaskGuess, guess_task
 
 __all__ = [
@@ -25,9 +29,12 @@ __all__ = [
     "Controller",
     "Decision",
     "FerrouteError",
+    "FittedRouter",
     "LLMRouter",
     "ModelPair",
+    "Proof",
     "RoutingError",
+    "Shadow",
     "Share",
     "Shares",
     "TaskGuess",
@@ -35,7 +42,10 @@ __all__ = [
     "acompletion",
     "audit",
     "completion",
+    "fit",
     "guess_task",
+    "load_router",
+    "prove",
 ]
 
 _HOMES = {
@@ -44,19 +54,25 @@ _HOMES = {
     "Controller": "controller",
     "Decision": "decision",
     "FerrouteError": "errors",
+    "FittedRouter": "routers.fitted",
     "LLMRouter": "llm_router",
     "ModelPair": "decision",
+    "Proof": "proving",
     "RoutingError": "controller",
+    "Shadow": "shadow",
     "Share": "decision",
     "Shares": "decision",
     "TaskGuess": "tasks",
     "acompletion": "completions",
     "audit": "auditing",
     "completion": "completions",
+    "fit": "fitting",
     "guess_task": "tasks",
+    "load_router": "fitting",
+    "prove": "proving",
 }
 
-_MODULES = ("calibrate", "evals")
+_MODULES = ("calibrate", "evals", "rollout")
 """Modules that are there after ``import ferroute`` alone."""
 
 if DEBUG_BUILD:

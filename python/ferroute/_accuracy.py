@@ -18,9 +18,9 @@ class Rate:
 
     Attributes:
         n: Calls with a score.
-        effective: What they are worth as a sample of equal weights (Kish); ``n`` where all were drawn with the same
+        effective: What they are worth as a sample of equal weights; ``n`` where all were drawn with the same
             probability. Then the interval is exact (Clopper and Pearson), else it is theirs for this number, rounded so
-            that it becomes wider.
+            that it becomes wider (after Korn and Graubard 1998).
         share: Those that pass, each weighted by one over its probability.
         low: Lower end of the interval.
         high: Upper end.
@@ -40,8 +40,8 @@ class Accuracy:
     Attributes:
         source: Whose scores they are.
         weak_succeeded: Of the calls routed to the weak model, those whose answer passes; None without a score.
-        strong_unneeded: Of the calls routed to the strong model, those that the weak model's answer beside it would have
-            passed for; None without such answers.
+        strong_unneeded: Of the calls routed to the strong model, those for which the weak model's answer, asked beside
+            it, would have passed; None without such answers.
         unplaced: Scores of calls of which is not known where they were routed, or which another model answered.
     """
 

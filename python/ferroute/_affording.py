@@ -99,7 +99,7 @@ def afforded(
     """See `ferroute.calibrate.budget`."""
     rates = checked_scores(win_rates, "win_rates").clip(0, 1)
     n = rates.size
-    confidence = fraction("confidence", confidence, 0.5, 1.0)
+    confidence = fraction("confidence", confidence, 0.5, below=True)
     quality = scores("strong_scores", strong_scores, n), scores("weak_scores", weak_scores, n)
     costs = _costs("strong_costs", strong_costs, n), _costs("weak_costs", weak_costs, n)
     budget = _dollars("max_mean_cost", max_mean_cost)

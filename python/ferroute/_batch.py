@@ -120,8 +120,8 @@ def score_texts(router: Any, texts: list[Any], advance: Callable[[int], object])
 
 
 @contextlib.contextmanager
-def progress(total: int | None, text: str | None) -> Generator[Callable[[int], object]]:
-    """A progress bar on standard error; None where ``text`` is None.
+def progress(total: int | None, text: str | None, unit: str = "prompt") -> Generator[Callable[[int], object]]:
+    """A progress bar on standard error, of so many of a ``unit``; None where ``text`` is None.
 
     Yields:
         A function that takes the number newly done.
@@ -131,5 +131,5 @@ def progress(total: int | None, text: str | None) -> Generator[Callable[[int], o
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=total, desc=text, unit="prompt") as bar:
+    with tqdm(total=total, desc=text, unit=unit) as bar:
         yield bar.update

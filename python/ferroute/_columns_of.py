@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def numbers(what: str, values: Any, n: int | None = None) -> NDArray[np.float64]:
-    """``values`` as float64 ``[n]``.
+def numbers(what: str, values: Any, n: int | None = None, kind: str = "numbers") -> NDArray[np.float64]:
+    """``values`` as float64 ``[n]``; messages call them ``kind``.
 
     Raises:
         InvalidTypeError: They are not numbers, or not in one row.
@@ -22,17 +22,17 @@ def numbers(what: str, values: Any, n: int | None = None) -> NDArray[np.float64]
 
     if isinstance(values, (str, bytes)) or values is None:
         found = "a string" if isinstance(values, (str, bytes)) else "None"
-        raise InvalidTypeError(f"{what}: expected numbers in one row, found {found}")
+        raise InvalidTypeError(f"{what}: expected {kind} in one row, found {found}")
     if np.ma.isMaskedArray(values) or np.iscomplexobj(values):
-        kind = "a masked array" if np.ma.isMaskedArray(values) else "complex numbers"
-        raise InvalidTypeError(f"{what}: expected numbers in one row, found {kind}")
+        found = "a masked array" if np.ma.isMaskedArray(values) else "complex numbers"
+        raise InvalidTypeError(f"{what}: expected {kind} in one row, found {found}")
     try:
         column: NDArray[np.float64] = np.ascontiguousarray(values, dtype=np.float64)
         dimensions = np.ndim(values)
     except (TypeError, ValueError) as error:
-        raise InvalidTypeError(f"{what}: expected numbers in one row: {error}") from None
+        raise InvalidTypeError(f"{what}: expected {kind} in one row: {error}") from None
     if dimensions != 1:
-        raise InvalidTypeError(f"{what}: expected numbers in one row, found {dimensions} dimensions")
+        raise InvalidTypeError(f"{what}: expected {kind} in one row, found {dimensions} dimensions")
     if n is not None and column.size != n:
         raise InvalidValueError(f"{what}: expected {n} numbers, one for each win rate; found {column.size}")
     return column
@@ -57,20 +57,19 @@ def scores(what: str, values: Any, n: int, *, unknown: bool = False) -> NDArray[
     return column
 
 
-def fraction(what: str, value: Any, least: float = 0.0, below: float | None = None) -> float:
-    """A number from ``least`` to 1, or to below ``below``.
+def fraction(what: str, value: Any, least: float = 0.0, *, below: bool = False) -> float:
+    """A number from ``least`` to 1, or to ``below`` it.
 
     Raises:
         InvalidTypeError: It is no number.
         InvalidValueError: It is another one.
     """
     if isinstance(value, (str, bytes)):
-        raise InvalidTypeError(f"{what}: expected a number, found the string {value!r:.60}")
+        raise InvalidTypeError(f"{what}: expected a number between {least:g} and 1, found the string {value!r:.60}")
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise InvalidTypeError(f"{what}: expected a number, found {value!r:.60}") from None
-    if not least <= number <= 1 or (below is not None and number >= below):
-        upper = "1" if below is None else f"below {below:g}"
-        raise InvalidValueError(f"{what}: expected a number from {least:g} to {upper}, found {number}")
+        raise InvalidTypeError(f"{what}: expected a number between {least:g} and 1, found {value!r:.60}") from None
+    if not least <= number <= 1 or (below and number == 1):
+        raise InvalidValueError(f"{what}: expected a number between {least:g} and 1, found {number}")
     return number

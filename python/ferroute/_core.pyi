@@ -136,6 +136,157 @@ class Ladder:
             RoutingError: All are barred; the message lists each with its reason.
         """
 
+# --- rollout.rs ---
+
+# Kind, seconds since 1970, stage before and after, audits, evidence, why, and all of it in a sentence.
+_Moved: TypeAlias = tuple[str, int | None, int, int, int, float, str, str]
+
+@final
+class RampPlan:
+    """What a ramp is to do.
+
+    Args:
+        stages: Weak share and threshold of each, rising, without "always strong", which is stage 0.
+        start: The stage to begin with.
+        certified: Whether that one is proven already.
+        reference: Win rates ``[n]`` that later ones are compared with; a sample of them is kept.
+        max_quality_loss: The bound.
+        confidence: Of all promises.
+        horizon: The running loss is averaged over at least so many audits; None: 500, or more below a bound of 0.05.
+        rates: Parts of the traffic to audit while it grows and while it holds.
+        revert_on_drift: Whether other traffic leads back to always strong.
+        regret: Whether weak wins count for nothing.
+
+    Raises:
+        InvalidValueError: Stages do not rise, or a number is out of its range.
+    """
+
+    def __new__(
+        cls,
+        stages: Sequence[tuple[float, float]],
+        start: int,
+        certified: bool,
+        reference: NDArray[np.float64],
+        max_quality_loss: float,
+        confidence: float,
+        horizon: int | None,
+        rates: tuple[float, float],
+        revert_on_drift: bool,
+        regret: bool = False,
+    ) -> RampPlan: ...
+    def rehearse(
+        self,
+        win_rates: NDArray[np.float64],
+        strong: NDArray[np.float64],
+        weak: NDArray[np.float64],
+        rate: float | None = None,
+        seed: int = 0,
+    ) -> tuple[NDArray[np.uint32], NDArray[np.bool_], list[_Moved]]:
+        """The stage in force for each request, which were audited, and the moves, timed by request."""
+
+    @property
+    def stages(self) -> list[tuple[float, float]]:
+        """Weak share and threshold of each, always strong first."""
+
+@final
+class Ramp:
+    """A ramp with its memory: in a file that several processes may share, or in this process.
+
+    Raises:
+        InvalidValueError: The file holds something else, or a ramp with another promise or other thresholds.
+        MissingFileError: There is no such file, and no plan.
+        UnreadableFileError: It cannot be read or written.
+    """
+
+    def __new__(cls, path: str | os.PathLike[str] | None = None, plan: RampPlan | None = None) -> Ramp: ...
+    @staticmethod
+    def of_lines(text: str) -> Ramp:
+        """A ramp without a file, from what `lines` gave."""
+
+    def lines(self) -> str:
+        """The lines that a file would have, of a ramp without one."""
+
+    @property
+    def path(self) -> Path | None:
+        """Its file."""
+
+    def observe(self, win_rate: float, strong: float, weak: float, probability: float = 1.0) -> None:
+        """Takes in an audit, and makes the moves it calls for."""
+
+    def observe_many(
+        self,
+        win_rates: NDArray[np.float64],
+        strong: NDArray[np.float64],
+        weak: NDArray[np.float64],
+        probability: float = 1.0,
+    ) -> None:
+        """As `observe`, for rows."""
+
+    def held(self) -> tuple[float, float, bool, str | None]:
+        """Threshold and weak share in force, whether there is news, and what a caller should know."""
+
+    def news(self) -> list[_Moved]:
+        """The moves since it was opened that were not told of yet; each is told once."""
+
+    def moves(self, start: int = 0) -> list[_Moved]:
+        """The moves from one on."""
+
+    @property
+    def plan(self) -> RampPlan:
+        """Its plan."""
+
+    @property
+    def state(self) -> str:
+        """``starting``, ``growing``, ``holding``, ``paused`` or ``reverted``."""
+
+    @property
+    def rate(self) -> float:
+        """The part of the traffic to audit now."""
+
+    @property
+    def n(self) -> int:
+        """Audits so far."""
+
+    @property
+    def mean_loss(self) -> float:
+        """Of the audits as they were routed; NaN before the first."""
+
+    @property
+    def alarms(self) -> tuple[float, float]:
+        """Evidence against the stage it stands at, and for other traffic, as natural logarithms."""
+
+    @property
+    def stages(self) -> list[tuple[float, float, float, float]]:
+        """Of each stage weak share, threshold, ln of the evidence that it is good, mean loss."""
+
+    @property
+    def promise(self) -> tuple[float, float, int, bool]:
+        """Bound, confidence, horizon, and whether weak wins count for nothing."""
+
+def ramp_stages(win_rates: NDArray[np.float64], shares: Sequence[float]) -> list[tuple[float, float]]:
+    """Weak share and threshold at which the given parts of `win_rates` are weak, as near as equal scores allow."""
+
+@final
+class Trial:
+    """A test of two arms that may be looked at at any time; ``True`` is the second.
+
+    Raises:
+        InvalidValueError: A number is out of its range.
+    """
+
+    def __new__(cls, split: float = 0.5, confidence: float = 0.95) -> Trial: ...
+    def observe(self, second: bool, score: float, key: str | None = None) -> bool:
+        """Takes in a score in 0..=1; of each key the first. Returns whether it counted."""
+
+    def told(self) -> tuple[list[int], list[float], float, tuple[float, float], tuple[bool, int] | None]:
+        """Scores and means of the arms, ln of the evidence, the interval of the difference, winner and when."""
+
+def ab_arm(salt: str, key: str, split: float) -> bool:
+    """Whether a key goes to the second arm."""
+
+def ab_required_n(effect: float, baseline: float, power: float, split: float, confidence: float) -> int:
+    """Scores of both arms together that find a difference of `effect` with probability `power`."""
+
 # --- request.rs ---
 
 @final
@@ -774,14 +925,14 @@ class Policy:
     ) -> Policy: ...
 
 # What was decided before a call: router, model string of the request, win rate, threshold, session, whether it was held
-# out and whether it is made beside another call, name of the baseline, cost of choosing (None is unpriced), the text routed on, rung, kind of task, tags.
+# out, name of the baseline, cost of choosing (None is unpriced), the text routed on, rung, kind of task, tags.
 _Decided: TypeAlias = tuple[
     str | None,
     str | None,
     float | None,
     float | None,
     str | None,
-    tuple[bool, bool],
+    bool,
     str | None,
     Decimal | int | None,
     str | None,
@@ -1732,8 +1883,6 @@ def guess_language(text: str) -> str | None:
     """The language of most of a text's first kilobyte as ISO 639-1 (``"en"``); None when that is not sure enough."""
 
 # --- ledger.rs ---
-# Calls, their effective number, the share that passes, and the ends of its interval.
-_Rate: TypeAlias = tuple[int, float, float, float, float]
 _Filter: TypeAlias = tuple[int | None, int | None, str | None, str | None]
 
 @final
@@ -1789,30 +1938,8 @@ class Ledger:
         task: str | None,
         tags: Sequence[tuple[str, str]],
         signs: Sequence[str] | None,
-        response: str | None,
     ) -> None:
         """Enters a call; never waits for the store. Money in US dollars, ``at`` in seconds since 1970."""
-
-    def add_outcome(
-        self,
-        response: str | None,
-        call: int | None,
-        *,
-        score: float,
-        source: str,
-        model: str | None,
-        probability: float | None,
-        at: float | None,
-    ) -> None:
-        """Enters the score of an answer, by the provider's id of it or by the id of the call."""
-
-    def outcomes(self, wanted: _Filter, tags: Sequence[tuple[str, str]]) -> dict[str, list[Any]]:
-        """Scores with their calls, a list for each column; of the same call, source and model the latest."""
-
-    def accuracy(
-        self, wanted: _Filter, *, passing: float, strong: str | None
-    ) -> list[tuple[str, _Rate | None, _Rate | None, int]]:
-        """What each source says of the router: weak-routed calls that passed, strong-routed calls that weak passes for."""
 
     def flush(self, timeout: float) -> None:
         """Waits until everything entered so far is in the store."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LEAST_GOLD = 50
 """True labels that a judge's are corrected by, at least."""
 
-_SPLIT = 0.1
+_SPLIT = 0.02
 """The part of what may go wrong that is kept for the share of traffic below the ceiling."""
 
 
@@ -35,8 +35,12 @@ class _Labels:
     gold: tuple[Numbers, Numbers] | None
 
     def only(self, rows: NDArray[np.bool_]) -> _Labels:
-        gold = None if self.gold is None else (self.gold[0][rows].copy(), self.gold[1][rows].copy())
-        return _Labels(self.rates[rows].copy(), self.strong[rows].copy(), self.weak[rows].copy(), gold)
+        def of(column: Numbers) -> Numbers:
+            chosen: Any = column[rows]
+            return chosen.copy()
+
+        gold = None if self.gold is None else (of(self.gold[0]), of(self.gold[1]))
+        return _Labels(of(self.rates), of(self.strong), of(self.weak), gold)
 
     def hash(self) -> str:
         import hashlib
@@ -68,7 +72,10 @@ def certificate(
 
     if not isinstance(risk, str) or risk not in RISKS:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidValueError(f"risk: expected {', '.join(map(repr, RISKS))}; found {risk!r:.60}")
-    most, confidence = fraction("max_quality_loss", max_quality_loss), fraction("confidence", confidence, 0.5, 1.0)
+    most, confidence = (
+        fraction("max_quality_loss", max_quality_loss),
+        fraction("confidence", confidence, 0.5, below=True),
+    )
     if ceiling is not None:
         ceiling = fraction("ceiling", ceiling)
     if judge is not None and not isinstance(judge, str):  # pyright: ignore[reportUnnecessaryIsInstance]

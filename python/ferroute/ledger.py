@@ -197,6 +197,7 @@ class Ledger:
         probability: float | None = None,
         at: float | None = None,
         call: int | None = None,
+        began_by: float | None = None,
     ) -> None:
         """Enters how good an answer was; with the same guarantees as a call, see ``docs/spend.md``.
 
@@ -215,6 +216,8 @@ class Ledger:
             probability: With which probability the call was drawn to be scored, above 0; None: it was not drawn by lot.
             at: When, seconds since 1970; None: now.
             call: In place of ``response_id``, the call's own id, as ``Spend.columns`` and ``outcomes`` have it.
+            began_by: Some servers give the same ids again. Of the calls with this one, the last is meant; with a time
+                here (seconds since 1970), the last of those that began by then.
 
         Raises:
             UnknownNameError: There is no such call.
@@ -222,7 +225,14 @@ class Ledger:
             UnreadableFileError: The store cannot be read.
         """
         self.core.add_outcome(
-            response_id, call, score=score, source=source, model=model, probability=probability, at=at
+            response_id,
+            call,
+            score=score,
+            source=source,
+            model=model,
+            probability=probability,
+            at=at,
+            began_by=began_by,
         )
 
     def outcomes(
@@ -236,11 +246,13 @@ class Ledger:
     ) -> dict[str, list[Any]]:
         """Outcomes with the calls they belong to, those not yet written included: a list for each column.
 
-        There is one entry for each call, source and scored model, the latest, in the order of the calls' times. ``call``
-        is the call's id, ``model`` answered it, ``scored`` is the model whose answer the ``score`` is of. Of the call come
-        ``time`` (microseconds since 1970, UTC), ``router``, ``requested``, ``tier``, ``win_rate``, ``threshold``,
-        ``holdout``, ``cost_usd``, ``features`` (bytes, see `_core.ledger_features`), ``text``, ``task``, ``tags`` (a JSON
-        object) and ``session``; of the outcome ``source``, ``probability`` and ``scored_time``. What is not known is None.
+        There is one entry for each call, source and scored model, the latest, in the order of the calls' times.
+
+        Of the call come ``call`` (its id), ``time`` (microseconds since 1970, UTC), ``router``, ``requested``,
+        ``tier``, ``model`` (which answered), ``win_rate``, ``threshold``, ``holdout``, ``cost_usd``, ``features``
+        (bytes, see `_core.ledger_features`), ``text``, ``task``, ``tags`` (a JSON object) and ``session``; of the
+        outcome ``source``, ``scored`` (the model whose answer the score is of), ``score``, ``probability`` and
+        ``scored_time``. What is not known is None.
 
         Args:
             since: Calls from here on, as for `spend`.

@@ -275,8 +275,8 @@ def spend(
         until: Before here.
         router: Calls decided by this router.
         model: Calls of this model, under the caller's name for it.
-        strong: Name of the strong model, for the accuracy: where a call was routed is told by its win rate and threshold,
-            and by who answered where those are not known (shares, ladders). A Controller says it by itself.
+        strong: Name of the strong model, for the accuracy: where a call was routed is told by its win rate and
+            threshold, and by who answered where those are not known (shares, ladders). A Controller says it by itself.
         passing: An outcome's score of at least this much counts as success.
 
     Raises:

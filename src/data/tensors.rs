@@ -3,7 +3,7 @@
 //! Parsing works on bytes and is pure; [`open`] and [`write`] touch the disk. Whatever does not fit is an error of
 //! `Kind::Checkpoint` that names the file and the tensor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -129,6 +129,7 @@ pub type Dim<'a> = (&'a str, Option<usize>);
 #[derive(Debug)]
 pub struct Tensors<'a> {
     source: String,
+    bytes: &'a [u8],
     inner: SafeTensors<'a>,
 }
 
@@ -149,7 +150,7 @@ impl<'a> Tensors<'a> {
         let inner = SafeTensors::deserialize(bytes).map_err(|e| {
             wrong(format!("{e} (header of {header} bytes, {} bytes of numbers)", rest.len() as u64 - header))
         })?;
-        Ok(Self { source: source.to_owned(), inner })
+        Ok(Self { source: source.to_owned(), bytes, inner })
     }
 
     /// Names of the tensors, sorted.
@@ -181,6 +182,12 @@ impl<'a> Tensors<'a> {
             return Err(self.wrong(format!("tensor `{name}` holds {} at {place}", values[index])));
         }
         Ok(Tensor { shape: shape.to_vec(), values })
+    }
+
+    /// What the file's own notes say under `key`.
+    pub fn note(&self, key: &str) -> Result<Option<String>> {
+        let (_, header) = SafeTensors::read_metadata(self.bytes).map_err(|e| self.wrong(e))?;
+        Ok(header.metadata().as_ref().and_then(|notes| notes.get(key).cloned()))
     }
 
     /// Checks that nothing but the tensors of these names is there.
@@ -280,6 +287,11 @@ fn widen(view: &TensorView) -> Option<Vec<f32>> {
 
 /// A safetensors file of f32 tensors, as bytes; the same tensors always give the same bytes.
 pub fn to_bytes(tensors: &BTreeMap<&str, (Vec<usize>, &[f32])>) -> Result<Vec<u8>> {
+    to_bytes_with(tensors, &[])
+}
+
+/// The same with notes in the header.
+pub fn to_bytes_with(tensors: &BTreeMap<&str, (Vec<usize>, &[f32])>, notes: &[(&str, &str)]) -> Result<Vec<u8>> {
     let wrong = |e| Error::new(Kind::Checkpoint, format!("these tensors cannot be written: {e}"));
     let bytes: Vec<(&str, &[usize], Vec<u8>)> = tensors
         .iter()
@@ -287,7 +299,8 @@ pub fn to_bytes(tensors: &BTreeMap<&str, (Vec<usize>, &[f32])>) -> Result<Vec<u8
         .collect();
     let views = bytes.iter().map(|(name, shape, data)| Ok((*name, TensorView::new(Dtype::F32, shape.to_vec(), data)?)));
     let views = views.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
-    serialize(views, None).map_err(wrong)
+    let notes: HashMap<_, _> = notes.iter().map(|&(key, text)| (key.to_owned(), text.to_owned())).collect();
+    serialize(views, (!notes.is_empty()).then_some(notes)).map_err(wrong)
 }
 
 /// Writes a file completely or not at all: beside it first, then renamed into place.

@@ -152,9 +152,7 @@ impl Entry {
                 record.signs = ending.verdict.signs;
                 record.asked = self.asked(ending);
             }
-            if outcome != Outcome::Failed {
-                record.response = ending.id.as_deref().map(Into::into);
-            }
+            record.response = ending.id.as_deref().filter(|_| outcome != Outcome::Failed).map(Into::into);
             record.estimated = estimated;
             record.router_cost = router_cost.and_then(pico);
             record.ttft_us = first_content.map(micros);

@@ -227,10 +227,13 @@ fn bound(game: &Game, cut: f64, most: f64) -> f64 {
         let means: Row = std::array::from_fn(|i| low + step * (i + 1) as f64);
         let refuted = game.refuted(&[cut; ABREAST], &means);
         // Down from the top as long as they are refuted: what is below a mean that stands, stands.
-        let stands = refuted.iter().rposition(|refuted| !refuted);
-        high =
-            stands.and_then(|at| means.get(at + 1)).copied().unwrap_or(if stands.is_some() { high } else { means[0] });
-        low = stands.map_or(low, |at| means[at]);
+        match refuted.iter().rposition(|refuted| !refuted) {
+            None => high = means[0],
+            Some(stands) => {
+                low = means[stands];
+                high = means.get(stands + 1).copied().unwrap_or(high);
+            }
+        }
     }
     high
 }

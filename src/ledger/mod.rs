@@ -248,10 +248,11 @@ impl Ledger {
     pub fn find(&self, wanted: &Wanted) -> Result<i64> {
         let shared = self.book.shared()?;
         let wanted = match wanted {
-            Wanted::Response(response) => Wanted::Response(row::name(response.clone())),
+            Wanted::Response(response, by) => Wanted::Response(row::name(response.clone()), *by),
             Wanted::Call(id) => Wanted::Call(*id),
         };
-        if let Some(id) = self.at_hand(shared, &wanted) {
+        let fresh = matches!(&wanted, Wanted::Response(response, _) if shared.may_hold(response));
+        if let Some(id) = self.at_hand(shared, &wanted).filter(|_| !fresh) {
             return Ok(id);
         }
         // It may have been entered a moment ago; where it cannot be written, it is still made a row of.
@@ -263,7 +264,7 @@ impl Ledger {
             return Err(self.unknown(&wanted));
         }
         let mut found = self.ask(|store| store.find(&wanted))?;
-        if found.is_none() && matches!(wanted, Wanted::Response(_)) {
+        if found.is_none() && matches!(wanted, Wanted::Response(..)) {
             std::thread::sleep(ELSEWHERE);
             found = self.ask(|store| store.find(&wanted))?;
         }
@@ -272,22 +273,24 @@ impl Ledger {
 
     /// The call, where it needs no store to be found.
     fn at_hand(&self, shared: &Shared, wanted: &Wanted) -> Option<i64> {
-        let id = match wanted {
-            Wanted::Response(response) => *lock(&shared.answered).get(&recall::response(response))?,
-            Wanted::Call(id) if self.is_in_memory() => *id,
+        match wanted {
+            Wanted::Response(response, by) => {
+                let id = lock(&shared.answered).find(response, *by)?;
+                (!self.is_in_memory() || lock(&shared.memory).has(id)).then_some(id)
+            }
+            Wanted::Call(id) if self.is_in_memory() => lock(&shared.memory).has(*id).then_some(*id),
             Wanted::Call(id) => {
                 let (batches, _) = shared.unwritten();
-                return batches.iter().any(|rows| rows.iter().any(|row| row.id == *id)).then_some(*id);
+                batches.iter().any(|rows| rows.iter().any(|row| row.id == *id)).then_some(*id)
             }
-        };
-        (!self.is_in_memory() || lock(&shared.memory).has(id)).then_some(id)
+        }
     }
 
     fn unknown(&self, wanted: &Wanted) -> Error {
         let place = self.shown_url();
         let text = match wanted {
             Wanted::Call(id) => format!("ledger {place}: there is no call with the id {id}"),
-            Wanted::Response(response) => format!(
+            Wanted::Response(response, _) => format!(
                 "ledger {place}: there is no call whose response has the id {response:?}; ids are kept of calls made \
                  through ferroute and of those entered with `response=`"
             ),

@@ -12,7 +12,7 @@ use super::place::Place;
 use super::row::Row;
 use super::score::{Names, Score, Scored, Wanted};
 use super::spend::Filter;
-use super::store::{self, CHUNKS, PATIENCE, Refusal, Store, VERSION, implement_store, read_row, read_scored};
+use super::store::{self, CHUNKS, PATIENCE, Refusal, Store, VERSION, implement_store};
 
 pub(super) const SCHEMA: &str = include_str!("postgres.sql");
 
@@ -178,6 +178,7 @@ impl Postgres {
 
 implement_store!(
     Postgres,
+    row: sqlx::postgres::PgRow,
     // One moment for both questions.
     read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     order: "ctid",

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 
 use super::habits::Learned;
 use super::memory::Memory;
-use super::recall::Last;
+use super::recall::Answered;
 use super::record::Record;
 use super::row::{Keep, Row};
 use super::score::Score;
@@ -43,8 +43,8 @@ pub(super) struct Shared {
     pub(super) learned: Learned,
     /// The rows of a book in memory.
     pub(super) memory: Mutex<Memory>,
-    /// The calls that were taken last, by a hash of the id that the provider gave their answers.
-    pub(super) answered: Mutex<Last<u64, i64>>,
+    /// The calls that were made rows of last, by the ids of their answers.
+    pub(super) answered: Mutex<Answered>,
 }
 
 #[derive(Debug, Default)]
@@ -223,6 +223,12 @@ impl Shared {
     /// The program has waited for its end until now: it shall not wait again when it drops the book.
     pub(super) fn waited(&self) {
         lock(&self.queue).waited = Some(Instant::now());
+    }
+
+    /// Whether a call whose answer has that id may have come and not been made a row of.
+    pub(super) fn may_hold(&self, response: &str) -> bool {
+        let queue = lock(&self.queue);
+        queue.making.is_some() || queue.fresh.iter().any(|(record, _)| record.response.as_deref() == Some(response))
     }
 
     /// Rows that are not known to be in the store, and how many calls were lost.

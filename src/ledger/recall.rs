@@ -70,11 +70,6 @@ pub fn exchange(turn: &str, answer: u64) -> u64 {
     xxh3_64_with_seed(turn.trim().as_bytes(), answer)
 }
 
-/// What identifies the id that a provider gave an answer.
-pub(super) fn response(id: &str) -> u64 {
-    xxh3_64(id.as_bytes())
-}
-
 fn hash(parts: &[&str]) -> u64 {
     let mut hash = Xxh3::new();
     for part in parts {
@@ -84,9 +79,39 @@ fn hash(parts: &[&str]) -> u64 {
     hash.digest()
 }
 
+/// The calls whose answers were handed on last, by the ids their providers gave them. Some servers give the same id again
+/// and again.
+#[derive(Debug, Default)]
+pub(super) struct Answered(Last<u64, Vec<(i64, i64)>>);
+
+/// So many calls are remembered whose answers have the same id.
+const ALIKE: usize = 16;
+
+impl Answered {
+    /// Remembers a call that began at `ts`, microseconds since 1970.
+    pub(super) fn keep(&mut self, response: &str, ts: i64, id: i64) {
+        let key = xxh3_64(response.as_bytes());
+        match self.0.0.get_mut(&key) {
+            Some(calls) => {
+                if calls.len() == ALIKE {
+                    calls.remove(0);
+                }
+                calls.push((ts, id));
+            }
+            None => self.0.keep(key, vec![(ts, id)]),
+        }
+    }
+
+    /// The last call with that id, of those that began by some time.
+    pub(super) fn find(&self, response: &str, by: Option<i64>) -> Option<i64> {
+        let calls = self.0.get(&xxh3_64(response.as_bytes()))?;
+        calls.iter().rev().find(|(ts, _)| by.is_none_or(|by| *ts <= by)).map(|(_, id)| *id)
+    }
+}
+
 /// The values that were kept last, by their keys.
 #[derive(Debug)]
-pub(super) struct Last<K, V>(HashMap<K, V>, VecDeque<K>);
+struct Last<K, V>(HashMap<K, V>, VecDeque<K>);
 
 impl<K, V> Default for Last<K, V> {
     fn default() -> Self {
@@ -95,11 +120,11 @@ impl<K, V> Default for Last<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V> Last<K, V> {
-    pub(super) fn get(&self, key: &K) -> Option<&V> {
+    fn get(&self, key: &K) -> Option<&V> {
         self.0.get(key)
     }
 
-    pub(super) fn keep(&mut self, key: K, value: V) {
+    fn keep(&mut self, key: K, value: V) {
         if self.0.insert(key, value).is_some() {
             return;
         }
@@ -160,6 +185,16 @@ mod tests {
         long.total_us = 3_000_000;
         assert_eq!(recall.seen(1, &long), None);
         assert_eq!(recall.seen(2, &in_session(2, "a", TURN)), None);
+    }
+
+    #[test]
+    fn an_id_that_comes_again_means_the_last_call_or_the_last_by_some_time() {
+        let mut answered = Answered::default();
+        (0..20).for_each(|n| answered.keep("same", 10 * n, n));
+        answered.keep("other", 5, 100);
+        assert_eq!((answered.find("same", None), answered.find("other", None)), (Some(19), Some(100)));
+        assert_eq!((answered.find("same", Some(184)), answered.find("same", Some(180))), (Some(18), Some(18)));
+        assert_eq!((answered.find("same", Some(30)), answered.find("none", None)), (None, None), "too many since");
     }
 
     #[test]

@@ -39,8 +39,9 @@ impl Score {
 /// Which call is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// The one whose answer has this id of its provider's.
-    Response(String),
+    /// The last one whose answer has this id of its provider's, of those that began by some time (microseconds since
+    /// 1970).
+    Response(String, Option<i64>),
     /// The one with this id of ours.
     Call(i64),
 }

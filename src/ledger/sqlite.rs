@@ -16,7 +16,7 @@ use super::place::Place;
 use super::row::Row;
 use super::score::{Names, Score, Scored, Wanted};
 use super::spend::Filter;
-use super::store::{self, PATIENCE, Refusal, Store, VERSION, implement_store, read_row, read_scored};
+use super::store::{self, PATIENCE, Refusal, Store, VERSION, implement_store};
 
 pub(super) const SCHEMA: &str = include_str!("sqlite.sql");
 
@@ -111,6 +111,7 @@ impl Sqlite {
 
 implement_store!(
     Sqlite,
+    row: sqlx::sqlite::SqliteRow,
     read: "BEGIN",
     order: "rowid",
     {

@@ -200,9 +200,9 @@ pub(super) fn select_one() -> String {
     format!("SELECT {} FROM calls WHERE id = $1", COLUMNS.join(", "))
 }
 
-/// The last call whose answer has an id, and was handed on.
-pub(super) const BY_RESPONSE: &str =
-    "SELECT id FROM calls WHERE response = $1 AND outcome IN ('ok', 'cancelled') ORDER BY ts DESC, id DESC LIMIT 1";
+/// The last call whose answer has an id, and was handed on, of those that began by some time.
+pub(super) const BY_RESPONSE: &str = "SELECT id FROM calls WHERE response = $1 AND ts <= $2 \
+     AND outcome IN ('ok', 'cancelled') ORDER BY ts DESC, id DESC LIMIT 1";
 
 /// Whether an id is there.
 pub(super) const HAS: &str = "SELECT id FROM calls WHERE id = $1";
@@ -216,83 +216,80 @@ pub(super) fn ids_of(node: u32) -> (i64, i64) {
     (first, first | 0xffff_ffff)
 }
 
-/// Reads a row of either database.
-macro_rules! read_row {
-    ($row:expr) => {{
-        let row = $row;
-        Ok::<_, sqlx::Error>($crate::ledger::row::Row {
-            id: row.try_get(0)?,
-            ts: row.try_get(1)?,
-            key: row.try_get(2)?,
-            session: row.try_get(3)?,
-            router: row.try_get(4)?,
-            requested: row.try_get(5)?,
-            model: row.try_get(6)?,
-            tier: row.try_get(7)?,
-            win_rate: row.try_get(8)?,
-            threshold: row.try_get(9)?,
-            holdout: row.try_get::<i64, _>(10)? != 0,
-            prompt_tokens: row.try_get(11)?,
-            completion_tokens: row.try_get(12)?,
-            cached_tokens: row.try_get(13)?,
-            cache_write_tokens: row.try_get(14)?,
-            reasoning_tokens: row.try_get(15)?,
-            estimated: row.try_get::<i64, _>(16)? != 0,
-            cost: row.try_get(17)?,
-            router_cost: row.try_get(18)?,
-            baseline: row.try_get(19)?,
-            ttft_ms: row.try_get(20)?,
-            total_ms: row.try_get(21)?,
-            outcome: $crate::ledger::record::Outcome::named(&row.try_get::<String, _>(22)?),
-            error: row.try_get(23)?,
-            attempts: row.try_get(24)?,
-            features: row.try_get(25)?,
-            text: row.try_get(26)?,
-            price_version: row.try_get(27)?,
-            task: row.try_get(28)?,
-            tags: row.try_get(29)?,
-            signs: row.try_get(30)?,
-            response: row.try_get(31)?,
-        })
-    }};
-}
-
-/// Reads a score of either database, see [`select_scored`].
-macro_rules! read_scored {
-    ($row:expr, $names:expr) => {{
-        let (row, names) = ($row, $names);
-        let model = names.shared(row.try_get::<&str, _>(5)?);
-        let scored = row.try_get::<Option<&str>, _>(19)?.map_or_else(|| model.clone(), |name| names.shared(name));
-        Ok::<_, sqlx::Error>($crate::ledger::score::Scored {
-            call: row.try_get(0)?,
-            ts: row.try_get(1)?,
-            session: row.try_get::<Option<&str>, _>(2)?.map(Into::into),
-            router: names.maybe(row.try_get(3)?),
-            requested: names.maybe(row.try_get(4)?),
-            model,
-            tier: names.maybe(row.try_get(6)?),
-            win_rate: row.try_get(7)?,
-            threshold: row.try_get(8)?,
-            holdout: row.try_get::<i64, _>(9)? != 0,
-            cost: row.try_get(10)?,
-            features: row.try_get::<Option<&[u8]>, _>(11)?.map(Into::into),
-            text: row.try_get::<Option<&str>, _>(12)?.map(Into::into),
-            task: names.maybe(row.try_get(13)?),
-            tags: names.maybe(row.try_get(14)?),
-            scored_ts: row.try_get(15)?,
-            source: names.shared(row.try_get(16)?),
-            score: row.try_get(17)?,
-            probability: row.try_get(18)?,
-            scored,
-        })
-    }};
-}
-
 /// Implements [`Store`] for a type with the fields `place`, `runtime` and `connection` and the methods `write_rows` and
-/// `leave`; with what it has of its own. `read`: how a transaction begins that only reads; `order`: see [`select_scored`].
+/// `leave`; with what it has of its own. `row`: what its queries give; `read`: how a transaction begins that only reads;
+/// `order`: see [`select_scored`].
 macro_rules! implement_store {
-    ($name:ty, read: $read:literal, order: $order:literal, { $($own:item)* }) => {
+    ($name:ty, row: $row:ty, read: $read:literal, order: $order:literal, { $($own:item)* }) => {
         impl $name {
+            /// Reads a call. Those who read are long enough without it.
+            #[inline(never)]
+            fn call(row: &$row) -> Result<Row, sqlx::Error> {
+                Ok($crate::ledger::row::Row {
+                    id: row.try_get(0)?,
+                    ts: row.try_get(1)?,
+                    key: row.try_get(2)?,
+                    session: row.try_get(3)?,
+                    router: row.try_get(4)?,
+                    requested: row.try_get(5)?,
+                    model: row.try_get(6)?,
+                    tier: row.try_get(7)?,
+                    win_rate: row.try_get(8)?,
+                    threshold: row.try_get(9)?,
+                    holdout: row.try_get::<i64, _>(10)? != 0,
+                    prompt_tokens: row.try_get(11)?,
+                    completion_tokens: row.try_get(12)?,
+                    cached_tokens: row.try_get(13)?,
+                    cache_write_tokens: row.try_get(14)?,
+                    reasoning_tokens: row.try_get(15)?,
+                    estimated: row.try_get::<i64, _>(16)? != 0,
+                    cost: row.try_get(17)?,
+                    router_cost: row.try_get(18)?,
+                    baseline: row.try_get(19)?,
+                    ttft_ms: row.try_get(20)?,
+                    total_ms: row.try_get(21)?,
+                    outcome: $crate::ledger::record::Outcome::named(&row.try_get::<String, _>(22)?),
+                    error: row.try_get(23)?,
+                    attempts: row.try_get(24)?,
+                    features: row.try_get(25)?,
+                    text: row.try_get(26)?,
+                    price_version: row.try_get(27)?,
+                    task: row.try_get(28)?,
+                    tags: row.try_get(29)?,
+                    signs: row.try_get(30)?,
+                    response: row.try_get(31)?,
+                })
+            }
+
+            /// Reads a score, see [`store::select_scored`].
+            #[inline(never)]
+            fn score_of(row: &$row, names: &mut Names) -> Result<Scored, sqlx::Error> {
+                let model = names.shared(row.try_get::<&str, _>(5)?);
+                let scored = row.try_get::<Option<&str>, _>(19)?.map_or_else(|| model.clone(), |name| names.shared(name));
+                Ok($crate::ledger::score::Scored {
+                    call: row.try_get(0)?,
+                    ts: row.try_get(1)?,
+                    session: row.try_get::<Option<&str>, _>(2)?.map(Into::into),
+                    router: names.maybe(row.try_get(3)?),
+                    requested: names.maybe(row.try_get(4)?),
+                    model,
+                    tier: names.maybe(row.try_get(6)?),
+                    win_rate: row.try_get(7)?,
+                    threshold: row.try_get(8)?,
+                    holdout: row.try_get::<i64, _>(9)? != 0,
+                    cost: row.try_get(10)?,
+                    features: row.try_get::<Option<&[u8]>, _>(11)?.map(Into::into),
+                    text: row.try_get::<Option<&str>, _>(12)?.map(Into::into),
+                    task: names.maybe(row.try_get(13)?),
+                    tags: names.maybe(row.try_get(14)?),
+                    scored_ts: row.try_get(15)?,
+                    source: names.shared(row.try_get(16)?),
+                    score: row.try_get(17)?,
+                    probability: row.try_get(18)?,
+                    scored,
+                })
+            }
+
             /// Runs a question to its end, for a limited time.
             fn ask<T>(
                 place: &Place,
@@ -334,7 +331,7 @@ macro_rules! implement_store {
                         Ok(row) => row?,
                         Err(_) => return Ok(None),
                     } {
-                        visit(read_row!(row)?);
+                        visit(Self::call(&row)?);
                     }
                     drop(rows);
                     let mut there = Vec::new();
@@ -370,14 +367,14 @@ macro_rules! implement_store {
                         Ok(row) => row?,
                         Err(_) => return Ok(None),
                     } {
-                        visit(read_scored!(row, &mut *names)?);
+                        visit(Self::score_of(&row, names)?);
                     }
                     drop(rows);
                     let mut calls = Vec::new();
                     for &id in ids {
                         let query = sqlx::query(AssertSqlSafe(store::select_one())).bind(id);
                         if let Some(row) = query.fetch_optional(&mut *transaction).await? {
-                            calls.push(read_row!(row)?);
+                            calls.push(Self::call(&row)?);
                         }
                     }
                     transaction.commit().await?;
@@ -391,7 +388,9 @@ macro_rules! implement_store {
                 let connection = &mut self.connection;
                 Self::ask(&self.place, &self.runtime, async {
                     let query = match wanted {
-                        Wanted::Response(response) => sqlx::query(store::BY_RESPONSE).bind(response.as_str()),
+                        Wanted::Response(response, by) => {
+                            sqlx::query(store::BY_RESPONSE).bind(response.as_str()).bind(by.unwrap_or(i64::MAX))
+                        }
                         Wanted::Call(id) => sqlx::query(store::HAS).bind(*id),
                     };
                     query.fetch_optional(connection).await?.map(|row| row.try_get(0)).transpose()
@@ -403,7 +402,7 @@ macro_rules! implement_store {
                 Self::ask(&self.place, &self.runtime, async {
                     let query = sqlx::query(AssertSqlSafe(store::select_last())).bind(i64::from(n));
                     let rows = query.fetch_all(connection).await?;
-                    rows.iter().rev().map(|row| read_row!(row)).collect()
+                    rows.iter().rev().map(Self::call).collect()
                 })
             }
 
@@ -423,7 +422,7 @@ macro_rules! implement_store {
     };
 }
 
-pub(super) use {implement_store, read_row, read_scored};
+pub(super) use implement_store;
 
 #[cfg(test)]
 mod tests {

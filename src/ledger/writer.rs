@@ -11,7 +11,7 @@ use super::connect;
 use super::habits::Learner;
 use super::place::Place;
 use super::queue::{Shared, Step, lock};
-use super::recall::{self, Recall};
+use super::recall::Recall;
 use super::record::Outcome;
 use super::row::{Row, features_of};
 use super::store::{self, Refusal, Store};
@@ -154,7 +154,7 @@ impl<'a> Writer<'a> {
             marks.extend(recall.seen(id, &record));
             let (mut row, text) = Row::without_features(id, record, keep);
             if let (Some(response), Outcome::Ok | Outcome::Cancelled) = (&row.response, row.outcome) {
-                answered.push((recall::response(response), id));
+                answered.push((response.clone(), row.ts, id));
             }
             if may_owe && since.elapsed() > FEATURES_BY {
                 return (row, text);
@@ -163,7 +163,9 @@ impl<'a> Writer<'a> {
             (row, None)
         });
         let mut known = lock(&self.shared.answered);
-        answered.into_iter().for_each(|(response, id)| known.keep(response, id));
+        for (response, ts, id) in answered {
+            known.keep(&response, ts, id);
+        }
         drop(known);
         if let Place::Memory = self.place {
             self.remember();

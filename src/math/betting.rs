@@ -12,11 +12,15 @@
 //! population do, and so does any stream while the claim is true at every step. Nothing else is assumed.
 //!
 //! - [`Wager`] bets against one claim and forgets the numbers: drift, audits, A/B tests, ramps.
+//! - [`change::Change`] finds a claim that breaks at a time nobody knows.
+//! - [`total::Total`] bounds a sum of means that may change all the time.
 //! - [`tally::Tally`] keeps the numbers, coarsely, and gives an interval of the mean that is valid at any time.
 //! - [`horizon::Bets`] are for a sample whose size is fixed beforehand: they need fewer numbers.
 
+pub mod change;
 pub mod horizon;
 pub mod tally;
+pub mod total;
 
 use serde::{Deserialize, Serialize};
 
@@ -303,7 +307,9 @@ mod tests {
         fn order_and_halves_change_nothing(mut numbers in prop::collection::vec(-1.0..=1.0, 1..60), at in 0_usize..60) {
             let all = |numbers: &[f64]| {
                 let mut wager = Wager::new(Claim::AtLeast, 0.1, -1.0, 1.0).unwrap();
-                numbers.iter().for_each(|&x| wager.push(x).unwrap());
+                for &x in numbers {
+                    wager.push(x).unwrap();
+                }
                 wager
             };
             let whole = all(&numbers);
@@ -319,7 +325,9 @@ mod tests {
         #[test]
         fn a_saved_bet_is_the_same_bet(numbers in prop::collection::vec(0.0..=1.0, 0..40), mean in 0.01..0.99) {
             let mut wager = Wager::new(Claim::AtMost, mean, 0.0, 1.0).unwrap();
-            numbers.iter().for_each(|&x| wager.push(x).unwrap());
+            for &x in &numbers {
+                wager.push(x).unwrap();
+            }
             let text = serde_json::to_string(&wager).unwrap();
             prop_assert_eq!(serde_json::from_str::<Wager>(&text).unwrap(), wager);
         }

@@ -5,6 +5,7 @@ pub mod binomial;
 pub mod bounds;
 pub(crate) mod calendar;
 pub mod dot;
+pub mod eigen;
 mod lanes;
 pub mod newton;
 pub(crate) mod powers;

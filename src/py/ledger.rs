@@ -218,7 +218,7 @@ impl PyLedger {
     }
 
     #[expect(clippy::too_many_arguments, reason = "as for `add`")]
-    #[pyo3(signature = (response, call, *, score, source, model, probability, at))]
+    #[pyo3(signature = (response, call, *, score, source, model, probability, at, began_by))]
     fn add_outcome(
         &self,
         py: Python<'_>,
@@ -229,9 +229,11 @@ impl PyLedger {
         model: Option<String>,
         probability: Option<f64>,
         at: Option<f64>,
+        began_by: Option<f64>,
     ) -> PyResult<()> {
+        let by = began_by.map(|at| microseconds("began_by", at, 1e6, "seconds since 1970")).transpose()?;
         let wanted = match (response, call) {
-            (Some(response), None) => Wanted::Response(response),
+            (Some(response), None) => Wanted::Response(response, by),
             (None, Some(id)) => Wanted::Call(id),
             _ => return Err(Error::value("expected either the id of a response or `call=`").into()),
         };

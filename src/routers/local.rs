@@ -70,6 +70,11 @@ impl<'a> LocalModel<'a> {
         self.head.score(&self.featuriser.features(text))
     }
 
+    /// The logit of the win rate of a text with these features.
+    pub fn logit_of(&self, features: &Features) -> f64 {
+        self.head.logit(features)
+    }
+
     /// [`score`](Self::score) of each text, in order, on up to `threads` threads (0 counts as 1).
     pub fn score_batch<T: AsRef<str> + Sync>(&self, texts: &[T], threads: usize) -> Vec<f64> {
         let mut scores = vec![0.0; texts.len()];

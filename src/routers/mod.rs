@@ -4,6 +4,7 @@
 pub mod bert;
 pub mod causal;
 pub mod classifier;
+pub mod fitted;
 pub mod local;
 pub mod mf;
 pub mod rules;

@@ -24,6 +24,7 @@ from ferroute.cli._options import (
     share_of,
     threshold_of,
 )
+from ferroute.cli._proving import proving
 from ferroute.cli._rules import ruling
 from ferroute.cli._run import UsageProblem, ending
 from ferroute.cli._training import training
@@ -272,7 +273,8 @@ def demo(
             raise problem
 
 
-app.registered_commands += judging.registered_commands + auditing.registered_commands
+for _group in (judging, auditing, proving):
+    app.registered_commands += _group.registered_commands
 
 
 @app.command(

@@ -28,6 +28,7 @@ from ferroute.routers.causal_llm.configs import RouterModelConfig
 from ferroute.routers.causal_llm.llm_utils import load_prompt_format, to_openai_api_messages
 from ferroute.routers.causal_llm.model import CausalLLMClassifier
 from ferroute.routers.causal_llm.router import CausalLLMRouter
+from ferroute.routers.fitted import FittedRouter
 from ferroute.routers.llm_classifier import LLMClassifierRouter
 from ferroute.routers.matrix_factorization.model import MODEL_IDS, MFModel
 from ferroute.routers.rules import RulesRouter
@@ -53,6 +54,7 @@ __all__ = [
     "BERTRouter",
     "CausalLLMClassifier",
     "CausalLLMRouter",
+    "FittedRouter",
     "LLMClassifierRouter",
     "LocalRouter",
     "MFModel",
@@ -301,6 +303,7 @@ ROUTER_CLS.update(
         "llm_classifier": LLMClassifierRouter,
         "rules": RulesRouter,
         "semantic": SemanticRouter,
+        "fitted": FittedRouter,
     }
 )
 NAME_TO_CLS.update({cls: name for name, cls in ROUTER_CLS.items()})

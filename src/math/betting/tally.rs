@@ -171,7 +171,9 @@ mod tests {
 
     fn tally(numbers: &[f64], low: f64, high: f64) -> Tally {
         let mut tally = Tally::new(low, high).unwrap();
-        numbers.iter().for_each(|&x| tally.push(x).unwrap());
+        for &x in numbers {
+            tally.push(x).unwrap();
+        }
         tally
     }
 
@@ -216,7 +218,9 @@ mod tests {
             let counted = tally(&numbers, -1.0, 1.0);
             for claim in [Claim::AtMost, Claim::AtLeast] {
                 let mut wager = Wager::new(claim, mean, -1.0, 1.0).unwrap();
-                numbers.iter().for_each(|&x| wager.push(x).unwrap());
+                for &x in &numbers {
+                    wager.push(x).unwrap();
+                }
                 prop_assert!((wager.log_e() - counted.log_e(claim, mean)).abs() < 1e-9);
             }
         }
@@ -226,7 +230,9 @@ mod tests {
             let counted = tally(&numbers, -1.0, 1.0);
             for claim in [Claim::AtMost, Claim::AtLeast] {
                 let mut wager = Wager::new(claim, mean, -1.0, 1.0).unwrap();
-                numbers.iter().for_each(|&x| wager.push(x).unwrap());
+                for &x in &numbers {
+                    wager.push(x).unwrap();
+                }
                 prop_assert!(counted.log_e(claim, mean) <= wager.log_e() + 1e-9);
             }
             let (low, high) = counted.interval(0.9);

@@ -84,12 +84,16 @@ impl Head {
     }
 
     pub(super) fn score(&self, features: &Features) -> f64 {
+        1.0 / (1.0 + (-self.logit(features)).exp())
+    }
+
+    pub(super) fn logit(&self, features: &Features) -> f64 {
         let mut logit = self.bias + self.always.dot(features);
         let short = shortness(features);
         if short > 0.0 {
             logit += short * self.if_short.dot(features);
         }
-        1.0 / (1.0 + (-logit).exp())
+        logit
     }
 
     /// The term of a part of an embedding, in a text with these features.

@@ -1,0 +1,268 @@
+"""What a fit is worth: figures on held-out prompts, baselines beside them, and a verdict in words."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from ferroute._grid import text_table
+from ferroute.errors import InvalidValueError
+from ferroute.evals._figures import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LEVEL = 0.02
+"""Shuffled labels are called better than random this often."""
+
+SURE = 4.0
+"""Standard errors that a router needs which cannot be fitted again on shuffled labels.
+
+Held-out scores of different folds depend on each other: by chance alone their covariance with the labels has twice the
+variance that the folds by themselves suggest, and a long upper tail. Four of those errors leave under 3 % in the worst
+case, one direction of the features that carries everything.
+"""
+
+
+@dataclass(frozen=True, repr=False)
+class Row:
+    """A line of the report's table.
+
+    Attributes:
+        name: The router, or what it is compared with.
+        apgr: Average performance gap recovered; 0.5 is random mixing.
+        ahead: By how much the fitted router's APGR is ahead, on the same resamples; None for itself.
+        share_at_95: Share of strong calls, 0..=1, at which 95 % of the strong model's score are reached.
+    """
+
+    name: str
+    apgr: Estimate
+    ahead: Estimate | None
+    share_at_95: Estimate
+
+
+@dataclass(frozen=True, repr=False)
+class FitReport:
+    """Figures of a fitted router on prompts it was not fitted on (cross-validation), with intervals.
+
+    Attributes:
+        router: Its name.
+        strong: The strong model of the pair that is routed between.
+        weak: The weak model.
+        n: Prompts that were fitted on.
+        judged: Prompts with outcomes of both models of the pair: those the figures are of.
+        folds: Parts of the cross-validation.
+        groups: Groups of prompts that were held out together; None where none were given (equal prompts always are).
+        means: Model -> mean of its known outcomes.
+        apgr: Average performance gap recovered on held-out prompts, with ``.low`` and ``.high``; NaN where no prompt
+            has both outcomes.
+        better_than_random: Whether the router tells prompts apart beyond chance: True for shuffled labels in 2 % of
+            cases.
+        p_value: Share of shuffles of the labels that are predicted as well, each fitted and cross-validated again; None
+            where that is not done (neighbours, an estimator of yours).
+        z: Where there is no ``p_value``: standard errors of the held-out covariance; `SURE` of them are asked for.
+        table: The router, what it is compared with, and the paired differences.
+        notes: What else should be known, in words.
+        comparison: The curves behind the figures (`ferroute.evals`), for `plot`; None in a router read from a file.
+    """
+
+    router: str
+    strong: str
+    weak: str
+    n: int
+    judged: int
+    folds: int
+    groups: int | None
+    means: Mapping[str, float]
+    apgr: Estimate
+    better_than_random: bool
+    p_value: float | None
+    z: float | None
+    confidence: float
+    table: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    comparison: Any = field(default=None, compare=False)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Paired bootstrap interval of `apgr`; None without resamples."""
+        return self.apgr.interval
+
+    @property
+    def best_single(self) -> tuple[str, float]:
+        """The model with the highest mean outcome, and that mean."""
+        best = max(self.means, key=lambda name: self.means[name])
+        return best, self.means[best]
+
+    @property
+    def verdict(self) -> str:
+        """Whether the router is worth its place, in one sentence."""
+        chance = "" if self.p_value is None else f" (p = {self.p_value:.3g})"
+        if not self.judged:
+            return "Not judged: no prompt has outcomes of both models, so nothing can be held against random mixing."
+        if not self.better_than_random:
+            return f"No better than random mixing on held-out prompts{chance}: more or other labels are needed."
+        return f"Better than random mixing on held-out prompts{chance}."
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table as plain numbers: ``name``, then ``apgr``, ``ahead``, ``share_at_95``, each with its interval."""
+        found: list[dict[str, Any]] = []
+        for row in self.table:
+            record: dict[str, Any] = {"name": row.name}
+            for name, value in (("apgr", row.apgr), ("ahead", row.ahead), ("share_at_95", row.share_at_95)):
+                record |= {name: _plain(value), f"{name}_interval": None if value is None else _plain_ends(value)}
+            found.append(record)
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the curves, as JSON can hold it; the router's card has it."""
+        return {
+            "router": self.router,
+            "strong": self.strong,
+            "weak": self.weak,
+            "n": self.n,
+            "judged": self.judged,
+            "folds": self.folds,
+            "groups": self.groups,
+            "means": dict(self.means),
+            "apgr": _plain(self.apgr),
+            "interval": _plain_ends(self.apgr),
+            "better_than_random": self.better_than_random,
+            "p_value": self.p_value,
+            "z": None if self.z is None or not math.isfinite(self.z) else self.z,
+            "confidence": self.confidence,
+            "table": self.rows(),
+            "notes": list(self.notes),
+            "verdict": self.verdict,
+        }
+
+    @classmethod
+    def from_dict(cls, found: Any) -> FitReport:
+        """Back from `as_dict`.
+
+        Raises:
+            InvalidValueError: It is something else.
+        """
+        try:
+            rows = tuple(_row(record) for record in found["table"])
+            means = {str(name): float(mean) for name, mean in found["means"].items()}
+            return cls(
+                router=str(found["router"]),
+                strong=str(found["strong"]),
+                weak=str(found["weak"]),
+                n=int(found["n"]),
+                judged=int(found["judged"]),
+                folds=int(found["folds"]),
+                groups=None if found["groups"] is None else int(found["groups"]),
+                means=means,
+                apgr=_estimate(found["apgr"], found["interval"]),
+                better_than_random=bool(found["better_than_random"]),
+                p_value=_number(found["p_value"]),
+                z=_number(found["z"]),
+                confidence=float(found["confidence"]),
+                table=rows,
+                notes=tuple(str(note) for note in found["notes"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidValueError(f"the card's report is damaged: {error!r:.120}") from None
+
+    def plot(self, kind: str = "quality", ax: Any = None) -> Any:
+        """Draws the mean score against the share of strong calls (``"quality"``), or against dollars (``"cost"``).
+
+        Returns:
+            The axes; ``.figure.savefig(path)`` writes the picture.
+
+        Raises:
+            InvalidValueError: The router was read from a file, which keeps figures and no curves; or there are no
+                costs.
+            NotBuiltError: matplotlib is not installed.
+        """
+        if self.comparison is None:
+            raise InvalidValueError("a report read from a file has figures and no curves: plot after fitting")
+        return self.comparison.plot(kind, ax)
+
+    def _grid(self) -> tuple[list[str], list[list[str]]]:
+        head = ["", "APGR", "fitted router ahead by", "strong calls for 95 %"]
+        body: list[list[str]] = []
+        for row in self.table:
+            share = Estimate(
+                100 * row.share_at_95, *(None if end is None else 100 * end for end in _ends(row.share_at_95))
+            )
+            ahead = "" if row.ahead is None else _signed(row.ahead)
+            body.append([row.name, row.apgr.show(".3f"), ahead, share.show(".0f", "%")])
+        return head, body
+
+    def _about(self) -> str:
+        means = ", ".join(f"{name} {mean:.3g}" for name, mean in list(self.means.items())[:6])
+        more = f" and {len(self.means) - 6} more" if len(self.means) > 6 else ""
+        grouped = "" if self.groups is None else f" by {self.groups:,} groups"
+        return (
+            f"{self.n:,} prompts, {self.judged:,} with both outcomes; {self.folds}-fold cross-validation{grouped}; "
+            f"in brackets {self.confidence:.0%} intervals; mean outcomes: {means}{more}"
+        )
+
+    def __repr__(self) -> str:
+        head, body = self._grid()
+        lines = [f"Fit of {self.router!r}: {self.strong} (strong) and {self.weak} (weak)", self.verdict, ""]
+        lines += [text_table(head, body), "", self._about(), *(f"Note: {note}" for note in self.notes)]
+        return "\n".join(lines)
+
+    def to_html(self) -> str:
+        """The report as a piece of HTML without style or scripts of its own."""
+        head, body = self._grid()
+        cells = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+        rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in body)
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+        title = html.escape(f"{self.router}: {self.strong} (strong) and {self.weak} (weak)")
+        return (
+            f"<div><p><strong>{title}</strong><br>{html.escape(self.verdict)}</p>"
+            f"<table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>"
+            f"<p><small>{html.escape(self._about())}</small></p>{f'<ul>{notes}</ul>' if notes else ''}</div>"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+
+def _plain(value: float | None) -> float | None:
+    """A number as JSON can hold it: where there is no gap between the models, figures are infinite or none."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _plain_ends(value: Estimate) -> tuple[float, float] | None:
+    ends = value.interval
+    return ends if ends is not None and all(math.isfinite(end) for end in ends) else None
+
+
+def _signed(value: Estimate) -> str:
+    """A difference with its interval; " to " between the ends, since both have signs."""
+    if math.isnan(value):
+        return "-"
+    return f"{float(value):+.3f}" + ("" if value.interval is None else " ({:+.3f} to {:+.3f})".format(*value.interval))
+
+
+def _ends(value: Estimate) -> tuple[float | None, float | None]:
+    return value.low, value.high
+
+
+def _row(record: Any) -> Row:
+    def one(name: str) -> Estimate:
+        return _estimate(record[name], record[f"{name}_interval"])
+
+    ahead = None if record["ahead"] is None else one("ahead")
+    return Row(str(record["name"]), one("apgr"), ahead, one("share_at_95"))
+
+
+def _estimate(value: Any, interval: Any) -> Estimate:
+    if value is None:
+        return Estimate(math.nan)
+    if interval is None:
+        return Estimate(float(value))
+    low, high = cast("tuple[Any, Any]", interval)
+    return Estimate(float(value), float(low), float(high))
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

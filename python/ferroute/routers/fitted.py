@@ -1,0 +1,362 @@
+"""Routers fitted on outcomes of your own: what `ferroute.fit` gives, and what ``router-<name>`` loads from its file."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+from ferroute import _core
+from ferroute.errors import CheckpointError, InvalidTypeError, InvalidValueError, NotBuiltError
+from ferroute.routers.base import ROUTER_CLS, Router, built_in, check_text, checked_texts, scores_itself
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    from ferroute._fit_report import FitReport
+
+    Numbers = NDArray[np.float64]
+
+_BATCH = 8_192
+
+
+class OutcomeRouter(Router):
+    """A router that expects a score of each of several models on a prompt, and routes between two of them.
+
+    Attributes:
+        models: Names of the models, in the order of `predict`'s columns.
+        strong_model: The strong one of the pair.
+        weak_model: The weak one.
+        held_out: Its win rates of the prompts it was fitted on, each by a fit without that prompt's fold, ``[n]``; None
+            in a router that was read from a file. For thresholds and certificates on the same labels.
+    """
+
+    models: list[str]
+    strong_model: str
+    weak_model: str
+    held_out: Numbers | None = None
+
+    _report: FitReport | None = None
+
+    @property
+    def report(self) -> FitReport:
+        """What the router is worth on prompts it was not fitted on."""
+        if self._report is None:
+            raise InvalidValueError("this router has no report of its fit")
+        return self._report
+
+    def predict(self, prompts: Sequence[str], embeddings: ArrayLike | None = None) -> Numbers:
+        """What each model is expected to score on each prompt.
+
+        Args:
+            prompts: ``n`` prompts.
+            embeddings: Where the router was fitted with some: those of the prompts, ``[n, d]``.
+
+        Returns:
+            float64 ``[n, models]``, 0..=1.
+
+        Raises:
+            InvalidTypeError: A prompt is no string.
+            InvalidValueError: Embeddings are missing, or not of the width that was fitted.
+        """
+        return self._scores(checked_texts(prompts), embeddings).clip(0, 1)
+
+    def win_rates(self, prompts: Sequence[str], embeddings: ArrayLike | None = None) -> Numbers:
+        """The strong model's win rate of each prompt, float64 ``[n]``: ``(1 + strong - weak) / 2`` of what is expected.
+
+        Args:
+            prompts: As for `predict`.
+            embeddings: As for `predict`.
+        """
+        scores = self._scores(checked_texts(prompts), embeddings)
+        strong, weak = (scores[:, self.models.index(name)] for name in (self.strong_model, self.weak_model))
+        return ((1 + (strong - weak)) / 2).clip(0, 1)
+
+    def _scores(self, texts: list[str], embeddings: ArrayLike | None) -> Numbers:
+        raise NotImplementedError
+
+    def register(self, name: str) -> None:
+        """Makes this router the one called ``name``: ``Controller([name])``, ``model="router-<name>-0.5"``.
+
+        Raises:
+            InvalidValueError: The name cannot stand in a model string.
+        """
+        if not name or "-" in name or not name.isprintable():
+            raise InvalidValueError(f"name: expected one without '-', as model strings take it, found {name!r}")
+        ROUTER_CLS[name] = _Same(self)
+
+    def router(self) -> OutcomeRouter:
+        """This object: it is a router."""
+        return self
+
+    def plot(self, kind: str = "quality", ax: Any = None) -> Any:
+        """As `FitReport.plot`."""
+        return self.report.plot(kind, ax)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self.models)} models>\n{self.report!r}"
+
+    def _repr_html_(self) -> str:
+        return self.report.to_html()
+
+
+class _Same:
+    """A registry's entry that always gives the same router."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    def __call__(self) -> Router:
+        return self._router
+
+
+@built_in
+class FittedRouter(OutcomeRouter):
+    """A router fitted on outcomes, in one safetensors file; made by `ferroute.fit`.
+
+    Args:
+        path: The file.
+        embedder: Where the router was fitted with embeddings of yours: a callable that takes a list of texts and gives
+            their embeddings ``[n, d]``. Only needed for routing; `predict` takes embeddings.
+
+    Attributes:
+        card: Where the router comes from: data and their hash, models, date of the prices, recipe, report, versions.
+
+    Raises:
+        MissingFileError: There is no such file.
+        CheckpointError: It is no fitted router, or damaged.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, embedder: Callable[[list[str]], ArrayLike] | None = None
+    ) -> None:
+        if embedder is not None and not callable(embedder):
+            raise InvalidTypeError(f"embedder: expected a callable of a list of texts, found {embedder!r:.60}")
+        self._start(_core.FittedModel.load(os.fspath(path)), embedder)
+
+    @classmethod
+    def of(cls, model: _core.FittedModel, report: FitReport | None = None) -> FittedRouter:
+        """The router over a model of the core; without ``report`` it is read off the model's card."""
+        made = cls.__new__(cls)
+        made._start(model, None, report)
+        return made
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], *, embedder: Callable[[list[str]], ArrayLike] | None = None
+    ) -> FittedRouter:
+        """As the constructor."""
+        return cls(path, embedder=embedder)
+
+    def _start(self, model: _core.FittedModel, embedder: Any, report: FitReport | None = None) -> None:
+        self._model = model
+        self._embedder = embedder
+        self.models = model.models
+        strong, weak = model.pair
+        self.strong_model, self.weak_model = self.models[strong], self.models[weak]
+        self.card = cast("dict[str, Any]", json.loads(model.card))
+        self._report = report
+
+    @property
+    def report(self) -> FitReport:
+        """What the router is worth on prompts it was not fitted on.
+
+        Raises:
+            CheckpointError: The router was read from a file whose card holds no sound report.
+        """
+        if self._report is None:
+            # Figures are not needed for routing, and would load what routing does without.
+            from ferroute._fit_report import FitReport
+
+            try:
+                self._report = FitReport.from_dict(cast("Any", self.card)["report"])
+            except (InvalidValueError, KeyError, TypeError) as error:
+                raise CheckpointError(f"the router's card holds no report of its fit: {error}") from None
+        return self._report
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the router with its card to one safetensors file, whole or not at all.
+
+        Raises:
+            UnreadableFileError: It cannot be written.
+        """
+        self._model.save(os.fspath(path))
+
+    @property
+    def score_quantiles(self) -> list[float]:
+        """A hundred quantiles of its win rates on the prompts it was fitted on; the share form starts from them."""
+        return self._model.quantiles
+
+    def calculate_strong_win_rate(self, prompt: str) -> float:
+        """Win rate of the strong model, 0..=1."""
+        check_text(prompt)
+        if self._model.embedding_width is None:
+            return self._model.win_rate(prompt)
+        return self._model.win_rate(prompt, self._embedded([prompt])[0])
+
+    async def acalculate_strong_win_rate(self, prompt: str) -> float:
+        """As `calculate_strong_win_rate`; too quick for a thread, unless an embedder is asked."""
+        if self._model.embedding_width is not None or not scores_itself(self, FittedRouter):
+            return await super().acalculate_strong_win_rate(prompt)
+        return self.calculate_strong_win_rate(prompt)
+
+    def calculate_strong_win_rates(
+        self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
+    ) -> Numbers:
+        """Win rates of many prompts, float64 ``[n]``, on all cores."""
+        if not scores_itself(self, FittedRouter):
+            return super().calculate_strong_win_rates(prompts, progress)
+        import numpy as np
+
+        texts = checked_texts(prompts)
+        out = np.empty(len(texts), dtype=np.float64)
+        for start in range(0, len(texts), _BATCH):
+            part = texts[start : start + _BATCH]
+            given = None if self._model.embedding_width is None else self._embedded(part)
+            out[start : start + len(part)] = self._model.win_rates(part, given)
+            if progress:
+                progress(len(part))
+        return out
+
+    def explain(self, prompt: str) -> list[tuple[str, float]]:
+        """What speaks for and against the strong model in a prompt, largest first.
+
+        Returns:
+            ``(name, part)``: lexical features by name, ``wording`` for the embedding, ``router local`` for the shipped
+            head; parts in units of the logit around a win rate of one half. Empty for neighbours.
+        """
+        check_text(prompt)
+        given = None if self._model.embedding_width is None else self._embedded([prompt])[0]
+        return self._model.explain(prompt, given)
+
+    def _embedded(self, texts: list[str]) -> NDArray[np.float32]:
+        if self._embedder is None:
+            raise InvalidValueError(
+                f"this router was fitted with embeddings of {self._model.embedding_width} numbers: give it the "
+                "embedder, FittedRouter(path, embedder=...), or embeddings to `predict`"
+            )
+        return embeddings_of(self._embedder(texts), len(texts))
+
+    def _scores(self, texts: list[str], embeddings: ArrayLike | None) -> Numbers:
+        if embeddings is None and self._model.embedding_width is not None:
+            return self._model.scores(texts, self._embedded(texts))
+        given = None if embeddings is None else embeddings_of(embeddings, len(texts))
+        return self._model.scores(texts, given)
+
+    def add_model(
+        self, name: str, prompts: Sequence[str], outcomes: ArrayLike, embeddings: ArrayLike | None = None
+    ) -> FittedRouter:
+        """Adds a model from outcomes of it alone; a few hundred do, since it is fitted on what the others share.
+
+        The pair that is routed between, the report and the win rates stay as they are.
+
+        Args:
+            name: Its name.
+            prompts: ``n`` prompts; they need not be those of the fit.
+            outcomes: What the model scored on them, ``[n]``, 0..=1; NaN where unknown.
+            embeddings: Where the router was fitted with some: those of the prompts.
+
+        Returns:
+            This router, which has the model from now on.
+
+        Raises:
+            InvalidValueError: The name is taken, lengths differ, or an outcome is out of range.
+            NotBuiltError: The router keeps neighbours, not heads.
+        """
+        import numpy as np
+
+        from ferroute._fit_inputs import features_of, outcome_column
+
+        texts = checked_texts(prompts)
+        if name in self.models:
+            raise InvalidValueError(f"name: there is a model {name!r} already")
+        labels = outcome_column(name, outcomes, len(texts))
+        known = ~np.isnan(labels)
+        kept = [text for text, keep in zip(texts, known, strict=True) if keep]
+        if len(kept) < 2:
+            raise InvalidValueError(f"outcomes: expected at least 2 known ones of {name!r}, found {len(kept)}")
+        given = None
+        if embeddings is not None:
+            given = self._model.project(embeddings_of(embeddings, len(texts))[known])
+        elif self._model.embedding_width is not None:
+            given = self._model.project(self._embedded(kept))
+        features, logits = features_of(kept, given)
+        self._start(self._model.with_model(name, features, logits, labels[known]), self._embedder, self._report)
+        return self
+
+
+class EstimatorRouter(OutcomeRouter):
+    """A router over estimators of yours, one for each model; made by ``ferroute.fit(estimator=...)``.
+
+    It pickles as its estimators do; a safetensors file cannot hold them.
+    """
+
+    def __init__(
+        self, estimators: Sequence[Any], models: list[str], pair: tuple[int, int], report: FitReport, width: int | None
+    ) -> None:
+        self._estimators = list(estimators)
+        self._width = width
+        self.models = models
+        self.strong_model, self.weak_model = models[pair[0]], models[pair[1]]
+        self._report = report
+
+    def calculate_strong_win_rate(self, prompt: str) -> float:
+        """Win rate of the strong model, 0..=1."""
+        check_text(prompt)
+        return float(self.win_rates([prompt])[0])
+
+    def calculate_strong_win_rates(
+        self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
+    ) -> Numbers:
+        """Win rates of many prompts, float64 ``[n]``."""
+        found = self.win_rates(prompts)
+        if progress:
+            progress(len(found))
+        return found
+
+    def _scores(self, texts: list[str], embeddings: ArrayLike | None) -> Numbers:
+        import numpy as np
+
+        from ferroute._fit_estimator import expected, matrix
+
+        if (embeddings is None) != (self._width is None):
+            wanted = "none" if self._width is None else f"[n, {self._width}]"
+            raise InvalidValueError(f"embeddings: this router was fitted with {wanted}")
+        given = None if embeddings is None else embeddings_of(embeddings, len(texts))
+        rows = matrix(texts, given)
+        return np.stack([expected(one, rows) for one in self._estimators], axis=1)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Refuses.
+
+        Raises:
+            NotBuiltError: Always.
+        """
+        raise NotBuiltError(
+            f"{os.fspath(path)}: a router over estimators of yours has no file of its own, since safetensors holds "
+            "numbers and no code: pickle the router, or fit with method='heads'"
+        )
+
+
+def embeddings_of(embeddings: ArrayLike, rows: int) -> NDArray[np.float32]:
+    """Embeddings as float32 ``[rows, d]``.
+
+    Raises:
+        InvalidTypeError: They are not numbers.
+        InvalidValueError: Their shape is another, or one is not finite.
+    """
+    import numpy as np
+
+    try:
+        found = np.ascontiguousarray(embeddings, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidTypeError(f"embeddings: expected numbers [n, d]: {error}") from None
+    if found.ndim != 2 or found.shape[0] != rows or not found.shape[1]:
+        raise InvalidValueError(f"embeddings: expected [{rows}, d], found {list(found.shape)}")
+    bad = ~np.isfinite(found).all(axis=1)
+    if bad.any():
+        raise InvalidValueError(f"embeddings: expected finite numbers, found others in row {int(bad.argmax())}")
+    return found
