@@ -509,6 +509,67 @@ def test_shuffled_outcomes_prove_no_saving(gsm8k):
     assert better <= 2
 
 
+def scored_logs(random, prompts, times):
+    """Calls with outcomes that have nothing to do with the prompts' win rates, each prompt so many times."""
+    lines = []
+    for at in range(prompts):
+        weak = float(random.random() < 0.5)
+        call = {"model": STRONG, "prompt": f"question {at}", "prompt_tokens": 50, "completion_tokens": 100}
+        lines += [call | {"strong_score": 1.0, "weak_score": weak}] * times
+    return lines
+
+
+def test_a_prompt_asked_many_times_counts_once(tmp_path):
+    random, better = np.random.default_rng(4), 0
+    few = ferroute.audit(scored_logs(random, 20, 10), to=WEAK, at=AT, k=0)
+    assert few.quality.n == 20
+    assert few.verdict == auditing.NOT_PROVEN
+    for run in range(12):
+        rates = {f"question {at}": rate for at, rate in enumerate(random.random(60))}
+        logs = scored_logs(random, 60, 20)
+        router = lambda texts, rates=rates: [rates[text] for text in texts]  # noqa: E731
+        found = ferroute.audit(logs, to=WEAK, at=AT, k=0, router=router, seed=run)
+        assert found.quality.n == 60
+        better += found.verdict == auditing.BETTER
+    # 2.5 % are called better by luck; of rows taken one by one it would be a third of them.
+    assert better <= 2
+    # The same of labels, and where no text was kept.
+    logs = [{name: value for name, value in line.items() if "score" not in name} for line in scored_logs(random, 20, 5)]
+    path = ferroute.audit(logs, to=WEAK, at=AT, k=100, purpose="fit").save_labels(tmp_path / "labels.jsonl")
+    rows = [json.loads(line) | {"strong_score": 1, "weak_score": 0} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert ferroute.audit(logs, to=WEAK, at=AT, outcomes=path).quality.n == 20
+    blank = [{"model": STRONG, "win_rate": at % 20 / 20, "prompt_tokens": 9} for at in range(100)]
+    columns = {"win_rate": "win_rate"}
+    found = ferroute.audit(blank, to=WEAK, at=AT, columns=columns, outcomes=(np.ones(100), np.zeros(100)))
+    assert found.quality.n == 20
+
+
+def test_calls_without_a_price_do_not_switch_the_comparison_in_dollars_off():
+    """The easy calls are the cheap ones, and moving them keeps no more quality a dollar than moving by lot."""
+    n = 600
+    rates = (np.arange(n) + 0.5) / n
+    random = np.random.default_rng(0)
+    weak = (random.random(n) > rates).astype(float)
+    logs = [{"model": STRONG, "prompt": f"question {at}", "prompt_tokens": 20, "completion_tokens": 20 + 20 * at}
+            for at in range(n)]  # fmt: skip
+    by_text = {f"question {at}": rates[at] for at in range(n)}
+    given = {"to": WEAK, "at": AT, "outcomes": (np.ones(n), weak), "router": lambda texts: [by_text[t] for t in texts]}
+    whole = ferroute.audit(logs, **given)
+    assert whole.quality.gain_interval[0] > 0
+    assert whole.verdict == auditing.NO_SAVING
+    del logs[5]["completion_tokens"]
+    almost = ferroute.audit(logs, **given)
+    assert almost.verdict == auditing.NO_SAVING
+    assert almost.quality.gain_at_equal_saving == pytest.approx(whole.quality.gain_at_equal_saving, abs=0.01)
+    for line in logs[:400]:
+        line.pop("completion_tokens", None)
+    hardly = ferroute.audit(logs, **given)
+    assert hardly.verdict == auditing.NO_SAVING
+    assert hardly.quality.gain_at_equal_saving is None
+    assert "is known for 200 of the 600 prompts" in hardly.quality.why
+
+
 def test_pairs_of_scored_calls_are_outcomes(gsm8k):
     rows = range(100)
     lines = lines_of(gsm8k, rows, scores=True) + lines_of(gsm8k, rows, model=WEAK, side=1, scores=True)
