@@ -178,7 +178,8 @@ def _unpriced(rows: Collected) -> list[str]:
     """Models with calls whose tokens are known and whose price is not."""
     import numpy as np
 
-    counted = np.isfinite(rows.column("prompt_tokens")) | np.isfinite(rows.column("completion_tokens"))
+    counted = np.isfinite(rows.column("prompt_tokens")) & np.isfinite(rows.column("completion_tokens"))
+    counted &= ~rows.is_unread()
     codes = np.unique(rows.of_model()[counted & np.isnan(rows.column("cost"))]).tolist()
     return [rows.models[code] for code in codes if code >= 0]
 

@@ -95,8 +95,8 @@ def judge(
         )
     elif at_saving is None:
         why = (
-            f"what moving saves is known for {int(known.sum()):,} of the {n:,} prompts with outcomes of both models: too "
-            "few to hold the router's choice against one by lot at equal dollars"
+            f"what moving saves is known for {int(known.sum()):,} of the {n:,} prompts with outcomes of both models: "
+            "too few to hold the router's choice against one by lot at equal dollars"
         )
     else:
         why = (
