@@ -100,6 +100,10 @@ def audit(
     move, confidence = _share("move", move), _share("confidence", confidence, open_ends=True)
     if not isinstance(k, int) or isinstance(k, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidTypeError(f"k: expected a number of prompts, found {k!r:.40}")
+    if not isinstance(seed, int) or isinstance(seed, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidTypeError(f"seed: expected a whole number, found {seed!r:.40}")
+    if seed < 0:
+        raise InvalidValueError(f"seed: expected a number of at least 0, found {seed}")
     if k < 0:
         raise InvalidValueError(f"k: expected a number of prompts, found {k}")
     if purpose not in {"certify", "fit"}:

@@ -23,6 +23,10 @@ class BrokenRecord(Exception):
     """A record that cannot be read; the text says why."""
 
 
+class Dropped(Exception):
+    """A part of a file that could not be read, beside records that could; the text says which."""
+
+
 @dataclass(slots=True)
 class Call:
     """What an audit reads of a call. None: the log does not say.

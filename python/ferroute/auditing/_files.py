@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import importlib
 import io
 import itertools
 import json
@@ -17,8 +18,8 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from ferroute.auditing._call import BrokenRecord
-from ferroute.errors import FerrouteError, InvalidValueError, MissingFileError, UnreadableFileError
+from ferroute.auditing._call import BrokenRecord, Dropped
+from ferroute.errors import FerrouteError, InvalidValueError, MissingFileError, UnknownNameError, UnreadableFileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -275,8 +276,64 @@ def _columns(path: Path) -> Records:
         raise
     except Exception as error:
         raise InvalidValueError(f"{path}: cannot be read as Parquet: {error}") from error
+    nested = [name for name in _NESTED if name not in found and _is_nested(path, name)]
+    if nested:
+        rows = _with_pyarrow(path) or _with_polars(path)
+        if rows is not None:
+            yield from enumerate(rows, start=1)
+            return
+        yield (
+            0,
+            Dropped(
+                f"{path.name}: the nested values of {', '.join(nested)} were not read; that needs pyarrow or polars"
+            ),
+        )
     plain = {name: values if isinstance(values, list) else values.tolist() for name, values in found.items()}
     for number, cells in enumerate(zip(*plain.values(), strict=True), start=1):
         row = zip(plain, cells, strict=True)
         # A missing number is NaN there, which is the one value that is not equal to itself.
         yield number, {name: cell if cell == cell else None for name, cell in row}
+
+
+_NESTED = ("messages", "request", "response", "usage", "input", "output", "attributes", "prompt", "metadata", "scores")
+"""Columns that are worth the reading where their values are objects or lists of objects."""
+
+
+def _is_nested(path: Path, name: str) -> bool:
+    from ferroute import _core
+
+    try:
+        _core.read_columns(path, [name])
+    except UnknownNameError:
+        return False
+    except InvalidValueError:
+        return True
+    return False
+
+
+def _with_pyarrow(path: Path) -> Iterator[dict[str, Any]] | None:
+    """The rows by pyarrow; None where it is not installed."""
+    try:
+        arrow: Any = importlib.import_module("pyarrow")
+        parquet: Any = importlib.import_module("pyarrow.parquet")
+        feather: Any = importlib.import_module("pyarrow.feather")
+    except ImportError:
+        return None
+    try:
+        with path.open("rb") as stream:
+            packed = stream.read(4) == b"PAR1"
+        batches = parquet.ParquetFile(path).iter_batches() if packed else feather.read_table(path).to_batches()
+    except (arrow.ArrowException, OSError, ValueError) as error:
+        raise InvalidValueError(f"{path}: cannot be read as Parquet: {error}") from error
+    return (row for batch in batches for row in batch.to_pylist())
+
+
+def _with_polars(path: Path) -> Iterator[dict[str, Any]] | None:
+    """The rows by polars; None where it is not installed."""
+    try:
+        polars: Any = importlib.import_module("polars")
+        return iter(polars.read_parquet(path).iter_rows(named=True))
+    except ImportError:
+        return None
+    except Exception as error:
+        raise InvalidValueError(f"{path}: cannot be read as Parquet: {error}") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.auditing import _columns, _files, _langfuse, _ledger, _litellm, _openai, _otel
-from ferroute.auditing._call import BrokenRecord, Call, NotACall
+from ferroute.auditing._call import BrokenRecord, Call, Dropped, NotACall
 from ferroute.auditing._spans import Spans
 from ferroute.auditing._streams import Streams
 from ferroute.errors import InvalidTypeError, InvalidValueError
@@ -46,6 +46,7 @@ class Source:
         found: What was read as, a name for each kind of file.
         broken: Records that could not be read.
         problems: The first of them, in words.
+        dropped: Parts of files that could not be read, in words.
         others: Records that are no successful chat call, by kind.
     """
 
@@ -56,6 +57,7 @@ class Source:
     broken: int = 0
     problems: list[str] = field(default_factory=list[str])
     others: dict[str, int] = field(default_factory=dict[str, int])
+    dropped: list[str] = field(default_factory=list[str])
     asked: dict[str, Any] = field(default_factory=dict[str, Any])
     """Requests of the Batch API whose answers are still to come, by their ids."""
 
@@ -81,6 +83,9 @@ class Source:
             last: ModuleType | None = None
             word = "row" if kind in {"csv", "parquet", "ledger", "objects"} else "line"
             for number, record in records:
+                if isinstance(record, Dropped):
+                    self.dropped.append(str(record))
+                    continue
                 place = f"{name}{word} {number}"
                 if isinstance(record, BrokenRecord):
                     self._broken(place, str(record))

@@ -73,6 +73,7 @@ def sentences(
         out.append(f"{pair.to} is a guess: the logs have no cheaper model (`to` names another)")
     if rows.estimated:
         out.append(f"the tokens of {rows.estimated:,} calls are an estimate, four characters each")
+    out += source.dropped
     if source.broken:
         out.append(f"{several(source.broken, 'record')} could not be read: {'; '.join(source.problems)}")
     return tuple(out)
