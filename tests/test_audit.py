@@ -495,7 +495,7 @@ def test_paged_answers_and_traces_are_taken_apart(tmp_path):
     path = tmp_path / "page.json"
     for whole, n in ((page, 2), (listed, 2), (trace, 1), ({"data": [trace, trace], "meta": {"page": 1}}, 2)):
         path.write_text(json.dumps(whole, indent=1))
-        assert len(calls_of(path)[0]) == n
+        assert len(calls_of(path)[0]) == len(calls_of([whole])[0]) == n
     path.write_text(json.dumps({"data": [trace | {"observations": ["o"]}], "meta": {"page": 1}}))
     with pytest.raises(auditing.NoCallsError, match="1 trace without its observations"):
         ferroute.audit(path)

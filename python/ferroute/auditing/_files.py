@@ -160,7 +160,7 @@ def _line(number: int, line: str) -> Records:
     except (ValueError, RecursionError) as error:
         yield number, BrokenRecord(f"is no JSON: {_said(error)}")
     else:
-        for each in _inside(read):
+        for each in inside(read):
             yield number, each
 
 
@@ -168,7 +168,7 @@ def _said(error: BaseException) -> str:
     return getattr(error, "msg", None) or type(error).__name__
 
 
-def _inside(read: Any) -> list[Any]:
+def inside(read: Any) -> list[Any]:
     """The records that an answer of an API, or a trace, holds; anything else is a record itself."""
     if not isinstance(read, dict):
         return [BrokenRecord(f"is no object but {type(read).__name__}")]
@@ -176,7 +176,7 @@ def _inside(read: Any) -> list[Any]:
     for name in _LISTS:
         inner: Any = whole.get(name)
         if isinstance(inner, list) and _holds(whole, name, cast("list[Any]", inner)):
-            return [record for each in cast("list[Any]", inner) for record in _inside(each)]
+            return [record for each in cast("list[Any]", inner) for record in inside(each)]
     return [whole]
 
 
@@ -194,7 +194,7 @@ def _document(text: str) -> Records:
     except (ValueError, RecursionError) as error:
         yield 1, BrokenRecord(f"is no JSON: {_said(error)}")
         return
-    yield from enumerate(_inside(read), start=1)
+    yield from enumerate(inside(read), start=1)
 
 
 def _items(buffer: str, stream: IO[str]) -> Records:
@@ -223,7 +223,7 @@ def _items(buffer: str, stream: IO[str]) -> Records:
             buffer, at, step = buffer[at:] + more, 0, min(step * 2, _LONGEST)
         else:
             number += 1
-            for each in _inside(read):
+            for each in inside(read):
                 yield number, each
 
 

@@ -246,8 +246,8 @@ def _mappings(rows: Iterable[Any]) -> Iterator[Any]:
         if isinstance(row, Mapping):
             # Readers expect what JSON gives. Frames have NaN where there is nothing.
             named = cast("Mapping[str, Any]", row)
-            yield {
-                name: None if isinstance(value, float) and value != value else value for name, value in named.items()
-            }
+            yield from _files.inside(
+                {name: None if isinstance(value, float) and value != value else value for name, value in named.items()}
+            )
         else:
             yield BrokenRecord(f"is no object but {type(row).__name__}")

@@ -50,7 +50,7 @@ def call(record: Any) -> Call:
     refused = isinstance(status, int) and status >= 400
     if refused or failed(record) or failed(response) or failed(path(response, "body")):
         raise NotACall("failed")
-    answered = whole_of(_body(response)) if isinstance(response, dict) else (record if response is None else {})
+    answered: Any = whole_of(_body(response)) if isinstance(response, dict) else (record if response is None else {})
     if path(record, "url") == "/v1/embeddings" or (
         path(answered, "object") == "list" and path(answered, "choices") is None
     ):

@@ -60,12 +60,12 @@ def whole_of(response: Any) -> Any:
                     chunks.append(json.loads(line[5:]))
                 except (ValueError, RecursionError):  # the last one says [DONE]
                     continue
-    elif isinstance(response, list) and response:
+    elif isinstance(response, list):
         chunks = cast("list[Any]", response)
     else:
         return response
     if not any(_is_chunk(chunk) for chunk in chunks):
-        return response
+        return cast("Any", response)
     whole: dict[str, Any] = {}
     for chunk in chunks:
         _add(whole, chunk)
