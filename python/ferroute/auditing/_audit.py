@@ -100,6 +100,10 @@ def audit(
     move, confidence = _share("move", move), _share("confidence", confidence, open_ends=True)
     if not isinstance(k, int) or isinstance(k, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidTypeError(f"k: expected a number of prompts, found {k!r:.40}")
+    if not isinstance(seed, int) or isinstance(seed, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidTypeError(f"seed: expected a whole number, found {seed!r:.40}")
+    if seed < 0:
+        raise InvalidValueError(f"seed: expected a number of at least 0, found {seed}")
     if k < 0:
         raise InvalidValueError(f"k: expected a number of prompts, found {k}")
     if purpose not in {"certify", "fit"}:
@@ -178,7 +182,8 @@ def _unpriced(rows: Collected) -> list[str]:
     """Models with calls whose tokens are known and whose price is not."""
     import numpy as np
 
-    counted = np.isfinite(rows.column("prompt_tokens")) | np.isfinite(rows.column("completion_tokens"))
+    counted = np.isfinite(rows.column("prompt_tokens")) & np.isfinite(rows.column("completion_tokens"))
+    counted &= ~rows.is_unread()
     codes = np.unique(rows.of_model()[counted & np.isnan(rows.column("cost"))]).tolist()
     return [rows.models[code] for code in codes if code >= 0]
 

@@ -50,7 +50,12 @@ def scorer_of(router: Any) -> Scorer:
     elif name is not None:
         from ferroute.controller import build_router
 
-        router = build_router(name, None)
+        try:
+            router = build_router(name, None)
+        except TypeError as error:
+            raise InvalidValueError(
+                f"router: {name} needs arguments of its own ({error}); expected the router object"
+            ) from error
     return Scorer(name or str(router), _scoring(router), None)
 
 

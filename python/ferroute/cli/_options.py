@@ -92,13 +92,13 @@ def threshold_of(share: str | None, threshold: float | None) -> float:
     return share_of(share or "30%") if threshold is None else threshold
 
 
-def share_of(text: str) -> float:
+def share_of(text: str, option: str = "--share") -> float:
     """A percentage as the share that it is."""
     from ferroute.decision import Share
 
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", text)
     if not found or float(found[1]) > 100:
-        raise UsageProblem(f"--share: expected a percentage such as 30%, found {text}")
+        raise UsageProblem(f"{option}: expected a percentage such as 30%, found {text}")
     return Share(float(found[1]) / 100)
 
 
