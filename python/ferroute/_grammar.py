@@ -31,8 +31,8 @@ def _hint(error: ValueError, model: str, routers: dict[str, Any]) -> None:
     if name not in routers:
         return
     hint = (
-        f"{model!r} has no threshold, and nobody holds one for the router {name!r}: ask for 'router-{name}-0.5', or let "
-        f"one be held by Controller.hold({name!r}, ...)."
+        f"{model!r} has no threshold, and nobody holds one for the router {name!r}: ask for 'router-{name}-0.5', or "
+        f"let one be held by Controller.hold({name!r}, ...)."
     )
     # What `add_note` does, which Python 3.10 has not.
     error.__notes__ = [hint]  # pyright: ignore[reportAttributeAccessIssue]
