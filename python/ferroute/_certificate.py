@@ -18,6 +18,9 @@ RISKS = {
 }
 """What each risk is a mean of, in words."""
 
+UNNAMED = "unnamed"
+"""The judge of whom it is only known that there is one."""
+
 
 @dataclass(frozen=True, repr=False)
 class Certificate(Promised):
@@ -83,7 +86,7 @@ class Certificate(Promised):
             f"holds while traffic is exchangeable with {drawn}: the same kinds of prompts in the same mix, the same "
             "router, both models unchanged, answers graded in the same way"
         )
-        return text if self.judge is None else f"{text}; quality is what the judge {self.judge} says it is"
+        return text if self.judge is None else f"{text}; quality is what {_named(self.judge)} says it is"
 
     @property
     def scope(self) -> str:
@@ -129,7 +132,7 @@ class Certificate(Promised):
     def _lines(self) -> list[str]:
         percent = f"{self.confidence * 100:.4g}%"
         # Foremost, because a reader who misses it takes an opinion for a fact.
-        relative = "" if self.judge is None else f", relative to the judge {self.judge}"
+        relative = "" if self.judge is None else f", relative to {_named(self.judge)}"
         if self.certified:
             head = (
                 f"Certificate{relative}: where the win rate is below {self.threshold:.5g} the weak model may answer; "
@@ -148,6 +151,10 @@ class Certificate(Promised):
             seen = f"{self.n:,} labelled prompts (labels: {self.labels})"
         more = [self.assumption, self.scope] if self.certified else []
         return [head, seen, *more, *self.notes]
+
+
+def _named(judge: str) -> str:
+    return "an unnamed judge" if judge == UNNAMED else f"the judge {judge}"
 
 
 def _moves(bound: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
-from ferroute._certificate import RISKS, Certificate
+from ferroute._certificate import RISKS, UNNAMED, Certificate
 from ferroute._columns_of import digest_of, fraction, scores, whole_seed
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.thresholds import checked_scores
@@ -79,7 +79,7 @@ def certificate(
         raise InvalidTypeError(f"judge: expected the judge's name, found {judge!r:.60}")
     rates = checked_scores(win_rates, "win_rates").clip(0, 1)
     if gold is not None and judge is None:
-        judge = "unnamed"
+        judge = UNNAMED
     given = _Labels(
         rates,
         scores("strong_scores", strong_scores, rates.size, unknown=ceiling is not None),
