@@ -161,7 +161,7 @@ def new_model(draws: int, seed: int) -> None:
     frame = frame.dropna(subset=models).reset_index(drop=True)
     outcomes = frame[models].to_numpy(float)
     prompts = frame.prompt.tolist()
-    print("| labels of the new model | added | own head | mean squared error of its mean alone |\n|---|---|---|---|")
+    print("| labels of the new model | added | own head | its mean |\n|---|---|---|---|")
     for labels in (50, 100, 200, 500, 1_000):
         errors = []
         for draw in range(draws):
