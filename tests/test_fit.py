@@ -444,10 +444,10 @@ def test_an_estimator_of_the_users(kind: type[Least], tmp_path: Path) -> None:
     with pytest.raises(NotBuiltError, match="pickle"):
         made.save(tmp_path / "r.safetensors")
     called = 0
-    for seed in range(10):
+    for seed in range(4):
         shuffled = np.random.default_rng(seed).permutation(outcomes)
         called += ferroute.fit(prompts, shuffled, NAMES, estimator=given, bootstrap=0).report.better_than_random
-    assert called <= 2
+    assert called <= 1
     with pytest.raises(InvalidTypeError, match="estimator"):
         ferroute.fit(prompts, outcomes, NAMES, estimator=object())
 

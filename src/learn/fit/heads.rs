@@ -152,13 +152,7 @@ impl Seen<'_> {
 /// Loadings of the models on each latent, and the latents' lines.
 type Latents = (Vec<Vec<f64>>, Vec<Line>);
 
-fn latents(
-    design: &Design,
-    outcomes: &Outcomes,
-    rows: &[u32],
-    whole: &Spectrum,
-    trusts: Trusts,
-) -> Result<Latents> {
+fn latents(design: &Design, outcomes: &Outcomes, rows: &[u32], whole: &Spectrum, trusts: Trusts) -> Result<Latents> {
     let models = outcomes.models();
     let count = if models == 2 { 0 } else { LATENTS.min(models - 1) };
     if count == 0 {

@@ -49,7 +49,11 @@ impl Design {
     pub fn with(recipe: Recipe, raw: &[f32], logits: &[f64], threads: usize) -> Result<Self> {
         let n = logits.len();
         if raw.len() != n * recipe.raw() {
-            return Err(Error::value(format!("expected [{n}, {}] features, found {} numbers", recipe.raw(), raw.len())));
+            return Err(Error::value(format!(
+                "expected [{n}, {}] features, found {} numbers",
+                recipe.raw(),
+                raw.len()
+            )));
         }
         if let Some(place) = raw.iter().position(|value| !value.is_finite()) {
             let (row, column) = (place / recipe.raw(), place % recipe.raw());

@@ -45,9 +45,11 @@ fn fitted(world: &World) -> Heads {
 fn with_gaps(world: &World, every: usize) -> Outcomes {
     let models = world.outcomes.models();
     let values = (0..world.outcomes.count()).flat_map(|row| (0..models).map(move |model| (row, model)));
-    let values = values.map(|(row, model)| {
-        if (row + model).is_multiple_of(every) { f64::NAN } else { world.outcomes.at(row, model) }
-    });
+    let values = values.map(
+        |(row, model)| {
+            if (row + model).is_multiple_of(every) { f64::NAN } else { world.outcomes.at(row, model) }
+        },
+    );
     Outcomes::new(values.collect(), models).unwrap()
 }
 
@@ -103,12 +105,12 @@ fn chance_is_told_from_signal() {
 fn held_out_rows_are_not_looked_at() {
     let world = world(600, 2, 0.2, 9, 1);
     let folds = folds::assign(&world.units, 3, 7).unwrap();
-    let scores = |outcomes: &Outcomes| {
-        crossfit::heads(&world.design, outcomes, PAIR, &folds, true, &mut quiet()).unwrap()
-    };
+    let scores =
+        |outcomes: &Outcomes| crossfit::heads(&world.design, outcomes, PAIR, &folds, true, &mut quiet()).unwrap();
     let before = scores(&world.outcomes);
     let row = folds.iter().position(|&fold| fold == 1).unwrap();
-    let mut values: Vec<f64> = (0..600).flat_map(|row| [world.outcomes.at(row, 0), world.outcomes.at(row, 1)]).collect();
+    let mut values: Vec<f64> =
+        (0..600).flat_map(|row| [world.outcomes.at(row, 0), world.outcomes.at(row, 1)]).collect();
     values[2 * row] = 1.0 - values[2 * row];
     let after = scores(&Outcomes::new(values, 2).unwrap());
     // The fold's own order comes from the others; only the common mean moves.

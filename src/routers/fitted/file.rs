@@ -294,7 +294,6 @@ impl Fitted {
         if quantiles.len() > 1_000 || !quantiles.is_sorted() || quantiles.iter().any(|q| !(0.0..=1.0).contains(q)) {
             return Err(file.wrong("the quantiles are not a rising list within 0..=1"));
         }
-        Self::new(about, recipe, projection, scorer, quantiles)
-            .map_err(|error| file.wrong(error.message().to_owned()))
+        Self::new(about, recipe, projection, scorer, quantiles).map_err(|error| file.wrong(error.message().to_owned()))
     }
 }
