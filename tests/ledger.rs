@@ -16,7 +16,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferroute::ledger::{Asked, Filter, Keep, Ledger, Outcome, Record, Signs};
+use ferroute::ledger::{Asked, Filter, Keep, Ledger, Outcome, Record, Score, Signs, Tags, Wanted};
 use ferroute::pricing::Usage;
 use postgres::Server;
 
@@ -51,6 +51,7 @@ fn record(n: i64) -> Record {
         tags: (n % 3 == 0).then(|| r#"{"team":"legal"}"#.into()),
         signs: (n % 5 < 2).then_some(if n % 4 == 0 { Signs::EMPTY } else { Signs::NONE }),
         asked: Asked::default(),
+        response: Some(format!("r{n}")),
     }
 }
 
@@ -108,6 +109,89 @@ fn all_stores_say_the_same() {
         assert_eq!(ledger.calls(&Filter::default(), Some(3)).unwrap().len(), 3, "{name}");
         assert_eq!(ledger.habits("weak").unwrap().completion_quantiles[50], 5.0, "{name}");
     }
+}
+
+#[test]
+fn all_stores_know_the_same_scores() {
+    let folder = tempfile::tempdir().unwrap();
+    let (stores, _server) = stores(folder.path());
+    let mut known = Vec::new();
+    for (name, ledger) in &stores {
+        (0..100).for_each(|n| ledger.add(record(n)));
+        for n in (0..100).filter(|n| n % 5 < 3) {
+            let call = ledger.find(&Wanted::Response(format!("r{n}"), None)).unwrap();
+            assert_eq!(ledger.find(&Wanted::Call(call)).unwrap(), call, "{name}");
+            let of = |model: Option<&str>, score, ts| Score {
+                call,
+                ts,
+                source: "judge:a".into(),
+                score,
+                probability: Some(0.25),
+                model: model.map(Into::into),
+            };
+            for each in [of(None, 0.5, 2), of(Some("other"), 0.75, 1), of(None, 0.25, 3), of(None, 1.0, 1)] {
+                ledger.score(each).unwrap();
+            }
+        }
+        // Failed calls and losers of hedges have no answer that its caller knows.
+        for n in [3, 4, 1000] {
+            let missing = ledger.find(&Wanted::Response(format!("r{n}"), None)).unwrap_err();
+            assert_eq!(missing.kind(), ferroute::Kind::Name, "{name} {n}");
+        }
+        let filter = Filter { router: Some("mf".into()), ..Filter::default() };
+        let tags = Tags(vec![("team".into(), "legal".into())]);
+        let all = ledger.scored(&Filter::default(), &Tags::default()).unwrap();
+        assert_eq!(all.len(), 2 * 60, "{name}");
+        assert!(all.windows(2).all(|pair| pair[0].ts <= pair[1].ts), "{name}");
+        assert_eq!(all.iter().map(|each| each.score).sum::<f64>(), 60.0, "{name}");
+        let some = ledger.scored(&filter, &Tags::default()).unwrap();
+        assert_eq!(some.len(), (0..100).filter(|n| n % 5 < 3 && n % 3 > 0).count() * 2, "{name}");
+        let tagged = ledger.scored(&Filter::default(), &tags).unwrap();
+        assert_eq!(tagged.len(), (0..100).filter(|n| n % 5 < 3 && n % 3 == 0).count() * 2, "{name}");
+        known.push(
+            all.into_iter().map(|each| ferroute::ledger::Scored { call: 0, text: None, ..each }).collect::<Vec<_>>(),
+        );
+    }
+    assert!(known.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn scores_that_cannot_be_written_yet_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("calls.db");
+    let ledger = Ledger::open(&url(&path)).unwrap();
+    ledger.add(record(1));
+    ledger.flush(LONG).unwrap();
+    let mut other = Command::new("python3")
+        .args([
+            "-c",
+            "import sqlite3, sys
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+c.execute('BEGIN IMMEDIATE')
+print('locked', flush=True)
+sys.stdin.read()
+c.execute('COMMIT')",
+        ])
+        .arg(&path)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(other.stdout.take().unwrap()), &mut line).unwrap();
+    ledger.add(record(2));
+    for n in [1, 2] {
+        let call = ledger.find(&Wanted::Response(format!("r{n}"), None)).unwrap();
+        ledger.score(score(call, 0.5)).unwrap();
+    }
+    let known = |ledger: &Ledger| ledger.scored(&Filter::default(), &Tags::default()).unwrap().len();
+    assert_eq!(known(&ledger), 2);
+    assert_eq!(ledger.flush(Duration::from_millis(50)).unwrap_err().kind(), ferroute::Kind::Timeout);
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    ledger.flush(LONG).unwrap();
+    drop(ledger);
+    assert_eq!(known(&Ledger::open(&url(&path)).unwrap()), 2);
 }
 
 #[test]
@@ -238,11 +322,23 @@ fn a_book_can_be_asked_inside_a_runtime() {
     });
 }
 
-/// The tables of the first version, and one call in them.
-const OLDER: [&str; 2] = [include_str!("goldens/ledger/sqlite_1.sql"), include_str!("goldens/ledger/postgres_1.sql")];
+/// The tables of the versions before this one, and one call in them.
+const OLDER: [[&str; 2]; 2] = [
+    [include_str!("goldens/ledger/sqlite_1.sql"), include_str!("goldens/ledger/postgres_1.sql")],
+    [
+        concat!(include_str!("goldens/ledger/sqlite_2.sql"), ";PRAGMA user_version = 2"),
+        concat!(
+            include_str!("goldens/ledger/postgres_2.sql"),
+            ";COMMENT ON TABLE calls IS 'ferroute ledger, version 2'"
+        ),
+    ],
+];
 const OLDER_CALL: &str = "INSERT INTO calls (id, ts, model, holdout, prompt_tokens, completion_tokens, cached_tokens, \
      cache_write_tokens, reasoning_tokens, estimated, total_ms, outcome, attempts, price_version) \
      VALUES (7, 1, 'old', 0, 10, 5, 0, 0, 0, 0, 2.5, 'ok', 1, 'x')";
+
+const OLDER_OUTCOME: &str =
+    "INSERT INTO outcomes (call_id, source, score, probability, ts) VALUES (7, 'x', 1, NULL, 1)";
 
 /// Runs statements in a store, past us.
 fn run<C: sqlx::Connection>(url: &str, statements: &str)
@@ -274,8 +370,23 @@ fn check_older(url: &str, write: impl Fn(&str)) {
         // Nobody has looked at the older ones.
         let failures = ledger.failures(&Filter::default()).unwrap().groups;
         assert_eq!(failures.iter().map(|group| group.counts.calls).sum::<u64>(), 1 + round as u64);
+        assert_eq!((&old.response, new.response.as_deref()), (&None, Some("r0")));
+        // An older writer's outcome is of the answer that was handed on.
+        let scores = |ledger: &Ledger| -> Vec<(String, f64)> {
+            let found = ledger.scored(&Filter::default(), &Tags::default()).unwrap();
+            found.iter().map(|each| (each.scored.to_string(), each.score)).collect()
+        };
+        let call = ledger.find(&Wanted::Response("r0".into(), None)).unwrap();
+        ledger.score(score(call, 0.25)).unwrap();
+        let found = scores(&ledger);
+        assert_eq!(found.len(), 2 + round, "{found:?}");
+        assert_eq!((&found[0], found[1 + round].1), (&("old".to_owned(), 1.0), 0.25));
         write(&OLDER_CALL.replace("(7, ", &format!("({}, ", 8 + round)));
     }
+}
+
+fn score(call: i64, score: f64) -> Score {
+    Score { call, ts: 5, source: "user".into(), score, probability: None, model: None }
 }
 
 #[test]
@@ -283,11 +394,15 @@ fn an_older_store_gains_the_columns_and_keeps_its_writers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.db");
     let at = format!("sqlite://{}?mode=rwc", path.display());
-    run::<sqlx::SqliteConnection>(&at, &format!("{};{OLDER_CALL}", OLDER[0]));
-    check_older(&url(&path), |statement| run::<sqlx::SqliteConnection>(&at, statement));
-    if let Some(server) = Server::start() {
-        run::<sqlx::PgConnection>(&server.url(), &format!("{};{OLDER_CALL}", OLDER[1]));
-        check_older(&server.url(), |statement| run::<sqlx::PgConnection>(&server.url(), statement));
+    for [sqlite, postgres] in OLDER {
+        let there = format!("{OLDER_CALL};{OLDER_OUTCOME}");
+        run::<sqlx::SqliteConnection>(&at, &format!("{sqlite};{there}"));
+        check_older(&url(&path), |statement| run::<sqlx::SqliteConnection>(&at, statement));
+        std::fs::remove_file(&path).unwrap();
+        if let Some(server) = Server::start() {
+            run::<sqlx::PgConnection>(&server.url(), &format!("{postgres};{there}"));
+            check_older(&server.url(), |statement| run::<sqlx::PgConnection>(&server.url(), statement));
+        }
     }
 }
 
@@ -296,12 +411,12 @@ fn a_later_store_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("later.db");
     drop(Ledger::open(&url(&path)).unwrap());
-    run::<sqlx::SqliteConnection>(&format!("sqlite://{}", path.display()), "PRAGMA user_version = 3");
+    run::<sqlx::SqliteConnection>(&format!("sqlite://{}", path.display()), "PRAGMA user_version = 4");
     let refused = Ledger::open(&url(&path)).unwrap_err();
     assert!(refused.message().contains("a later version of ferroute made it"), "{refused}");
     if let Some(server) = Server::start() {
         drop(Ledger::open(&server.url()).unwrap());
-        run::<sqlx::PgConnection>(&server.url(), "COMMENT ON TABLE calls IS 'ferroute ledger, version 3'");
+        run::<sqlx::PgConnection>(&server.url(), "COMMENT ON TABLE calls IS 'ferroute ledger, version 4'");
         let refused = Ledger::open(&server.url()).unwrap_err();
         assert!(refused.message().contains("a later version of ferroute made it"), "{refused}");
         assert!(!refused.message().contains("secret"));

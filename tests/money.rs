@@ -119,6 +119,7 @@ impl Book {
                 task: None,
                 tags: None,
                 signs: None,
+                response: None,
                 asked: ferroute::ledger::Asked::default(),
             });
         }

@@ -166,7 +166,7 @@ def test_lists_arrays_and_series_are_scores(columns):
         ([math.inf], InvalidValueError, "found inf at index 0"),
         ([[0.1, 0.2]], InvalidTypeError, "found 2 dimensions"),
         (0.5, InvalidTypeError, "found 0 dimensions"),
-        (["a"], InvalidTypeError, "expected win rates, numbers in one row"),
+        (["a"], InvalidTypeError, "expected win rates in one row"),
         ("0.5", InvalidTypeError, "found a string"),
     ],
 )

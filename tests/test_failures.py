@@ -159,7 +159,7 @@ def test_what_is_added_is_checked():
     book = Ledger()
     with pytest.raises(InvalidValueError, match="signs: there is no sign"):
         book.add("m", signs=["bored"])
-    with pytest.raises(InvalidValueError, match="hedged, escalated or vain"):
+    with pytest.raises(InvalidValueError, match="escalated, vain or shadow"):
         book.add("m", outcome="great")
     book.add("m", tags={"team": "legal"}, task="coding")
     columns = book.spend().columns()

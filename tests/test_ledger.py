@@ -74,6 +74,7 @@ def test_a_call_is_known_at_once_with_everything(book):
         task="coding",
         tags={"team": "legal"},
         signs=["truncated", "empty"],
+        response="chatcmpl-1",
     )
     [row] = [dict(zip(columns, values, strict=True)) for columns, values in [_first(book)]]
     features = row.pop("features")
@@ -83,6 +84,7 @@ def test_a_call_is_known_at_once_with_everything(book):
         "task": "coding",
         "tags": '{"team":"legal"}',
         "signs": "empty,truncated",
+        "response": "chatcmpl-1",
         "ts": 1_700_000_000_500_000,
         "key": "team",
         "session": "s",
@@ -145,9 +147,8 @@ def test_amounts_that_are_none_are_refused():
         book.add("m", cost="free")
     with pytest.raises(InvalidValueError, match=r"cost: expected at most 9\.2 million dollars"):
         book.add("m", cost=10_000_000)
-    with pytest.raises(
-        InvalidValueError, match="expected ok, cancelled, failed, hedged, escalated or vain, found `fine`"
-    ):
+    words = "ok, cancelled, failed, hedged, escalated, vain or shadow"
+    with pytest.raises(InvalidValueError, match=f"expected {words}, found `fine`"):
         book.add("m", outcome="fine")
     assert book.spend().queries == 0
 

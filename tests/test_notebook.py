@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -71,3 +72,16 @@ def test_beyond_two_models_runs(tmp_path):
     pages = ["".join(output["data"]["text/html"]) for output in outputs if "text/html" in output.get("data", {})]
     assert sum("fr-explain" in page for page in pages) == 3
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_own_traffic_runs(tmp_path):
+    outputs, printed = run("own_traffic.ipynb", tmp_path)
+    assert printed.count("quality: not yet proven") >= 1
+    assert "Proven: " in printed
+    assert "went back from threshold" in printed
+    fell = re.search(r"the mean score fell by (-?\d\.\d+)", printed)
+    assert fell is not None
+    assert float(fell[1]) <= 0.05
+    assert pictures(outputs) >= 3
+    assert (tmp_path / "proof" / "certificate.json").exists()

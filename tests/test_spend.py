@@ -132,7 +132,9 @@ def test_calls_are_the_raw_records(book):
 def test_texts_say_what_matters(book):
     spend = book.spend()
     text = repr(spend)
-    assert text.splitlines()[0] == "Spend: 11 queries, $0.0233; estimated saving $0.0277, 67.6%"
+    assert text.splitlines()[0] == (
+        "Spend: 11 queries, $0.0233; estimated saving $0.0277, 67.6%; quality: not measured"
+    )
     assert "unpriced" in text
     assert "1 of 11 queries have no price" in text
     html = spend._repr_html_()
@@ -176,6 +178,7 @@ def test_the_command(book, tmp_path):
     assert shown.returncode == 0, shown.stderr
     assert "11 queries cost $0.0233, $0.000800 of it for routing; $0.00233 each" in shown.stdout
     assert "estimated saving against the strong model alone: $0.0277 (67.6%)" in shown.stdout
+    assert "quality: not measured" in shown.stdout
     assert "unpriced" in shown.stdout
     assert "note: 1 of 11 queries have no price" in shown.stderr
     found = json.loads(ferroute("--json", "--router", "mf", FERROUTE_LEDGER=f"sqlite:///{path}").stdout)

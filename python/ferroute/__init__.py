@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ferroute._core import DEBUG_BUILD, __version__
 
 if TYPE_CHECKING:
+    from ferroute.auditing import Audit, audit
     from ferroute.completions import acompletion, completion
     from ferroute.controller import Controller, RoutingError
     from ferroute.decision import Decision, ModelPair, Share, Shares
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
     from ferroute.fitting import fit, load_router
     from ferroute.llm_router import LLMRouter
     from ferroute.policy import CallPolicy
+    from ferroute.proving import Proof, prove
     from ferroute.routers.fitted import FittedRouter
+    from ferroute.shadow import Shadow
     from ferroute.tasks import TaskGuess, guess_task
 
 __all__ = [
+    "Audit",
     "CallPolicy",
     "Controller",
     "Decision",
@@ -28,19 +32,24 @@ __all__ = [
     "FittedRouter",
     "LLMRouter",
     "ModelPair",
+    "Proof",
     "RoutingError",
+    "Shadow",
     "Share",
     "Shares",
     "TaskGuess",
     "__version__",
     "acompletion",
+    "audit",
     "completion",
     "fit",
     "guess_task",
     "load_router",
+    "prove",
 ]
 
 _HOMES = {
+    "Audit": "auditing",
     "CallPolicy": "policy",
     "Controller": "controller",
     "Decision": "decision",
@@ -48,16 +57,23 @@ _HOMES = {
     "FittedRouter": "routers.fitted",
     "LLMRouter": "llm_router",
     "ModelPair": "decision",
+    "Proof": "proving",
     "RoutingError": "controller",
+    "Shadow": "shadow",
     "Share": "decision",
     "Shares": "decision",
     "TaskGuess": "tasks",
     "acompletion": "completions",
+    "audit": "auditing",
     "completion": "completions",
     "fit": "fitting",
     "guess_task": "tasks",
     "load_router": "fitting",
+    "prove": "proving",
 }
+
+_MODULES = ("calibrate", "evals", "rollout")
+"""Modules that are there after ``import ferroute`` alone."""
 
 if DEBUG_BUILD:
     import warnings
@@ -74,6 +90,10 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return getattr(importlib.import_module(f"ferroute.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        import importlib
+
+        return importlib.import_module(f"ferroute.{name}")
     raise AttributeError(f"module 'ferroute' has no attribute {name!r}")
 
 

@@ -61,6 +61,7 @@ class Routed:
         baseline: Name of the model that the saving is measured against.
         requested: The model string of the request.
         holdout: Whether it was sent to the strong model by lot.
+        shadow: Whether it is made beside another call, to compare its answer: the ledger counts it apart.
         router_cost: US dollars; None is unpriced.
         session: The caller's session.
         task: Kind of task, as the caller or the router's guess has it.
@@ -77,7 +78,7 @@ class Routed:
 
     __slots__ = (
         "_due", "baseline", "climb", "decision", "holdout", "ledger", "messages", "own", "policy", "requested",
-        "router_cost", "rungs", "session", "tags", "task", "text", "used", "where",
+        "router_cost", "rungs", "session", "shadow", "tags", "task", "text", "used", "where",
     )  # fmt: skip
 
     def __init__(
@@ -98,8 +99,10 @@ class Routed:
         tags: Sequence[tuple[str, str]] = (),
         climb: Above = Above(),  # noqa: B008 - a tuple
         rungs: Rungs | None = None,
+        shadow: bool = False,
     ) -> None:
         self.climb = climb
+        self.shadow = shadow
         self.rungs = rungs
         self.task = task
         self.tags = tags
@@ -266,7 +269,7 @@ def prepare(
     climb = Above()
     if context is None:
         made.decision = by_name(str(model))
-        made.decided = (None, str(model), None, None, session, False, None, 0, None, None, task, tags)
+        made.decided = (None, str(model), None, None, session, (False, False), None, 0, None, None, task, tags)
     else:
         decision = context.decision
         if model == decision.model:
@@ -281,7 +284,7 @@ def prepare(
             # With a threshold for each step, `requested` has them.
             None if isinstance(decision.threshold, tuple) else decision.threshold,
             context.session or session,
-            context.holdout,
+            (context.holdout, context.shadow),
             context.baseline,
             context.take_router_cost(),
             context.text,

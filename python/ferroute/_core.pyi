@@ -136,6 +136,157 @@ class Ladder:
             RoutingError: All are barred; the message lists each with its reason.
         """
 
+# --- rollout.rs ---
+
+# Kind, seconds since 1970, stage before and after, audits, evidence, why, and all of it in a sentence.
+_Moved: TypeAlias = tuple[str, int | None, int, int, int, float, str, str]
+
+@final
+class RampPlan:
+    """What a ramp is to do.
+
+    Args:
+        stages: Weak share and threshold of each, rising, without "always strong", which is stage 0.
+        start: The stage to begin with.
+        certified: Whether that one is proven already.
+        reference: Win rates ``[n]`` that later ones are compared with; a sample of them is kept.
+        max_quality_loss: The bound.
+        confidence: Of all promises.
+        horizon: The running loss is averaged over at least so many audits; None: 500, or more below a bound of 0.05.
+        rates: Parts of the traffic to audit while it grows and while it holds.
+        revert_on_drift: Whether other traffic leads back to always strong.
+        regret: Whether weak wins count for nothing.
+
+    Raises:
+        InvalidValueError: Stages do not rise, or a number is out of its range.
+    """
+
+    def __new__(
+        cls,
+        stages: Sequence[tuple[float, float]],
+        start: int,
+        certified: bool,
+        reference: NDArray[np.float64],
+        max_quality_loss: float,
+        confidence: float,
+        horizon: int | None,
+        rates: tuple[float, float],
+        revert_on_drift: bool,
+        regret: bool = False,
+    ) -> RampPlan: ...
+    def rehearse(
+        self,
+        win_rates: NDArray[np.float64],
+        strong: NDArray[np.float64],
+        weak: NDArray[np.float64],
+        rate: float | None = None,
+        seed: int = 0,
+    ) -> tuple[NDArray[np.uint32], NDArray[np.bool_], list[_Moved]]:
+        """The stage in force for each request, which were audited, and the moves, timed by request."""
+
+    @property
+    def stages(self) -> list[tuple[float, float]]:
+        """Weak share and threshold of each, always strong first."""
+
+@final
+class Ramp:
+    """A ramp with its memory: in a file that several processes may share, or in this process.
+
+    Raises:
+        InvalidValueError: The file holds something else, or a ramp with another promise or other thresholds.
+        MissingFileError: There is no such file, and no plan.
+        UnreadableFileError: It cannot be read or written.
+    """
+
+    def __new__(cls, path: str | os.PathLike[str] | None = None, plan: RampPlan | None = None) -> Ramp: ...
+    @staticmethod
+    def of_lines(text: str) -> Ramp:
+        """A ramp without a file, from what `lines` gave."""
+
+    def lines(self) -> str:
+        """The lines that a file would have, of a ramp without one."""
+
+    @property
+    def path(self) -> Path | None:
+        """Its file."""
+
+    def observe(self, win_rate: float, strong: float, weak: float, probability: float = 1.0) -> None:
+        """Takes in an audit, and makes the moves it calls for."""
+
+    def observe_many(
+        self,
+        win_rates: NDArray[np.float64],
+        strong: NDArray[np.float64],
+        weak: NDArray[np.float64],
+        probability: float = 1.0,
+    ) -> None:
+        """As `observe`, for rows."""
+
+    def held(self) -> tuple[float, float, bool, str | None]:
+        """Threshold and weak share in force, whether there is news, and what a caller should know."""
+
+    def news(self) -> list[_Moved]:
+        """The moves since it was opened that were not told of yet; each is told once."""
+
+    def moves(self, start: int = 0) -> list[_Moved]:
+        """The moves from one on."""
+
+    @property
+    def plan(self) -> RampPlan:
+        """Its plan."""
+
+    @property
+    def state(self) -> str:
+        """``starting``, ``growing``, ``holding``, ``paused`` or ``reverted``."""
+
+    @property
+    def rate(self) -> float:
+        """The part of the traffic to audit now."""
+
+    @property
+    def n(self) -> int:
+        """Audits so far."""
+
+    @property
+    def mean_loss(self) -> float:
+        """Of the audits as they were routed; NaN before the first."""
+
+    @property
+    def alarms(self) -> tuple[float, float]:
+        """Evidence against the stage it stands at, and for other traffic, as natural logarithms."""
+
+    @property
+    def stages(self) -> list[tuple[float, float, float, float]]:
+        """Of each stage weak share, threshold, ln of the evidence that it is good, mean loss."""
+
+    @property
+    def promise(self) -> tuple[float, float, int, bool]:
+        """Bound, confidence, horizon, and whether weak wins count for nothing."""
+
+def ramp_stages(win_rates: NDArray[np.float64], shares: Sequence[float]) -> list[tuple[float, float]]:
+    """Weak share and threshold at which the given parts of `win_rates` are weak, as near as equal scores allow."""
+
+@final
+class Trial:
+    """A test of two arms that may be looked at at any time; ``True`` is the second.
+
+    Raises:
+        InvalidValueError: A number is out of its range.
+    """
+
+    def __new__(cls, split: float = 0.5, confidence: float = 0.95) -> Trial: ...
+    def observe(self, second: bool, score: float, key: str | None = None) -> bool:
+        """Takes in a score in 0..=1; of each key the first. Returns whether it counted."""
+
+    def told(self) -> tuple[list[int], list[float], float, tuple[float, float], tuple[bool, int] | None]:
+        """Scores and means of the arms, ln of the evidence, the interval of the difference, winner and when."""
+
+def ab_arm(salt: str, key: str, split: float) -> bool:
+    """Whether a key goes to the second arm."""
+
+def ab_required_n(effect: float, baseline: float, power: float, split: float, confidence: float) -> int:
+    """Scores of both arms together that find a difference of `effect` with probability `power`."""
+
 # --- request.rs ---
 
 @final
@@ -1346,167 +1497,58 @@ def quantile(values: list[float], at: float) -> float:
 def binomial_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:
     """The exact interval (Clopper and Pearson 1934) of the probability behind ``successes`` of ``trials``."""
 
-# --- learn.rs ---
-_Judged: TypeAlias = tuple[float, int, int]
+# --- guarantee.rs ---
+_Numbers: TypeAlias = NDArray[np.float64]
 
-@final
-class Fitting:
-    """Prompts and what models scored on them, ready to be fitted on; see `ferroute.fit`.
+def certify_threshold(
+    win_rates: _Numbers,
+    strong: _Numbers,
+    weak: _Numbers,
+    gold: tuple[_Numbers, _Numbers] | None,
+    risk: str,
+    most: float,
+    delta: float,
+    start: float | None,
+    ceiling: float,
+    seed: int,
+) -> tuple[float | None, float, float, int, int, int, float | None]:
+    """The highest threshold whose loss is at most ``most`` with probability ``1 - delta``.
 
-    Args:
-        features: Raw features ``[n, width + 42]``, C order or not: an embedding, then the lexical numbers.
-        width: Numbers of the embedding.
-        logits: Logit of the embedded router's win rate, ``[n]``.
-        outcomes: What each model scored, ``[n, m]``, 0..=1, NaN where unknown.
-        threads: At most so many; all cores when None. The number shows in no bit of a result.
+    See `ferroute.calibrate.guarantee`; columns are ``[n]``, ``start`` is the first threshold tested of weak_routed.
+
+    Returns:
+        The threshold or None, the loss seen there, its bound, rows whose truth is known, rows judged only, rows below
+        the threshold, and the loss seen at the next threshold or None.
 
     Raises:
-        InvalidValueError: Sizes do not fit, a number is out of range, or nothing is known of a model.
+        InvalidValueError: Something is out of range.
     """
 
-    def __new__(
-        cls,
-        features: NDArray[np.float32],
-        width: int,
-        logits: NDArray[np.float64],
-        outcomes: NDArray[np.float64],
-        threads: int | None = None,
-    ) -> Self: ...
-    @staticmethod
-    def folds(units: NDArray[np.uint32], folds: int, seed: int) -> NDArray[np.uint32]:
-        """The fold of each row, ``[n]``; rows of one unit share theirs."""
+def first_weak_share(rows: int, most: float, delta: float) -> float:
+    """The share of traffic below the first threshold that is tested among the weak-routed."""
 
-    @staticmethod
-    def steps(models: int) -> int:
-        """How many steps of progress one fit of so many models tells."""
+def afford_threshold(
+    win_rates: _Numbers,
+    scores: tuple[_Numbers, _Numbers],
+    costs: tuple[_Numbers, _Numbers],
+    cap: float,
+    budget: float,
+    delta: float,
+    seed: int,
+) -> tuple[float | None, float, float, int]:
+    """The best threshold whose mean cost is at most ``budget`` with probability ``1 - delta``.
 
-    def model(
-        self,
-        pair: tuple[int, int],
-        models: list[str],
-        *,
-        win_rates: NDArray[np.float64],
-        embedding: int | None = None,
-        projection: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
-        zero_shot: bool = True,
-        neighbours: tuple[int, float] | None = None,
-        progress: Callable[[int], object] | None = None,
-    ) -> FittedModel:
-        """Fits on all rows.
+    See `ferroute.calibrate.budget`; pairs are the strong and the weak model's ``[n]``, ``cap`` bounds every cost.
 
-        Args:
-            pair: Places of the strong and the weak model.
-            models: Names.
-            win_rates: Held-out win rates, whose quantiles the model keeps.
-            embedding: Numbers of the user's embedding; None: the one in this package.
-            projection: Mean ``[d]`` and directions ``[width, d]`` that bring it to the design's width.
-            zero_shot: Whether the embedded router has a say.
-            neighbours: How many count, and the guard in standard errors, in the place of heads.
-            progress: Called with the number of steps newly done; what it raises ends the work.
-        """
+    Returns:
+        The threshold or None, mean cost and mean score there (of all calls weak where it is None), rows below it.
 
-    def cross_validated(
-        self,
-        pair: tuple[int, int],
-        folds: NDArray[np.uint32],
-        *,
-        zero_shot: bool = True,
-        neighbours: tuple[int, float] | None = None,
-        progress: Callable[[int], object] | None = None,
-    ) -> NDArray[np.float64]:
-        """Expected scores ``[n, m]``, each row's by a fit without its fold."""
+    Raises:
+        InvalidValueError: Something is out of range.
+    """
 
-    def chance(
-        self,
-        pair: tuple[int, int],
-        folds: NDArray[np.uint32],
-        units: NDArray[np.uint32],
-        *,
-        times: int,
-        seed: int,
-        zero_shot: bool = True,
-        progress: Callable[[int], object] | None = None,
-    ) -> tuple[float, float]:
-        """How well held-out differences of the pair are predicted, and the share of shuffled labels that reach it."""
-
-@final
-class FittedModel:
-    """What each model is expected to score on a prompt; in `ferroute.routers.fitted` with words around it."""
-
-    @staticmethod
-    def load(path: str | os.PathLike[str]) -> FittedModel:
-        """Reads a file.
-
-        Raises:
-            MissingFileError: There is none.
-            CheckpointError: It is something else, or damaged.
-        """
-
-    @staticmethod
-    def from_bytes(content: bytes) -> FittedModel:
-        """Reads a file's content."""
-
-    def to_bytes(self) -> bytes:
-        """The file's content."""
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the file, whole or not at all."""
-
-    @property
-    def models(self) -> list[str]:
-        """Names of the models, in the order of columns."""
-
-    @property
-    def pair(self) -> tuple[int, int]:
-        """Places of the strong and the weak model."""
-
-    @property
-    def embedding_width(self) -> int | None:
-        """Numbers of the user's embeddings; None where none are needed."""
-
-    @property
-    def width(self) -> int:
-        """Numbers of an embedding after its projection."""
-
-    @property
-    def quantiles(self) -> list[float]:
-        """100 quantiles of the held-out win rates, rising."""
-
-    @property
-    def card(self) -> str:
-        """The card, as JSON."""
-
-    def with_card(self, card: str) -> FittedModel:
-        """The same model with another card."""
-
-    def win_rate(self, text: str, embedding: NDArray[np.float32] | None = None) -> float:
-        """The strong model's win rate, 0..=1."""
-
-    def explain(
-        self, text: str, embedding: NDArray[np.float32] | None = None, limit: int = 10
-    ) -> list[tuple[str, float]]:
-        """The largest terms of a win rate, ``(name, part)``; positive ones speak for the strong model.
-
-        Parts are in units of the logit around a win rate of one half. Empty where neighbours decide.
-        """
-
-    def scores(
-        self, texts: list[str], embeddings: NDArray[np.float32] | None = None, threads: int | None = None
-    ) -> NDArray[np.float64]:
-        """Expected scores ``[n, m]``, not cut to 0..=1."""
-
-    def win_rates(
-        self, texts: list[str], embeddings: NDArray[np.float32] | None = None, threads: int | None = None
-    ) -> NDArray[np.float64]:
-        """Win rates ``[n]``, the interpreter lock released."""
-
-    def with_model(
-        self, name: str, features: NDArray[np.float32], logits: NDArray[np.float64], outcomes: NDArray[np.float64]
-    ) -> FittedModel:
-        """The same router with one more model, fitted on outcomes ``[n]`` of it alone."""
-
-    def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The user's embeddings as the design takes them."""
+# --- learn.rs ---
+_Judged: TypeAlias = tuple[float, int, int]
 
 @final
 class MfTrainer:

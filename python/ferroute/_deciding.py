@@ -18,6 +18,7 @@ from ferroute._one_line import one_line
 from ferroute._refusals import RoutingError
 from ferroute._serving import Serving, told_of
 from ferroute._trace import Asked, Trace
+from ferroute._wanted import Held
 from ferroute.decision import Aside, Decision, Share, Shares, aside, make
 from ferroute.endpoints import with_settings
 from ferroute.errors import InvalidTypeError, UnknownNameError
@@ -203,6 +204,9 @@ class Deciding(Grammar, Serving):
             if other == name:
                 raise error
             notes.insert(0, f"{what}, so {other!r} was asked")
+            if threshold is None or type(threshold) is Held:
+                # A threshold that is held is of one router's scores.
+                threshold = self._held_threshold(other)
             if threshold is None and not names_rung(self.routers[other]):
                 raise RoutingError(
                     f"{what}, and {other!r}, which is to be asked instead, needs a threshold: give one, or let "
@@ -231,7 +235,14 @@ class Deciding(Grammar, Serving):
             else:
                 number = fields["threshold"] = float(threshold)
                 trace.cuts = (number,)
-                trace.wanted, fields["reason"] = ladder.by_threshold(win_rate, number)
+                if type(threshold) is Held:
+                    # Always strong means always, though rounding leaves some win rates just below 0.
+                    trace.wanted, reason = ladder.by_threshold(max(win_rate, 0.0) if number == 0 else win_rate, number)
+                    fields["reason"] = f"{reason}; held by {threshold.by}"
+                    if threshold.note is not None:
+                        notes.append(f"held by {threshold.by}: {threshold.note}")
+                else:
+                    trace.wanted, fields["reason"] = ladder.by_threshold(win_rate, number)
             window = self._window(trace.name, trace.router) if enters_window else None
         if enters_window and window is not None:
             window.push(win_rate)
@@ -301,6 +312,8 @@ class Deciding(Grammar, Serving):
             if other is None:
                 other, own = self._parse_model_name(ask)
             asked_of = own if threshold is None else threshold
+            if asked_of is None:
+                asked_of = self._held_threshold(other)
             if other not in trail:
                 self._validate_router_threshold(other, asked_of)
         except (RoutingError, ValueError) as error:

@@ -121,7 +121,7 @@ def from_preferences(
     names = None if models is None else model_names(models)
     battles: list[tuple[int, str, str, bool]] = []
     for row, battle in enumerate(preferences):
-        parts = tuple(cast("Any", battle))
+        parts = tuple(battle)
         if len(parts) not in (3, 4):
             raise InvalidValueError(
                 "preferences: expected (prompt, winner, loser) or (prompt, a, b, 'tie'), "

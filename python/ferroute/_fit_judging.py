@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
 from ferroute._fit_report import LEVEL, SURE, FitReport, Row
@@ -55,7 +55,7 @@ def judge(
     strong, weak = data.pair
     ahead = scores[:, strong] - scores[:, weak]
     win_rates = ((1 + ahead) / 2).clip(0, 1)
-    both = ~np.isnan(data.table[:, [strong, weak]]).any(axis=1)
+    both = cast("NDArray[np.bool_]", ~np.isnan(data.table[:, [strong, weak]]).any(axis=1))
     outcomes = data.table[both][:, [strong, weak]]
     p_value, z = (None, None) if chance is None else (chance[1], None)
     notes: list[str] = []

@@ -9,9 +9,10 @@ import math
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
+from ferroute._holding import Holds
 from ferroute._ladder import Rungs, cuts_of
 from ferroute._refusals import ModelType, RoutingError, ThresholdType
-from ferroute._wanted import Share, Shares
+from ferroute._wanted import Held, Share, Shares
 from ferroute.routers.base import RungRouter, routes_by_itself
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def names_rung(router: Any) -> bool:
     return RungRouter in type(router).__mro__ and not routes_by_itself(router)
 
 
-class Grammar:
+class Grammar(Holds):
     """Knows the routers and the rungs, and so what a model string means."""
 
     model_pair: ModelPair
@@ -49,6 +50,8 @@ class Grammar:
             router, threshold = self._parse_model_name(model)
         elif type(threshold) is not float:
             threshold = cuts_of(threshold, len(self._tiers) or 2)
+        if threshold is None:
+            threshold = self._held_threshold(router)
         self._validate_router_threshold(router, threshold)
         return router, threshold
 
@@ -58,7 +61,7 @@ class Grammar:
     def _validate_router_threshold(self, router: str | None, threshold: Any) -> None:
         if router is None or (threshold is None and not self._alone(router)):
             raise RoutingError("Router or threshold unspecified.")
-        if threshold is None:
+        if threshold is None or (type(threshold) is Held and router in self.routers):
             return
         # Callers' code is not checked by our types.
         if isinstance(threshold, str):
@@ -87,7 +90,8 @@ class Grammar:
         if not isinstance(model, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers' code is not checked
             raise ModelType(f"model is a string like 'router-[router name]-[threshold]', found {model!r}.")
         hyphenated = [name for name in self.routers if "-" in name]
-        naming = [name for name, router in self.routers.items() if names_rung(router)]
+        # What is held needs no threshold either.
+        naming = [name for name, router in self.routers.items() if names_rung(router) or name in self._held]
         rungs = len(self._tiers) or 2
         try:
             router, number, shares = _core.parse_model_name(model, hyphenated, naming, rungs)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
 from ferroute._refusals import ThresholdType
-from ferroute._wanted import Share, Shares
+from ferroute._wanted import Held, Share, Shares
 from ferroute.endpoints import endpoint
 from ferroute.errors import InvalidTypeError
 
@@ -156,7 +156,7 @@ def _float_of(cut: Any) -> float:
 
 def model_string(router: str, threshold: Any) -> str:
     """The model string of a router and what was given with it: ``router-local-0.3,0.7``."""
-    if threshold is None:
+    if threshold is None or type(threshold) is Held:
         return f"router-{router}"
     if type(threshold) is tuple:
         return f"router-{router}-{','.join(map(str, cast('tuple[float, ...]', threshold)))}"

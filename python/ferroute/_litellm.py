@@ -171,7 +171,7 @@ class _Book:
         """
         if self.settled is not None:
             return self.settled
-        router, requested, win_rate, threshold, session, holdout, baseline, router_cost, text = self.call.decided[:9]
+        router, requested, win_rate, threshold, session, lots, baseline, router_cost, text = self.call.decided[:9]
         tier, task, tags = self.call.decided[9:]
         theirs = _their_cost(answer)
         estimated = made is not None and (tokens is None or not whole)
@@ -194,7 +194,7 @@ class _Book:
                 win_rate=win_rate,
                 threshold=threshold,
                 session=session,
-                holdout=holdout,
+                holdout=lots[0],
                 text=text,
                 cost=cost,
                 router_cost=router_cost,
@@ -202,13 +202,14 @@ class _Book:
                 ttft_ms=None if self.first is None else (self.first - self.clock) * 1000,
                 total_ms=(now - self.clock) * 1000,
                 estimated=estimated,
-                outcome=outcome,
+                outcome="shadow" if lots[1] else outcome,
                 error=None if error is None else type(error).__name__,
                 attempts=self.attempts,
                 at=self.began,
                 tier=tier,
                 task=task,
                 tags=tags,
+                response=_id(answer) if error is None else None,
                 **{_LEDGERS_WORDS.get(name, name): count for name, count in (tokens or {}).items()},
             )
         self.settled = self._decision(cost, saved, answered=outcome != "failed")
@@ -244,6 +245,12 @@ class _Book:
         )
         saved = None if cost is None or expected is None or router_cost is None else expected - cost - router_cost
         return expected, saved
+
+
+def _id(answer: Any) -> str | None:
+    """The provider's id of an answer."""
+    found = read(answer, "id")
+    return found if isinstance(found, str) else None
 
 
 def _is_final(error: BaseException) -> bool:

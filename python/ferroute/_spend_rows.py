@@ -12,7 +12,8 @@ COLUMNS = {
     "queries": "whole",
     "share": "number",
     **dict.fromkeys(
-        ("ok", "cancelled", "failed", "hedged", "escalated", "holdout", "attempts", "estimated", "unpriced"), "whole"
+        ("ok", "cancelled", "failed", "hedged", "escalated", "holdout", "shadows", "attempts", "estimated", "unpriced"),
+        "whole",
     ),
     "prompt_tokens": "whole",
     "completion_tokens": "whole",
@@ -22,6 +23,7 @@ COLUMNS = {
     "cost_usd": "number",
     "router_cost_usd": "number",
     "total_usd": "number",
+    "shadow_cost_usd": "number",
     "cost_per_query_usd": "number",
     "baseline_usd": "number",
     "saved_usd": "number",
@@ -38,6 +40,7 @@ def row(model: ModelSums, queries: int) -> dict[str, Any]:
     out["share"] = model.queries / queries if queries else 0.0
     out["cost_usd"] = float(model.cost) if model.has_price else None
     out["router_cost_usd"] = float(model.router_cost)
+    out["shadow_cost_usd"] = float(model.shadow_cost)
     out["total_usd"] = float(model.total) if model.has_price else None
     out["cost_per_query_usd"] = None if model.cost_per_query is None else float(model.cost_per_query)
     out["baseline_usd"] = float(model.baseline) if compared else None

@@ -59,9 +59,11 @@ class Sums:
         hedged: Second requests that lost, beside the calls; their cost counts.
         escalated: Answers after which the next rung was asked, beside the calls; their cost counts.
         holdout: Calls sent to the strong model by lot.
+        shadows: Answers of another model beside the calls, to compare with (audits); they are in no other sum.
         attempts: Requests sent to providers.
         estimated: Calls whose tokens are an estimate (cancelled streams).
         unpriced: Calls without a price: their tokens are in the sums, their money is missing.
+        unpriced_shadows: Of ``shadows``, those without a price.
         unpriced_routing: Calls of a router whose own cost is not known.
         prompt_tokens: Whole prompts.
         completion_tokens: Whole completions.
@@ -70,6 +72,7 @@ class Sums:
         reasoning_tokens: Of the completions, hidden reasoning.
         cost: Of the models.
         router_cost: Of choosing them.
+        shadow_cost: Of ``shadows``, which is in no other sum.
         compared: Calls with an estimated saving.
         baseline: Of these, the estimated cost at the strong model.
         saved: Of these, the estimated saving; negative is a loss.
@@ -82,9 +85,11 @@ class Sums:
     hedged: int
     escalated: int
     holdout: int
+    shadows: int
     attempts: int
     estimated: int
     unpriced: int
+    unpriced_shadows: int
     unpriced_routing: int
     prompt_tokens: int
     completion_tokens: int
@@ -93,19 +98,20 @@ class Sums:
     reasoning_tokens: int
     cost: Decimal
     router_cost: Decimal
+    shadow_cost: Decimal
     compared: int
     baseline: Decimal
     saved: Decimal
 
     @property
     def total(self) -> Decimal:
-        """Cost of models and of choosing them."""
+        """Cost of models and of choosing them; audits (``shadow_cost``) are not in it."""
         return self.cost + self.router_cost
 
     @property
     def has_price(self) -> bool:
         """Whether the cost of any call is known; else `cost` is 0 for want of a price."""
-        return self.queries > self.unpriced or self.cost != 0
+        return self.queries > self.unpriced or self.cost != 0 or (self.queries == 0 and self.shadows > 0)
 
     @property
     def cost_per_query(self) -> Decimal | None:
@@ -128,7 +134,7 @@ class ModelSums(Sums):
     latency: Latency | None = None
 
 
-_MONEY = ("cost", "router_cost", "baseline", "saved")
+_MONEY = ("cost", "router_cost", "shadow_cost", "baseline", "saved")
 SUMS = tuple(Sums.__dataclass_fields__)
 
 

@@ -47,6 +47,26 @@ class Share(float):
     __format__ = object.__format__  # f"{share}" shows 30%, as the model string does
 
 
+class Held(float):
+    """A threshold that is held by a ramp, a watch or a certificate (see `ferroute.rollout`).
+
+    Attributes:
+        by: Who holds it, in a few words.
+        note: What a caller should know where it is not as planned.
+    """
+
+    __slots__ = ("by", "note")
+
+    by: str
+    note: str | None
+
+    def __new__(cls, threshold: float, by: str, note: str | None = None) -> Self:
+        """The threshold in force; 0 is always strong, infinity always weak."""
+        made = super().__new__(cls, threshold)
+        made.by, made.note = by, note
+        return made
+
+
 class Shares(tuple[float, ...]):
     """Shares of the traffic for the steps of a ladder: ``Shares(0.6, 0.15)`` is ``router-...-60%,15%``.
 

@@ -28,6 +28,7 @@ from ferroute._extras import NONE, extras_of, extras_of_many, taken
 from ferroute._given import check_spelling, given
 from ferroute._ladder import cuts_of, model_string, tiers_of
 from ferroute._refusals import MissingMessages, RoutingError
+from ferroute._shadowing import Shadows
 from ferroute._trace import Asked
 from ferroute.decision import Aside, Decision, ModelPair, aside, make
 from ferroute.endpoints import carrying, settings_of, shown_url, with_settings
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from ferroute.failures import Failures
     from ferroute.ledger import Ledger
+    from ferroute.shadow import Shadow
     from ferroute.spend import Spend
 
 __all__ = [
@@ -115,7 +117,7 @@ def _counts() -> defaultdict[str, defaultdict[str, int]]:
     return defaultdict(cast("Callable[[], defaultdict[str, int]]", partial(defaultdict, int)))
 
 
-class Controller(DecidingMany):
+class Controller(DecidingMany, Shadows):
     """Routes between a strong and a weak model, or a ladder of several, and calls the one chosen.
 
     It may be used from any thread and event loop; counts are kept under a lock. It pickles, with counts and score
@@ -140,6 +142,9 @@ class Controller(DecidingMany):
             `CallPolicy`, or a mapping of its attributes. May be assigned later.
         ledger: Where calls are entered: ``"sqlite:///calls.db"`` or the path alone, ``"postgresql://..."``, or a
             `ferroute.ledger.Ledger` that several share; None: in memory, the sums and the last 10,000.
+        shadow: Share of the calls that the other model is asked as well, behind the caller's back, so that what routing
+            costs in quality can be measured: ``0.02``, or a `ferroute.Shadow` with a judge and a budget, or a mapping
+            of its attributes. May be assigned later.
 
     Raises:
         KeyError: A router's name is unknown.
@@ -164,6 +169,7 @@ class Controller(DecidingMany):
         tiers: Mapping[str, str | Mapping[str, Any]] | Sequence[tuple[str, Any]] | None = None,
         policy: CallPolicy | Mapping[str, Any] | None = None,
         ledger: str | os.PathLike[str] | Ledger | None = None,
+        shadow: Shadow | Mapping[str, Any] | float | None = None,
     ) -> None:
         _warn_if_shadowed()
         if isinstance(routers, str):
@@ -204,6 +210,8 @@ class Controller(DecidingMany):
         self._start()
         # The first decision does not wait until the price data are read.
         self._serving(self._rungs())
+        if shadow is not None:
+            self.shadow = shadow
 
     @property
     def tiers(self) -> dict[str, Any]:
@@ -228,7 +236,8 @@ class Controller(DecidingMany):
 
     def spend(self, **filters: Any) -> Spend:
         """What calls have cost and routing has saved, by model; see `ferroute.spend.spend` for the filters."""
-        return self.ledger.spend(**filters)
+        asked: dict[str, Any] = {"strong": str(self.model_pair.strong), **filters}
+        return self.ledger.spend(**asked)
 
     def _start(self) -> None:
         """Everything that is not kept by pickle."""
@@ -240,7 +249,7 @@ class Controller(DecidingMany):
         self.chat = SimpleNamespace(completions=SimpleNamespace(create=self.completion, acreate=self.acompletion))
 
     def __getstate__(self) -> dict[str, Any]:
-        dropped = ("_lock", "_seen", "_served", "_sessions", "_windows", "chat", "model_counts")
+        dropped = ("_lock", "_seen", "_served", "_sessions", "_shadow", "_windows", "chat", "model_counts")
         return {name: value for name, value in vars(self).items() if name not in dropped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -253,6 +262,7 @@ class Controller(DecidingMany):
         self._seen = None
         self.model_counts = _counts()
         self._start()
+        self._begin_shadow()
 
     def __repr__(self) -> str:
         where = f", api_base={shown_url(self.api_base)!r}" if self.api_base else ""
@@ -417,7 +427,8 @@ class Controller(DecidingMany):
             keywords, context = self._call(kwargs, decision, said or model_string(router, threshold), asked)
         with Holding(_calls.routed, context):
             response = completion(**keywords)
-        return _attached(response, decision, context)
+        response = _attached(response, decision, context)
+        return response if self._shadow is None else self._shadowed(response, decision, context, kwargs, asked)
 
     async def acompletion(self, *, router: str | None = None, threshold: Any = None, **kwargs: Any) -> Any:
         """As `completion`, asynchronously; routing does not block the event loop either."""
@@ -442,7 +453,8 @@ class Controller(DecidingMany):
             keywords, context = self._call(kwargs, decision, said or model_string(router, threshold), asked)
         with Holding(_calls.routed, context):
             response = await acompletion(**keywords)
-        return _attached(response, decision, context)
+        response = _attached(response, decision, context)
+        return response if self._shadow is None else self._shadowed(response, decision, context, kwargs, asked)
 
     def _paid_in_vain(self, error: Exception, asked: Asked, router: str, requested: str) -> None:
         """Enters what was paid for a choice that has failed, of which no call will tell."""
@@ -477,6 +489,8 @@ class Controller(DecidingMany):
             router, threshold = self._parse_model_name(kwargs["model"])
         else:
             threshold = cuts_of(threshold, len(self._tiers) or 2)
+        if threshold is None:
+            threshold = self._held_threshold(router)
         self._validate_router_threshold(router, threshold)
         if "messages" not in kwargs:
             raise MissingMessages("messages is missing: a list of {'role': ..., 'content': ...}.")

@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ferroute import _core
 from ferroute._batch import listed, progress
@@ -39,6 +39,48 @@ GUARD = 1.0
 """Standard errors that neighbours must be away from the mean to count."""
 
 
+@overload
+def fit(
+    prompts: Sequence[str],
+    outcomes: Any = None,
+    models: Sequence[str] | None = None,
+    *,
+    preferences: Any = None,
+    groups: Any = None,
+    costs: Any = None,
+    embeddings: ArrayLike | None = None,
+    estimator: None = None,
+    method: str = "heads",
+    folds: int = 5,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    name: str = "fitted",
+    progress_bar: bool = False,
+    strong: str | None = None,
+    weak: str | None = None,
+    zero_shot: bool = True,
+) -> FittedRouter: ...
+@overload
+def fit(
+    prompts: Sequence[str],
+    outcomes: Any = None,
+    models: Sequence[str] | None = None,
+    *,
+    preferences: Any = None,
+    groups: Any = None,
+    costs: Any = None,
+    embeddings: ArrayLike | None = None,
+    estimator: Any,
+    method: str = "heads",
+    folds: int = 5,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    name: str = "fitted",
+    progress_bar: bool = False,
+    strong: str | None = None,
+    weak: str | None = None,
+    zero_shot: bool = True,
+) -> EstimatorRouter: ...
 def fit(
     prompts: Sequence[str],
     outcomes: Any = None,
@@ -162,6 +204,7 @@ def _with_core(
     if embeddings is not None:
         projection = _projection(embeddings)
         if projection is not None:
+            rows: Any
             centre, rows = projection
             taken = (embeddings - centre) @ rows.T
         width = taken.shape[1]
@@ -197,7 +240,7 @@ def _with_core(
             projection=projection,
             **ways,
         )
-    recipe = {"method": method, "zero_shot": zero_shot, "folds": folds, "seed": seed, "width": width}
+    recipe: dict[str, Any] = {"method": method, "zero_shot": zero_shot, "folds": folds, "seed": seed, "width": width}
     if near:
         recipe |= {"neighbours": near[0], "guard": near[1]}
     router = FittedRouter.of(
@@ -235,8 +278,8 @@ def _projection(embeddings: NDArray[np.float32]) -> tuple[NDArray[np.float32], N
     if wide <= _WIDEST:
         return None
     centre = embeddings.mean(axis=0, dtype=np.float64)
-    left = embeddings.astype(np.float64) - centre
-    _, directions = np.linalg.eigh(left.T @ left)
+    left: Any = embeddings.astype(np.float64) - centre
+    directions: Any = np.linalg.eigh(left.T @ left)[1]
     rows = directions[:, ::-1].T[: min(_WIDEST, len(embeddings))]
     # Of a direction and its opposite the one whose largest number is positive, whatever the library gives.
     largest = rows[np.arange(len(rows)), np.abs(rows).argmax(axis=1)]

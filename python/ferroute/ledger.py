@@ -82,7 +82,7 @@ class Ledger:
 
     @property
     def lost(self) -> int:
-        """Calls that could not be kept: the store refused them, or too many had to wait for it."""
+        """Calls and outcomes that could not be kept: the store refused them, or too many had to wait for it."""
         return self.core.lost
 
     def add(
@@ -116,6 +116,7 @@ class Ledger:
         task: str | None = None,
         tags: Mapping[str, str] | Sequence[tuple[str, str]] = (),
         signs: Sequence[str] | None = None,
+        response: str | None = None,
     ) -> None:
         """Enters a call that was made elsewhere. Calls of ferroute's own are entered by themselves.
 
@@ -133,7 +134,7 @@ class Ledger:
             ttft_ms: Milliseconds until the first content.
             total_ms: Milliseconds until the end.
             outcome: ``"ok"``, ``"cancelled"``, ``"failed"``; beside a call ``"hedged"``, ``"escalated"``,
-                ``"vain"``.
+                ``"vain"``, and ``"shadow"`` for an answer to compare with, which is counted apart.
             error: Kind of the error.
             attempts: Requests sent.
             router: The router that chose; None: the model was asked for by name.
@@ -149,6 +150,7 @@ class Ledger:
             task: Kind of task.
             tags: The caller's, name and value.
             signs: Signs of failure that the answer shows (`ferroute.failures.SIGNS`); None: nobody has looked.
+            response: The provider's id of the answer, by which `add_outcome` finds the call.
 
         Raises:
             InvalidValueError: A count, an amount or a time is negative or no number, or there is no such outcome.
@@ -182,7 +184,92 @@ class Ledger:
             task=task,
             tags=list(tags.items() if isinstance(tags, Mapping) else tags),
             signs=None if signs is None else list(signs),
+            response=response,
         )
+
+    def add_outcome(
+        self,
+        response_id: str | None = None,
+        *,
+        score: float,
+        source: str,
+        model: str | None = None,
+        probability: float | None = None,
+        at: float | None = None,
+        call: int | None = None,
+        began_by: float | None = None,
+    ) -> None:
+        """Enters how good an answer was; with the same guarantees as a call, see ``docs/spend.md``.
+
+        A call may have outcomes of several sources and of several models; of the same call, source and model the latest
+        holds, so a user may change their mind and a program may try again.
+
+        Args:
+            response_id: The id of the answer (``response.id``, of a stream ``chunk.id``). It is known of calls made
+                through ferroute, a moment after they end, and of those entered with ``response=``; a ledger in memory
+                knows those of its last 10,000 calls.
+            score: From 0 (useless) to 1.
+            source: Who says so, such as ``"gold"`` (labels that were checked), ``"user"``, ``"feedback"`` or
+                ``"judge:gpt-5.5"``. Sources are never mixed.
+            model: Whose answer it was; None: the one that was handed on. With another name it is the score of what that
+                model has answered to the same request.
+            probability: With which probability the call was drawn to be scored, above 0; None: it was not drawn by lot.
+            at: When, seconds since 1970; None: now.
+            call: In place of ``response_id``, the call's own id, as ``Spend.columns`` and ``outcomes`` have it.
+            began_by: Some servers give the same ids again. Of the calls with this one, the last is meant; with a time
+                here (seconds since 1970), the last of those that began by then.
+
+        Raises:
+            UnknownNameError: There is no such call.
+            InvalidValueError: The score or the probability is outside its range, or both or none of the ids are given.
+            UnreadableFileError: The store cannot be read.
+        """
+        self.core.add_outcome(
+            response_id,
+            call,
+            score=score,
+            source=source,
+            model=model,
+            probability=probability,
+            at=at,
+            began_by=began_by,
+        )
+
+    def outcomes(
+        self,
+        *,
+        since: When | None = None,
+        until: When | None = None,
+        router: str | None = None,
+        model: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> dict[str, list[Any]]:
+        """Outcomes with the calls they belong to, those not yet written included: a list for each column.
+
+        There is one entry for each call, source and scored model, the latest, in the order of the calls' times.
+
+        Of the call come ``call`` (its id), ``time`` (microseconds since 1970, UTC), ``router``, ``requested``,
+        ``tier``, ``model`` (which answered), ``win_rate``, ``threshold``, ``holdout``, ``cost_usd``, ``features``
+        (bytes, see `_core.ledger_features`), ``text``, ``task``, ``tags`` (a JSON object) and ``session``; of the
+        outcome ``source``, ``scored`` (the model whose answer the score is of), ``score``, ``probability`` and
+        ``scored_time``. What is not known is None.
+
+        Args:
+            since: Calls from here on, as for `spend`.
+            until: Calls before here.
+            router: Calls decided by this router.
+            model: Calls answered by this model.
+            tags: Calls that have these tags with these values.
+
+        Raises:
+            InvalidValueError: A time is none.
+            UnreadableFileError: The store cannot be read.
+        """
+        from ferroute._moments import microseconds
+
+        times = microseconds("since", since), microseconds("until", until)
+        wanted = [(str(name), str(value)) for name, value in (tags or {}).items()]
+        return self.core.outcomes((*times, router, model), wanted)
 
     def spend(
         self,
@@ -191,11 +278,13 @@ class Ledger:
         until: When | None = None,
         router: str | None = None,
         model: str | None = None,
+        strong: str | None = None,
+        passing: float = 0.5,
     ) -> Spend:
         """What calls came to, those not yet written included; see `ferroute.spend.spend`."""
         from ferroute.spend import spend
 
-        return spend(self, since=since, until=until, router=router, model=model)
+        return spend(self, since=since, until=until, router=router, model=model, strong=strong, passing=passing)
 
     def failures(
         self,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from ferroute._items import Items, Routed, put
 from ferroute._json import whole
@@ -31,6 +31,18 @@ if TYPE_CHECKING:
     from ferroute._core import EventStream
 
 Response = TypeVar("Response")
+
+
+class Tap(Protocol):
+    """Who looks on while a caller reads a stream."""
+
+    def saw(self, chunk: Any) -> None:
+        """One chunk more."""
+        ...
+
+    def ended(self) -> None:
+        """There are no more: the stream has ended, or was closed."""
+        ...
 
 
 if TYPE_CHECKING:
@@ -57,6 +69,16 @@ def load() -> None:
 def loaded() -> bool:
     """Whether `load` has nothing left to do."""
     return "ChatCompletionChunk" in _made
+
+
+def is_whole(response: object) -> bool:
+    """Whether it is a `ChatCompletion` of ours."""
+    return "ChatCompletion" in _made and isinstance(response, _made["ChatCompletion"])
+
+
+def is_stream(response: object) -> bool:
+    """Whether it is a `ChatStream` or an `AsyncChatStream`."""
+    return isinstance(response, _Stream)
 
 
 def __getattr__(name: str) -> Any:
@@ -118,6 +140,7 @@ class _Stream:
     """What both kinds of stream share: the decision behind them, and what they have told so far."""
 
     usage: CompletionUsage | None
+    _tap: Tap | None = None
 
     def __init__(self, events: EventStream, decision: Any = None) -> None:
         self._events = events
@@ -138,6 +161,10 @@ class _Stream:
     def routing(self, decision: Any) -> None:
         self._decision = decision
 
+    def tap(self, tap: Tap) -> None:
+        """Lets ``tap`` see the chunks as they are read. It must not raise."""
+        self._tap = tap
+
     def _settle(self) -> bool:
         """Takes the account over once there is one."""
         account = self._events.account()
@@ -156,6 +183,16 @@ class _Stream:
         """Where the usage came late, or no reason to stop, the last chunk was not known to be the last."""
         if not self._settled and self._settle():
             self._private["routing"] = self._decision
+        self._untap()
+
+    def _untap(self) -> None:
+        if self._tap is not None:
+            tap, self._tap = self._tap, None
+            tap.ended()
+
+    def _close(self) -> None:
+        self._events.close()
+        self._untap()
 
     def _read(self, data: bytes) -> ChatCompletionChunk:
         try:
@@ -173,6 +210,8 @@ class _Stream:
         usage = getattr(chunk, "usage", None)
         if usage is not None:
             self.usage = usage
+        if self._tap is not None:
+            self._tap.saw(chunk)
         return chunk
 
     def _explain(self, error: Exception) -> None:
@@ -210,7 +249,7 @@ class ChatStream(_Stream):
 
     def close(self) -> None:
         """Closes the connection; iteration then ends. May be called from any thread, more than once."""
-        self._events.close()
+        self._close()
 
     def __enter__(self) -> Self:
         return self
@@ -248,14 +287,14 @@ class AsyncChatStream(_Stream):
 
     async def aclose(self) -> None:
         """Closes the connection; iteration then ends. May be called more than once."""
-        self._events.close()
+        self._close()
 
     async def close(self) -> None:
         """The name `openai.AsyncStream` has for `aclose`."""
-        self._events.close()
+        self._close()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._events.close()
+        self._close()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from ferroute._accuracy import NOT_MEASURED, Accuracy, Rate, accuracies
 from ferroute._grid import html_table, text_table
 from ferroute._moments import microseconds
 from ferroute._spend_rows import COLUMNS, row
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
             ...
 
 
-__all__ = ["Latency", "Measured", "ModelSums", "Spend", "Sums", "spend"]
+__all__ = ["Accuracy", "Latency", "Measured", "ModelSums", "Rate", "Spend", "Sums", "spend"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,6 +55,8 @@ class Spend(Sums):
         first_token: Times until the first content, of streams.
         latency: Times until the end.
         saving: The saving measured by ``holdout=``; None with fewer than 10 such calls.
+        accuracies: How often the routers were right by each source of outcomes (`Ledger.add_outcome`), those that know
+            best first: gold, user, feedback, others, judges. Empty: the quality was not measured.
         lost: Calls that could not be kept.
         forgotten: Calls in memory too old for a question about their time.
         filters: What was asked for.
@@ -64,10 +67,16 @@ class Spend(Sums):
     first_token: Latency | None = None
     latency: Latency | None = None
     saving: Measured | None = None
+    accuracies: tuple[Accuracy, ...] = ()
     lost: int = 0
     forgotten: int = 0
     filters: Mapping[str, Any] | None = None
     _ledger: Ledger | None = None
+
+    @property
+    def accuracy(self) -> Accuracy | None:
+        """The first of `accuracies`; None: the quality was not measured. Sources are never mixed."""
+        return self.accuracies[0] if self.accuracies else None
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a model, as `rows` gives them; pandas must be installed."""
@@ -130,7 +139,7 @@ class Spend(Sums):
 
         Args:
             ax: Axes to draw on; None: new ones.
-            title: Title; None: one with the total and the estimated saving.
+            title: Title; None: one with the total, the estimated saving and what is known of the quality.
 
         Returns:
             The axes; ``.figure.savefig(path)`` writes the picture.
@@ -159,7 +168,15 @@ class Spend(Sums):
 
     def _title(self) -> str:
         saved = "" if self.saved_share is None else f", estimated saving {self.saved_share:.1%}"
-        return f"{self.queries:,} queries, {amount(self.total)}{saved}"
+        quality = f", {self._quality()}" if self._claims() else ""
+        return f"{self.queries:,} queries, {amount(self.total)}{saved}{quality}"
+
+    def _claims(self) -> bool:
+        """Whether a saving or a quality is told, which are told together."""
+        return self.saved_share is not None or self.saving is not None or self.accuracy is not None
+
+    def _quality(self) -> str:
+        return NOT_MEASURED if self.accuracy is None else self.accuracy.short()
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, money as strings of dollars: for JSON."""
@@ -168,7 +185,7 @@ class Spend(Sums):
         def plain(value: Any) -> Any:
             if isinstance(value, Decimal):
                 return dollars(value)
-            if isinstance(value, (Sums, Latency, Measured)):
+            if isinstance(value, (Sums, Latency, Measured, Accuracy, Rate)):
                 inner = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
                 for name in ("total", "cost_per_query", "saved_share") if isinstance(value, Sums) else ():
                     inner[name] = plain(getattr(value, name))
@@ -178,8 +195,19 @@ class Spend(Sums):
         out = {name: plain(getattr(self, name)) for name in (*SUMS, "total", "cost_per_query", "saved_share")}
         out["models"] = [plain(model) for model in self.models]
         out["routers"] = [{"router": router} | plain(sums) for router, sums in (self.routers or {}).items()]
-        for name in ("first_token", "latency", "saving", "lost", "forgotten"):
+        out["accuracies"] = [plain(accuracy) for accuracy in self.accuracies]
+        for name in ("first_token", "latency", "saving", "accuracy", "lost", "forgotten"):
             out[name] = plain(getattr(self, name))
+        return out
+
+    def lines(self) -> list[str]:
+        """What is told apart from the sums: what audits have cost, and the quality by each source."""
+        out = [accuracy.words() for accuracy in self.accuracies]
+        if self.shadows:
+            cost = amount(self.shadow_cost) if self.shadows > self.unpriced_shadows else "unpriced"
+            missing = f", {self.unpriced_shadows:,} of them without a price" if self.unpriced_shadows else ""
+            answers = "answer" if self.shadows == 1 else "answers"
+            out.append(f"audits: {cost} for {self.shadows:,} {answers} to compare with{missing}; not in the total")
         return out
 
     def notes(self) -> list[str]:
@@ -208,21 +236,24 @@ class Spend(Sums):
         if self.saving is not None:
             of = self.saving
             parts.append(f"measured {amount(of.usd)} ({amount(of.low)} to {amount(of.high)})")
+        if self._claims():
+            parts.append(self._quality())
         return "; ".join(parts)
 
     def __repr__(self) -> str:
         if not self.models:
             return self._headline()
         table = text_table(TITLES, [cells(model, self.queries) for model in self.models])
-        return "\n".join([self._headline(), table, *(f"note: {text}" for text in self.notes())])
+        return "\n".join([self._headline(), table, *self.lines(), *(f"note: {text}" for text in self.notes())])
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""
         from html import escape
 
         table = html_table(TITLES, [cells(model, self.queries) for model in self.models])
-        notes = "".join(f"<p>note: {escape(text)}</p>" for text in self.notes())
-        return f"<p>{escape(self._headline())}</p>{table}{notes}"
+        texts = [*self.lines(), *(f"note: {text}" for text in self.notes())]
+        below = "".join(f"<p>{escape(text)}</p>" for text in texts)
+        return f"<p>{escape(self._headline())}</p>{table}{below}"
 
 
 def spend(
@@ -232,6 +263,8 @@ def spend(
     until: When | None = None,
     router: str | None = None,
     model: str | None = None,
+    strong: str | None = None,
+    passing: float = 0.5,
 ) -> Spend:
     """What the calls of a ledger came to, those not yet written included.
 
@@ -242,9 +275,12 @@ def spend(
         until: Before here.
         router: Calls decided by this router.
         model: Calls of this model, under the caller's name for it.
+        strong: Name of the strong model, for the accuracy: where a call was routed is told by its win rate and
+            threshold, and by who answered where those are not known (shares, ladders). A Controller says it by itself.
+        passing: An outcome's score of at least this much counts as success.
 
     Raises:
-        InvalidValueError: A time is none.
+        InvalidValueError: A time is none, or ``passing`` is not in 0..1.
         UnreadableFileError: The store cannot be read.
     """
     filters = {"since": microseconds("since", since), "until": microseconds("until", until)}
@@ -267,6 +303,7 @@ def spend(
         first_token=latency(found["first_ms"]),
         latency=latency(found["total_ms"]),
         saving=None if measured is None else Measured(*measured),
+        accuracies=accuracies(ledger.core.accuracy(_core_filter(filters), passing=passing, strong=strong)),
         lost=found["lost"],
         forgotten=found["forgotten"],
         filters=filters,

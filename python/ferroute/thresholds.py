@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, _tables
-from ferroute.errors import InvalidTypeError, InvalidValueError, MissingFileError, UnreadableFileError
+from ferroute._columns_of import fraction, numbers
+from ferroute._whole_file import write_whole
+from ferroute.errors import InvalidValueError, MissingFileError, UnreadableFileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +97,7 @@ def threshold_for_share(scores: ArrayLike, share: float, confidence: float = 0.9
             the confidence is out of range.
         InvalidTypeError: The scores are not numbers.
     """
-    share, confidence = _fraction("share", share), _fraction("confidence", confidence, below=True)
+    share, confidence = fraction("share", share), fraction("confidence", confidence, below=True)
     values = checked_scores(scores)
     threshold = float(_core.quantiles(values, [1 - share])[0])
     return _threshold(threshold, int((values >= threshold).sum()), values.size, share, confidence)
@@ -113,21 +115,7 @@ def checked_scores(scores: ArrayLike, what: str = "scores") -> NDArray[np.float6
         InvalidValueError: There is none, or one is NaN or outside of 0..=1.
         InvalidTypeError: They are not numbers, or not in one row.
     """
-    import numpy as np
-
-    if isinstance(scores, (str, bytes)):
-        raise InvalidTypeError(f"{what}: expected win rates, found a string")
-    given: Any = scores
-    if np.ma.isMaskedArray(given) or np.iscomplexobj(given):
-        kind = "a masked array" if np.ma.isMaskedArray(given) else "complex numbers"
-        raise InvalidTypeError(f"{what}: expected win rates, found {kind}")
-    try:
-        values = np.ascontiguousarray(scores, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidTypeError(f"{what}: expected win rates, numbers in one row: {error}") from None
-    found = np.ndim(cast("Any", scores))
-    if found != 1:
-        raise InvalidTypeError(f"{what}: expected win rates in one row, found {found} dimensions")
+    values = numbers(what, scores, kind="win rates")
     if not values.size:
         raise InvalidValueError(f"{what}: expected at least one win rate, found none")
     bad = ~((values >= -_ROUNDING) & (values <= 1 + _ROUNDING))
@@ -135,18 +123,6 @@ def checked_scores(scores: ArrayLike, what: str = "scores") -> NDArray[np.float6
         row = int(bad.argmax())
         raise InvalidValueError(f"{what}: expected win rates between 0 and 1, found {values[row]} at index {row}")
     return values
-
-
-def _fraction(what: str, value: Any, *, below: bool = False) -> float:
-    if isinstance(value, (str, bytes)):
-        raise InvalidTypeError(f"{what}: expected a number between 0 and 1, found the string {value!r}")
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidTypeError(f"{what}: expected a number between 0 and 1, found {value!r:.60}") from None
-    if not 0 <= number <= 1 or (below and number == 1):
-        raise InvalidValueError(f"{what}: expected a number between 0 and 1, found {number}")
-    return number
 
 
 def _percent(share: float) -> str:
@@ -179,7 +155,7 @@ class CalibrationTable:
 
     def threshold(self, share: float, confidence: float = 0.95) -> Threshold:
         """As `threshold_for_share` on the table's scores."""
-        share, confidence = _fraction("share", share), _fraction("confidence", confidence, below=True)
+        share, confidence = fraction("share", share), fraction("confidence", confidence, below=True)
         found = self._found.get((share, confidence))
         if found is None:
             scores = self.scores
@@ -216,16 +192,13 @@ class CalibrationTable:
             target = _tables.folder() / _tables.file_name(self.router, self.fingerprint)
         else:
             target = Path(path)
-        part = target.with_name(f"{target.name}.{os.getpid()}.part")
-        try:
-            if path is None:
+        text = json.dumps(self._json(), allow_nan=False) + "\n"
+        if path is None:
+            try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(self._json(), allow_nan=False) + "\n", encoding="utf-8")
-            part.replace(target)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise UnreadableFileError(f"{target}: cannot be written: {error}") from error
-        return target
+            except OSError as error:
+                raise UnreadableFileError(f"{target}: cannot be written: {error}") from error
+        return write_whole(target, text)
 
     def _json(self) -> dict[str, Any]:
         return {

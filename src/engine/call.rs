@@ -106,6 +106,7 @@ struct Whole<'a> {
 struct Done {
     answer: Answer,
     usages: Vec<Usage>,
+    id: Option<Box<str>>,
     requests: u32,
     here: Instant,
     verdict: Verdict,
@@ -119,9 +120,9 @@ impl Ask for Whole<'_> {
         let (endpoint, prepared) = (place.endpoint(), place.prepared);
         let answer = self.http.send(endpoint, &prepared.outgoing, &place.limits()).await?;
         let read = endpoint.dialect.read_answer(endpoint, &prepared.reading, answer);
-        let Completion { answer, usage } = read.map_err(|error| error.worth(Again::Once))?;
+        let Completion { answer, usage, id } = read.map_err(|error| error.worth(Again::Once))?;
         let usages = usage.into_iter().collect();
-        Ok(Done { answer, usages, requests: 1, here: Instant::now(), verdict: Verdict::default() })
+        Ok(Done { answer, usages, id, requests: 1, here: Instant::now(), verdict: Verdict::default() })
     }
 
     fn usage(done: &Done) -> Option<Usage> {
@@ -132,9 +133,10 @@ impl Ask for Whole<'_> {
         let known = parts.iter().all(|part| !part.usages.is_empty());
         let usages = if known { parts.iter().flat_map(|part| part.usages.clone()).collect() } else { Vec::new() };
         let requests = parts.len() as u32;
+        let id = parts.first().and_then(|part| part.id.clone());
         let answers = parts.into_iter().map(|part| part.answer).collect();
         let answer = many::merged(answers)?;
-        Ok(Done { answer, usages, requests, here: Instant::now(), verdict: Verdict::default() })
+        Ok(Done { answer, usages, id, requests, here: Instant::now(), verdict: Verdict::default() })
     }
 
     fn judge(&self, entry: &Entry, done: &mut Done) {
@@ -149,6 +151,7 @@ impl Ask for Whole<'_> {
             complete: true,
             made_chars,
             first_content: Some(done.here),
+            id: done.id.clone(),
             verdict: done.verdict,
             ..Ending::default()
         }

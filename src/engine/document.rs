@@ -14,6 +14,7 @@ use crate::providers::{Chunk, Completion, Endpoint, ReadStream, Usage};
 /// The reader of a stream whose chunks are all there: nothing comes any more.
 pub(super) struct Document {
     usage: Option<Usage>,
+    id: Option<Box<str>>,
     text: String,
     made_chars: usize,
 }
@@ -54,7 +55,10 @@ pub(super) fn chunks(completion: &Completion, usage_asked: bool) -> Option<(Docu
         made.push(Chunk { data: written(&head, json!([]), Some(usage)), hidden: !usage_asked, ..Chunk::default() });
     }
     let text = text.unwrap_or_default();
-    Some((Document { usage: completion.usage, text, made_chars: estimate::answer_chars(body) }, made))
+    Some((
+        Document { usage: completion.usage, id: completion.id.clone(), text, made_chars: estimate::answer_chars(body) },
+        made,
+    ))
 }
 
 /// Calls in chunks are told apart by an index.
@@ -87,6 +91,10 @@ impl ReadStream for Document {
 
     fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     fn text(&self) -> &str {

@@ -19,6 +19,8 @@ pub(super) struct Ending {
     /// Characters received.
     pub made_chars: usize,
     pub first_content: Option<Instant>,
+    /// The provider's id of it, under which its caller knows it.
+    pub id: Option<Box<str>>,
     /// The signs of failure it shows.
     pub verdict: Verdict,
 }

@@ -216,6 +216,11 @@ impl Sides {
         Ok(())
     }
 
+    /// The id that all chunks have.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.head.as_ref()?.get("id")?.as_str().filter(|id| !id.is_empty())
+    }
+
     pub(super) fn sources(&self) -> impl Iterator<Item = &Source> {
         self.sources.iter().map(|side| &side.source)
     }

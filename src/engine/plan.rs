@@ -115,6 +115,8 @@ pub struct Routed {
     /// The model every call would have gone to without routing, as its price is known (the base model of an Azure
     /// deployment, else the name): what the saving is measured against.
     pub baseline: Option<String>,
+    /// Asked beside another call, to compare its answer: it is entered as [`Outcome::Shadow`](crate::ledger::Outcome).
+    pub shadow: bool,
     /// What choosing cost, in US dollars; `None` is unpriced. Zero for routers that ask nobody.
     pub router_cost: Option<Decimal>,
     /// The text routed on, for its features.

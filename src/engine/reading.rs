@@ -72,6 +72,14 @@ impl Feed {
         one.into_iter().chain(many.into_iter().flatten()).map(Source::reader)
     }
 
+    /// The id that all chunks have which are handed on.
+    fn id(&self) -> Option<&str> {
+        match self {
+            Self::One(source) => source.reader().id(),
+            Self::Many(sides) => sides.id(),
+        }
+    }
+
     /// The texts of the first choices, as far as they are kept.
     pub(super) fn texts(&self) -> Vec<&str> {
         self.readers().map(ReadStream::text).collect()
@@ -99,6 +107,9 @@ impl Feed {
             readers += 1;
             ending.usages.extend(reader.usage());
             ending.made_chars += reader.made_chars();
+        }
+        if ending.id.is_none() {
+            ending.id = self.id().map(Into::into);
         }
         ending.requests = readers;
         ending.complete = self.is_complete() && ending.usages.len() == readers as usize;

@@ -152,6 +152,7 @@ impl Entry {
                 record.signs = ending.verdict.signs;
                 record.asked = self.asked(ending);
             }
+            record.response = ending.id.as_deref().filter(|_| outcome != Outcome::Failed).map(Into::into);
             record.estimated = estimated;
             record.router_cost = router_cost.and_then(pico);
             record.ttft_us = first_content.map(micros);
@@ -317,7 +318,7 @@ impl Entry {
             baseline: baseline.and_then(pico),
             ttft_us: None,
             total_us: 0,
-            outcome,
+            outcome: if routed.shadow { Outcome::Shadow } else { outcome },
             error: None,
             attempts: 0,
             text: routed.text.clone(),
@@ -326,6 +327,7 @@ impl Entry {
             tags: routed.tags.clone(),
             signs: None,
             asked: Asked::default(),
+            response: None,
         }
     }
 
@@ -348,6 +350,7 @@ impl Entry {
                 End::Escalated(ending) => {
                     record.ttft_us = ending.first_content.map(|at| micros(at.saturating_duration_since(*since)));
                     record.signs = ending.verdict.signs;
+                    record.response = ending.id.as_deref().map(Into::into);
                 }
                 End::Vain { error, .. } => record.error = Some(kind_of(error)),
             }

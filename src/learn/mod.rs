@@ -1,9 +1,15 @@
-//! Training: the matrix factorisation from battles between models; routers from outcomes.
+//! Learning: training of the matrix factorisation from battles between models; routers from outcomes (`fit`); thresholds
+//! with a proof (`guarantee`); and what is learned while serving, from audits: how much of the traffic may be weak
+//! (`ramp`), whether it is still the same (`drift`), which of two is better (`ab`).
 
+pub mod ab;
 mod adam;
 mod baseline;
 pub mod battles;
+pub mod drift;
 pub mod fit;
+pub mod guarantee;
 pub mod mf;
 mod noise;
 mod product;
+pub mod ramp;

@@ -93,7 +93,8 @@ impl Learner {
     pub(super) fn learn(&mut self, rows: &[Row], learned: &Learned) {
         let mut changed = HashSet::new();
         // An estimate says nothing about a model, a part of an answer little.
-        for row in rows.iter().filter(|row| row.outcome == Outcome::Ok && !row.estimated) {
+        let whole = |row: &&Row| matches!(row.outcome, Outcome::Ok | Outcome::Shadow) && row.error.is_none();
+        for row in rows.iter().filter(whole).filter(|row| !row.estimated) {
             if !self.0.contains_key(&row.model) {
                 if self.0.len() == MODELS {
                     continue;

@@ -1,8 +1,9 @@
 //! The book in memory: all sums, and the last calls.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::row::Row;
+use super::score::{Names, Score, Scored};
 use super::signs::Signs;
 use super::spend::{Filter, Groups};
 
@@ -14,6 +15,8 @@ pub const REMEMBERED: usize = 10_000;
 pub(super) struct Memory {
     all: Groups,
     last: VecDeque<Row>,
+    /// Of the last calls, in the order they came.
+    scores: HashMap<i64, Vec<Score>>,
     forgotten: u64,
 }
 
@@ -22,7 +25,9 @@ impl Memory {
         for row in rows {
             self.all.add_sums(&row);
             if self.last.len() == REMEMBERED {
-                self.last.pop_front();
+                if let Some(oldest) = self.last.pop_front() {
+                    self.scores.remove(&oldest.id);
+                }
                 self.forgotten += 1;
             }
             self.last.push_back(row);
@@ -37,6 +42,36 @@ impl Memory {
                 row.signs = Some(signs.and(Signs::ASKED_AGAIN).list());
             }
         }
+    }
+
+    /// Enters scores of the last calls.
+    pub(super) fn score(&mut self, scores: &[Score]) {
+        for score in scores {
+            if self.has(score.call) {
+                self.scores.entry(score.call).or_default().push(score.clone());
+            }
+        }
+    }
+
+    /// Whether a call is among the last ones.
+    pub(super) fn has(&self, id: i64) -> bool {
+        self.place(id).is_some()
+    }
+
+    /// Ids are given in order.
+    fn place(&self, id: i64) -> Option<usize> {
+        self.last.binary_search_by_key(&id, |row| row.id).ok()
+    }
+
+    /// The scores of the calls that a filter takes, by their calls.
+    pub(super) fn scored(&self, filter: &Filter) -> Vec<Scored> {
+        let mut names = Names::default();
+        let mut found = Vec::new();
+        for row in self.last.iter().filter(|row| filter.takes(row)) {
+            let scores = self.scores.get(&row.id).into_iter().flatten();
+            found.extend(scores.map(|score| Scored::of(row, score, &mut names)));
+        }
+        found
     }
 
     /// How many calls are no longer remembered one by one.

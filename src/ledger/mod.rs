@@ -4,6 +4,7 @@
 //! (features instead of the text) and writes them in one transaction: to `SQLite`, to `PostgreSQL`, or to memory.
 //! Whoever asks waits until everything entered before is written, and reads by a connection of its own.
 
+mod accuracy;
 mod connect;
 mod failures;
 pub mod features;
@@ -18,22 +19,25 @@ mod queue;
 pub mod recall;
 mod record;
 mod row;
+mod score;
 mod signs;
 mod spend;
 mod sqlite;
 mod store;
 mod writer;
 
+pub use accuracy::{Accuracy, Rate, measure};
 pub use failures::{Counts, Failures, OfRung};
 pub use habits::Habits;
 pub use memory::REMEMBERED;
 pub use moments::{FEWEST_HELD, Measured};
 pub use record::{Asked, Outcome, Record};
 pub use row::{Keep, Row};
+pub use score::{Score, Scored, Tags, Wanted};
 pub use signs::Signs;
 pub use spend::{Filter, OfModel, Percentiles, Summary, Sums};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak, mpsc};
@@ -44,10 +48,15 @@ use crate::process::PerProcess;
 
 use place::Place;
 use queue::{Shared, lock};
+use score::Names;
+use store::Store;
 use writer::Running;
 
 /// Whoever asks waits this long for what is still to be written, which a database that is there takes at most.
 const ASKING: Duration = Duration::from_secs(12);
+
+/// Another process may have made a call that is looked for, and takes this long at most to write it.
+const ELSEWHERE: Duration = Duration::from_millis(150);
 
 /// The writers of this process, for those who end or fork it.
 static WRITERS: PerProcess<Mutex<Vec<Weak<Shared>>>> = PerProcess::new();
@@ -221,7 +230,124 @@ impl Ledger {
         Ok(Failures { groups: groups.groups(), forgotten })
     }
 
-    /// Calls that could not be kept.
+    /// Enters the score of an answer, with the call's id in [`Score::call`] as [`find`](Self::find) gives it.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] when too many wait for a store that cannot be had.
+    pub fn score(&self, score: Score) -> Result<()> {
+        if self.book.shared()?.add_score(score.mended()) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Io, format!("ledger {}: too many outcomes wait to be written", self.shown_url())))
+    }
+
+    /// The id of a call: one that was just entered, or one of any process that is in the store.
+    ///
+    /// # Errors
+    /// [`Kind::Name`] where there is no such call; [`Kind::Io`] when the store cannot be read.
+    pub fn find(&self, wanted: &Wanted) -> Result<i64> {
+        let shared = self.book.shared()?;
+        let wanted = match wanted {
+            Wanted::Response(response, by) => Wanted::Response(row::name(response.clone()), *by),
+            Wanted::Call(id) => Wanted::Call(*id),
+        };
+        let fresh = matches!(&wanted, Wanted::Response(response, _) if shared.may_hold(response));
+        if let Some(id) = self.at_hand(shared, &wanted).filter(|_| !fresh) {
+            return Ok(id);
+        }
+        // It may have been entered a moment ago; where it cannot be written, it is still made a row of.
+        _ = shared.flush(ASKING, false);
+        if let Some(id) = self.at_hand(shared, &wanted) {
+            return Ok(id);
+        }
+        if self.is_in_memory() {
+            return Err(self.unknown(&wanted));
+        }
+        let mut found = self.ask(|store| store.find(&wanted))?;
+        if found.is_none() && matches!(wanted, Wanted::Response(..)) {
+            std::thread::sleep(ELSEWHERE);
+            found = self.ask(|store| store.find(&wanted))?;
+        }
+        found.ok_or_else(|| self.unknown(&wanted))
+    }
+
+    /// The call, where it needs no store to be found.
+    fn at_hand(&self, shared: &Shared, wanted: &Wanted) -> Option<i64> {
+        match wanted {
+            Wanted::Response(response, by) => {
+                let id = lock(&shared.answered).find(response, *by)?;
+                (!self.is_in_memory() || lock(&shared.memory).has(id)).then_some(id)
+            }
+            Wanted::Call(id) if self.is_in_memory() => lock(&shared.memory).has(*id).then_some(*id),
+            Wanted::Call(id) => {
+                let (batches, _) = shared.unwritten();
+                batches.iter().any(|rows| rows.iter().any(|row| row.id == *id)).then_some(*id)
+            }
+        }
+    }
+
+    fn unknown(&self, wanted: &Wanted) -> Error {
+        let place = self.shown_url();
+        let text = match wanted {
+            Wanted::Call(id) => format!("ledger {place}: there is no call with the id {id}"),
+            Wanted::Response(response, _) => format!(
+                "ledger {place}: there is no call whose response has the id {response:?}; ids are kept of calls made \
+                 through ferroute and of those entered with `response=`"
+            ),
+        };
+        let kept =
+            if self.is_in_memory() { format!("; memory knows the last {REMEMBERED} calls") } else { String::new() };
+        let text = text + &kept;
+        Error::new(Kind::Name, text)
+    }
+
+    /// The scores of the calls a filter takes, those not yet written included: by the time of the calls; of the same
+    /// call, source and model the latest. A book in memory has those of the last [`REMEMBERED`] calls only.
+    ///
+    /// # Errors
+    /// As for [`spend`](Self::spend).
+    pub fn scored(&self, filter: &Filter, tags: &Tags) -> Result<Vec<Scored>> {
+        let shared = self.book.shared()?;
+        // Where it fails, what is not written is taken from here.
+        let flushed = shared.flush(ASKING, false);
+        let mut found = Vec::new();
+        if self.is_in_memory() {
+            flushed?;
+            found = lock(&shared.memory).scored(filter);
+        } else {
+            let mut names = Names::default();
+            let (batches, _) = shared.unwritten();
+            let waiting = shared.unwritten_scores();
+            let ids: HashSet<i64> = waiting.iter().map(|score| score.call).collect();
+            let ids: Vec<i64> = ids.into_iter().collect();
+            let (visited, known) = (&mut found, &mut names);
+            let calls = self.ask(move |store| store.scored(filter, &ids, known, &mut |scored| visited.push(scored)))?;
+            let rows = batches.iter().flat_map(|rows| rows.iter()).chain(&calls);
+            let rows: HashMap<i64, &Row> = rows.filter(|row| filter.takes(row)).map(|row| (row.id, row)).collect();
+            let late = waiting.iter().filter_map(|score| Some(Scored::of(rows.get(&score.call)?, score, &mut names)));
+            found.extend(late);
+        }
+        tags.sift(&mut found);
+        Ok(score::latest(found))
+    }
+
+    /// Asks the store by a connection of its own.
+    fn ask<T: Send>(&self, question: impl FnOnce(&mut dyn Store) -> Result<T> + Send) -> Result<T> {
+        let _reader = self.book.shared()?.reader();
+        // A thread without a runtime around it, since the store brings its own.
+        let answer = std::thread::scope(|scope| {
+            let work = || {
+                let mut store = connect::connect(&self.book.place, false, false)?;
+                let answer = question(store.as_mut());
+                store.close();
+                answer
+            };
+            scope.spawn(work).join()
+        });
+        answer.unwrap_or_else(|_| Err(Error::new(Kind::Io, "ledger: reading it failed")))
+    }
+
+    /// Calls and scores that could not be kept.
     pub fn lost(&self) -> u64 {
         let queued = self.book.shared().map_or(0, |shared| shared.unwritten().1);
         queued + self.book.lost.load(Ordering::Relaxed)
@@ -232,22 +358,10 @@ impl Ledger {
         let shared = self.book.shared()?;
         // Where it fails, the rows are here, and shown from here.
         _ = shared.flush(ASKING, false);
-        let _reader = shared.reader();
         let (batches, _) = shared.unwritten();
         let waiting = || batches.iter().flat_map(|rows| rows.iter());
         let ids: Vec<i64> = waiting().map(|row| row.id).collect();
-        // A thread without a runtime around it, since the store brings its own.
-        let read = std::thread::scope(|scope| {
-            let work = || {
-                let mut store = connect::connect(&self.book.place, false, false)?;
-                let there = store.read(filter, &ids, visit);
-                store.close();
-                there
-            };
-            scope.spawn(work).join()
-        });
-        let there = read.unwrap_or_else(|_| Err(Error::new(Kind::Io, "ledger: reading it failed")))?;
-        let there: std::collections::HashSet<i64> = there.into_iter().collect();
+        let there: HashSet<i64> = self.ask(|store| store.read(filter, &ids, visit))?.into_iter().collect();
         for row in waiting().filter(|row| !there.contains(&row.id) && filter.takes(row)) {
             visit(row.clone());
         }
@@ -312,13 +426,22 @@ pub fn flush_all(limit: Duration) -> Result<()> {
     for shared in &writers {
         shared.waited();
     }
-    let open: u64 = writers.iter().map(|shared| shared.open()).sum();
-    if open == 0 {
+    let add = |(calls, scores): (u64, u64), shared: &Arc<Shared>| {
+        let open = shared.open();
+        (calls + open.0, scores + open.1)
+    };
+    let open = match writers.iter().fold((0, 0), add) {
+        (0, 0) => None,
+        (calls, 0) => Some(format!("{calls} calls")),
+        (0, scores) => Some(format!("{scores} outcomes")),
+        (calls, scores) => Some(format!("{calls} calls and {scores} outcomes")),
+    };
+    let Some(open) = open else {
         // Features are missing, or what was missing came in time.
         return if error.kind() == Kind::Timeout { Ok(()) } else { Err(error) };
-    }
+    };
     let seconds = begun.elapsed().as_secs_f64();
-    let mut text = format!("ledger: {open} calls are not in the store after {seconds:.1} s");
+    let mut text = format!("ledger: {open} are not in the store after {seconds:.1} s");
     if error.kind() != Kind::Timeout {
         text = format!("{text}: {}", error.message());
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use libsqlite3_sys as ffi;
 
 use super::row::Row;
+use super::score::Score;
 use super::store::{self, PATIENCE};
 
 /// Another writer is waited for this long at a time, so that this one hears whether it shall end or rest.
@@ -46,6 +47,7 @@ pub(super) struct Pen {
     insert: *mut ffi::sqlite3_stmt,
     fill: *mut ffi::sqlite3_stmt,
     mark: *mut ffi::sqlite3_stmt,
+    score: *mut ffi::sqlite3_stmt,
 }
 
 impl Pen {
@@ -53,8 +55,8 @@ impl Pen {
     pub(super) fn open(path: &Path) -> Result<Self, Refused> {
         let name = CString::new(path.as_os_str().as_encoded_bytes())
             .map_err(|_| Refused { code: ffi::SQLITE_CANTOPEN, message: "its path has a NUL".into() })?;
-        let (insert, fill, mark) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-        let mut pen = Self { database: ptr::null_mut(), insert, fill, mark };
+        let nothing = ptr::null_mut();
+        let mut pen = Self { database: ptr::null_mut(), insert: nothing, fill: nothing, mark: nothing, score: nothing };
         let flags = ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_NOMUTEX;
         // SAFETY: the name ends with a NUL; what is opened, even in vain, is closed by `drop`.
         let code = unsafe { ffi::sqlite3_open_v2(name.as_ptr(), &raw mut pen.database, flags, ptr::null()) };
@@ -65,6 +67,7 @@ impl Pen {
         pen.insert = pen.prepared(&store::insert(1))?;
         pen.fill = pen.prepared("UPDATE calls SET features = ?1 WHERE id = ?2")?;
         pen.mark = pen.prepared(store::MARK)?;
+        pen.score = pen.prepared(store::SCORE)?;
         pen.wait_for_others(Duration::ZERO);
         Ok(pen)
     }
@@ -88,6 +91,21 @@ impl Pen {
     /// Marks answers after which the user asked again.
     pub(super) fn mark(&mut self, ids: &[i64]) -> Result<(), Refused> {
         self.transaction(|pen| ids.iter().try_for_each(|id| pen.run(pen.mark, |values| values.integer(*id))))
+    }
+
+    /// Enters scores of answers.
+    pub(super) fn score(&mut self, scores: &[Score]) -> Result<(), Refused> {
+        let one = |pen: &Self, score: &Score| {
+            pen.run(pen.score, |values| {
+                values.integer(score.call);
+                values.text(score.source.as_str());
+                values.real(score.score);
+                values.real(score.probability);
+                values.integer(score.ts);
+                values.text(score.model.as_deref());
+            })
+        };
+        self.transaction(|pen| scores.iter().try_for_each(|score| one(pen, score)))
     }
 
     fn transaction(&mut self, work: impl FnOnce(&Self) -> Result<(), Refused>) -> Result<(), Refused> {
@@ -165,6 +183,7 @@ impl Drop for Pen {
             ffi::sqlite3_finalize(self.insert);
             ffi::sqlite3_finalize(self.fill);
             ffi::sqlite3_finalize(self.mark);
+            ffi::sqlite3_finalize(self.score);
             ffi::sqlite3_close(self.database);
         }
     }
@@ -257,7 +276,7 @@ fn bind(values: &mut Values, row: &Row) {
     values.blob(row.features.as_deref());
     values.text(row.text.as_deref());
     values.text(row.price_version.as_str());
-    for text in [&row.task, &row.tags, &row.signs] {
+    for text in [&row.task, &row.tags, &row.signs, &row.response] {
         values.text(text.as_deref());
     }
 }

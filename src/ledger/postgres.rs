@@ -10,8 +10,9 @@ use crate::error::Result;
 
 use super::place::Place;
 use super::row::Row;
+use super::score::{Names, Score, Scored, Wanted};
 use super::spend::Filter;
-use super::store::{self, CHUNKS, PATIENCE, Refusal, Store, VERSION, implement_store, read_row};
+use super::store::{self, CHUNKS, PATIENCE, Refusal, Store, VERSION, implement_store};
 
 pub(super) const SCHEMA: &str = include_str!("postgres.sql");
 
@@ -57,6 +58,7 @@ macro_rules! bind_row {
             .bind(row.task.as_deref())
             .bind(row.tags.as_deref())
             .bind(row.signs.as_deref())
+            .bind(row.response.as_deref())
     }};
 }
 
@@ -119,16 +121,12 @@ impl Postgres {
             Ok(Err(error)) => error,
             Err(_) => return Err(Refusal::Unavailable(self.place.silent(WHAT))),
         };
-        let refused = match &error {
-            sqlx::Error::Database(told) => told.code().is_some_and(|code| is_about_rows(code.as_ref())),
-            _ => false,
-        };
+        let refused = is_told(&error, is_about_rows);
         let error = self.place.failed(WHAT, &error);
         Err(if refused { Refusal::Rows(error) } else { Refusal::Unavailable(error) })
     }
 
     fn mark_rows(&mut self, ids: &[i64]) -> Result<(), Refusal> {
-        const WHAT: &str = "answers could not be marked";
         let connection = &mut self.connection;
         let work = async {
             let mut transaction = connection.begin().await?;
@@ -137,13 +135,39 @@ impl Postgres {
             }
             transaction.commit().await
         };
-        match self.runtime.block_on(async { tokio::time::timeout(2 * PATIENCE, work).await }) {
+        Self::beside(&self.place, &self.runtime, "answers could not be marked", work)
+    }
+
+    /// Writes something that goes with the calls. A role that may add calls need not be one that may do this, too (class
+    /// 42): then it is left, and does not keep the calls from being written.
+    fn beside(
+        place: &Place,
+        runtime: &Runtime,
+        what: &str,
+        work: impl Future<Output = std::result::Result<(), sqlx::Error>>,
+    ) -> Result<(), Refusal> {
+        match runtime.block_on(async { tokio::time::timeout(2 * PATIENCE, work).await }) {
             Ok(Ok(())) => Ok(()),
-            // A role that may add rows need not be one that may change them.
-            Ok(Err(error @ sqlx::Error::Database(_))) => Err(Refusal::Rows(self.place.failed(WHAT, &error))),
-            Ok(Err(error)) => Err(Refusal::Unavailable(self.place.failed(WHAT, &error))),
-            Err(_) => Err(Refusal::Unavailable(self.place.silent(WHAT))),
+            Ok(Err(error)) if is_told(&error, |code| is_about_rows(code) || code.starts_with("42")) => {
+                Err(Refusal::Rows(place.failed(what, &error)))
+            }
+            Ok(Err(error)) => Err(Refusal::Unavailable(place.failed(what, &error))),
+            Err(_) => Err(Refusal::Unavailable(place.silent(what))),
         }
+    }
+
+    fn score_answers(&mut self, scores: &[Score]) -> Result<(), Refusal> {
+        let connection = &mut self.connection;
+        let work = async {
+            let mut transaction = connection.begin().await?;
+            for score in scores {
+                let query = sqlx::query(store::SCORE).bind(score.call).bind(&score.source).bind(score.score);
+                let query = query.bind(score.probability).bind(score.ts).bind(score.model.as_deref());
+                query.execute(&mut *transaction).await?;
+            }
+            transaction.commit().await
+        };
+        Self::beside(&self.place, &self.runtime, "outcomes could not be written", work)
     }
 
     fn leave(self) {
@@ -154,11 +178,17 @@ impl Postgres {
 
 implement_store!(
     Postgres,
+    row: sqlx::postgres::PgRow,
     // One moment for both questions.
     read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    order: "ctid",
     {
         fn mark(&mut self, ids: &[i64]) -> Result<(), Refusal> {
             self.mark_rows(ids)
+        }
+
+        fn score(&mut self, scores: &[Score]) -> Result<(), Refusal> {
+            self.score_answers(scores)
         }
     }
 );
@@ -175,15 +205,20 @@ async fn version(connection: &mut PgConnection) -> std::result::Result<i64, sqlx
     Ok(number.unwrap_or(1))
 }
 
-/// Makes the tables, and adds the columns that the tables of an earlier version lack.
+/// Adds the columns that the tables of an earlier version lack, and makes what is missing.
 async fn made(connection: &mut PgConnection) -> std::result::Result<(), sqlx::Error> {
-    connection.execute(sqlx::raw_sql(SCHEMA)).await?;
-    for column in store::ADDED {
-        let add = format!("ALTER TABLE calls ADD COLUMN IF NOT EXISTS {column} TEXT");
+    for (table, column) in store::ADDED {
+        let add = format!("ALTER TABLE IF EXISTS {table} ADD COLUMN IF NOT EXISTS {column} TEXT");
         connection.execute(AssertSqlSafe(add)).await?;
     }
+    connection.execute(sqlx::raw_sql(SCHEMA)).await?;
     connection.execute(AssertSqlSafe(format!("COMMENT ON TABLE calls IS '{SAYS}{VERSION}'"))).await?;
     Ok(())
+}
+
+/// Whether the server has told a code of some kind.
+fn is_told(error: &sqlx::Error, is: impl Fn(&str) -> bool) -> bool {
+    matches!(error, sqlx::Error::Database(told) if told.code().is_some_and(|code| is(&code)))
 }
 
 /// Classes of SQLSTATE: 22 is data that does not fit, 23 a constraint.

@@ -31,17 +31,20 @@ CREATE TABLE IF NOT EXISTS calls (
     price_version      TEXT NOT NULL,
     task               TEXT,
     tags               TEXT,
-    signs              TEXT
+    signs              TEXT,
+    response           TEXT
 );
 
 CREATE INDEX IF NOT EXISTS calls_ts ON calls (ts);
+CREATE INDEX IF NOT EXISTS calls_response ON calls (response) WHERE response IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS outcomes (
     call_id     BIGINT NOT NULL,
     source      TEXT NOT NULL,
     score       DOUBLE PRECISION NOT NULL,
     probability DOUBLE PRECISION,
-    ts          BIGINT NOT NULL
+    ts          BIGINT NOT NULL,
+    model       TEXT
 );
 
 CREATE INDEX IF NOT EXISTS outcomes_call_id ON outcomes (call_id);

@@ -8,8 +8,10 @@ use crate::error::{Error, Kind, Result};
 
 use super::habits::Learned;
 use super::memory::Memory;
+use super::recall::Answered;
 use super::record::Record;
 use super::row::{Keep, Row};
+use super::score::Score;
 
 /// The first call of a batch waits this long for others.
 pub(super) const LINGER: Duration = Duration::from_millis(25);
@@ -41,6 +43,8 @@ pub(super) struct Shared {
     pub(super) learned: Learned,
     /// The rows of a book in memory.
     pub(super) memory: Mutex<Memory>,
+    /// The calls that were made rows of last, by the ids of their answers.
+    pub(super) answered: Mutex<Answered>,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +59,11 @@ struct Queue {
     unwritten: VecDeque<(Instant, Arc<Vec<Row>>)>,
     /// Rows written or to be written without features, and the texts to read those from.
     owed: VecDeque<(i64, Arc<str>)>,
+    /// Scores that are not in the store.
+    scores: VecDeque<Score>,
+    /// Scores that came, and that have been written or given up.
+    scores_entered: u64,
+    scores_settled: u64,
     /// Bytes of all the texts here.
     texts: usize,
     /// Calls that came, were taken out of `fresh`, and have been written or given up.
@@ -136,6 +145,27 @@ impl Shared {
         late
     }
 
+    /// Enters a score; says whether there was room for it.
+    #[must_use]
+    pub(super) fn add_score(&self, score: Score) -> bool {
+        let mut queue = lock(&self.queue);
+        if queue.scores.len() >= MOST || queue.ended {
+            queue.lost += 1;
+            return false;
+        }
+        queue.scores_entered += 1;
+        queue.scores.push_back(score);
+        let first = queue.scores.len() == 1 && queue.fresh.is_empty();
+        if first {
+            queue.since.get_or_insert_with(Instant::now);
+        }
+        drop(queue);
+        if first {
+            self.work.notify_one();
+        }
+        true
+    }
+
     /// Lets the writer have the processor for a moment, until it has written something.
     pub(super) fn give_way(&self) {
         let queue = lock(&self.queue);
@@ -151,10 +181,11 @@ impl Shared {
         let mut queue = lock(&self.queue);
         let failures = |queue: &Queue| queue.failures + if patient { 0 } else { queue.busy };
         let (wanted, mut promised, before) = (queue.entered, None, failures(&queue));
+        let scores = queue.scores_entered;
         queue.urgent = true;
         self.work.notify_one();
         loop {
-            if queue.settled >= wanted {
+            if queue.settled >= wanted && queue.scores_settled >= scores {
                 let promised = *promised.get_or_insert(queue.promised);
                 if queue.filled >= promised {
                     return Ok(());
@@ -168,20 +199,25 @@ impl Shared {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let (open, features) = (wanted.saturating_sub(queue.settled), queue.promised - queue.filled);
-                let what = if open == 0 { format!("features of {features}") } else { open.to_string() };
+                let scores = scores.saturating_sub(queue.scores_settled);
+                let what = match (open, scores) {
+                    (0, 0) => format!("features of {features} calls"),
+                    (0, _) => format!("{scores} outcomes"),
+                    (..) => format!("{open} calls"),
+                };
                 return Err(Error::new(
                     Kind::Timeout,
-                    format!("ledger: {what} calls are not in the store after {:.1} s", limit.as_secs_f64()),
+                    format!("ledger: {what} are not in the store after {:.1} s", limit.as_secs_f64()),
                 ));
             }
             queue = self.done.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Calls that are not in the store, nor given up.
-    pub(super) fn open(&self) -> u64 {
+    /// Calls and scores that are not in the store, nor given up.
+    pub(super) fn open(&self) -> (u64, u64) {
         let queue = lock(&self.queue);
-        queue.entered - queue.settled
+        (queue.entered - queue.settled, queue.scores.len() as u64)
     }
 
     /// The program has waited for its end until now: it shall not wait again when it drops the book.
@@ -189,10 +225,21 @@ impl Shared {
         lock(&self.queue).waited = Some(Instant::now());
     }
 
+    /// Whether a call whose answer has that id may have come and not been made a row of.
+    pub(super) fn may_hold(&self, response: &str) -> bool {
+        let queue = lock(&self.queue);
+        queue.making.is_some() || queue.fresh.iter().any(|(record, _)| record.response.as_deref() == Some(response))
+    }
+
     /// Rows that are not known to be in the store, and how many calls were lost.
     pub(super) fn unwritten(&self) -> (Vec<Arc<Vec<Row>>>, u64) {
         let queue = lock(&self.queue);
         (queue.unwritten.iter().map(|(_, rows)| Arc::clone(rows)).collect(), queue.lost)
+    }
+
+    /// Scores that are not known to be in the store.
+    pub(super) fn unwritten_scores(&self) -> Vec<Score> {
+        lock(&self.queue).scores.iter().cloned().collect()
     }
 
     /// A place among those who read from the store; given back by dropping it.
@@ -256,7 +303,7 @@ impl Shared {
                 if connected && queue.readers == 0 {
                     return Step::Rest;
                 }
-            } else if queue.fresh.is_empty() && queue.unwritten.is_empty() && queue.owed.is_empty() {
+            } else if queue.is_empty() && queue.owed.is_empty() {
                 queue.urgent = false;
                 if queue.close_by.is_some() {
                     return Step::End;
@@ -272,7 +319,7 @@ impl Shared {
                     (None, None) if !full => lingers.unwrap_or(now),
                     (None, _) => now,
                 };
-                let only_owed = queue.fresh.is_empty() && queue.unwritten.is_empty();
+                let only_owed = queue.is_empty();
                 if queue.urgent || now >= ready {
                     queue.urgent = false;
                     queue.connected = true;
@@ -348,10 +395,29 @@ impl Shared {
         if queue.held { None } else { queue.unwritten.front().map(|(_, rows)| Arc::clone(rows)) }
     }
 
+    /// The scores to be written next, at most a full batch; `None`, too, while nothing is to be written.
+    pub(super) fn first_scores(&self) -> Option<Vec<Score>> {
+        let queue = lock(&self.queue);
+        let some = !queue.held && !queue.scores.is_empty();
+        some.then(|| queue.scores.iter().take(FULL).cloned().collect())
+    }
+
+    /// The first scores are in the store, but for `lost` of them, which it will never take.
+    pub(super) fn scored(&self, count: usize, lost: u64, error: Option<Error>) {
+        let mut queue = lock(&self.queue);
+        queue.scores.drain(..count);
+        queue.scores_settled += count as u64;
+        queue.failing = false;
+        queue.lost += lost;
+        queue.error = error.or(queue.error.take());
+        drop(queue);
+        self.done.notify_all();
+    }
+
     /// Whether there is more to write.
     pub(super) fn has_more(&self) -> bool {
         let queue = lock(&self.queue);
-        !queue.unwritten.is_empty() || !queue.owed.is_empty()
+        !queue.unwritten.is_empty() || !queue.owed.is_empty() || !queue.scores.is_empty()
     }
 
     /// The first unwritten rows are in the store, but for `lost` of them, which it will never take.
@@ -384,13 +450,18 @@ impl Shared {
         let mut queue = lock(&self.queue);
         queue.ended = true;
         queue.connected = false;
-        queue.lost += queue.entered - queue.settled;
+        queue.lost += queue.entered - queue.settled + queue.scores.len() as u64;
         drop(queue);
         self.done.notify_all();
     }
 }
 
 impl Queue {
+    /// Whether nothing is to be written but features.
+    fn is_empty(&self) -> bool {
+        self.fresh.is_empty() && self.unwritten.is_empty() && self.scores.is_empty()
+    }
+
     /// Whether a call has waited too long for a processor.
     fn is_late(&self) -> bool {
         let oldest = self.unwritten.front().map(|&(since, _)| since).or(self.making).or(self.since);
@@ -444,7 +515,7 @@ mod tests {
         _ = shared.add(with_text(&half), Keep::None);
         assert_eq!((rows(&shared), lock(&shared.queue).texts), ((2, 1), MOST_TEXT / 2));
         shared.filled(1);
-        assert_eq!((shared.open(), lock(&shared.queue).texts), (0, 0));
+        assert_eq!((shared.open(), lock(&shared.queue).texts), ((0, 0), 0));
     }
 
     #[test]

@@ -52,10 +52,10 @@ impl Recall {
 
     fn found(&self, session: Option<u64>, record: &Record) -> Option<Earlier> {
         let asked = &record.asked;
-        if let Some(earlier) = asked.again.and_then(|exchange| self.exchanges.0.get(&exchange)) {
+        if let Some(earlier) = asked.again.and_then(|exchange| self.exchanges.get(&exchange)) {
             return Some(*earlier);
         }
-        let (earlier, turn) = self.sessions.0.get(&session?)?;
+        let (earlier, turn) = self.sessions.get(&session?)?;
         nearly_same(turn, asked.turn.as_ref()?).then_some(*earlier)
     }
 }
@@ -79,6 +79,36 @@ fn hash(parts: &[&str]) -> u64 {
     hash.digest()
 }
 
+/// The calls whose answers were handed on last, by the ids their providers gave them. Some servers give the same id again
+/// and again.
+#[derive(Debug, Default)]
+pub(super) struct Answered(Last<u64, Vec<(i64, i64)>>);
+
+/// So many calls are remembered whose answers have the same id.
+const ALIKE: usize = 16;
+
+impl Answered {
+    /// Remembers a call that began at `ts`, microseconds since 1970.
+    pub(super) fn keep(&mut self, response: &str, ts: i64, id: i64) {
+        let key = xxh3_64(response.as_bytes());
+        match self.0.0.get_mut(&key) {
+            Some(calls) => {
+                if calls.len() == ALIKE {
+                    calls.remove(0);
+                }
+                calls.push((ts, id));
+            }
+            None => self.0.keep(key, vec![(ts, id)]),
+        }
+    }
+
+    /// The last call with that id, of those that began by some time.
+    pub(super) fn find(&self, response: &str, by: Option<i64>) -> Option<i64> {
+        let calls = self.0.get(&xxh3_64(response.as_bytes()))?;
+        calls.iter().rev().find(|(ts, _)| by.is_none_or(|by| *ts <= by)).map(|(_, id)| *id)
+    }
+}
+
 /// The values that were kept last, by their keys.
 #[derive(Debug)]
 struct Last<K, V>(HashMap<K, V>, VecDeque<K>);
@@ -90,6 +120,10 @@ impl<K, V> Default for Last<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V> Last<K, V> {
+    fn get(&self, key: &K) -> Option<&V> {
+        self.0.get(key)
+    }
+
     fn keep(&mut self, key: K, value: V) {
         if self.0.insert(key, value).is_some() {
             return;
@@ -151,6 +185,16 @@ mod tests {
         long.total_us = 3_000_000;
         assert_eq!(recall.seen(1, &long), None);
         assert_eq!(recall.seen(2, &in_session(2, "a", TURN)), None);
+    }
+
+    #[test]
+    fn an_id_that_comes_again_means_the_last_call_or_the_last_by_some_time() {
+        let mut answered = Answered::default();
+        (0..20).for_each(|n| answered.keep("same", 10 * n, n));
+        answered.keep("other", 5, 100);
+        assert_eq!((answered.find("same", None), answered.find("other", None)), (Some(19), Some(100)));
+        assert_eq!((answered.find("same", Some(184)), answered.find("same", Some(180))), (Some(18), Some(18)));
+        assert_eq!((answered.find("same", Some(30)), answered.find("none", None)), (None, None), "too many since");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum Outcome {
     Escalated,
     /// A rung that was asked after such an answer and gave none.
     Vain,
+    /// Asked beside an answer that was handed on, to compare it with: nobody waited for it.
+    Shadow,
 }
 
 impl Outcome {
@@ -33,6 +35,7 @@ impl Outcome {
             Self::Hedged => "hedged",
             Self::Escalated => "escalated",
             Self::Vain => "vain",
+            Self::Shadow => "shadow",
         }
     }
 
@@ -44,11 +47,13 @@ impl Outcome {
             "hedged" => Self::Hedged,
             "escalated" => Self::Escalated,
             "vain" => Self::Vain,
+            "shadow" => Self::Shadow,
             _ => Self::Failed,
         }
     }
 
-    /// Whether it is a part of another call, with no life of its own: its cost counts, it does not.
+    /// Whether it is a part of another call, with no life of its own: its cost counts, it does not. Of
+    /// [`Shadow`](Self::Shadow), which is counted apart, not even the cost is the caller's.
     pub fn is_beside(self) -> bool {
         matches!(self, Self::Hedged | Self::Escalated | Self::Vain)
     }
@@ -121,4 +126,6 @@ pub struct Record {
     pub signs: Option<Signs>,
     /// By which it is found that its user asks again.
     pub asked: Asked,
+    /// The provider's id of the answer, by which its score finds the call.
+    pub response: Option<String>,
 }

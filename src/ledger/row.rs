@@ -68,6 +68,7 @@ pub struct Row {
     pub tags: Option<String>,
     /// As [`Signs::list`](super::Signs::list) gives them.
     pub signs: Option<String>,
+    pub response: Option<String>,
 }
 
 impl Row {
@@ -115,6 +116,7 @@ impl Row {
             task: record.task.map(name),
             tags: record.tags.filter(|tags| tags.len() <= LONGEST_TAGS).map(without_nul),
             signs: record.signs.map(Signs::list),
+            response: record.response.filter(|id| !id.is_empty()).map(name),
         };
         (row, text)
     }
@@ -145,7 +147,8 @@ fn without_nul(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
-fn name(text: String) -> String {
+/// A name as it is stored.
+pub(super) fn name(text: String) -> String {
     let mut text = without_nul(text);
     if text.len() > LONGEST_NAME {
         text.truncate(text.floor_char_boundary(LONGEST_NAME));
@@ -188,6 +191,7 @@ pub(super) mod tests {
             tags: None,
             signs: None,
             asked: Asked::default(),
+            response: None,
         }
     }
 

@@ -60,6 +60,12 @@ pub struct Sums {
     pub attempts: u64,
     /// Rows whose tokens are our estimate.
     pub estimated: u64,
+    /// Answers of another model beside the calls, to compare with. Nothing of them is in the other sums.
+    pub shadows: u64,
+    /// What those have cost.
+    pub shadow_cost: i128,
+    /// Of those, without a cost.
+    pub unpriced_shadows: u64,
     /// Calls without a cost; their tokens count, their money is missing in the sums.
     pub unpriced: u64,
     /// Losers of hedged calls, and answers that were escalated, without a cost.
@@ -91,6 +97,12 @@ pub struct Sums {
 impl Sums {
     fn add(&mut self, row: &Row) {
         let is = u64::from;
+        if row.outcome == Outcome::Shadow {
+            self.shadows += 1;
+            self.shadow_cost += row.cost.map_or(0, i128::from);
+            self.unpriced_shadows += is(row.cost.is_none());
+            return;
+        }
         let hedged = row.outcome.is_beside();
         self.calls += is(!hedged);
         self.hedged += is(row.outcome == Outcome::Hedged);
@@ -130,6 +142,9 @@ impl Sums {
         self.holdout += other.holdout;
         self.attempts += other.attempts;
         self.estimated += other.estimated;
+        self.shadows += other.shadows;
+        self.shadow_cost += other.shadow_cost;
+        self.unpriced_shadows += other.unpriced_shadows;
         self.unpriced += other.unpriced;
         self.unpriced_hedged += other.unpriced_hedged;
         self.unpriced_routing += other.unpriced_routing;
@@ -158,6 +173,9 @@ struct Group {
 impl Group {
     fn add(&mut self, row: &Row) {
         self.sums.add(row);
+        if row.outcome == Outcome::Shadow {
+            return;
+        }
         let (Some(cost), true) = (row.cost, row.router.is_some()) else { return };
         if row.outcome.is_beside() {
             self.sides.extra += dollars(cost);
@@ -350,6 +368,16 @@ mod tests {
         let found = summary(vec![record("b"), Record { outcome: Outcome::Escalated, ..record("a") }]);
         assert_eq!((found.all.calls, found.all.escalated, found.all.cost), (1, 1, 2 * i128::from(DOLLAR)));
         assert_eq!((found.all.compared, found.all.saved), (1, i128::from(DOLLAR)));
+    }
+
+    #[test]
+    fn an_answer_to_compare_with_is_counted_apart() {
+        let shadow = Record { outcome: Outcome::Shadow, cost: Some(5 * DOLLAR), ..record("strong") };
+        let with = vec![record("weak"), shadow.clone(), Record { cost: None, ..shadow }];
+        let found = summary(with).all;
+        assert_eq!((found.shadows, found.shadow_cost, found.unpriced_shadows), (2, 5 * i128::from(DOLLAR), 1));
+        let without = summary(vec![record("weak")]).all;
+        assert_eq!(Sums { shadows: 0, shadow_cost: 0, unpriced_shadows: 0, ..found }, without);
     }
 
     #[test]

@@ -14,8 +14,9 @@ use super::guard::Guard;
 use super::pen::{Pen, Refused};
 use super::place::Place;
 use super::row::Row;
+use super::score::{Names, Score, Scored, Wanted};
 use super::spend::Filter;
-use super::store::{self, PATIENCE, Refusal, Store, VERSION, implement_store, read_row};
+use super::store::{self, PATIENCE, Refusal, Store, VERSION, implement_store};
 
 pub(super) const SCHEMA: &str = include_str!("sqlite.sql");
 
@@ -110,7 +111,9 @@ impl Sqlite {
 
 implement_store!(
     Sqlite,
+    row: sqlx::sqlite::SqliteRow,
     read: "BEGIN",
+    order: "rowid",
     {
         fn mark(&mut self, ids: &[i64]) -> Result<(), Refusal> {
             self.written(|pen| pen.mark(ids))
@@ -120,25 +123,31 @@ implement_store!(
             self.written(|pen| pen.fill(features))
         }
 
+        fn score(&mut self, scores: &[Score]) -> Result<(), Refusal> {
+            self.written(|pen| pen.score(scores))
+        }
+
         fn is_gone(&self) -> bool {
             self.pen.as_ref().is_some_and(|(_, file)| *file != identity(&self.path))
         }
     }
 );
 
-/// Makes the tables, and adds the columns that the tables of an earlier version lack.
+/// Adds the columns that the tables of an earlier version lack, and makes what is missing.
 ///
 /// All or nothing, and one process at a time: the others wait for the transaction and then find the version.
 async fn made(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    transaction.execute(SCHEMA).await?;
-    for column in store::ADDED {
-        let there = sqlx::query("SELECT 1 FROM pragma_table_info('calls') WHERE name = $1").bind(column);
-        if there.fetch_optional(&mut *transaction).await?.is_none() {
-            let add = format!("ALTER TABLE calls ADD COLUMN {column} TEXT");
+    for (table, column) in store::ADDED {
+        // A table that is missing has no columns at all.
+        let lacks = "SELECT count(*) > 0 AND sum(name = $2) = 0 FROM pragma_table_info($1)";
+        let lacks = sqlx::query_scalar::<_, Option<bool>>(lacks).bind(table).bind(column);
+        if lacks.fetch_one(&mut *transaction).await? == Some(true) {
+            let add = format!("ALTER TABLE {table} ADD COLUMN {column} TEXT");
             transaction.execute(AssertSqlSafe(add)).await?;
         }
     }
+    transaction.execute(SCHEMA).await?;
     transaction.execute(AssertSqlSafe(format!("PRAGMA user_version = {VERSION}"))).await?;
     transaction.commit().await
 }

@@ -2,7 +2,9 @@
 --
 -- Money is in picodollars (1e-12 US dollars), null where unpriced. Times are microseconds since 1970 (UTC), durations
 -- milliseconds. An id is the writing process's own number (upper half) and a count (lower half). Tags are a JSON object;
--- signs of failure are names with commas between them, empty where there are none, null where nobody has looked.
+-- signs of failure are names with commas between them, empty where there are none, null where nobody has looked. The
+-- response is the provider's id of the answer. An outcome is a score in 0..1 of the answer that `model` gave, null for the
+-- one that was handed on; of several for one call, source and model the one with the latest `ts` holds.
 -- `PRAGMA user_version` has the version of these tables.
 CREATE TABLE IF NOT EXISTS calls (
     id                 INTEGER PRIMARY KEY,
@@ -35,17 +37,20 @@ CREATE TABLE IF NOT EXISTS calls (
     price_version      TEXT NOT NULL,
     task               TEXT,
     tags               TEXT,
-    signs              TEXT
+    signs              TEXT,
+    response           TEXT
 );
 
 CREATE INDEX IF NOT EXISTS calls_ts ON calls (ts);
+CREATE INDEX IF NOT EXISTS calls_response ON calls (response) WHERE response IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS outcomes (
     call_id     INTEGER NOT NULL,
     source      TEXT NOT NULL,
     score       REAL NOT NULL,
     probability REAL,
-    ts          INTEGER NOT NULL
+    ts          INTEGER NOT NULL,
+    model       TEXT
 );
 
 CREATE INDEX IF NOT EXISTS outcomes_call_id ON outcomes (call_id);

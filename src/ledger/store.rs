@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::Error;
 
 use super::row::Row;
+use super::score::{Names, Score, Scored, Wanted};
 use super::spend::Filter;
 
 /// A database takes this long to answer, or it does not answer.
@@ -43,6 +44,21 @@ pub(super) trait Store {
     /// Marks answers after which the user asked again; as often as one likes.
     fn mark(&mut self, ids: &[i64]) -> Result<(), Refusal>;
 
+    /// Enters scores of answers. One that is entered twice counts once, so this may be repeated.
+    fn score(&mut self, scores: &[Score]) -> Result<(), Refusal>;
+
+    /// Shows the scores of the calls a filter takes, as they came, then gives the calls of `ids` that are there.
+    fn scored(
+        &mut self,
+        filter: &Filter,
+        ids: &[i64],
+        names: &mut Names,
+        visit: &mut dyn FnMut(Scored),
+    ) -> Result<Vec<Row>, Error>;
+
+    /// The call that is meant.
+    fn find(&mut self, wanted: &Wanted) -> Result<Option<i64>, Error>;
+
     /// Whether what it is connected to is no longer what its name means.
     fn is_gone(&self) -> bool {
         false
@@ -53,7 +69,7 @@ pub(super) trait Store {
 }
 
 /// The columns of `calls`, in the order they are bound and read.
-pub(super) const COLUMNS: [&str; 31] = [
+pub(super) const COLUMNS: [&str; 32] = [
     "id",
     "ts",
     "key",
@@ -85,13 +101,16 @@ pub(super) const COLUMNS: [&str; 31] = [
     "task",
     "tags",
     "signs",
+    "response",
 ];
 
-/// What is kept in the store to tell how its tables look: 1 had no `task`, `tags` and `signs`.
-pub(super) const VERSION: i64 = 2;
+/// What is kept in the store to tell how its tables look: 1 had no `task`, `tags` and `signs`, 2 neither `response` nor
+/// the outcomes' `model`.
+pub(super) const VERSION: i64 = 3;
 
-/// The columns that a version has added.
-pub(super) const ADDED: [&str; 3] = ["task", "tags", "signs"];
+/// The columns that versions have added, all of them texts, by their table.
+pub(super) const ADDED: [(&str, &str); 5] =
+    [("calls", "task"), ("calls", "tags"), ("calls", "signs"), ("calls", "response"), ("outcomes", "model")];
 
 /// A store whose tables nobody knows yet.
 pub(super) fn too_new(version: i64) -> String {
@@ -137,10 +156,53 @@ pub(super) fn select() -> String {
 /// The statement that reads the last whole answers, newest first.
 pub(super) fn select_last() -> String {
     format!(
-        "SELECT {} FROM calls WHERE outcome = 'ok' AND estimated = 0 ORDER BY ts DESC, id DESC LIMIT $1",
+        "SELECT {} FROM calls WHERE outcome IN ('ok', 'shadow') AND estimated = 0 AND error IS NULL ORDER BY ts DESC, id DESC LIMIT $1",
         COLUMNS.join(", ")
     )
 }
+
+/// The statement that enters a score.
+pub(super) const SCORE: &str =
+    "INSERT INTO outcomes (call_id, source, score, probability, ts, model) VALUES ($1, $2, $3, $4, $5, $6)";
+
+/// The statement that reads the scores of what a filter takes, its four values bound in order; `order`: the name of the
+/// column that tells in which order they came. Scores are fewer than calls, so it begins with them.
+pub(super) fn select_scored(order: &str) -> String {
+    let calls = SCORED.map(|column| format!("c.{column}")).join(", ");
+    format!(
+        "SELECT {calls}, o.ts, o.source, o.score, o.probability, o.model FROM outcomes o CROSS JOIN calls c \
+         WHERE c.id = o.call_id AND c.ts >= $1 AND c.ts < $2 AND ($3 IS NULL OR c.router = $3) \
+         AND ($4 IS NULL OR c.model = $4) ORDER BY o.{order}"
+    )
+}
+
+/// What a score tells of its call, in the order it is read.
+const SCORED: [&str; 15] = [
+    "id",
+    "ts",
+    "session",
+    "router",
+    "requested",
+    "model",
+    "tier",
+    "win_rate",
+    "threshold",
+    "holdout",
+    "cost",
+    "features",
+    "text",
+    "task",
+    "tags",
+];
+
+/// The statement that reads one call.
+pub(super) fn select_one() -> String {
+    format!("SELECT {} FROM calls WHERE id = $1", COLUMNS.join(", "))
+}
+
+/// The last call whose answer has an id, and was handed on, of those that began by some time.
+pub(super) const BY_RESPONSE: &str = "SELECT id FROM calls WHERE response = $1 AND ts <= $2 \
+     AND outcome IN ('ok', 'cancelled') ORDER BY ts DESC, id DESC LIMIT 1";
 
 /// Whether an id is there.
 pub(super) const HAS: &str = "SELECT id FROM calls WHERE id = $1";
@@ -154,51 +216,80 @@ pub(super) fn ids_of(node: u32) -> (i64, i64) {
     (first, first | 0xffff_ffff)
 }
 
-/// Reads a row of either database.
-macro_rules! read_row {
-    ($row:expr) => {{
-        let row = $row;
-        Ok::<_, sqlx::Error>($crate::ledger::row::Row {
-            id: row.try_get(0)?,
-            ts: row.try_get(1)?,
-            key: row.try_get(2)?,
-            session: row.try_get(3)?,
-            router: row.try_get(4)?,
-            requested: row.try_get(5)?,
-            model: row.try_get(6)?,
-            tier: row.try_get(7)?,
-            win_rate: row.try_get(8)?,
-            threshold: row.try_get(9)?,
-            holdout: row.try_get::<i64, _>(10)? != 0,
-            prompt_tokens: row.try_get(11)?,
-            completion_tokens: row.try_get(12)?,
-            cached_tokens: row.try_get(13)?,
-            cache_write_tokens: row.try_get(14)?,
-            reasoning_tokens: row.try_get(15)?,
-            estimated: row.try_get::<i64, _>(16)? != 0,
-            cost: row.try_get(17)?,
-            router_cost: row.try_get(18)?,
-            baseline: row.try_get(19)?,
-            ttft_ms: row.try_get(20)?,
-            total_ms: row.try_get(21)?,
-            outcome: $crate::ledger::record::Outcome::named(&row.try_get::<String, _>(22)?),
-            error: row.try_get(23)?,
-            attempts: row.try_get(24)?,
-            features: row.try_get(25)?,
-            text: row.try_get(26)?,
-            price_version: row.try_get(27)?,
-            task: row.try_get(28)?,
-            tags: row.try_get(29)?,
-            signs: row.try_get(30)?,
-        })
-    }};
-}
-
 /// Implements [`Store`] for a type with the fields `place`, `runtime` and `connection` and the methods `write_rows` and
-/// `leave`; with what it has of its own.
+/// `leave`; with what it has of its own. `row`: what its queries give; `read`: how a transaction begins that only reads;
+/// `order`: see [`select_scored`].
 macro_rules! implement_store {
-    ($name:ty, read: $read:literal, { $($own:item)* }) => {
+    ($name:ty, row: $row:ty, read: $read:literal, order: $order:literal, { $($own:item)* }) => {
         impl $name {
+            /// Reads a call. Those who read are long enough without it.
+            #[inline(never)]
+            fn call(row: &$row) -> Result<Row, sqlx::Error> {
+                Ok($crate::ledger::row::Row {
+                    id: row.try_get(0)?,
+                    ts: row.try_get(1)?,
+                    key: row.try_get(2)?,
+                    session: row.try_get(3)?,
+                    router: row.try_get(4)?,
+                    requested: row.try_get(5)?,
+                    model: row.try_get(6)?,
+                    tier: row.try_get(7)?,
+                    win_rate: row.try_get(8)?,
+                    threshold: row.try_get(9)?,
+                    holdout: row.try_get::<i64, _>(10)? != 0,
+                    prompt_tokens: row.try_get(11)?,
+                    completion_tokens: row.try_get(12)?,
+                    cached_tokens: row.try_get(13)?,
+                    cache_write_tokens: row.try_get(14)?,
+                    reasoning_tokens: row.try_get(15)?,
+                    estimated: row.try_get::<i64, _>(16)? != 0,
+                    cost: row.try_get(17)?,
+                    router_cost: row.try_get(18)?,
+                    baseline: row.try_get(19)?,
+                    ttft_ms: row.try_get(20)?,
+                    total_ms: row.try_get(21)?,
+                    outcome: $crate::ledger::record::Outcome::named(&row.try_get::<String, _>(22)?),
+                    error: row.try_get(23)?,
+                    attempts: row.try_get(24)?,
+                    features: row.try_get(25)?,
+                    text: row.try_get(26)?,
+                    price_version: row.try_get(27)?,
+                    task: row.try_get(28)?,
+                    tags: row.try_get(29)?,
+                    signs: row.try_get(30)?,
+                    response: row.try_get(31)?,
+                })
+            }
+
+            /// Reads a score, see [`store::select_scored`].
+            #[inline(never)]
+            fn score_of(row: &$row, names: &mut Names) -> Result<Scored, sqlx::Error> {
+                let model = names.shared(row.try_get::<&str, _>(5)?);
+                let scored = row.try_get::<Option<&str>, _>(19)?.map_or_else(|| model.clone(), |name| names.shared(name));
+                Ok($crate::ledger::score::Scored {
+                    call: row.try_get(0)?,
+                    ts: row.try_get(1)?,
+                    session: row.try_get::<Option<&str>, _>(2)?.map(Into::into),
+                    router: names.maybe(row.try_get(3)?),
+                    requested: names.maybe(row.try_get(4)?),
+                    model,
+                    tier: names.maybe(row.try_get(6)?),
+                    win_rate: row.try_get(7)?,
+                    threshold: row.try_get(8)?,
+                    holdout: row.try_get::<i64, _>(9)? != 0,
+                    cost: row.try_get(10)?,
+                    features: row.try_get::<Option<&[u8]>, _>(11)?.map(Into::into),
+                    text: row.try_get::<Option<&str>, _>(12)?.map(Into::into),
+                    task: names.maybe(row.try_get(13)?),
+                    tags: names.maybe(row.try_get(14)?),
+                    scored_ts: row.try_get(15)?,
+                    source: names.shared(row.try_get(16)?),
+                    score: row.try_get(17)?,
+                    probability: row.try_get(18)?,
+                    scored,
+                })
+            }
+
             /// Runs a question to its end, for a limited time.
             fn ask<T>(
                 place: &Place,
@@ -240,7 +331,7 @@ macro_rules! implement_store {
                         Ok(row) => row?,
                         Err(_) => return Ok(None),
                     } {
-                        visit(read_row!(row)?);
+                        visit(Self::call(&row)?);
                     }
                     drop(rows);
                     let mut there = Vec::new();
@@ -256,12 +347,62 @@ macro_rules! implement_store {
                 read.ok_or_else(|| self.place.silent(WHAT))
             }
 
+            fn scored(
+                &mut self,
+                filter: &Filter,
+                ids: &[i64],
+                names: &mut Names,
+                visit: &mut dyn FnMut(Scored),
+            ) -> $crate::error::Result<Vec<Row>> {
+                const WHAT: &str = "it could not be read";
+                let connection = &mut self.connection;
+                let work = async {
+                    let mut transaction = connection.begin_with($read).await?;
+                    let query = sqlx::query(AssertSqlSafe(store::select_scored($order)));
+                    let query =
+                        query.bind(filter.since_us.unwrap_or(i64::MIN)).bind(filter.until_us.unwrap_or(i64::MAX));
+                    let query = query.bind(filter.router.as_deref()).bind(filter.model.as_deref());
+                    let mut rows = query.fetch(&mut *transaction);
+                    while let Some(row) = match tokio::time::timeout(6 * PATIENCE, rows.try_next()).await {
+                        Ok(row) => row?,
+                        Err(_) => return Ok(None),
+                    } {
+                        visit(Self::score_of(&row, names)?);
+                    }
+                    drop(rows);
+                    let mut calls = Vec::new();
+                    for &id in ids {
+                        let query = sqlx::query(AssertSqlSafe(store::select_one())).bind(id);
+                        if let Some(row) = query.fetch_optional(&mut *transaction).await? {
+                            calls.push(Self::call(&row)?);
+                        }
+                    }
+                    transaction.commit().await?;
+                    Ok(Some(calls))
+                };
+                let read = self.runtime.block_on(work).map_err(|error| self.place.failed(WHAT, &error))?;
+                read.ok_or_else(|| self.place.silent(WHAT))
+            }
+
+            fn find(&mut self, wanted: &Wanted) -> $crate::error::Result<Option<i64>> {
+                let connection = &mut self.connection;
+                Self::ask(&self.place, &self.runtime, async {
+                    let query = match wanted {
+                        Wanted::Response(response, by) => {
+                            sqlx::query(store::BY_RESPONSE).bind(response.as_str()).bind(by.unwrap_or(i64::MAX))
+                        }
+                        Wanted::Call(id) => sqlx::query(store::HAS).bind(*id),
+                    };
+                    query.fetch_optional(connection).await?.map(|row| row.try_get(0)).transpose()
+                })
+            }
+
             fn last(&mut self, n: u32) -> $crate::error::Result<Vec<Row>> {
                 let connection = &mut self.connection;
                 Self::ask(&self.place, &self.runtime, async {
                     let query = sqlx::query(AssertSqlSafe(store::select_last())).bind(i64::from(n));
                     let rows = query.fetch_all(connection).await?;
-                    rows.iter().rev().map(|row| read_row!(row)).collect()
+                    rows.iter().rev().map(Self::call).collect()
                 })
             }
 
@@ -281,7 +422,7 @@ macro_rules! implement_store {
     };
 }
 
-pub(super) use {implement_store, read_row};
+pub(super) use implement_store;
 
 #[cfg(test)]
 mod tests {
@@ -295,7 +436,7 @@ mod tests {
             left -= size;
         }
         assert_eq!(taken, [64, 8, 8, 1, 1, 1]);
-        assert!(insert(2).ends_with("$61, $62) ON CONFLICT (id) DO NOTHING"));
+        assert!(insert(2).ends_with("$63, $64) ON CONFLICT (id) DO NOTHING"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::habits::Learner;
 use super::place::Place;
 use super::queue::{Shared, Step, lock};
 use super::recall::Recall;
+use super::record::Outcome;
 use super::row::{Row, features_of};
 use super::store::{self, Refusal, Store};
 
@@ -145,38 +146,62 @@ impl<'a> Writer<'a> {
         }
         let (node, count) = (self.node.unwrap_or_default(), &mut self.count);
         let (recall, marks) = (&mut self.recall, &mut self.marks);
+        let mut answered = Vec::new();
         let may_owe = matches!(self.place, Place::Sqlite(_));
         self.shared.prepare(|(record, keep), since| {
             let id = store::ids_of(node).0 | i64::from(*count);
             *count = count.wrapping_add(1);
             marks.extend(recall.seen(id, &record));
             let (mut row, text) = Row::without_features(id, record, keep);
+            if let (Some(response), Outcome::Ok | Outcome::Cancelled) = (&row.response, row.outcome) {
+                answered.push((response.clone(), row.ts, id));
+            }
             if may_owe && since.elapsed() > FEATURES_BY {
                 return (row, text);
             }
             row.features = text.and_then(|text| features_of(&text));
             (row, None)
         });
+        let mut known = lock(&self.shared.answered);
+        for (response, ts, id) in answered {
+            known.keep(&response, ts, id);
+        }
+        drop(known);
         if let Place::Memory = self.place {
-            while let Some(rows) = self.shared.first_unwritten() {
-                self.learner.learn(&rows, &self.shared.learned);
-                let marks = self.due(&rows);
-                let mut memory = lock(&self.shared.memory);
-                memory.add(rows.iter().cloned());
-                memory.mark(&marks);
-                drop(memory);
-                self.shared.written(0, None);
-            }
+            self.remember();
             return Ok(());
         }
         while let Some(rows) = self.shared.first_unwritten() {
-            let (lost, error) = self.write_rows(&rows)?;
+            let (lost, error) = self.one_by_one(&rows, |store, rows| store.write(rows))?;
             self.learner.learn(&rows, &self.shared.learned);
             self.mark(&rows)?;
             self.shared.written(lost, error);
             self.let_others();
         }
+        // After the calls they belong to.
+        while let Some(scores) = self.shared.first_scores() {
+            let (lost, error) = self.one_by_one(&scores, |store, scores| store.score(scores))?;
+            self.shared.scored(scores.len(), lost, error);
+            self.let_others();
+        }
         Ok(())
+    }
+
+    /// Writes everything there is into memory.
+    fn remember(&mut self) {
+        while let Some(rows) = self.shared.first_unwritten() {
+            self.learner.learn(&rows, &self.shared.learned);
+            let marks = self.due(&rows);
+            let mut memory = lock(&self.shared.memory);
+            memory.add(rows.iter().cloned());
+            memory.mark(&marks);
+            drop(memory);
+            self.shared.written(0, None);
+        }
+        while let Some(scores) = self.shared.first_scores() {
+            lock(&self.shared.memory).score(&scores);
+            self.shared.scored(scores.len(), 0, None);
+        }
     }
 
     /// Marks the answers after which their users asked again, once `rows` are written.
@@ -225,17 +250,21 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes rows together; where the store refuses them, one by one, so that only those are lost that it will never
+    /// Writes lines together; where the store refuses them, one by one, so that only those are lost that it will never
     /// take.
-    fn write_rows(&mut self, rows: &[Row]) -> std::result::Result<(u64, Option<Error>), Refusal> {
-        match self.tried(|store| store.write(rows)) {
+    fn one_by_one<T>(
+        &mut self,
+        lines: &[T],
+        write: impl Fn(&mut dyn Store, &[T]) -> std::result::Result<(), Refusal>,
+    ) -> std::result::Result<(u64, Option<Error>), Refusal> {
+        match self.tried(|store| write(store, lines)) {
             Ok(()) => return Ok((0, None)),
             Err(Refusal::Rows(_)) => {}
             Err(refusal) => return Err(refusal),
         }
         let (mut lost, mut refusal) = (0, None);
-        for row in rows {
-            match self.tried(|store| store.write(std::slice::from_ref(row))) {
+        for line in lines {
+            match self.tried(|store| write(store, std::slice::from_ref(line))) {
                 Ok(()) => {}
                 Err(Refusal::Rows(error)) => (lost, refusal) = (lost + 1, Some(error)),
                 Err(refusal) => return Err(refusal),

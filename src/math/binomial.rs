@@ -16,6 +16,23 @@ pub fn interval(successes: u64, trials: u64, confidence: f64) -> (f64, f64) {
     (lower(successes), 1.0 - lower(trials - successes))
 }
 
+/// The upper end of the one-sided interval: a probability above it would give so few successes with `delta` at most.
+pub fn upper(successes: u64, trials: u64, delta: f64) -> f64 {
+    // The search takes tails up to 1/2; a smaller promise than that is not asked for.
+    interval(successes, trials, 1.0 - 2.0 * delta.clamp(0.0, 0.5)).1
+}
+
+/// The probability of at most `successes` of `trials`, each with probability `p` in 0..=1.
+pub fn at_most(successes: u64, trials: u64, p: f64) -> f64 {
+    if successes >= trials || p <= 0.0 {
+        return 1.0;
+    }
+    if p >= 1.0 {
+        return 0.0;
+    }
+    beta((trials - successes) as f64, successes as f64 + 1.0, 1.0 - p).0
+}
+
 /// Where the regularised incomplete beta function of `a` and `b`, both at least 1, takes the value `p` of at most 1/2.
 fn beta_inverse(a: f64, b: f64, p: f64) -> f64 {
     const ROUNDS: usize = 200;
@@ -174,6 +191,14 @@ mod tests {
                 prop_assert!((1.0 - at_least(k + 1, n, high) - tail).abs() < 1e-12);
             }
             prop_assert!(low <= k as f64 / n as f64 && k as f64 / n as f64 <= high);
+            prop_assert!((upper(k, n, tail) - high).abs() < 1e-12);
+        }
+
+        #[test]
+        fn tails_add_up(n in 1_u64..60, k in 0_u64..60, p in 0.001..0.999) {
+            let k = k.min(n);
+            let above = if k < n { at_least(k + 1, n, p) } else { 0.0 };
+            prop_assert!((at_most(k, n, p) + above - 1.0).abs() < 1e-12);
         }
     }
 }

@@ -103,16 +103,18 @@ fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>) {
         // With p = factor A v and w = p - (factor/2)(p.v) v the block becomes A - v w' - w v'.
         let mut w = vec![0.0; i];
         for j in 0..i {
-            let line = &above[j * n..j * n + j + 1];
+            let line = &above[j * n..=j * n + j];
             w[j] += dot(line, &row[..=j]);
             let (head, tail) = (row[j], &line[..j]);
             add(&mut w[..j], head, tail);
         }
-        w.iter_mut().for_each(|w| *w *= factor);
+        for entry in &mut w {
+            *entry *= factor;
+        }
         let half = factor / 2.0 * dot(&w, row);
         add(&mut w, -half, row);
         for j in 0..i {
-            let line = &mut above[j * n..j * n + j + 1];
+            let line = &mut above[j * n..=j * n + j];
             let (v_j, w_j) = (row[j], w[j]);
             for ((slot, &v), &w) in line.iter_mut().zip(row.iter()).zip(&w) {
                 *slot -= v_j * w + w_j * v;
@@ -162,21 +164,21 @@ fn diagonalise(diagonal: &mut [f64], beside: &mut [f64], rows: &mut [f64], n: us
             let (mut sine, mut cosine, mut shift) = (1.0, 1.0, 0.0);
             let mut ended = false;
             for i in (l..m).rev() {
-                let (f, b) = (sine * beside[i], cosine * beside[i]);
-                let r = f.hypot(g);
-                beside[i + 1] = r;
-                if r == 0.0 {
+                let (turned, kept) = (sine * beside[i], cosine * beside[i]);
+                let length = turned.hypot(g);
+                beside[i + 1] = length;
+                if length == 0.0 {
                     diagonal[i + 1] -= shift;
                     beside[m] = 0.0;
                     ended = true;
                     break;
                 }
-                (sine, cosine) = (f / r, g / r);
+                (sine, cosine) = (turned / length, g / length);
                 g = diagonal[i + 1] - shift;
-                let r = (diagonal[i] - g) * sine + 2.0 * cosine * b;
-                shift = sine * r;
+                let gained = (diagonal[i] - g) * sine + 2.0 * cosine * kept;
+                shift = sine * gained;
                 diagonal[i + 1] = g + shift;
-                g = cosine * r - b;
+                g = cosine * gained - kept;
                 let (low, high) = rows[i * n..(i + 2) * n].split_at_mut(n);
                 for (low, high) in low.iter_mut().zip(high) {
                     let kept = *high;

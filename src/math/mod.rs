@@ -1,6 +1,8 @@
 //! Numbers: dot products for each processor, similarities, quantiles, intervals, ratings, days.
 
+pub mod betting;
 pub mod binomial;
+pub mod bounds;
 pub(crate) mod calendar;
 pub mod dot;
 pub mod eigen;

@@ -131,6 +131,8 @@ pub struct Completion {
     pub answer: Answer,
     /// Tokens, where the provider tells them.
     pub usage: Option<Usage>,
+    /// The provider's id of it, where it tells one: what [`answer`](Self::answer) has under `id`.
+    pub id: Option<Box<str>>,
 }
 
 /// Makes chunks in `OpenAI`'s shape of the events of one stream, and knows where it stands.
@@ -150,6 +152,9 @@ pub trait ReadStream: Send {
 
     /// The last usage told.
     fn usage(&self) -> Option<Usage>;
+
+    /// The provider's id of the answer, where it has told one: what the chunks have under `id`.
+    fn id(&self) -> Option<&str>;
 
     /// The text of the first choice so far.
     fn text(&self) -> &str;

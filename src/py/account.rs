@@ -9,8 +9,8 @@ use crate::engine::plan::{Account, Instead, Routed};
 use crate::pricing::Usage;
 use crate::providers::Dropped;
 
-/// A [`Routed`] as Python writes it: router, requested, win rate, threshold, session, holdout, baseline, router cost,
-/// text, tier, task, tags. A plain tuple, since one is made for every call.
+/// A [`Routed`] as Python writes it: router, requested, win rate, threshold, session, (holdout, shadow), baseline, router
+/// cost, text, tier, task, tags. A plain tuple, since one is made for every call.
 pub(super) struct Decided(pub(super) Routed);
 
 type Text<'py> = Option<Bound<'py, PyString>>;
@@ -20,7 +20,7 @@ type Fields<'py> = (
     Option<f64>,
     Option<f64>,
     Text<'py>,
-    bool,
+    (bool, bool),
     Text<'py>,
     Option<Amount>,
     Text<'py>,
@@ -46,7 +46,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Decided {
             win_rate,
             threshold,
             session,
-            holdout,
+            (holdout, shadow),
             baseline,
             router_cost,
             text,
@@ -62,6 +62,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Decided {
             threshold,
             session: owned(session),
             holdout,
+            shadow,
             baseline: owned(baseline),
             router_cost: router_cost.map(|cost| cost.0),
             text: text.map(|text| super::arguments::text(&text).into()),

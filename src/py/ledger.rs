@@ -1,5 +1,7 @@
 //! `_core.Ledger`: a book of calls; sums and rows as plain Python values, named by `ferroute.spend`.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +11,10 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use super::money::Amount;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{self, Asked, Filter, Keep, Ledger, Outcome, Percentiles, Record, Row, Signs, Sums};
+use crate::ledger::{
+    self, Asked, Filter, Keep, Ledger, Outcome, Percentiles, Rate, Record, Row, Score, Scored, Signs, Sums, Tags,
+    Wanted,
+};
 use crate::pricing::{Table, Usage, pico};
 
 /// A book of calls.
@@ -120,7 +125,7 @@ impl PyLedger {
     #[pyo3(signature = (
         model, *, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, estimated,
         cost, router_cost, baseline, ttft_ms, total_ms, outcome, error, attempts, router, requested, tier, win_rate,
-        threshold, holdout, session, key, text, at, task, tags, signs
+        threshold, holdout, session, key, text, at, task, tags, signs, response
     ))]
     fn add(
         &self,
@@ -153,12 +158,14 @@ impl PyLedger {
         task: Option<String>,
         tags: Vec<(Bound<'_, PyString>, Bound<'_, PyString>)>,
         signs: Option<Vec<String>>,
+        response: Option<String>,
     ) -> PyResult<()> {
         let ended = match outcome {
-            "ok" | "cancelled" | "failed" | "hedged" | "escalated" | "vain" => Outcome::named(outcome),
+            "ok" | "cancelled" | "failed" | "hedged" | "escalated" | "vain" | "shadow" => Outcome::named(outcome),
             _ => {
-                let text =
-                    format!("outcome: expected ok, cancelled, failed, hedged, escalated or vain, found `{outcome}`");
+                let text = format!(
+                    "outcome: expected ok, cancelled, failed, hedged, escalated, vain or shadow, found `{outcome}`"
+                );
                 return Err(Error::value(text).into());
             }
         };
@@ -201,12 +208,86 @@ impl PyLedger {
             tags: super::account::tags(&tags),
             signs: signs.as_deref().map(signs_of).transpose()?,
             asked: Asked::default(),
+            response,
         });
         if late {
             // Other threads of Python's go on meanwhile.
             py.detach(|| self.0.give_way());
         }
         Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "as for `add`")]
+    #[pyo3(signature = (response, call, *, score, source, model, probability, at, began_by))]
+    fn add_outcome(
+        &self,
+        py: Python<'_>,
+        response: Option<String>,
+        call: Option<i64>,
+        score: f64,
+        source: String,
+        model: Option<String>,
+        probability: Option<f64>,
+        at: Option<f64>,
+        began_by: Option<f64>,
+    ) -> PyResult<()> {
+        let by = began_by.map(|at| microseconds("began_by", at, 1e6, "seconds since 1970")).transpose()?;
+        let wanted = match (response, call) {
+            (Some(response), None) => Wanted::Response(response, by),
+            (None, Some(id)) => Wanted::Call(id),
+            _ => return Err(Error::value("expected either the id of a response or `call=`").into()),
+        };
+        if !(0.0..=1.0).contains(&score) {
+            return Err(Error::value(format!("score: expected a number from 0 to 1, found {score}")).into());
+        }
+        if let Some(odd) = probability.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
+            return Err(Error::value(format!("probability: expected above 0 and at most 1, found {odd}")).into());
+        }
+        if source.is_empty() {
+            return Err(Error::value("source: expected a word such as gold, user, feedback or judge:model").into());
+        }
+        let ts = match at {
+            Some(at) => microseconds("at", at, 1e6, "seconds since 1970")?,
+            None => now_us(),
+        };
+        Ok(py.detach(|| {
+            let call = self.0.find(&wanted)?;
+            self.0.score(Score { call, ts, source, score, probability, model })
+        })?)
+    }
+
+    /// Scores with their calls: a list for each column.
+    fn outcomes<'py>(
+        &self,
+        py: Python<'py>,
+        wanted: FilterTuple,
+        tags: Vec<(String, String)>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let (wanted, tags) = (filter(wanted), Tags(tags));
+        let scores = py.detach(|| self.0.scored(&wanted, &tags))?;
+        scored_columns(py, &scores)
+    }
+
+    /// What each source says of the router, as `ferroute.spend` reads it.
+    #[pyo3(signature = (wanted, *, passing, strong))]
+    fn accuracy(
+        &self,
+        py: Python<'_>,
+        wanted: FilterTuple,
+        passing: f64,
+        strong: Option<&str>,
+    ) -> PyResult<Vec<AccuracyTuple>> {
+        if !(0.0..=1.0).contains(&passing) {
+            return Err(Error::value(format!("passing: expected a number from 0 to 1, found {passing}")).into());
+        }
+        let wanted = filter(wanted);
+        let found = py.detach(|| {
+            let scores = self.0.scored(&wanted, &Tags::default())?;
+            Ok::<_, Error>(ledger::measure(&scores, passing, strong))
+        })?;
+        let rate = |rate: Rate| (rate.n, rate.effective, rate.share, rate.interval.0, rate.interval.1);
+        let line = |of: ledger::Accuracy| (of.source, of.weak.map(rate), of.strong.map(rate), of.unplaced);
+        Ok(found.into_iter().map(line).collect())
     }
 
     fn flush(&self, py: Python<'_>, timeout: f64) -> PyResult<()> {
@@ -304,6 +385,12 @@ fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as i64)
 }
 
+/// Calls, their effective number, the share that passes, and its interval.
+type RateTuple = (u64, f64, f64, f64, f64);
+
+/// Source, weak-routed calls, strong-routed calls, and those of which is not known where they were routed.
+type AccuracyTuple = (String, Option<RateTuple>, Option<RateTuple>, u64);
+
 type PercentilesTuple = Option<(u64, f64, f64, f64)>;
 
 fn percentiles(found: Option<Percentiles>) -> PercentilesTuple {
@@ -320,6 +407,8 @@ fn sums<'py>(py: Python<'py>, sums: &Sums) -> PyResult<Bound<'py, PyDict>> {
         ("hedged", sums.hedged),
         ("escalated", sums.escalated),
         ("holdout", sums.holdout),
+        ("shadows", sums.shadows),
+        ("unpriced_shadows", sums.unpriced_shadows),
         ("attempts", sums.attempts),
         ("estimated", sums.estimated),
         ("unpriced", sums.unpriced),
@@ -338,22 +427,29 @@ fn sums<'py>(py: Python<'py>, sums: &Sums) -> PyResult<Bound<'py, PyDict>> {
     ] {
         line.set_item(name, tokens)?;
     }
-    for (name, picodollars) in
-        [("cost", sums.cost), ("router_cost", sums.router_cost), ("baseline", sums.baseline), ("saved", sums.saved)]
-    {
+    for (name, picodollars) in [
+        ("cost", sums.cost),
+        ("router_cost", sums.router_cost),
+        ("shadow_cost", sums.shadow_cost),
+        ("baseline", sums.baseline),
+        ("saved", sums.saved),
+    ] {
         line.set_item(name, picodollars)?;
     }
     Ok(line)
 }
 
+/// Puts a list for each column into a dict.
+macro_rules! put_columns {
+    ($out:ident, $rows:ident, $($name:literal: $value:expr),+ $(,)?) => {
+        $($out.set_item($name, PyList::new($out.py(), $rows.iter().map($value))?)?;)+
+    };
+}
+
 fn columns<'py>(py: Python<'py>, rows: &[Row]) -> PyResult<Bound<'py, PyDict>> {
     let out = PyDict::new(py);
-    macro_rules! column {
-        ($($name:literal: $value:expr),+ $(,)?) => {
-            $(out.set_item($name, PyList::new(py, rows.iter().map($value))?)?;)+
-        };
-    }
-    column! {
+    put_columns! {
+        out, rows,
         "id": |row| row.id,
         "ts": |row| row.ts,
         "key": |row| row.key.as_deref(),
@@ -386,6 +482,40 @@ fn columns<'py>(py: Python<'py>, rows: &[Row]) -> PyResult<Bound<'py, PyDict>> {
         "task": |row| row.task.as_deref(),
         "tags": |row| row.tags.as_deref(),
         "signs": |row| row.signs.as_deref(),
+        "response": |row| row.response.as_deref(),
+    }
+    Ok(out)
+}
+
+fn scored_columns<'py>(py: Python<'py>, rows: &[Scored]) -> PyResult<Bound<'py, PyDict>> {
+    let out = PyDict::new(py);
+    // A name that many calls share is one text in Python, too.
+    let texts = RefCell::new(HashMap::<*const u8, Bound<'py, PyString>>::new());
+    let shared =
+        |name: &Arc<str>| texts.borrow_mut().entry(name.as_ptr()).or_insert_with(|| PyString::new(py, name)).clone();
+    let maybe = |name: &Option<Arc<str>>| name.as_ref().map(shared);
+    put_columns! {
+        out, rows,
+        "call": |row| row.call,
+        "time": |row| row.ts,
+        "router": |row| maybe(&row.router),
+        "requested": |row| maybe(&row.requested),
+        "tier": |row| maybe(&row.tier),
+        "model": |row| shared(&row.model),
+        "win_rate": |row| row.win_rate,
+        "threshold": |row| row.threshold,
+        "holdout": |row| row.holdout,
+        "cost_usd": |row| row.cost.map(|cost| cost as f64 / 1e12),
+        "features": |row| row.features.as_deref().map(|bytes| PyBytes::new(py, bytes)),
+        "text": |row| row.text.as_deref(),
+        "task": |row| maybe(&row.task),
+        "tags": |row| maybe(&row.tags),
+        "session": |row| row.session.as_deref(),
+        "source": |row| shared(&row.source),
+        "scored": |row| shared(&row.scored),
+        "score": |row| row.score,
+        "probability": |row| row.probability,
+        "scored_time": |row| row.scored_ts,
     }
     Ok(out)
 }

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ferroute.cli._auditing import auditing
 from ferroute.cli._judging import judging
 from ferroute.cli._options import (
     ColumnName,
@@ -23,6 +24,7 @@ from ferroute.cli._options import (
     share_of,
     threshold_of,
 )
+from ferroute.cli._proving import proving
 from ferroute.cli._rules import ruling
 from ferroute.cli._run import UsageProblem, ending
 from ferroute.cli._training import training
@@ -271,7 +273,8 @@ def demo(
             raise problem
 
 
-app.registered_commands += judging.registered_commands
+for _group in (judging, auditing, proving):
+    app.registered_commands += _group.registered_commands
 
 
 @app.command(
@@ -298,6 +301,13 @@ def spend(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Before here.", show_default=False)] = None,
     router: Annotated[str | None, typer.Option(help="Calls decided by this router.", show_default=False)] = None,
     model: Annotated[str | None, typer.Option(help="Calls of this model.", show_default=False)] = None,
+    strong: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="The strong model, where calls were routed by shares or ladders.", show_default=False
+        ),
+    ] = None,
+    passing: Annotated[float, typer.Option(help="An outcome with at least this score counts as success.")] = 0.5,
     png: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Write a picture here, too.", show_default=False)
     ] = None,
@@ -307,10 +317,11 @@ def spend(
     """Show what calls cost and what routing saved, by model.
 
     The estimated saving compares with a forecast of the same calls at the strong model; the measured one needs a
-    holdout. Money of --json is text, in US dollars; an unknown price is counted as unpriced, never as 0.
+    holdout. What is known of the quality comes from outcomes in the ledger; without them it says "not measured". Money
+    of --json is text, in US dollars; an unknown price is counted as unpriced, never as 0.
 
     Fields of --json: queries, ok, cancelled, failed, unpriced, tokens, cost, router_cost, total, cost_per_query,
-    baseline, saved, saved_share, saving, models, routers, first_token, latency, lost.
+    baseline, saved, saved_share, saving, accuracies, shadow_cost, models, routers, first_token, latency, lost.
     """
     with ending(context.obj):
         from ferroute.cli import spend as command
@@ -318,7 +329,16 @@ def spend(
         if as_csv and as_json:
             raise UsageProblem("--csv and --json contradict each other")
         command.spend(
-            ledger, since=since, until=until, router=router, model=model, png=png, as_csv=as_csv, as_json=as_json
+            ledger,
+            since=since,
+            until=until,
+            router=router,
+            model=model,
+            strong=strong,
+            passing=passing,
+            png=png,
+            as_csv=as_csv,
+            as_json=as_json,
         )
 
 

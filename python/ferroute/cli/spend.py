@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from ferroute._accuracy import NOT_MEASURED
 from ferroute._spend_rows import COLUMNS
 from ferroute._spend_text import amount, duration
 from ferroute.cli._output import Column, Rows, console, json_line, note
@@ -30,6 +31,8 @@ def spend(
     until: str | None,
     router: str | None,
     model: str | None,
+    strong: str | None,
+    passing: float,
     png: Path | None,
     as_csv: bool,
     as_json: bool,
@@ -38,7 +41,7 @@ def spend(
     url = ledger if ":" in ledger.replace(":\\", "") else f"sqlite:{ledger}"
     try:
         book = Ledger(url, create=False)
-        found = book.spend(since=since, until=until, router=router, model=model)
+        found = book.spend(since=since, until=until, router=router, model=model, strong=strong, passing=passing)
     except InvalidValueError as error:
         raise UsageProblem(str(error)) from None
     if book.in_memory:
@@ -64,7 +67,7 @@ def _csv(found: Spend) -> None:
 
 
 def _show(out: Console, found: Spend) -> None:
-    if not found.queries and not found.hedged:
+    if not found.queries and not found.hedged and not found.shadows:
         out.print(Text("no calls"))
         return
     names = min(max((len(model.model) for model in found.models), default=5), 32)
@@ -101,6 +104,10 @@ def _show(out: Console, found: Spend) -> None:
         of = found.saving
         interval = f"95 %: {amount(of.low)} to {amount(of.high)}"
         out.print(Text(f"measured saving on {of.holdout:,} calls by lot: {amount(of.usd)} ({interval})"))
+    if found.accuracy is None and (found.compared or found.saving is not None):
+        out.print(Text(NOT_MEASURED, style="yellow"))
+    for line in found.lines():
+        out.print(Text(line))
     if not wide and found.latency is not None:
         times = found.latency
         text = f"time: half within {duration(times.p50)}, 95 % within {duration(times.p95)}"

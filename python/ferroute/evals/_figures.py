@@ -146,9 +146,26 @@ class Rows:
             rows.costs = _costs(costs, rows.strong.size)
         return rows
 
+    @property
+    def spread(self) -> float:
+        """What one row may change, in the unit that is shown."""
+        return spread(self.strong, self.weak) * self.unit
+
+    def columns(self) -> list[Numbers]:
+        """Scores, then costs, of the strong and the weak model in turn."""
+        return [values for pair in self.pairs() for values in pair]
+
     def pairs(self) -> list[tuple[Numbers, Numbers]]:
         """Scores, then costs, each as ``(strong, weak)``."""
         return [(self.strong, self.weak), *([self.costs] if self.costs else [])]
+
+
+def spread(*scores: Numbers) -> float:
+    """From the lowest to the highest score, but no more than ten standard deviations, for scores with long tails."""
+    import numpy as np
+
+    pooled = np.concatenate([part.ravel() for part in scores])
+    return min(float(np.ptp(pooled)), 10 * float(pooled.std()))
 
 
 def column(name: str, values: ArrayLike) -> Numbers:
@@ -225,6 +242,21 @@ def _costs(costs: Mapping[str, Any] | tuple[Any, Any], rows: int) -> tuple[Numbe
     return one("strong costs", strong), one("weak costs", weak)
 
 
+def least_at(along: Numbers, quality: Numbers, wanted: Numbers) -> Numbers:
+    """The least place ``[b]`` along each curve ``[b, k]`` where ``wanted`` ``[b]`` is reached; NaN where it never is.
+
+    A curve that ends in the very score that is wanted reaches it, whatever rounding did to one of the two sums.
+    """
+    import numpy as np
+
+    found = _core.eval_percent_at(along, quality, wanted)
+    lost = np.isnan(found)
+    if lost.any():
+        nearly = wanted[lost] - 1e-12 * np.abs(wanted[lost])
+        found[lost] = _core.eval_percent_at(along[lost], quality[lost], nearly)
+    return found
+
+
 @dataclass
 class Curve:
     """Points of one router, and the same for each resample ``[b, ...]``.
@@ -235,6 +267,7 @@ class Curve:
         cost: Mean cost of a call at each point, or None.
         weak: Score of the weak model, ``[1]`` and ``[b]``.
         strong: Score of the strong model.
+        spread: What one row may change.
     """
 
     percent: Numbers
@@ -244,6 +277,7 @@ class Curve:
     strong: Numbers
     weak_cost: Numbers | None = None
     strong_cost: Numbers | None = None
+    spread: float = 0.0
 
     def figures(self) -> Numbers:
         """AUC, APGR and the three call percentages of each row, ``[b, 5]``."""
@@ -251,7 +285,7 @@ class Curve:
 
     def percent_at(self, part: float) -> Numbers:
         """Percentage of calls from which on ``part`` of the strong model's score is reached."""
-        return _core.eval_percent_at(self.percent, self.quality, part * self.strong)
+        return least_at(self.percent, self.quality, part * self.strong)
 
     def random_at(self, part: float) -> Numbers:
         """The same for random mixing, which lies on the line between the two models."""
@@ -260,7 +294,8 @@ class Curve:
         with np.errstate(divide="ignore", invalid="ignore"):
             percent = 100 * (part * self.strong - self.weak) / (self.strong - self.weak)
         percent = np.where(part * self.strong <= self.weak, 0.0, percent)
-        return np.where((percent < 0) | (percent > 100), np.nan, percent)
+        percent = np.where((percent < 0) | (percent > 100 + 1e-9), np.nan, percent)
+        return np.minimum(percent, 100)
 
     def cost_at(self, percent: Numbers) -> Numbers:
         """Mean cost of a call at a percentage of strong calls, row by row."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import html
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ferroute._grid import text_table as plain_table
+from ferroute.errors import UnknownNameError
+from ferroute.evals._figures import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from ferroute.evals._figures import Estimate, Shown
+    from ferroute.evals._figures import Shown
 
 FORMATS = {"AUC": ".4g", "APGR": ".3f", "$ at 95%": ".3g"}
 
 
-def _grid(
+def grid(
     results: Sequence[Shown], baselines: Collection[str], ends: tuple[Estimate, Estimate] | None
 ) -> tuple[list[str], list[list[str]]]:
     """Header and rows. A vertical bar would be noise: routers come first, baselines are marked."""
@@ -32,6 +34,40 @@ def _grid(
         for name, score in (("  always strong", ends[1]), ("  always weak", ends[0])):
             rows.append([name, *(_cell(column, score) if column == "AUC" else "-" for column in columns)])
     return head, rows
+
+
+def many_grid(results: Sequence[Any], baselines: Collection[str]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a comparison among many models."""
+    columns = list(dict.fromkeys(name for result in results for name in result.summary()))
+    rows: list[list[str]] = []
+    for result in results:
+        summary = result.summary()
+        label = f"  {result.name}" if result.name in baselines else result.name
+        rows.append([label, *(_many_cell(name, summary[name]) for name in columns)])
+    return ["", *columns], rows
+
+
+def _many_cell(name: str, value: Estimate) -> str:
+    if name in {"$ saved", "$ below strong"}:
+        return Estimate(*(None if part is None else float(part) * 100 for part in (value, value.low, value.high))).show(  # pyright: ignore[reportArgumentType]
+            ".1f", "%"
+        )
+    return value.show(FORMATS.get(name, ".4g"))
+
+
+def kept(head: list[str], rows: list[list[str]], columns: Sequence[str] | None) -> tuple[list[str], list[list[str]]]:
+    """Only the columns with these titles, in this order (None: all).
+
+    Raises:
+        UnknownNameError: There is no such column.
+    """
+    if columns is None:
+        return head, rows
+    for name in columns:
+        if name not in head[1:]:
+            raise UnknownNameError(f"no column {name!r}; there are {', '.join(head[1:])}")
+    at = [0, *(head.index(name) for name in columns)]
+    return [head[i] for i in at], [[row[i] for i in at] for row in rows]
 
 
 def _cell(name: str, value: Estimate) -> str:
@@ -63,19 +99,21 @@ def text_table(
     results: Sequence[Shown],
     baselines: Collection[str] = (),
     ends: tuple[Estimate, Estimate] | None = None,
+    note: str | None = None,
 ) -> str:
-    """The figures of results, one a line."""
-    head, rows = _grid(results, baselines, ends)
-    return plain_table(head, rows, caption(results))
+    """The figures of results, one a line; below them ``note`` (None: the `caption`)."""
+    head, rows = grid(results, baselines, ends)
+    return plain_table(head, rows, caption(results) if note is None else note)
 
 
 def html_table(
     results: Sequence[Shown],
     baselines: Collection[str] = (),
     ends: tuple[Estimate, Estimate] | None = None,
+    note: str | None = None,
 ) -> str:
     """The same table for a notebook."""
-    head, rows = _grid(results, baselines, ends)
+    head, rows = grid(results, baselines, ends)
     cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     body = "".join(
         "<tr>"
@@ -87,7 +125,7 @@ def html_table(
     )
     return (
         f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
-        f"<p><small>{html.escape(caption(results))}</small></p>"
+        f"<p><small>{html.escape(caption(results) if note is None else note)}</small></p>"
     )
 
 

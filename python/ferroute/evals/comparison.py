@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from ferroute import _core
-from ferroute.errors import InvalidValueError, UnknownNameError
-from ferroute.evals._figures import LENGTH, OPTIMUM, RANDOM, RULES, Curve, Estimate, Rows, column, estimate
-from ferroute.evals.results import RouterResult, Settings, observed, study
-from ferroute.routers._rules import RulesRouter
+from ferroute.errors import InvalidTypeError, InvalidValueError
+from ferroute.evals import _given
+from ferroute.evals._baselines import optimum, prompt_baselines, random_mixing
+from ferroute.evals._figures import LENGTH, OPTIMUM, RANDOM, RULES, Rows, column
+from ferroute.evals._policies import win_rates_of
+from ferroute.evals._provenance import Provenance
+from ferroute.evals._side_by_side import SideBySide, by_apgr
+from ferroute.evals.results import RouterResult, Settings, study
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
-    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
+    from ferroute.evals.model_comparison import ModelComparison
+    from ferroute.evals.outcome_table import OutcomeTable
+
     Numbers = NDArray[np.float64]
 
+__all__ = ["Comparison", "compare", "judge", "prompt_baselines"]
 
-class Comparison:
-    """Results of several routers, best APGR first in tables; index it by name.
+
+class Comparison(SideBySide[RouterResult]):
+    """Results of several routers between two models, best APGR first in tables; index it by name.
 
     Attributes:
         routers: Name -> result of the routers that were asked about.
@@ -31,58 +37,37 @@ class Comparison:
             prompts are known) and the optimum (strong calls go where they gain most).
         weak_score: Mean score when the weak model answers everything.
         strong_score: Mean score when the strong model answers everything.
+        pair: Names of the strong and the weak model.
+        notes: What was left out or could not be known, in words.
+        provenance: Seed, hashes of the data, versions.
     """
 
-    def __init__(self, routers: dict[str, RouterResult], baselines: dict[str, RouterResult]) -> None:
+    def __init__(
+        self,
+        routers: dict[str, RouterResult],
+        baselines: dict[str, RouterResult],
+        *,
+        pair: tuple[str, str] = ("strong", "weak"),
+        notes: Sequence[str] = (),
+        provenance: Provenance | None = None,
+    ) -> None:
         self.routers, self.baselines = routers, baselines
         one = next(iter((routers or baselines).values()))
         self.settings = one.settings
         self.weak_score, self.strong_score = one.weak_score, one.strong_score
+        self.pair, self.notes, self.provenance = pair, tuple(notes), provenance
+        self._rows = int(one.points["total"][0])
+        for name in self:
+            self[name].provenance = provenance
 
-    def __getitem__(self, name: str) -> RouterResult:
-        for results in (self.routers, self.baselines):
-            if name in results:
-                return results[name]
-        raise UnknownNameError(f"no result named {name!r}; there are {', '.join(self)}")
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self.routers
-        yield from self.baselines
-
-    def __len__(self) -> int:
-        return len(self.routers) + len(self.baselines)
-
-    def difference(self, first: str, second: str, figure: str = "apgr") -> Estimate:
-        """How much ``first`` is ahead of ``second`` in ``auc``, ``apgr``, ``cpt20``, ``cpt50`` or ``cpt80``.
-
-        Both are resampled with the same rows, so the interval is that of the difference: it is often much narrower
-        than the two intervals side by side suggest.
-        """
-        a, b = self[first], self[second]
-
-        def value(result: RouterResult) -> float:
-            return float(result.cpt[int(figure[3:])] if figure.startswith("cpt") else getattr(result, figure))
-
-        import numpy as np
-
-        drawn = a.draws(figure), b.draws(figure)
-        with np.errstate(invalid="ignore"):  # both infinite: left out
-            both = None if drawn[0] is None or drawn[1] is None else drawn[0] - drawn[1]
-        return estimate(value(a) - value(b), both, self.settings.confidence)
+    @property
+    def best_single(self) -> str:
+        """The model that is better when it answers everything."""
+        return self.pair[0] if self.strong_score >= self.weak_score else self.pair[1]
 
     def sorted(self) -> list[RouterResult]:
         """Routers by falling APGR, then the baselines by falling APGR."""
-
-        def rank(result: RouterResult) -> float:
-            return math.inf if math.isnan(result.apgr) else -result.apgr
-
-        return sorted(self.routers.values(), key=rank) + sorted(self.baselines.values(), key=rank)
-
-    def to_pandas(self) -> pd.DataFrame:
-        """One row a router or baseline, figures as numbers with ``_low`` and ``_high`` beside them."""
-        import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
-
-        return pd.DataFrame(self.records())
+        return by_apgr(self.routers) + by_apgr(self.baselines)
 
     def records(self) -> list[dict[str, Any]]:
         """The table as plain numbers: ``router``, ``baseline``, then each figure with its interval."""
@@ -97,28 +82,90 @@ class Comparison:
             out.append({"router": name, "baseline": True, "strong_percentage": percent, "score": float(score)})
         return out
 
-    def plot(self, kind: str = "quality", ax: Axes | None = None) -> Axes:
-        """Draws ``"quality"`` against the share of strong calls, or against ``"cost"``."""
+    def plot(self, kind: str = "quality", ax: Axes | None = None, bands: str = "pointwise") -> Axes:
+        """Draws ``"quality"`` against the share of strong calls, or against ``"cost"``.
+
+        With ``bands="simultaneous"`` the bands hold for all routers over the whole curve together.
+        """
         from ferroute.evals import plots
 
-        return plots.plot(self, kind, ax)
+        return plots.plot(self, kind, ax, bands)
+
+    def to_latex(
+        self, *, caption: str | None = None, label: str | None = None, columns: Sequence[str] | None = None
+    ) -> str:
+        r"""The table for a paper: booktabs' rules, intervals in brackets, provenance as comments above it.
+
+        Args:
+            caption: Above the table; None: what was compared.
+            label: For ``\ref``.
+            columns: Figures to keep, by their titles; None: all.
+
+        Raises:
+            UnknownNameError: There is no such column.
+        """
+        from ferroute.evals._latex import latex_table
+        from ferroute.evals._tables import grid, kept
+
+        head, rows = kept(*grid(self.sorted(), self.baselines, (self.weak_score, self.strong_score)), columns)
+        return latex_table(
+            head,
+            rows,
+            caption=caption or f"Routing between {self.pair[0]} and {self.pair[1]}",
+            note=self._caption(with_provenance=False),
+            label=label,
+            provenance=self.provenance,
+            rule_before=len(self.routers),
+        )
+
+    def _caption(self, with_provenance: bool = True) -> str:
+        from ferroute.evals._tables import caption
+
+        better = "strong" if self.strong_score >= self.weak_score else "weak"
+        parts = [caption(self.sorted()), f"best single model: always {better}", *self.notes]
+        if self.provenance is not None and with_provenance:
+            parts.append(self.provenance.line())
+        return "; ".join(parts)
 
     def __repr__(self) -> str:
         from ferroute.evals._tables import text_table
 
-        return text_table(self.sorted(), baselines=self.baselines, ends=(self.weak_score, self.strong_score))
+        ends = (self.weak_score, self.strong_score)
+        return text_table(self.sorted(), self.baselines, ends, self._caption())
 
     def _repr_html_(self) -> str:
         from ferroute.evals._tables import html_table
 
-        return html_table(self.sorted(), baselines=self.baselines, ends=(self.weak_score, self.strong_score))
+        ends = (self.weak_score, self.strong_score)
+        return html_table(self.sorted(), self.baselines, ends, self._caption())
+
+    def _grid(self) -> Numbers:
+        import numpy as np
+
+        return np.linspace(0, 100, min(self.settings.num_results, 100) + 1)
 
 
+@overload
+def compare(
+    routers: Mapping[str, ArrayLike],
+    outcomes: ArrayLike | OutcomeTable,
+    costs: Any = None,
+    num_results: int | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    pair: tuple[str, str] | None = None,
+    prompts: Sequence[str] | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    on_ties: str = "merge",
+) -> Comparison | ModelComparison: ...
+@overload
 def compare(
     routers: Mapping[str, ArrayLike],
     strong_scores: ArrayLike,
     weak_scores: ArrayLike,
-    num_results: int = 10,
+    num_results: int | None = None,
     *,
     prompts: Sequence[str] | None = None,
     costs: Any = None,
@@ -126,36 +173,101 @@ def compare(
     seed: int = 0,
     confidence: float = 0.95,
     on_ties: str = "merge",
-) -> Comparison:
+) -> Comparison: ...
+def compare(  # pyright: ignore[reportInconsistentOverload]
+    routers: Mapping[str, ArrayLike],
+    outcomes: Any = None,
+    second: Any = None,
+    num_results: int | None = None,
+    *,
+    strong_scores: Any = None,
+    weak_scores: Any = None,
+    costs: Any = None,
+    models: Sequence[str] | None = None,
+    pair: tuple[str, str] | None = None,
+    prompts: Sequence[str] | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    on_ties: str = "merge",
+) -> Comparison | ModelComparison:
     """Compares routers with each other and with the baselines, each figure with an interval, all on the same draws.
 
+    Two forms: ``compare(routers, outcomes, costs)``, and RouteLLM's columns, ``compare(routers, strong_scores,
+    weak_scores, num_results, costs=...)``.
+
     Args:
-        routers: Name -> win rates, ``[n]``. May be empty: then only the baselines are computed.
-        strong_scores: Quality when the strong model answers, ``[n]``, in any unit.
-        weak_scores: Quality when the weak model answers, ``[n]``.
-        num_results: As for `score_router`, and so are the next five.
+        routers: Name -> win rates, ``[n]`` (strong from a threshold on), or predicted scores of all models, ``[n, m]``
+            (the model with the most score left after its cost, at each exchange rate of score for dollars), or the
+            model chosen for each row, by name or, among more than two, by column. May be empty: then only the baselines
+            are computed.
+        outcomes: Scores of the strong and the weak model, ``[n, 2]``, or of many models, ``[n, m]``, in any unit, or an
+            `OutcomeTable`. Rows where one is NaN are left out, and the notes say how many.
+        second: Dollars of a call of each model, ``[m]`` or ``[n, m]`` (None or NaN: unknown, then there are no
+            dollars, and the notes say so); in the other form the weak model's scores.
+        num_results: Intervals between thresholds or exchange rates; None: 100 (or the number of rows) between two
+            models, which makes figures at a given quality exact to a percent of the calls, and 40 among more; in the
+            other form 10, as in RouteLLM.
+        strong_scores: Scores of the strong model, ``[n]``, by keyword.
+        weak_scores: Scores of the weak model, ``[n]``, by keyword.
+        costs: ``second`` by keyword.
+        models: Names of the columns; of a table: which ones.
+        pair: Names of the strong and the weak model; None: of two columns the first is strong; of a table, or among
+            more, the best mean score is strong and the cheapest model weak, and the notes say which.
         prompts: The prompts, ``[n]``: adds the baselines that look at them (their length; regex rules).
-        costs: Dollars of a call, ``(strong, weak)``.
-        bootstrap: Resamples.
+        bootstrap: Resamples; 0: no intervals.
         seed: Of the resamples.
         confidence: Of the intervals.
         on_ties: ``"merge"`` here, since rules and lengths repeat their scores; or ``"error"``.
 
+    Returns:
+        A `Comparison` between two models, a `ModelComparison` among more.
+
     Raises:
+        InvalidTypeError: Outcomes or costs are no numbers.
         InvalidValueError: Lengths differ, a number is not finite, or a router has the name of a baseline.
 
     Example:
-        >>> c = compare({"mine": [0.1, 0.9, 0.4, 0.6]}, [1, 1, 1, 1], [1, 0, 1, 0], 2, bootstrap=0)
-        >>> list(c)
-        ['mine', 'random mixing', 'optimum']
+        >>> c = compare({"mine": [0.1, 0.9, 0.4, 0.6]}, [[1, 1], [1, 0], [1, 1], [1, 0]], (0.01, 0.001), bootstrap=0)
+        >>> list(c), float(c["mine"].share_at_quality(1.0)), round(float(c["mine"].cost_at_quality(1.0)), 4)
+        (['mine', 'random mixing', 'optimum'], 0.5, 0.0055)
     """
-    settings = Settings(num_results, bootstrap, seed, confidence, on_ties)
-    rows = Rows.of(strong_scores, weak_scores, costs)
-    return judge(routers, rows, settings, {} if prompts is None else prompt_baselines(prompts))
+    strong = strong_scores if strong_scores is not None else outcomes
+    weak = weak_scores if weak_scores is not None else second
+    if strong_scores is not None or weak_scores is not None or _given.is_column(outcomes):
+        if weak is None:
+            raise InvalidTypeError(
+                "outcomes: expected scores of both models [n, 2], found one column; or give strong and weak scores"
+            )
+        settings = Settings(10 if num_results is None else num_results, bootstrap, seed, confidence, on_ties)
+        rows = Rows.of(strong, weak, costs)
+        return judge(routers, rows, settings, {} if prompts is None else prompt_baselines(prompts))
+    if second is not None and costs is not None:
+        raise InvalidTypeError("costs: given twice")
+    given = _given.read(outcomes, second if costs is None else costs, models, pair, prompts)
+    if len(given.models) > 2:
+        from ferroute.evals.model_comparison import POINTS, judge_among
+
+        points = POINTS if num_results is None else num_results
+        return judge_among(routers, given, Settings(points, bootstrap, seed, confidence, on_ties))
+    results = min(100, len(given.scores)) if num_results is None else num_results
+    settings = Settings(results, bootstrap, seed, confidence, on_ties)
+    strong, weak = given.strong, given.weak
+    rows = Rows(given.scores[:, strong].copy(), given.scores[:, weak].copy())
+    if given.costs is not None:
+        rows.costs = given.costs[:, strong].copy(), given.costs[:, weak].copy()
+    scored = {name: win_rates_of(str(name), values, given) for name, values in routers.items()}
+    simple = {} if given.prompts is None else prompt_baselines(given.prompts)
+    return judge(scored, rows, settings, simple, (given.models[strong], given.models[weak]), given.notes)
 
 
 def judge(
-    routers: Mapping[str, ArrayLike], rows: Rows, settings: Settings, simple: Mapping[str, Numbers]
+    routers: Mapping[str, ArrayLike],
+    rows: Rows,
+    settings: Settings,
+    simple: Mapping[str, Numbers],
+    pair: tuple[str, str] = ("strong", "weak"),
+    notes: Sequence[str] = (),
 ) -> Comparison:
     """`compare` with everything read; ``simple`` are the scores of the baselines that look at prompts."""
     scored = {name: column(f"win rates of {name}", rates) for name, rates in routers.items()}
@@ -163,83 +275,11 @@ def judge(
     taken = {RANDOM, LENGTH, RULES, OPTIMUM}.intersection(asked)
     if taken:
         raise InvalidValueError(f"{', '.join(sorted(taken))}: baselines have this name; give the router another one")
+    provenance = Provenance.of(rows.columns(), scored, rows.strong.size, pair, settings)
     scored |= simple
     results, drawn_best = study(scored, rows, settings, optimum=True)
     found = {result.name: result for result in results}
-    baselines = {RANDOM: _random(rows, settings, drawn_best)}
+    baselines = {RANDOM: random_mixing(rows, settings, drawn_best)}
     baselines |= {name: found[name] for name in scored if name not in asked}
-    baselines[OPTIMUM] = _optimum(rows, settings, drawn_best)
-    return Comparison({name: found[name] for name in asked}, baselines)
-
-
-def prompt_baselines(prompts: Sequence[str], rules: Numbers | None = None) -> dict[str, Numbers]:
-    """Scores that anybody can have without a router: the length of a prompt, and a few regular expressions."""
-    import numpy as np
-
-    texts = list(prompts)
-    found = RulesRouter().calculate_strong_win_rates(texts) if rules is None else rules
-    return {LENGTH: np.array([float(len(text)) for text in texts]), RULES: found}
-
-
-def _steps(settings: Settings) -> Numbers:
-    import numpy as np
-
-    return np.linspace(100, 0, settings.num_results + 1)
-
-
-def _random(rows: Rows, settings: Settings, models: Curve | None) -> RouterResult:
-    """Random mixing, as it is on average: a straight line between the (resampled) models."""
-    import numpy as np
-
-    share = _steps(settings) / 100
-
-    def line(strong: Numbers, weak: Numbers) -> Numbers:
-        return weak[:, None] + share * (strong - weak)[:, None]
-
-    def one(values: Numbers) -> Numbers:
-        return np.array([values.mean()])
-
-    costs = None
-    if rows.costs:
-        costs = line(one(rows.costs[0]), one(rows.costs[1]))[0]
-    quality = line(one(rows.strong), one(rows.weak))[0] * rows.unit
-    points = _records(1 - share, quality, share, rows.strong.size, costs)
-    draws = None
-    if models is not None:
-        money = {"strong_cost": models.strong_cost, "weak_cost": models.weak_cost}
-        cost = None
-        if models.strong_cost is not None and models.weak_cost is not None:
-            cost = line(models.strong_cost, models.weak_cost)
-        draws = Curve(
-            percent=np.tile(share * 100, (settings.bootstrap, 1)),
-            quality=line(models.strong, models.weak),
-            cost=cost,
-            weak=models.weak,
-            strong=models.strong,
-            **money,
-        )
-    return RouterResult(RANDOM, points, observed(points, rows), draws, settings, None)
-
-
-def _optimum(rows: Rows, settings: Settings, draws: Curve | None) -> RouterResult:
-    share, quality = (part[::-1] for part in _core.eval_optimum_curve(rows.strong, rows.weak, settings.num_results))
-    points = _records(share * math.nan, quality * rows.unit, share, rows.strong.size, None)
-    return RouterResult(OPTIMUM, points, observed(points, rows), draws, settings, None)
-
-
-def _records(thresholds: Numbers, quality: Numbers, share: Numbers, total: int, cost: Numbers | None) -> Any:
-    import numpy as np
-
-    records: Any = np.rec  # its types know no list of names
-    # Calls may be divided here: these are expectations and bounds, not routed rows.
-    columns: dict[str, Any] = {
-        "threshold": thresholds,
-        "accuracy": quality,
-        "strong_count": share * total,
-        "weak_count": (1 - share) * total,
-        "total": np.full(len(share), total),
-        "strong_percentage": share * 100,
-    }
-    if cost is not None:
-        columns["cost"] = cost
-    return records.fromarrays(list(columns.values()), names=",".join(columns))
+    baselines[OPTIMUM] = optimum(rows, settings, drawn_best)
+    return Comparison({name: found[name] for name in asked}, baselines, pair=pair, notes=notes, provenance=provenance)

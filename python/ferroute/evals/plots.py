@@ -26,7 +26,7 @@ MARKERS = ("o", "s", "D", "^", "v", "P")
 GREY = "0.45"
 
 
-def plot(result: Shown | Compared, kind: str = "quality", ax: Axes | None = None) -> Axes:
+def plot(result: Shown | Compared, kind: str = "quality", ax: Axes | None = None, bands: str = "pointwise") -> Axes:
     """Draws a result by the name of the picture: ``"quality"``, ``"cost"`` or ``"scores"``.
 
     Raises:
@@ -34,9 +34,9 @@ def plot(result: Shown | Compared, kind: str = "quality", ax: Axes | None = None
         NotBuiltError: matplotlib is not installed.
     """
     if kind == "quality":
-        return quality_plot(result, ax=ax)
+        return quality_plot(result, ax=ax, bands=bands)
     if kind == "cost":
-        return quality_plot(result, ax=ax, against="cost")
+        return quality_plot(result, ax=ax, against="cost", bands=bands)
     if kind == "scores" and not hasattr(result, "baselines"):
         one = cast("Shown", result)
         if one.win_rates is None:
@@ -51,6 +51,7 @@ def quality_plot(
     against: str = "share",
     title: str | None = None,
     ax: Axes | None = None,
+    bands: str = "pointwise",
 ) -> Axes:
     """Mean score against the share of strong calls, or against mean dollars of a call, with confidence bands.
 
@@ -59,10 +60,12 @@ def quality_plot(
         against: ``"share"`` or ``"cost"``.
         title: Title; None: none.
         ax: Axes to draw on; None: new ones.
+        bands: ``"pointwise"``, or ``"simultaneous"``: bands that hold for all routers over the whole curve together.
     """
     if against not in {"share", "cost"}:
         raise InvalidValueError(f"against: expected 'share' or 'cost', found {against!r}")
-    axes = _axes(ax)
+    wide = together(result, bands)
+    axes = new_axes(ax)
     routers, baselines = _parts(result)
     one = (routers or baselines)[0]
     if against == "cost" and not one.has_costs:
@@ -94,7 +97,8 @@ def quality_plot(
     for i, router in enumerate(routers):
         marker = MARKERS[i % len(MARKERS)]
         colour = COLOURS[i % len(COLOURS)]
-        _curve(axes, router, field, band=True, color=colour, linewidth=2, marker=marker, markersize=4.5)
+        line = {"color": colour, "linewidth": 2, "marker": marker, "markersize": 4.5}
+        _curve(axes, router, field, band=True, ends=wide.get(router.name, router.bands), **line)
     if against == "cost":
         axes.set_xlabel("mean cost of a call (US dollars)")
     else:
@@ -102,7 +106,7 @@ def quality_plot(
         axes.xaxis.set_major_formatter("{x:.0f}%")
         axes.set_xlim(-2, 102)
     axes.set_ylabel("mean score")
-    _finish(axes, title)
+    finish(axes, title)
     handles, labels = axes.get_legend_handles_labels()
     first = len(labels) - len(routers)  # drawn last, named first
     handles, labels = handles[first:] + handles[:first], labels[first:] + labels[:first]
@@ -114,15 +118,28 @@ def _small(name: str) -> str:
     return "" if name in {RANDOM, OPTIMUM} else "."
 
 
-def _curve(axes: Any, result: Shown, field: str, band: bool, **style: Any) -> None:
+def together(result: Any, bands: str) -> dict[str, Numbers]:
+    """Simultaneous bands by name, if they are asked for and anything was resampled."""
+    if bands not in {"pointwise", "simultaneous"}:
+        raise InvalidValueError(f"bands: expected 'pointwise' or 'simultaneous', found {bands!r}")
+    if bands == "pointwise":
+        return {}
+    if hasattr(result, "baselines"):
+        return result.simultaneous_bands() if result.settings.bootstrap else {}
+    return {} if result.bands is None else {result.name: result.simultaneous_bands}
+
+
+def _curve(axes: Any, result: Shown, field: str, band: bool, ends: Numbers | None = None, **style: Any) -> None:
     import numpy as np
 
     points = result.points
+    if len(points) > 25:  # so many markers would be a thick line
+        style["markevery"] = len(points) // 10
     order = np.argsort(points[field], kind="stable")
     label = result.name if result.name == RANDOM else f"{result.name}: APGR {float(result.apgr):.3f}"
     axes.plot(points[field][order], points["accuracy"][order], label=label, zorder=3 if band else 2, **style)
-    if band and result.bands is not None:
-        low, high = result.bands[order, 0], result.bands[order, 1]
+    if band and ends is not None:
+        low, high = ends[order, 0], ends[order, 1]
         axes.fill_between(points[field][order], low, high, color=style["color"], alpha=0.15, linewidth=0, zorder=2)
 
 
@@ -152,7 +169,7 @@ def score_histogram(
     """
     import numpy as np
 
-    axes = _axes(ax)
+    axes = new_axes(ax)
     given: Any = win_rates
     groups = (
         {str(k): column(str(k), v) for k, v in given.items()}
@@ -174,7 +191,7 @@ def score_histogram(
     axes.set_xlabel("win rate of the strong model, as scored by the router")
     axes.set_ylabel("prompts")
     axes.yaxis.set_major_formatter("{x:g}%")
-    _finish(axes, title)
+    finish(axes, title)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8.5)
     return axes
@@ -248,7 +265,7 @@ def reliability_diagram(
     ax: Axes | None = None,
 ) -> Axes:
     """Draws `reliability`: on the diagonal, scores are probabilities."""
-    axes = _axes(ax)
+    axes = new_axes(ax)
     groups = reliability(win_rates, strong_scores, weak_scores, bins)
     colour = COLOURS[len(axes.containers) % len(COLOURS)]
     x, y = [group["win_rate"] for group in groups], [group["won"] for group in groups]
@@ -263,7 +280,7 @@ def reliability_diagram(
     axes.set_aspect("equal")
     axes.set_xlabel("win rate of the strong model, as scored")
     axes.set_ylabel("won by the strong model (ties count half)")
-    _finish(axes, title)
+    finish(axes, title)
     if label:
         axes.legend(frameon=False, fontsize=8.5, loc="upper left")
     return axes
@@ -308,13 +325,15 @@ def new_figure(size: tuple[float, float] = (6.4, 4.6)) -> Any:
     return _matplotlib("figure").Figure(figsize=size, dpi=150, layout="constrained")
 
 
-def _axes(ax: Axes | None) -> Any:
+def new_axes(ax: Axes | None) -> Any:
+    """The axes given, or new ones in pyplot's hands."""
     if ax is not None:
         return ax
     return _matplotlib("pyplot").subplots(figsize=(6.4, 4.6), dpi=150, layout="constrained")[1]
 
 
-def _finish(axes: Any, title: str | None) -> None:
+def finish(axes: Any, title: str | None) -> None:
+    """Title, grid and frame, the same in every picture."""
     if title:
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axes.grid(color="0.92", linewidth=0.8)

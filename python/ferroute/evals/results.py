@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ferroute import _core
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.evals._figures import FRACTIONS, Curve, Estimate, Rows, column, estimate, finite, whole
+from ferroute.evals._provenance import Provenance
+from ferroute.evals._simultaneous import bands, nearest_points, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +70,10 @@ class RouterResult:
         strong_score: Mean score of the strong model.
         win_rates: The scores the router was judged by, ``[n]``; None for baselines that have none.
         settings: Intervals' confidence, number of resamples, seed.
+        provenance: Seed, hashes of the data, versions.
     """
+
+    provenance: Provenance | None = None
 
     def __init__(
         self, name: str, points: Any, curve: Curve, draws: Curve | None, settings: Settings, win_rates: Numbers | None
@@ -88,16 +93,17 @@ class RouterResult:
         self.cpt = {round(100 * part): figure(2 + i) for i, part in enumerate(FRACTIONS)}
         self.weak_score = self._estimate(float(curve.weak[0]), None if draws is None else draws.weak)
         self.strong_score = self._estimate(float(curve.strong[0]), None if draws is None else draws.strong)
-        self.bands = None if draws is None else self._bands(draws)
+        self.bands = self._bands()
 
     def _estimate(self, value: float, draws: Numbers | None) -> Estimate:
         return estimate(value, draws, self.settings.confidence)
 
-    def _bands(self, draws: Curve) -> Numbers:
+    def _bands(self) -> Numbers | None:
         import numpy as np
 
-        at = np.tile(self._curve.percent, (draws.weak.size, 1))
-        quality = _core.eval_value_at(draws.percent, draws.quality, at)
+        _, _, quality = self.along()
+        if quality is None:
+            return None
         alpha = (1 - self.settings.confidence) / 2
         return np.stack([np.quantile(quality, q, axis=0) for q in (alpha, 1 - alpha)], axis=1)
 
@@ -107,7 +113,7 @@ class RouterResult:
         "95 % of GPT-4's quality with 14 % of its calls" is ``share_at_quality(0.95) == 0.14``. The curve is taken as
         straight between points; where it never gets there the result is NaN.
         """
-        part = _part(quality)
+        part = checked_part(quality)
         draws = None if self._draws is None else self._draws.percent_at(part) / 100
         return self._estimate(float(self._curve.percent_at(part)[0]) / 100, draws)
 
@@ -118,12 +124,12 @@ class RouterResult:
         enough.
         """
 
-        def saving(curve: Curve) -> Numbers:
-            return _saving(curve.percent_at(part), curve.random_at(part))
+        def saved(curve: Curve) -> Numbers:
+            return saving(curve.percent_at(part), curve.random_at(part))
 
-        part = _part(quality)
-        draws = None if self._draws is None else saving(self._draws)
-        return self._estimate(float(saving(self._curve)[0]), draws)
+        part = checked_part(quality)
+        draws = None if self._draws is None else saved(self._draws)
+        return self._estimate(float(saved(self._curve)[0]), draws)
 
     def cost_at_quality(self, quality: float = 0.95) -> Estimate:
         """Mean dollars of a call at ``quality`` of the strong model's score.
@@ -135,35 +141,112 @@ class RouterResult:
         def cost(curve: Curve) -> Numbers:
             return curve.cost_at(curve.percent_at(part))
 
-        part = _part(quality)
+        part = checked_part(quality)
         draws = None if self._draws is None else cost(self._draws)
         return self._estimate(float(cost(self._curve)[0]), draws)
 
-    def cost_saving_at_quality(self, quality: float = 0.95) -> Estimate:
-        """The part of the money that is saved against random mixing of the same quality.
+    def cost_saving_at_quality(self, quality: float = 0.95, against: str = "random") -> Estimate:
+        """The part of the money that is saved at ``quality`` of the strong model's score.
+
+        Args:
+            quality: The part of the strong model's score that is kept.
+            against: ``"random"``: random mixing of the same quality, which is what a router has to beat (figures of
+                articles are of this kind where they say so); ``"strong"``: the strong model answering everything.
 
         Raises:
             InvalidValueError: There are no costs; `calls_saving_at_quality` needs none.
         """
+        if against not in {"random", "strong"}:
+            raise InvalidValueError(f"against: expected 'random' or 'strong', found {against!r}")
 
-        def saving(curve: Curve) -> Numbers:
-            return _saving(curve.cost_at(curve.percent_at(part)), curve.random_cost_at(curve.random_at(part)))
+        def saved(curve: Curve) -> Numbers:
+            spent = curve.cost_at(curve.percent_at(part))
+            if against == "strong" and curve.strong_cost is not None:
+                return saving(spent, curve.strong_cost)
+            return saving(spent, curve.random_cost_at(curve.random_at(part)))
 
-        part = _part(quality)
-        draws = None if self._draws is None else saving(self._draws)
-        return self._estimate(float(saving(self._curve)[0]), draws)
+        part = checked_part(quality)
+        draws = None if self._draws is None else saved(self._draws)
+        return self._estimate(float(saved(self._curve)[0]), draws)
 
     @property
     def has_costs(self) -> bool:
         """Whether dollars stand beside the shares of calls."""
         return self._curve.cost is not None
 
+    def value(self, figure: str) -> float:
+        """A figure by its name, as for `draws`."""
+        if figure in _AT_95:
+            return float(_AT_95[figure](self))
+        self._checked(figure)
+        return float(self.cpt[int(figure[3:])] if figure.startswith("cpt") else getattr(self, figure))
+
     def draws(self, figure: str) -> Numbers | None:
-        """The resampled values of ``auc``, ``apgr``, ``cpt20``, ``cpt50`` or ``cpt80``, ``[b]``."""
-        names = ["auc", "apgr", *(f"cpt{part:.0%}".rstrip("%") for part in FRACTIONS)]
+        """The resampled values of a figure, ``[b]``: auc, apgr, cpt20, cpt50, cpt80, share95 or cost95.
+
+        The last two are the share of strong calls (0..=1) and the mean dollars of a call at 95 % of the strong model's
+        score.
+        """
+        place = self._checked(figure)
+        if self._draws is None:
+            return None
+        if figure in _AT_95:
+            percent = self._draws.percent_at(0.95)
+            return percent / 100 if figure == "share95" else self._draws.cost_at(percent)
+        return self._draws.figures()[:, place]
+
+    def _checked(self, figure: str) -> int:
+        names = ["auc", "apgr", *(f"cpt{part:.0%}".rstrip("%") for part in FRACTIONS), *_AT_95]
         if figure not in names:
             raise InvalidValueError(f"expected one of {', '.join(names)}, found {figure!r}")
-        return None if self._draws is None else self._draws.figures()[:, names.index(figure)]
+        return names.index(figure)
+
+    def along(self, at: Numbers | None = None) -> tuple[Numbers, Numbers, Numbers | None]:
+        """The mean score at percentages of strong calls.
+
+        Args:
+            at: Percentages, ``[k]``; None: those of the points.
+
+        Returns:
+            The percentages, the score at each, and that of each resample, ``[b, k]`` (None without resamples).
+        """
+        import numpy as np
+
+        where = self._curve.percent[0] if at is None else np.asarray(at, dtype=np.float64)
+        here = self._curve.quality[0]
+        if at is not None:
+            here = _core.eval_value_at(self._curve.percent, self._curve.quality, where[None])[0]
+        if self._draws is None:
+            return where, here, None
+        repeated = np.tile(where, (self._draws.weak.size, 1))
+        return where, here, _core.eval_value_at(self._draws.percent, self._draws.quality, repeated)
+
+    def around(self) -> tuple[Numbers, Numbers | None]:
+        """The score at the points, ``[m]``, and where resamples would have put it, ``[b, m]``.
+
+        A resample has points of its own, whose distance from the observed curve is what the observed points' distance
+        from the truth looks like; between its points it is an average, which chance moves less.
+        """
+        _, value, _ = self.along()
+        if self._draws is None:
+            return value, None
+        percent, nearest = self._draws.percent, nearest_points(self._draws.percent, self._curve.percent[0])
+        far = self._draws.quality - _core.eval_value_at(
+            repeated(self._curve.percent, len(percent)), repeated(self._curve.quality, len(percent)), percent
+        )
+        return value, value + far[nearest]
+
+    @property
+    def simultaneous_bands(self) -> Numbers | None:
+        """Bands over the whole curve at once, ``[m, 2]``: wider than ``bands``, which hold at each point alone."""
+        value, drawn = self.around()
+        rows = int(self.points["total"][0])
+        return None if drawn is None else bands([value], [drawn], self.settings.confidence, rows, self.spread / rows)[0]
+
+    @property
+    def spread(self) -> float:
+        """What one row may change: about the range of the scores."""
+        return self._curve.spread
 
     def summary(self) -> dict[str, Estimate]:
         """The figures by the names they have in tables."""
@@ -205,11 +288,21 @@ class RouterResult:
         return html_table([whole])
 
 
+_AT_95: dict[str, Any] = {"share95": RouterResult.share_at_quality, "cost95": RouterResult.cost_at_quality}
+"""Figures at 95 % of the strong model's score, by the names that differences know them by."""
+
+
 def _percent(value: Estimate) -> Estimate:
     return Estimate(*(None if part is None else float(part) * 100 for part in (value, value.low, value.high)))  # pyright: ignore[reportArgumentType]
 
 
-def _part(quality: float) -> float:
+def checked_part(quality: float) -> float:
+    """A part of the strong model's score.
+
+    Raises:
+        InvalidTypeError: It is no number.
+        InvalidValueError: It is not above 0.
+    """
     if isinstance(quality, str) or quality is None:  # pyright: ignore[reportUnnecessaryComparison, reportUnnecessaryIsInstance]
         raise InvalidTypeError(f"quality: expected a part of the strong model's score such as 0.95, found {quality!r}")
     if not quality > 0:
@@ -217,7 +310,8 @@ def _part(quality: float) -> float:
     return float(quality)
 
 
-def _saving(spent: Numbers, random: Numbers) -> Numbers:
+def saving(spent: Numbers, random: Numbers) -> Numbers:
+    """The part of ``random`` that is saved by spending less, ``[b]``; NaN where there is nothing to save."""
     import numpy as np
 
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -271,7 +365,10 @@ def score_router(
     """
     settings = Settings(num_results, bootstrap, seed, confidence, on_ties)
     rows = Rows.of(strong_scores, weak_scores, costs)
-    return study({name: column("win_rates", win_rates)}, rows, settings)[0][0]
+    scored = {name: column("win_rates", win_rates)}
+    result = study(scored, rows, settings)[0][0]
+    result.provenance = Provenance.of(rows.columns(), scored, rows.strong.size, ("strong", "weak"), settings)
+    return result
 
 
 def study(
@@ -370,4 +467,5 @@ def observed(points: Any, rows: Rows) -> Curve:
         strong=mean(rows.strong) * rows.unit,
         weak_cost=mean(rows.costs[1]) if rows.costs else None,
         strong_cost=mean(rows.costs[0]) if rows.costs else None,
+        spread=rows.spread,
     )

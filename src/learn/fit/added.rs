@@ -38,19 +38,19 @@ fn shared(design: &Design, latents: &[Line], outcomes: &[f64], rows: &[u32], lin
     }
     // The latents in the place of the row, and nothing in that of the logit.
     let across = count + 1;
-    let mut sums = Sums { count: n, totals: vec![0.0; across], products: vec![0.0; across * across] };
+    let mut summed = Sums { count: n, totals: vec![0.0; across], products: vec![0.0; across * across] };
     let mut target = Target { total: 0.0, square: 0.0, products: vec![0.0; across] };
     for (row, &y) in values.chunks_exact(count).zip(outcomes) {
-        let scaled: Vec<f64> = row.iter().zip(&scales).map(|(value, scale)| value * scale).collect();
+        let reduced: Vec<f64> = row.iter().zip(&scales).map(|(value, scale)| value * scale).collect();
         target.total += y;
         target.square += y * y;
-        for (a, &x) in scaled.iter().enumerate() {
-            sums.totals[a] += x;
+        for (a, &x) in reduced.iter().enumerate() {
+            summed.totals[a] += x;
             target.products[a] += x * y;
-            scaled.iter().enumerate().for_each(|(b, &other)| sums.products[a * across + b] += x * other);
+            reduced.iter().enumerate().for_each(|(b, &other)| summed.products[a * across + b] += x * other);
         }
     }
-    let found = Spectrum::of(&sums)?.line(&target, Trust::None);
+    let found = Spectrum::of(&summed)?.line(&target, Trust::None);
     line.intercept += found.intercept;
     for ((latent, weight), scale) in latents.iter().zip(&found.weights).zip(&scales) {
         line.add(weight * scale, latent);

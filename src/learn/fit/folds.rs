@@ -13,7 +13,9 @@ pub fn assign(units: &[u32], folds: usize, seed: u64) -> Result<Vec<u32>> {
         return Err(Error::value(format!("folds: expected 2 to {count}, the number of groups, found {folds}")));
     }
     let mut sizes = vec![0_usize; count];
-    units.iter().for_each(|&unit| sizes[unit as usize] += 1);
+    for &unit in units {
+        sizes[unit as usize] += 1;
+    }
     let mut order = Key::new(seed).shuffled(count);
     order.sort_by_key(|&unit| std::cmp::Reverse(sizes[unit]));
     let (mut filled, mut fold_of) = (vec![0_usize; folds], vec![0_u32; count]);
@@ -37,7 +39,9 @@ pub(super) fn shuffled(by_unit: &[Vec<u32>], key: Key) -> Vec<u32> {
 pub(super) fn by_unit(units: &[u32], rows: &[u32]) -> Vec<Vec<u32>> {
     let count = units.iter().max().map_or(0, |&unit| unit as usize + 1);
     let mut found = vec![Vec::new(); count];
-    rows.iter().for_each(|&row| found[units[row as usize] as usize].push(row));
+    for &row in rows {
+        found[units[row as usize] as usize].push(row);
+    }
     found.retain(|rows| !rows.is_empty());
     found
 }

@@ -216,9 +216,9 @@ fn coordinates(loadings: &[Vec<f64>], ratios: &[f64], left: &[f64]) -> Vec<f64> 
     for pivot in 0..count {
         for row in pivot + 1..count {
             let factor = matrix[row][pivot] / matrix[pivot][pivot];
-            for column in pivot..count {
-                let above = matrix[pivot][column];
-                matrix[row][column] -= factor * above;
+            let (above, below) = matrix.split_at_mut(row);
+            for (entry, above) in below[0][pivot..].iter_mut().zip(&above[pivot][pivot..]) {
+                *entry -= factor * above;
             }
             let above = right[pivot];
             right[row] -= factor * above;

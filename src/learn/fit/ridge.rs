@@ -2,7 +2,7 @@
 //!
 //! The model of a target is `y = c + alpha * logit + row . w + noise`, with normal priors on `alpha` and `w`. Two things
 //! are not known beforehand: which part of the variance the row explains ([`SHARES`]), and how far the shipped head's
-//! logit is to be trusted ([`Trust`]). Each pair of settings has a closed solution and a marginal likelihood (MacKay 1992,
+//! logit is to be trusted ([`Trust`]). Each pair of settings has a closed solution and a marginal likelihood (`MacKay` 1992,
 //! Bayesian Interpolation); the solutions are averaged with it as the weight. After one eigendecomposition of the rows'
 //! products every setting costs as much as a dot product, and so does another target or a shuffled one.
 
@@ -79,7 +79,7 @@ impl Spectrum {
         let variance = square / n;
         let mut line = Line::zero(width);
         line.intercept = mean;
-        if !(variance > 1e-12) || n < 2.0 {
+        if variance.is_nan() || variance <= 1e-12 || n < 2.0 {
             return line;
         }
         let centred: Vec<f64> =

@@ -24,7 +24,7 @@ fn world(n: usize, models: usize, signal: f64, seed: u64, threads: usize) -> Wor
         let x = f64::from(raw[row * base]).clamp(-2.0, 2.0);
         let sign = if model == 0 { 1.0 } else { -1.0 };
         let chance = 0.5 + sign * signal * x;
-        f64::from(u8::from((f64::from(noise[place]) + 1.0) / 2.0 < chance))
+        f64::from(u8::from(f64::midpoint(f64::from(noise[place]), 1.0) < chance))
     });
     let outcomes = Outcomes::new(values.collect(), models).unwrap();
     let design = Design::new(&raw, WIDTH, &vec![0.0; n], threads).unwrap();

@@ -45,7 +45,8 @@ pub(super) fn read(endpoint: &Endpoint, reading: &Reading, answer: Answer) -> Re
     choice.insert("logprobs".to_owned(), Value::Null);
     choice.insert("message".to_owned(), said.message(reading));
     let mut made = Map::new();
-    made.insert("id".to_owned(), body.get("id").and_then(Value::as_str).unwrap_or("msg").into());
+    let id = body.get("id").and_then(Value::as_str);
+    made.insert("id".to_owned(), id.unwrap_or("msg").into());
     made.insert("object".to_owned(), "chat.completion".into());
     made.insert("created".to_owned(), now().into());
     made.insert("model".to_owned(), body.get("model").and_then(Value::as_str).unwrap_or(&endpoint.model).into());
@@ -56,7 +57,7 @@ pub(super) fn read(endpoint: &Endpoint, reading: &Reading, answer: Answer) -> Re
     let usage = usage.map(tokens);
     made.insert("usage".to_owned(), usage.map_or(Value::Null, |usage| usage_json(&usage)));
     let bytes = serde_json::to_vec(&made).map_err(|e| Error::value(format!("the answer: {e}")))?;
-    Ok(Completion { answer: Answer { body: Bytes::from(bytes), ..answer }, usage })
+    Ok(Completion { answer: Answer { body: Bytes::from(bytes), ..answer }, usage, id: id.map(Into::into) })
 }
 
 /// A call as it is handed out.

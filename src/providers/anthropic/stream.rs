@@ -21,6 +21,7 @@ pub(super) struct Reader {
     reading: Reading,
     /// Id, model and time, as every chunk repeats them.
     head: Option<String>,
+    id: Option<Box<str>>,
     open: BTreeMap<u64, Block>,
     said: Said,
     /// As told so far: what comes later replaces it, field by field.
@@ -55,6 +56,7 @@ impl Reader {
         Self {
             reading: reading.clone(),
             head: None,
+            id: None,
             open: BTreeMap::new(),
             said: Said::default(),
             usage: Map::new(),
@@ -69,6 +71,7 @@ impl Reader {
             return;
         }
         let field = |name: &str| message.and_then(|message| message.get(name)?.as_str());
+        self.id = field("id").map(Into::into);
         let id = Value::from(field("id").unwrap_or("msg"));
         let model = Value::from(field("model").unwrap_or(&endpoint.model));
         let created = answer::now();
@@ -326,6 +329,10 @@ impl ReadStream for Reader {
 
     fn usage(&self) -> Option<Usage> {
         (!self.usage.is_empty()).then(|| answer::tokens(&self.usage))
+    }
+
+    fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     fn text(&self) -> &str {

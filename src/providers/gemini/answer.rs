@@ -40,6 +40,7 @@ pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -
     }
     let told = usage(&body, &Reading { tier: used(&answer).unwrap_or(reading.tier), ..Reading::default() });
     let mut shown = head(&body, endpoint, "chat.completion");
+    let id = shown.get("id").and_then(Value::as_str).map(Into::into);
     shown.insert("choices".into(), choices.into());
     if let Some(told) = &told {
         shown.insert("usage".into(), told.shown.clone());
@@ -47,7 +48,7 @@ pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -
     answer.body = Bytes::from(Value::Object(shown).to_string());
     // It was the length of another body.
     answer.headers.retain(|(name, _)| name != "content-length");
-    Ok(Completion { answer, usage: told.map(|told| told.usage) })
+    Ok(Completion { answer, usage: told.map(|told| told.usage), id })
 }
 
 /// The class of service, where a header tells the one that was used.

@@ -190,6 +190,10 @@ impl ReadStream for Reader {
         self.told.as_ref().map(|told| told.usage)
     }
 
+    fn id(&self) -> Option<&str> {
+        self.head.get("id").and_then(Value::as_str)
+    }
+
     fn text(&self) -> &str {
         &self.text
     }

@@ -11,7 +11,7 @@ use crate::providers::types::{Answer, Completion, Endpoint, Usage};
 /// # Errors
 /// [`Kind::Protocol`] when it is not JSON or has no choice; [`Kind::Status`] when status 200 carries an error instead of choices.
 pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -> Result<Completion> {
-    let (usage, odd, counts) = {
+    let (usage, odd, counts, id) = {
         let glance = looked_at(endpoint, &answer)?;
         if !glance.answers() {
             let what = format!(
@@ -30,7 +30,7 @@ pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -
             });
         }
         let provider = endpoint.provider;
-        (glance.usage(provider), glance.is_odd(reading), glance.odd_usage(provider))
+        (glance.usage(provider), glance.is_odd(reading), glance.odd_usage(provider), glance.id().map(Into::into))
     };
     if (odd || counts.is_some())
         && let Some(mended) = mend::answer(&answer.body, reading, counts)
@@ -39,7 +39,7 @@ pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -
         // It says how long the body was.
         answer.headers.retain(|(name, _)| name != "content-length");
     }
-    Ok(Completion { answer, usage })
+    Ok(Completion { answer, usage, id })
 }
 
 /// The usage of an answer.

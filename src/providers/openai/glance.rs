@@ -19,6 +19,7 @@ pub(super) const DEEPEST: usize = 127;
 #[derive(Deserialize, Default)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub(super) struct Glance<'a> {
+    id: Text<'a>,
     error: Option<Value>,
     object: Text<'a>,
     message: Text<'a>,
@@ -92,12 +93,18 @@ impl<'a> Glance<'a> {
             _ => None,
         });
         Some(Self {
+            id: Text::of(value.get("id")),
             error: part("error"),
             choices,
             usage: part("usage").and_then(RawUsage::of),
             service_tier: Text::of(value.get("service_tier")),
             ..Self::default()
         })
+    }
+
+    /// The id of the answer; an empty one says nothing.
+    pub fn id(&self) -> Option<&str> {
+        self.id.get().filter(|id| !id.is_empty())
     }
 
     /// The usage, with what is told beside it.

@@ -18,6 +18,7 @@ pub struct Reader {
     /// The choices seen.
     choices: BTreeMap<u64, Seen>,
     usage: Option<Usage>,
+    id: Option<Box<str>>,
     text: String,
     chars: usize,
 }
@@ -39,6 +40,9 @@ impl Reader {
     /// Takes down what an event says; the chunk still lacks its data.
     fn note(&mut self, endpoint: &Endpoint, glance: &Glance<'_>) -> Chunk {
         let mut chunk = Chunk::default();
+        if self.id.is_none() {
+            self.id = glance.id().map(Into::into);
+        }
         let choices = glance.choices.as_deref().unwrap_or_default();
         for choice in choices {
             let index = choice.index.unwrap_or(0);
@@ -113,6 +117,10 @@ impl ReadStream for Reader {
 
     fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     fn text(&self) -> &str {

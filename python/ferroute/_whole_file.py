@@ -1,0 +1,29 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ferroute.errors import UnreadableFileError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+def write_whole(path: str | PathLike[str], text: str) -> Path:
+    """Writes ``text`` beside the file and puts it in its place, so a reader never sees a part.
+
+    Raises:
+        UnreadableFileError: It cannot be written; an older file is still there.
+    """
+    target = Path(path)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UnreadableFileError(f"{target}: cannot be written: {error}") from error
+    return target

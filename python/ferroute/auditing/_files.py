@@ -1,0 +1,229 @@
+"""Records out of files: JSON lines, a JSON document, CSV, Parquet, plain or compressed with gzip.
+
+Lines, items of a list and rows of CSV are read one after the other, so a file may be larger than memory; Parquet and
+a JSON document that is one object are read whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import json
+import sys
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from ferroute.auditing._call import BrokenRecord
+from ferroute.errors import FerrouteError, InvalidValueError, MissingFileError, UnreadableFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Records = Iterator[tuple[int, Any]]
+
+_LONGEST = 64 << 20
+"""Characters of a record; what is longer is taken for damage."""
+
+_LISTS = ("data", "observations", "logs", "records", "results", "items", "spans")
+"""Names under which APIs answer with a list of records."""
+
+
+def kind_of(path: Path) -> str:
+    """``sqlite``, ``parquet``, ``csv`` or ``json``, by the first bytes and the name.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UnreadableFileError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(16)
+    except FileNotFoundError:
+        raise MissingFileError(f"{path}: there is no such file of logs") from None
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: cannot be read: {error}") from error
+    if head.startswith(b"SQLite format 3"):
+        return "sqlite"
+    if head.startswith((b"PAR1", b"ARROW1")):
+        return "parquet"
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith((".csv", ".tsv")):
+        return "csv"
+    return "json" if name.endswith((".json", ".jsonl", ".ndjson")) else _by_content(path)
+
+
+def _by_content(path: Path) -> str:
+    with _opened(path) as stream:
+        start = stream.read(4096).lstrip()
+    return "csv" if start and start[0] not in "{[" else "json"
+
+
+def records(path: Path, kind: str) -> Records:
+    """The records of a file with their numbers from 1 (lines of JSON lines, rows of tables, items of a list).
+
+    In the place of a record that cannot be read there is the `BrokenRecord`, as a value.
+
+    Raises:
+        UnreadableFileError: The file cannot be read on.
+        InvalidValueError: It is damaged as a whole.
+    """
+    if kind == "parquet":
+        yield from _columns(path)
+        return
+    try:
+        with _opened(path) as stream:
+            yield from _table(stream) if kind == "csv" else _json(stream)
+    except (OSError, EOFError) as error:
+        raise UnreadableFileError(f"{path}: cannot be read: {error}") from error
+
+
+def standard_input(kind: str) -> Records:
+    """The records of standard input; ``kind`` is ``csv`` or ``json``."""
+    stream = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="replace", newline="")
+    try:
+        yield from _table(stream) if kind == "csv" else _json(stream)
+    finally:
+        stream.detach()
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[IO[str]]:
+    with path.open("rb") as raw:
+        head = raw.read(2)
+        raw.seek(0)
+        plain: Any = gzip.GzipFile(fileobj=raw) if head == b"\x1f\x8b" else raw
+        # Spreadsheets write UTF-16; what is no UTF-8 shows as U+FFFD and costs nobody the line.
+        encoding = "utf-16" if head in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
+        with io.TextIOWrapper(plain, encoding=encoding, errors="replace", newline="") as stream:
+            yield stream
+
+
+def _json(stream: IO[str]) -> Records:
+    """JSON lines, a list of objects, or one object that has them."""
+    lines = enumerate(stream, start=1)
+    number, line = next(((number, line) for number, line in lines if line.strip()), (0, ""))
+    start = line.strip()
+    if start.startswith("["):
+        yield from _items(line, stream)
+    elif start == "{":
+        yield from _document(line + stream.read())
+    elif start:
+        yield from _line(number, line)
+        for place, other in lines:
+            if other.strip():
+                yield from _line(place, other)
+
+
+def _line(number: int, line: str) -> Records:
+    try:
+        if len(line) > _LONGEST:
+            raise BrokenRecord(f"is longer than {_LONGEST >> 20} million characters")
+        read = json.loads(line)
+    except BrokenRecord as broken:
+        yield number, broken
+    except (ValueError, RecursionError) as error:
+        yield number, BrokenRecord(f"is no JSON: {_said(error)}")
+    else:
+        for each in _inside(read):
+            yield number, each
+
+
+def _said(error: BaseException) -> str:
+    return getattr(error, "msg", None) or type(error).__name__
+
+
+def _inside(read: Any) -> list[Any]:
+    """The records that an answer of an API holds; anything else is a record itself."""
+    if isinstance(read, dict):
+        whole = cast("dict[str, Any]", read)
+        for name in _LISTS:
+            inner = whole.get(name)
+            # A record of its own may have a field of that name; an answer has little else.
+            if isinstance(inner, list) and len(whole) <= 4 and "model" not in whole:
+                return cast("list[Any]", inner)
+    return [read if isinstance(read, dict) else BrokenRecord(f"is no object but {type(read).__name__}")]
+
+
+def _document(text: str) -> Records:
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        yield 1, BrokenRecord(f"is no JSON: {_said(error)}")
+        return
+    yield from enumerate(_inside(read), start=1)
+
+
+def _items(buffer: str, stream: IO[str]) -> Records:
+    """The items of a JSON list, one after the other, whatever the length of the list."""
+    decode, number, step = json.JSONDecoder().raw_decode, 0, 1 << 20
+    at = buffer.index("[") + 1
+    while True:
+        at = _skipped(buffer, at)
+        if at < len(buffer) and buffer[at] == "]":
+            return
+        try:
+            if at == len(buffer):
+                raise ValueError("more")
+            read, at = decode(buffer, at)
+        except RecursionError:
+            yield number + 1, BrokenRecord("is nested too deeply; what follows it was not read")
+            return
+        except ValueError as error:
+            more = stream.read(step)
+            if not more or len(buffer) - at > _LONGEST:
+                yield number + 1, BrokenRecord(f"is no JSON, or its end is missing: {_said(error)}")
+                return
+            # Twice as much each time, so that a long item is not tried again and again.
+            buffer, at, step = buffer[at:] + more, 0, min(step * 2, _LONGEST)
+        else:
+            number += 1
+            for each in _inside(read):
+                yield number, each
+
+
+def _skipped(buffer: str, at: int) -> int:
+    while at < len(buffer) and buffer[at] in " \t\r\n,":
+        at += 1
+    return at
+
+
+def _table(stream: IO[str]) -> Records:
+    # The module's own limit of 128 KB a field is less than a long prompt; it can only be set for the process.
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
+    header = stream.readline()
+    mark = next((mark for mark in ",;\t" if mark in header), ",")
+    names = next(csv.reader([header], delimiter=mark), [])
+    rows, number = csv.reader(stream, delimiter=mark), 0
+    while True:
+        number += 1
+        try:
+            cells = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield number, BrokenRecord(f"is no CSV: {error}")
+            continue
+        if not cells:
+            number -= 1
+        elif len(cells) > len(names):
+            yield number, BrokenRecord(f"has {len(cells)} fields where the header has {len(names)}")
+        else:
+            yield number, {name: cell for name, cell in zip(names, cells, strict=False) if cell}
+
+
+def _columns(path: Path) -> Records:
+    from ferroute import _core
+
+    try:
+        found = _core.read_columns(path)
+    except FerrouteError:
+        raise
+    except Exception as error:
+        raise InvalidValueError(f"{path}: cannot be read as Parquet: {error}") from error
+    plain = {name: values if isinstance(values, list) else values.tolist() for name, values in found.items()}
+    for number, cells in enumerate(zip(*plain.values(), strict=True), start=1):
+        row = zip(plain, cells, strict=True)
+        # A missing number is NaN there, which is the one value that is not equal to itself.
+        yield number, {name: cell for name, cell in row if cell is not None and cell == cell}

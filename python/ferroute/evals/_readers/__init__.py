@@ -1,0 +1,1 @@
+"""One module a layout, each with ``detects`` and ``read``; `ferroute.evals.reading` chooses among them."""
