@@ -195,14 +195,16 @@ def test_a_decision_says_what_spoke_for_it(router: FittedRouter) -> None:
 
 
 def test_a_registered_router_is_the_object_itself(router: FittedRouter) -> None:
-    router.register("ours")
-    try:
-        client = Controller(["ours"], strong_model="gpt-5.5", weak_model="gpt-5.4-nano")
-        assert client.routers["ours"] is router
-        assert client.decide("What is 1 plus 7?", model="router-ours-0.6").model == "gpt-5.4-nano"
-    finally:
-        del ROUTER_CLS["ours"]
-    for name in ("", "a-b"):
+    # A name with "-" is one that a Controller's config takes too.
+    for name in ("ours", "our-own"):
+        router.register(name)
+        try:
+            client = Controller([name], strong_model="gpt-5.5", weak_model="gpt-5.4-nano")
+            assert client.routers[name] is router
+            assert client.decide("What is 1 plus 7?", model=f"router-{name}-0.6").model == "gpt-5.4-nano"
+        finally:
+            del ROUTER_CLS[name]
+    for name in ("", " ", "a\nb"):
         with pytest.raises(InvalidValueError, match="name"):
             router.register(name)
 

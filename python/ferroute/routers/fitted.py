@@ -35,7 +35,8 @@ class OutcomeRouter(Router):
         strong_model: The strong one of the pair.
         weak_model: The weak one.
         held_out: Its win rates of the prompts it was fitted on, each by a fit without that prompt's fold, ``[n]``; None
-            in a router that was read from a file. For thresholds and certificates on the same labels.
+            in a router that was read from a file. Good for choosing a threshold; for a certificate take labels that
+            were not fitted on, since these win rates come from other fits than the one that routes.
     """
 
     models: list[str]
@@ -86,7 +87,7 @@ class OutcomeRouter(Router):
     def was_fitted_on(self, prompts: Sequence[str]) -> NDArray[np.bool_]:
         """Which of these prompts the router was fitted on, by 64 bits of each text's hash: bool ``[n]``.
 
-        Labels of prompts that it knows prove nothing: a certificate needs others, or `held_out`'s win rates.
+        Labels of prompts that it knows prove nothing: a certificate needs others.
 
         Args:
             prompts: ``n`` prompts.
@@ -117,8 +118,8 @@ class OutcomeRouter(Router):
         """
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidTypeError(f"name: expected a string, found {name!r:.60}")
-        if not name or "-" in name or not name.isprintable():
-            raise InvalidValueError(f"name: expected one without '-', as model strings take it, found {name!r}")
+        if not name or name != name.strip() or not name.isprintable():
+            raise InvalidValueError(f"name: expected a word that can stand in a model string, found {name!r}")
         if name in BUILT_IN:
             raise InvalidValueError(f"name: {name!r} is a router of this package; taken are {', '.join(BUILT_IN)}")
         ROUTER_CLS[name] = _Same(self)
