@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-BOUND, CONFIDENCE = 0.05, 0.95
+BOUND, CONFIDENCE, RATES = 0.05, 0.95, (1.0, 0.02)
 SHARES = (0.1, *(round(0.2 + 0.05 * i, 2) for i in range(17)))
 BURN_IN = 500
 
@@ -90,6 +90,11 @@ def creeps(slope: float, by: float, n: int) -> Callable[[Numbers, Any], Numbers]
     return lambda rates, when: slope * rates + by * when / n
 
 
+def flat(gap: float) -> Callable[[Numbers, Any], Numbers]:
+    """The same gap for all win rates, always."""
+    return lambda rates, _: gap + 0 * rates
+
+
 def tight(rates: Numbers, when: Any) -> Numbers:
     """A gap that is just within the bound at the second stage and just beyond it at each later one."""
     return np.where(rates < 0.2, 0.249, np.where(rates < 0.25, 0.025, 0.0)) + 0 * when
@@ -99,6 +104,7 @@ def worlds() -> list[World]:
     """The kinds that are simulated."""
     still = [
         World("good: gap 0.02 everywhere", lambda rates, _: 0.02 + 0 * rates, 0.05),
+        World("good: gap 0.05 x win rate", lambda rates, _: 0.05 * rates, 0.05),
         World("good: gap 0.06 x win rate", lambda rates, _: 0.06 * rates, 0.08),
         World("steep: gap 0.5 x win rate squared", lambda rates, _: 0.5 * rates**2, 0.03),
         World("like MMLU: gap 0.25 x win rate", lambda rates, _: 0.25 * rates, 0.08),
@@ -110,11 +116,13 @@ def worlds() -> list[World]:
         for turn in (500, 1_500, 4_000)
         for by in (0.1, 0.2, 0.4)
     ]
+    # Whether the threshold is above the bound is no question there: it is from the beginning.
+    above = [World(f"starts above: gap {gap:g}", flat(gap), 0.05, stationary=False) for gap in (0.26, 0.35, 0.5, 0.8)]
     drift = [
         World("creeps by 0.3 over 8,000", creeps(0.04, 0.3, 8_000), 0.06, 8_000, None, False),
         World("scores fall at 3,000", lambda rates, _: 0.15 * rates, 0.06, 7_000, 3_000, False, 2.0),
     ]
-    return still + turns + drift
+    return still + turns + above + drift
 
 
 def deployments(world: World, runs: int, seed: int, rate: float | None) -> dict[str, Any]:
@@ -122,11 +130,13 @@ def deployments(world: World, runs: int, seed: int, rate: float | None) -> dict[
     stages = [(share, share if share < 1 else float("inf")) for share in SHARES]
     risk, shares = world.risk(), np.array((0.0, *SHARES))
     best = shares[np.flatnonzero(risk[0] <= BOUND)[-1]]
-    told: dict[str, list[Any]] = {name: [] for name in ("ever", "running", "false", "delay", "share", "drift")}
+    told: dict[str, list[Any]] = {
+        name: [] for name in ("ever", "running", "false", "delay", "share", "drift", "audited")
+    }
     for run in range(runs):
         rng = np.random.default_rng([seed, run])
         rows = world.draw(rng)
-        plan = _core.RampPlan(stages, 2, False, rng.random(1_000), BOUND, CONFIDENCE, None, (0.5, 0.02), False, False)
+        plan = _core.RampPlan(stages, 2, False, rng.random(1_000), BOUND, CONFIDENCE, None, RATES, False, False)
         places, audited, moves = plan.rehearse(*rows, rate, run)
         in_force = risk[np.arange(world.n), places]
         running = np.cumsum(in_force) / np.arange(1, world.n + 1)
@@ -142,7 +152,8 @@ def deployments(world: World, runs: int, seed: int, rate: float | None) -> dict[
             seen = int(audited[turn : turn + lower[0]].sum()) if lower.size else int(audited[turn:].sum())
             if lower.size or seen > 2_000:
                 told["delay"].append(seen if lower.size else np.inf)
-        told["share"].append(shares[places[min(4_999, world.n - 1)]] / best)
+        told["share"].append(shares[places[min(4_999, world.n - 1)]] / best if best else np.nan)
+        told["audited"].append(audited.mean())
     return told
 
 
@@ -153,6 +164,7 @@ def shown(world: World, told: dict[str, Any]) -> str:
         f"{np.mean(told['running']):.1%}",
         f"{np.mean(told['false']):.1%}" if world.stationary or world.turn else "",
         f"{np.mean(np.array(told['share']) >= 0.8 - 1e-9):.0%}" if world.stationary else "",
+        f"{np.mean(told['audited']):.0%}",
     ]
     if world.turn is not None:
         delay = np.array(told["delay"])
@@ -163,23 +175,38 @@ def shown(world: World, told: dict[str, Any]) -> str:
 
 def ab(runs: int, seed: int, n: int) -> list[str]:
     """False winners of two equal arms that are looked at after every score, and how often a difference is found."""
+    time = (np.arange(n) + 0.5) / n
+    trends = {
+        "both 0.5": np.full(n, 0.5),
+        "both 0.9": np.full(n, 0.9),
+        "both from 0.85 to 0.6 at the half": np.where(time < 0.5, 0.85, 0.6),
+        "both from 0.9 slowly to 0.6": 0.9 - 0.3 * time,
+    }
     lines: list[str] = []
-    for mean, other, split in ((0.5, 0.5, 0.5), (0.9, 0.9, 0.5), (0.7, 0.7, 0.2), (0.7, 0.75, 0.5), (0.9, 0.85, 0.2)):
-        size = n if mean == other else _core.ab_required_n(other - mean, mean, 0.8, split, CONFIDENCE)
-        won = {True: 0, False: 0}
-        for run in range(runs):
-            rng = np.random.default_rng([seed, run])
-            trial = _core.Trial(split, CONFIDENCE)
-            seconds = rng.random(size) < split
-            scores = rng.random(size) < np.where(seconds, other, mean)
-            for second, score in zip(seconds.tolist(), scores.tolist(), strict=True):
-                trial.observe(second, float(score))
-            if (winner := trial.told()[-1]) is not None:
-                won[winner[0]] += 1
-        what = "false winners" if mean == other else f"found with {size:,} scores"
-        right = sum(won.values()) if mean == other else won[other > mean]
-        lines.append(f"{mean:g} against {other:g}, {split:.0%} to the second | {what} | {right / runs:.1%}")
+    for split in (0.5, 0.45, 0.4, 0.3, 0.03):
+        for what, mean in trends.items():
+            won = sum(winners(mean, mean, split, runs, seed).values())
+            lines.append(f"{what}, {split:.0%} to the second | false winners | {won / runs:.1%}")
+    for mean, other, split in ((0.7, 0.75, 0.5), (0.9, 0.85, 0.2), (0.8, 0.9, 0.05)):
+        size = _core.ab_required_n(other - mean, mean, 0.8, split, CONFIDENCE)
+        won = winners(np.full(size, mean), np.full(size, other), split, runs, seed)[other > mean]
+        lines.append(f"{mean:g} against {other:g}, {split:.0%} to the second | found with {size:,} | {won / runs:.1%}")
     return lines
+
+
+def winners(mean: Numbers, other: Numbers, split: float, runs: int, seed: int) -> dict[bool, int]:
+    """How often the first (False) and the second arm (True) of these mean scores won."""
+    won = {True: 0, False: 0}
+    for run in range(runs):
+        rng = np.random.default_rng([seed, run])
+        trial = _core.Trial(split, CONFIDENCE)
+        seconds = rng.random(mean.size) < split
+        scores = rng.random(mean.size) < np.where(seconds, other, mean)
+        for second, score in zip(seconds.tolist(), scores.tolist(), strict=True):
+            trial.observe(second, float(score))
+        if (winner := trial.told()[-1]) is not None:
+            won[winner[0]] += 1
+    return won
 
 
 def main() -> None:
@@ -190,9 +217,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     began = time.monotonic()
-    for rate, what in ((1.0, "every request audited"), (None, "audited at the ramp's own rates, 50 % and 2 %")):
+    for rate, what in ((1.0, "every request audited"), (None, "audited at the ramp's own rates, the default")):
         print(f"\n{what}, {given.runs:,} deployments in each world")
-        print("world | ever above | running mean above | false reverts | 80 % of best share | delay | over 2,000 | of")
+        print(
+            "world | ever above | running mean above | false reverts | 80 % of best share | audited | "
+            "delay | over 2,000 | of"
+        )
         all_of_them: dict[str, list[Any]] = {}
         for world in worlds():
             told = deployments(world, given.runs, given.seed, rate)

@@ -22,7 +22,7 @@ from conftest import GOLDENS, ROOT
 from ferroute import _core, auditing, pricing
 from ferroute.auditing._formats import Source
 from ferroute.cli import main
-from ferroute.errors import InvalidTypeError, InvalidValueError, MissingFileError
+from ferroute.errors import InvalidTypeError, InvalidValueError, MissingFileError, UnreadableFileError
 from ferroute.evals.benchmarks import GSM8K
 from ferroute.ledger import Ledger
 
@@ -302,6 +302,10 @@ def test_logs_that_cannot_be_read_say_why(tmp_path):
         ({"strong": "gpt-9"}, InvalidValueError, "the logs have no calls of gpt-9; their models are gpt-5.5"),
         ({"to": 4}, InvalidTypeError, "to: expected the name of a model"),
         ({"purpose": "fun"}, InvalidValueError, "purpose: expected certify or fit"),
+        ({"seed": -1}, InvalidValueError, "seed: expected a number of at least 0, found -1"),
+        ({"seed": "x"}, InvalidTypeError, "seed: expected a whole number"),
+        ({"router": "bert"}, InvalidValueError, "router: bert needs arguments of its own"),
+        ({"router": "semantic"}, InvalidValueError, "router: semantic needs arguments of its own"),
         ({"at": "soon"}, InvalidValueError, "soon"),
         ({"outcomes": {"strong": [1]}}, InvalidValueError, "outcomes: expected strong and weak"),
         ({"outcomes": ([1], [0])}, InvalidValueError, "a score for each of 2 calls"),
@@ -311,6 +315,220 @@ def test_arguments_are_checked(keywords, error, text):
     logs = [{"model": STRONG, "prompt": "hi", "prompt_tokens": 1, "completion_tokens": 1}] * 2
     with pytest.raises(error, match=re.escape(text)):
         ferroute.audit(logs, **keywords)
+
+
+def one(record, **keywords):
+    """The only call of a record."""
+    (call,), _source = calls_of([record], **keywords)
+    return call
+
+
+COUNTED = {"model": STRONG, "prompt": "hi", "prompt_tokens": 10, "completion_tokens": 10}
+
+
+@pytest.mark.parametrize(
+    ("logged", "read"),
+    [
+        ("$0.50", "0.50"), ("0.5 USD", "0.5"), ("1,234.50", "1234.50"), (5e-05, "5e-05"), ("EUR 0.03", None),
+        ("0,03", None), (-0.5, None), ("cheap", None), (1e308, None),
+    ],
+)  # fmt: skip
+def test_a_cost_is_read_or_said_to_be_unread_and_never_replaced(logged, read):
+    call = one(COUNTED | {"cost": logged})
+    assert call.cost == (None if read is None else Decimal(read))
+    assert (call.unread is None) == (read is not None)
+    found = ferroute.audit([COUNTED | {"cost": logged}] * 3, to=WEAK, at=AT)
+    assert found.unpriced == (3 if read is None else 0)
+    assert any("cannot be read as US dollars" in text for text in found.unknown) == (read is None)
+
+
+def test_another_currency_is_no_dollar():
+    assert one(COUNTED | {"cost": "0.5", "currency": "usd"}).cost == Decimal("0.5")
+    assert one(COUNTED | {"cost": "0.5", "currency": "EUR"}).unread == "0.5 EUR"
+    row = {"question": "hi", "price": 0.5, "currency": "EUR"}
+    assert one(row, columns={"prompt": "question", "cost": "price"}).cost is None
+
+
+@pytest.mark.parametrize("blank", [None, "", "nan", "N/A", float("nan")])
+def test_a_blank_cost_is_priced_by_list(blank):
+    found = ferroute.audit([COUNTED | {"cost": blank}], to=WEAK, at=AT)
+    assert found.spend == pricing.cost(STRONG, 10, 10, at=AT)
+
+
+def test_half_of_the_tokens_is_no_free_answer():
+    half = {name: value for name, value in COUNTED.items() if name != "completion_tokens"}
+    found = ferroute.audit([half] * 30, to=WEAK, at=AT)
+    assert (found.spend, found.unpriced) == (None, 30)
+    assert any(text.startswith("no tokens: 30 of 30 calls") for text in found.unknown)
+    assert not any("no prices" in text for text in found.unknown)
+    answered = one(half | {"response": {"choices": [{"message": {"content": "x" * 40}}]}})
+    assert (answered.prompt_tokens, answered.completion_tokens, answered.estimated) == (10, 10, True)
+
+
+def test_a_column_that_no_record_has_is_an_error(tmp_path):
+    with pytest.raises(InvalidValueError, match="no record has a column 'usdd'"):
+        ferroute.audit([COUNTED] * 3, columns={"cost": "usdd"}, to=WEAK, at=AT)
+    # A column that is there and empty is no mistake.
+    path = tmp_path / "table.csv"
+    path.write_text("model,q,usd\ngpt-5.5,hi,\n")
+    calls, _source = calls_of(path, columns={"prompt": "q", "cost": "usd"})
+    assert [(call.text, call.cost) for call in calls] == [("hi", None)]
+
+
+def test_nested_columns_of_parquet(tmp_path, monkeypatch):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "nested.parquet"
+    said = [[{"role": "user", "content": f"hi {at}"}] for at in range(3)]
+    usage = [{"prompt_tokens": 5, "completion_tokens": 7}] * 3
+    pq.write_table(pa.table({"model": [STRONG] * 3, "messages": said, "usage": usage}), path)
+    calls, _source = calls_of(path)
+    assert [(call.text, call.completion_tokens) for call in calls] == [("hi 0", 7), ("hi 1", 7), ("hi 2", 7)]
+    for name in ("pyarrow", "polars"):
+        monkeypatch.setitem(sys.modules, name, None)
+    found = ferroute.audit(path, to=WEAK, at=AT)
+    assert any("nested values of messages, usage were not read" in text for text in found.unknown)
+
+
+def test_each_record_of_a_mixed_file_is_read_as_what_it_is():
+    row = {"request_id": "r", "call_type": "acompletion", "model": STRONG, "spend": 0.25, "prompt_tokens": 4,
+           "completion_tokens": 4, "total_tokens": 8, "status": "success"}  # fmt: skip
+    calls, source = calls_of([COUNTED, row, COUNTED])
+    assert source.found == ["openai", "litellm"]
+    assert [call.cost for call in calls] == [None, Decimal("0.25"), None]
+
+
+def span(number, said, **more):
+    return {"traceId": "t", "spanId": f"s{number}", "attributes": said, **more}
+
+
+def test_a_span_and_its_events_are_one_call():
+    tokens = {"gen_ai.request.model": STRONG, "gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 3}
+    texts = {"gen_ai.request.model": STRONG, "gen_ai.input.messages": [{"role": "user", "content": "hi"}]}
+    name = "gen_ai.client.inference.operation.details"
+    both = [span(1, tokens), span(1, texts | tokens, eventName=name)]
+    for records in (both, both[::-1], [*both, *both]):
+        calls, _source = calls_of(records)
+        assert [(call.text, call.prompt_tokens) for call in calls] == [("hi", 9)]
+    # Messages apart, of the conventions before.
+    events = [
+        span(2, {"gen_ai.system": "openai"}, eventName=f"gen_ai.{role}.message", body={"content": {"content": role}})
+        for role in ("system", "user")
+    ]
+    for records in ([span(2, tokens), *events], [*events, span(2, tokens)]):
+        calls, _source = calls_of(records)
+        assert [(call.text, call.prompt_tokens) for call in calls] == [("user", 9)]
+    # Other calls of the trace are their own, and one that failed is none.
+    failed = span(4, tokens | {"error.type": "timeout"})
+    calls, source = calls_of([span(1, tokens), span(3, tokens), failed, span(4, texts, eventName=name)])
+    assert len(calls) == 2
+    assert source.others == {"failed": 1, "repeated or partial": 1}
+    # Spans of other things come first in most traces.
+    calls, source = calls_of([span(7, {"http.method": "POST"}), span(8, tokens | texts)])
+    assert (len(calls), source.broken, source.others) == (1, 0, {"other": 1})
+
+
+def test_a_turn_that_called_a_tool_has_no_content():
+    said = {"gen_ai.request.model": STRONG, "gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.content": "Rain?",
+            "gen_ai.prompt.1.role": "assistant", "gen_ai.prompt.1.tool_calls.0.name": "weather",
+            "gen_ai.prompt.2.role": "tool", "gen_ai.prompt.2.content": "none"}  # fmt: skip
+    call = one({"attributes": said})
+    assert (len(call.messages), call.text) == (3, "none")
+
+
+def test_models_with_and_without_their_provider_are_the_same(gsm8k):
+    lines = lines_of(gsm8k, range(60)) + lines_of(gsm8k, range(60), model=f"openai/{WEAK}", side=1)
+    found = ferroute.audit(lines, strong=STRONG, to=WEAK, at=AT)
+    assert (found.to, found.saving.lengths) == (f"openai/{WEAK}", "paired")
+    for keywords in ({"strong": STRONG, "to": STRONG}, {"strong": STRONG, "to": f"openai/{STRONG}"}):
+        with pytest.raises(InvalidValueError, match="to: expected another model"):
+            ferroute.audit(lines, at=AT, **keywords)
+    with pytest.raises(InvalidValueError, match="to: expected another model"):
+        ferroute.audit(lines[:60], to=STRONG, at=AT)
+
+
+def chunks(key="c1"):
+    made = [{"id": key, "object": "chat.completion.chunk", "model": STRONG, "choices": [{"index": 0, "delta": said}]}
+            for said in ({"role": "assistant"}, {"content": "Hel"}, {"content": "lo"})]  # fmt: skip
+    return [*made, made[0] | {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}]
+
+
+def test_a_streamed_answer_is_one_call():
+    request = {"model": STRONG, "messages": [{"role": "user", "content": "hi"}]}
+    text = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks()) + "data: [DONE]\n\n"
+    for response in (text, chunks(), {"body": text}):
+        call = one({"request": request, "response": response})
+        assert (call.text, call.answer, call.prompt_tokens, call.completion_tokens) == ("hi", "Hello", 9, 2)
+    without = one({"request": request, "response": chunks()[:-1]})
+    assert (without.completion_tokens, without.estimated) == (2, True)
+    calls, _source = calls_of([*chunks("a"), *chunks("b"), COUNTED])
+    assert [(call.model, call.completion_tokens) for call in calls] == [(STRONG, 10), (STRONG, 2), (STRONG, 2)]
+    events = [
+        {"type": "message_start", "message": {"model": "claude-x", "usage": {"input_tokens": 7, "output_tokens": 1}}},
+        {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "Hi"}},
+        {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 5}},
+    ]
+    call = one({"request": {"messages": request["messages"]}, "response": events})
+    assert (call.model, call.prompt_tokens, call.completion_tokens, call.answer) == ("claude-x", 7, 5, "Hi")
+
+
+def test_embeddings_and_failures_are_no_chat_calls():
+    calls, source = calls_of(
+        [
+            {"model": "text-embedding-3-small", "input": ["a", "b"], "usage": {"prompt_tokens": 3}},
+            {"request": {"model": "text-embedding-3-small", "input": "a"}, "response": {"data": []}},
+            COUNTED | {"status": "error"},
+            COUNTED | {"status_code": 429},
+            COUNTED | {"status": "completed"},
+        ]
+    )
+    assert len(calls) == 1
+    assert source.others == {"embedding": 2, "failed": 2}
+
+
+def test_paged_answers_and_traces_are_taken_apart(tmp_path):
+    page = {"data": [COUNTED] * 2, "total": 9, "page": 1, "page_size": 2, "total_pages": 5}
+    listed = {"object": "list", "data": [COUNTED] * 2, "first_id": "a", "last_id": "b", "has_more": False}
+    seen = {"id": "o", "traceId": "t", "type": "GENERATION", "model": STRONG, "input": "hi",
+            "usageDetails": {"input": 3, "output": 4}}  # fmt: skip
+    trace = {"id": "t", "name": "chat", "timestamp": "2026-10-01T00:00:00Z", "input": "hi", "output": "ho",
+             "latency": 1.0, "scores": [], "observations": [seen, seen | {"type": "SPAN"}]}  # fmt: skip
+    path = tmp_path / "page.json"
+    for whole, n in ((page, 2), (listed, 2), (trace, 1), ({"data": [trace, trace], "meta": {"page": 1}}, 2)):
+        path.write_text(json.dumps(whole, indent=1))
+        assert len(calls_of(path)[0]) == len(calls_of([whole])[0]) == n
+    path.write_text(json.dumps({"data": [trace | {"observations": ["o"]}], "meta": {"page": 1}}))
+    with pytest.raises(auditing.NoCallsError, match="1 trace without its observations"):
+        ferroute.audit(path)
+
+
+def test_the_output_of_a_batch_before_its_input_is_refused():
+    asked = {"custom_id": "a", "method": "POST", "body": {"model": STRONG, "messages": []}}
+    answered = {"custom_id": "a", "response": {"status_code": 200, "body": {"model": STRONG, "usage": {}}}}
+    with pytest.raises(InvalidValueError, match="output comes before its input"):
+        ferroute.audit([answered, asked])
+
+
+def test_damaged_files_are_refused_in_words(tmp_path):
+    packed = gzip.compress(json.dumps(COUNTED).encode() * 500)
+    for name in ("logs.jsonl.gz", "logs"):
+        path = tmp_path / name
+        path.write_bytes(packed[:20] + b"\xff" * 12 + packed[32:])
+        with pytest.raises(UnreadableFileError, match="cannot be read"):
+            ferroute.audit(path)
+    path = tmp_path / "logs.jsonl"
+    path.write_text("[broken\n" + (json.dumps(COUNTED) + "\n") * 3)
+    calls, source = calls_of(path)
+    assert (len(calls), source.broken) == (3, 1)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_tables_can_be_piped_in(packed):
+    said = b"model,prompt,prompt_tokens,completion_tokens\ngpt-5.5,hi,3,4\ngpt-5.5,ho,3,4\n"
+    command = [sys.executable, "-m", "ferroute", "audit", "-", "--at", AT, "--json"]
+    done = subprocess.run(
+        command, input=gzip.compress(said) if packed else said, capture_output=True, check=True, cwd=ROOT.parent
+    )
+    assert json.loads(done.stdout)["calls"] == 2
 
 
 # --- money ---
@@ -509,6 +727,67 @@ def test_shuffled_outcomes_prove_no_saving(gsm8k):
     assert better <= 2
 
 
+def scored_logs(random, prompts, times):
+    """Calls with outcomes that have nothing to do with the prompts' win rates, each prompt so many times."""
+    lines = []
+    for at in range(prompts):
+        weak = float(random.random() < 0.5)
+        call = {"model": STRONG, "prompt": f"question {at}", "prompt_tokens": 50, "completion_tokens": 100}
+        lines += [call | {"strong_score": 1.0, "weak_score": weak}] * times
+    return lines
+
+
+def test_a_prompt_asked_many_times_counts_once(tmp_path):
+    random, better = np.random.default_rng(4), 0
+    few = ferroute.audit(scored_logs(random, 20, 10), to=WEAK, at=AT, k=0)
+    assert few.quality.n == 20
+    assert few.verdict == auditing.NOT_PROVEN
+    for run in range(12):
+        rates = {f"question {at}": rate for at, rate in enumerate(random.random(60))}
+        logs = scored_logs(random, 60, 20)
+        router = lambda texts, rates=rates: [rates[text] for text in texts]  # noqa: E731
+        found = ferroute.audit(logs, to=WEAK, at=AT, k=0, router=router, seed=run)
+        assert found.quality.n == 60
+        better += found.verdict == auditing.BETTER
+    # 2.5 % are called better by luck; of rows taken one by one it would be a third of them.
+    assert better <= 2
+    # The same of labels, and where no text was kept.
+    logs = [{name: value for name, value in line.items() if "score" not in name} for line in scored_logs(random, 20, 5)]
+    path = ferroute.audit(logs, to=WEAK, at=AT, k=100, purpose="fit").save_labels(tmp_path / "labels.jsonl")
+    rows = [json.loads(line) | {"strong_score": 1, "weak_score": 0} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert ferroute.audit(logs, to=WEAK, at=AT, outcomes=path).quality.n == 20
+    blank = [{"model": STRONG, "win_rate": at % 20 / 20, "prompt_tokens": 9} for at in range(100)]
+    columns = {"win_rate": "win_rate"}
+    found = ferroute.audit(blank, to=WEAK, at=AT, columns=columns, outcomes=(np.ones(100), np.zeros(100)))
+    assert found.quality.n == 20
+
+
+def test_calls_without_a_price_do_not_switch_the_comparison_in_dollars_off():
+    """The easy calls are the cheap ones, and moving them keeps no more quality a dollar than moving by lot."""
+    n = 600
+    rates = (np.arange(n) + 0.5) / n
+    random = np.random.default_rng(0)
+    weak = (random.random(n) > rates).astype(float)
+    logs = [{"model": STRONG, "prompt": f"question {at}", "prompt_tokens": 20, "completion_tokens": 20 + 20 * at}
+            for at in range(n)]  # fmt: skip
+    by_text = {f"question {at}": rates[at] for at in range(n)}
+    given = {"to": WEAK, "at": AT, "outcomes": (np.ones(n), weak), "router": lambda texts: [by_text[t] for t in texts]}
+    whole = ferroute.audit(logs, **given)
+    assert whole.quality.gain_interval[0] > 0
+    assert whole.verdict == auditing.NO_SAVING
+    del logs[5]["completion_tokens"]
+    almost = ferroute.audit(logs, **given)
+    assert almost.verdict == auditing.NO_SAVING
+    assert almost.quality.gain_at_equal_saving == pytest.approx(whole.quality.gain_at_equal_saving, abs=0.01)
+    for line in logs[:400]:
+        line.pop("completion_tokens", None)
+    hardly = ferroute.audit(logs, **given)
+    assert hardly.verdict == auditing.NO_SAVING
+    assert hardly.quality.gain_at_equal_saving is None
+    assert "is known for 200 of the 600 prompts" in hardly.quality.why
+
+
 def test_pairs_of_scored_calls_are_outcomes(gsm8k):
     rows = range(100)
     lines = lines_of(gsm8k, rows, scores=True) + lines_of(gsm8k, rows, model=WEAK, side=1, scores=True)
@@ -695,6 +974,9 @@ def test_how_the_command_ends(cli, tmp_path):
     code, _out, err = cli("audit", LOGS / "openai.jsonl", "--strong", "gpt-9")
     assert code == 2
     assert "their models are" in err
+    code, _out, err = cli("audit", LOGS / "openai.jsonl", "--move", "130%")
+    assert code == 2
+    assert "--move: expected a percentage" in err
     empty = tmp_path / "empty.jsonl"
     empty.write_text("{}\n")
     assert cli("audit", empty)[0] == 3

@@ -11,6 +11,7 @@ import math
 import subprocess
 import sys
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ import pytest
 
 from conftest import ROOT
 from ferroute import _core, calibrate
-from ferroute.calibrate import Certificate, budget, guarantee, share, threshold_for_share
+from ferroute.calibrate import Budget, Certificate, budget, guarantee, share, threshold_for_share
 from ferroute.errors import (
     InvalidTypeError,
     InvalidValueError,
@@ -151,9 +152,14 @@ def test_the_threshold_does_what_the_certificate_says(risk):
     assert (found.risk, found.max_quality_loss, found.confidence, found.labels) == (risk, 0.1, 0.95, "user")
 
 
+def said(promise):
+    """The text without its line breaks."""
+    return " ".join(repr(promise).split())
+
+
 def test_the_text_explains_itself():
     found = guarantee(*labelled())
-    text = repr(found)
+    text = said(found)
     for words in (
         "with 95% confidence",
         "(net)",
@@ -166,19 +172,39 @@ def test_the_text_explains_itself():
     assert "exchangeable" in shown and "<ul>" in shown
     named = guarantee(*labelled(), judge="<b>gpt</b>")
     assert "the judge <b>gpt</b>" in repr(named) and "<b>gpt" not in named._repr_html_()
+    assert repr(named).startswith("Certificate, relative to the judge <b>gpt</b>: ")
+    hopeless = guarantee(*labelled(30), judge="gpt-x", ceiling=0.9)
+    assert repr(hopeless).startswith("No certificate, relative to the judge gpt-x: ")
+    for promise in (found, named, hopeless, budget(*priced(), 0.006), budget(*priced(), 0.0001)):
+        assert max(map(len, repr(promise).splitlines())) <= 88
 
 
 def test_nothing_certified_is_always_strong():
     rates, strong, weak = labelled(50)
     found = guarantee(rates, strong, weak)
     assert (found.threshold, found.certified, found.weak_share, found.risk_bound) == (0.0, False, 0.0, 0.0)
-    assert "No certificate" in repr(found) and "at least 59" in (found.note or "")
+    assert "No certificate" in repr(found) and "at least 62" in (found.note or "")
     many = guarantee(rates.repeat(20), np.ones(1_000), np.zeros(1_000), risk="weak_routed")
     assert (many.threshold, many.certified) == (0.0, False)
     assert "more labels" in (many.note or "")
     # Even of a better weak model it cannot be shown that nothing is lost where nothing is weak yet.
     never = guarantee(rates.repeat(20), np.zeros(1_000), np.ones(1_000), 0.0)
     assert not never.certified and "allow a little" in (never.note or "")
+
+
+@pytest.mark.parametrize("risk", ["net", "regret"])
+@pytest.mark.parametrize("most", [0.02, 0.05, 0.2])
+def test_as_many_labels_as_it_asks_for_are_enough(risk, most):
+    note = guarantee([0.5] * 5, [1] * 5, [1] * 5, most, risk=risk).note or ""
+    least = int(note.rpartition("at least ")[2])
+    for n, certified in ((least - 1, False), (least, True)):
+        assert guarantee([0.5] * n, [1] * n, [1] * n, most, risk=risk).certified == certified, n
+
+
+def test_among_the_weak_routed_no_number_is_named():
+    rates = np.random.default_rng(3).uniform(size=100)
+    note = guarantee(rates, np.ones(100), np.ones(100), risk="weak_routed").note or ""
+    assert "too few even if nothing is lost" in note and "at least" not in note
 
 
 def test_all_certified_is_a_threshold_of_1_and_a_bound_of_its_own():
@@ -223,7 +249,7 @@ def test_prompts_above_the_ceiling_need_no_label():
     # A loss below the ceiling counts for the share of traffic that is there.
     lost = ((strong - weak) * (rates < found.threshold))[known].mean() * (rates < 0.7).mean()
     assert found.loss == pytest.approx(lost, abs=1e-12)
-    assert "drawn by lot among prompts with a win rate below 0.7" in repr(found)
+    assert "drawn by lot among prompts with a win rate below 0.7" in said(found)
     # Labels above it change nothing, whatever they say.
     strong[rates >= 0.7], weak[rates >= 0.7] = 1, 0
     assert guarantee(rates, strong, weak, ceiling=0.7).threshold == found.threshold
@@ -234,6 +260,36 @@ def test_prompts_above_the_ceiling_need_no_label():
     weak[int(known.argmax())] = np.nan
     with pytest.raises(InvalidValueError, match="found only the strong one in row"):
         guarantee(rates, strong, weak, ceiling=0.7)
+
+
+def test_a_gain_below_the_ceiling_counts_for_the_smallest_share():
+    failures = certified = 0
+    for seed in range(60):
+        draws = np.random.default_rng(seed)
+        rates = draws.uniform(size=1_000)
+        below = rates < 0.3
+        strong, weak = np.where(below, 0, np.nan), np.where(below, draws.uniform(size=1_000) < 0.9, np.nan)
+        found = guarantee(rates, strong, weak, ceiling=0.3)
+        certified += found.certified
+        # Three tenths of the traffic gain 0.9.
+        failures += -0.27 * found.threshold / 0.3 > found.risk_bound
+        assert found.risk_bound < -0.15 and "quality rises by at least 0." in said(found)
+    assert certified == 60 and not fails_too_often(failures, 60)
+
+
+def test_true_labels_are_counted_below_the_ceiling():
+    rates, strong, weak = labelled(3_000)
+    rows = np.arange(60)
+    gold = (rows, strong[rows], weak[rows])
+    for ceiling, inside in ((0.5, int((rates[rows] < 0.5).sum())), (rates[rows].min(), 0)):
+        found = guarantee(rates, strong, weak, judge="gpt-x", gold=gold, ceiling=ceiling)
+        assert inside < 50 and (found.judge, found.judged) == ("gpt-x", 0)
+        assert found.labels == "judge gpt-x" and f"{inside} true labels below the ceiling" in (found.note or "")
+        assert found.n == (rates < ceiling).sum()
+        assert "relative to the judge gpt-x" in said(found)
+    rows = np.arange(300)
+    many = guarantee(rates, strong, weak, judge="gpt-x", gold=(rows, strong[rows], weak[rows]), ceiling=0.5)
+    assert many.judge is None and many.n == (rates[rows] < 0.5).sum()
 
 
 def test_a_judge_is_named_until_true_labels_correct_him():
@@ -262,7 +318,10 @@ def test_saved_and_read_again(tmp_path):
         path = found.save(tmp_path / f"{risk}.json")
         assert Certificate.load(path) == found
         assert json.loads(path.read_text())["assumption"] == found.assumption
+        assert Certificate.from_dict(found.as_dict()) == found
     assert not list(tmp_path.glob("*.part"))
+    gain = guarantee([0.5] * 500, [0] * 500, [1] * 500)
+    assert gain.risk_bound < 0 and Certificate.load(gain.save(tmp_path / "gain.json")) == gain
     nothing = guarantee(*labelled(30))
     assert Certificate.load(nothing.save(tmp_path / "none.json")) == nothing
 
@@ -282,6 +341,22 @@ def test_other_files_are_no_certificates(tmp_path):
         ({"n": 1.5}, "n: expected int"),
         ({"risk_bound": 0.2}, "bound"),
         ({"seed": True}, "seed"),
+        ({"seed": -4}, "seed: expected"),
+        ({"n": -5}, "n: expected"),
+        ({"judged": -1}, "judged: expected"),
+        ({"traffic": 0}, "traffic: expected"),
+        ({"risk_bound": -9}, "risk_bound: expected"),
+        ({"loss": 7.5}, "loss: expected"),
+        ({"confidence": 0.2}, "confidence: expected"),
+        ({"ceiling": 0.01}, "ceiling: expected"),
+        ({"created": "zzz"}, "created: expected"),
+        ({"data": "zzz"}, "data: expected"),
+        ({"threshold": 0.0}, "a threshold above 0"),
+        ({"threshold": good["threshold"] + 0.01}, "changed after it was saved"),
+        ({"n": good["n"] + 1}, "changed after it was saved"),
+        ({"judge": "gpt-x"}, "changed after it was saved"),
+        ({"notes": ["all is well"]}, "changed after it was saved"),
+        ({"digest": None}, "changed after it was saved"),
     ]:
         bad.write_text(json.dumps(good | change))
         with pytest.raises(InvalidValueError, match=words):
@@ -290,6 +365,9 @@ def test_other_files_are_no_certificates(tmp_path):
         bad.write_bytes(text.encode("latin-1"))
         with pytest.raises(InvalidValueError, match="is not a certificate"):
             Certificate.load(bad)
+    bad.write_text(json.dumps({key: value for key, value in good.items() if key != "digest"}))
+    with pytest.raises(InvalidValueError, match="expected a digest"):
+        Certificate.load(bad)
     del good["loss"]
     bad.write_text(json.dumps(good))
     with pytest.raises(InvalidValueError, match="loss"):
@@ -315,6 +393,11 @@ def test_other_files_are_no_certificates(tmp_path):
         ({"weak_scores": ["x", "y", "z"]}, InvalidTypeError, "weak_scores"),
         ({"weak_scores": "abc"}, InvalidTypeError, "weak_scores"),
         ({"weak_scores": None}, InvalidTypeError, "weak_scores"),
+        ({"weak_scores": ["1", "0", "1"]}, InvalidTypeError, "weak_scores.*found strings"),
+        ({"weak_scores": [1, 0, b"1"]}, InvalidTypeError, "weak_scores"),
+        ({"weak_scores": pd.Series([1, "0", 1])}, InvalidTypeError, "weak_scores.*the string '0' in row 1"),
+        ({"win_rates": ["0.1", "0.2", "0.3"]}, InvalidTypeError, "win_rates.*found strings"),
+        ({"traffic": np.array(["2026-01-01"], dtype="datetime64[ns]")}, InvalidTypeError, "traffic.*datetime64"),
         ({"weak_scores": np.ones((3, 1))}, InvalidTypeError, "2 dimensions"),
         ({"weak_scores": np.ma.masked_equal([0, 1, 1], 1)}, InvalidTypeError, "masked"),
         ({"win_rates": [0.1, math.nan, 0.3]}, InvalidValueError, "win_rates.*index 1"),
@@ -383,7 +466,7 @@ def test_a_budget_says_what_it_rests_on():
     found = budget(*priced(), Decimal("0.006"))
     assert found.max_mean_cost == Decimal("0.006") and found.cost < found.max_mean_cost <= found.max_cost
     assert isinstance(found.cost, Decimal) and 0 < found.weak_share < 1
-    assert "max_cost=" in (found.note or "") and "at most $0.006" in repr(found)
+    assert "max_cost=" in (found.note or "") and "at most $0.006" in said(found)
     assert budget(*priced(), 0.006, max_cost=0.02).note is None
     assert "exchangeable" in found._repr_html_()
     poor = budget(*priced(), 0.0001)
@@ -393,6 +476,69 @@ def test_a_budget_says_what_it_rests_on():
     assert rich.certified and rich.threshold < 0.1
     decimals = [[Decimal(repr(float(cost))) for cost in costs] for costs in priced()[3:]]
     assert budget(*priced()[:3], *decimals, 0.006) == budget(*priced(), 0.006)
+
+
+def test_scalars_of_numpy_are_dollars():
+    plain = budget(*priced()[:3], 0.02, 0.002, 0.0125, max_cost=0.02, seed=3)
+    for kind in (np.float64, np.float32, lambda number: Decimal(str(number))):
+        found = budget(*priced()[:3], kind(0.02), kind(0.002), kind(0.0125), max_cost=kind(0.02), seed=np.int64(3))
+        assert found == plain and found.max_mean_cost == Decimal("0.0125"), kind
+    assert budget(*priced()[:3], np.int64(2), 1, Fraction(3, 2)).max_mean_cost == Decimal("1.5")
+
+
+def test_a_dearer_weak_model_is_tested_from_the_other_end():
+    rates, strong, weak, *_ = priced()
+    always = budget(rates, strong, weak, 0.001, 0.01, 0.004)
+    assert always.certified and always.cost < always.max_mean_cost and always.score > weak.mean()
+    better_weak = budget(rates, weak, strong, 0.001, 0.01, 0.0055)
+    # 0.001 strong and 0.01 weak: half of it may be weak.
+    assert better_weak.certified and 0.4 < better_weak.threshold < 0.5
+    draws = np.random.default_rng(1)
+    low, high = 0.002 * draws.uniform(size=2_000), 0.02 * draws.uniform(size=2_000)
+    each = budget(rates, strong, weak, low, high, 0.004, max_cost=0.02)
+    assert each.certified and each.threshold < 0.4
+    for costs in ((0.001, 0.01), (low, high)):
+        nothing = budget(rates, strong, weak, *costs, 0.0001)
+        assert (nothing.certified, nothing.threshold, nothing.weak_share) == (False, 0.0, 0.0)
+        assert "0, always strong, was the cheapest" in said(nothing)
+
+
+def test_a_budget_from_the_other_end_is_kept():
+    failures = 0
+    for seed in range(150):
+        rates, strong, weak, dear, cheap = priced(500, seed)
+        # The weak model is as good and dearer: a call costs 0.001 strong and 0.01 weak, so 5/9 may be weak.
+        found = budget(rates, weak, strong, cheap, dear, 0.006, 0.6, max_cost=0.02, seed=seed)
+        failures += found.threshold > 5 / 9
+        assert found.certified
+    assert not fails_too_often(failures, 150, 0.4)
+
+
+def test_a_budget_is_saved_and_read_again(tmp_path):
+    for most in (0.006, 0.0001, Decimal("0.0061")):
+        found = budget(*priced(), most)
+        path = found.save(tmp_path / "budget.json")
+        assert Budget.load(path) == found == Budget.from_dict(found.as_dict())
+        assert isinstance(Budget.load(path).cost, Decimal)
+    good = json.loads(path.read_text())
+    for change, words in [
+        ({"ferroute_budget": 2}, "ferroute_budget: 1"),
+        ({"cost": 0.5}, "cost: expected Decimal"),
+        ({"cost": "NaN"}, "cost: expected Decimal"),
+        ({"cost": "-1"}, "cost: expected"),
+        ({"threshold": 2}, "threshold"),
+        ({"n": 0}, "n: expected"),
+        ({"data": ""}, "data"),
+        ({"certified": False}, "0 or 1"),
+        ({"max_mean_cost": "0.01"}, "changed after it was saved"),
+    ]:
+        path.write_text(json.dumps(good | change))
+        with pytest.raises(InvalidValueError, match=f"is not a budget.*{words}"):
+            Budget.load(path)
+    with pytest.raises(InvalidValueError, match="is not a certificate"):
+        Certificate.load(path)
+    with pytest.raises(MissingFileError, match="no such budget"):
+        Budget.load(tmp_path / "missing.json")
 
 
 def test_the_best_quality_is_not_the_dearest():
@@ -411,6 +557,13 @@ def test_the_best_quality_is_not_the_dearest():
         ({"max_mean_cost": None}, InvalidTypeError, "max_mean_cost"),
         ({"max_mean_cost": math.inf}, InvalidValueError, "max_mean_cost"),
         ({"max_cost": 0.05}, InvalidValueError, "found 0.1 in row 0"),
+        ({"seed": -1}, InvalidValueError, "seed"),
+        ({"seed": 2**64}, InvalidValueError, "seed"),
+        ({"seed": "x"}, InvalidTypeError, "seed"),
+        ({"weak_costs": True}, InvalidTypeError, "weak_costs"),
+        ({"weak_costs": ["0.1", "0.1", "0.1"]}, InvalidTypeError, "weak_costs.*found strings"),
+        ({"max_mean_cost": np.float64("nan")}, InvalidValueError, "max_mean_cost"),
+        ({"max_mean_cost": "0.05"}, InvalidTypeError, "max_mean_cost"),
         ({"strong_costs": 0, "weak_costs": 0}, InvalidValueError, "cost something"),
     ],
 )

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from contextlib import closing
 from decimal import Decimal
 from types import ModuleType
@@ -24,7 +25,7 @@ import ferroute
 import postgres
 from fakeserver import Answer, FakeServer, chunk, completion, event
 from ferroute import _calls, completions
-from ferroute.errors import InvalidValueError, UnknownNameError
+from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
 from ferroute.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -332,7 +333,7 @@ def test_the_accuracy_of_a_router_by_source(book: Ledger) -> None:
     judged(book, 3, weak=False, passes=True, source="judge:gpt-5.5", probability=0.1)
     judged(book, 1, weak=False, passes=False, source="judge:gpt-5.5", probability=0.1)
     judged(book, 2, weak=True, passes=True, source="user")
-    spend = book.spend()
+    spend = book.spend(weak=WEAK)
     assert [each.source for each in spend.accuracies] == ["user", "judge:gpt-5.5"]
     assert spend.accuracy == spend.accuracies[0]
     assert spend.accuracy.strong_unneeded is None
@@ -355,6 +356,10 @@ def test_the_accuracy_of_a_router_by_source(book: Ledger) -> None:
     assert told["accuracies"][1]["strong_unneeded"]["n"] == 4
     assert book.spend(passing=1.0).accuracies[1].weak_succeeded.share == 0.9
     assert book.spend(router="other").accuracy is None
+    # The ledger alone does not know whose answers those are.
+    alone = book.spend().accuracies[1]
+    assert (alone.weak_succeeded.n, alone.strong_unneeded, alone.unplaced) == (100, None, 4)
+    assert "4 scores that cannot be placed are left out" in alone.words()
     with pytest.raises(InvalidValueError, match="passing: expected a number from 0 to 1"):
         book.spend(passing=2)
 
@@ -370,6 +375,27 @@ def test_calls_drawn_more_rarely_weigh_more() -> None:
     assert rate.low < 0.35 and rate.high > 0.65
     assert "of 110 weak-routed calls succeeded" in repr(book.spend())
     assert "worth 36 of equal weight" in repr(book.spend())
+
+
+def test_how_a_call_was_drawn_is_kept_and_is_no_score(book: Ledger) -> None:
+    for response in ("drawn", "plain"):
+        book.add(WEAK, response=response, router="mf", win_rate=0.2, threshold=0.5)
+    book.core.mark_drawn("drawn", 0.25, time.time())
+    assert book.core.drawn("drawn") == 0.25  # at once,
+    book.flush()
+    assert (book.core.drawn("drawn"), book.core.drawn("plain")) == (0.25, None)  # and from the store
+    assert book.outcomes()["score"] == [] and book.spend().accuracies == ()
+    with pytest.raises(UnknownNameError, match="nobody"):
+        book.core.drawn("nobody")
+
+
+def test_tags_that_are_none_are_refused() -> None:
+    book = Ledger()
+    for tags in ("x", 3, ["ab"]):
+        with pytest.raises(InvalidTypeError, match="tags: expected"):
+            book.outcomes(tags=tags)  # type: ignore[arg-type]
+        with pytest.raises(InvalidTypeError, match="tags: expected"):
+            book.add(WEAK, tags=tags)  # type: ignore[arg-type]
 
 
 def test_where_calls_went_is_told_by_who_answered_where_no_threshold_says_it(book: Ledger) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 import ferroute
 from ferroute import calibrate, pricing
-from ferroute.errors import InvalidValueError, MissingFileError
+from ferroute.errors import InvalidTypeError, InvalidValueError, MissingFileError
 from ferroute.evals.benchmarks import MMLU
 
 
@@ -127,6 +128,21 @@ def test_too_few_labels_are_refused(logs, traffic, tmp_path):
         ferroute.prove(logs, tmp_path / "none.jsonl", folder=tmp_path, **OF_LOGS)
 
 
+def test_labels_of_other_logs_are_refused(proven, logs, tmp_path):
+    _, _, labels = proven
+    lines = logs.read_text().splitlines(keepends=True)
+    for name, other in (("turned.jsonl", lines[::-1]), ("cut.jsonl", lines[:200])):
+        (tmp_path / name).write_text("".join(other))
+        with pytest.raises(InvalidValueError, match="other logs"):
+            ferroute.prove(tmp_path / name, labels, folder=tmp_path, **OF_LOGS)
+    assert not (tmp_path / "certificate.json").exists()
+
+
+def test_what_follows_from_the_labels_cannot_be_given(logs, tmp_path):
+    with pytest.raises(InvalidTypeError, match="move, router cannot be given"):
+        ferroute.prove(logs, folder=tmp_path, router="local", move=0.5)
+
+
 def test_labels_drawn_below_a_ceiling_are_for_another_router(logs, traffic, tmp_path):
     audit = ferroute.audit(logs, k=100, **OF_LOGS)
     assert audit.ceiling is not None
@@ -163,6 +179,32 @@ def test_the_commands(proven, logs, traffic, tmp_path):
     assert json.loads(done.stdout) == calibrate.Certificate.load(tmp_path / "c.json").as_dict()
 
 
+def test_logs_with_columns_of_their_own(traffic, tmp_path):
+    logs = tmp_path / "calls.csv"
+    with logs.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["question", "engine", "in", "out"])
+        writer.writerows([prompt, "gpt-5.5", 100, 50] for prompt in traffic[0][:500])
+    names = ["prompt=question", "model=engine", "prompt_tokens=in", "completion_tokens=out"]
+    columns = [part for name in names for part in ("--column", name)]
+    asked = ["prove", logs, "--format", "table", *columns, "--to", "gpt-5.4-mini", "--at", "2026-11-01"]
+    done = ferroute_command(*asked, "-k", 200, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Audit of 500 calls" in done.stdout
+    labels = fill_in(tmp_path / "proof" / "to_label.jsonl", traffic)
+    done = ferroute_command(*asked, "--labels", labels, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_labels_certify_no_router_that_was_fitted_to_them(proven, tmp_path):
+    _, _, labels = proven
+    done = ferroute_command("fit", labels, "--out", "mine.safetensors", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = ferroute_command("certify", labels, "--router", "mine.safetensors", folder=tmp_path)
+    assert done.returncode == 2
+    assert "it has not seen" in done.stderr
+
+
 def test_certify_wants_the_logs_of_labels_below_a_ceiling(logs, traffic, tmp_path):
     ferroute.audit(logs, k=300, **OF_LOGS).save_labels(tmp_path / "to_label.jsonl")
     labels = fill_in(tmp_path / "to_label.jsonl", traffic)
@@ -186,7 +228,7 @@ def test_without_a_price_there_is_a_proof_but_no_forecast(logs, traffic, tmp_pat
     with pytest.warns(pricing.PriceWarning):
         ferroute.prove(logs, folder=tmp_path, k=600, to="my-own-model", at="2026-11-01")
     labels = fill_in(tmp_path / "to_label.jsonl", traffic)
-    with pytest.warns(pricing.PriceWarning):
-        proof = ferroute.prove(logs, labels, folder=tmp_path, to="my-own-model", at="2026-11-01", max_quality_loss=0.1)
+    # It is said once.
+    proof = ferroute.prove(logs, labels, folder=tmp_path, to="my-own-model", at="2026-11-01", max_quality_loss=0.1)
     assert proof.certificate.certified
     assert "Forecast: none, since a price is not known." in repr(proof)

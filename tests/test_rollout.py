@@ -26,6 +26,7 @@ from ferroute.calibrate import guarantee
 from ferroute.controller import ROUTER_CLS
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
 from ferroute.rollout import ABTest, Ramp, Watch
+from ferroute.rollout.ramps import STAGES
 from ferroute.routers.base import Router, RungRouter
 from ferroute.thresholds import CalibrationTable
 
@@ -97,10 +98,25 @@ def test_a_weak_model_that_worsens_unnoticed_is_taken_back_in_time(turn: int, by
 
 
 def test_a_good_weak_model_soon_gets_what_it_is_due():
+    # At its own rates.
     ramp = Ramp(win_rates=SCORES)
-    for gap, best in ((0.02, 1.0), (lambda rates: 0.06 * rates, 1.0)):
-        shares = [ramp.rehearse(*requests(5_000, gap, seed), rate=1.0).weak_share[-1] for seed in range(30)]
+    for gap, best in ((0.02, 1.0), (lambda rates: 0.06 * rates, 1.0), (lambda rates: 0.05 * rates, 1.0)):
+        shares = [ramp.rehearse(*requests(5_000, gap, seed), seed=seed).weak_share[-1] for seed in range(30)]
         assert np.mean(np.array(shares) >= 0.8 * best) >= 0.9
+
+
+@pytest.mark.parametrize("gap", [0.26, 0.5, 0.8])
+def test_a_start_above_the_bound_costs_no_more_than_the_bound(gap: float):
+    above = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        win_rates = rng.beta(2, 3, 4_000)
+        rows = (win_rates, *requests(4_000, gap, seed)[1:])
+        run = Ramp(win_rates=rng.beta(2, 3, 1_000)).rehearse(*rows, seed=seed)
+        true = gap * np.where(np.isinf(run.threshold), 1.0, run.weak_share)
+        above += bool((np.cumsum(true) / np.arange(1, 4_001))[500:].max() > 0.05)
+    # 40 runs at the level 0.05: more than 7 have a chance of 0.001.
+    assert above <= 7
 
 
 def test_a_false_alarm_is_rare_while_a_certificate_is_true():
@@ -128,14 +144,43 @@ def test_other_traffic_is_noticed_and_the_same_is_not():
 
 def test_an_ab_test_names_a_false_winner_once_in_twenty_at_most():
     rng = np.random.default_rng(0)
-    for split in (0.5, 0.2):
-        false = 0
-        for _ in range(150):
-            test = ABTest("same", a="router-x-0.3", b="router-x-0.5", split=split)
-            for second, score in zip(rng.random(1_000) < split, rng.random(1_000) < 0.7, strict=True):
-                test.observe("b" if second else "a", float(score))
-            false += test.result().winner is not None
-        assert false <= 17
+    still, step, slope = np.full(1_000, 0.7), np.repeat([0.85, 0.6], 500), np.linspace(0.9, 0.5, 1_000)
+    for split in (0.5, 0.4, 0.2, 0.05):
+        for mean in (still, step, slope):
+            false = 0
+            for _ in range(60):
+                test = ABTest("same", a="router-x-0.3", b="router-x-0.5", split=split)
+                for second, score in zip(rng.random(1_000) < split, rng.random(1_000) < mean, strict=True):
+                    test.observe("b" if second else "a", float(score))
+                false += test.result().winner is not None
+            # 60 tests at the level 0.05: more than 10 have a chance of 0.0003.
+            assert false <= 10
+
+
+def test_what_changes_for_both_arms_alike_is_no_difference():
+    rng = np.random.default_rng(1)
+    won = 0
+    for name in range(20):
+        test = ABTest(f"wk{name}", a="a", b="b", split=0.4)
+        for user in range(4_000):
+            test.observe(test.arm(user), float(rng.random() < (0.85 if user < 2_000 else 0.6)), key=user)
+        won += test.result().winner is not None
+    # 20 tests at the level 0.05: more than 5 have a chance of 0.0003.
+    assert won <= 5
+
+
+def test_scores_that_do_not_come_at_the_split_are_noticed():
+    rng = np.random.default_rng(2)
+    test = ABTest("x", a="a", b="b")
+    for _ in range(1_000):
+        test.observe("b" if rng.random() < 0.3 else "a", 0.5)
+    result = test.result()
+    assert result.skewed
+    assert "scores do not come at the split" in result.verdict
+    test = ABTest("x", a="a", b="b", split=0.3)
+    for _ in range(1_000):
+        test.observe("b" if rng.random() < 0.3 else "a", 0.5)
+    assert not test.result().skewed
 
 
 # One ramp.
@@ -143,7 +188,7 @@ def test_an_ab_test_names_a_false_winner_once_in_twenty_at_most():
 
 def test_a_ramp_starts_where_it_is_told_to():
     ramp = Ramp(win_rates=SCORES)
-    assert (ramp.threshold, ramp.weak_share, ramp.state, ramp.rate) == (0.2005, 0.2, "starting", 0.5)
+    assert (ramp.threshold, ramp.weak_share, ramp.state, ramp.rate) == (0.2005, 0.2, "starting", 1.0)
     assert (ramp.n, ramp.history, ramp.note, ramp.path) == (0, (), None, None)
     assert math.isnan(ramp.loss)
     assert [stage.weak_share for stage in ramp.stages][:4] == [0, 0.1, 0.2, 0.25]
@@ -173,7 +218,7 @@ def test_the_history_says_what_when_and_why():
     assert ramp.threshold == math.inf
     # While it holds, the fewer the more the bound has left.
     first = ramp.rate
-    assert 0.02 < first < 0.5
+    assert 0.02 < first < 1
     ramp.observe_many(*requests(20_000, 0.0, 9), probability=0.5)
     assert 0.02 <= ramp.rate < first / 4
     ramp.observe_many(*requests(1_000, 0.4, 1))
@@ -187,7 +232,7 @@ def test_the_history_says_what_when_and_why():
         f"went back from always weak to always strong on {back.at:%Y-%m-%d}, because the evidence is"
     )
     assert ramp.note == back.sentence
-    assert (ramp.state, ramp.rate) == ("reverted", 0.5)
+    assert (ramp.state, ramp.rate) == ("reverted", 1.0)
     assert back.sentence in repr(ramp)
     frame = ramp.to_pandas()
     assert list(frame["kind"]) == [move.kind for move in ramp.history]
@@ -215,7 +260,12 @@ def test_weak_wins_offset_in_net_and_not_in_regret():
     [
         ({"win_rates": None}, "a new ramp needs the router's scores"),
         ({"win_rates": [0.5, 2.0]}, "found 2.0 at index 1"),
-        ({"win_rates": [0.0] * 9, "stages": [0.5]}, "at least one threshold above 0"),
+        ({"win_rates": [0.0] * 9}, r"expected scores that differ, for thresholds between them; all 9 are 0\.0"),
+        ({"win_rates": [0.5] * 9}, r"all 9 are 0\.5"),
+        ({"win_rates": [0.0, 0.0, 0.5], "stages": [0.3]}, "at least one threshold above 0"),
+        ({"horizon": 0}, "horizon: expected 1[0-9][0-9] audited requests or more, found 0"),
+        ({"horizon": 10}, "found 10: over fewer, a bound of 0.05 does not leave room"),
+        ({"rates": (0.01, 0.5)}, "rates: expected the growing part first"),
         ({"start": 1.5}, "start: expected a weak share between 0 and 1, found 1.5"),
         ({"max_quality_loss": 0}, "max_quality_loss: expected a number inside of 0..1, found 0"),
         ({"confidence": 1.0}, "confidence: expected"),
@@ -229,10 +279,47 @@ def test_what_cannot_be_is_refused(given: dict[str, Any], said: str):
         Ramp(**({"win_rates": SCORES} | given))
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"start": "x"}, r"start: expected a number, found 'x' \(str\)"),
+        ({"rates": 0.5}, r"rates: expected a pair of numbers, found 0\.5 \(float\)"),
+        ({"rates": (1, None)}, "rates: expected a number, found None"),
+        ({"horizon": 1.5}, "horizon: expected a whole number of 0 or more, found 1.5"),
+        ({"stages": 5}, "stages: expected a sequence of weak shares, found int"),
+        ({"stages": ["x"]}, "stages: expected a number, found 'x'"),
+        ({"max_quality_loss": "0.05"}, "max_quality_loss: expected a number, found '0.05'"),
+        ({"path": 3.5}, "path: expected a path, found 3.5"),
+    ],
+)
+def test_what_is_no_number_is_refused_by_type(given: dict[str, Any], said: str):
+    with pytest.raises(InvalidTypeError, match=said):
+        Ramp(**({"win_rates": SCORES} | given))
+
+
+def test_an_audit_may_come_after_the_threshold_has_moved(client: Controller):
+    ramp = Ramp(win_rates=SCORES)
+    ramp.observe(0.5, 1, 0)
+    assert ramp.loss == 0
+    ramp.observe(0.5, 1, 0, threshold=0.7)
+    assert ramp.loss == 0.5
+    ramp.observe(0.1, 1, 0, threshold=0.0)
+    assert ramp.loss == pytest.approx(1 / 3)
+    ramp.observe_many([0.5, 0.9], [1, 1], [0, 0], threshold=math.inf)
+    assert ramp.loss == 0.6
+    assert pickle.loads(pickle.dumps(ramp)).loss == 0.6
+    client.hold("mine", ramp)
+    client._observed("mine", 0.5, 1.0, 0.0, 1.0, 0.7)
+    client._observed("mine", 0.5, 1.0, 0.0, 1.0, threshold=0.4)
+    assert (ramp.n, ramp.loss) == (7, pytest.approx(4 / 7))
+
+
 def test_audits_are_checked():
     ramp = Ramp(win_rates=SCORES)
     for audit, said in (
         ((math.nan, 1, 1), "win_rate"),
+        ((1.5, 1, 1), "win_rate: expected a number between 0 and 1, found 1.5"),
+        ((0.5, 1, 1, 1, math.nan), "threshold: expected a number, found nan"),
         ((0.5, 1.5, 1), "strong_score: expected a number between 0 and 1, found 1.5"),
         ((0.5, 1, math.nan), "weak_score"),
         ((0.5, 1, 1, 0), "probability"),
@@ -245,6 +332,10 @@ def test_audits_are_checked():
         ramp.observe_many([0.5, 0.5], [1, 1], [1])
     with pytest.raises(InvalidTypeError, match="weak_scores: expected numbers"):
         ramp.observe_many([0.5], [1], ["x"])
+    with pytest.raises(InvalidTypeError, match=r"weak_score: expected a number, found None \(NoneType\)"):
+        ramp.observe(0.5, 1, None)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidTypeError, match="strong_score: expected a number, found 'a'"):
+        ramp.observe(0.5, "a", 1)  # pyright: ignore[reportArgumentType]
     assert ramp.n == 0
 
 
@@ -282,16 +373,41 @@ def test_a_file_goes_on_where_it_was(tmp_path: Path):
     assert lines[0]["ferroute_ramp"] == 1
     assert sum(isinstance(line, list) for line in lines) == 1_000
     with pytest.raises(
-        InvalidValueError, match=r"max_quality_loss: the ramp in this file was begun with 0\.05, found 0\.02"
+        InvalidValueError, match=r"max_quality_loss: the ramp in .*ramp\.jsonl was begun with 0\.05, found 0\.02"
     ):
         Ramp(path, SCORES, max_quality_loss=0.02)
     with pytest.raises(InvalidValueError, match=r"confidence: .* was begun with 0\.95, found 0\.9"):
         Ramp(path, confidence=0.9)
     with pytest.raises(InvalidValueError, match="begun with other thresholds"):
         Ramp(path, SCORES**2)
+    for given, said in (
+        ({"start": 0.5}, r"start: .* was begun with 0\.2, found 0\.5"),
+        ({"rates": (0.4, 0.02)}, r"rates: .* was begun with \(1\.0, 0\.02\), found \(0\.4, 0\.02\)"),
+        ({"horizon": 900}, "horizon: .* was begun with 500, found 900"),
+        ({"on_drift": "revert"}, "on_drift: .* was begun with audit, found revert"),
+    ):
+        for scores in (None, SCORES):
+            with pytest.raises(InvalidValueError, match=said):
+                Ramp(path, scores, **given)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidValueError, match=r"stages: .* begun with weak shares"):
+        Ramp(path, stages=[0.1, 0.9])
+    Ramp(path, SCORES, start=0.2, rates=(1, 0.02), horizon=500, on_drift="audit", max_quality_loss=0.05)
+    Ramp(path, start=0.2, rates=(1, 0.02), horizon=500, on_drift="audit", stages=STAGES)
     path.write_text("{}\n", encoding="utf-8")
-    with pytest.raises(InvalidValueError, match=r"ramp\.jsonl.*line 1: expected the plan of a ramp"):
+    with pytest.raises(InvalidValueError, match=r"ramp\.jsonl, line 1: expected the plan of a ramp"):
         Ramp(path)
+
+
+def test_a_file_goes_on_with_its_own_settings(tmp_path: Path):
+    path = tmp_path / "ramp.jsonl"
+    Ramp(path, SCORES, max_quality_loss=0.02, confidence=0.9, rates=(0.3, 0.1), on_drift="revert", horizon=2_000)
+    again = Ramp(path, SCORES)
+    assert (again.max_quality_loss, again.confidence, again.horizon, again.rate) == (0.02, 0.9, 2_000, 0.3)
+    other = tmp_path / "watch.jsonl"
+    Watch(Certificate(), other, SCORES)
+    Watch(Certificate(), other, SCORES)
+    with pytest.raises(InvalidValueError, match=r"rates: .* was begun with \(0\.5, 0\.02\)"):
+        Watch(Certificate(), other, SCORES, rates=(1, 0.02))
 
 
 def test_a_ramp_without_a_file_pickles_with_what_it_knows():
@@ -407,8 +523,14 @@ def test_a_held_router_needs_no_threshold(client: Controller):
     assert client.decide("0.3", router="mine", threshold=0.4).threshold == 0.4
     assert "0.2005" in str(client.decide("0.3", router="mine").explain())
     assert client.hold("mine", None) is None
-    with pytest.raises(ValueError, match="not enough values to unpack"):
+    with pytest.raises(ValueError, match="not enough values to unpack") as caught:
         client.decide("0.3", model="router-mine")
+    assert str(caught.value) == "not enough values to unpack (expected 3, got 2)"
+    (hint,) = caught.value.__notes__  # pyright: ignore[reportAttributeAccessIssue]
+    assert "nobody holds one for the router 'mine': ask for 'router-mine-0.5'" in hint
+    with pytest.raises(ValueError, match="not enough values to unpack") as caught:
+        client.decide("0.3", model="router-other")
+    assert not hasattr(caught.value, "__notes__")
     assert pickle.loads(pickle.dumps(client.decide("0.1", router="my-own"))).threshold == 0.2005
 
 
@@ -425,7 +547,7 @@ def test_ends_are_always_strong_and_always_weak(client: Controller):
 
 def test_a_revert_is_in_the_decision_the_log_and_the_metrics(client: Controller, caplog: pytest.LogCaptureFixture):
     client.hold("mine", Ramp(win_rates=SCORES))
-    assert client._held_rate("mine") == 0.5
+    assert client._held_rate("mine") == 1.0
     assert client._held_rate("my-own") is None
     caplog.set_level(logging.INFO, "ferroute")
     for row in zip(*requests(2_500, 0.0), strict=True):
@@ -445,7 +567,7 @@ def test_a_revert_is_in_the_decision_the_log_and_the_metrics(client: Controller,
     assert metrics['ferroute_held_reverted{router="mine"}'] == 1
     assert metrics['ferroute_held_reverts_total{router="mine"}'] == 1
     assert metrics['ferroute_held_audits_total{router="mine"}'] == 3_100
-    assert metrics['ferroute_held_audit_rate{router="mine"}'] == 0.5
+    assert metrics['ferroute_held_audit_rate{router="mine"}'] == 1.0
     # What cannot be taken in is logged and fails nobody.
     client._observed("mine", 0.5, 7.0, 1.0, 0.5)
     assert "an audit of router 'mine' was not taken in: strong_score" in caplog.text
@@ -592,6 +714,16 @@ def test_each_user_counts_once_and_costs_are_means():
         ABTest("x", a="a", b="b", split=1)
     with pytest.raises(InvalidValueError, match="a: expected a name"):
         ABTest("x", a="", b="b")
+    with pytest.raises(InvalidValueError, match="b: expected another model than a, found 'm' twice"):
+        ABTest("x", a="m", b="m")
+    with pytest.raises(InvalidTypeError, match=r"cost: expected US dollars as a number, found 'abc' \(str\)"):
+        test.observe("a", 1, cost="abc")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidTypeError, match=r"row 1: expected a pair of arm and score, found \('a',\)"):
+        test.observe_many([("a", 1.0), ("a",)])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidTypeError, match="score: expected a number, found None"):
+        test.observe("a", None)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidTypeError, match="split: expected a number, found 'x'"):
+        ABTest("x", a="a", b="b", split="x")  # pyright: ignore[reportArgumentType]
 
 
 class Book:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -20,6 +21,7 @@ import pytest
 
 import ferroute
 from ferroute import Controller, Shadow, pricing
+from ferroute._naming import model_named
 from ferroute._shadow_budget import Budget
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
 from ferroute.judge import Answer, JudgeError, LLMJudge, scores_of
@@ -197,6 +199,27 @@ def test_on_a_ladder_the_other_end_is_asked(models: Models, cuts: str, other: st
     assert models.requests[-1].json["model"] == other
     # Of an answer from between the ends nothing follows for a threshold between them.
     assert len(told) == pairs and len(outcomes(controller)) == 2
+    accuracy = controller.spend().accuracy
+    # An answer from between the ends is neither weak-routed nor strong-routed.
+    placed = {"1,1": (1, None, 0), "0,1": (None, None, 2), "0,0": (None, 1, 0)}[cuts]
+    rates = (accuracy.weak_succeeded, accuracy.strong_unneeded)
+    assert (*(rate and rate.n for rate in rates), accuracy.unplaced) == placed
+
+
+def test_an_escalated_call_is_not_shadowed(models: Models) -> None:
+    models.says[WEAK] = lambda asked: ""
+    controller = shadowed(models, policy={"escalate_on": ["empty"]})
+    told: list[Any] = []
+    controller._observed = lambda *said: told.append(said)
+    answer = ask(controller)
+    assert answer.model == STRONG
+    assert controller.shadow.wait(20)
+    # The caller has the strong answer, so nothing was lost here; and the weak model is not asked once more.
+    assert (controller.shadow.stats.skipped, controller.shadow.stats.sent, len(models.asked(WEAK))) == (1, 0, 1)
+    assert told == []
+    controller.feedback(answer.id, 1.0)
+    accuracy = controller.spend().accuracy
+    assert (accuracy.weak_succeeded, accuracy.strong_unneeded, accuracy.unplaced) == (None, None, 1)
 
 
 def test_a_ceiling_holds_for_shadows_too(models: Models) -> None:
@@ -272,7 +295,7 @@ def test_who_holds_a_threshold_hears_of_each_pair(models: Models) -> None:
     controller._observed = lambda *said: told.append(said)
     win_rate = ask(controller).routing.win_rate
     assert controller.shadow.wait(20)
-    assert told == [("local", win_rate, 1.0, 0.25, 1.0)]
+    assert told == [("local", win_rate, 1.0, 0.25, 1.0, 1.0)]
 
 
 def test_nothing_is_drawn_without_a_share(models: Models) -> None:
@@ -356,6 +379,23 @@ def test_one_score_stands_for_the_pair_and_judges_may_be_coroutines(models: Mode
     assert controller.shadow.wait(20)
     assert sorted(outcomes(controller)) == [("mine", STRONG, 0.75, 1.0), ("mine", WEAK, 0.25, 1.0)]
     assert scores_of(True) == (1.0, 0.0) and scores_of(None) is None
+
+
+def test_arrays_are_scores_too_and_what_has_no_order_is_not() -> None:
+    import numpy as np
+    import pandas as pd
+
+    for said in (np.array([1.0, 0.25]), pd.Series([1.0, 0.25], index=["b", "a"]), (each for each in (1, 0.25))):
+        assert scores_of(said) == (1.0, 0.25)
+    for one in (np.float32(0.75), np.array(0.75), np.float64(0.75)):
+        assert scores_of(one) == (0.75, 0.25)
+    for odd in ({0.0, 1.0}, frozenset((0.0, 1.0)), {0.0: 1, 1.0: 0}.keys(), {"strong": 1.0, "weak": 0.0}):
+        with pytest.raises(InvalidTypeError, match="found"):
+            scores_of(odd)
+    with pytest.raises(InvalidTypeError, match="ndarray of 2 dimensions"):
+        scores_of(np.ones((2, 1)))
+    with pytest.raises(InvalidValueError, match="found 1 of them"):
+        scores_of(np.array([0.5]))
 
 
 def test_too_many_are_dropped(models: Models) -> None:
@@ -522,6 +562,19 @@ def test_an_answer_cut_by_the_shadows_limit_is_not_judged(models: Models) -> Non
     ask(controller, max_tokens=10)  # cut as the caller's own answer may be
     assert controller.shadow.wait(20)
     assert (controller.shadow.stats.cut, controller.shadow.stats.judged) == (1, 1)
+
+
+def test_a_budget_that_can_pay_for_nothing_is_told_of(models: Models, caplog: pytest.LogCaptureFixture) -> None:
+    controller = shadowed(models, Shadow(1.0, halves, budget_usd="0.0001"))
+    with caplog.at_level(logging.WARNING, "ferroute"):
+        for _ in range(3):
+            ask(controller)
+            assert controller.shadow.wait(20)
+    stats = controller.shadow.stats
+    assert (stats.sent, stats.over_budget, stats.beyond_budget) == (0, 3, 3)
+    assert "3 beyond budget" in repr(controller.shadow)
+    (said,) = [record.message for record in caplog.records]
+    assert "a budget of $0.0001 a day is less than one shadowed call may cost" in said and STRONG in said
 
 
 def test_a_budget_of_a_day_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -714,8 +767,103 @@ def test_without_a_judge_people_are_the_judge(models: Models, monkeypatch: pytes
     assert told == []
     controller.feedback(answer.id, 1.0, model=STRONG)
     controller.feedback(answer.id, 0.5, model=WEAK)
-    assert told == [("local", answer.routing.win_rate, 1.0, 0.25, 0.5)]
+    assert told == [("local", answer.routing.win_rate, 1.0, 0.25, 0.5, 1.0)]
     assert sorted(outcomes(controller)) == [("feedback", STRONG, 1.0, 0.5), ("feedback", WEAK, 0.5, 0.5)]
+
+
+def test_a_share_alone_keeps_both_answers_for_people(models: Models) -> None:
+    controller = shadowed(models, 1.0)
+    answers = [ask(controller, threshold) for threshold in (1.0, 0.0)]
+    assert controller.shadow.wait(20)
+    pairs = controller.shadow.pairs()
+    assert sorted(pair.id for pair in pairs) == sorted(answer.id for answer in answers)
+    for pair in pairs:
+        assert (pair.strong, pair.weak) == (f"from {STRONG}", f"from {WEAK}")
+        assert pair.request["messages"] == HELLO and pair.scores is None and pair.probability == 1.0
+        controller.feedback(pair.id, 1.0, model=pair.strong.model)
+        controller.feedback(pair.id, 0.25, model=pair.weak.model)
+    assert [pair.scores for pair in controller.shadow.pairs()] == [(1.0, 0.25)] * 2
+    labels = scored_pairs(controller.ledger, STRONG, WEAK)
+    assert (labels.strong_scores.tolist(), labels.weak_scores.tolist()) == ([1.0] * 2, [0.25] * 2)
+    # The last ones only.
+    controller.shadow = Shadow(1.0, halves, keep=1)
+    last = [ask(controller) and controller.shadow.wait(20) and controller.shadow.pairs()[-1].id for _ in range(2)]
+    assert [(pair.id, pair.scores) for pair in controller.shadow.pairs()] == [(last[1], (1.0, 0.25))]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+@pytest.mark.parametrize("shadow", [None, Shadow(1.0)])
+def test_feedback_knows_models_by_their_providers_names(models: Models, threshold: float, shadow: Any) -> None:
+    names = {"strong_model": f"openai/{STRONG}", "weak_model": f"openai/{WEAK}"}
+    controller = Controller(["local"], **names, api_base=models.url, api_key="k", shadow=shadow)
+    made.append(controller)
+    for _ in range(20):
+        answer = ask(controller, threshold)
+        assert answer.model in (STRONG, WEAK)
+        controller.feedback(answer.id, 1.0, model=answer.model)
+    assert controller.shadow is None or controller.shadow.wait(20)
+    accuracy: Any = controller.spend().accuracy
+    # Scores of the strong model's own answers say nothing of the weak one.
+    assert accuracy.strong_unneeded is None and accuracy.unplaced == 0
+    assert (None if accuracy.weak_succeeded is None else accuracy.weak_succeeded.n) == (20 if threshold else None)
+    controller.feedback(answer.id, 0.0, model=f"{WEAK}-2026-03-05")
+    accuracy = controller.spend().accuracy
+    if threshold == 0:
+        assert (accuracy.strong_unneeded.n, accuracy.strong_unneeded.share) == (1, 0.0)
+    with pytest.raises(UnknownNameError, match=rf"no model 'no-such' here.*one of 'openai/{re.escape(WEAK)}', "):
+        controller.feedback(answer.id, 1.0, model="no-such")
+
+
+def test_names_that_mean_several_models_are_refused() -> None:
+    models = ["openai/gpt-5.5", "azure/gpt-5.5", "gpt-4-0613"]
+    assert model_named("azure/gpt-5.5", models) == "azure/gpt-5.5"
+    with pytest.raises(UnknownNameError, match=r"may be any of 'openai/gpt-5\.5', 'azure/gpt-5\.5'"):
+        model_named("gpt-5.5-2026-01-01", models)
+    assert model_named("GPT-4", models) == "gpt-4-0613"
+    for other in ("gpt-4-1106", "gpt-5", "5.5", ""):
+        with pytest.raises(UnknownNameError):
+            model_named(other, models)
+
+
+def test_scores_of_two_people_make_no_pair(models: Models) -> None:
+    controller = shadowed(models, Shadow(1.0))
+    told: list[Any] = []
+    controller._observed = lambda *said: told.append(said[2:4])
+    answer = ask(controller)
+    assert controller.shadow.wait(20)
+    controller.feedback(answer.id, 0.0, source="alice")
+    controller.feedback(answer.id, 1.0, source="bob", model=STRONG)
+    assert told == []
+    controller.feedback(answer.id, 0.5, source="alice", model=STRONG)
+    assert told == [(0.5, 0.0)]
+    # One audit is one audit, however many have something to say of it.
+    controller.feedback(answer.id, 1.0, source="bob")
+    assert told == [(0.5, 0.0)]
+
+
+def test_another_controller_knows_how_a_call_was_drawn(
+    models: Models, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    for book in (Ledger(), Ledger(tmp_path / "calls.db")):
+        monkeypatch.setattr("ferroute._shadowing._lot", lambda: 0.1)
+        controller = shadowed(models, Shadow(0.25), ledger=book)
+        drawn = ask(controller)
+        assert controller.shadow.wait(20)
+        monkeypatch.setattr("ferroute._shadowing._lot", lambda: 0.9)
+        other = shadowed(models, 0.0, ledger=book)
+        plain = ask(other)
+        assert book.outcomes()["score"] == []
+        for each in (drawn, plain):
+            other.feedback(each.id, 1.0)
+        other.feedback(drawn.id, 0.5, model=STRONG)
+        book.flush()
+        assert sorted(outcomes(other), key=str) == [
+            ("feedback", STRONG, 0.5, 0.25),
+            ("feedback", WEAK, 1.0, 0.25),
+            ("feedback", WEAK, 1.0, None),
+        ]
+        with pytest.raises(InvalidValueError, match="source"):
+            book.add_outcome(drawn.id, score=1.0, source="ferroute:drawn")
 
 
 def test_feedback_says_what_is_wrong(models: Models) -> None:

@@ -42,7 +42,8 @@ class Accuracy:
         weak_succeeded: Of the calls routed to the weak model, those whose answer passes; None without a score.
         strong_unneeded: Of the calls routed to the strong model, those for which the weak model's answer, asked beside
             it, would have passed; None without such answers.
-        unplaced: Scores of calls of which is not known where they were routed, or which another model answered.
+        unplaced: Scores left out, since it is not known where their call was routed or whose answer they are of, or
+            another model answered than it was routed to.
     """
 
     source: str
@@ -66,7 +67,9 @@ class Accuracy:
             rate = self.strong_unneeded
             parts.append(f"the weak model would have passed {_words(rate)} strong-routed calls{_interval(rate)}")
         if self.unplaced and not parts:
-            parts.append(f"{self.unplaced:,} scores of calls that cannot be placed: name the strong model (strong=)")
+            parts.append(f"{self.unplaced:,} scores that cannot be placed: name both models (strong=, weak=)")
+        elif self.unplaced:
+            parts.append(f"{self.unplaced:,} scores that cannot be placed are left out")
         return f"quality {whose}: {'; '.join(parts) or 'no scores of the weak model'}"
 
     def short(self) -> str:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
+import datetime
 import math
-import os
+import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, ClassVar
 
-from ferroute._whole_file import write_whole
-from ferroute.errors import InvalidValueError, MissingFileError, UnreadableFileError
-
-if TYPE_CHECKING:
-    from os import PathLike
+from ferroute._promised import Promised, within
+from ferroute.errors import InvalidValueError
 
 RISKS = {
     "net": "on average over all traffic, where prompts the weak model does better offset others",
@@ -23,11 +18,9 @@ RISKS = {
 }
 """What each risk is a mean of, in words."""
 
-_MOST = 1 << 20
-
 
 @dataclass(frozen=True, repr=False)
-class Certificate:
+class Certificate(Promised):
     """A threshold at which quality provably falls by no more than was asked, or the word that there is none.
 
     Attributes:
@@ -35,7 +28,7 @@ class Certificate:
         certified: Whether the weak model may answer anything.
         weak_share: The share of the traffic below the threshold, 0..=1.
         risk_bound: With probability `confidence` the true risk is at most this: `max_quality_loss`, or less where every
-            threshold could be certified; 0 where all is strong.
+            threshold could be certified; 0 where all is strong, below 0 where quality provably rises.
         n: Labelled prompts it rests on: those whose true scores are known.
         risk: What is bounded, ``"net"``, ``"regret"`` or ``"weak_routed"``.
         loss: The risk at the threshold as the labels show it, an estimate.
@@ -52,6 +45,8 @@ class Certificate:
         created: When, in ISO form and UTC.
         notes: What the reader should know besides.
     """
+
+    _KIND: ClassVar[str] = "certificate"
 
     threshold: float
     certified: bool
@@ -100,79 +95,45 @@ class Certificate:
         """The notes in one text; None without any."""
         return "; ".join(self.notes) or None
 
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Writes the certificate as a JSON file, whole or not at all.
-
-        Raises:
-            UnreadableFileError: It cannot be written.
-        """
-        return write_whole(path, json.dumps(self.as_dict(), allow_nan=False, indent=1) + "\n")
-
     def as_dict(self) -> dict[str, Any]:
-        """The certificate as JSON holds it; `from_dict` reads it."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {"ferroute_certificate": 1, **fields, "notes": list(self.notes), "assumption": self.assumption}
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> Certificate:
-        """Reads a certificate that `save` wrote.
-
-        Raises:
-            MissingFileError: There is no such file.
-            UnreadableFileError: It cannot be read.
-            InvalidValueError: It holds something else.
-        """
-        try:
-            with Path(path).open("rb") as stream:
-                text = stream.read(_MOST + 1)
-        except FileNotFoundError:
-            raise MissingFileError(f"{os.fspath(path)}: there is no such certificate") from None
-        except OSError as error:
-            raise UnreadableFileError(f"{os.fspath(path)}: cannot be read: {error}") from error
-        try:
-            if len(text) > _MOST:
-                raise ValueError(f"it is larger than {_MOST >> 20} MiB")
-            return cls.from_dict(json.loads(text))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise InvalidValueError(f"{os.fspath(path)}: is not a certificate of ferroute: {error}") from None
-
-    @classmethod
-    def from_dict(cls, read: Any) -> Certificate:
-        """What `as_dict` gave.
-
-        Raises:
-            InvalidValueError: It is something else, or contradicts itself.
-        """
-        if not isinstance(read, dict) or cast("dict[str, Any]", read).get("ferroute_certificate") != 1:
-            raise InvalidValueError("expected an object with ferroute_certificate: 1")
-        found = cast("dict[str, Any]", read)
-        fields: dict[str, Any] = {}
-        for field in dataclasses.fields(cls):
-            if field.name not in found:
-                raise InvalidValueError(f"expected a value of {field.name}, found none")
-            fields[field.name] = _read(field.name, str(field.type), found[field.name])
-        certificate = cls(**fields)
-        certificate._check()
-        return certificate
+        """The certificate as JSON holds it, with the assumption in words; `from_dict` reads it."""
+        return {**super().as_dict(), "assumption": self.assumption}
 
     def _check(self) -> None:
-        parts = ("threshold", "weak_share", "confidence", "max_quality_loss")
-        bad = [name for name in parts if not 0 <= getattr(self, name) <= 1]
-        if bad:
-            raise InvalidValueError(f"{bad[0]}: expected a number between 0 and 1, found {getattr(self, bad[0])}")
+        within(self, 0, 1, "threshold", "weak_share", "max_quality_loss")
+        within(self, -1, 1, "loss", "risk_bound")
+        within(self, 1, math.inf, "n", "traffic")
+        within(self, 0, math.inf, "judged")
+        within(self, 0, 2**64 - 1, "seed")
+        within(self, 0.5, 1, "confidence")
+        if self.confidence == 1:
+            raise InvalidValueError("confidence: expected a number below 1, found 1.0")
         if self.risk not in RISKS:
-            raise InvalidValueError(f"risk: expected {', '.join(RISKS)}; found {self.risk!r}")
-        if not self.certified and self.threshold > 0:
-            raise InvalidValueError(f"expected the threshold 0 where nothing is certified, found {self.threshold}")
+            raise InvalidValueError(f"risk: expected {', '.join(RISKS)}; found {self.risk!r:.60}")
+        if self.certified != (self.threshold > 0):
+            expected = "a threshold above 0" if self.certified else "the threshold 0 where nothing is certified"
+            raise InvalidValueError(f"expected {expected}, found {self.threshold}")
+        if not self.certified and (self.weak_share or self.risk_bound):
+            raise InvalidValueError("expected a weak share and a bound of 0 where nothing is certified")
         if self.risk_bound > self.max_quality_loss:
             raise InvalidValueError(f"expected a bound of {self.max_quality_loss} at most, found {self.risk_bound}")
+        if self.ceiling is not None:
+            within(self, self.threshold, 1, "ceiling")
+        if not re.fullmatch("[0-9a-f]{16}", self.data):
+            raise InvalidValueError(f"data: expected a hash of 16 digits, found {self.data!r:.60}")
+        try:
+            datetime.datetime.fromisoformat(self.created)
+        except ValueError:
+            raise InvalidValueError(f"created: expected a moment in ISO form, found {self.created!r:.60}") from None
 
     def _lines(self) -> list[str]:
         percent = f"{self.confidence * 100:.4g}%"
+        # Foremost, because a reader who misses it takes an opinion for a fact.
+        relative = "" if self.judge is None else f", relative to the judge {self.judge}"
         if self.certified:
             head = (
-                f"Certificate: where the win rate is below {self.threshold:.5g} the weak model may answer; with "
-                f"{percent} confidence quality falls by at most {self.risk_bound:.4g} {RISKS[self.risk]} ({self.risk})"
+                f"Certificate{relative}: where the win rate is below {self.threshold:.5g} the weak model may answer; "
+                f"with {percent} confidence quality {_moves(self.risk_bound)} {RISKS[self.risk]} ({self.risk})"
             )
             seen = (
                 f"{self.weak_share * 100:.4g}% of {self.traffic:,} prompts are weak; the loss seen was {self.loss:.4g} "
@@ -180,37 +141,16 @@ class Certificate:
             )
         else:
             head = (
-                f"No certificate: with {percent} confidence no threshold keeps the loss of quality at or below "
-                f"{self.max_quality_loss:.4g} {RISKS[self.risk]} ({self.risk}), so all prompts go to the strong model "
-                "(threshold 0)"
+                f"No certificate{relative}: with {percent} confidence no threshold keeps the loss of quality at or "
+                f"below {self.max_quality_loss:.4g} {RISKS[self.risk]} ({self.risk}), so all prompts go to the strong "
+                "model (threshold 0)"
             )
             seen = f"{self.n:,} labelled prompts (labels: {self.labels})"
         more = [self.assumption, self.scope] if self.certified else []
         return [head, seen, *more, *self.notes]
 
-    def __repr__(self) -> str:
-        head, *rest = self._lines()
-        return "\n".join([head, *(f"  - {line}" for line in rest)])
 
-    def _repr_html_(self) -> str:
-        """The same for notebooks."""
-        from html import escape
-
-        head, *rest = self._lines()
-        items = "".join(f"<li>{escape(line)}</li>" for line in rest)
-        return f"<div><strong>{escape(head)}</strong><ul>{items}</ul></div>"
-
-
-def _read(name: str, kind: str, value: Any) -> Any:
-    """A field's value, if it is of the field's kind."""
-    if kind == "tuple[str, ...]":
-        if isinstance(value, list) and all(isinstance(each, str) for each in cast("list[Any]", value)):
-            return tuple(cast("list[str]", value))
-    elif value is None and kind.endswith("| None"):
-        return None
-    elif kind.startswith("float"):
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-    elif type(value).__name__ == kind.removesuffix(" | None"):
-        return value
-    raise InvalidValueError(f"{name}: expected {kind}, found {value!r:.60}")
+def _moves(bound: float) -> str:
+    if bound > 0:
+        return f"falls by at most {bound:.4g}"
+    return f"rises by at least {-bound:.4g}" if bound < 0 else "does not fall"

@@ -188,6 +188,10 @@ class RampPlan:
     def stages(self) -> list[tuple[float, float]]:
         """Weak share and threshold of each, always strong first."""
 
+    @property
+    def settings(self) -> tuple[int, int, tuple[float, float], bool]:
+        """The stage it begins with, horizon, rates, and whether other traffic leads back to always strong."""
+
 @final
 class Ramp:
     """A ramp with its memory: in a file that several processes may share, or in this process.
@@ -210,8 +214,13 @@ class Ramp:
     def path(self) -> Path | None:
         """Its file."""
 
-    def observe(self, win_rate: float, strong: float, weak: float, probability: float = 1.0) -> None:
-        """Takes in an audit, and makes the moves it calls for."""
+    def keeps(self, plan: RampPlan) -> None:
+        """Raises where a plan has another bound, confidence or other thresholds than this ramp."""
+
+    def observe(
+        self, win_rate: float, strong: float, weak: float, probability: float = 1.0, threshold: float | None = None
+    ) -> None:
+        """Takes in an audit, and makes the moves it calls for; `threshold` is the one it was routed by."""
 
     def observe_many(
         self,
@@ -219,6 +228,7 @@ class Ramp:
         strong: NDArray[np.float64],
         weak: NDArray[np.float64],
         probability: float = 1.0,
+        threshold: float | None = None,
     ) -> None:
         """As `observe`, for rows."""
 
@@ -253,7 +263,7 @@ class Ramp:
 
     @property
     def alarms(self) -> tuple[float, float]:
-        """Evidence against the stage it stands at, and for other traffic, as natural logarithms."""
+        """Natural logarithm of the evidence against the stage it stands at, and for other traffic."""
 
     @property
     def stages(self) -> list[tuple[float, float, float, float]]:
@@ -280,6 +290,10 @@ class Trial:
 
     def told(self) -> tuple[list[int], list[float], float, tuple[float, float], tuple[bool, int] | None]:
         """Scores and means of the arms, ln of the evidence, the interval of the difference, winner and when."""
+
+    @property
+    def skewed(self) -> bool:
+        """Whether scores certainly do not come at the split."""
 
 def ab_arm(salt: str, key: str, split: float) -> bool:
     """Whether a key goes to the second arm."""
@@ -925,14 +939,15 @@ class Policy:
     ) -> Policy: ...
 
 # What was decided before a call: router, model string of the request, win rate, threshold, session, whether it was held
-# out, name of the baseline, cost of choosing (None is unpriced), the text routed on, rung, kind of task, tags.
+# out and whether it is made beside another call, name of the baseline, cost of choosing (None is unpriced), the text
+# routed on, rung, kind of task, tags.
 _Decided: TypeAlias = tuple[
     str | None,
     str | None,
     float | None,
     float | None,
     str | None,
-    bool,
+    tuple[bool, bool],
     str | None,
     Decimal | int | None,
     str | None,
@@ -1532,6 +1547,7 @@ def afford_threshold(
     scores: tuple[_Numbers, _Numbers],
     costs: tuple[_Numbers, _Numbers],
     cap: float,
+    weak_is_dearer: bool,
     budget: float,
     delta: float,
     seed: int,
@@ -1539,9 +1555,10 @@ def afford_threshold(
     """The best threshold whose mean cost is at most ``budget`` with probability ``1 - delta``.
 
     See `ferroute.calibrate.budget`; pairs are the strong and the weak model's ``[n]``, ``cap`` bounds every cost.
+    Thresholds are tested from all calls weak downward, or from all strong upward where ``weak_is_dearer``.
 
     Returns:
-        The threshold or None, mean cost and mean score there (of all calls weak where it is None), rows below it.
+        The threshold or None, mean cost and mean score there (of the first tested where it is None), rows below it.
 
     Raises:
         InvalidValueError: Something is out of range.
@@ -1549,6 +1566,165 @@ def afford_threshold(
 
 # --- learn.rs ---
 _Judged: TypeAlias = tuple[float, int, int]
+
+@final
+class Fitting:
+    """Prompts and what models scored on them, ready to be fitted on; see `ferroute.fit`.
+
+    Args:
+        features: Raw features ``[n, width + 42]``, C order or not: an embedding, then the lexical numbers.
+        width: Numbers of the embedding.
+        logits: Logit of the embedded router's win rate, ``[n]``.
+        outcomes: What each model scored, ``[n, m]``, 0..=1, NaN where unknown.
+        threads: At most so many; all cores when None. The number shows in no bit of a result.
+
+    Raises:
+        InvalidValueError: Sizes do not fit, a number is out of range, or nothing is known of a model.
+    """
+
+    def __new__(
+        cls,
+        features: NDArray[np.float32],
+        width: int,
+        logits: NDArray[np.float64],
+        outcomes: NDArray[np.float64],
+        threads: int | None = None,
+    ) -> Self: ...
+    @staticmethod
+    def folds(units: NDArray[np.uint32], folds: int, seed: int) -> NDArray[np.uint32]:
+        """The fold of each row, ``[n]``; rows of one unit share theirs."""
+
+    @staticmethod
+    def steps(models: int) -> int:
+        """How many steps of progress one fit of so many models tells."""
+
+    def model(
+        self,
+        pair: tuple[int, int],
+        models: list[str],
+        *,
+        win_rates: NDArray[np.float64],
+        embedding: int | None = None,
+        projection: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
+        zero_shot: bool = True,
+        neighbours: tuple[int, float] | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> FittedModel:
+        """Fits on all rows.
+
+        Args:
+            pair: Places of the strong and the weak model.
+            models: Names.
+            win_rates: Held-out win rates, whose quantiles the model keeps.
+            embedding: Numbers of the user's embedding; None: the one in this package.
+            projection: Mean ``[d]`` and directions ``[width, d]`` that bring it to the design's width.
+            zero_shot: Whether the embedded router has a say.
+            neighbours: How many count, and the guard in standard errors, in the place of heads.
+            progress: Called with the number of steps newly done; what it raises ends the work.
+        """
+
+    def cross_validated(
+        self,
+        pair: tuple[int, int],
+        folds: NDArray[np.uint32],
+        *,
+        zero_shot: bool = True,
+        neighbours: tuple[int, float] | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> NDArray[np.float64]:
+        """Expected scores ``[n, m]``, each row's by a fit without its fold."""
+
+    def chance(
+        self,
+        pair: tuple[int, int],
+        folds: NDArray[np.uint32],
+        units: NDArray[np.uint32],
+        *,
+        times: int,
+        seed: int,
+        zero_shot: bool = True,
+        progress: Callable[[int], object] | None = None,
+    ) -> tuple[float, float]:
+        """How well held-out differences of the pair are predicted, and the share of shuffled labels that reach it."""
+
+@final
+class FittedModel:
+    """What each model is expected to score on a prompt; in `ferroute.routers.fitted` with words around it."""
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> FittedModel:
+        """Reads a file.
+
+        Raises:
+            MissingFileError: There is none.
+            CheckpointError: It is something else, or damaged.
+        """
+
+    @staticmethod
+    def from_bytes(content: bytes) -> FittedModel:
+        """Reads a file's content."""
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the file, whole or not at all."""
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, in the order of columns."""
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """Places of the strong and the weak model."""
+
+    @property
+    def embedding_width(self) -> int | None:
+        """Numbers of the user's embeddings; None where none are needed."""
+
+    @property
+    def width(self) -> int:
+        """Numbers of an embedding after its projection."""
+
+    @property
+    def quantiles(self) -> list[float]:
+        """100 quantiles of the held-out win rates, rising."""
+
+    @property
+    def card(self) -> str:
+        """The card, as JSON."""
+
+    def with_card(self, card: str) -> FittedModel:
+        """The same model with another card."""
+
+    def win_rate(self, text: str, embedding: NDArray[np.float32] | None = None) -> float:
+        """The strong model's win rate, 0..=1."""
+
+    def explain(
+        self, text: str, embedding: NDArray[np.float32] | None = None, limit: int = 10
+    ) -> list[tuple[str, float]]:
+        """The largest terms of a win rate, ``(name, part)``; positive ones speak for the strong model.
+
+        Parts are in units of the logit around a win rate of one half. Empty where neighbours decide.
+        """
+
+    def scores(
+        self, texts: list[str], embeddings: NDArray[np.float32] | None = None, threads: int | None = None
+    ) -> NDArray[np.float64]:
+        """Expected scores ``[n, m]``, not cut to 0..=1."""
+
+    def win_rates(
+        self, texts: list[str], embeddings: NDArray[np.float32] | None = None, threads: int | None = None
+    ) -> NDArray[np.float64]:
+        """Win rates ``[n]``, the interpreter lock released."""
+
+    def with_model(
+        self, name: str, features: NDArray[np.float32], logits: NDArray[np.float64], outcomes: NDArray[np.float64]
+    ) -> FittedModel:
+        """The same router with one more model, fitted on outcomes ``[n]`` of it alone."""
+
+    def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The user's embeddings as the design takes them."""
 
 @final
 class MfTrainer:
@@ -1883,6 +2059,8 @@ def guess_language(text: str) -> str | None:
     """The language of most of a text's first kilobyte as ISO 639-1 (``"en"``); None when that is not sure enough."""
 
 # --- ledger.rs ---
+# Calls, their effective number, the share that passes, and the ends of its interval.
+_Rate: TypeAlias = tuple[int, float, float, float, float]
 _Filter: TypeAlias = tuple[int | None, int | None, str | None, str | None]
 
 @final
@@ -1938,8 +2116,37 @@ class Ledger:
         task: str | None,
         tags: Sequence[tuple[str, str]],
         signs: Sequence[str] | None,
+        response: str | None,
     ) -> None:
         """Enters a call; never waits for the store. Money in US dollars, ``at`` in seconds since 1970."""
+
+    def add_outcome(
+        self,
+        response: str | None,
+        call: int | None,
+        *,
+        score: float,
+        source: str,
+        model: str | None,
+        probability: float | None,
+        at: float | None,
+        began_by: float | None,
+    ) -> None:
+        """Enters the score of an answer, by the provider's id of it or by the id of the call."""
+
+    def mark_drawn(self, response: str, probability: float, began_by: float) -> None:
+        """Notes that a call was drawn for a shadow; ``began_by`` as for `add_outcome`."""
+
+    def drawn(self, response: str) -> float | None:
+        """With which probability the last call with this id of a response was drawn for a shadow."""
+
+    def outcomes(self, wanted: _Filter, tags: Sequence[tuple[str, str]]) -> dict[str, list[Any]]:
+        """Scores with their calls, a list for each column; of the same call, source and model the latest."""
+
+    def accuracy(
+        self, wanted: _Filter, *, passing: float, strong: str | None, weak: str | None
+    ) -> list[tuple[str, _Rate | None, _Rate | None, int]]:
+        """What each source says of the router: weak-routed calls that passed, strong-routed that weak passes for."""
 
     def flush(self, timeout: float) -> None:
         """Waits until everything entered so far is in the store."""

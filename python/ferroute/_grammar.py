@@ -25,6 +25,19 @@ def names_rung(router: Any) -> bool:
     return RungRouter in type(router).__mro__ and not routes_by_itself(router)
 
 
+def _hint(error: ValueError, model: str, routers: dict[str, Any]) -> None:
+    """Adds to an error what may be meant by the name of a router alone."""
+    name = model.removeprefix("router-")
+    if name not in routers:
+        return
+    hint = (
+        f"{model!r} has no threshold, and nobody holds one for the router {name!r}: ask for 'router-{name}-0.5', or let "
+        f"one be held by Controller.hold({name!r}, ...)."
+    )
+    # What `add_note` does, which Python 3.10 has not.
+    error.__notes__ = [hint]  # pyright: ignore[reportAttributeAccessIssue]
+
+
 class Grammar(Holds):
     """Knows the routers and the rungs, and so what a model string means."""
 
@@ -98,6 +111,10 @@ class Grammar(Holds):
         except UnicodeEncodeError:  # lone surrogates are in no number and in no name
             model = model.encode("utf-8", "replace").decode()
             router, number, shares = _core.parse_model_name(model, hyphenated, naming, rungs)
+        except ValueError as error:
+            # Type and text are RouteLLM's.
+            _hint(error, model, self.routers)
+            raise
         if isinstance(number, list):
             return router, Shares(*number) if shares else tuple(number)
         return router, Share(cast("float", number)) if shares else number

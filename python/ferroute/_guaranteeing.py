@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
 from ferroute._certificate import RISKS, Certificate
-from ferroute._columns_of import fraction, scores
+from ferroute._columns_of import digest_of, fraction, scores, whole_seed
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.thresholds import checked_scores
 
@@ -23,6 +22,9 @@ LEAST_GOLD = 50
 
 _SPLIT = 0.02
 """The part of what may go wrong that is kept for the share of traffic below the ceiling."""
+
+_FEWEST_SOUGHT = 20_000
+"""Above so many labels it is not said how many are needed."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,7 @@ class _Labels:
         return _Labels(of(self.rates), of(self.strong), of(self.weak), gold)
 
     def hash(self) -> str:
-        import hashlib
-
-        digest = hashlib.sha256()
-        for column in (self.rates, self.strong, self.weak, *(self.gold or ())):
-            digest.update(column.tobytes())
-        return digest.hexdigest()[:16]
+        return digest_of(self.rates, self.strong, self.weak, *(self.gold or ()))
 
 
 def certificate(
@@ -90,40 +87,41 @@ def certificate(
         None if gold is None else _gold(gold, rates.size),
     )
     notes: list[str] = []
-    given = _enough_gold(given, notes)
     all_rates = rates if traffic is None else checked_scores(traffic, "traffic").clip(0, 1)
-    labels = given if ceiling is None else _below(given, ceiling)
+    labels = _enough_gold(given if ceiling is None else _below(given, ceiling), ceiling, notes)
     # Of all traffic only the part below the ceiling was looked at; of the weak-routed that is all.
-    delta, share, shown_share = 1 - confidence, 1.0, 1.0
+    delta, (low_share, share), shown_share = 1 - confidence, (1.0, 1.0), 1.0
     if ceiling is not None and risk != "weak_routed":
         below = int((all_rates < ceiling).sum())
-        share = _core.binomial_interval(below, all_rates.size, 1 - 2 * _SPLIT * delta)[1]
+        # From both sides: a loss is at most so much of the largest share, a gain at least so much of the smallest.
+        low_share, share = _core.binomial_interval(below, all_rates.size, 1 - _SPLIT * delta)
         shown_share = below / all_rates.size
         delta *= 1 - _SPLIT
     unlabelled = rates[np.isnan(given.strong)] if traffic is None else all_rates
     where = "the unlabelled prompts" if traffic is None else "the traffic"
     start, grid = _start(risk, labels, (unlabelled, where), ceiling, most, delta)
+    asked = _Asked(risk, min(most / share, 1.0), delta, start, whole_seed(seed))
     threshold, loss, bound, n, judged, _, failed = _core.certify_threshold(
         labels.rates,
         labels.strong,
         labels.weak,
         labels.gold,
         risk,
-        min(most / share, 1.0) if share else 1.0,
+        asked.most,
         delta,
         start,
         1.0 if ceiling is None else ceiling,
-        _seed(seed),
+        asked.seed,
     )
     certified = threshold is not None
     if failed is not None and not certified:
-        notes.append(_why_not(failed * shown_share, n, most / share, delta, risk))
+        notes.append(_why_not(failed * shown_share, n, labels, asked))
     corrected = labels.gold is not None
     return Certificate(
         threshold=threshold or 0.0,
         certified=certified,
         weak_share=float((all_rates < threshold).mean()) if threshold is not None else 0.0,
-        risk_bound=min(bound * share, most),
+        risk_bound=min(bound * (share if bound > 0 else low_share), most),
         n=n,
         risk=risk,
         loss=loss * shown_share,
@@ -135,7 +133,7 @@ def certificate(
         judged=judged,
         traffic=all_rates.size,
         ceiling=ceiling,
-        seed=int(seed),
+        seed=asked.seed,
         data=given.hash(),
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         notes=tuple(notes),
@@ -186,7 +184,8 @@ def _pairs(what: str, strong: Numbers, weak: Numbers) -> None:
         )
 
 
-def _enough_gold(labels: _Labels, notes: list[str]) -> _Labels:
+def _enough_gold(labels: _Labels, ceiling: float | None, notes: list[str]) -> _Labels:
+    """Without the true labels where they are too few; those above the ceiling were left out before."""
     import numpy as np
 
     if labels.gold is None:
@@ -194,7 +193,8 @@ def _enough_gold(labels: _Labels, notes: list[str]) -> _Labels:
     known = int((~np.isnan(labels.gold[0])).sum())
     if known >= LEAST_GOLD:
         return labels
-    notes.append(f"{known} true labels are too few to correct a judge by: at least {LEAST_GOLD} are needed")
+    where = "" if ceiling is None else f" below the ceiling {ceiling:g}"
+    notes.append(f"{known} true labels{where} are too few to correct a judge by: at least {LEAST_GOLD} are needed")
     return _Labels(labels.rates, labels.strong, labels.weak, None)
 
 
@@ -235,15 +235,52 @@ def _start(
     return start, f"{words}, one after the other until one fails"
 
 
-def _why_not(failed: float, n: int, most: float, delta: float, risk: str) -> str:
-    if most <= 0:
+@dataclass(frozen=True)
+class _Asked:
+    """What the search was asked for, to ask it again."""
+
+    risk: str
+    most: float
+    delta: float
+    start: float | None
+    seed: int
+
+    def passes(self, rates: Numbers, gold: tuple[Numbers, Numbers] | None = None) -> bool:
+        """Whether anything would be certified if both models were equally good on prompts with these win rates."""
+        import numpy as np
+
+        equal = np.zeros(rates.size)
+        gold = None if gold is None else (gold[0] * 0, gold[1] * 0)
+        found = _core.certify_threshold(
+            rates, equal, equal, gold, self.risk, self.most, self.delta, self.start, 1.0, self.seed
+        )
+        return found[0] is not None
+
+    def fewest(self, n: int) -> int | None:
+        """How many labels without any loss are enough, where ``n`` are not; None where that takes long to find."""
+        import numpy as np
+
+        low, high = n, n + 1
+        while not self.passes(np.zeros(high)):
+            if high > _FEWEST_SOUGHT:
+                return None
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.passes(np.zeros(middle)) else (middle, high)
+        return high
+
+
+def _why_not(failed: float, n: int, labels: _Labels, asked: _Asked) -> str:
+    if asked.most <= 0:
         return "a loss of 0 cannot be told from one just above it: allow a little"
-    least = math.ceil(math.log(delta) / math.log1p(-most)) if 0 < most < 1 else n
-    if n < least:
-        return f"{n} labels are too few whatever they say: this bound needs at least {least}"
-    where = (
-        "of the prompts the weak model would answer at first" if risk == "weak_routed" else "at the safest threshold"
-    )
+    among_weak = asked.risk == "weak_routed"
+    if not asked.passes(labels.rates, labels.gold):
+        # Of the weak-routed it depends on where the win rates lie.
+        least = None if among_weak else asked.fewest(n)
+        more = "" if least is None else f": this bound needs at least {least:,}"
+        return f"{n:,} labels are too few even if nothing is lost{more}"
+    where = "of the prompts the weak model would answer at first" if among_weak else "at the safest threshold"
     return f"the loss {where} was {failed:.4g} in these labels; more labels bring its bound closer to it"
 
 
@@ -254,12 +291,3 @@ def _source(judge: str | None, true: int, judged: int) -> str:
     if not judged:
         return f"{true:,} true labels alone"
     return f"{name} on {judged:,} prompts, corrected by {true:,} true labels"
-
-
-def _seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise InvalidTypeError(f"seed: expected a whole number, found {seed!r:.60}")
-    number = int(seed)
-    if not 0 <= number < 2**64:
-        raise InvalidValueError(f"seed: expected 0 to 2**64 - 1, found {number}")
-    return number

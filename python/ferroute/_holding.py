@@ -92,14 +92,23 @@ class Holds:
         return None if held is None else getattr(held, "rate", None)
 
     def _observed(
-        self, router: str, win_rate: float | None, strong_score: float, weak_score: float, probability: float
+        self,
+        router: str,
+        win_rate: float | None,
+        strong_score: float,
+        weak_score: float,
+        probability: float,
+        threshold: float | None = None,
     ) -> None:
-        """Hands an audited request to who holds the router's threshold. A worker calls it, so it never fails."""
+        """Hands an audited request to who holds the router's threshold. A worker calls it, so it never fails.
+
+        ``threshold`` is the one it was routed by, which may be another than the one in force now.
+        """
         observe = getattr(self._held.get(router), "observe", None)
         if observe is None or win_rate is None:
             return
         try:
-            observe(win_rate, strong_score, weak_score, probability)
+            observe(win_rate, strong_score, weak_score, probability, threshold)
         except (FerrouteError, OSError) as error:
             _log.warning("an audit of router %r was not taken in: %s", router, error)
 

@@ -58,8 +58,16 @@ class Home(Protocol):
         """Books what was spent."""
         ...
 
+    def keep(self, pair: Pair, body: bytes, strong: Answer, weak: Answer) -> None:
+        """Both models have answered."""
+        ...
+
     def observed(self, pair: Pair, strong: float, weak: float) -> None:
         """A pair was judged."""
+        ...
+
+    def beyond_budget(self, other: str, needed: Decimal) -> None:
+        """The whole budget would not do for this one."""
         ...
 
 
@@ -75,6 +83,8 @@ class Errand:
         self._tokens: int | None = None
         # What is counted where there is no leave.
         self._refused = "over_budget"
+        # What it needs at least, where that is more than the whole budget.
+        self._beyond: Decimal | None = None
 
     # What it may cost.
 
@@ -153,6 +163,8 @@ class Errand:
             # The last of the budget is for answers that are cut earlier.
             tokens = self._rate.longest(self._prompt, tokens, left - judging)
             if tokens < self._least:
+                needed = cast("Decimal", self._rate.of(self._prompt, self._least)) + judging
+                self._beyond = needed if budget.limit is not None and needed > budget.limit else None
                 return None, None
             most = cast("Decimal", self._rate.of(self._prompt, tokens))
         return budget.reserve(most + judging), tokens
@@ -165,6 +177,8 @@ class Errand:
         if grant is None:
             if self._refused:
                 shadowing.count(self._refused)
+            if self._beyond is not None:
+                shadowing.beyond_budget(str(self._pair.other), self._beyond)
             return
         costs: list[Decimal | None] = []
         try:
@@ -196,6 +210,9 @@ class Errand:
             shadowing.count("cut")
             return
         strong, weak = (other, self._answer) if pair.other_is_strong else (self._answer, other)
+        shadowing.keep(pair, self._asked.body, strong, weak)
+        # Whoever scores the answers later, in this process or another, has to know how the call was drawn.
+        self._where.ledger.core.mark_drawn(pair.response, pair.probability, pair.came)
         scores = await self._scores(strong, weak, costs)
         if scores is not None:
             self._tell(*scores)
@@ -347,7 +364,7 @@ def policy_of(policy: CallPolicy, timeout: float) -> CallPolicy:
 def shadow_of(shadow: Shadow) -> str:
     """Who judges, in words."""
     if shadow.judge is None:
-        return "judged by nobody but feedback"
+        return "judged by feedback alone"
     if isinstance(shadow.judge, LLMJudge):
         return f"judged by {shadow.judge.model}"
     return f"judged by {getattr(shadow.judge, '__name__', type(shadow.judge).__name__)}"

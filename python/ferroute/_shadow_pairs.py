@@ -63,6 +63,7 @@ class Pair(NamedTuple):
         win_rate: Its win rate; None where it has none.
         threshold: What that was held against.
         answered: Name of the model that gave it.
+        said: What the provider calls that; None where it was streamed.
         other: The model that is asked beside it, with its settings.
         other_is_strong: Whether that one is the stronger of the two.
         of_ends: Whether the two are the ends of the ladder, so that the scores say something of a threshold.
@@ -75,6 +76,7 @@ class Pair(NamedTuple):
     win_rate: float | None
     threshold: Any
     answered: str
+    said: str | None
     other: Any
     other_is_strong: bool
     of_ends: bool

@@ -10,6 +10,7 @@ import threading
 import warnings
 import weakref
 from collections import OrderedDict
+from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
 from random import SystemRandom
@@ -21,23 +22,38 @@ from ferroute.decision import aside
 from ferroute.endpoints import settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ferroute._calls import Routed
     from ferroute._ladder import Rungs
     from ferroute._shadow_budget import Budget, Grant
+    from ferroute._shadow_kept import ShadowedPair
     from ferroute._shadow_pairs import Pair
     from ferroute._trace import Asked
     from ferroute.decision import Decision
     from ferroute.judge import Answer
     from ferroute.ledger import Ledger
+    from ferroute.policy import CallPolicy
     from ferroute.shadow import Shadow, ShadowStats
 
 _log = logging.getLogger("ferroute")
 # Not the generator that `random.seed` sets; and of its own after a fork.
 _lot = SystemRandom().random
 _REMEMBERED = 10_000
-"""Shadowed calls whose probability is remembered for feedback, as many as a ledger in memory keeps."""
+"""Shadowed calls that are remembered for feedback, as many as a ledger in memory keeps."""
+
+
+@dataclasses.dataclass
+class _Heard:
+    """What people have said of a shadowed call.
+
+    Attributes:
+        pair: The call.
+        said: Scores by source, and of it by model; None is the caller's own answer. Sources are never mixed.
+        counted: Whether the pair has been told of.
+    """
+
+    pair: Pair
+    said: dict[str, dict[str | None, float]] = dataclasses.field(default_factory=dict[str, "dict[str | None, float]"])
+    counted: bool = False
 
 
 class Shadowing:
@@ -51,6 +67,7 @@ class Shadowing:
         # What a drawn call needs is imported now, not while its caller waits.
         from ferroute import _shadow_errand as _  # noqa: F401
         from ferroute._shadow_budget import Budget
+        from ferroute._shadow_kept import Kept
         from ferroute._shadow_worker import Worker
 
         self.shadow = shadow
@@ -61,7 +78,8 @@ class Shadowing:
         self._cost = Decimal(0)
         self._last_failure: str | None = None
         self._told: set[str] = set()
-        self._pairs: OrderedDict[str, tuple[Pair, dict[str | None, float]]] = OrderedDict()
+        self._pairs: OrderedDict[str, _Heard] = OrderedDict()
+        self._kept = Kept(shadow.keep)
         self._lock = threading.Lock()
         self._worker = Worker(shadow.concurrency, shadow.max_waiting, lambda: self.count("dropped"))
         _watch()
@@ -136,40 +154,69 @@ class Shadowing:
         from ferroute._shadow_errand import Errand
 
         with self._lock:
-            self._pairs[pair.response] = (pair, {})
+            self._pairs[pair.response] = _Heard(pair)
+            self._pairs.move_to_end(pair.response)
             while len(self._pairs) > _REMEMBERED:
                 self._pairs.popitem(last=False)
         if not self._worker.submit(Errand(self, pair, asked, answer, where)):
             self.count("dropped")
 
+    def pairs(self) -> list[ShadowedPair]:
+        """The last calls that both models have answered (`Shadow.keep` of them), oldest first, with their scores."""
+        with self._lock:
+            return list(self._kept)
+
+    def keep(self, pair: Pair, body: bytes, strong: Answer, weak: Answer) -> None:
+        """Keeps a pair of answers for those who want to see it."""
+        with self._lock:
+            self._kept.add(pair, body, strong, weak)
+
     def observed(self, pair: Pair, strong: float, weak: float) -> None:
         """Tells who holds a threshold for this router of a judged pair of the ladder's ends."""
+        from ferroute._shadow_kept import number_of
+
+        with self._lock:
+            self._kept.scored(pair, strong, weak)
         tell = getattr(self._controller(), "_observed", None)
         if tell is not None and pair.of_ends and pair.win_rate is not None:
-            tell(pair.router, pair.win_rate, strong, weak, pair.probability)
+            tell(pair.router, pair.win_rate, strong, weak, pair.probability, number_of(pair.threshold))
+
+    def beyond_budget(self, other: str, needed: Decimal) -> None:
+        """Counts a call for which the whole budget would not do; the first one is logged."""
+        self.count("beyond_budget")
+        with self._lock:
+            is_new = "budget" not in self._told
+            self._told.add("budget")
+        if is_new:
+            from ferroute.shadow import shown_budget
+
+            text = (
+                "%s is less than one shadowed call may cost ($%.2g for an answer of %s and its judging): it is not made"
+            )
+            _log.warning(text, shown_budget(self.shadow), needed, other)
 
     def pair_of(self, response: str) -> Pair | None:
         """What is known of a shadowed call; None where it was none, or too many have come after it."""
         with self._lock:
             held = self._pairs.get(response)
-            return None if held is None else held[0]
+            return None if held is None else held.pair
 
-    def heard(self, response: str, model: str | None, score: float) -> None:
+    def heard(self, response: str, model: str | None, score: float, source: str) -> None:
         """Notes what somebody says of an answer later; ``model`` is None for that of the caller's own.
 
-        Without a judge people are the judge: once they have scored both answers the pair counts.
+        Without a judge people are the judge: once the same source has scored both answers the pair counts.
         """
         with self._lock:
             held = self._pairs.get(response)
             if held is None:
                 return
-            pair, scores = held
+            pair, scores = held.pair, held.said.setdefault(source, {})
             other = str(pair.other)
-            was_complete = len(scores) == 2
             if model in (None, other):
                 scores[model] = score
-            if was_complete or len(scores) < 2 or self.shadow.judge is not None:
+            if held.counted or len(scores) < 2 or self.shadow.judge is not None:
                 return
+            held.counted = True
             own, others = scores[None], scores[other]
         self.observed(pair, *((others, own) if pair.other_is_strong else (own, others)))
 
@@ -198,6 +245,8 @@ class Shadows:
             ...
 
         def _rungs(self) -> Rungs: ...
+
+        def _policy_in_force(self) -> CallPolicy: ...
 
     @property
     def shadow(self) -> Shadowing | None:
@@ -269,7 +318,7 @@ class Shadows:
         def then(response_id: Any, answer: Answer | None, routing: Any) -> None:
             pair = None
             if answer is not None and routing is not None and isinstance(response_id, str) and response_id:
-                pair = self._pair(response_id, routing, probability, came)
+                pair = self._pair(response_id, routing, probability, came, getattr(response, "model", None))
             if pair is None or answer is None:
                 shadowing.count("skipped")
                 return
@@ -299,7 +348,7 @@ class Shadows:
         else:
             shadowing.count("skipped")
 
-    def _pair(self, response: str, routing: Decision, probability: float, came: float) -> Pair | None:
+    def _pair(self, response: str, routing: Decision, probability: float, came: float, said: str | None) -> Pair | None:
         """The two models of a call; None where it has no other one.
 
         The other one is the end of the ladder that has not answered; of an answer from between them, the strong end.
@@ -312,6 +361,9 @@ class Shadows:
         if facts.answered is not None or (at is None and facts.endpoint is None):
             at = rungs.place_of(answered)
         if at is None:  # beyond the ladder, or a fallback that is none of it
+            return None
+        if facts.answered is not None and facts.answered.climbed:
+            # The caller has been given the stronger answer: what the weaker one would lose here nobody has lost.
             return None
         other = 0 if at == rungs.top else rungs.top
         trace = facts.trace
@@ -331,6 +383,7 @@ class Shadows:
             win_rate=routing.win_rate,
             threshold=routing.threshold,
             answered=str(answered),
+            said=said,
             other=model,
             other_is_strong=other > at,
             of_ends={at, other} == {0, rungs.top},
@@ -352,17 +405,18 @@ class Shadows:
         Args:
             response_id: The answer's id (``response.id``), or the answer.
             score: From 0 to 1; True and False are 1 and 0.
-            model: Whose answer it is that was scored; None: the one that the caller got. The other one's is known where
-                the call was shadowed.
+            model: Whose answer it is that was scored, by the Controller's name for the model or the provider's
+                (``response.model``); None: the one that the caller got. The other one's is known where the call was
+                shadowed.
             source: Who says so.
             probability: That this answer was picked for being scored; None: that of the shadow's lot, if the call was
-                drawn, else unknown. People pick by themselves what they say something about, so what is unknown is not
-                taken for a fair sample.
+                drawn, by whichever process that has this ledger; else unknown. People pick by themselves what they say
+                something about, so what is unknown is not taken for a fair sample.
 
         Raises:
             InvalidTypeError: The score is no number, or the id no text.
             InvalidValueError: The score or the probability is outside its range.
-            UnknownNameError: The ledger has no call with this id.
+            UnknownNameError: The ledger has no call with this id, or ``model`` is none of the Controller's.
         """
         from ferroute.errors import InvalidTypeError, InvalidValueError
         from ferroute.judge import score_of
@@ -375,11 +429,15 @@ class Shadows:
             probability = score_of(probability, "a probability")
             if probability == 0:
                 raise InvalidValueError("a probability is above 0: with 0 this answer would not have been scored")
-        name = None if model is None else str(model)
         pair = None if self._shadow is None else self._shadow.pair_of(known)
-        if pair is not None:
-            probability = pair.probability if probability is None else probability
-            name = None if name == pair.answered else name
+        name = None
+        if model is not None:
+            said: set[str | None] = {getattr(response_id, "model", None), None if pair is None else pair.said}
+            name = self._model_named(str(model), said)
+        if pair is not None and name == pair.answered:
+            name = None
+        if probability is None:
+            probability = self._drawn(known) if pair is None else pair.probability
         self.ledger.add_outcome(
             known,
             score=number,
@@ -389,7 +447,32 @@ class Shadows:
             began_by=None if pair is None else pair.came,
         )
         if self._shadow is not None:
-            self._shadow.heard(known, name, number)
+            self._shadow.heard(known, name, number, source)
+
+    def _model_named(self, name: str, said: set[str | None]) -> str | None:
+        """The caller's name of one of the models that may have answered; None for that which has.
+
+        Args:
+            name: What it is called.
+            said: What the provider calls the one that has answered, as far as that is known.
+        """
+        from ferroute._naming import model_named
+
+        given = self._policy_in_force().fallbacks
+        fallbacks = [each for some in given.values() for each in some] if isinstance(given, Mapping) else list(given)
+        models = (*self._rungs().models, *fallbacks)
+        if name in said and name not in map(str, models):
+            return None
+        return model_named(name, models)
+
+    def _drawn(self, response: str) -> float | None:
+        """The probability that a call was drawn with, by another Controller or an earlier process."""
+        from ferroute.errors import UnreadableFileError
+
+        try:
+            return self.ledger.core.drawn(response)
+        except UnreadableFileError:  # the score is kept until the store is to be had again
+            return None
 
 
 def _warn_unpriced(shadow: Shadow, models: tuple[Any, ...]) -> None:

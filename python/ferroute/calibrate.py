@@ -74,7 +74,9 @@ def budget(
 
     Thresholds are tested from the cheapest, all calls weak, downward until one cannot be shown to keep the budget
     (fixed-sequence testing with a bound for bounded numbers, as in `guarantee`). All that passed keep it together with
-    probability ``confidence``, so the one with the best mean score may be taken.
+    probability ``confidence``, so the one with the best mean score may be taken. Where the weak model is the dearer one
+    testing begins with all calls strong: at once where both costs are one number, else after the other end has failed,
+    with a tenth of what may go wrong, which is always kept for it.
 
     Args:
         win_rates: The router's scores, ``[n]``, each in 0..=1.
@@ -89,7 +91,7 @@ def budget(
         seed: Of the order in which the costs are bet on; choose it before you look.
 
     Returns:
-        The threshold, with the mean cost and score it has on these prompts.
+        The threshold, with the mean cost and score it has on these prompts. It can be saved and loaded.
 
     Raises:
         InvalidValueError: A number is out of range or unknown (the message names the row), or lengths differ.

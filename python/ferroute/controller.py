@@ -143,8 +143,8 @@ class Controller(DecidingMany, Shadows):
         ledger: Where calls are entered: ``"sqlite:///calls.db"`` or the path alone, ``"postgresql://..."``, or a
             `ferroute.ledger.Ledger` that several share; None: in memory, the sums and the last 10,000.
         shadow: Share of the calls that the other model is asked as well, behind the caller's back, so that what routing
-            costs in quality can be measured: ``0.02``, or a `ferroute.Shadow` with a judge and a budget, or a mapping
-            of its attributes. May be assigned later.
+            costs in quality can be measured: ``0.02`` alone keeps both answers for people (``shadow.pairs()``); or a
+            `ferroute.Shadow` with a judge and a budget, or a mapping of its attributes. May be assigned later.
 
     Raises:
         KeyError: A router's name is unknown.
@@ -236,7 +236,8 @@ class Controller(DecidingMany, Shadows):
 
     def spend(self, **filters: Any) -> Spend:
         """What calls have cost and routing has saved, by model; see `ferroute.spend.spend` for the filters."""
-        asked: dict[str, Any] = {"strong": str(self.model_pair.strong), **filters}
+        pair = self.model_pair
+        asked: dict[str, Any] = {"strong": str(pair.strong), "weak": str(pair.weak), **filters}
         return self.ledger.spend(**asked)
 
     def _start(self) -> None:

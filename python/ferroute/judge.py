@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, cast
@@ -374,14 +375,16 @@ def scores_of(said: Any) -> tuple[float, float] | None:
     """
     if said is None:
         return None
-    if isinstance(said, Real) or hasattr(said, "__float__"):
+    # An array of any kind can be asked for one number, too, which it has only where it has no sides.
+    kind, sides = type(said).__name__, cast("Any", getattr(said, "ndim", None))
+    many = hasattr(said, "__iter__") and sides != 0
+    if not many and (isinstance(said, Real) or hasattr(said, "__float__")):
         score = score_of(said, "a judge's score of a pair")
         return score, 1.0 - score
-    if isinstance(said, (str, bytes, Mapping)) or not hasattr(said, "__iter__"):
-        raise InvalidTypeError(
-            "a judge returns two scores (strong, weak), one for the pair, or None; "
-            f"found {type(cast('Any', said)).__name__}"
-        )
+    # Of a set nobody knows which is which.
+    if not many or isinstance(said, (str, bytes, Mapping, AbstractSet)) or sides not in (None, 1):
+        found = kind if sides in (None, 1) else f"{kind} of {sides} dimensions"
+        raise InvalidTypeError(f"a judge returns two scores (strong, weak), one for the pair, or None; found {found}")
     both: list[Any] = list(said)
     if len(both) != 2:
         raise InvalidValueError(f"a judge returns two scores (strong, weak); found {len(both)} of them")

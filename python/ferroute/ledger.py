@@ -17,7 +17,7 @@ import atexit
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
 from ferroute.errors import FerrouteError, InvalidTypeError
@@ -154,6 +154,7 @@ class Ledger:
 
         Raises:
             InvalidValueError: A count, an amount or a time is negative or no number, or there is no such outcome.
+            InvalidTypeError: ``tags`` are no names with values.
         """
         self.core.add(
             model,
@@ -182,7 +183,7 @@ class Ledger:
             text=text,
             at=at,
             task=task,
-            tags=list(tags.items() if isinstance(tags, Mapping) else tags),
+            tags=_tags(tags),
             signs=None if signs is None else list(signs),
             response=response,
         )
@@ -263,13 +264,13 @@ class Ledger:
 
         Raises:
             InvalidValueError: A time is none.
+            InvalidTypeError: ``tags`` are no names with values.
             UnreadableFileError: The store cannot be read.
         """
         from ferroute._moments import microseconds
 
         times = microseconds("since", since), microseconds("until", until)
-        wanted = [(str(name), str(value)) for name, value in (tags or {}).items()]
-        return self.core.outcomes((*times, router, model), wanted)
+        return self.core.outcomes((*times, router, model), [] if tags is None else _tags(tags))
 
     def spend(
         self,
@@ -279,12 +280,15 @@ class Ledger:
         router: str | None = None,
         model: str | None = None,
         strong: str | None = None,
+        weak: str | None = None,
         passing: float = 0.5,
     ) -> Spend:
         """What calls came to, those not yet written included; see `ferroute.spend.spend`."""
         from ferroute.spend import spend
 
-        return spend(self, since=since, until=until, router=router, model=model, strong=strong, passing=passing)
+        return spend(
+            self, since=since, until=until, router=router, model=model, strong=strong, weak=weak, passing=passing
+        )
 
     def failures(
         self,
@@ -338,6 +342,23 @@ def open(ledger: str | os.PathLike[str] | Ledger | None = None) -> Ledger:  # no
     if isinstance(ledger, (str, os.PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
         return Ledger(ledger)
     raise InvalidTypeError(f"ledger: expected a URL, a path or a Ledger, found {type(ledger).__name__}")
+
+
+def _tags(given: Any) -> list[tuple[str, str]]:
+    """Names and values.
+
+    Raises:
+        InvalidTypeError: It is neither a mapping nor a sequence of pairs.
+    """
+    kind = type(given).__name__
+    said: Any = cast("Mapping[Any, Any]", given).items() if isinstance(given, Mapping) else given
+    if isinstance(said, (str, bytes)) or not hasattr(said, "__iter__"):
+        raise InvalidTypeError(f"tags: expected a mapping of names to values, found {kind}")
+    pairs: list[Any] = list(said)
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(cast("list[Any]", pair)) != 2:
+            raise InvalidTypeError(f"tags: expected pairs of a name and a value, found {pair!r:.60}")
+    return [(str(name), str(value)) for name, value in pairs]
 
 
 def _url(place: str | os.PathLike[str]) -> str:

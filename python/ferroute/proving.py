@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ferroute._spend_text import amount
-from ferroute.errors import InvalidValueError, UnreadableFileError
+from ferroute.errors import InvalidTypeError, InvalidValueError, UnreadableFileError
 
 if TYPE_CHECKING:
     import os
@@ -61,7 +61,12 @@ class Proof:
         certificate, saving = self.certificate, self.audit.saving
         if certificate is None or not certificate.certified:
             return "Nothing is proven: every call stays with the strong model."
-        proven = f"Proven: {certificate.weak_share:.1%} of the calls of {self.audit.strong} may go to {self.audit.to}."
+        relative = "" if certificate.judge is None else f" by the word of the judge {certificate.judge}"
+        proven = (
+            f"Proven{relative}: {certificate.weak_share:.1%} of the calls of {self.audit.strong} may go to "
+            f"{self.audit.to}, and the mean score falls by at most {certificate.max_quality_loss:g}, with "
+            f"{certificate.confidence:.4g} confidence."
+        )
         if saving.estimate is None or saving.interval is None:
             why = "a price is not known" if saving.estimate is None else "too few calls would move for an interval"
             return f"{proven}\nForecast: none, since {why}."
@@ -85,7 +90,7 @@ class Proof:
 
 
 def prove(
-    logs: str | os.PathLike[str],
+    logs: Any,
     labels: str | os.PathLike[str] | None = None,
     *,
     folder: str | os.PathLike[str] = "proof",
@@ -111,12 +116,12 @@ def prove(
         judge: Name of the model that gave the scores, where no people did: the certificate is then relative to it.
         seed: Of the draw of prompts and of the halves.
         progress_bar: Shows progress.
-        audit: Further arguments of `ferroute.audit`, such as ``format``, ``columns`` or ``to``.
+        audit: Further arguments of `ferroute.audit`: ``format``, ``columns``, ``strong``, ``to``, ``at``.
 
     Raises:
         MissingFileError: There are no such logs or labels.
         UnreadableFileError: A file cannot be read, or the folder not be written to.
-        InvalidValueError: There are fewer than 40 labels, or a score is outside of 0..1.
+        InvalidValueError: There are fewer than 40 labels, they belong to other logs, or a score is outside of 0..1.
     """
     import numpy as np
 
@@ -128,6 +133,9 @@ def prove(
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnreadableFileError(f"{target}: cannot be made: {error}") from error
+    ours = sorted({"confidence", "k", "move", "outcomes", "purpose", "router"} & audit.keys())
+    if ours:
+        raise InvalidTypeError(f"prove: {', '.join(ours)} cannot be given: it follows from the labels")
     asked: dict[str, Any] = {**audit, "seed": seed, "progress_bar": progress_bar}
     if labels is None:
         found = ferroute.audit(logs, k=k, purpose="fit", **asked)
@@ -148,7 +156,8 @@ def prove(
         progress_bar=progress_bar,
     )
     asked |= {"router": router, "k": 0}
-    found = ferroute.audit(logs, **asked)
+    # The outcomes are looked at for one thing here: that they belong to these logs.
+    found = ferroute.audit(logs, **asked, outcomes=labels)
     certificate = calibrate.guarantee(
         router.win_rates([known.prompts[int(i)] for i in certifying]),
         known.strong[certifying],

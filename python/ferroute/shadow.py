@@ -19,6 +19,7 @@ from decimal import Decimal, InvalidOperation
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, cast
 
+from ferroute._shadow_kept import ShadowedPair
 from ferroute._shadow_labels import ScoredPairs, scored_pairs
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.judge import LLMJudge
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["ScoredPairs", "Shadow", "ShadowStats", "scored_pairs"]
+__all__ = ["ScoredPairs", "Shadow", "ShadowStats", "ShadowedPair", "scored_pairs"]
 
 _UNPRICED = ("refuse", "allow")
 _PERIODS = ("day", None)
@@ -41,7 +42,8 @@ class Shadow:
     Attributes:
         share: Share of routed calls that are drawn, 0..=1, each by a lot of its own.
         judge: Who scores the pair: a function (see `ferroute.judge`), an `LLMJudge`, or the name of a model, which
-            makes one; None: nobody, until `Controller.feedback` has scores for both answers.
+            makes one; None: people, who find both answers in ``controller.shadow.pairs()`` and score them by
+            `Controller.feedback`.
         budget_usd: US dollars for the other model's answers and the judge together; None: no limit. What a call may
             cost at most is reserved before it is made, so the budget is not exceeded, unless a provider bills more
             tokens than the call allowed. Each process has a budget of its own.
@@ -54,6 +56,8 @@ class Shadow:
         unpriced: What is done where a price is not known and there is a budget: ``"refuse"`` to shadow, with a
             warning, or ``"allow"`` it, with the cost counted as unknown.
         source: What the ledger calls the source of the scores; None: the judge's own name, else ``"user"``.
+        keep: Pairs of answers that are kept in memory for ``controller.shadow.pairs()``, the last ones; fewer where
+            they are long (16 MB in all).
 
     Raises:
         InvalidValueError: A value is outside its range.
@@ -70,6 +74,7 @@ class Shadow:
     max_tokens: int = 16_384
     unpriced: str = "refuse"
     source: str | None = None
+    keep: int = 1_000
 
     def __post_init__(self) -> None:
         for name in ("share", "timeout"):
@@ -81,12 +86,12 @@ class Shadow:
             raise InvalidValueError(f"`share` is a share from 0 to 1, found {self.share!r}")
         if not self.timeout > 0:
             raise InvalidValueError(f"`timeout` must be above 0 seconds, found {self.timeout!r}")
-        for name in ("max_waiting", "concurrency", "max_tokens"):
+        for name, least in (("max_waiting", 1), ("concurrency", 1), ("max_tokens", 1), ("keep", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Integral):
                 raise InvalidTypeError(f"`{name}` must be int, found {type(value).__name__}")
-            if value < 1:
-                raise InvalidValueError(f"`{name}` must be at least 1, found {value!r}")
+            if value < least:
+                raise InvalidValueError(f"`{name}` must be at least {least}, found {value!r}")
             self._keep(name, int(value))
         if self.per not in _PERIODS:
             raise InvalidValueError(f"`per` is 'day' or None, found {self.per!r:.60}")
@@ -161,10 +166,12 @@ class ShadowStats:
         failed: Calls that the other model, the judge or the ledger failed.
         cut: Answers cut at `Shadow.max_tokens`, which are not judged.
         over_budget: Calls the budget had nothing left for.
+        beyond_budget: Of these, those for which the whole budget would not do: it is too small to shadow them at all.
         unpriced: Calls refused since a price is not known.
         dropped: Calls dropped since too many were waiting, or the process was about to end.
-        skipped: Calls that could not be shadowed: answered by a model that is neither, without an id, not read to their
-            end, not made by ferroute, or the other model is not for such a request.
+        skipped: Calls that could not be shadowed: answered by a model that is neither, or by a stronger one after an
+            escalation; without an id, not read to their end, not made by ferroute, or the other model is not for such
+            a request.
         waiting: Calls that are waiting or under way.
         cost_usd: US dollars for answers and judgements. What could not be priced is missing in it.
         cost_unknown: Calls whose cost is not known.
@@ -178,6 +185,7 @@ class ShadowStats:
     failed: int = 0
     cut: int = 0
     over_budget: int = 0
+    beyond_budget: int = 0
     unpriced: int = 0
     dropped: int = 0
     skipped: int = 0

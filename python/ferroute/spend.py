@@ -264,6 +264,7 @@ def spend(
     router: str | None = None,
     model: str | None = None,
     strong: str | None = None,
+    weak: str | None = None,
     passing: float = 0.5,
 ) -> Spend:
     """What the calls of a ledger came to, those not yet written included.
@@ -277,6 +278,7 @@ def spend(
         model: Calls of this model, under the caller's name for it.
         strong: Name of the strong model, for the accuracy: where a call was routed is told by its win rate and
             threshold, and by who answered where those are not known (shares, ladders). A Controller says it by itself.
+        weak: Name of the weak model, likewise: of a strong-routed call only the weak model's answer beside it counts.
         passing: An outcome's score of at least this much counts as success.
 
     Raises:
@@ -303,7 +305,7 @@ def spend(
         first_token=latency(found["first_ms"]),
         latency=latency(found["total_ms"]),
         saving=None if measured is None else Measured(*measured),
-        accuracies=accuracies(ledger.core.accuracy(_core_filter(filters), passing=passing, strong=strong)),
+        accuracies=accuracies(ledger.core.accuracy(_core_filter(filters), passing=passing, strong=strong, weak=weak)),
         lost=found["lost"],
         forgotten=found["forgotten"],
         filters=filters,

@@ -3,10 +3,14 @@
 //! If nothing has changed, the rank of a new win rate among all earlier ones, ties broken by lot, is as likely to be any
 //! other, and independent of the ranks before it, whatever the distribution (Vovk, Gammerman and Shafer 2005). A gambler
 //! bets that ranks run high, or low, or to the ends or the middle, and moves a hundredth of his money between these
-//! bets each time, so that he finds a shift at any time ("Simple Jumper", Vovk et al. 2021, arXiv:2102.10439). His wealth
-//! reaches 1/δ with probability δ at most while the traffic stays as it is.
+//! bets each time ("Simple Jumper", Vovk et al. 2021, arXiv:2102.10439). Moving costs: in a long good time he loses nearly
+//! all. So a part of the money is kept for others who sit down later, as in [`change`](crate::math::betting::change): their
+//! wealth together reaches 1/δ with probability δ at most while the traffic stays as it is, and a shift after a year is
+//! found about as soon as one after a week.
 
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::math::betting::change::{BLOCK, aside, part};
 
 /// Cells of 0..=1 in which win rates are counted. Where a router's scores crowd together, hundreds are left.
 const CELLS: usize = 1 << 14;
@@ -24,6 +28,8 @@ pub struct Drift {
     counts: Vec<u32>,
     known: u64,
     n: u64,
+    /// Ranks that were bet on.
+    bets: u64,
     /// ln of the wealth, and how it is split among the bets, for the place of ranks and for their distance from the middle.
     place: Jumper,
     spread: Jumper,
@@ -33,8 +39,8 @@ impl Drift {
     /// A watch that has seen `reference`, win rates of the traffic that is taken to be right. Without enough of them it
     /// takes the first of the new ones.
     pub fn new(reference: &[f64]) -> Self {
-        let start = Jumper { log: 0.0, parts: [1.0 / 3.0; 3] };
-        let mut drift = Self { counts: vec![0; CELLS + 1], known: 0, n: 0, place: start, spread: start };
+        let start = Jumper { log: f64::NEG_INFINITY, parts: [1.0 / 3.0; 3] };
+        let mut drift = Self { counts: vec![0; CELLS + 1], known: 0, n: 0, bets: 0, place: start, spread: start };
         for &score in reference {
             drift.count(cell(score));
         }
@@ -50,6 +56,12 @@ impl Drift {
             // A lot, drawn by number: replaying a file draws the same.
             let lot = (xxh3_64(&self.known.to_le_bytes()) >> 11) as f64 / (1_u64 << 53) as f64;
             let rank = (above as f64 + lot * (equal + 1) as f64) / (self.known + 1) as f64;
+            if self.bets.is_multiple_of(BLOCK) {
+                let log = part((self.bets / BLOCK) as f64).ln();
+                self.place.sit_down(log);
+                self.spread.sit_down(log);
+            }
+            self.bets += 1;
             self.place.bet(rank - 0.5);
             self.spread.bet((2.0 * rank - 1.0).abs() - 0.5);
         }
@@ -59,7 +71,10 @@ impl Drift {
 
     /// ln of the wealth: 3 is evidence of 20 to 1 that the traffic has changed.
     pub fn log_e(&self) -> f64 {
-        crate::math::betting::log_mean_exp(&[self.place.log, self.spread.log])
+        let won = crate::math::betting::log_mean_exp(&[self.place.log, self.spread.log]);
+        let kept = aside(self.bets.div_ceil(BLOCK) as f64);
+        let top = won.max(0.0);
+        top + ((won - top).exp() + kept * (-top).exp()).ln()
     }
 
     /// Win rates seen, the reference not counted.
@@ -92,7 +107,8 @@ fn cell(win_rate: f64) -> usize {
     ((win_rate * CELLS as f64) as usize).min(CELLS - 1)
 }
 
-/// Money on "high", "even" and "low", of which a part moves each time.
+/// Money on "high", "even" and "low", of which a part moves each time: of all gamblers who have sat down, for what they do
+/// is the same whoever's money it is.
 #[derive(Debug, Clone, Copy)]
 struct Jumper {
     log: f64,
@@ -100,6 +116,14 @@ struct Jumper {
 }
 
 impl Jumper {
+    /// One more, with so much money (its ln).
+    fn sit_down(&mut self, log: f64) {
+        let top = self.log.max(log);
+        let (own, new) = ((self.log - top).exp(), (log - top).exp());
+        self.parts = self.parts.map(|part| (part * own + new / 3.0) / (own + new));
+        self.log = top + (own + new).ln();
+    }
+
     /// `x` is in -1/2..=1/2, and 0 on average where nothing has changed.
     fn bet(&mut self, x: f64) {
         let mut sum = 0.0;
@@ -153,6 +177,24 @@ mod tests {
             });
             assert!(found.is_some());
         }
+    }
+
+    /// What was found soon after a week is found soon after a year.
+    #[test]
+    fn a_long_good_time_does_not_make_it_blind() {
+        let delay = |good: u64| {
+            let mut drift = Drift::new(&[]);
+            for i in 0..good {
+                drift.push(drawn(5, i));
+            }
+            assert!(drift.log_e() < 20_f64.ln());
+            (0..2_000).find(|&i| {
+                drift.push(drawn(6, i).powf(1.5));
+                drift.log_e() >= 20_f64.ln()
+            })
+        };
+        let (week, year) = (delay(2_000).unwrap(), delay(60_000).unwrap());
+        assert!(year < 600, "{week} {year}");
     }
 
     #[test]

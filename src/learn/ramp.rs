@@ -8,8 +8,8 @@
 //! - **reverts** when the claim "the mean loss where it stands is at most the bound" is refuted, in whatever moment that
 //!   began: to the highest stage that the audits since then support, else to always strong, and proves its way again
 //!   with audits since then only;
-//! - **pauses** (always strong for a while) when the loss since the beginning may have used up what the bound allows.
-//!   This needs no assumption: with the stated confidence the mean loss of the audited requests, over `horizon` of them
+//! - **pauses** (always strong for a while) when the loss since the beginning, of the audits as they were routed, may have
+//!   used up what the bound allows. This needs no assumption: with the stated confidence the mean loss of the audited requests, over `horizon` of them
 //!   or more, is never above the bound, whatever the world does;
 //! - notices that win rates come from **other traffic** than before, and proves anew what it holds.
 //!
@@ -48,8 +48,14 @@ const AT_ONCE: f64 = 0.8;
 /// What is lost in audited requests before a change for the worse is noticed, with some to spare.
 const NOTICED: f64 = 50.0;
 
-/// Audits after which a stage that does not look good enough is no longer tried hard.
-const TRIED: u64 = 1_000;
+/// The part of what the bound has allowed so far that counts as left at least.
+const SPARE: f64 = 0.05;
+
+/// Audits without a move after which a stage is tried less and less hard.
+const TRIED: u64 = 2_000;
+
+/// How far win rates may be outside of 0..=1.
+const ROUNDING: f64 = 1e-6;
 
 /// Audits without a move after which it holds.
 const STILL: u64 = 5_000;
@@ -57,7 +63,7 @@ const STILL: u64 = 5_000;
 /// One audited request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Audit {
-    /// The router's score.
+    /// The router's score, 0..=1.
     pub win_rate: f64,
     /// Quality of the strong model's answer, 0..=1.
     pub strong: f64,
@@ -68,8 +74,8 @@ pub struct Audit {
 impl Audit {
     /// Checks the numbers.
     pub fn new(win_rate: f64, strong: f64, weak: f64) -> Result<Self> {
-        if win_rate.is_nan() {
-            return Err(Error::value("win_rate: expected a number, found nan"));
+        if !(-ROUNDING..=1.0 + ROUNDING).contains(&win_rate) {
+            return Err(Error::value(format!("win_rate: expected a number between 0 and 1, found {win_rate}")));
         }
         for (name, score) in [("strong_score", strong), ("weak_score", weak)] {
             if !(0.0..=1.0).contains(&score) {
@@ -153,8 +159,9 @@ impl Ramp {
         Ok(())
     }
 
-    /// Takes in one audit, which had this chance of being drawn; moves nothing.
-    pub fn see(&mut self, audit: Audit, probability: f64) -> Result<()> {
+    /// Takes in one audit, which had this chance of being drawn and was routed by this threshold (`None`: by the one in
+    /// force, which is not so where the judgement came late); moves nothing.
+    pub fn see(&mut self, audit: Audit, probability: f64, routed_by: Option<f64>) -> Result<()> {
         let regret = self.plan.regret;
         let audit = if regret { Audit { weak: audit.weak.min(audit.strong), ..audit } } else { audit };
         for (proof, stage) in self.proofs.iter_mut().zip(&self.plan.stages[1..]) {
@@ -165,16 +172,14 @@ impl Ramp {
         if self.at > 0 {
             self.watch.push(audit.loss(self.plan.stages[self.at].threshold))?;
         }
-        let lost = match self.in_force() {
-            0 => {
-                self.budget.rest();
-                0.0
-            }
-            stage => {
-                let loss = audit.loss(self.plan.stages[stage].threshold);
-                self.budget.push(loss);
-                loss
-            }
+        let routed_by = routed_by.unwrap_or_else(|| self.plan.stages[self.in_force()].threshold);
+        let lost = if routed_by <= 0.0 {
+            self.budget.rest();
+            0.0
+        } else {
+            let loss = audit.loss(routed_by);
+            self.budget.push(loss);
+            loss
         };
         self.stood_for.0 += 1.0 / probability;
         self.stood_for.1 += lost / probability;
@@ -403,15 +408,19 @@ impl Ramp {
     /// The part of the traffic to audit now.
     ///
     /// While it holds, the fewer the more requests have gone well: what may be lost before a change is noticed grows with
-    /// one over the rate, and is to stay within what the bound has left.
+    /// one over the rate, and is to stay within what the bound has left. While it grows, but has not for long, trying
+    /// gets rarer with one over the audits since the last move. Where next to nothing is left, the rate still falls with
+    /// one over the requests, so that standing still just below the bound does not cost for ever.
     pub fn rate(&self) -> f64 {
         let doubt = self.watch.log_e().max(self.drift.log_e()) >= -self.plan.delta().ln() / 2.0;
         let (high, low) = self.plan.rates;
-        if doubt || self.paused || !self.holds() {
+        if doubt || self.paused {
             return high;
         }
-        let left = self.plan.max_quality_loss.mul_add(self.stood_for.0, -self.stood_for.1);
-        (NOTICED / left.max(1.0)).min(high).max(low)
+        let allowed = self.plan.max_quality_loss * self.stood_for.0;
+        let left = (allowed - self.stood_for.1).max(SPARE * allowed).max(1.0);
+        let tries = if self.holds() { 0.0 } else { high * TRIED as f64 / self.still.max(TRIED) as f64 };
+        tries.max(NOTICED / left).clamp(low, high)
     }
 
     /// Whether there is nowhere to grow to, or it has been tried long enough.

@@ -27,7 +27,8 @@ pub struct Accuracy {
     pub weak: Option<Rate>,
     /// Of the calls routed to the strong model, those that the weak model's answer passes for; `None` without any.
     pub strong: Option<Rate>,
-    /// Scores of routed calls of which cannot be said where they were routed, or which somebody else answered.
+    /// Scores of routed calls of which cannot be said where they were routed, or whose answer was scored; or which somebody
+    /// else answered than they were routed to.
     pub unplaced: u64,
 }
 
@@ -100,22 +101,26 @@ impl Sums {
 ///
 /// * `scores`: of each call, source and model one, as [`Ledger::scored`](super::Ledger::scored) gives them.
 /// * `passing`: a score of at least this much is good enough.
-/// * `strong`: name of the strong model. The win rate and the threshold say where a call was routed; where they are not
-///   known (of a share, of a ladder), who answered says so. A call that another model answered than it was routed to, as
-///   after an escalation, is left out.
+/// * `strong`, `weak`: names of the strong and the weak model, of a ladder those of its ends. The win rate and the threshold
+///   say where a call was routed; where they are not known (of a share), who answered says so. Left out is a call that
+///   another model answered than it was routed to, as after an escalation, or that one between the ends answered; and of
+///   a strong-routed call every answer that is not known to be the weak model's.
 ///
 /// Calls of models asked for by name and calls sent by lot say nothing about a router.
-pub fn measure(scores: &[Scored], passing: f64, strong: Option<&str>) -> Vec<Accuracy> {
+pub fn measure(scores: &[Scored], passing: f64, strong: Option<&str>, weak: Option<&str>) -> Vec<Accuracy> {
+    let weak_name = weak;
     let mut sources = BTreeMap::<(u8, &str), (Sums, Sums, u64)>::new();
     for scored in scores.iter().filter(|scored| scored.router.is_some() && !scored.holdout) {
         let (weak, other, unplaced) = sources.entry((rank(&scored.source), &scored.source)).or_default();
         let passes = scored.score >= passing;
         let own = scored.scored == scored.model;
-        match went_strong(scored, strong) {
+        match went_strong(scored, strong, weak_name) {
             Some(false) if own => weak.add(passes, scored.probability),
-            Some(true) if !own => other.add(passes, scored.probability),
-            Some(_) => {}
-            None => *unplaced += 1,
+            Some(true) if !own && weak_name == Some(&*scored.scored) => other.add(passes, scored.probability),
+            Some(true) if own => {}
+            // The strong model's answer beside the weak one's says nothing of the choice.
+            Some(false) if strong.is_none_or(|strong| *scored.scored == *strong) => {}
+            Some(_) | None => *unplaced += 1,
         }
     }
     let of = |((_, source), (weak, strong, unplaced)): ((u8, &str), (Sums, Sums, u64))| Accuracy {
@@ -127,9 +132,20 @@ pub fn measure(scores: &[Scored], passing: f64, strong: Option<&str>) -> Vec<Acc
     sources.into_iter().map(of).collect()
 }
 
-fn went_strong(scored: &Scored, strong: Option<&str>) -> Option<bool> {
+fn went_strong(scored: &Scored, strong: Option<&str>, weak: Option<&str>) -> Option<bool> {
     let routed = scored.win_rate.zip(scored.threshold).map(|(win_rate, threshold)| win_rate >= threshold);
-    let answered = strong.map(|strong| *scored.model == *strong);
+    let is = |name: Option<&str>| name.map(|name| *scored.model == *name);
+    let answered = match (is(strong), is(weak)) {
+        (Some(true), _) => Some(true),
+        (_, Some(true)) => Some(false),
+        // One between the ends, or one that stood in.
+        (Some(false), Some(false)) => return None,
+        // Of a ladder, who is not at one end is not therefore at the other.
+        _ if scored.tier.is_some() => return None,
+        (Some(false), None) => Some(false),
+        (None, Some(false)) => Some(true),
+        (None, None) => None,
+    };
     if routed.is_some() && answered.is_some() && routed != answered { None } else { routed.or(answered) }
 }
 
@@ -174,15 +190,17 @@ mod tests {
             Scored { holdout: true, ..scored("strong", "weak", 0.0, "user", None) },
             Scored { router: None, ..scored("weak", "weak", 0.0, "user", None) },
         ];
-        let found = measure(&scores, 0.5, None);
+        let found = measure(&scores, 0.5, None, Some("weak"));
         assert_eq!(found.iter().map(|each| each.source.as_str()).collect::<Vec<_>>(), ["user", "judge:a"]);
         let weak = found[0].weak.unwrap();
         assert_eq!((weak.n, weak.effective, weak.share), (3, 3.0, 2.0 / 3.0));
         assert_eq!(weak.interval, binomial::interval(2, 3, CONFIDENCE));
         assert_eq!((found[0].strong.unwrap().n, found[0].strong.unwrap().share), (1, 1.0));
         assert_eq!((found[1].weak, found[1].strong.unwrap().share), (None, 0.0));
-        let by_name = measure(&scores, 0.5, Some("strong"));
+        let by_name = measure(&scores, 0.5, Some("strong"), Some("weak"));
         assert_eq!(by_name, found);
+        let alone = measure(&scores, 0.5, None, None);
+        assert_eq!((alone[0].weak, alone[0].strong, alone[0].unplaced), (found[0].weak, None, 1));
     }
 
     #[test]
@@ -190,10 +208,29 @@ mod tests {
         let lost = Scored { threshold: None, ..scored("weak", "weak", 1.0, "gold", None) };
         let escalated = Scored { win_rate: Some(0.25), ..scored("strong", "strong", 1.0, "gold", None) };
         let scores = [lost, escalated];
-        let found = measure(&scores[..1], 0.5, None);
+        let found = measure(&scores[..1], 0.5, None, None);
         assert_eq!((found[0].weak, found[0].unplaced), (None, 1));
-        let found = measure(&scores, 0.5, Some("strong"));
+        let found = measure(&scores, 0.5, Some("strong"), None);
         assert_eq!((found[0].weak.unwrap().n, found[0].strong, found[0].unplaced), (1, None, 1));
+    }
+
+    #[test]
+    fn only_the_weak_models_answer_counts_for_it() {
+        let scores = ["weak", "provider-weak", "middle"].map(|of| scored("strong", of, 1.0, "user", None));
+        let found = measure(&scores, 0.5, Some("strong"), Some("weak"));
+        assert_eq!((found[0].strong.unwrap().n, found[0].unplaced), (1, 2));
+    }
+
+    #[test]
+    fn on_a_ladder_the_middle_is_neither() {
+        let rung = |went: &str| {
+            let tier = Some(went.into());
+            Scored { tier, threshold: None, ..scored(went, went, 1.0, "user", None) }
+        };
+        let scores = ["weak", "middle", "middle", "strong"].map(rung);
+        let found = measure(&scores, 0.5, Some("strong"), Some("weak"));
+        assert_eq!((found[0].weak.unwrap().n, found[0].strong, found[0].unplaced), (1, None, 2));
+        assert_eq!(measure(&scores, 0.5, Some("strong"), None)[0].weak, None);
     }
 
     #[test]
@@ -201,7 +238,7 @@ mod tests {
         let often = |score| scored("weak", "weak", score, "judge:a", Some(0.5));
         let rarely = |score| scored("weak", "weak", score, "judge:a", Some(0.1));
         let scores: Vec<_> = (0..40).map(|n| if n < 20 { often(1.0) } else { rarely(f64::from(n % 2)) }).collect();
-        let rate = measure(&scores, 0.5, None)[0].weak.unwrap();
+        let rate = measure(&scores, 0.5, None, None)[0].weak.unwrap();
         // 20 of weight 2, all good; 20 of weight 10, half of them.
         let share = 140.0 / 240.0;
         assert!((rate.share - share).abs() < 1e-12);
@@ -212,7 +249,7 @@ mod tests {
         let (low, high) = (binomial::interval(15, 26, CONFIDENCE).0, binomial::interval(16, 26, CONFIDENCE).1);
         assert_eq!((rate.effective.floor(), rate.interval), (26.0, (low, high)));
         let equal: Vec<_> = scores.iter().map(|each| Scored { probability: Some(0.3), ..each.clone() }).collect();
-        let rate = measure(&equal, 0.5, None)[0].weak.unwrap();
+        let rate = measure(&equal, 0.5, None, None)[0].weak.unwrap();
         assert_eq!((rate.effective, rate.interval), (40.0, binomial::interval(30, 40, CONFIDENCE)));
     }
 

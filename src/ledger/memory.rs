@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::row::Row;
-use super::score::{Names, Score, Scored};
+use super::score::{DRAWN, Names, Score, Scored};
 use super::signs::Signs;
 use super::spend::{Filter, Groups};
 
@@ -72,6 +72,12 @@ impl Memory {
             found.extend(scores.map(|score| Scored::of(row, score, &mut names)));
         }
         found
+    }
+
+    /// With which probability a call was drawn for a shadow.
+    pub(super) fn drawn(&self, id: i64) -> Option<f64> {
+        let drawn = self.scores.get(&id)?.iter().rev().find(|score| score.source == DRAWN);
+        drawn.and_then(|score| score.probability)
     }
 
     /// How many calls are no longer remembered one by one.

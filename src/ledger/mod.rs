@@ -33,7 +33,7 @@ pub use memory::REMEMBERED;
 pub use moments::{FEWEST_HELD, Measured};
 pub use record::{Asked, Outcome, Record};
 pub use row::{Keep, Row};
-pub use score::{Score, Scored, Tags, Wanted};
+pub use score::{DRAWN, Score, Scored, Tags, Wanted};
 pub use signs::Signs;
 pub use spend::{Filter, OfModel, Percentiles, Summary, Sums};
 
@@ -269,6 +269,22 @@ impl Ledger {
             found = self.ask(|store| store.find(&wanted))?;
         }
         found.ok_or_else(|| self.unknown(&wanted))
+    }
+
+    /// With which probability a call was drawn for a shadow; `None` where it was not.
+    ///
+    /// # Errors
+    /// As for [`find`](Self::find).
+    pub fn drawn(&self, wanted: &Wanted) -> Result<Option<f64>> {
+        let call = self.find(wanted)?;
+        let shared = self.book.shared()?;
+        let waiting = shared.unwritten_scores();
+        let found = waiting.iter().rev().find(|score| score.call == call && score.source == DRAWN);
+        match found {
+            Some(score) => Ok(score.probability),
+            None if self.is_in_memory() => Ok(lock(&shared.memory).drawn(call)),
+            None => self.ask(|store| store.drawn(call)),
+        }
     }
 
     /// The call, where it needs no store to be found.

@@ -12,6 +12,10 @@ use serde_json::{Map, Value};
 
 use super::row::{Row, name};
 
+/// The source of what is no score: that the call was drawn for a shadow, and with which probability. Whoever scores its
+/// answers later, in any process, finds it there.
+pub const DRAWN: &str = "ferroute:drawn";
+
 /// How good an answer was: a line of the table `outcomes`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
@@ -140,8 +144,9 @@ impl Names {
     }
 }
 
-/// By the time of their calls; of a call by source and model, and of the same ones only the latest.
+/// By the time of their calls; of a call by source and model, and of the same ones only the latest. Without what is none.
 pub(super) fn latest(mut scores: Vec<Scored>) -> Vec<Scored> {
+    scores.retain(|scored| &*scored.source != DRAWN);
     // A stable order: of two scores of the same moment, the one that came later is later.
     scores.sort_by(|a, b| {
         let what = |scored: &Scored| (scored.ts, scored.call);
@@ -208,6 +213,7 @@ mod tests {
             score("user", 0.25, 5, Some("weak")),
             score("user", 0.5, 1, Some("strong")),
             score("gold", 0.75, 1, None),
+            score(DRAWN, 0.0, 6, None),
         ];
         let mut names = Names::default();
         let found = latest(given.iter().map(|score| Scored::of(&row, score, &mut names)).collect());

@@ -19,6 +19,8 @@ pub struct Filter {
     pub router: Option<String>,
     /// Answered by this model, under the caller's name for it.
     pub model: Option<String>,
+    /// Read without features and texts, which are most of what a store holds and which sums do not need.
+    pub bare: bool,
 }
 
 impl Filter {

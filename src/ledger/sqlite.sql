@@ -4,7 +4,8 @@
 -- milliseconds. An id is the writing process's own number (upper half) and a count (lower half). Tags are a JSON object;
 -- signs of failure are names with commas between them, empty where there are none, null where nobody has looked. The
 -- response is the provider's id of the answer. An outcome is a score in 0..1 of the answer that `model` gave, null for the
--- one that was handed on; of several for one call, source and model the one with the latest `ts` holds.
+-- one that was handed on; of several for one call, source and model the one with the latest `ts` holds. Of the source
+-- `ferroute:drawn` it is no score but a note: that the call was drawn for a shadow, with that probability.
 -- `PRAGMA user_version` has the version of these tables.
 CREATE TABLE IF NOT EXISTS calls (
     id                 INTEGER PRIMARY KEY,

@@ -59,6 +59,9 @@ pub(super) trait Store {
     /// The call that is meant.
     fn find(&mut self, wanted: &Wanted) -> Result<Option<i64>, Error>;
 
+    /// With which probability a call was drawn for a shadow, as [`score::DRAWN`](super::score::DRAWN) notes it.
+    fn drawn(&mut self, call: i64) -> Result<Option<f64>, Error>;
+
     /// Whether what it is connected to is no longer what its name means.
     fn is_gone(&self) -> bool {
         false
@@ -143,14 +146,19 @@ pub(super) fn chunk(left: usize) -> Option<(usize, usize)> {
     CHUNKS.into_iter().enumerate().find(|&(_, size)| size <= left)
 }
 
-/// The statement that reads what a filter takes, its four values bound in order.
-pub(super) fn select() -> String {
+/// The statement that reads what a filter takes, its four values bound in order; `bare`: see [`Filter::bare`].
+pub(super) fn select(bare: bool) -> String {
     // No condition on the time would keep the index from being used.
     format!(
         "SELECT {} FROM calls WHERE ts >= $1 AND ts < $2 AND ($3 IS NULL OR router = $3) \
          AND ($4 IS NULL OR model = $4) ORDER BY ts, id",
-        COLUMNS.join(", ")
+        COLUMNS.map(|column| read(column, bare)).join(", ")
     )
+}
+
+/// A column as it is read: nothing in the place of what is long and not wanted.
+fn read(column: &str, bare: bool) -> &str {
+    if bare && matches!(column, "features" | "text") { "NULL" } else { column }
 }
 
 /// The statement that reads the last whole answers, newest first.
@@ -166,9 +174,14 @@ pub(super) const SCORE: &str =
     "INSERT INTO outcomes (call_id, source, score, probability, ts, model) VALUES ($1, $2, $3, $4, $5, $6)";
 
 /// The statement that reads the scores of what a filter takes, its four values bound in order; `order`: the name of the
-/// column that tells in which order they came. Scores are fewer than calls, so it begins with them.
-pub(super) fn select_scored(order: &str) -> String {
-    let calls = SCORED.map(|column| format!("c.{column}")).join(", ");
+/// column that tells in which order they came; `bare`: see [`Filter::bare`]. Scores are fewer than calls, so it begins with
+/// them.
+pub(super) fn select_scored(order: &str, bare: bool) -> String {
+    let calls = SCORED.map(|column| match read(column, bare) {
+        "NULL" => "NULL".to_owned(),
+        column => format!("c.{column}"),
+    });
+    let calls = calls.join(", ");
     format!(
         "SELECT {calls}, o.ts, o.source, o.score, o.probability, o.model FROM outcomes o CROSS JOIN calls c \
          WHERE c.id = o.call_id AND c.ts >= $1 AND c.ts < $2 AND ($3 IS NULL OR c.router = $3) \
@@ -203,6 +216,10 @@ pub(super) fn select_one() -> String {
 /// The last call whose answer has an id, and was handed on, of those that began by some time.
 pub(super) const BY_RESPONSE: &str = "SELECT id FROM calls WHERE response = $1 AND ts <= $2 \
      AND outcome IN ('ok', 'cancelled') ORDER BY ts DESC, id DESC LIMIT 1";
+
+/// With which probability a call was drawn.
+pub(super) const PROBABILITY: &str = "SELECT probability FROM outcomes WHERE call_id = $1 AND source = $2 \
+     ORDER BY ts DESC LIMIT 1";
 
 /// Whether an id is there.
 pub(super) const HAS: &str = "SELECT id FROM calls WHERE id = $1";
@@ -321,7 +338,7 @@ macro_rules! implement_store {
                 let connection = &mut self.connection;
                 let work = async {
                     let mut transaction = connection.begin_with($read).await?;
-                    let query = sqlx::query(AssertSqlSafe(store::select()));
+                    let query = sqlx::query(AssertSqlSafe(store::select(filter.bare)));
                     let query =
                         query.bind(filter.since_us.unwrap_or(i64::MIN)).bind(filter.until_us.unwrap_or(i64::MAX));
                     let query = query.bind(filter.router.as_deref()).bind(filter.model.as_deref());
@@ -358,7 +375,7 @@ macro_rules! implement_store {
                 let connection = &mut self.connection;
                 let work = async {
                     let mut transaction = connection.begin_with($read).await?;
-                    let query = sqlx::query(AssertSqlSafe(store::select_scored($order)));
+                    let query = sqlx::query(AssertSqlSafe(store::select_scored($order, filter.bare)));
                     let query =
                         query.bind(filter.since_us.unwrap_or(i64::MIN)).bind(filter.until_us.unwrap_or(i64::MAX));
                     let query = query.bind(filter.router.as_deref()).bind(filter.model.as_deref());
@@ -394,6 +411,14 @@ macro_rules! implement_store {
                         Wanted::Call(id) => sqlx::query(store::HAS).bind(*id),
                     };
                     query.fetch_optional(connection).await?.map(|row| row.try_get(0)).transpose()
+                })
+            }
+
+            fn drawn(&mut self, call: i64) -> $crate::error::Result<Option<f64>> {
+                let connection = &mut self.connection;
+                Self::ask(&self.place, &self.runtime, async {
+                    let query = sqlx::query(store::PROBABILITY).bind(call).bind($crate::ledger::score::DRAWN);
+                    Ok(query.fetch_optional(connection).await?.map(|row| row.try_get(0)).transpose()?.flatten())
                 })
             }
 

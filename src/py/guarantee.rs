@@ -63,6 +63,7 @@ fn afford_threshold(
     scores: (Column<'_>, Column<'_>),
     costs: (Column<'_>, Column<'_>),
     cap: f64,
+    weak_is_dearer: bool,
     budget: f64,
     delta: f64,
     seed: u64,
@@ -70,7 +71,7 @@ fn afford_threshold(
     let win_rates = column(&win_rates);
     let (scores, costs) = ((column(&scores.0), column(&scores.1)), (column(&costs.0), column(&costs.1)));
     let found = py.detach(|| {
-        let prices = Prices { strong: &costs.0, weak: &costs.1, cap };
+        let prices = Prices { strong: &costs.0, weak: &costs.1, cap, weak_is_dearer };
         afford(&win_rates, (&scores.0, &scores.1), &prices, budget, delta, seed)
     })?;
     Ok((found.threshold, found.cost, found.score, found.below))

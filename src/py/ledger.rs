@@ -12,8 +12,8 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use super::money::Amount;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{
-    self, Asked, Filter, Keep, Ledger, Outcome, Percentiles, Rate, Record, Row, Score, Scored, Signs, Sums, Tags,
-    Wanted,
+    self, Asked, DRAWN, Filter, Keep, Ledger, Outcome, Percentiles, Rate, Record, Row, Score, Scored, Signs, Sums,
+    Tags, Wanted,
 };
 use crate::pricing::{Table, Usage, pico};
 
@@ -68,7 +68,12 @@ fn finite(name: &str, number: Option<f64>) -> Result<Option<f64>> {
 type FilterTuple = (Option<i64>, Option<i64>, Option<String>, Option<String>);
 
 fn filter((since_us, until_us, router, model): FilterTuple) -> Filter {
-    Filter { since_us, until_us, router, model }
+    Filter { since_us, until_us, router, model, bare: false }
+}
+
+/// The filter of who needs neither features nor texts.
+fn bare_filter(wanted: FilterTuple) -> Filter {
+    Filter { bare: true, ..filter(wanted) }
 }
 
 /// A time to wait, in seconds.
@@ -246,6 +251,9 @@ impl PyLedger {
         if source.is_empty() {
             return Err(Error::value("source: expected a word such as gold, user, feedback or judge:model").into());
         }
+        if source == DRAWN {
+            return Err(Error::value(format!("source: {DRAWN:?} is kept for calls that were drawn")).into());
+        }
         let ts = match at {
             Some(at) => microseconds("at", at, 1e6, "seconds since 1970")?,
             None => now_us(),
@@ -254,6 +262,21 @@ impl PyLedger {
             let call = self.0.find(&wanted)?;
             self.0.score(Score { call, ts, source, score, probability, model })
         })?)
+    }
+
+    /// Notes that a call was drawn for a shadow, for those who score its answers later.
+    fn mark_drawn(&self, py: Python<'_>, response: String, probability: f64, began_by: f64) -> PyResult<()> {
+        let by = microseconds("began_by", began_by, 1e6, "seconds since 1970")?;
+        Ok(py.detach(|| {
+            let call = self.0.find(&Wanted::Response(response, Some(by)))?;
+            let (source, probability) = (DRAWN.to_owned(), Some(probability));
+            self.0.score(Score { call, ts: now_us(), source, score: 0.0, probability, model: None })
+        })?)
+    }
+
+    /// With which probability the last call with a response's id was drawn for a shadow.
+    fn drawn(&self, py: Python<'_>, response: String) -> PyResult<Option<f64>> {
+        Ok(py.detach(|| self.0.drawn(&Wanted::Response(response, None)))?)
     }
 
     /// Scores with their calls: a list for each column.
@@ -269,21 +292,22 @@ impl PyLedger {
     }
 
     /// What each source says of the router, as `ferroute.spend` reads it.
-    #[pyo3(signature = (wanted, *, passing, strong))]
+    #[pyo3(signature = (wanted, *, passing, strong, weak))]
     fn accuracy(
         &self,
         py: Python<'_>,
         wanted: FilterTuple,
         passing: f64,
         strong: Option<&str>,
+        weak: Option<&str>,
     ) -> PyResult<Vec<AccuracyTuple>> {
         if !(0.0..=1.0).contains(&passing) {
             return Err(Error::value(format!("passing: expected a number from 0 to 1, found {passing}")).into());
         }
-        let wanted = filter(wanted);
+        let wanted = bare_filter(wanted);
         let found = py.detach(|| {
             let scores = self.0.scored(&wanted, &Tags::default())?;
-            Ok::<_, Error>(ledger::measure(&scores, passing, strong))
+            Ok::<_, Error>(ledger::measure(&scores, passing, strong, weak))
         })?;
         let rate = |rate: Rate| (rate.n, rate.effective, rate.share, rate.interval.0, rate.interval.1);
         let line = |of: ledger::Accuracy| (of.source, of.weak.map(rate), of.strong.map(rate), of.unplaced);
@@ -302,7 +326,7 @@ impl PyLedger {
 
     /// Sums, as `ferroute.spend` reads them.
     fn spend<'py>(&self, py: Python<'py>, wanted: FilterTuple) -> PyResult<Bound<'py, PyDict>> {
-        let wanted = filter(wanted);
+        let wanted = bare_filter(wanted);
         let summary = py.detach(|| self.0.spend(&wanted))?;
         let models = summary.models.iter().map(|of_model| {
             let line = sums(py, &of_model.sums)?;
@@ -334,7 +358,7 @@ impl PyLedger {
     /// Answers with signs of failure, as `ferroute.failures` reads them: tier, model, task, calls, failed, low, high,
     /// escalated, errors and the counts of signs; then how many calls memory has forgotten.
     fn failures<'py>(&self, py: Python<'py>, wanted: FilterTuple) -> PyResult<(Vec<Bound<'py, PyDict>>, u64)> {
-        let wanted = filter(wanted);
+        let wanted = bare_filter(wanted);
         let found = py.detach(|| self.0.failures(&wanted))?;
         let lines = found.groups.iter().map(|group| {
             let (line, counts) = (PyDict::new(py), &group.counts);

@@ -16,10 +16,10 @@ use crate::learn::ramp::moves::Move;
 use crate::learn::ramp::plan::{Plan, Promise, Stage, stages_of};
 use crate::learn::ramp::{Audit, Ramp as Machine};
 
-/// Kind, time, stage before and after, audits, evidence, why, and all of it in a sentence.
 /// Stages, audited or not, and the moves.
 type Rehearsed<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<bool>>, Vec<Told>);
 
+/// Kind, time, stage before and after, audits, evidence, why, and all of it in a sentence.
 type Told = (&'static str, Option<u64>, usize, usize, u64, f64, String, String);
 
 /// Weak share and threshold.
@@ -108,6 +108,12 @@ impl RampPlan {
     fn stages(&self) -> Vec<Pair> {
         self.0.stages.iter().map(|stage| (stage.weak_share, stage.threshold)).collect()
     }
+
+    /// The stage it begins with, horizon, rates, and whether other traffic leads back to always strong.
+    #[getter]
+    fn settings(&self) -> (usize, u64, Pair, bool) {
+        (self.0.start, self.0.horizon, self.0.rates, self.0.revert_on_drift)
+    }
 }
 
 /// A ramp with its memory.
@@ -154,12 +160,16 @@ impl Ramp {
         self.lock().path().map(ToOwned::to_owned)
     }
 
-    #[pyo3(signature = (win_rate, strong, weak, probability=1.0))]
-    fn observe(&self, win_rate: f64, strong: f64, weak: f64, probability: f64) -> PyResult<()> {
-        Ok(self.lock().observe(&[(Audit::new(win_rate, strong, weak)?, probability)])?)
+    fn keeps(&self, plan: &RampPlan) -> PyResult<()> {
+        Ok(self.lock().keeps(&plan.0)?)
     }
 
-    #[pyo3(signature = (win_rates, strong, weak, probability=1.0))]
+    #[pyo3(signature = (win_rate, strong, weak, probability=1.0, threshold=None))]
+    fn observe(&self, win_rate: f64, strong: f64, weak: f64, probability: f64, threshold: Option<f64>) -> PyResult<()> {
+        Ok(self.lock().observe(&[Audit::new(win_rate, strong, weak)?], probability, threshold)?)
+    }
+
+    #[pyo3(signature = (win_rates, strong, weak, probability=1.0, threshold=None))]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
     fn observe_many(
         &self,
@@ -167,10 +177,9 @@ impl Ramp {
         strong: PyReadonlyArray1<'_, f64>,
         weak: PyReadonlyArray1<'_, f64>,
         probability: f64,
+        threshold: Option<f64>,
     ) -> PyResult<()> {
-        let audits: Vec<(Audit, f64)> =
-            audits(&win_rates, &strong, &weak)?.into_iter().map(|audit| (audit, probability)).collect();
-        Ok(self.lock().observe(&audits)?)
+        Ok(self.lock().observe(&audits(&win_rates, &strong, &weak)?, probability, threshold)?)
     }
 
     /// Threshold and weak share in force, whether there are moves that [`Ramp::news`] has not told of, and what a caller
@@ -286,6 +295,12 @@ impl Trial {
         let trial = self.lock();
         let winner = trial.winner().map(|(arm, n)| (arm == Arm::B, n));
         (trial.n(), trial.means(), trial.log_e(), trial.interval(), winner)
+    }
+
+    /// Whether scores certainly do not come at the split.
+    #[getter]
+    fn skewed(&self) -> bool {
+        self.lock().is_skewed()
     }
 }
 

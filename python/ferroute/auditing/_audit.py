@@ -100,6 +100,10 @@ def audit(
     move, confidence = _share("move", move), _share("confidence", confidence, open_ends=True)
     if not isinstance(k, int) or isinstance(k, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidTypeError(f"k: expected a number of prompts, found {k!r:.40}")
+    if not isinstance(seed, int) or isinstance(seed, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidTypeError(f"seed: expected a whole number, found {seed!r:.40}")
+    if seed < 0:
+        raise InvalidValueError(f"seed: expected a number of at least 0, found {seed}")
     if k < 0:
         raise InvalidValueError(f"k: expected a number of prompts, found {k}")
     if purpose not in {"certify", "fit"}:
@@ -178,7 +182,8 @@ def _unpriced(rows: Collected) -> list[str]:
     """Models with calls whose tokens are known and whose price is not."""
     import numpy as np
 
-    counted = np.isfinite(rows.column("prompt_tokens")) | np.isfinite(rows.column("completion_tokens"))
+    counted = np.isfinite(rows.column("prompt_tokens")) & np.isfinite(rows.column("completion_tokens"))
+    counted &= ~rows.is_unread()
     codes = np.unique(rows.of_model()[counted & np.isnan(rows.column("cost"))]).tolist()
     return [rows.models[code] for code in codes if code >= 0]
 
@@ -229,11 +234,12 @@ def _said(logs: Any) -> str:
         text = os.fsdecode(cast("str | os.PathLike[str]", logs))
         return text if "@" not in text else f"{text.partition(':')[0]} ledger"
     if isinstance(logs, (list, tuple)):
-        names = [_said(each) for each in cast("list[Any]", logs)[:4] if isinstance(each, (str, os.PathLike))]
+        several = cast("list[Any]", logs)
+        names = [_said(each) for each in several[:4] if isinstance(each, (str, os.PathLike))]
         if names:
-            more = len(cast("list[Any]", logs)) - len(names)
+            more = len(several) - len(names)
             return ", ".join(names) + (f" and {more:,} more" if more else "")
-    return f"{type(logs).__name__} of calls"
+    return f"{type(cast('Any', logs)).__name__} of calls"
 
 
 @contextlib.contextmanager

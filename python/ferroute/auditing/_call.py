@@ -7,6 +7,7 @@ and never makes the reading fail.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
@@ -22,6 +23,10 @@ class BrokenRecord(Exception):
     """A record that cannot be read; the text says why."""
 
 
+class Dropped(Exception):
+    """A part of a file that could not be read, beside records that could; the text says which."""
+
+
 @dataclass(slots=True)
 class Call:
     """What an audit reads of a call. None: the log does not say.
@@ -34,6 +39,7 @@ class Call:
         completion_tokens: The whole completion, hidden reasoning included.
         cached_tokens: The part of the prompt that came from the provider's cache.
         cost: US dollars, as the log has them.
+        unread: A cost that the log has and that cannot be read as US dollars.
         at: When it was, in ISO form.
         answer: The answer's text, where its tokens are not known.
         score: How good the answer was.
@@ -51,6 +57,7 @@ class Call:
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     cost: Decimal | None = None
+    unread: str | None = None
     at: str | None = None
     answer: str | None = None
     score: float | None = None
@@ -71,15 +78,32 @@ class Call:
             self.text = None
         if self.cached_tokens is not None and self.cached_tokens > (self.prompt_tokens or 0):
             self.cached_tokens = None
-        if self.prompt_tokens is None and self.completion_tokens is None and self.answer is not None:
-            self._estimate()
+        if self.prompt_tokens is None and self.completion_tokens is None:
+            if self.answer is not None:
+                self._estimate_prompt()
+                self._estimate_answer(self.answer)
+        elif self.completion_tokens is None and self.answer:
+            self._estimate_answer(self.answer)
+        elif self.prompt_tokens is None and self.text is not None:
+            self._estimate_prompt()
         return self
 
-    def _estimate(self) -> None:
+    def pay(self, value: Any, currency: Any = None) -> None:
+        """Takes the cost that a log has; one that is no amount of US dollars is kept as unread."""
+        self.cost, self.unread = money(value), None
+        if self.cost is None and not _blank(value):
+            self.unread = repr(value)[:40]
+        elif self.cost is not None and text(currency) and str(currency).strip().upper() not in _DOLLARS:
+            self.cost, self.unread = None, f"{value} {currency}"[:40]
+
+    def _estimate_prompt(self) -> None:
         # The rule of the core: four characters a token, four tokens for each message.
         texts = [last_text([message]) or "" for message in self.messages or []] or [self.text or ""]
         self.prompt_tokens = sum(4 + -(-len(text) // 4) for text in texts)
-        self.completion_tokens = -(-len(self.answer or "") // 4)
+        self.estimated = True
+
+    def _estimate_answer(self, answer: str) -> None:
+        self.completion_tokens = -(-len(answer) // 4)
         self.estimated = True
 
 
@@ -122,21 +146,56 @@ def whole(value: Any) -> int | None:
     return None if found is None or not 0 <= found < 2**53 else int(found)
 
 
+_DOLLARS = frozenset({"USD", "US$", "$", "US DOLLAR", "US DOLLARS"})
+_AMOUNT = re.compile(
+    r"\s*(?:US\$|USD|\$)?\s*(\d{1,3}(?:,\d{3})+\.\d+|\d+\.?\d*(?:e[+-]?\d+)?|\.\d+)\s*(?:USD|US\$|\$)?\s*",
+    re.IGNORECASE,
+)
+_DEAREST = 10**9
+"""US dollars that no call costs: what is above is damage."""
+
+
 def money(value: Any) -> Decimal | None:
-    """Dollars, exactly as they are written; None for anything but a number of at least 0."""
-    if value is None or isinstance(value, bool) or value == "":
+    """US dollars, exactly as they are written: ``0.5``, ``"$0.50"``, ``"0.50 USD"``, ``"1,234.50"``.
+
+    None for anything else. A comma alone may mean thousands or cents, so ``"0,03"`` is none either.
+    """
+    if isinstance(value, bool) or not (found := _AMOUNT.fullmatch(str(value))):
         return None
     try:
-        found = Decimal(str(value).strip())
+        amount = Decimal(found[1].replace(",", ""))
     except InvalidOperation:
         return None
-    return found if found.is_finite() and found >= 0 else None
+    return amount if amount <= _DEAREST else None
 
 
-def paid(value: Any, tokens: int | None) -> Decimal | None:
-    """Dollars of a program that writes 0 where it knows no price: 0 for tokens that were counted is not believed."""
-    found = money(value)
-    return None if found == 0 and tokens != 0 else found
+def _blank(value: Any) -> bool:
+    """Whether a cell says that there is no value."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or str(value).strip().lower() in {"", "nan", "null", "none", "n/a", "na", "-"}
+
+
+def believed(value: Any, tokens: int | None) -> Any:
+    """A cost of a program that writes 0 where it knows no price: 0 for tokens that were counted is not believed."""
+    return None if tokens != 0 and money(value) == 0 else value
+
+
+def currency_of(record: Any) -> Any:
+    """What a record says of the currency of its cost."""
+    return first(record, "currency", "cost_currency")
+
+
+_FAILED = frozenset({"error", "failed", "failure", "cancelled", "canceled", "timeout"})
+
+
+def failed(record: Any) -> bool:
+    """Whether a record says that its call brought no answer."""
+    error, status = path(record, "error"), first(record, "status", "status_code", "http_status")
+    if error and str(error).strip().lower() not in {"null", "none", "false", "nan", "0"}:
+        return True
+    code = number(status)
+    return (code is not None and 400 <= code < 600) or str(status).strip().lower() in _FAILED
 
 
 def text(value: Any) -> str | None:

@@ -37,12 +37,14 @@ def pair(rows: Collected, prices: Prices, strong: str | None, to: str | None) ->
     """The models that are asked for, or those that suggest themselves: the one most is spent on, and a cheaper one.
 
     Raises:
-        InvalidValueError: The logs have no calls of ``strong``.
+        InvalidValueError: The logs have no calls of ``strong``, or ``to`` is the same model.
         InvalidTypeError: A name is no string.
     """
     for name, value in (("strong", strong), ("to", to)):
         if value is not None and not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidTypeError(f"{name}: expected the name of a model, found {value!r:.60}")
+    if to is not None:
+        to = _same(rows.models, to) or to
     if strong is not None:
         strong = _logged(rows.models, strong)
     elif to is not None:
@@ -50,6 +52,9 @@ def pair(rows: Collected, prices: Prices, strong: str | None, to: str | None) ->
     else:
         strong = _dearest(rows)
     if to is not None:
+        same = to == strong or (to not in rows.models and _bare(to) == _bare(strong or ""))
+        if same or (strong is None and rows.models):
+            raise InvalidValueError(f"to: expected another model than the one whose calls could move, found {to}")
         return Pair(strong, to)
     if strong is None:
         return Pair(None, _USUAL, guessed=True)
@@ -60,12 +65,23 @@ def pair(rows: Collected, prices: Prices, strong: str | None, to: str | None) ->
     return Pair(strong, small, guessed=True)
 
 
-def _logged(models: Sequence[str], wanted: str) -> str:
+def _bare(model: str) -> str:
+    """A model's name without its provider."""
+    return model.rpartition("/")[2]
+
+
+def _same(models: Sequence[str], wanted: str) -> str | None:
+    """The model as the logs call it, with or without its provider; None where none is, or several are."""
     if wanted in models:
         return wanted
-    same = [model for model in models if model.rpartition("/")[2] == wanted.rpartition("/")[2]]
-    if len(same) == 1:
-        return same[0]
+    same = [model for model in models if _bare(model) == _bare(wanted)]
+    return same[0] if len(same) == 1 else None
+
+
+def _logged(models: Sequence[str], wanted: str) -> str:
+    found = _same(models, wanted)
+    if found is not None:
+        return found
     raise InvalidValueError(
         f"strong: the logs have no calls of {wanted}; their models are {', '.join(models) or 'not named'}"
     )

@@ -59,9 +59,11 @@ class Collected:
         spent: US dollars by model, exact, of calls that have a cost.
         texts: Of each model, the calls drawn so far for labels: ``(draw, call, text, messages)``, a heap.
         dearest: Of each model, ``(cost, call, beginning)`` of its dearest calls, a heap.
-        logged: Of each call, whether its cost is the log's own.
+        logged: Of each call, 1 where its cost is the log's own, -1 where that cannot be read, else 0.
         scored: Of a call with outcomes, scores by the model whose answer they are of.
         estimated: Calls whose tokens are an estimate.
+        unread: Calls with a cost in the log that cannot be read as US dollars.
+        an_unread: The first such cost.
         first: The earliest time, in ISO form.
         last: The latest time.
     """
@@ -79,6 +81,8 @@ class Collected:
     logged: array[int] = field(default_factory=lambda: array("b"))
     scored: dict[int, dict[str, float]] = field(default_factory=dict[int, Any])
     estimated: int = 0
+    unread: int = 0
+    an_unread: str = ""
     first: str | None = None
     last: str | None = None
 
@@ -114,6 +118,12 @@ class Collected:
         import numpy as np
 
         return np.frombuffer(self.logged, dtype=np.int8) > 0 if len(self) else np.empty(0, dtype=np.bool_)
+
+    def is_unread(self) -> NDArray[np.bool_]:
+        """Whether each call's cost is in the log and cannot be read, ``[n]``."""
+        import numpy as np
+
+        return np.frombuffer(self.logged, dtype=np.int8) < 0 if len(self) else np.empty(0, dtype=np.bool_)
 
     def of_text(self) -> NDArray[np.int64]:
         """The hash of each call's text, ``[n]``."""
@@ -155,7 +165,7 @@ def collect(
             made.places.append(place)
             made.model.append(model)
             cost = _priced(made, prices, call, model)
-            made.logged.append(call.cost is not None)
+            made.logged.append(-1 if call.unread is not None else call.cost is not None)
             lot = draw()  # one for each call, so that the draw does not depend on what is missing elsewhere
             if call.text is None:
                 win_rate, task, same = call.win_rate, -1, 0
@@ -180,6 +190,9 @@ def collect(
             for name, value in zip(COLUMNS, values, strict=True):
                 made.numbers[name].append(NAN if value is None else value)
             made.estimated += call.estimated
+            if call.unread is not None:
+                made.unread += 1
+                made.an_unread = made.an_unread or call.unread
             if call.scored:
                 made.scored[index] = call.scored
             if call.at is not None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from ferroute.auditing._call import (
     Call,
     NotACall,
     answer_of,
+    currency_of,
+    failed,
     first,
     held,
     messages_of,
     moment,
-    money,
     number,
     path,
     scores_into,
@@ -42,7 +43,6 @@ _READERS = {
     "prompt_tokens": whole,
     "completion_tokens": whole,
     "cached_tokens": whole,
-    "cost": money,
     "at": moment,
     "answer": answer_of,
     "score": number,
@@ -51,7 +51,7 @@ _READERS = {
     "win_rate": number,
 }
 
-FIELDS = tuple(_READERS)
+FIELDS = (*_READERS, "cost")
 """What a column can be said to be."""
 
 
@@ -67,7 +67,7 @@ def checked(columns: Mapping[str, str] | None) -> dict[str, str]:
     if not isinstance(columns, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidTypeError(f"columns: expected a mapping from fields to columns, found {type(columns).__name__}")
     for field, column in columns.items():
-        if field not in _READERS:
+        if field not in FIELDS:
             raise InvalidValueError(f"columns: expected one of {', '.join(FIELDS)}, found {field!r:.60}")
         if not isinstance(column, str) or not column:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidTypeError(f"columns[{field!r}]: expected the name of a column, found {column!r:.60}")
@@ -81,11 +81,11 @@ def fits(record: Any) -> bool:
 
 def call(record: Any) -> Call:
     """The call of a row, by the usual names of columns."""
-    if path(record, "error"):
+    if failed(record):
         raise NotACall("failed")
     made = Call()
     for field, names in _USUAL.items():
-        _set(made, field, first(record, *names))
+        _set(made, field, first(record, *names), currency_of(record))
     usage = held(path(record, "usage"))
     if isinstance(usage, Mapping):
         usage_into(made, usage)
@@ -97,14 +97,27 @@ def override(made: Call, record: Any, columns: Mapping[str, str]) -> None:
     """Takes the fields that the user has named a column for; ``a.b`` reaches into nested objects."""
     for field, column in columns.items():
         value = path(record, column)
-        _set(made, field, path(record, *column.split(".")) if value is None else value)
+        value = path(record, *column.split(".")) if value is None else value
+        _set(made, field, value, currency_of(record))
 
 
-def _set(made: Call, field: str, value: Any) -> None:
+def has(record: Any, column: str) -> bool:
+    """Whether a record has the column, filled or not."""
+    if isinstance(record, Mapping) and column in record:
+        return True
+    *steps, last = column.split(".")
+    inner: Any = path(record, *steps)
+    return isinstance(inner, Mapping) and last in inner
+
+
+def _set(made: Call, field: str, value: Any, currency: Any) -> None:
+    if field == "cost":
+        made.pay(value, currency)
+        return
     read = None if value is None else _READERS[field](value)
     if field == "prompt":
         if read is not None:
             made.messages = messages_of(read)
-            made.text = None if made.messages else read
+            made.text = None if made.messages else cast("str", read)
     elif read is not None or field != "messages":
         setattr(made, field, read)

@@ -9,16 +9,20 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import importlib
 import io
+import itertools
 import json
 import sys
+import zlib
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from ferroute.auditing._call import BrokenRecord
-from ferroute.errors import FerrouteError, InvalidValueError, MissingFileError, UnreadableFileError
+from ferroute.auditing._call import BrokenRecord, Dropped
+from ferroute.errors import FerrouteError, InvalidValueError, MissingFileError, UnknownNameError, UnreadableFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
 Records = Iterator[tuple[int, Any]]
@@ -28,6 +32,23 @@ _LONGEST = 64 << 20
 
 _LISTS = ("data", "observations", "logs", "records", "results", "items", "spans")
 """Names under which APIs answer with a list of records."""
+
+_RECORD = frozenset(
+    (
+        "model",
+        "messages",
+        "request",
+        "response",
+        "choices",
+        "prompt",
+        "question",
+        "input",
+        "output",
+        "attributes",
+        "usage",
+    )
+)
+"""Names that an answer of an API does not have beside its list, and a record has."""
 
 
 def kind_of(path: Path) -> str:
@@ -55,8 +76,11 @@ def kind_of(path: Path) -> str:
 
 
 def _by_content(path: Path) -> str:
-    with _opened(path) as stream:
-        start = stream.read(4096).lstrip()
+    try:
+        with _opened(path) as stream:
+            start = stream.read(4096).lstrip()
+    except (OSError, EOFError, zlib.error) as error:
+        raise UnreadableFileError(f"{path}: cannot be read: {error}") from error
     return "csv" if start and start[0] not in "{[" else "json"
 
 
@@ -75,21 +99,32 @@ def records(path: Path, kind: str) -> Records:
     try:
         with _opened(path) as stream:
             yield from _table(stream) if kind == "csv" else _json(stream)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UnreadableFileError(f"{path}: cannot be read: {error}") from error
 
 
-def standard_input(kind: str) -> Records:
-    """The records of standard input; ``kind`` is ``csv`` or ``json``."""
-    stream = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="replace", newline="")
+def standard_input() -> Records:
+    """The records of standard input: JSON or CSV by its first character, also compressed with gzip.
+
+    Raises:
+        UnreadableFileError: It cannot be read on.
+    """
+    raw: Any = io.BufferedReader(cast("Any", sys.stdin.buffer), 1 << 16)
     try:
-        yield from _table(stream) if kind == "csv" else _json(stream)
-    finally:
+        packed = raw.peek(2)[:2] == b"\x1f\x8b"
+        plain: Any = io.BufferedReader(cast("Any", gzip.GzipFile(fileobj=raw)), 1 << 16) if packed else raw
+        start = plain.peek(4096)[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+        stream = io.TextIOWrapper(plain, encoding="utf-8-sig", errors="replace", newline="")
+        yield from _json(stream) if not start or start[:1] in {b"{", b"["} else _table(stream)
         stream.detach()
+    except (OSError, EOFError, zlib.error) as error:
+        raise UnreadableFileError(f"standard input: cannot be read: {error}") from error
+    finally:
+        raw.detach()
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[str]]:
+def _opened(path: Path) -> Generator[IO[str]]:
     with path.open("rb") as raw:
         head = raw.read(2)
         raw.seek(0)
@@ -126,7 +161,7 @@ def _line(number: int, line: str) -> Records:
     except (ValueError, RecursionError) as error:
         yield number, BrokenRecord(f"is no JSON: {_said(error)}")
     else:
-        for each in _inside(read):
+        for each in inside(read):
             yield number, each
 
 
@@ -134,16 +169,24 @@ def _said(error: BaseException) -> str:
     return getattr(error, "msg", None) or type(error).__name__
 
 
-def _inside(read: Any) -> list[Any]:
-    """The records that an answer of an API holds; anything else is a record itself."""
-    if isinstance(read, dict):
-        whole = cast("dict[str, Any]", read)
-        for name in _LISTS:
-            inner = whole.get(name)
-            # A record of its own may have a field of that name; an answer has little else.
-            if isinstance(inner, list) and len(whole) <= 4 and "model" not in whole:
-                return cast("list[Any]", inner)
-    return [read if isinstance(read, dict) else BrokenRecord(f"is no object but {type(read).__name__}")]
+def inside(read: Any) -> list[Any]:
+    """The records that an answer of an API, or a trace, holds; anything else is a record itself."""
+    if not isinstance(read, dict):
+        return [BrokenRecord(f"is no object but {type(read).__name__}")]
+    whole = cast("dict[str, Any]", read)
+    for name in _LISTS:
+        inner: Any = whole.get(name)
+        if isinstance(inner, list) and _holds(whole, name, cast("list[Any]", inner)):
+            return [record for each in cast("list[Any]", inner) for record in inside(each)]
+    return [whole]
+
+
+def _holds(whole: dict[str, Any], name: str, inner: list[Any]) -> bool:
+    """Whether the list is what an object is about. A record of its own may have a field of that name, too."""
+    if not all(isinstance(each, dict) for each in inner):
+        return False
+    # Langfuse's traces hold their observations beside an input and an output of their own; a call has none.
+    return (name == "observations" and bool(inner)) or _RECORD.isdisjoint(whole)
 
 
 def _document(text: str) -> Records:
@@ -152,7 +195,7 @@ def _document(text: str) -> Records:
     except (ValueError, RecursionError) as error:
         yield 1, BrokenRecord(f"is no JSON: {_said(error)}")
         return
-    yield from enumerate(_inside(read), start=1)
+    yield from enumerate(inside(read), start=1)
 
 
 def _items(buffer: str, stream: IO[str]) -> Records:
@@ -174,13 +217,25 @@ def _items(buffer: str, stream: IO[str]) -> Records:
             more = stream.read(step)
             if not more or len(buffer) - at > _LONGEST:
                 yield number + 1, BrokenRecord(f"is no JSON, or its end is missing: {_said(error)}")
+                if not number:
+                    yield from _after_a_broken_line(buffer, stream)
                 return
             # Twice as much each time, so that a long item is not tried again and again.
             buffer, at, step = buffer[at:] + more, 0, min(step * 2, _LONGEST)
         else:
             number += 1
-            for each in _inside(read):
+            for each in inside(read):
                 yield number, each
+
+
+def _after_a_broken_line(buffer: str, stream: IO[str]) -> Records:
+    """JSON lines after a first one that only looked like the beginning of a list."""
+    lines = io.StringIO(buffer[at + 1 :] if (at := buffer.find("\n")) >= 0 else "")
+    for number, line in enumerate(itertools.chain(lines, stream), start=2):
+        if line.strip():
+            if number == 2 and not line.rstrip().endswith("}"):
+                return
+            yield from _line(number, line)
 
 
 def _skipped(buffer: str, at: int) -> int:
@@ -194,7 +249,8 @@ def _table(stream: IO[str]) -> Records:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
     header = stream.readline()
     mark = next((mark for mark in ",;\t" if mark in header), ",")
-    names = next(csv.reader([header], delimiter=mark), [])
+    nothing: list[str] = []
+    names = next(csv.reader([header], delimiter=mark), nothing)
     rows, number = csv.reader(stream, delimiter=mark), 0
     while True:
         number += 1
@@ -210,7 +266,7 @@ def _table(stream: IO[str]) -> Records:
         elif len(cells) > len(names):
             yield number, BrokenRecord(f"has {len(cells)} fields where the header has {len(names)}")
         else:
-            yield number, {name: cell for name, cell in zip(names, cells, strict=False) if cell}
+            yield number, {name: cell or None for name, cell in zip(names, cells, strict=False)}
 
 
 def _columns(path: Path) -> Records:
@@ -222,8 +278,64 @@ def _columns(path: Path) -> Records:
         raise
     except Exception as error:
         raise InvalidValueError(f"{path}: cannot be read as Parquet: {error}") from error
+    nested = [name for name in _NESTED if name not in found and _is_nested(path, name)]
+    if nested:
+        rows = _with_pyarrow(path) or _with_polars(path)
+        if rows is not None:
+            yield from enumerate(rows, start=1)
+            return
+        yield (
+            0,
+            Dropped(
+                f"{path.name}: the nested values of {', '.join(nested)} were not read; that needs pyarrow or polars"
+            ),
+        )
     plain = {name: values if isinstance(values, list) else values.tolist() for name, values in found.items()}
     for number, cells in enumerate(zip(*plain.values(), strict=True), start=1):
         row = zip(plain, cells, strict=True)
         # A missing number is NaN there, which is the one value that is not equal to itself.
-        yield number, {name: cell for name, cell in row if cell is not None and cell == cell}
+        yield number, {name: cell if cell == cell else None for name, cell in row}
+
+
+_NESTED = ("messages", "request", "response", "usage", "input", "output", "attributes", "prompt", "metadata", "scores")
+"""Columns that are worth the reading where their values are objects or lists of objects."""
+
+
+def _is_nested(path: Path, name: str) -> bool:
+    from ferroute import _core
+
+    try:
+        _core.read_columns(path, [name])
+    except UnknownNameError:
+        return False
+    except InvalidValueError:
+        return True
+    return False
+
+
+def _with_pyarrow(path: Path) -> Iterator[dict[str, Any]] | None:
+    """The rows by pyarrow; None where it is not installed."""
+    try:
+        arrow: Any = importlib.import_module("pyarrow")
+        parquet: Any = importlib.import_module("pyarrow.parquet")
+        feather: Any = importlib.import_module("pyarrow.feather")
+    except ImportError:
+        return None
+    try:
+        with path.open("rb") as stream:
+            packed = stream.read(4) == b"PAR1"
+        batches = parquet.ParquetFile(path).iter_batches() if packed else feather.read_table(path).to_batches()
+    except (arrow.ArrowException, OSError, ValueError) as error:
+        raise InvalidValueError(f"{path}: cannot be read as Parquet: {error}") from error
+    return (row for batch in batches for row in batch.to_pylist())
+
+
+def _with_polars(path: Path) -> Iterator[dict[str, Any]] | None:
+    """The rows by polars; None where it is not installed."""
+    try:
+        polars: Any = importlib.import_module("polars")
+        return iter(polars.read_parquet(path).iter_rows(named=True))
+    except ImportError:
+        return None
+    except Exception as error:
+        raise InvalidValueError(f"{path}: cannot be read as Parquet: {error}") from error

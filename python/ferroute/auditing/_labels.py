@@ -156,7 +156,7 @@ def _row(place: str, content: str) -> tuple[dict[str, Any], tuple[float | None, 
         design = ceiling, int(row["below"]), int(row["total"])
         if not isinstance(row["prompt"], str):
             raise TypeError("prompt is no text")
-        float(row["win_rate"]), int(row["index"])
+        _ = float(row["win_rate"]), int(row["index"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InvalidValueError(f"{place}: expected a line that an audit saved for labels: {error!r:.100}") from None
     return row, design

@@ -13,12 +13,12 @@ from ferroute.auditing._call import (
     Call,
     NotACall,
     answer_of,
+    believed,
     first,
     held,
     messages_of,
     moment,
     number,
-    paid,
     path,
     scores_into,
     text,
@@ -31,6 +31,8 @@ _SIGNS = ("traceId", "trace_id", "usageDetails", "usage_details", "providedModel
 
 def fits(record: Any) -> bool:
     """Whether a record is of this kind."""
+    if _is_trace(record):
+        return True
     has_sign = any(path(record, name) is not None for name in _SIGNS)
     return has_sign and any(path(record, name) is not None for name in ("type", "input", "observationId"))
 
@@ -39,8 +41,10 @@ def call(record: Any) -> Call:
     """The call of an observation.
 
     Raises:
-        NotACall: It is none of a model (a span, an event, a tool), or failed.
+        NotACall: It is none of a model (a trace, a span, an event, a tool), or failed.
     """
+    if _is_trace(record):
+        raise NotACall("trace without its observations")
     kind = str(path(record, "type") or "GENERATION").upper()
     if kind != "GENERATION":
         raise NotACall("embedding" if kind == "EMBEDDING" else "other")
@@ -62,11 +66,16 @@ def call(record: Any) -> Call:
         )
     costs = held(first(record, "costDetails", "cost_details") or {})
     cost = first(record, "calculatedTotalCost", "totalCost", "total_cost")
-    made.cost = paid(path(costs, "total") if cost is None else cost, (made.prompt_tokens or 0) or None)
+    made.pay(believed(path(costs, "total") if cost is None else cost, (made.prompt_tokens or 0) or None))
     scores_into(made, record)
     if made.score is None:
         made.score = _score(held(path(record, "scores")))
     return made
+
+
+def _is_trace(record: Any) -> bool:
+    """Whether a record is a trace that names its observations, or none; traces that hold them are taken apart."""
+    return isinstance(path(record, "observations"), list) and path(record, "model") is None
 
 
 def _beside(made: Call, usage: Any) -> None:

@@ -12,11 +12,11 @@ from ferroute.auditing._call import (
     Call,
     NotACall,
     answer_of,
+    believed,
     first,
     held,
     messages_of,
     moment,
-    paid,
     path,
     scores_into,
     text,
@@ -51,10 +51,10 @@ def call(record: Any) -> Call:
         prompt_tokens=whole(path(record, "prompt_tokens")),
         completion_tokens=whole(path(record, "completion_tokens")),
         cached_tokens=_cached(held(path(record, "metadata"))),
-        cost=paid(path(record, "spend"), whole(path(record, "total_tokens"))),
         at=moment(first(record, "startTime", "start_time")),
         answer=answer_of(path(record, "response")),
     )
+    made.pay(believed(path(record, "spend"), whole(path(record, "total_tokens"))))
     scores_into(made, record)
     return made
 

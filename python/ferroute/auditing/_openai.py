@@ -11,16 +11,18 @@ from ferroute.auditing._call import (
     Call,
     NotACall,
     answer_of,
+    currency_of,
+    failed,
     first,
     held,
     messages_of,
     moment,
-    money,
     path,
     scores_into,
     text,
     usage_into,
 )
+from ferroute.auditing._streams import whole_of
 
 COST = ("cost", "cost_usd", "total_cost", "response_cost")
 
@@ -39,17 +41,19 @@ def call(record: Any) -> Call:
         NotACall: It failed, or was none to a chat model.
     """
     request = held(first(record, "request", "kwargs"))
-    response = held(path(record, "response"))
+    response = whole_of(held(path(record, "response")))
     if path(record, "custom_id") is not None:
         # The Batch API wraps bodies; its output has no request, its input no response.
         request = path(record, "body") if request is None else request
     request = _body(record if request is None else request)
     status = path(response, "status_code")
-    failed = isinstance(status, int) and status >= 400
-    if failed or path(record, "error") or path(response, "error") or path(response, "body", "error"):
+    refused = isinstance(status, int) and status >= 400
+    if refused or failed(record) or failed(response) or failed(path(response, "body")):
         raise NotACall("failed")
-    answered = _body(response) if isinstance(response, dict) else (record if response is None else {})
-    if path(answered, "object") == "list" and path(answered, "choices") is None:
+    answered: Any = whole_of(_body(response)) if isinstance(response, dict) else (record if response is None else {})
+    if path(record, "url") == "/v1/embeddings" or (
+        path(answered, "object") == "list" and path(answered, "choices") is None
+    ):
         raise NotACall("embedding")
     made = Call(
         # The dated name that a response may give says no more than the one asked for.
@@ -57,16 +61,18 @@ def call(record: Any) -> Call:
         messages=messages_of(first(request, "messages", "input", "prompt")),
         at=moment(first(record, "timestamp", "created_at", "time", "start_time", "at", "created"))
         or moment(first(answered, "created", "created_at")),
-        cost=money(first(record, *COST)),
         answer=response if isinstance(response, str) else answer_of(answered),
     )
+    made.pay(first(record, *COST), currency_of(record))
     usage_into(made, held(first(answered, "usage") or first(record, "usage") or record))
     scores_into(made, record)
     return made
 
 
-def joined(record: Any, asked: dict[str, Any]) -> tuple[bool, Any]:
+def joined(record: Any, asked: dict[str, Any], early: set[str]) -> tuple[bool, Any]:
     """A line of the Batch API's output with its request, where a line of the input had it before.
+
+    Ids of answers without a request are put into ``early``.
 
     Returns:
         Whether the record is such a request, which is put into ``asked`` and waits; and the record.
@@ -78,6 +84,8 @@ def joined(record: Any, asked: dict[str, Any]) -> tuple[bool, Any]:
         asked[key] = path(record, "body")
         return True, record
     request = asked.pop(key, None)
+    if request is None and path(record, "request") is None:
+        early.add(key)
     return False, record if request is None else {**record, "request": request}
 
 

@@ -16,7 +16,6 @@ from ferroute.auditing._call import (
     held,
     messages_of,
     moment,
-    money,
     number,
     path,
     scores_into,
@@ -28,12 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHAT = ("chat", "text_completion", "generate_content", "completion")
+_OTHER_EVENTS = ("gen_ai.choice", "gen_ai.evaluation.result")
 _USER_EVENTS = ("gen_ai.system.message", "gen_ai.user.message", "gen_ai.assistant.message", "gen_ai.tool.message")
 
 
 def fits(record: Any) -> bool:
     """Whether a record is of this kind."""
     if any(path(record, name) is not None for name in ("resourceSpans", "resource_spans", "resourceLogs")):
+        return True
+    if path(record, "attributes") is not None and id_of(record) is not None:
         return True
     return any(str(name).startswith("gen_ai.") for name in attributes(record))
 
@@ -56,8 +58,11 @@ def call(record: Any) -> Call:
     Raises:
         NotACall: It is none of a chat model, or failed.
     """
-    said = attributes(record)
-    if not any(name.startswith("gen_ai.") for name in said):
+    said, event = attributes(record), event_of(record)
+    if event in _USER_EVENTS:
+        body = _value(path(record, "body"))
+        return Call(messages=messages_of(first(body, "content") or first(said, "content", "gen_ai.event.content")))
+    if not any(name.startswith("gen_ai.") for name in said) or event in _OTHER_EVENTS:
         raise NotACall("other")
     operation = str(first(said, "gen_ai.operation.name", "llm.request.type") or "chat").lower()
     if operation not in _CHAT:
@@ -72,16 +77,33 @@ def call(record: Any) -> Call:
         prompt_tokens=whole(first(said, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")),
         completion_tokens=whole(first(said, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")),
         cached_tokens=whole(said.get("gen_ai.usage.cache_read.input_tokens")),
-        cost=money(said.get("gen_ai.usage.cost")),
         at=moment(
             first(record, "startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime", "timeUnixNano")
         ),
         answer=answered,
     )
+    made.pay(said.get("gen_ai.usage.cost"), said.get("gen_ai.usage.cost.currency"))
     scores_into(made, said)
     if made.score is None:
         made.score = number(said.get("gen_ai.evaluation.score.value"))
     return made
+
+
+def id_of(record: Any) -> tuple[str, str] | None:
+    """The ids of the trace and the span that a record is, or belongs to."""
+    trace = first(record, "traceId", "trace_id") or first(path(record, "context"), "trace_id", "traceId")
+    span = first(record, "spanId", "span_id") or first(path(record, "context"), "span_id", "spanId")
+    return (str(trace or ""), str(span)) if span else None
+
+
+def is_message(record: Any) -> bool:
+    """Whether a log record is an event that holds but one message of a request."""
+    return event_of(record) in _USER_EVENTS
+
+
+def event_of(record: Any) -> str:
+    """The name of the event that a log record is; empty for a span."""
+    return str(first(record, "eventName", "event_name") or first(attributes(record), "event.name") or "")
 
 
 def attributes(record: Any) -> dict[str, Any]:
@@ -90,7 +112,7 @@ def attributes(record: Any) -> dict[str, Any]:
     if isinstance(found, dict):
         return cast("dict[str, Any]", found)
     if isinstance(found, list):
-        pairs = (each for each in cast("list[Any]", found) if isinstance(each, dict))
+        pairs = cast("list[Any]", [each for each in cast("list[Any]", found) if isinstance(each, dict)])
         return {str(path(each, "key")): _value(path(each, "value")) for each in pairs}
     named = cast("dict[Any, Any]", record) if isinstance(record, dict) else {}
     return {name: value for name, value in named.items() if isinstance(name, str)}
@@ -125,8 +147,12 @@ def _contents(record: Any, said: dict[str, Any]) -> tuple[list[Any] | None, str 
 def _indexed(said: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """Messages under ``gen_ai.prompt.0.role``, ``gen_ai.prompt.0.content`` and so on."""
     made: list[dict[str, Any]] = []
-    while (content := said.get(f"{name}.{len(made)}.content")) is not None:
-        made.append({"role": said.get(f"{name}.{len(made)}.role") or "user", "content": content})
+    # A message that calls a tool has no content.
+    while any(
+        f"{name}.{len(made)}.{part}" in said for part in ("content", "role", "finish_reason", "tool_calls.0.name")
+    ):
+        content = said.get(f"{name}.{len(made)}.content")
+        made.append({"role": said.get(f"{name}.{len(made)}.role") or "user", "content": content or ""})
     return made
 
 

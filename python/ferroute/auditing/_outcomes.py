@@ -1,4 +1,8 @@
-"""Outcomes of both models for the same prompts, from wherever they are known."""
+"""Outcomes of both models for the same prompts, from wherever they are known.
+
+A prompt that stands in the logs many times is one piece of evidence, not many: its scores are averaged, and it counts
+once. Else twenty prompts, each asked ten times, would pass for two hundred.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """Prompts with scores of both models: equal lengths ``[n]``.
+    """Distinct prompts with scores of both models: equal lengths ``[n]``.
 
     Attributes:
-        calls: Position of a call with the prompt.
+        calls: Position of the first call with the prompt.
         strong: Scores of the strong model.
         weak: Scores of the cheaper model.
         lacking: What to say where there are none.
@@ -51,12 +55,14 @@ def read(rows: Collected, pair: Pair, given: Any) -> Outcomes:
     """
     import numpy as np
 
+    strong: Numbers
+    weak: Numbers
     if isinstance(given, (str, os.PathLike)):
         strong, weak = _of_labels(rows, cast("str | os.PathLike[str]", given))
     elif given is not None:
         strong, weak = _of_columns(given, len(rows))
     else:
-        strong, weak = rows.column("strong_score").copy(), rows.column("weak_score").copy()
+        strong, weak = np.array(rows.column("strong_score")), np.array(rows.column("weak_score"))
         for index, scores in rows.scored.items():
             strong[index], weak[index] = scores.get(pair.strong or "", np.nan), scores.get(pair.to, np.nan)
     known = np.isfinite(strong) & np.isfinite(weak) & np.isfinite(rows.column("win_rate"))
@@ -66,10 +72,28 @@ def read(rows: Collected, pair: Pair, given: Any) -> Outcomes:
             own = known & (rows.of_model() == rows.models.index(pair.strong))
             known = own if own.any() else known
         calls = np.flatnonzero(known)
-        return Outcomes(calls, strong[calls], weak[calls])
+        return _once_a_prompt(rows, calls, strong[calls], weak[calls])
     if given is not None:
         return Outcomes(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0), "no score was given for both models")
     return _of_pairs(rows, pair)
+
+
+def _once_a_prompt(rows: Collected, calls: NDArray[np.int64], strong: Numbers, weak: Numbers) -> Outcomes:
+    import numpy as np
+
+    texts = rows.of_text()[calls]
+    # Where the text was not kept, calls of the same length and the same win rate are taken for the same prompt.
+    lengths = np.nan_to_num(rows.column("prompt_tokens")[calls], nan=-1.0)
+    blank = texts == 0
+    keys = np.zeros((len(calls), 3))
+    keys[:, 0] = np.unique(texts, return_inverse=True)[1]
+    keys[blank, 1:] = np.stack([rows.column("win_rate")[calls], lengths], axis=1)[blank]
+    _keys, starts, of = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    of = of.ravel()
+    times = np.bincount(of)
+    order = np.argsort(starts)
+    means = [np.bincount(of, weights=each) / times for each in (strong, weak)]
+    return Outcomes(calls[starts[order]], means[0][order], means[1][order])
 
 
 def twins(rows: Collected, pair: Pair) -> list[tuple[list[int], list[int]]]:
@@ -146,7 +170,7 @@ def _of_columns(given: Any, n: int) -> tuple[Numbers, Numbers]:
     if not isinstance(given, (tuple, list)) or len(cast("list[Any]", given)) != 2:
         raise InvalidTypeError(
             "outcomes: expected a file of labels, or scores of both models as a mapping with strong and weak, found "
-            f"{type(given).__name__}"
+            f"{type(cast('Any', given)).__name__}"
         )
     try:
         columns = [np.asarray(each, dtype=np.float64) for each in cast("list[Any]", given)]

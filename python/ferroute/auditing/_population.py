@@ -119,7 +119,7 @@ class Population:
         if self.pair.to in rows.models:
             weak = (rows.of_model() == rows.models.index(self.pair.to)) & np.isfinite(tokens) & np.isfinite(rates)
         movable = self.movable
-        pairs = np.array(both).reshape(-1, 2)
+        pairs = np.reshape(np.array(both), (-1, 2))
         return _habits.read(movable.win_rates, movable.tokens, rates[weak], tokens[weak], pairs)
 
 
@@ -168,5 +168,5 @@ def _at(rows: Collected, prices: Prices, to: str, calls: Positions) -> tuple[Any
         return None, None
     counts = zip(*(np.nan_to_num(column[calls]).astype(np.int64).tolist() for column in columns), strict=True)
     parts = [prices.parts(to, *count) or (np.nan, np.nan) for count in counts]
-    both = np.array(parts).reshape(-1, 2)
+    both = np.reshape(np.array(parts), (-1, 2))
     return both[:, 0], both[:, 1]

@@ -6,7 +6,7 @@ The log's own figure goes first. A price that is not known is None, and said so 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
 from ferroute.errors import FerrouteError
@@ -42,12 +42,15 @@ class Prices:
         return _core.pricing_price(model, None, self.at) is not None
 
     def of(self, call: Call) -> Decimal | None:
-        """US dollars of a call; None where the log has none and no price is known, or no tokens."""
-        if call.cost is not None:
+        """US dollars of a call; None where the log has none and no price is known, or not both counts of tokens.
+
+        A logged cost that cannot be read is not replaced by a list price: what was paid is then not known.
+        """
+        if call.cost is not None or call.unread is not None:
             return call.cost
-        if call.model is None or (call.prompt_tokens is None and call.completion_tokens is None):
+        if call.model is None or call.prompt_tokens is None or call.completion_tokens is None:
             return None
-        counts = (call.prompt_tokens or 0, call.completion_tokens or 0, call.cached_tokens or 0)
+        counts = (call.prompt_tokens, call.completion_tokens, call.cached_tokens or 0)
         return self._ask(call.model, counts, call.at or self.at)
 
     def parts(self, model: str, prompt: int, completion: int, cached: int) -> tuple[float, float] | None:
@@ -81,7 +84,7 @@ def logged_rates(prompts: Numbers, completions: Numbers, costs: Numbers) -> tupl
     if len(costs) < _FEWEST:
         return None
     tokens: Any = np.stack([prompts, completions], axis=1)
-    found = np.linalg.lstsq(tokens, costs, rcond=None)[0]
+    found = cast("Any", np.linalg).lstsq(tokens, costs, rcond=None)[0]
     if (found >= 0).all():
         return float(found[0]), float(found[1])
     # Lengths that go together leave the split open; then one price for both kinds says what is known.

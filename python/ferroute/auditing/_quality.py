@@ -21,7 +21,7 @@ NO_SAVING = "no saving provable"
 BETTER = "better than random mixing"
 
 FEWEST = 50
-"""Prompts with outcomes of both models below which nothing is called proven."""
+"""Distinct prompts with outcomes of both models below which nothing is called proven."""
 _DRAWS = 1000
 
 
@@ -30,12 +30,13 @@ class Quality:
     """Quality where both models' outcomes are known for the same prompts.
 
     Attributes:
-        n: Prompts with outcomes of both.
+        n: Distinct prompts with outcomes of both.
         strong: The strong model's mean score on them; None without any.
         weak: The cheaper model's.
         gain: Mean score that the router keeps against moving as many calls by lot, averaged over all shares.
         gain_interval: Its interval, by a bootstrap of the prompts.
-        gain_at_equal_saving: The same against moving by lot until as many dollars are saved; None without prices.
+        gain_at_equal_saving: The same against moving by lot until as many dollars are saved, on the prompts whose
+            saving is known; None where those are fewer than 50 or than half.
         gain_at_equal_saving_interval: Its interval.
         confidence: That of the intervals.
         verdict: One of ``"quality: not yet proven"``, ``"no saving provable"``, ``"better than random mixing"``.
@@ -77,23 +78,25 @@ def judge(
     if n < FEWEST:
         why = f"outcomes of both models are known for {n:,} prompts, and fewer than {FEWEST} say nothing"
         return Quality(n, *means, confidence=confidence, why=why)
-    lost = strong - weak
-    priced = bool(np.isfinite(saved).all())
-    columns = np.stack([np.ones(n), lost, saved if priced else np.ones(n)], axis=1)
-    order = np.argsort(win_rates, kind="stable")
-    _values, starts = np.unique(win_rates[order], return_index=True)
-    observed = [float(gain) for gain in _gains(np.ones((1, n)), columns[order], starts)[0]]
-    draws = _drawn(columns[order], starts, seed)
-    alpha = (1 - confidence) / 2
-    (low, low_saving), (high, high_saving) = np.quantile(draws, [alpha, 1 - alpha], axis=0)
-    better = low > 0 and (not priced or low_saving > 0)
+    gain, interval = _gain(win_rates, strong - weak, None, confidence, seed)
+    known = np.isfinite(saved)
+    enough = known.sum() >= max(FEWEST, n / 2)
+    at_saving: tuple[float, tuple[float, float]] | None = None
+    if enough:
+        at_saving = _gain(win_rates[known], (strong - weak)[known], saved[known], confidence, seed)
+    better = interval[0] > 0 and at_saving is not None and at_saving[1][0] > 0
     # One number for a percentage of the draws can be a matter of luck where the scores hardly vary at all.
-    better = better and bool(lost.std() > 0)
+    better = better and bool((strong - weak).std() > 0)
     percent = f"{confidence:.0%}"
     if better:
         why = (
             f"on {n:,} prompts with outcomes of both models the router's choice keeps more quality than one by lot, at "
             f"{percent} confidence; how much quality a threshold keeps is for a certificate to say"
+        )
+    elif at_saving is None:
+        why = (
+            f"what moving saves is known for {int(known.sum()):,} of the {n:,} prompts with outcomes of both models: "
+            "too few to hold the router's choice against one by lot at equal dollars"
         )
     else:
         why = (
@@ -103,14 +106,31 @@ def judge(
     return Quality(
         n,
         *means,
-        gain=observed[0],
-        gain_interval=(float(low), float(high)),
-        gain_at_equal_saving=observed[1] if priced else None,
-        gain_at_equal_saving_interval=(float(low_saving), float(high_saving)) if priced else None,
+        gain=gain,
+        gain_interval=interval,
+        gain_at_equal_saving=None if at_saving is None else at_saving[0],
+        gain_at_equal_saving_interval=None if at_saving is None else at_saving[1],
         confidence=confidence,
         verdict=BETTER if better else NO_SAVING,
         why=why,
     )
+
+
+def _gain(
+    win_rates: Numbers, lost: Numbers, saved: Numbers | None, confidence: float, seed: int
+) -> tuple[float, tuple[float, float]]:
+    """Mean score kept against chance with its interval: at equal calls, or with ``saved`` at equal dollars."""
+    import numpy as np
+
+    n, which = len(lost), 0 if saved is None else 1
+    columns = np.stack([np.ones(n), lost, np.ones(n) if saved is None else saved], axis=1)
+    order = np.argsort(win_rates, kind="stable")
+    _values, starts = np.unique(win_rates[order], return_index=True)
+    observed = _gains(np.ones((1, n)), columns[order], starts)[0, which]
+    draws = _drawn(columns[order], starts, seed)[:, which]
+    alpha = (1 - confidence) / 2
+    low, high = np.quantile(draws, [alpha, 1 - alpha])
+    return float(observed), (float(low), float(high))
 
 
 def _drawn(columns: Numbers, starts: Any, seed: int) -> Numbers:
@@ -123,8 +143,8 @@ def _drawn(columns: Numbers, starts: Any, seed: int) -> Numbers:
     for first in range(0, _DRAWS, step):
         size = min(step, _DRAWS - first)
         rows: Any = random.integers(0, n, (size, n)) + np.arange(size)[:, None] * n
-        counts = np.bincount(rows.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
-        made.append(_gains(counts, columns, starts))
+        counts = np.reshape(np.bincount(rows.ravel(), minlength=size * n), (size, n))
+        made.append(_gains(counts.astype(np.float64), columns, starts))
     return np.concatenate(made)
 
 
@@ -138,12 +158,14 @@ def _gains(counts: Numbers, columns: Numbers, starts: Any) -> Numbers:
     """
     import numpy as np
 
-    calls, lost, saved = (np.add.reduceat(counts * column, starts, axis=1) / len(columns) for column in columns.T)
+    calls, lost, saved = (
+        np.add.reduceat(counts * column, starts, axis=1) / len(columns) for column in np.transpose(columns)
+    )
     share, lost_so_far, saved_so_far = (each.cumsum(axis=1) - each / 2 for each in (calls, lost, saved))
     all_lost, all_saved = lost.sum(axis=1, keepdims=True), saved.sum(axis=1, keepdims=True)
-    at_equal_calls = (calls * (share * all_lost - lost_so_far)).sum(axis=1)
+    at_equal_calls: Numbers = (calls * (share * all_lost - lost_so_far)).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        at_equal_saving = (calls * (saved_so_far / all_saved * all_lost - lost_so_far)).sum(axis=1)
+        at_equal_saving: Numbers = (calls * (saved_so_far / all_saved * all_lost - lost_so_far)).sum(axis=1)
     # Where moving everything saves nothing, no way of moving is worth it.
     worthless = all_saved[:, 0] <= 0
     return np.stack([at_equal_calls, np.where(worthless, -np.abs(at_equal_calls), at_equal_saving)], axis=1)

@@ -189,7 +189,7 @@ def _studentised(each: Numbers, confidence: float, seed: int) -> list[tuple[floa
         size = min(step, _DRAWS - done)
         rows: Any = random.integers(0, n, (size, n), dtype=np.int64)
         rows += np.arange(size)[:, None] * n
-        counts = np.bincount(rows.ravel(), minlength=size * n).reshape(size, n)
+        counts = np.reshape(np.bincount(rows.ravel(), minlength=size * n), (size, n))
         sums[done : done + size] = counts.astype(np.float64) @ both
         done += size
     totals, squares = sums[:, :columns], sums[:, columns:]

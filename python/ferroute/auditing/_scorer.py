@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ferroute.errors import InvalidTypeError, InvalidValueError
 
@@ -43,13 +43,19 @@ def scorer_of(router: Any) -> Scorer:
             f"router: {router} sends prompts to a model or an embedder, and an audit sends nothing anywhere; "
             "expected local, a fitted router, or a router object of your own"
         )
-    name = router if isinstance(router, str) else None
+    name: str | None = router if isinstance(router, str) else None
     if isinstance(router, os.PathLike) or (name is not None and name.endswith(".safetensors")):
-        router, name = _loaded(os.fspath(router)), os.path.basename(router)  # noqa: PTH119 - a path as it is given
+        file = os.fspath(cast("str | os.PathLike[str]", router))
+        router, name = _loaded(file), os.path.basename(file)  # noqa: PTH119 - a path as it is given
     elif name is not None:
         from ferroute.controller import build_router
 
-        router = build_router(name, None)
+        try:
+            router = build_router(name, None)
+        except TypeError as error:
+            raise InvalidValueError(
+                f"router: {name} needs arguments of its own ({error}); expected the router object"
+            ) from error
     return Scorer(name or str(router), _scoring(router), None)
 
 

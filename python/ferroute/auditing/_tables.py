@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.auditing._words import beginning
 
@@ -98,7 +98,7 @@ def models(rows: Collected) -> tuple[ModelSpend, ...]:
     of_model, costs = rows.of_model(), rows.column("cost")
     whole = sum(rows.spent.values(), Decimal(0))
     made: list[ModelSpend] = []
-    for at in np.unique(of_model).tolist():
+    for at in cast("list[int]", np.unique(of_model).tolist()):
         own = of_model == at
         calls, spend = int(own.sum()), rows.spent.get(at)
         made.append(

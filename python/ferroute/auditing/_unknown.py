@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ferroute._one_line import one_line
 from ferroute.auditing._quality import NOT_PROVEN
 from ferroute.auditing._words import several
 
@@ -45,9 +46,20 @@ def sentences(
             f"no prices of {', '.join(unpriced)}: those calls are counted as unpriced, not as free "
             "(ferroute.pricing.override takes prices of your own)"
         )
+    if rows.unread:
+        out.append(
+            f"the logged costs of {several(rows.unread, 'call')} cannot be read as US dollars, the first is "
+            f"{one_line(rows.an_unread)}: they are counted as unpriced"
+        )
     uncounted = rows.missing("completion_tokens")
     if uncounted:
-        out.append(f"no tokens: {uncounted:,} of {n:,} calls do not say how long the answer was")
+        out.append(
+            f"no tokens: {uncounted:,} of {n:,} calls do not say how long the answer was; without a cost of their own "
+            "they are unpriced"
+        )
+    unasked = rows.missing("prompt_tokens")
+    if unasked:
+        out.append(f"no tokens: {unasked:,} of {n:,} calls do not say how long the prompt was")
     left = population.own - len(population.calls)
     if left and len(population.calls):
         out.append(
@@ -61,6 +73,7 @@ def sentences(
         out.append(f"{pair.to} is a guess: the logs have no cheaper model (`to` names another)")
     if rows.estimated:
         out.append(f"the tokens of {rows.estimated:,} calls are an estimate, four characters each")
+    out += source.dropped
     if source.broken:
         out.append(f"{several(source.broken, 'record')} could not be read: {'; '.join(source.problems)}")
     return tuple(out)

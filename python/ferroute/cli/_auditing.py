@@ -88,7 +88,7 @@ def audit(
             router=router,
             strong=strong,
             to=to,
-            move=float(share_of(move)),
+            move=float(share_of(move, "--move")),
             outcomes=outcomes,
             html=html,
             labels=labels,

@@ -49,6 +49,38 @@ Config = Annotated[
         metavar="YAML", exists=True, dir_okay=False, help="Arguments of each router, by name.", show_default=False
     ),
 ]
+LogFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="openai, litellm, langfuse, otel, table or ledger. (default: recognised)",
+        show_default=False,
+    ),
+]
+LogColumns = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="FIELD=COLUMN", help="A column of your own; repeat it.", show_default=False),
+]
+MovedFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--strong",
+        metavar="MODEL",
+        help="Whose calls could move. (default: the one most is spent on)",
+        show_default=False,
+    ),
+]
+MovedTo = Annotated[
+    str | None,
+    typer.Option("--to", metavar="MODEL", help="Where they could move. (default: a cheaper one)", show_default=False),
+]
+PricesAt = Annotated[
+    str | None,
+    typer.Option(
+        "--at", metavar="DAY", help="Day of the prices, such as 2026-01-31. (default: today)", show_default=False
+    ),
+]
 Strong = Annotated[str, typer.Option(help="Model for hard prompts.")]
 Weak = Annotated[str, typer.Option(help="Model for all others.")]
 
@@ -60,13 +92,13 @@ def threshold_of(share: str | None, threshold: float | None) -> float:
     return share_of(share or "30%") if threshold is None else threshold
 
 
-def share_of(text: str) -> float:
+def share_of(text: str, option: str = "--share") -> float:
     """A percentage as the share that it is."""
     from ferroute.decision import Share
 
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", text)
     if not found or float(found[1]) > 100:
-        raise UsageProblem(f"--share: expected a percentage such as 30%, found {text}")
+        raise UsageProblem(f"{option}: expected a percentage such as 30%, found {text}")
     return Share(float(found[1]) / 100)
 
 

@@ -7,6 +7,13 @@ from typing import Annotated
 
 import typer
 
+from ferroute.cli._options import (
+    LogColumns,  # noqa: TC001 - typer looks them up
+    LogFormat,  # noqa: TC001
+    MovedFrom,  # noqa: TC001
+    MovedTo,  # noqa: TC001
+    PricesAt,  # noqa: TC001
+)
 from ferroute.cli._run import UsageProblem, ending
 
 proving = typer.Typer()
@@ -61,9 +68,12 @@ def certify(
     labels: Annotated[Path, typer.Argument(help="Labels that the router was not fitted to.")],
     router: Annotated[str, typer.Option(metavar="NAME|PATH", help="local, or the file of a fitted router.")] = "local",
     logs: Annotated[
-        str | None,
-        typer.Option(metavar="LOGS", help="The logs that the labels were drawn from.", show_default=False),
+        list[str] | None,
+        typer.Option(metavar="LOGS", help="The logs that the labels were drawn from; repeat it.", show_default=False),
     ] = None,
+    format: LogFormat = None,  # noqa: A002
+    column: LogColumns = None,
+    model: MovedFrom = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="PATH", help="Write the certificate here.", show_default=False)
     ] = None,
@@ -76,12 +86,27 @@ def certify(
 ) -> None:
     """Find the highest threshold whose loss of quality is proven to be within a bound.
 
+    The labels must be others than those the router was fitted to: ferroute prove keeps them apart by itself.
+
     Strong where the win rate is at least the threshold: higher threshold = fewer strong calls.
     """
     with ending(context.obj):
         from ferroute.cli import prove as command
 
-        command.certify(labels, router, logs, out, max_loss, confidence, risk, judge, seed, as_json=as_json)
+        sure(confidence)
+        command.certify(
+            labels,
+            router,
+            out,
+            logs=logs or [],
+            of_logs=command.of_logs(format, column, model),
+            as_json=as_json,
+            max_quality_loss=max_loss,
+            confidence=confidence,
+            risk=risk,
+            judge=judge,
+            seed=seed,
+        )
 
 
 @proving.command(
@@ -90,7 +115,7 @@ def certify(
 )
 def prove(
     context: typer.Context,
-    logs: Annotated[str, typer.Argument(help="Logs, as for ferroute audit.")],
+    logs: Annotated[list[str], typer.Argument(metavar="LOGS", help="Files, or a ledger's URL, as for ferroute audit.")],
     labels: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="to_label.jsonl with its scores filled in.", show_default=False),
@@ -101,9 +126,11 @@ def prove(
     risk: Risk = "net",
     judge: Judge = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many prompts to label.")] = 1000,
-    to: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The model that calls could move to.", show_default=False)
-    ] = None,
+    format: LogFormat = None,  # noqa: A002
+    column: LogColumns = None,
+    model: MovedFrom = None,
+    to: MovedTo = None,
+    at: PricesAt = None,
     seed: Seed = 0,
 ) -> None:
     """Go from logs to a certificate: audit them, name the prompts to label, then fit a router and certify it.
@@ -114,17 +141,22 @@ def prove(
     with ending(context.obj):
         from ferroute.cli import prove as command
 
-        if not 0 < confidence < 1:
-            raise UsageProblem(f"--confidence: expected a number between 0 and 1, found {confidence}")
+        sure(confidence)
         command.prove(
             logs,
             labels,
             folder,
-            max_loss=max_loss,
+            k=k,
+            max_quality_loss=max_loss,
             confidence=confidence,
             risk=risk,
             judge=judge,
-            k=k,
-            to=to,
             seed=seed,
+            **command.of_logs(format, column, model, to, at),
         )
+
+
+def sure(confidence: float) -> None:
+    """Refuses what is no confidence."""
+    if not 0 < confidence < 1:
+        raise UsageProblem(f"--confidence: expected a number between 0 and 1, found {confidence}")

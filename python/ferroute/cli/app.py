@@ -307,6 +307,12 @@ def spend(
             metavar="MODEL", help="The strong model, where calls were routed by shares or ladders.", show_default=False
         ),
     ] = None,
+    weak: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="The weak model, whose answers beside the strong one's count.", show_default=False
+        ),
+    ] = None,
     passing: Annotated[float, typer.Option(help="An outcome with at least this score counts as success.")] = 0.5,
     png: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Write a picture here, too.", show_default=False)
@@ -335,6 +341,7 @@ def spend(
             router=router,
             model=model,
             strong=strong,
+            weak=weak,
             passing=passing,
             png=png,
             as_csv=as_csv,

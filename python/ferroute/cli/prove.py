@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ferroute.cli._output import console, json_line, note
 from ferroute.cli._run import UsageProblem
+from ferroute.cli.audit import columns_of
 from ferroute.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -40,18 +41,20 @@ def fit(
     note(f"saved to {out}; a Controller takes it from its config: mine: {{path: {out}}}")
 
 
+def of_logs(
+    format: str | None,  # noqa: A002
+    column: list[str] | None,
+    strong: str | None,
+    to: str | None = None,
+    at: str | None = None,
+) -> dict[str, Any]:
+    """What an audit is told of the logs, as far as it is given."""
+    given = {"format": format, "columns": columns_of(column or []), "strong": strong, "to": to, "at": at}
+    return {name: value for name, value in given.items() if value}
+
+
 def certify(
-    path: Path,
-    router: str,
-    logs: str | None,
-    out: Path | None,
-    max_loss: float,
-    confidence: float,
-    risk: str,
-    judge: str | None,
-    seed: int,
-    *,
-    as_json: bool,
+    path: Path, name: str, out: Path | None, *, logs: list[str], of_logs: dict[str, Any], as_json: bool, **wanted: Any
 ) -> None:
     """Certifies a threshold of a router with labels, and shows the certificate."""
     import numpy as np
@@ -59,31 +62,26 @@ def certify(
     from ferroute import calibrate
     from ferroute.auditing import read_labels
 
-    labels = read_labels(path)
-    if logs is not None:
+    labels, router = read_labels(path), _router(name)
+    known = np.isfinite(labels.strong + labels.weak)
+    prompts = [prompt for prompt, there in zip(labels.prompts, known, strict=True) if there]
+    _refuse_fitted(router, prompts, path)
+    if logs:
         import ferroute
 
-        inputs = ferroute.audit(logs, router=router, progress_bar=sys.stderr.isatty()).certificate_inputs(labels)
+        audit = ferroute.audit(one_or_all(logs), router=router, progress_bar=sys.stderr.isatty(), **of_logs)
+        inputs = audit.certificate_inputs(labels)
     elif labels.ceiling is not None:
         raise UsageProblem(
             f"--logs: needed, since {path} was drawn from a part of the calls; expected the audited logs"
         )
     else:
-        known = np.isfinite(labels.strong + labels.weak)
-        prompts = [prompt for prompt, there in zip(labels.prompts, known, strict=True) if there]
-        inputs: dict[str, Any] = {
+        inputs = {
             "win_rates": _win_rates(router, prompts),
             "strong_scores": labels.strong[known],
             "weak_scores": labels.weak[known],
         }
-    certificate = calibrate.guarantee(
-        **inputs,
-        max_quality_loss=max_loss,
-        confidence=confidence,
-        risk=risk,
-        judge=judge,
-        seed=seed,
-    )
+    certificate = calibrate.guarantee(**inputs, **wanted)
     if out is not None:
         certificate.save(out)
     if as_json:
@@ -94,15 +92,31 @@ def certify(
         note(f"saved to {out}")
 
 
-def prove(logs: str, labels: Path | None, folder: Path, **arguments: Any) -> None:
+def _refuse_fitted(router: Any, prompts: list[str], path: Path) -> None:
+    """Raises where a fitted router has seen labels that are to certify it."""
+    seen = getattr(router, "was_fitted_on", None)
+    count = 0 if seen is None or not prompts else int(seen(prompts).sum())
+    # A text that comes again in the traffic may be in both halves; a file of labels used twice is in both whole.
+    if count > len(prompts) // 2:
+        raise UsageProblem(
+            f"{path}: the router was fitted to {count:,} of these {len(prompts):,} prompts, so they cannot certify it; "
+            "expected labels that it has not seen (ferroute prove keeps one half of them apart)"
+        )
+
+
+def prove(logs: list[str], labels: Path | None, folder: Path, **arguments: Any) -> None:
     """Goes from logs to labels, or from labels to a certificate."""
     import ferroute
 
-    arguments["max_quality_loss"] = arguments.pop("max_loss")
-    found = ferroute.prove(logs, labels, folder=folder, progress_bar=sys.stderr.isatty(), **arguments)
+    found = ferroute.prove(one_or_all(logs), labels, folder=folder, progress_bar=sys.stderr.isatty(), **arguments)
     _print(found)
     for name in ("audit.html", "to_label.jsonl") if labels is None else ("router.safetensors", "certificate.json"):
         note(f"{folder / name} is written")
+
+
+def one_or_all(logs: list[str]) -> str | list[str]:
+    """A single log as it is."""
+    return logs[0] if len(logs) == 1 else logs
 
 
 def _print(value: object) -> None:
@@ -118,6 +132,11 @@ def _outcomes(path: Path) -> tuple[list[str], Any, list[str]]:
 
     if is_labels(path):
         labels = read_labels(path)
+        if labels.ceiling is not None:
+            note(
+                f"{path} was drawn below a win rate of {labels.ceiling:.4f}: the router, and what is said of it, "
+                "are for such prompts; ferroute audit --purpose fit draws from all of them"
+            )
         return list(labels.prompts), np.stack([labels.strong, labels.weak], axis=1), ["strong", "weak"]
     prompts, scores, models = evals.read_outcomes(path).matrix()
     without = [row for row, prompt in enumerate(prompts) if prompt is None]
@@ -126,12 +145,15 @@ def _outcomes(path: Path) -> tuple[list[str], Any, list[str]]:
     return [prompt for prompt in prompts if prompt is not None], scores, models
 
 
-def _win_rates(router: str, prompts: list[str]) -> Any:
-    from ferroute._batch import win_rates
+def _router(name: str) -> Any:
+    """The router of a name, or of the file of a fitted one."""
+    import ferroute
     from ferroute.controller import ROUTER_CLS, build_router
 
-    if router in ROUTER_CLS:
-        return win_rates(build_router(router, None), prompts, None)
-    import ferroute
+    return build_router(name, None) if name in ROUTER_CLS else ferroute.load_router(name)
 
-    return ferroute.load_router(router).win_rates(prompts)
+
+def _win_rates(router: Any, prompts: list[str]) -> Any:
+    from ferroute._batch import win_rates
+
+    return win_rates(router, prompts, None)

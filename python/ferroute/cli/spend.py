@@ -32,6 +32,7 @@ def spend(
     router: str | None,
     model: str | None,
     strong: str | None,
+    weak: str | None,
     passing: float,
     png: Path | None,
     as_csv: bool,
@@ -41,7 +42,9 @@ def spend(
     url = ledger if ":" in ledger.replace(":\\", "") else f"sqlite:{ledger}"
     try:
         book = Ledger(url, create=False)
-        found = book.spend(since=since, until=until, router=router, model=model, strong=strong, passing=passing)
+        found = book.spend(
+            since=since, until=until, router=router, model=model, strong=strong, weak=weak, passing=passing
+        )
     except InvalidValueError as error:
         raise UsageProblem(str(error)) from None
     if book.in_memory:

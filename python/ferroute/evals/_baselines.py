@@ -53,7 +53,6 @@ def random_mixing(rows: Rows, settings: Settings, models: Curve | None) -> Route
     points = _records(1 - share, quality, share, rows.strong.size, costs)
     draws = None
     if models is not None:
-        money = {"strong_cost": models.strong_cost, "weak_cost": models.weak_cost}
         cost = None
         if models.strong_cost is not None and models.weak_cost is not None:
             cost = line(models.strong_cost, models.weak_cost)
@@ -63,7 +62,8 @@ def random_mixing(rows: Rows, settings: Settings, models: Curve | None) -> Route
             cost=cost,
             weak=models.weak,
             strong=models.strong,
-            **money,
+            weak_cost=models.weak_cost,
+            strong_cost=models.strong_cost,
         )
     return RouterResult(RANDOM, points, observed(points, rows), draws, settings, None)
 

@@ -104,7 +104,7 @@ class DifferenceCurve:
         self.difference, self.bands = difference, bands
 
     @property
-    def ahead(self) -> Numbers:
+    def ahead(self) -> NDArray[np.bool_]:
         """Where the first is better beyond chance, ``[k]`` booleans; with all bands together this may be read off."""
         import numpy as np
 

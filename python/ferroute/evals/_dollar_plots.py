@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.errors import InvalidValueError
 from ferroute.evals._dollars import NO_COSTS, upper_hull
-from ferroute.evals.plots import COLOURS, GREY, MARKERS, finish, new_axes, together
+from ferroute.evals.plots import GREY, MARKERS, finish, new_axes, together
+from ferroute.plot import COLOURS
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float64]
 
 DASHES: dict[str, Any] = {"static mix": "--", "optimum": (0, (1, 1))}
 
@@ -73,15 +78,16 @@ def _line(axes: Any, result: Any, ends: Any, **style: Any) -> None:
 
     points = result.points
     at = points["cost"].argsort(kind="stable")
-    cost = points["cost"][at]
-    x = np.unique(np.concatenate([cost, np.linspace(cost[0], cost[-1], 200)]))
-    if axes.get_xscale() == "log" and cost[0] > 0:
-        x = np.unique(np.concatenate([x, np.geomspace(cost[0], cost[-1], 200).clip(cost[0], cost[-1])]))
+    cost: Numbers = points["cost"][at]
+    low, high = float(cost[0]), float(cost[-1])
+    x = np.unique(np.concatenate([cost, np.linspace(low, high, 200)]))
+    if axes.get_xscale() == "log" and low > 0:
+        x = np.unique(np.concatenate([x, cast("Any", np.geomspace(low, high, 200)).clip(low, high)]))
     label = result.name if math.isnan(result.apgr) else f"{result.name}: APGR {float(result.apgr):.3f}"
     axes.plot(x, np.interp(x, cost, points["score"][at]), label=label, **style)
     if ends is not None:
-        low, high = (np.interp(x, cost, ends[at, side]) for side in (0, 1))
-        axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0, zorder=2)
+        bottom, top = (np.interp(x, cost, cast("Numbers", ends[at, side])) for side in (0, 1))
+        axes.fill_between(x, bottom, top, color=style["color"], alpha=0.15, linewidth=0, zorder=2)
 
 
 def _cross(axes: Any, result: Any, ends: Any, colour: str, marker: str) -> None:

@@ -130,7 +130,9 @@ class DollarCurve:
         import numpy as np
 
         cost, quality, _ = self.anchored
-        at = np.ascontiguousarray(np.broadcast_to(dollars, (len(cost), np.shape(dollars)[-1])), dtype=np.float64)
+        at = np.ascontiguousarray(
+            np.broadcast_to(dollars, (len(cost), np.asarray(dollars).shape[-1])), dtype=np.float64
+        )
         return _core.eval_value_at(cost, quality, at)
 
     @cached_property
@@ -173,7 +175,10 @@ def curves(
                 found = f"{len(policy.choices):,} settings of {rows.size:,} rows"
                 raise InvalidValueError(f"num_results: {found} do not fit in memory: ask for fewer")
             tables = [given.scores, given.costs] if given.costs is not None else [given.scores]
-            yield [*(table[rows, policy.choices].T for table in tables), (policy.choices == given.strong).T]
+            yield [
+                *(np.transpose(table[rows, policy.choices]) for table in tables),
+                np.transpose(policy.choices == given.strong),
+            ]
 
     observed, drawn = _means(blocks(), bootstrap, seed)
 
@@ -228,7 +233,7 @@ def _resampled(table: Numbers, times: int, seed: int) -> Numbers:
     for start in range(0, times, at_once):
         count = min(at_once, times - start)
         drawn = rng.integers(0, rows, (count, rows)) + rows * np.arange(count)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=count * rows).reshape(count, rows)
+        counts = np.reshape(np.bincount(drawn.ravel(), minlength=count * rows), (count, rows))
         out[start : start + count] = counts.astype(np.float64) @ table
     return out / rows
 

@@ -79,7 +79,9 @@ def read(
     dollars = _costs(costs, len(scores), names)
     if dollars is not None:
         dollars = dollars[kept]
-        unknown = [name for name, column in zip(names, dollars.T, strict=True) if not np.isfinite(column).all()]
+        unknown = [
+            name for name, column in zip(names, np.transpose(dollars), strict=True) if not np.isfinite(column).all()
+        ]
         if unknown:
             notes.append(f"no dollars: the cost of {', '.join(unknown)} is not known in every row")
             dollars = None
@@ -88,7 +90,7 @@ def read(
         raise InvalidValueError(f"prompts: expected {len(scores)}, one for each row of outcomes, found {len(texts)}")
     if texts is not None:
         texts = [texts[row] for row in kept]
-        if not all(isinstance(text, str) for text in texts):
+        if not all(isinstance(text, str) for text in cast("list[Any]", texts)):
             texts = None
     made = Given(scores[kept], dollars, names, 0, 1, texts, kept, len(scores), notes)
     made.strong, made.weak = _pair(made, pair, ordered=table is None and len(names) == 2)
@@ -159,7 +161,10 @@ def _costs(costs: Any, rows: int, names: list[str]) -> Numbers | None:
         # A tuple of columns, as `score_router` takes it; anything else with two dimensions is [n, m].
         columns = isinstance(costs, tuple) and any(np.ndim(one) for one in cast("tuple[Any, ...]", costs))
         if columns:
-            found = np.stack([np.broadcast_to(np.array(one, dtype=np.float64), (rows,)) for one in costs], axis=1)
+            found = np.stack(
+                [np.broadcast_to(np.array(one, dtype=np.float64), (rows,)) for one in cast("tuple[Any, ...]", costs)],
+                axis=1,
+            )
         else:
             found = np.array(costs, dtype=np.float64)
     except (TypeError, ValueError):

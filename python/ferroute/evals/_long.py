@@ -96,7 +96,7 @@ class Builder:
             count = np.bincount(at[known], minlength=shape[0] * shape[1])
             total = np.bincount(at[known], weights=values[known], minlength=shape[0] * shape[1])
             with np.errstate(invalid="ignore", divide="ignore"):
-                tables["costs" if name == "cost" else name] = (total / count).reshape(shape)
+                tables["costs" if name == "cost" else name] = np.reshape(total / count, shape)
         repeated = int(at.size - np.unique(at).size)
         if repeated:
             notes = [*notes, f"repeats of the same prompt and model averaged: {repeated:,}"]

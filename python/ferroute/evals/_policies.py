@@ -129,7 +129,7 @@ def _turns(scores: Numbers, costs: Numbers) -> Numbers:
 
     found: list[Numbers] = []
     rows = np.arange(len(scores))
-    here = _first(scores, -costs)
+    here: Any = _first(scores, -costs)
     for _ in range(scores.shape[1]):
         score, cost = scores[rows, here][:, None], costs[rows, here][:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -140,7 +140,7 @@ def _turns(scores: Numbers, costs: Numbers) -> Numbers:
         if not moves.any():
             break
         found.append(turn[moves])
-        here = np.where(moves, there, here)
+        here = cast("Any", np).where(moves, there, here)
     return np.concatenate(found) if found else np.array([])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute._core import __version__
 
@@ -66,7 +66,7 @@ class Provenance:
             bootstrap=settings.bootstrap,
             confidence=settings.confidence,
             ferroute=__version__,
-            numpy=np.__version__,
+            numpy=cast("Any", np).__version__,
             python=platform.python_version(),
             prices=str(pricing.as_of()),
         )

@@ -233,6 +233,8 @@ def compare(  # pyright: ignore[reportInconsistentOverload]
         >>> list(c), float(c["mine"].share_at_quality(1.0)), round(float(c["mine"].cost_at_quality(1.0)), 4)
         (['mine', 'random mixing', 'optimum'], 0.5, 0.0055)
     """
+    import numpy as np
+
     if not isinstance(routers, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidTypeError(
             f'routers: expected a name for each router\'s scores, {{"mine": scores}}, found {type(routers).__name__}'
@@ -258,9 +260,9 @@ def compare(  # pyright: ignore[reportInconsistentOverload]
     results = min(100, len(given.scores)) if num_results is None else num_results
     settings = Settings(results, bootstrap, seed, confidence, on_ties)
     strong, weak = given.strong, given.weak
-    rows = Rows(given.scores[:, strong].copy(), given.scores[:, weak].copy())
+    rows = Rows(np.array(given.scores[:, strong]), np.array(given.scores[:, weak]))
     if given.costs is not None:
-        rows.costs = given.costs[:, strong].copy(), given.costs[:, weak].copy()
+        rows.costs = np.array(given.costs[:, strong]), np.array(given.costs[:, weak])
     scored = {name: win_rates_of(str(name), values, given) for name, values in routers.items()}
     simple = {} if given.prompts is None else prompt_baselines(given.prompts)
     return judge(scored, rows, settings, simple, (given.models[strong], given.models[weak]), given.notes)

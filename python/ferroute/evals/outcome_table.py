@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
 from ferroute._grid import Shown
@@ -110,7 +110,7 @@ class OutcomeTable(Shown):
                 f"{what}: expected a row for each prompt and a column for each model, {list(shape)}, found "
                 f"{list(found.shape)}"
             )
-        found = found.reshape(shape)
+        found = np.reshape(found, shape)
         bad = np.isinf(found) | (positive & (found < 0))
         if bad.any():
             row, column = (int(i) for i in np.argwhere(bad)[0])
@@ -225,7 +225,9 @@ class OutcomeTable(Shown):
 
     def matrix(self) -> tuple[list[str | None], Numbers, list[str]]:
         """Prompts, scores ``[n, m]`` with NaN, and models: what `ferroute.fit` takes."""
-        return list(self.prompts), self.scores.copy(), list(self.models)
+        import numpy as np
+
+        return list(self.prompts), np.array(self.scores, order="C"), list(self.models)
 
     def filter(
         self,
@@ -259,8 +261,8 @@ class OutcomeTable(Shown):
             keep &= np.array([group in chosen for group in self.groups], dtype=bool)
         if complete:
             keep &= np.isfinite(self.scores[:, at]).all(axis=1)
-        rows = np.flatnonzero(keep)
-        return self._part(rows.tolist(), wanted, {name: v[np.ix_(rows, at)] for name, v in self._values.items()})
+        rows, columns = np.flatnonzero(keep), np.array(at, dtype=np.intp)
+        return self._part(rows.tolist(), wanted, {name: v[np.ix_(rows, columns)] for name, v in self._values.items()})
 
     def _part(self, rows: list[int], models: list[str], values: dict[str, Numbers]) -> OutcomeTable:
         made = object.__new__(type(self))
@@ -333,14 +335,17 @@ class OutcomeTable(Shown):
 
     def to_pandas(self, wide: bool = False) -> pd.DataFrame:
         """A frame with a row for each call, or ``wide``: for each prompt, with a column of scores for each model."""
+        import numpy as np
         import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
         if not wide:
             return pd.DataFrame(self.long())
         columns: dict[str, Any] = {"id": self.ids, "prompt": self.prompts, "group": self.groups}
-        columns |= dict(zip(self.models, self.scores.T, strict=True))
+        columns |= dict(zip(self.models, np.transpose(self.scores), strict=True))
         if self.costs is not None:
-            columns |= {f"{model}|cost": column for model, column in zip(self.models, self.costs.T, strict=True)}
+            columns |= {
+                f"{model}|cost": column for model, column in zip(self.models, np.transpose(self.costs), strict=True)
+            }
         return pd.DataFrame(columns)
 
     def describe(self) -> list[dict[str, Any]]:
@@ -400,7 +405,7 @@ def hashed(prompts: Sequence[str | None]) -> list[str]:
 
 
 def _several(names: Sequence[str]) -> list[str]:
-    return [cast("str", names)] if isinstance(names, str) else list(names)
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _listed(names: Sequence[str]) -> str:

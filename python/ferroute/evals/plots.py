@@ -92,13 +92,17 @@ def quality_plot(
     greys = iter(("0.55", "0.35", "0.65"))
     for base in baselines:
         if field in base.points.dtype.names:
-            line = {"color": next(greys, "0.5"), "linewidth": 1.3, "linestyle": styles.get(base.name, "-")}
+            line: dict[str, Any] = {
+                "color": next(greys, "0.5"),
+                "linewidth": 1.3,
+                "linestyle": styles.get(base.name, "-"),
+            }
             _curve(axes, base, field, band=False, marker=_small(base.name), **line)
     for i, router in enumerate(routers):
         marker = MARKERS[i % len(MARKERS)]
         colour = COLOURS[i % len(COLOURS)]
-        line = {"color": colour, "linewidth": 2, "marker": marker, "markersize": 4.5}
-        _curve(axes, router, field, band=True, ends=wide.get(router.name, router.bands), **line)
+        style: dict[str, Any] = {"color": colour, "linewidth": 2, "marker": marker, "markersize": 4.5}
+        _curve(axes, router, field, band=True, ends=wide.get(router.name, router.bands), **style)
     if against == "cost":
         axes.set_xlabel("mean cost of a call (US dollars)")
     else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
 from ferroute.errors import InvalidTypeError, InvalidValueError
+from ferroute.rollout._checked import number_of, pair_of, whole_of
 from ferroute.rollout.moves import Move, Rehearsal, Stage, moves_of
 from ferroute.thresholds import CalibrationTable, checked_scores
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 _log = logging.getLogger("ferroute")
+
+# How far from the share that was asked for a stage may be: equal scores go together.
+_NEAR = 0.01
 
 # What is worth a warning; the other moves are what was hoped for.
 _TROUBLE = ("paused", "reverted", "drifted")
@@ -44,28 +48,53 @@ class Kept:
             self._tell()
         return threshold, note
 
-    def observe(self, win_rate: float, strong_score: float, weak_score: float, probability: float = 1.0) -> None:
+    def observe(
+        self,
+        win_rate: float,
+        strong_score: float,
+        weak_score: float,
+        probability: float = 1.0,
+        threshold: float | None = None,
+    ) -> None:
         """Takes in an audited request: both models' scores, whichever of them had answered.
 
         Args:
-            win_rate: The router's score of it.
+            win_rate: The router's score of it, 0..=1.
             strong_score: Quality of the strong model's answer, 0..=1.
             weak_score: Quality of the weak model's answer, 0..=1.
             probability: The chance that it had of being audited. It is written down, and weighs nothing: audits must be
                 drawn by lot with one chance for all requests of a time.
+            threshold: The one that the request was routed by, for the running loss: judgements come later than answers,
+                and the threshold in force may be another by then. None: the one in force now.
 
         Raises:
+            InvalidTypeError: Something is no number.
             InvalidValueError: A score is not in 0..=1, or the probability not in 0..=1 or 0.
             UnreadableFileError: The file cannot be written.
         """
-        self._core.observe(float(win_rate), float(strong_score), float(weak_score), float(probability))
+        self._core.observe(
+            number_of("win_rate", win_rate),
+            number_of("strong_score", strong_score),
+            number_of("weak_score", weak_score),
+            number_of("probability", probability),
+            None if threshold is None else number_of("threshold", threshold),
+        )
         self._tell()
 
     def observe_many(
-        self, win_rates: ArrayLike, strong_scores: ArrayLike, weak_scores: ArrayLike, probability: float = 1.0
+        self,
+        win_rates: ArrayLike,
+        strong_scores: ArrayLike,
+        weak_scores: ArrayLike,
+        probability: float = 1.0,
+        threshold: float | None = None,
     ) -> None:
         """As `observe`, for many audited requests in their order, ``[n]`` each."""
-        self._core.observe_many(*_rows(win_rates, strong_scores, weak_scores), probability)
+        self._core.observe_many(
+            *_rows(win_rates, strong_scores, weak_scores),
+            number_of("probability", probability),
+            None if threshold is None else number_of("threshold", threshold),
+        )
         self._tell()
 
     def _tell(self) -> None:
@@ -107,7 +136,11 @@ class Kept:
 
     @property
     def rate(self) -> float:
-        """The part of the traffic to audit now: more while it grows, pauses or has doubts, little while it holds."""
+        """The part of the traffic to audit now: more while it grows, pauses or has doubts, little while it holds.
+
+        Where nothing has moved for 2,000 audits, though it would grow, it falls with one over the audits since, as far
+        as a change would still be found before it has used up what the bound has left.
+        """
         return self._core.rate
 
     @property
@@ -301,11 +334,62 @@ def _rows(win_rates: ArrayLike, strong: ArrayLike, weak: ArrayLike) -> tuple[Num
 
 def shares_of(stages: Sequence[float], name: str = "stages") -> list[float]:
     """Weak shares, checked: rising, above 0, at most 1."""
-    shares = [float(share) for share in stages]
+    try:
+        given = list(stages)
+    except TypeError:
+        found = type(stages).__name__
+        raise InvalidTypeError(f"{name}: expected a sequence of weak shares, found {found}") from None
+    shares = [number_of(name, share) for share in given]
     rising = all(a < b for a, b in pairwise(shares))
     if not shares or not rising or shares[0] <= 0 or shares[-1] > 1:
         raise InvalidValueError(f"{name}: expected rising weak shares above 0 and at most 1, found {shares}")
     return shares
+
+
+def settings_of(
+    rates: tuple[float, float] | None, horizon: int | None, on_drift: str | None
+) -> tuple[tuple[float, float] | None, int | None, bool | None]:
+    """The settings that a ramp and a watch share, checked; what was not given stays None."""
+    if on_drift not in (None, "audit", "revert"):
+        raise InvalidValueError(f"on_drift: expected 'audit' or 'revert', found {on_drift!r}")
+    return (
+        None if rates is None else pair_of("rates", rates),
+        None if horizon is None else whole_of("horizon", horizon),
+        None if on_drift is None else on_drift == "revert",
+    )
+
+
+def same_settings(
+    core: _core.Ramp,
+    start: float | None,
+    rates: tuple[float, float] | None,
+    horizon: int | None,
+    revert_on_drift: bool | None,
+) -> None:
+    """Refuses settings that were given and are not those the ramp in a file was begun with.
+
+    Raises:
+        InvalidValueError: One differs; the message has both.
+    """
+    begun, kept_horizon, kept_rates, kept_revert = core.plan.settings
+    share = core.plan.stages[begun][0]
+    drift = ("audit", "revert")
+    for name, given, kept, differs in (
+        ("start", start, share, start is not None and abs(start - share) > _NEAR),
+        ("rates", rates, kept_rates, rates is not None and rates != kept_rates),
+        ("horizon", horizon, kept_horizon, horizon is not None and horizon != kept_horizon),
+        (
+            "on_drift",
+            None if revert_on_drift is None else drift[revert_on_drift],
+            drift[kept_revert],
+            revert_on_drift is not None and revert_on_drift != kept_revert,
+        ),
+    ):
+        if differs:
+            raise InvalidValueError(
+                f"{name}: the ramp in {core.path} was begun with {kept}, found {given}; leave it out to go on with "
+                "that, or use another file"
+            )
 
 
 def _odds(log: float) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
 from ferroute.errors import InvalidTypeError, InvalidValueError
+from ferroute.rollout._checked import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,13 +30,16 @@ class ABResult:
         n: Scores of both arms that count.
         means: Mean scores of both arms; NaN where there is none.
         difference: Mean score of b - a; NaN before both have one.
-        interval: Of the difference. With the stated confidence it holds the true one at all times together.
+        interval: Of the difference, as its mean over the scores so far. With the stated confidence it holds the true
+            one at all times together.
         e_value: How much speaks for a difference, as "so much to 1"; decided at ``1 / (1 - confidence)``.
         winner: ``"a"``, ``"b"``, or None while it is not decided. What was decided stays.
         decided_at: How many scores that took.
         costs: Mean cost of both arms in US dollars, over the scores that came with one; None where none did.
         confidence: Of interval and winner.
         required: Scores that were asked for beforehand.
+        skewed: Whether the arms certainly get other parts of the scores than the split says. Then who is scored depends
+            on the arm, or keys were not given their arm by `ABTest.arm`; nothing can be said, and no winner is named.
     """
 
     a: str
@@ -50,10 +54,14 @@ class ABResult:
     costs: tuple[Decimal | None, Decimal | None]
     confidence: float
     required: int
+    skewed: bool = False
 
     @property
     def verdict(self) -> str:
         """In words."""
+        if self.winner is None and self.skewed:
+            a, b = self.n
+            return f"not decided: scores do not come at the split, {a:,} of a and {b:,} of b"
         if self.winner is None:
             return "not decided"
         model = self.a if self.winner == "a" else self.b
@@ -82,8 +90,9 @@ class ABResult:
 class ABTest:
     """Which of two model strings answers better; each user always meets the same one.
 
-    Scores of one arm are set against those of the other one by one, and the evidence is a bet: it may be looked at
-    after every request, and a false winner is named with a probability of ``1 - confidence`` at most, ever.
+    The evidence is a bet that needs nothing but the lot by which `arm` divides the keys: it may be looked at after
+    every request, and while neither arm is better at any moment, however good both are and however that changes over
+    time, a winner is named with a probability of ``1 - confidence`` at most, ever.
 
     Scores must be independent: ten of one user are not ten opinions. Give `observe` the ``key``, and only the first of
     each counts.
@@ -100,7 +109,8 @@ class ABTest:
         power: The probability of finding that difference within the required number.
 
     Raises:
-        InvalidValueError: A number is out of its range, or a name is empty.
+        InvalidTypeError: Something is no string, or no number.
+        InvalidValueError: A number is out of its range, a name is empty, or a and b are the same.
 
     Example:
         >>> test = ABTest("lower", a="router-mine-0.3", b="router-mine-0.5", effect=0.05, baseline=0.8)
@@ -128,10 +138,12 @@ class ABTest:
                 raise InvalidTypeError(f"{what}: expected a string, found {type(text).__name__}")
             if not text:
                 raise InvalidValueError(f"{what}: expected a name, found an empty one")
-        self.name, self.a, self.b, self.split = name, a, b, float(split)
+        if a == b:
+            raise InvalidValueError(f"b: expected another model than a, found {b!r} twice")
+        self.name, self.a, self.b, self.split = name, a, b, number_of("split", split)
         self.salt = name if salt is None else salt
-        self.confidence = float(confidence)
-        self._asked = float(effect), float(baseline), float(power)
+        self.confidence = number_of("confidence", confidence)
+        self._asked = number_of("effect", effect), number_of("baseline", baseline), number_of("power", power)
         self._trial = _core.Trial(self.split, self.confidence)
         self._required = self.required_n()
         # For pickles: arm, score, key.
@@ -154,9 +166,14 @@ class ABTest:
         Raises:
             InvalidValueError: A number is out of its range.
         """
-        asked = zip((effect, baseline, power), self._asked, strict=True)
-        least, mean, chance = (own if given is None else float(given) for given, own in asked)
-        return _core.ab_required_n(least, mean, chance, self.split, self.confidence)
+        own = self._asked
+        return _core.ab_required_n(
+            own[0] if effect is None else number_of("effect", effect),
+            own[1] if baseline is None else number_of("baseline", baseline),
+            own[2] if power is None else number_of("power", power),
+            self.split,
+            self.confidence,
+        )
 
     def arm(self, key: object) -> str:
         """``"a"`` or ``"b"``: the arm of a user or session, the same in every process and version."""
@@ -185,16 +202,25 @@ class ABTest:
             Whether it counted.
 
         Raises:
+            InvalidTypeError: Score or cost is no number.
             InvalidValueError: The arm is neither, or the score not in 0..=1.
         """
         if arm not in ("a", "b"):
             raise InvalidValueError(f"arm: expected 'a' or 'b', found {arm!r}")
-        paid = None if cost is None else Decimal(str(cost))
-        return self._observe(arm == "b", float(score), None if key is None else _readable(key), paid)
+        paid = None if cost is None else _dollars(cost)
+        return self._observe(arm == "b", number_of("score", score), None if key is None else _readable(key), paid)
 
     def observe_many(self, rows: Iterable[tuple[str, float]]) -> ABResult:
-        """As `observe`, for pairs of arm and score in their order; returns the result after them."""
-        for arm, score in rows:
+        """As `observe`, for pairs of arm and score in their order; returns the result after them.
+
+        Raises:
+            InvalidTypeError: A row is no pair; the message has its number, and those before it are taken in.
+        """
+        for at, row in enumerate(rows):
+            try:
+                arm, score = row
+            except (TypeError, ValueError):
+                raise InvalidTypeError(f"row {at}: expected a pair of arm and score, found {row!r:.60}") from None
             self.observe(arm, score)
         return self.result()
 
@@ -253,6 +279,7 @@ class ABTest:
             costs=(costs[0], costs[1]),
             confidence=self.confidence,
             required=self._required,
+            skewed=self._trial.skewed,
         )
 
     def __repr__(self) -> str:
@@ -275,6 +302,17 @@ class ABTest:
         self._trial = _core.Trial(self.split, self.confidence)
         for second, score, key in self._seen:
             self._trial.observe(second, score, key)
+
+
+def _dollars(cost: Any) -> Decimal:
+    try:
+        dollars = Decimal(str(cost))
+    except ArithmeticError:
+        dollars = None
+    if dollars is None or not dollars.is_finite():
+        found = f"{cost!r:.60} ({type(cost).__name__})"
+        raise InvalidTypeError(f"cost: expected US dollars as a number, found {found}")
+    return dollars
 
 
 def _readable(key: object) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferroute import _core
-from ferroute.errors import InvalidValueError
-from ferroute.rollout._kept import Kept, scores_of, shares_of
+from ferroute.errors import InvalidTypeError, InvalidValueError
+from ferroute.rollout._checked import number_of
+from ferroute.rollout._kept import Kept, same_settings, scores_of, settings_of, shares_of
 from ferroute.rollout.promise import Certified, bound_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ STAGES = (0.1, *(round(0.2 + 0.05 * i, 2) for i in range(17)))
 """Weak shares that a ramp goes through: 0.1, then 0.2 to 1 in steps of 0.05."""
 
 _PROMISE = ("max_quality_loss", "confidence")
+
+_START, _RATES = 0.2, (1.0, 0.02)
 
 
 class Ramp(Kept):
@@ -53,19 +56,22 @@ class Ramp(Kept):
             shares are read; or a `CalibrationTable`. Not needed where the file is there.
         max_quality_loss: The bound, inside of 0..1; None: that of the file, or 0.05.
         confidence: Inside of 0..1; None: that of the file, or 0.95.
-        start: Weak share to begin with; 0: always strong until something is proven.
+        start: Weak share to begin with; 0: always strong until something is proven. None: 0.2.
         stages: Rising weak shares to go through; None: `STAGES`.
         certificate: A certificate of `ferroute.calibrate.guarantee`: begins at its threshold, which is proven, instead
             of at ``start``; bound and confidence are its own.
-        rates: Parts of the traffic to audit while it grows and while it holds.
+        rates: Parts of the traffic to audit while it grows and while it holds. None: all and 0.02; what audits cost is
+            bounded by the budget of the shadow.
         horizon: The running loss is averaged over at least so many audited requests; None: 500, or more where the bound
-            is below 0.05.
+            is below 0.05. Few cannot be promised: at 0.05 and 95 % it takes 138, for over fewer a handful of lost
+            requests, without which nothing is learned, is more than the bound.
         on_drift: What other traffic than before leads to: ``"audit"``, more audits and new proofs; or ``"revert"``,
-            always strong as well.
+            always strong as well. None: ``"audit"``.
 
     Raises:
+        InvalidTypeError: Something is no number.
         InvalidValueError: A number is out of its range, the win rates have one value only, or the file was begun with
-            another promise.
+            something else than what is given here; what is left out is as in the file.
         UnreadableFileError: The file cannot be read or written.
 
     Example:
@@ -81,58 +87,118 @@ class Ramp(Kept):
         *,
         max_quality_loss: float | None = None,
         confidence: float | None = None,
-        start: float = 0.2,
+        start: float | None = None,
         stages: Sequence[float] | None = None,
         certificate: Certified | None = None,
-        rates: tuple[float, float] = (0.5, 0.02),
+        rates: tuple[float, float] | None = None,
         horizon: int | None = None,
-        on_drift: str = "audit",
+        on_drift: str | None = None,
     ) -> None:
-        if win_rates is None and certificate is None and path is not None and Path(path).exists():
-            self._core = _core.Ramp(os.fspath(path))
-            for name, given, kept in zip(_PROMISE, (max_quality_loss, confidence), self._core.promise, strict=False):
-                if given is not None and given != kept:
-                    raise InvalidValueError(
-                        f"{name}: the ramp in {os.fspath(path)} was begun with {kept}, found {given}; use another file "
-                        "for another promise"
-                    )
-            return
-        max_quality_loss = 0.05 if max_quality_loss is None else max_quality_loss
-        confidence = 0.95 if confidence is None else confidence
-        if win_rates is None:
+        asked = settings_of(rates, horizon, on_drift)
+        share = _START if start is None else number_of("start", start)
+        if not 0 <= share <= 1:
+            raise InvalidValueError(f"start: expected a weak share between 0 and 1, found {start}")
+        promise = [
+            None if given is None else number_of(name, given)
+            for name, given in zip(_PROMISE, (max_quality_loss, confidence), strict=True)
+        ]
+        shares = None if stages is None else shares_of(stages)
+        place = None if path is None else _path_of(path)
+        core = _core.Ramp(place) if place is not None and Path(place).exists() else None
+        if core is not None:
+            known = zip(_PROMISE, promise, core.promise[:2], strict=True)
+            promise = [_kept(name, given, kept, core) for name, given, kept in known]
+            if win_rates is None and certificate is None:
+                same_settings(core, None if start is None else share, *asked)
+                _same_shares(core, shares)
+                self._core = core
+                return
+        elif win_rates is None:
             raise InvalidValueError(
                 "win_rates: a new ramp needs the router's scores of some traffic, to know which threshold gives which "
                 "weak share"
             )
-        if not 0 <= start <= 1:
-            raise InvalidValueError(f"start: expected a weak share between 0 and 1, found {start}")
-        if on_drift not in ("audit", "revert"):
-            raise InvalidValueError(f"on_drift: expected 'audit' or 'revert', found {on_drift!r}")
-        scores = scores_of(win_rates)
-        regret = False
-        shares = shares_of(STAGES if stages is None else stages)
-        if start > 0 and certificate is None:
-            shares = sorted({*shares, float(start)})
-        pairs = _core.ramp_stages(scores, shares)
-        if certificate is not None:
-            max_quality_loss, confidence, regret = bound_of(certificate)
-            pairs, begin = with_certified(pairs, certificate, scores)
+        plan = _planned(win_rates, promise, share, shares, certificate, asked)
+        if core is None:
+            core = _core.Ramp(place, plan)
         else:
-            # Equal scores go together, so the stage may be a little off the share.
-            begin = sum(share <= start + max(0.01, 2 / scores.size) for share, _ in pairs)
-        plan = _core.RampPlan(
-            pairs,
-            begin,
-            certificate is not None and begin > 0,
-            scores,
-            max_quality_loss,
-            confidence,
-            horizon,
-            rates,
-            on_drift == "revert",
-            regret,
+            core.keeps(plan)
+        if place is not None:
+            begun = plan.stages[plan.settings[0]][0]
+            same_settings(core, None if start is None else begun, *asked)
+        self._core = core
+
+
+def _planned(
+    win_rates: ArrayLike | CalibrationTable | None,
+    promise: Sequence[float | None],
+    start: float,
+    stages: list[float] | None,
+    certificate: Certified | None,
+    asked: tuple[tuple[float, float] | None, int | None, bool | None],
+) -> _core.RampPlan:
+    """The plan of a new ramp."""
+    bound, confidence = (usual if given is None else given for given, usual in zip(promise, (0.05, 0.95), strict=True))
+    rates, horizon, revert_on_drift = asked
+    scores = scores_of(win_rates)
+    if certificate is None and scores.size and scores.min() == scores.max():
+        raise InvalidValueError(
+            f"win_rates: expected scores that differ, for thresholds between them; all {scores.size} are {scores[0]}"
         )
-        self._core = _core.Ramp(None if path is None else os.fspath(path), plan)
+    regret = False
+    shares = list(STAGES) if stages is None else stages
+    if start > 0 and certificate is None:
+        shares = sorted({*shares, start})
+    pairs = _core.ramp_stages(scores, shares) if scores.size else []
+    if certificate is not None:
+        bound, confidence, regret = bound_of(certificate)
+        pairs, begin = with_certified(pairs, certificate, scores)
+    else:
+        # Equal scores go together, so the stage may be a little off the share.
+        begin = sum(share <= start + max(0.01, 2 / scores.size) for share, _ in pairs)
+    return _core.RampPlan(
+        pairs,
+        begin,
+        certificate is not None and begin > 0,
+        scores,
+        bound,
+        confidence,
+        horizon,
+        _RATES if rates is None else rates,
+        bool(revert_on_drift),
+        regret,
+    )
+
+
+def _kept(name: str, given: float | None, kept: float, core: _core.Ramp) -> float:
+    """What a file was begun with, refused where something else was given."""
+    if given is not None and given != kept:
+        raise InvalidValueError(
+            f"{name}: the ramp in {core.path} was begun with {kept}, found {given}; use another file for another "
+            "promise"
+        )
+    return kept
+
+
+def _same_shares(core: _core.Ramp, shares: list[float] | None) -> None:
+    """Refuses weak shares that are not about those of a file; exactly compared are thresholds, given win rates."""
+    if shares is None:
+        return
+    begun, *_ = core.plan.settings
+    kept = [share for place, (share, _) in enumerate(core.plan.stages) if 0 < place != begun]
+    if any(min(abs(share - one) for one in shares) > 0.01 for share in kept):
+        raise InvalidValueError(
+            f"stages: the ramp in {core.path} was begun with weak shares {kept}, found {shares}; leave them out to go "
+            "on with it, or use another file"
+        )
+
+
+def _path_of(path: str | os.PathLike[str]) -> str:
+    try:
+        place = os.fspath(path)
+    except TypeError:
+        raise InvalidTypeError(f"path: expected a path, found {path!r:.60} ({type(path).__name__})") from None
+    return os.fsdecode(place)
 
 
 def with_certified(

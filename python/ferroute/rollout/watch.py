@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
 from ferroute.errors import InvalidTypeError, InvalidValueError
-from ferroute.rollout._kept import Kept, scores_of
+from ferroute.rollout._kept import Kept, same_settings, scores_of, settings_of
 from ferroute.rollout.promise import Certified, bound_of, is_certificate
 from ferroute.rollout.ramps import STAGES, with_certified
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ferroute.thresholds import CalibrationTable
 
 _HORIZON = 2_000
+
+# What is certified is proven: it needs to be watched and not to be proven fast.
+_RATES = (0.5, 0.02)
 
 
 class Watch(Kept):
@@ -34,14 +37,15 @@ class Watch(Kept):
         win_rates: The router's scores of traffic like the one to come, ``[n]``, or a `CalibrationTable`: with them
             there are stages between the certified threshold and always strong, and other traffic is noticed from the
             first request.
-        rates: Parts of the traffic to audit while something is to be proven and while it holds.
-        horizon: The running loss is averaged over at least so many audited requests.
+        rates: Parts of the traffic to audit while something is to be proven and while it holds; None: 0.5 and 0.02.
+        horizon: The running loss is averaged over at least so many audited requests; None: 2,000, or more where the
+            bound is below 0.05. Few cannot be promised, as for `Ramp`.
         on_drift: As for `Ramp`.
 
     Raises:
         InvalidTypeError: The certificate is none.
         InvalidValueError: It certifies nothing, a number is out of its range, or the file was begun with another
-            certificate.
+            certificate or other settings than those given here.
         UnreadableFileError: The file cannot be read or written.
     """
 
@@ -51,12 +55,11 @@ class Watch(Kept):
         path: str | os.PathLike[str] | None = None,
         win_rates: ArrayLike | CalibrationTable | None = None,
         *,
-        rates: tuple[float, float] = (0.5, 0.02),
+        rates: tuple[float, float] | None = None,
         horizon: int | None = None,
-        on_drift: str = "audit",
+        on_drift: str | None = None,
     ) -> None:
-        if on_drift not in ("audit", "revert"):
-            raise InvalidValueError(f"on_drift: expected 'audit' or 'revert', found {on_drift!r}")
+        asked = settings_of(rates, horizon, on_drift)
         bound, confidence, regret = bound_of(certificate)
         scores = scores_of(win_rates)
         pairs = _core.ramp_stages(scores, list(STAGES)) if scores.size else []
@@ -66,12 +69,21 @@ class Watch(Kept):
                 "certificate: it certifies nothing, so there is nothing to watch but always strong; a Ramp with "
                 "start=0 proves its way from there"
             )
-        if horizon is None:
-            horizon = max(_HORIZON, int(100 / bound))
         plan = _core.RampPlan(
-            pairs[:begin], begin, True, scores, bound, confidence, horizon, rates, on_drift == "revert", regret
+            pairs[:begin],
+            begin,
+            True,
+            scores,
+            bound,
+            confidence,
+            max(_HORIZON, int(100 / bound)) if asked[1] is None else asked[1],
+            _RATES if asked[0] is None else asked[0],
+            bool(asked[2]),
+            regret,
         )
         self._core = _core.Ramp(None if path is None else os.fspath(path), plan)
+        if path is not None:
+            same_settings(self._core, None, *asked)
 
 
 class AlwaysStrong:

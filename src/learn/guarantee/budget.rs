@@ -1,7 +1,7 @@
 //! The lowest threshold whose mean cost is bounded, and the best of those that are.
 //!
-//! The same sequence of tests as for quality, the other way round: from the cheapest threshold, all calls weak, downward.
-//! What is bounded is the mean cost of a call; the quality of the threshold that is chosen is what the rows show.
+//! The same sequence of tests as for quality, the other way round: from the cheapest threshold, all calls weak, downward;
+//! or from all calls strong upward where the weak model is the dearer one. What is bounded is the mean cost of a call; the quality of the threshold that is chosen is what the rows show.
 
 use super::game::Game;
 use super::{Key, cuts, scores, wins};
@@ -16,16 +16,18 @@ pub struct Prices<'a> {
     pub weak: &'a [f64],
     /// No call costs more.
     pub cap: f64,
+    /// Testing begins with all calls strong. That must not be read off the rows.
+    pub weak_is_dearer: bool,
 }
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Afforded {
-    /// The threshold of the best mean score among those whose cost is bounded; none where none is.
+    /// The threshold of the best mean score among those whose cost is bounded, 0 for all strong; none where none is.
     pub threshold: Option<f64>,
-    /// The mean cost seen at the threshold; of all calls weak where there is none.
+    /// The mean cost seen at the threshold; where there is none, at the first that was tested.
     pub cost: f64,
-    /// The mean score seen at the threshold; of all calls weak where there is none.
+    /// The mean score seen at the same.
     pub score: f64,
     /// Rows below the threshold.
     pub below: usize,
@@ -61,7 +63,9 @@ pub fn afford(
     let mut tested = cuts::distinct(&rates);
     tested.retain(|&cut| cut < 1.0);
     tested.insert(0, -1.0);
-    tested.reverse();
+    if !prices.weak_is_dearer {
+        tested.reverse();
+    }
     let passed = passed(&game, &tested, budget);
     let best = (0..passed).max_by(|&one, &two| {
         // Of equal ones the cheaper, which comes first.
@@ -70,7 +74,8 @@ pub fn afford(
     let at = best.unwrap_or(0);
     let cut = tested[at];
     // Rows from the next score up are strong.
-    let threshold = at.checked_sub(1).map_or(1.0, |next| tested[next]);
+    let above = if prices.weak_is_dearer { tested.get(at + 1) } else { at.checked_sub(1).map(|next| &tested[next]) };
+    let threshold = if cut < 0.0 { 0.0 } else { above.copied().unwrap_or(1.0) };
     Ok(Afforded {
         threshold: best.map(|_| threshold),
         cost: game.mean(cut),

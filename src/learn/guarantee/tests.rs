@@ -208,7 +208,7 @@ fn what_cannot_be_is_refused_by_name_and_row() {
 fn a_budget_is_kept_with_the_best_quality() {
     let mut draws = Draws::of(9);
     let (strong_cost, weak_cost) = (vec![0.01; 2_000], vec![0.001; 2_000]);
-    let prices = Prices { strong: &strong_cost, weak: &weak_cost, cap: 0.01 };
+    let prices = Prices { strong: &strong_cost, weak: &weak_cost, cap: 0.01, weak_is_dearer: false };
     let afford = |truth: &Sample, budget| {
         super::afford(&truth.win_rates, (&truth.strong, &truth.weak), &prices, budget, 0.05, 0).unwrap()
     };
@@ -226,4 +226,21 @@ fn a_budget_is_kept_with_the_best_quality() {
     assert_eq!((found.threshold, found.below), (Some(1.0), 2_000));
     // And what even the weak model overspends cannot be kept.
     assert_eq!(afford(&sample(2_000, |_| (0.4, 0.0), &mut draws), 0.0005).threshold, None);
+}
+
+#[test]
+fn a_dearer_weak_model_is_taken_in_from_the_other_end() {
+    let mut draws = Draws::of(10);
+    let (strong_cost, weak_cost) = (vec![0.001; 2_000], vec![0.01; 2_000]);
+    let prices = Prices { strong: &strong_cost, weak: &weak_cost, cap: 0.01, weak_is_dearer: true };
+    let afford = |truth: &Sample, budget| {
+        super::afford(&truth.win_rates, (&truth.strong, &truth.weak), &prices, budget, 0.05, 0).unwrap()
+    };
+    // The weak model is the better one, so as much goes there as the budget allows: half.
+    let found = afford(&sample(2_000, |_| (0.0, 0.4), &mut draws), 0.0055);
+    assert!((0.4..0.5).contains(&found.threshold.unwrap()) && found.cost < 0.0055, "{found:?}");
+    let found = afford(&sample(2_000, |_| (0.4, 0.0), &mut draws), 0.002);
+    assert_eq!((found.threshold, found.below), (Some(0.0), 0));
+    let found = afford(&sample(2_000, |_| (0.4, 0.0), &mut draws), 0.0005);
+    assert_eq!((found.threshold, found.below), (None, 0));
 }

@@ -29,8 +29,9 @@ struct Head {
 /// A later line.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line {
-    /// `[seconds since 1970, win rate, strong score, weak score, probability of having been audited]`
-    Audit(u64, Audit, f64),
+    /// `[seconds since 1970, win rate, strong score, weak score, probability of having been audited]`, and where it is known
+    /// the threshold that it was routed by.
+    Audit(u64, Audit, f64, Option<f64>),
     /// An object.
     Move(Move),
 }
@@ -43,12 +44,12 @@ pub fn head(plan: &Plan) -> Result<String> {
 
 /// A plan from a file's first line.
 pub fn plan(line: &str) -> Result<Plan> {
-    let head: Head = serde_json::from_str(line)
-        .map_err(|error| Error::value(format!("line 1: expected the plan of a ramp: {error}")))?;
+    let head: Head =
+        serde_json::from_str(line).map_err(|error| Error::value(format!("expected the plan of a ramp: {error}")))?;
     if head.ferroute_ramp != VERSION {
-        return Err(Error::value(format!("line 1: expected version {VERSION}, found {}", head.ferroute_ramp)));
+        return Err(Error::value(format!("expected version {VERSION}, found {}", head.ferroute_ramp)));
     }
-    head.plan.check().map_err(|error| error.context("line 1"))?;
+    head.plan.check()?;
     Ok(head.plan)
 }
 
@@ -57,9 +58,15 @@ impl Line {
     pub fn write(&self) -> Result<String> {
         match self {
             // Rust's shortest form reads back to the same bits.
-            Self::Audit(at, audit, probability) => {
+            Self::Audit(at, audit, probability, routed_by) => {
                 let Audit { win_rate, strong, weak } = audit;
-                Ok(format!("[{at},{win_rate},{strong},{weak},{probability}]\n"))
+                // Infinity is no number in JSON.
+                let routed_by = match routed_by {
+                    None => String::new(),
+                    Some(threshold) if threshold.is_finite() => format!(",{threshold}"),
+                    Some(threshold) => format!(",\"{threshold}\""),
+                };
+                Ok(format!("[{at},{win_rate},{strong},{weak},{probability}{routed_by}]\n"))
             }
             Self::Move(one) => {
                 let told = |error: serde_json::Error| Error::value(format!("a move cannot be written: {error}"));
@@ -78,15 +85,19 @@ impl Line {
         };
         // Not serde_json, which may lose the last bit of a number.
         let cells: Vec<&str> = row.split(',').collect();
-        let number = |at: usize| cells.get(at).and_then(|cell| cell.trim().parse::<f64>().ok());
-        let (Some(win_rate), Some(strong), Some(weak), Some(probability), 5) =
-            (number(1), number(2), number(3), number(4), cells.len())
+        let number = |at: usize| cells.get(at).and_then(|cell| cell.trim().trim_matches('"').parse::<f64>().ok());
+        let (Some(win_rate), Some(strong), Some(weak), Some(probability)) =
+            (number(1), number(2), number(3), number(4))
         else {
-            return Err(Error::value(format!("expected five numbers, found {}", short(line))));
+            return Err(Error::value(format!("expected five numbers or six, found {}", short(line))));
         };
+        let routed_by = number(5);
+        if cells.len() != if routed_by.is_some() { 6 } else { 5 } {
+            return Err(Error::value(format!("expected five numbers or six, found {}", short(line))));
+        }
         let at =
             cells[0].trim().parse().map_err(|_| Error::value(format!("expected a time, found {}", short(line))))?;
-        Ok(Self::Audit(at, Audit::new(win_rate, strong, weak)?, probability))
+        Ok(Self::Audit(at, Audit::new(win_rate, strong, weak)?, probability, routed_by))
     }
 }
 

@@ -124,15 +124,31 @@ impl Kept {
         told.map(|one| one.sentence(stages))
     }
 
-    /// Takes in audits, with the probability that each was drawn with, and makes the moves that they call for.
-    pub fn observe(&mut self, audits: &[(Audit, f64)]) -> Result<()> {
-        if let Some((_, found)) = audits.iter().find(|(_, chance)| !(*chance > 0.0 && *chance <= 1.0)) {
-            return Err(Error::value(format!("probability: expected a number above 0 and at most 1, found {found}")));
+    /// Whether a plan promises what this ramp does, by the same thresholds; else an error says what differs.
+    pub fn keeps(&self, plan: &Plan) -> Result<()> {
+        same(plan, self.ramp.plan()).map_err(|error| match self.path() {
+            Some(path) => error.context(path.display()),
+            None => error,
+        })
+    }
+
+    /// Takes in audits that had one chance of being drawn, and makes the moves that they call for.
+    ///
+    /// `routed_by` is the threshold they were routed by; `None`: the one in force.
+    pub fn observe(&mut self, audits: &[Audit], probability: f64, routed_by: Option<f64>) -> Result<()> {
+        if !(probability > 0.0 && probability <= 1.0) {
+            return Err(Error::value(format!(
+                "probability: expected a number above 0 and at most 1, found {probability}"
+            )));
         }
+        if routed_by.is_some_and(f64::is_nan) {
+            return Err(Error::value("threshold: expected a number, found nan"));
+        }
+        let had = (probability, routed_by);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let Self { ramp, moves, place, .. } = self;
         match place {
-            Place::Here(lines) => taken_in(ramp, moves, audits, now, |line| {
+            Place::Here(lines) => taken_in(ramp, moves, (audits, had), now, |line| {
                 lines.push(line);
                 Ok(())
             }),
@@ -147,7 +163,7 @@ impl Kept {
                     || {
                         let (ramp, moves) = &mut *state.borrow_mut();
                         let mut text = String::new();
-                        taken_in(ramp, moves, audits, now, |line| {
+                        taken_in(ramp, moves, (audits, had), now, |line| {
                             text += &line.write()?;
                             Ok(())
                         })?;
@@ -177,13 +193,13 @@ impl Kept {
 fn taken_in(
     ramp: &mut Ramp,
     moves: &mut Vec<Move>,
-    audits: &[(Audit, f64)],
+    (audits, (probability, routed_by)): (&[Audit], (f64, Option<f64>)),
     now: u64,
     mut write: impl FnMut(Line) -> Result<()>,
 ) -> Result<()> {
-    for &(audit, probability) in audits {
-        ramp.see(audit, probability)?;
-        write(Line::Audit(now, audit, probability))?;
+    for &audit in audits {
+        ramp.see(audit, probability, routed_by)?;
+        write(Line::Audit(now, audit, probability, routed_by))?;
         settle(ramp, Some(now), |one| {
             moves.push(one.clone());
             write(Line::Move(one))
@@ -206,7 +222,7 @@ fn settle(ramp: &mut Ramp, now: Option<u64>, mut told: impl FnMut(Move) -> Resul
 
 fn replay(ramp: &mut Ramp, moves: &mut Vec<Move>, line: Line) -> Result<()> {
     match line {
-        Line::Audit(_, audit, probability) => ramp.see(audit, probability),
+        Line::Audit(_, audit, probability, routed_by) => ramp.see(audit, probability, routed_by),
         Line::Move(one) => {
             ramp.go(&one)?;
             moves.push(one);
@@ -259,7 +275,7 @@ pub fn rehearse(plan: Plan, requests: &[Audit], rate: Option<f64>, seed: u64) ->
         let drawn = (lot as f64) < probability * (1_u64 << 53) as f64;
         audited.push(drawn);
         if drawn {
-            ramp.see(request, probability)?;
+            ramp.see(request, probability, None)?;
             settle(&mut ramp, Some(at as u64), |one| {
                 moves.push(one);
                 Ok(())

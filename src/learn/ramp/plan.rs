@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Result};
+use crate::math::betting::total::Total;
 
 /// Win rates that are kept to tell whether traffic has changed.
 const REFERENCE: usize = 2_000;
@@ -70,7 +71,8 @@ impl Plan {
     /// or 0 for always strong.
     pub fn new(stages: &[Stage], start: usize, certified: bool, reference: &[f64], promise: Promise) -> Result<Self> {
         let Promise { max_quality_loss, confidence, horizon, rates, revert_on_drift, regret } = promise;
-        let allowed = (ALLOWANCE / max_quality_loss).ceil().max(500.0);
+        // At extreme confidence chance alone takes more than the usual allowance.
+        let allowed = (ALLOWANCE.max(2.0 * needed(1.0 - confidence)) / max_quality_loss).ceil().max(500.0);
         let strong = Stage { weak_share: 0.0, threshold: 0.0 };
         let plan = Self {
             max_quality_loss,
@@ -97,10 +99,24 @@ impl Plan {
         };
         within("max_quality_loss", self.max_quality_loss)?;
         within("confidence", self.confidence)?;
+        let least = (needed(self.delta()) / self.max_quality_loss).ceil() as u64;
+        if self.horizon < least {
+            return Err(Error::value(format!(
+                "horizon: expected {least} audited requests or more, found {}: over fewer, a bound of {} does not leave \
+                 room for the few losses without which nothing is known at a confidence of {}",
+                self.horizon, self.max_quality_loss, self.confidence
+            )));
+        }
         for (name, rate) in [("the growing", self.rates.0), ("the holding", self.rates.1)] {
             if !(rate > 0.0 && rate <= 1.0) {
                 return Err(Error::value(format!("rates: expected {name} part above 0 and at most 1, found {rate}")));
             }
+        }
+        if self.rates.0 < self.rates.1 {
+            let (growing, holding) = self.rates;
+            return Err(Error::value(format!(
+                "rates: expected the growing part first and the holding part no larger, found {growing} and {holding}"
+            )));
         }
         let rising = |pair: &[Stage]| pair[0].threshold < pair[1].threshold && pair[0].weak_share <= pair[1].weak_share;
         if self.stages.len() < 2 || !self.stages.windows(2).all(rising) {
@@ -126,6 +142,11 @@ impl Plan {
     pub fn top(&self) -> usize {
         self.stages.len() - 1
     }
+}
+
+/// What may have been lost before anything was seen, and the request that is next.
+fn needed(delta: f64) -> f64 {
+    Total::default().at_most(delta) + 1.0
 }
 
 /// The stages at which the given parts of `win_rates` are weak, as near as equal scores allow; each threshold once.
@@ -211,6 +232,12 @@ mod tests {
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
         let bad = Promise { max_quality_loss: 0.0, ..promise };
         assert!(Plan::new(&stages, 1, false, &[], bad).is_err());
+        for (horizon, fine) in [(0, false), (100, false), (150, true)] {
+            let promise = Promise { horizon: Some(horizon), ..promise };
+            assert_eq!(Plan::new(&stages, 1, false, &[], promise).is_ok(), fine, "{horizon}");
+        }
+        let rising = Promise { rates: (0.01, 0.5), ..promise };
+        assert!(Plan::new(&stages, 1, false, &[], rising).is_err());
         assert!(Plan::new(&stages, 9, false, &[], promise).is_err());
         assert!(Plan::new(&[], 0, false, &[], promise).is_err());
     }

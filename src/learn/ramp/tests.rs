@@ -45,7 +45,7 @@ fn request(seed: u64, i: u64, gap: impl Fn(f64) -> f64) -> Audit {
 fn run(ramp: &mut Ramp, audits: impl Iterator<Item = Audit>) -> Vec<Move> {
     let mut moves = Vec::new();
     for audit in audits {
-        ramp.see(audit, 1.0).unwrap();
+        ramp.see(audit, 1.0, None).unwrap();
         while let Some(one) = ramp.decide().unwrap() {
             ramp.go(&one).unwrap();
             moves.push(one);
@@ -154,6 +154,51 @@ fn other_traffic_is_noticed() {
     }
 }
 
+/// A judgement may come when the threshold is another one: what was lost is what the request was routed by.
+#[test]
+fn an_audit_is_charged_to_the_threshold_it_was_routed_by() {
+    let lost = Audit::new(0.5, 1.0, 0.0).unwrap();
+    let mean = |routed_by| {
+        let mut ramp = Ramp::new(plan(2)).unwrap();
+        ramp.see(lost, 1.0, routed_by).unwrap();
+        ramp.mean_loss()
+    };
+    assert_eq!([mean(None), mean(Some(0.0)), mean(Some(0.6)), mean(Some(f64::INFINITY))], [0.0, 0.0, 1.0, 1.0]);
+    // What went to the weak model before a pause is still lost in it.
+    let mut ramp = Ramp::new(plan(10)).unwrap();
+    run(&mut ramp, (0..200).map(|_| lost));
+    assert_eq!(ramp.in_force(), 0);
+    let before = ramp.mean_loss() * ramp.n() as f64;
+    ramp.see(lost, 1.0, Some(f64::INFINITY)).unwrap();
+    assert!((ramp.mean_loss() * ramp.n() as f64 - before - 1.0).abs() < 1e-9);
+}
+
+/// Where a stage cannot be proven the cost of trying falls.
+#[test]
+fn standing_still_does_not_cost_for_ever() {
+    let mut ramp = Ramp::new(plan(2)).unwrap();
+    // A mean loss of 0.04 at 20 %, of 0.05 from 30 % on: neither good nor bad.
+    let gap = |w: f64| {
+        if w < 0.2 {
+            0.2
+        } else if w < 0.3 {
+            0.1
+        } else {
+            0.0
+        }
+    };
+    let asked: f64 = (0..60_000)
+        .map(|i| {
+            let rate = ramp.rate();
+            if drawn(77, i) < rate {
+                run(&mut ramp, std::iter::once(request(76, i, gap)));
+            }
+            rate
+        })
+        .sum();
+    assert!(asked < 20_000.0, "{asked}");
+}
+
 #[test]
 fn a_file_is_shared_and_survives() {
     let folder = tempfile::tempdir().unwrap();
@@ -162,7 +207,7 @@ fn a_file_is_shared_and_survives() {
     let mut two = Kept::open(Some(&path), None).unwrap();
     for i in 0..1_500 {
         let which = if i % 2 == 0 { &mut one } else { &mut two };
-        which.observe(&[(request(4, i, |_| 0.0), 0.5)]).unwrap();
+        which.observe(&[request(4, i, |_| 0.0)], 0.5, (i % 3 == 0).then_some(f64::INFINITY)).unwrap();
     }
     std::thread::sleep(std::time::Duration::from_millis(60));
     one.refresh().unwrap();
@@ -177,13 +222,13 @@ fn a_file_is_shared_and_survives() {
     assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
     std::fs::write(&path, text.clone() + "[1767571200,0.5,1,").unwrap();
     let mut cut = Kept::open(Some(&path), None).unwrap();
-    cut.observe(&[(request(4, 1_500, |_| 0.0), 0.5)]).unwrap();
+    cut.observe(&[request(4, 1_500, |_| 0.0)], 0.5, Some(0.3)).unwrap();
     assert_eq!(Kept::open(Some(&path), None).unwrap().ramp().n(), 1_501);
     std::fs::write(&path, text + "nonsense\n").unwrap();
     let told = Kept::open(Some(&path), None).unwrap_err();
     assert!(told.message().contains("ramp.jsonl, line ") && told.message().contains("nonsense"), "{told}");
     std::fs::remove_file(&path).unwrap();
-    let told = one.observe(&[(request(4, 1, |_| 0.0), 0.5)]).unwrap_err();
+    let told = one.observe(&[request(4, 1, |_| 0.0)], 0.5, None).unwrap_err();
     assert!(told.message().contains("is gone"), "{told}");
 }
 
@@ -202,8 +247,8 @@ fn another_promise_needs_another_file() {
 #[test]
 fn lines_make_the_same_ramp() {
     let mut kept = Kept::open(None, Some(plan(2))).unwrap();
-    let audits: Vec<(Audit, f64)> = (0..1_000).map(|i| (request(5, i, |_| 0.0), 0.5)).collect();
-    kept.observe(&audits).unwrap();
+    let audits: Vec<Audit> = (0..1_000).map(|i| request(5, i, |_| 0.0)).collect();
+    kept.observe(&audits, 0.5, Some(0.25)).unwrap();
     let again = Kept::of_lines(&kept.lines().unwrap()).unwrap();
     assert_eq!((again.moves(), again.ramp().alarms()), (kept.moves(), kept.ramp().alarms()));
     assert_eq!(again.lines().unwrap(), kept.lines().unwrap());

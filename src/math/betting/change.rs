@@ -79,7 +79,7 @@ impl Change {
     /// The j-th start gets `1/log2(j + 1) - 1/log2(j + 2)`, which falls little faster than 1/j, and all of them get 1.
     fn log_weight(&self, start: u64) -> f64 {
         let block = (start / BLOCK) as f64;
-        let later = (1.0 - self.first).ln() + (aside(block) - aside(block + 1.0)).ln();
+        let later = (1.0 - self.first).ln() + part(block).ln();
         if start < BLOCK { (self.first + later.exp()).ln() } else { later }
     }
 
@@ -110,8 +110,13 @@ impl Change {
 }
 
 /// What is kept for the starts after the first `blocks` of them.
-fn aside(blocks: f64) -> f64 {
+pub(crate) fn aside(blocks: f64) -> f64 {
     1.0 / (blocks + 2.0).log2()
+}
+
+/// The part of the start after so many blocks.
+pub(crate) fn part(block: f64) -> f64 {
+    aside(block) - aside(block + 1.0)
 }
 
 #[cfg(test)]

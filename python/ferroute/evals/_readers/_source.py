@@ -12,7 +12,7 @@ from ferroute import _core
 from ferroute.errors import InvalidValueError, UnknownNameError, UnreadableFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
 PICKLES = {".pkl", ".pickle"}
@@ -92,12 +92,14 @@ class Source:
             return f"; found {', '.join(found)}" if found else "; the folder is empty"
         if self.names:
             return f"; found the columns {listed(self.names)}"
-        document = self.document[0] if isinstance(self.document, list) and self.document else self.document
+        document: Any = self.document
+        if isinstance(document, list) and document:
+            document = cast("list[Any]", document)[0]
         return f"; found objects with {listed(list(cast('Any', document)))}" if isinstance(document, dict) else ""
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Generator[None]:
     """Turns what the operating system and the decoder say into our errors."""
     try:
         yield
@@ -132,10 +134,15 @@ def lines(path: Path) -> Iterator[tuple[int, Any]]:
                     raise InvalidValueError(f"{path}: line {row}: expected JSON: {error}") from None
 
 
+def _first(cells: Iterator[list[str]]) -> list[str]:
+    nothing: list[str] = []
+    return next(cells, nothing)
+
+
 def header(path: Path) -> list[str]:
     """The first row of a CSV file."""
     with readable(path), path.open(encoding="utf-8-sig", newline="") as file:
-        return next(csv.reader(file), [])
+        return _first(csv.reader(file))
 
 
 def rows(path: Path, names: list[str]) -> Iterator[tuple[int, list[str]]]:
@@ -147,7 +154,7 @@ def rows(path: Path, names: list[str]) -> Iterator[tuple[int, list[str]]]:
     """
     with readable(path), path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
-        head = next(reader, [])
+        head = _first(reader)
         missing = [name for name in names if name not in head]
         if missing:
             raise UnknownNameError(f"{path}: no column {missing[0]!r}; there are {listed(head)}")

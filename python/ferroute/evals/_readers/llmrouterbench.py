@@ -77,7 +77,7 @@ def _run(path: Path) -> tuple[tuple[str, str, str], list[Any], bool]:
         raise InvalidValueError(f"{path}: records: expected a list, found {type(data['records']).__name__}")
     return (
         (str(data["dataset_name"]), str(data["split"]), str(data["model_name"])),
-        data["records"],
+        cast("list[Any]", data["records"]),
         bool(data.get("demo", False)),
     )
 
