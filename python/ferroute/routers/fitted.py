@@ -196,7 +196,7 @@ class FittedRouter(OutcomeRouter):
         self.card = cast("dict[str, Any]", json.loads(model.card))
         # Half a megabyte of letters that nobody wants to see with the rest.
         data: Any = self.card.get("data") if hasattr(self.card, "get") else None
-        marks = data.pop("marks", None) if isinstance(data, dict) else None
+        marks: Any = cast("dict[str, Any]", data).pop("marks", None) if isinstance(data, dict) else None
         self._marks = marks if isinstance(marks, str) else None
         self._report = report
 
