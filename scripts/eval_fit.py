@@ -154,6 +154,33 @@ def shuffles(times: int, seed: int) -> None:
         print(f"| {name} | {labels} | {method} | {times} | {better} ({better / times:.1%}) |")
 
 
+def repeated(times: int, seed: int) -> None:
+    """Prints the same for prompts that come several times each, with one random label a text; and for uneven spread."""
+    texts = outcome_sets()["MMLU"].prompts
+    print("| prompts of MMLU, random labels | runs | called better than random |\n|---|---|---|")
+    tail = [int(size) for size in 1 + np.random.default_rng(seed).pareto(1.2, size=80).clip(0, 40)]
+    for name, sizes in (
+        ("30, 20, 15 times and 35 once", [30, 20, 15] + [1] * 35),
+        ("60 / rank times, ranks 1 to 59", [max(1, 60 // rank) for rank in range(1, 60)]),
+        (f"1 + Pareto(1.2) times, at most 41, 80 texts ({sum(tail)} rows)", tail),
+        ("150 once; long ones decided by a coin, short ones ties", [1] * 150),
+    ):
+        better = 0
+        for run in range(times):
+            rng = np.random.default_rng((seed, run))
+            pick = [texts[i] for i in rng.permutation(len(texts))[: len(sizes)]]
+            weak = rng.integers(2, size=len(sizes)).astype(float)
+            if "ties" in name:
+                lengths = np.array([len(text) for text in pick])
+                weak = np.where(lengths > np.median(lengths), weak, 0.5)
+            prompts = [text for text, size in zip(pick, sizes, strict=True) for _ in range(size)]
+            weak = np.repeat(weak, sizes)
+            outcomes = np.column_stack([1 - weak, weak])
+            report = ferroute.fit(prompts, outcomes, ["strong", "weak"], bootstrap=0, seed=run).report
+            better += report.better_than_random
+        print(f"| {name} | {times} | {better} ({better / times:.1%}) |", flush=True)
+
+
 def new_model(draws: int, seed: int) -> None:
     """Prints how well a model is predicted that was added with few labels, beside a head of its own."""
     frame = pd.read_parquet(DATA / "mmlu_pro.parquet")
@@ -161,7 +188,7 @@ def new_model(draws: int, seed: int) -> None:
     frame = frame.dropna(subset=models).reset_index(drop=True)
     outcomes = frame[models].to_numpy(float)
     prompts = frame.prompt.tolist()
-    print("| labels of the new model | added | own head | mean squared error of its mean alone |\n|---|---|---|---|")
+    print("| labels of the new model | added | own head | its mean |\n|---|---|---|---|")
     for labels in (50, 100, 200, 500, 1_000):
         errors = []
         for draw in range(draws):
@@ -203,6 +230,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.shuffles:
         shuffles(given.shuffles, given.seed)
+        repeated(given.shuffles, given.seed)
     elif given.new_model:
         new_model(max(given.draws // 4, 2), given.seed)
     else:

@@ -587,3 +587,16 @@ def test_names_that_do_not_fit():
 
 def test_public_names():
     assert set(evals.__all__) <= set(dir(evals))
+
+
+@pytest.mark.parametrize("routers", [[[0.1, 0.9]], np.array([0.1, 0.9]), None, "mine", 3])
+def test_routers_have_names(routers):
+    with pytest.raises(InvalidTypeError, match=r'\{"mine": scores\}'):
+        compare(routers, [[1, 1], [1, 0]])
+
+
+def test_a_handful_of_resamples_is_no_interval():
+    outcomes = np.column_stack([np.ones(60), np.arange(60) % 2])
+    scores = np.arange(60) / 60
+    assert compare({"mine": scores}, outcomes, bootstrap=19)["mine"].apgr.interval is None
+    assert compare({"mine": scores}, outcomes, bootstrap=20)["mine"].apgr.interval is not None

@@ -312,3 +312,37 @@ def test_what_is_none_of_these(tmp_path):
         file.write('{"global_index": ')
     with pytest.raises(InvalidValueError, match=r"cut\.jsonl: line 4: expected JSON"):
         read_outcomes(tmp_path / "cut.jsonl")
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet", "CSV"])
+def test_a_file_is_of_the_kind_its_name_says(tmp_path, ending):
+    prompts = ['a "quoted", prompt\nof two lines', "naïve 漢字", "plain"]
+    scores = [[1, 0.1], [float("nan"), 0.3], [0.25, 1 / 3]]
+    table = OutcomeTable(prompts, scores, ["one", "two"], costs=[[0.1, None], [None, None], [1e-7, 2]])
+    path = tmp_path / f"table.{ending}"
+    table.save(path)
+    assert path.read_bytes().startswith(b"PAR1") == (ending == "parquet")
+    again = read_outcomes(path)
+    assert again.prompts == prompts
+    assert np.array_equal(again.scores, table.scores, equal_nan=True)
+    assert np.array_equal(again.costs, table.costs, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["table.json", "table.xlsx", "table"])
+def test_a_file_of_no_known_kind_is_not_written(tmp_path, name):
+    table = OutcomeTable(["a"], [[1, 0]], ["one", "two"])
+    with pytest.raises(InvalidValueError, match=r"\.parquet, \.csv or \.jsonl"):
+        table.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.jsonl", "table.parquet", "table.json"])
+def test_an_empty_file_is_called_empty(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"")
+    with pytest.raises(InvalidValueError, match="empty"):
+        read_outcomes(path)
+    if not name.endswith("parquet"):
+        path.write_bytes(b"\n \n")
+        with pytest.raises(InvalidValueError, match="empty"):
+            read_outcomes(path)

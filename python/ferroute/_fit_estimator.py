@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from ferroute._fit_inputs import features_of
@@ -65,21 +66,52 @@ def expected(one: Any, rows: Numbers) -> Numbers:
 
     Raises:
         InvalidValueError: It gives something else.
+        InvalidTypeError: It gives no numbers.
     """
     import numpy as np
 
     if hasattr(one, "predict_proba"):
-        chances = np.asarray(one.predict_proba(rows), dtype=np.float64)
-        classes = [float(label) for label in one.classes_]
-        found = chances[:, classes.index(1.0)] if 1.0 in classes else np.zeros(len(rows))
+        chances = _numbers(one, "predict_proba", one.predict_proba(rows))
+        if chances.shape != (len(rows), 2):
+            # Both classes were in the labels, else `Constant` stands here.
+            raise InvalidValueError(
+                f"estimator: expected predict_proba of {type(one).__name__} to give the chances of wrong and right, "
+                f"[{len(rows)}, 2], found {list(chances.shape)}"
+            )
+        found = chances[:, _right(one)]
     else:
-        found = np.asarray(one.predict(rows), dtype=np.float64)
+        found = _numbers(one, "predict", one.predict(rows))
     if found.shape != (len(rows),) or not np.isfinite(found).all():
         raise InvalidValueError(
             f"estimator: expected {len(rows)} finite predictions, found an array {list(found.shape)} of "
             f"{type(one).__name__}"
         )
     return found
+
+
+def _numbers(one: Any, call: str, given: Any) -> Numbers:
+    import numpy as np
+
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidTypeError(
+            f"estimator: expected {call} of {type(one).__name__} to give numbers, found {given!r:.60}"
+        ) from None
+
+
+def _right(one: Any) -> int:
+    """Column of the label 1; without ``classes_`` the second, as classes are sorted."""
+    classes = getattr(one, "classes_", None)
+    if classes is None:
+        return 1
+    try:
+        return [float(label) for label in classes].index(1.0)
+    except (TypeError, ValueError):
+        raise InvalidValueError(
+            f"estimator: expected classes_ of {type(one).__name__} to be the labels 0 and 1 it was fitted on, found "
+            f"{classes!r:.60}"
+        ) from None
 
 
 def cross_validated(
@@ -115,5 +147,18 @@ def _copy(estimator: Any) -> Any:
     settings = getattr(estimator, "get_params", None)
     if not callable(settings):
         return copy.deepcopy(estimator)
-    given: Any = settings(deep=False)
-    return type(estimator)(**{name: copy.deepcopy(value) for name, value in given.items()})
+    given: Any = settings(deep=False) if _takes(settings, "deep") else settings()
+    try:
+        return type(estimator)(**{name: copy.deepcopy(value) for name, value in given.items()})
+    except (TypeError, AttributeError) as error:
+        raise InvalidTypeError(
+            f"estimator: {type(estimator).__name__} cannot be made again of its get_params(): {error}"
+        ) from None
+
+
+def _takes(call: Any, name: str) -> bool:
+    try:
+        asked = inspect.signature(call).parameters
+    except (TypeError, ValueError):
+        return True
+    return name in asked or any(one.kind is one.VAR_KEYWORD for one in asked.values())

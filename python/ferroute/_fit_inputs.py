@@ -99,6 +99,8 @@ def model_names(models: Sequence[str]) -> list[str]:
     for name in names:
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidTypeError(f"models: expected names, found {name!r:.60}")
+        if not name.strip():
+            raise InvalidValueError(f"models: expected names, found the empty {name!r:.60}")
     if len(names) < 2 or len(set(names)) < len(names):
         raise InvalidValueError(f"models: expected at least 2 different names, found {names!r:.200}")
     return names
@@ -120,14 +122,25 @@ def from_preferences(
 
     names = None if models is None else model_names(models)
     battles: list[tuple[int, str, str, bool]] = []
+    first: dict[str, int] = {}
+    for place, prompt in enumerate(prompts):
+        first.setdefault(prompt, place)
+    if isinstance(preferences, (str, bytes)) or not hasattr(preferences, "__iter__"):
+        raise InvalidTypeError(f"preferences: expected a list of (prompt, winner, loser), found {preferences!r:.60}")
     for row, battle in enumerate(preferences):
+        if isinstance(battle, (str, bytes)) or not hasattr(battle, "__iter__"):
+            raise InvalidTypeError(f"preferences: expected (prompt, winner, loser), found {battle!r:.60} in row {row}")
         parts = tuple(battle)
         if len(parts) not in (3, 4):
             raise InvalidValueError(
                 "preferences: expected (prompt, winner, loser) or (prompt, a, b, 'tie'), "
                 f"found {parts!r:.80} in row {row}"
             )
-        place, winner, loser = _place(parts[0], len(prompts), row), _model(parts[1], names), _model(parts[2], names)
+        place, winner, loser = (
+            _place(parts[0], first, len(prompts), row),
+            _model(parts[1], names),
+            _model(parts[2], names),
+        )
         if len(parts) == 4 and parts[3] not in ("tie", None, False, True):
             raise InvalidValueError(
                 f"preferences: expected 'tie' as the fourth part, found {parts[3]!r:.40} in row {row}"
@@ -148,14 +161,18 @@ def from_preferences(
     return [prompts[place] for place in places], checked, names, places
 
 
-def _place(value: Any, rows: int, row: int) -> int:
+def _place(value: Any, first: Mapping[str, int], rows: int, row: int) -> int:
     import operator
 
+    if isinstance(value, str):
+        if value not in first:
+            raise InvalidValueError(f"preferences: {value!r:.60} in row {row} is none of the prompts")
+        return first[value]
     try:
         place = operator.index(value)
     except TypeError:
         raise InvalidTypeError(
-            f"preferences: expected the place of a prompt, found {value!r:.40} in row {row}"
+            f"preferences: expected a prompt or its place, found {value!r:.40} in row {row}"
         ) from None
     if not 0 <= place < rows:
         raise InvalidValueError(f"preferences: expected a place in 0..{rows}, found {place} in row {row}")
@@ -181,6 +198,8 @@ def _model(value: Any, names: list[str] | None) -> str:
 def units_of(prompts: list[str], groups: Any) -> tuple[NDArray[np.uint32], int | None]:
     """A number for each prompt, equal where prompts are to be held out together: equal texts, and those of a group.
 
+    A prompt whose group is missing (None, NaN) is a group of its own.
+
     Returns:
         The numbers, uint32 ``[n]``, and how many groups were given.
     """
@@ -196,25 +215,43 @@ def units_of(prompts: list[str], groups: Any) -> tuple[NDArray[np.uint32], int |
 
     def join(values: Sequence[Any]) -> int:
         first: dict[Any, int] = {}
+        alone = 0
         for row, value in enumerate(values):
+            if _missing(value):
+                alone += 1
+                continue
             other = first.setdefault(value, row)
             if other != row:
                 parents[root(row)] = root(other)
-        return len(first)
+        return len(first) + alone
 
     join(prompts)
     count = None
     if groups is not None:
-        given: list[Any] = groups.tolist() if hasattr(groups, "tolist") else list(groups)
-        if isinstance(groups, (str, bytes)) or len(given) != len(prompts):
-            raise InvalidValueError(f"groups: expected {len(prompts)}, one a prompt, found {len(given)}")
         try:
-            count = join(given)
+            count = join(groups_of(groups, len(prompts)))
         except TypeError:
             raise InvalidTypeError("groups: expected numbers or texts, which tell groups apart") from None
     numbers: dict[int, int] = {}
     found = [numbers.setdefault(root(row), len(numbers)) for row in range(len(prompts))]
     return np.array(found, dtype=np.uint32), count
+
+
+def groups_of(groups: Any, rows: int) -> list[Any]:
+    """Groups as a list ``[n]``."""
+    if isinstance(groups, (str, bytes)) or not hasattr(groups, "__iter__"):
+        raise InvalidTypeError(f"groups: expected a group for each prompt, found {groups!r:.60}")
+    found: list[Any] = groups.tolist() if hasattr(groups, "tolist") else list(groups)
+    if len(found) != rows:
+        raise InvalidValueError(f"groups: expected {rows}, one a prompt, found {len(found)}")
+    return found
+
+
+def _missing(value: Any) -> bool:
+    """Whether a table says "nothing here": None, NaN, pandas' NA and NaT."""
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    return isinstance(value, float) and math.isnan(value)
 
 
 def costs_of(costs: Any, names: list[str], rows: int) -> Numbers | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
 from ferroute._fit_report import LEVEL, SURE, FitReport, Row
-from ferroute.evals._figures import Estimate
+from ferroute.evals._figures import RANDOM, Estimate
 from ferroute.evals.comparison import compare
 
 if TYPE_CHECKING:
@@ -62,27 +63,33 @@ def judge(
     table: list[Row] = []
     compared: Comparison | None = None
     nothing = Estimate(math.nan)
-    apgr = nothing
+    apgr, gap = nothing, nothing
     judged = int(both.sum())
     if judged < len(both):
         notes.append(f"{len(both) - judged:,} prompts lack an outcome of the pair: fitted on, left out of the figures")
     if judged:
         compared, money = _compared(data, both, outcomes, win_rates, bootstrap, seed)
         notes += money
-        apgr = compared[data.name].apgr
-        table = _rows(compared, data.name)
+        gap = _gap(outcomes[:, 0] - outcomes[:, 1], data.units[both])
+        if gap > 0:
+            apgr = compared[data.name].apgr
+        table = _rows(compared, data.name, gap > 0)
         if chance is None:
-            z = _errors(ahead[both], outcomes[:, 0] - outcomes[:, 1], data.folds[both])
-        gap = float(outcomes[:, 0].mean() - outcomes[:, 1].mean())
+            z = _errors(ahead[both], outcomes[:, 0] - outcomes[:, 1], data.folds[both], data.units[both])
         if gap <= 0:
             notes.append(
-                f"on these prompts {data.names[strong]} scores no better than {data.names[weak]}: the APGR measures a "
-                "gap that is not there"
+                f"on these prompts {data.names[strong]} scores no better than {data.names[weak]}: there is no gap to "
+                "recover, so the table has mean scores over all shares of strong calls in the place of the APGR"
+            )
+        elif gap.low is not None and gap.low <= 0:
+            notes.append(
+                f"{data.names[strong]} is ahead by {gap.show('+.3f')} on average, which may be chance: an APGR is a "
+                "part of that gap, and means little"
             )
         elif apgr.interval is not None and apgr.interval[1] - apgr.interval[0] > 1:
             notes.append("the interval of the APGR is wide: the two models hardly differ, or the prompts are few")
         beyond = (p_value <= LEVEL) if p_value is not None else (z is not None and z >= SURE)
-        better = beyond and (gap <= 0 or float(apgr) > 0.5)
+        better = beyond and float(compared.difference(data.name, RANDOM, "auc")) > 0
     else:
         better = False
     report = FitReport(
@@ -95,6 +102,7 @@ def judge(
         groups=data.groups,
         means={name: float(mean) for name, mean in zip(data.names, np.nanmean(data.table, axis=0), strict=True)},
         apgr=apgr,
+        gap=gap,
         better_than_random=bool(better),
         p_value=p_value,
         z=z,
@@ -132,24 +140,45 @@ def _compared(
     return compared, notes
 
 
-def _rows(compared: Comparison, name: str) -> list[Row]:
-    """The router, what it is compared with, and by how much it is ahead."""
+def _rows(compared: Comparison, name: str, has_gap: bool) -> list[Row]:
+    """The router, what it is compared with, and by how much it is ahead: in APGR, or in mean score without a gap."""
     found: list[Row] = []
     for other in compared:
         result = compared[other]
-        ahead = None if other == name else compared.difference(name, other)
-        found.append(Row(other, result.apgr, ahead, result.share_at_quality(0.95)))
+        ahead = None if other == name else compared.difference(name, other, "apgr" if has_gap else "auc")
+        apgr = result.apgr if has_gap else Estimate(math.nan)
+        found.append(Row(other, apgr, ahead, result.share_at_quality(0.95), result.auc))
     return found
 
 
-def _errors(scores: Numbers, labels: Numbers, folds: NDArray[np.uint32]) -> float:
-    """How many standard errors the covariance of scores and labels within folds is above 0."""
-    together, variance = 0.0, 0.0
+def _gap(difference: Numbers, units: NDArray[np.uint32]) -> Estimate:
+    """Mean of the differences with a normal interval, whose rows of a unit count as one observation."""
+    import numpy as np
+
+    mean = float(difference.mean())
+    sums = np.bincount(units, difference - mean)
+    count = int(np.unique(units).size)
+    error = math.sqrt(float(sums @ sums) * count / (count - 1)) / len(difference) if count > 1 else math.inf
+    reach = NormalDist().inv_cdf((1 + _CONFIDENCE) / 2) * error
+    return Estimate(mean, mean - reach, mean + reach) if math.isfinite(reach) else Estimate(mean)
+
+
+def _errors(scores: Numbers, labels: Numbers, folds: NDArray[np.uint32], units: NDArray[np.uint32]) -> float:
+    """How many standard errors the covariance of scores and labels within folds is above 0.
+
+    Of two errors the larger one: that of rows which depend on nothing, and that of whole units, which also holds where
+    hard prompts spread more than easy ones.
+    """
+    import numpy as np
+
+    products, apart = np.zeros(len(scores)), 0.0
     for fold in range(int(folds.max()) + 1):
         held = folds == fold
         if held.sum() < 2:
             continue
         score, label = scores[held] - scores[held].mean(), labels[held] - labels[held].mean()
-        together += float(score @ label)
-        variance += float(score @ score) * float(label @ label) / (int(held.sum()) - 1)
-    return together / math.sqrt(variance) if variance > 0 else 0.0
+        products[held] = score * label
+        apart += float(score @ score) * float(label @ label) / (int(held.sum()) - 1)
+    sums = np.bincount(units, products)
+    variance = max(apart, float(sums @ sums))
+    return float(products.sum()) / math.sqrt(variance) if variance > 0 else 0.0

@@ -26,21 +26,28 @@ case, one direction of the features that carries everything.
 """
 
 
+_NOTHING = Estimate(math.nan)
+
+
 @dataclass(frozen=True, repr=False)
 class Row:
     """A line of the report's table.
 
     Attributes:
         name: The router, or what it is compared with.
-        apgr: Average performance gap recovered; 0.5 is random mixing.
-        ahead: By how much the fitted router's APGR is ahead, on the same resamples; None for itself.
+        apgr: Average performance gap recovered; 0.5 is random mixing. NaN where the strong model is not ahead: there is
+            no gap.
+        ahead: By how much the fitted router's APGR is ahead, on the same resamples (its ``auc`` where there is no
+            gap); None for itself.
         share_at_95: Share of strong calls, 0..=1, at which 95 % of the strong model's score are reached.
+        auc: Mean score over all shares of strong calls.
     """
 
     name: str
     apgr: Estimate
     ahead: Estimate | None
     share_at_95: Estimate
+    auc: Estimate = _NOTHING
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,9 +64,10 @@ class FitReport:
         groups: Groups of prompts that were held out together; None where none were given (equal prompts always are).
         means: Model -> mean of its known outcomes.
         apgr: Average performance gap recovered on held-out prompts, with ``.low`` and ``.high``; NaN where no prompt
-            has both outcomes.
-        better_than_random: Whether the router tells prompts apart beyond chance: True for shuffled labels in 2 % of
-            cases.
+            has both outcomes, or the strong model is not ahead (there is no gap).
+        gap: Mean outcome of the strong model less that of the weak one, on the prompts with both, with an interval.
+        better_than_random: Whether the router tells prompts apart beyond chance, and scores more than random mixing of
+            the same cost does: True for shuffled labels in 2 % of cases.
         p_value: Share of shuffles of the labels that are predicted as well, each fitted and cross-validated again; None
             where that is not done (neighbours, an estimator of yours).
         z: Where there is no ``p_value``: standard errors of the held-out covariance; `SURE` of them are asked for.
@@ -84,6 +92,7 @@ class FitReport:
     table: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     comparison: Any = field(default=None, compare=False)
+    gap: Estimate = _NOTHING
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -103,15 +112,20 @@ class FitReport:
         if not self.judged:
             return "Not judged: no prompt has outcomes of both models, so nothing can be held against random mixing."
         if not self.better_than_random:
-            return f"No better than random mixing on held-out prompts{chance}: more or other labels are needed."
-        return f"Better than random mixing on held-out prompts{chance}."
+            said = f"No better than random mixing on held-out prompts{chance}: more or other labels are needed."
+        else:
+            said = f"Better than random mixing on held-out prompts{chance}."
+        if self.gap <= 0:
+            return f"{self.weak} scores at least as well as {self.strong} on average: send everything there. {said}"
+        return said
 
     def rows(self) -> list[dict[str, Any]]:
-        """The table as plain numbers: ``name``, then ``apgr``, ``ahead``, ``share_at_95``, each with its interval."""
+        """The table as plain numbers: ``name``; ``apgr``, ``ahead``, ``share_at_95``, ``auc``, each with its ends."""
         found: list[dict[str, Any]] = []
         for row in self.table:
             record: dict[str, Any] = {"name": row.name}
-            for name, value in (("apgr", row.apgr), ("ahead", row.ahead), ("share_at_95", row.share_at_95)):
+            for name in ("apgr", "ahead", "share_at_95", "auc"):
+                value: Estimate | None = getattr(row, name)
                 record |= {name: _plain(value), f"{name}_interval": None if value is None else _plain_ends(value)}
             found.append(record)
         return found
@@ -129,6 +143,8 @@ class FitReport:
             "means": dict(self.means),
             "apgr": _plain(self.apgr),
             "interval": _plain_ends(self.apgr),
+            "gap": _plain(self.gap),
+            "gap_interval": _plain_ends(self.gap),
             "better_than_random": self.better_than_random,
             "p_value": self.p_value,
             "z": None if self.z is None or not math.isfinite(self.z) else self.z,
@@ -158,6 +174,7 @@ class FitReport:
                 groups=None if found["groups"] is None else int(found["groups"]),
                 means=means,
                 apgr=_estimate(found["apgr"], found["interval"]),
+                gap=_estimate(found.get("gap"), found.get("gap_interval")),
                 better_than_random=bool(found["better_than_random"]),
                 p_value=_number(found["p_value"]),
                 z=_number(found["z"]),
@@ -184,14 +201,15 @@ class FitReport:
         return self.comparison.plot(kind, ax)
 
     def _grid(self) -> tuple[list[str], list[list[str]]]:
-        head = ["", "APGR", "fitted router ahead by", "strong calls for 95 %"]
+        has_gap = not self.gap <= 0
+        head = ["", "APGR" if has_gap else "mean score", "fitted router ahead by", "strong calls for 95 %"]
         body: list[list[str]] = []
         for row in self.table:
             share = Estimate(
                 100 * row.share_at_95, *(None if end is None else 100 * end for end in _ends(row.share_at_95))
             )
             ahead = "" if row.ahead is None else _signed(row.ahead)
-            body.append([row.name, row.apgr.show(".3f"), ahead, share.show(".0f", "%")])
+            body.append([row.name, (row.apgr if has_gap else row.auc).show(".3f"), ahead, share.show(".0f", "%")])
         return head, body
 
     def _about(self) -> str:
@@ -238,7 +256,7 @@ def _plain_ends(value: Estimate) -> tuple[float, float] | None:
 
 def _signed(value: Estimate) -> str:
     """A difference with its interval; " to " between the ends, since both have signs."""
-    if math.isnan(value):
+    if not math.isfinite(value):
         return "-"
     return f"{float(value):+.3f}" + ("" if value.interval is None else " ({:+.3f} to {:+.3f})".format(*value.interval))
 
@@ -252,7 +270,8 @@ def _row(record: Any) -> Row:
         return _estimate(record[name], record[f"{name}_interval"])
 
     ahead = None if record["ahead"] is None else one("ahead")
-    return Row(str(record["name"]), one("apgr"), ahead, one("share_at_95"))
+    auc = _estimate(record.get("auc"), record.get("auc_interval"))
+    return Row(str(record["name"]), one("apgr"), ahead, one("share_at_95"), auc)
 
 
 def _estimate(value: Any, interval: Any) -> Estimate:

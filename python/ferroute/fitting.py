@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ferroute import _core
 from ferroute._batch import listed, progress
-from ferroute._fit_inputs import costs_of, features_of, from_preferences, outcome_table, pair_of, units_of
+from ferroute._fit_inputs import costs_of, features_of, from_preferences, groups_of, outcome_table, pair_of, units_of
 from ferroute._fit_judging import Judged, judge
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.evals._figures import whole
 from ferroute.routers.base import checked_texts
-from ferroute.routers.fitted import EstimatorRouter, FittedRouter, OutcomeRouter, embeddings_of
+from ferroute.routers.fitted import EstimatorRouter, FittedRouter, OutcomeRouter, embeddings_of, marks_of
 
 if TYPE_CHECKING:
     import os
@@ -115,9 +115,9 @@ def fit(
             None where unknown; an array, lists, or a table whose columns name the models.
         models: Names of the ``m`` models. Of two the first is the strong one.
         preferences: In the place of outcomes: ``(prompt, winner, loser)`` for each comparison, or ``(prompt, a, b,
-            "tie")``; the prompt by its place in ``prompts``, models by name or place.
+            "tie")``; the prompt as its text or its place in ``prompts``, models by name or place.
         groups: A group for each prompt (a user, a conversation, a document): prompts of a group are held out together.
-            Equal prompts always are.
+            Equal prompts always are. A prompt without one (None, NaN) stands alone.
         costs: Dollars of a call by model, ``[m]``, a mapping, or ``[n, m]``; None or NaN where not known. For figures
             in dollars, and for choosing the weak model.
         embeddings: Embeddings of the prompts, ``[n, d]``, in the place of the table in this package. `predict` then
@@ -126,7 +126,7 @@ def fit(
             for each model.
         method: ``"heads"`` or ``"neighbours"``.
         folds: Parts of the cross-validation.
-        bootstrap: Resamples for the intervals; 0: none.
+        bootstrap: Resamples for the intervals; 0: none. Fewer than 20 give no intervals.
         seed: Of folds, shuffles and resamples. The same data and seed give the same router, on any number of threads.
         name: What the router is called in its report.
         progress_bar: Whether progress is shown.
@@ -151,6 +151,8 @@ def fit(
     """
     if method not in {"heads", "neighbours"}:
         raise InvalidValueError(f"method: expected 'heads' or 'neighbours', found {method!r:.40}")
+    if estimator is not None and method != "heads":
+        raise InvalidValueError(f"estimator: it takes the place of a method, so method={method!r} has no say: drop one")
     texts = checked_texts(listed(prompts))
     places = None
     if (outcomes is None) == (preferences is None):
@@ -162,7 +164,8 @@ def fit(
     if len(texts) < _FEWEST:
         raise InvalidValueError(f"prompts: expected at least {_FEWEST}, found {len(texts)}")
     if places is not None:
-        groups = places if groups is None else [groups[place] for place in places]
+        given_groups = None if groups is None else groups_of(groups, _count(prompts))
+        groups = places if given_groups is None else [given_groups[place] for place in places]
     dollars = costs_of(costs, names, len(texts))
     pair = pair_of(names, table, dollars, strong, weak)
     units, count = units_of(texts, groups)
@@ -265,7 +268,7 @@ def _with_estimator(
         made = _fit_estimator.fitted(estimator, rows, data.table)
         advance(each)
     width = None if embeddings is None else int(embeddings.shape[1])
-    router = EstimatorRouter(made, data.names, data.pair, report, width)
+    router = EstimatorRouter(made, data.names, data.pair, report, width, marks_of(data.prompts))
     router.held_out = held_out
     return router
 
@@ -302,7 +305,7 @@ def _card(data: Judged, recipe: dict[str, Any], report: dict[str, Any]) -> dict[
         "models": data.names,
         "strong": data.names[data.pair[0]],
         "weak": data.names[data.pair[1]],
-        "data": {"prompts": len(data.prompts), "sha256": told.hexdigest()},
+        "data": {"prompts": len(data.prompts), "sha256": told.hexdigest(), "marks": marks_of(data.prompts)},
         "prices": pricing.as_of().isoformat(),
         "recipe": recipe,
         "report": report,

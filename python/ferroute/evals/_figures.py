@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 FRACTIONS = (0.2, 0.5, 0.8)
 """Parts of the gap between the two models at which the call percentages are given."""
 
+_FEWEST_DRAWS = 20
+"""Resamples below which there are no intervals."""
+
 RANDOM, LENGTH, RULES, OPTIMUM = "random mixing", "prompt length", "regex rules", "optimum"
 """Names of the baselines."""
 
@@ -54,7 +57,7 @@ class Estimate(float):
 
     def show(self, form: str, unit: str = "") -> str:
         """The figure with its interval in brackets, each in the format ``form``."""
-        if math.isnan(self):
+        if not math.isfinite(self):
             return "-"
         text = f"{float(self):{form}}{unit}"
         if self.low is None or self.high is None:
@@ -65,11 +68,12 @@ class Estimate(float):
 def estimate(value: float, draws: Numbers | None, confidence: float) -> Estimate:
     """The figure ``value`` with the percentile interval of ``draws``.
 
-    Resamples that do not have the figure (NaN) are left out; where they are more than a tenth there is no interval.
+    Resamples that do not have the figure (NaN) are left out; where they are more than a tenth there is no interval, nor
+    where there are fewer than 20: their ends would not even hold the figure itself.
     """
     import numpy as np
 
-    if draws is None or not draws.size or math.isnan(value):
+    if draws is None or draws.size < _FEWEST_DRAWS or math.isnan(value):
         return Estimate(value)
     known = draws[np.isfinite(draws)]
     if known.size < 0.9 * draws.size:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 from array import array
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -187,6 +190,31 @@ def numbers(values: Mapping[str, Any], where: str) -> tuple[float, ...]:
         if not _is_number(value):
             raise InvalidValueError(f"{where}: {name}: expected a number, found {value!r:.60}")
     return tuple(number(value) for value in values.values())
+
+
+def as_csv(columns: Mapping[str, Any]) -> str:
+    """Columns as a CSV table; unknown cells are empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(["" if value is None else value for value in row] for row in _rows(columns))
+    return text.getvalue()
+
+
+def as_jsonl(columns: Mapping[str, Any]) -> str:
+    """Columns as an object a line; unknown cells are left out."""
+    names = list(columns)
+    lines = (
+        {name: value for name, value in zip(names, row, strict=True) if value is not None} for row in _rows(columns)
+    )
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def _rows(columns: Mapping[str, Any]) -> Iterator[list[Any]]:
+    """The rows of columns, None for what is not known."""
+    lists = [column.tolist() if hasattr(column, "tolist") else column for column in columns.values()]
+    for row in zip(*lists, strict=True):
+        yield [None if isinstance(value, float) and math.isnan(value) else value for value in row]
 
 
 def _is_number(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, overload
 
 from ferroute.errors import InvalidTypeError, InvalidValueError
@@ -14,7 +15,7 @@ from ferroute.evals._side_by_side import SideBySide, by_apgr
 from ferroute.evals.results import RouterResult, Settings, study
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from matplotlib.axes import Axes
@@ -234,6 +235,10 @@ def compare(  # pyright: ignore[reportInconsistentOverload]
     """
     import numpy as np
 
+    if not isinstance(routers, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidTypeError(
+            f'routers: expected a name for each router\'s scores, {{"mine": scores}}, found {type(routers).__name__}'
+        )
     strong = strong_scores if strong_scores is not None else outcomes
     weak = weak_scores if weak_scores is not None else second
     if strong_scores is not None or weak_scores is not None or _given.is_column(outcomes):

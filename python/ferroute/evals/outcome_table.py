@@ -7,12 +7,14 @@ for each call. Files of published benchmarks become one of these with `ferroute.
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
 from ferroute._grid import Shown
+from ferroute._whole_file import write_whole
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnknownNameError
-from ferroute.evals._long import MEASURES, Builder, columns_of
+from ferroute.evals._long import MEASURES, Builder, as_csv, as_jsonl, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -165,12 +167,28 @@ class OutcomeTable(Shown):
         return cls.from_columns(_core.read_columns(path))
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes the long view as a Parquet file.
+        """Writes the long view to a file of the kind its name ends in: ``.parquet``, ``.csv`` or ``.jsonl``.
+
+        `read_outcomes` reads each of them back. What is not known is an empty cell, or left out of a line.
 
         Raises:
+            InvalidValueError: The name ends otherwise.
             UnreadableFileError: The file cannot be written.
         """
-        _core.write_columns(path, self.long())
+        kind = Path(path).suffix.lower()
+        if kind == ".parquet":
+            _core.write_columns(path, self.long())
+        elif kind == ".csv":
+            text = as_csv(self.long())
+            if any("\ud800" <= char <= "\udfff" for char in text):
+                raise InvalidValueError(
+                    f"{path}: a text is no valid Unicode, which a CSV file cannot hold: save as .jsonl"
+                )
+            write_whole(path, text)
+        elif kind == ".jsonl":
+            write_whole(path, as_jsonl(self.long()))
+        else:
+            raise InvalidValueError(f"{path}: expected a name that ends in .parquet, .csv or .jsonl, found {kind!r}")
 
     # --- views ---
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ferroute.errors import InvalidValueError, MissingFileError, UnknownNameError
 from ferroute.evals._readers import embedllm, llmrouterbench, plain, routerarena, routerbench
-from ferroute.evals._readers._source import Source
+from ferroute.evals._readers._source import Source, readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,6 +89,8 @@ def read_outcomes(
     place = Path(path)
     if not place.exists():
         raise MissingFileError(f"{place}: there is no such file or folder")
+    if place.is_file() and _is_empty(place):
+        raise InvalidValueError(f"{place}: the file is empty")
     source = Source(place, allow_pickle=allow_pickle, columns=columns, models=models)
     if layout is None:
         layout = next((name for name, reader in _READERS.items() if reader.detects(source)), None)
@@ -100,3 +102,9 @@ def read_outcomes(
         raise UnknownNameError(f"no layout named {layout!r}; there are {', '.join(LAYOUTS)}")
     table = _READERS[layout].read(source)
     return table if models is None else table.filter(models)
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether there is nothing in a file but white space."""
+    with readable(path), path.open("rb") as file:
+        return not file.read(1 << 10).strip() and path.stat().st_size <= 1 << 10

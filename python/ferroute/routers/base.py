@@ -25,6 +25,20 @@ ROUTER_CLS: dict[str, Callable[..., Any]] = {}
 NAME_TO_CLS: dict[Any, str] = {}
 """Class -> name, despite its name: RouteLLM's table, kept for code that reads it."""
 
+BUILT_IN = (
+    "random",
+    "mf",
+    "causal_llm",
+    "bert",
+    "sw_ranking",
+    "local",
+    "llm_classifier",
+    "rules",
+    "semantic",
+    "fitted",
+)
+"""Names of this package's routers in `ROUTER_CLS`."""
+
 KNOWN_RUNGS = ("cheap", "mid", "expensive", "weak", "strong")
 """Names that mean a rung of every ladder, by its position."""
 

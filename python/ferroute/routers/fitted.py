@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
 from ferroute.errors import CheckpointError, InvalidTypeError, InvalidValueError, NotBuiltError
-from ferroute.routers.base import ROUTER_CLS, Router, built_in, check_text, checked_texts, scores_itself
+from ferroute.routers.base import BUILT_IN, ROUTER_CLS, Router, built_in, check_text, checked_texts, scores_itself
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 _BATCH = 8_192
+_MOST_MARKS = 80_000
+"""Texts whose hashes a card holds: 850 kB, of the 1 MiB that a card may have."""
 
 
 class OutcomeRouter(Router):
@@ -31,7 +35,8 @@ class OutcomeRouter(Router):
         strong_model: The strong one of the pair.
         weak_model: The weak one.
         held_out: Its win rates of the prompts it was fitted on, each by a fit without that prompt's fold, ``[n]``; None
-            in a router that was read from a file. For thresholds and certificates on the same labels.
+            in a router that was read from a file. Good for choosing a threshold; for a certificate take labels that
+            were not fitted on, since these win rates come from other fits than the one that routes.
     """
 
     models: list[str]
@@ -40,6 +45,7 @@ class OutcomeRouter(Router):
     held_out: Numbers | None = None
 
     _report: FitReport | None = None
+    _marks: str | None = None
 
     @property
     def report(self) -> FitReport:
@@ -78,14 +84,44 @@ class OutcomeRouter(Router):
     def _scores(self, texts: list[str], embeddings: ArrayLike | None) -> Numbers:
         raise NotImplementedError
 
+    def was_fitted_on(self, prompts: Sequence[str]) -> NDArray[np.bool_]:
+        """Which of these prompts the router was fitted on, by 64 bits of each text's hash: bool ``[n]``.
+
+        Labels of prompts that it knows prove nothing: a certificate needs others.
+
+        Args:
+            prompts: ``n`` prompts.
+
+        Raises:
+            InvalidTypeError: A prompt is no string.
+            InvalidValueError: The router's card does not tell (an older file, or more than 80,000 prompts).
+        """
+        import numpy as np
+
+        asked = _hashes(checked_texts(prompts))
+        if self._marks is None:
+            raise InvalidValueError("this router's card does not tell which prompts it was fitted on")
+        try:
+            known = np.frombuffer(base64.b64decode(self._marks, validate=True), dtype="<u8")
+        except ValueError:
+            raise CheckpointError("the router's card is damaged: its marks of prompts are none") from None
+        return np.isin(asked, known)
+
     def register(self, name: str) -> None:
         """Makes this router the one called ``name``: ``Controller([name])``, ``model="router-<name>-0.5"``.
 
+        A router of your own that has the name gives way; those of this package do not.
+
         Raises:
-            InvalidValueError: The name cannot stand in a model string.
+            InvalidTypeError: The name is no string.
+            InvalidValueError: The name cannot stand in a model string, or is one of this package's.
         """
-        if not name or "-" in name or not name.isprintable():
-            raise InvalidValueError(f"name: expected one without '-', as model strings take it, found {name!r}")
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidTypeError(f"name: expected a string, found {name!r:.60}")
+        if not name or name != name.strip() or not name.isprintable():
+            raise InvalidValueError(f"name: expected a word that can stand in a model string, found {name!r}")
+        if name in BUILT_IN:
+            raise InvalidValueError(f"name: {name!r} is a router of this package; taken are {', '.join(BUILT_IN)}")
         ROUTER_CLS[name] = _Same(self)
 
     def router(self) -> OutcomeRouter:
@@ -158,6 +194,10 @@ class FittedRouter(OutcomeRouter):
         strong, weak = model.pair
         self.strong_model, self.weak_model = self.models[strong], self.models[weak]
         self.card = cast("dict[str, Any]", json.loads(model.card))
+        # Half a megabyte of letters that nobody wants to see with the rest.
+        data: Any = self.card.get("data") if hasattr(self.card, "get") else None
+        marks: Any = cast("dict[str, Any]", data).pop("marks", None) if isinstance(data, dict) else None
+        self._marks = marks if isinstance(marks, str) else None
         self._report = report
 
     @property
@@ -270,6 +310,10 @@ class FittedRouter(OutcomeRouter):
 
         from ferroute._fit_inputs import features_of, outcome_column
 
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidTypeError(f"name: expected a string, found {name!r:.60}")
+        if not name.strip():
+            raise InvalidValueError(f"name: expected the model's name, found {name!r}")
         texts = checked_texts(prompts)
         if name in self.models:
             raise InvalidValueError(f"name: there is a model {name!r} already")
@@ -295,13 +339,20 @@ class EstimatorRouter(OutcomeRouter):
     """
 
     def __init__(
-        self, estimators: Sequence[Any], models: list[str], pair: tuple[int, int], report: FitReport, width: int | None
+        self,
+        estimators: Sequence[Any],
+        models: list[str],
+        pair: tuple[int, int],
+        report: FitReport,
+        width: int | None,
+        marks: str | None = None,
     ) -> None:
         self._estimators = list(estimators)
         self._width = width
         self.models = models
         self.strong_model, self.weak_model = models[pair[0]], models[pair[1]]
         self._report = report
+        self._marks = marks
 
     def calculate_strong_win_rate(self, prompt: str) -> float:
         """Win rate of the strong model, 0..=1."""
@@ -329,6 +380,19 @@ class EstimatorRouter(OutcomeRouter):
         rows = matrix(texts, given)
         return np.stack([expected(one, rows) for one in self._estimators], axis=1)
 
+    def add_model(
+        self, name: str, prompts: Sequence[str], outcomes: ArrayLike, embeddings: ArrayLike | None = None
+    ) -> FittedRouter:
+        """Refuses.
+
+        Raises:
+            NotBuiltError: Always.
+        """
+        raise NotBuiltError(
+            f"{name!r} cannot be added to a router over estimators of yours, which share nothing: fit again with the "
+            "new model's outcomes, or fit with method='heads'"
+        )
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Refuses.
 
@@ -339,6 +403,21 @@ class EstimatorRouter(OutcomeRouter):
             f"{os.fspath(path)}: a router over estimators of yours has no file of its own, since safetensors holds "
             "numbers and no code: pickle the router, or fit with method='heads'"
         )
+
+
+def marks_of(prompts: Sequence[str]) -> str | None:
+    """Hashes of the different texts, sorted, 8 bytes each, in base64; None where they are too many for a card."""
+    import numpy as np
+
+    found = np.unique(_hashes(prompts))
+    return base64.b64encode(found.astype("<u8").tobytes()).decode("ascii") if len(found) <= _MOST_MARKS else None
+
+
+def _hashes(prompts: Sequence[str]) -> NDArray[np.uint64]:
+    import numpy as np
+
+    found = (hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in prompts)
+    return np.frombuffer(b"".join(found), dtype="<u8")
 
 
 def embeddings_of(embeddings: ArrayLike, rows: int) -> NDArray[np.float32]:

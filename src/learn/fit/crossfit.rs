@@ -1,8 +1,8 @@
 //! What a fit is worth on prompts it has not seen, and what it would be worth by chance.
 
-use super::folds::{by_unit, shuffled};
 use super::heads::{self, Watch, value};
 use super::ridge::{Spectrum, Trust};
+use super::shuffles::Shuffles;
 use super::sums::{Sums, Target};
 use super::{Design, Outcomes, Pair};
 use crate::error::{Error, Result};
@@ -13,6 +13,8 @@ use crate::routers::fitted::near::Neighbours;
 
 /// Where shuffles get their numbers from, apart from folds.
 const SHUFFLES: u64 = 1;
+/// One in so many shuffles that reach the labels' figure is too many for any signal.
+const NO_SIGNAL: usize = 10;
 /// Rows of a task of the neighbours.
 const BATCH: usize = 64;
 
@@ -106,6 +108,10 @@ pub struct Chance {
 ///
 /// It needs no assumption on how held-out scores of different folds depend on each other, which is where simpler tests
 /// of cross-validated figures go wrong. Only rows with both outcomes take part.
+///
+/// Each shuffle is done twice: labels change places, and they take either sign where they are ([`super::shuffles`]).
+/// The first fails where prompts that are alike spread alike, the second where few labels are on one side; the share
+/// is the larger of both.
 pub fn chance(
     design: &Design,
     outcomes: &Outcomes,
@@ -138,22 +144,26 @@ pub fn chance(
         watch(0)?;
     }
     let study = Study { design, held: &held, sums: &sums, spectra: &spectra, trust };
-    let blocks = by_unit(units, &rows);
-    let order: Vec<u32> = blocks.iter().flatten().copied().collect();
+    let shuffles = Shuffles::new(&difference, units, &rows);
     let statistic = study.statistic(&difference);
     if statistic <= 0.0 {
         return Ok(Chance { statistic, p_value: 1.0 });
     }
     let key = Key::new(seed).part(SHUFFLES);
-    let mut reached = 1_usize;
+    let (mut exchanged, mut flipped) = (1_usize, 1_usize);
     let mut labels = difference.clone();
     for time in 0..times {
-        let drawn = shuffled(&blocks, key.part(time as u64));
-        order.iter().zip(drawn).for_each(|(&to, from)| labels[to as usize] = difference[from as usize]);
-        reached += usize::from(study.statistic(&labels) >= statistic);
+        let key = key.part(time as u64);
+        shuffles.exchange(key, &mut labels);
+        exchanged += usize::from(study.statistic(&labels) >= statistic);
+        // Once exchanging says chance, signs have nothing to add.
+        if exchanged * NO_SIGNAL <= times + NO_SIGNAL {
+            shuffles.flip(key, &mut labels);
+            flipped += usize::from(study.statistic(&labels) >= statistic);
+        }
         watch(1)?;
     }
-    Ok(Chance { statistic, p_value: reached as f64 / (times + 1) as f64 })
+    Ok(Chance { statistic, p_value: exchanged.max(flipped) as f64 / (times + 1) as f64 })
 }
 
 struct Study<'a> {

@@ -27,14 +27,6 @@ pub fn assign(units: &[u32], folds: usize, seed: u64) -> Result<Vec<u32>> {
     Ok(units.iter().map(|&unit| fold_of[unit as usize]).collect())
 }
 
-/// The rows in an order in which units are shuffled and stay together.
-///
-/// Put beside the rows in the order of their units, it is a shuffle that keeps most of what rows of a unit have in
-/// common; where every row is its own unit it is an ordinary one.
-pub(super) fn shuffled(by_unit: &[Vec<u32>], key: Key) -> Vec<u32> {
-    key.shuffled(by_unit.len()).into_iter().flat_map(|unit| by_unit[unit].iter().copied()).collect()
-}
-
 /// The rows of each unit that are among the given ones.
 pub(super) fn by_unit(units: &[u32], rows: &[u32]) -> Vec<Vec<u32>> {
     let count = units.iter().max().map_or(0, |&unit| unit as usize + 1);

@@ -8,6 +8,7 @@
 //!   fit is the shipped head, and with many it is the labels'; no setting is ever picked by luck;
 //! - [`heads`]: several models with a shared low-rank part, and the difference of the two that are routed between;
 //! - [`crossfit`]: the same for rows that were held out, and what shuffled labels give;
+//! - [`shuffles`]: those labels;
 //! - [`folds`]: which rows are held out together;
 //! - [`added`]: one more model on top of a finished fit.
 
@@ -16,6 +17,7 @@ pub mod crossfit;
 pub mod folds;
 pub mod heads;
 mod ridge;
+mod shuffles;
 mod sums;
 
 use crate::error::{Error, Result};
