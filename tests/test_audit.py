@@ -860,6 +860,9 @@ def test_labels_go_out_and_come_back(gsm8k, tmp_path):
         ferroute.audit(lines[1:], to=WEAK, at=AT).certificate_inputs(path)
     judged = ferroute.audit(lines, to=WEAK, outcomes=path, at=AT)
     assert judged.quality.n == 100
+    assert ferroute.audit(lines, to=WEAK, outcomes=filled, at=AT).quality == judged.quality
+    with pytest.raises(InvalidValueError, match="these labels are of other logs"):
+        ferroute.audit(lines[1:], to=WEAK, outcomes=filled, at=AT)
     with pytest.raises(InvalidValueError, match="labels of other logs"):
         ferroute.audit(lines[1:], to=WEAK, outcomes=path, at=AT)
 
