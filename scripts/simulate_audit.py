@@ -194,6 +194,23 @@ def verdicts(traffic: Traffic, n: int, runs: int, seed: int, shuffled: bool) -> 
     return better / runs
 
 
+def rare(calls: int, times: float, runs: int, seed: int) -> float:
+    """How often a next period is covered where one call in so many costs so many times the others; costs as given."""
+    from ferroute.auditing._habits import Habits
+    from ferroute.auditing._saving import Movable, forecasts
+
+    random, hits, n = np.random.default_rng(seed), 0, 300
+    habits, nothing = Habits("paired", 1000, low=(1.0,), high=(1.0,)), np.zeros(n)
+    for run in range(runs):
+        costs = np.where(random.random((2, n)) < 1 / calls, times, 1.0) * np.exp(random.normal(0, 0.5, (2, n)))
+        rates = random.random((2, n))
+        seen = Movable(rates[0], costs[0], nothing, nothing, nothing)
+        found = forecasts(seen, habits, (0.3,), spend=1.0, confidence=0.95, seed=run)[0]
+        low, high = found.interval or (math.nan, math.nan)
+        hits += low <= costs[1][rates[1] < (found.threshold or 0)].sum() <= high
+    return hits / runs
+
+
 def speed(rows: int) -> str:
     """What a log of so many calls takes, each with another prompt and a system message."""
     import resource
@@ -232,10 +249,17 @@ def main() -> None:
     parser.add_argument("--layouts", nargs="+", default=["alone", "beside", "twice"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--verdicts", type=int, default=200)
+    parser.add_argument(
+        "--rare", type=int, help="only 300 calls of which one in so many costs so many times the others"
+    )
     parser.add_argument("--speed", type=int, help="only measure a log of so many calls")
     given = parser.parse_args()
     if given.speed:
         print(speed(given.speed))
+        return
+    if given.rare:
+        share = rare(given.rare, given.rare, given.runs, given.seed)
+        print(f"one call in {given.rare} costs {given.rare} times the others: next period {share:.3f}")
         return
     warnings.simplefilter("error")
     for name in given.sets:

@@ -240,6 +240,11 @@ def test_frames_are_logs():
     ]  # fmt: skip
 
 
+def test_frames_of_polars_are_logs():
+    frame = pytest.importorskip("polars").DataFrame({"prompt": ["a", "b"], "model": ["gpt-5.5", None]})
+    assert [(call.text, call.model) for call in calls_of(frame)[0]] == [("a", "gpt-5.5"), ("b", None)]
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -478,11 +483,12 @@ def test_embeddings_and_failures_are_no_chat_calls():
             {"request": {"model": "text-embedding-3-small", "input": "a"}, "response": {"data": []}},
             COUNTED | {"status": "error"},
             COUNTED | {"status_code": 429},
+            COUNTED | {"success": False},
             COUNTED | {"status": "completed"},
         ]
     )
     assert len(calls) == 1
-    assert source.others == {"embedding": 2, "failed": 2}
+    assert source.others == {"embedding": 2, "failed": 3}
 
 
 def test_paged_answers_and_traces_are_taken_apart(tmp_path):
@@ -860,6 +866,9 @@ def test_labels_go_out_and_come_back(gsm8k, tmp_path):
         ferroute.audit(lines[1:], to=WEAK, at=AT).certificate_inputs(path)
     judged = ferroute.audit(lines, to=WEAK, outcomes=path, at=AT)
     assert judged.quality.n == 100
+    assert ferroute.audit(lines, to=WEAK, outcomes=filled, at=AT).quality == judged.quality
+    with pytest.raises(InvalidValueError, match="these labels are of other logs"):
+        ferroute.audit(lines[1:], to=WEAK, outcomes=filled, at=AT)
     with pytest.raises(InvalidValueError, match="labels of other logs"):
         ferroute.audit(lines[1:], to=WEAK, outcomes=path, at=AT)
 

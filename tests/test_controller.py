@@ -66,7 +66,7 @@ def calls(monkeypatch):
 
 def test_registry_order_and_default_configuration():
     theirs = ["random", "mf", "causal_llm", "bert", "sw_ranking"]
-    assert list(ROUTER_CLS) == [*theirs, "local", "llm_classifier", "rules", "semantic"]
+    assert list(ROUTER_CLS) == [*theirs, "local", "llm_classifier", "rules", "semantic", "fitted"]
     assert list(GPT_4_AUGMENTED_CONFIG) == ["sw_ranking", "causal_llm", "bert", "mf"]
     assert GPT_4_AUGMENTED_CONFIG["mf"] == {"checkpoint_path": "routellm/mf_gpt4_augmented"}
     assert NAME_TO_CLS[RandomRouter] == "random"

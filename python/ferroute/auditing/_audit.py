@@ -64,8 +64,9 @@ def audit(
             object, or a function from texts to win rates. Routers that send prompts to anybody are refused.
         to: The model that calls could move to; None: the cheaper model with most calls in the logs, else a usual one.
         strong: The model whose calls could move; None: the one most is spent on.
-        outcomes: Scores of both models beyond those in the logs: a file of labels that were filled in, or a mapping
-            with ``strong`` and ``weak``, each ``[n]`` for the calls in the order read, NaN where not known.
+        outcomes: Scores of both models beyond those in the logs: labels that were filled in (`read_labels`, or their
+            path), or a mapping with ``strong`` and ``weak``, each ``[n]`` for the calls in the order read, NaN where
+            not known.
         move: Share of the strong model's calls that ``saving`` moves, 0..=1.
         k: How many prompts to draw for labels.
         purpose: What the labels are for. ``"certify"``: a certificate for this router, which needs labels only of calls

@@ -194,6 +194,8 @@ def failed(record: Any) -> bool:
     error, status = path(record, "error"), first(record, "status", "status_code", "http_status")
     if error and str(error).strip().lower() not in {"null", "none", "false", "nan", "0"}:
         return True
+    if str(path(record, "success")).strip().lower() == "false":
+        return True
     code = number(status)
     return (code is not None and 400 <= code < 600) or str(status).strip().lower() in _FAILED
 

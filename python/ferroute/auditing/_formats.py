@@ -230,10 +230,10 @@ def _fields(record: Any) -> str:
 
 def _objects(logs: Any) -> Any:
     """Rows of what was handed over in memory."""
+    if hasattr(logs, "to_dicts"):  # of polars, whose frames have a to_dict, too
+        return logs.to_dicts()
     if hasattr(logs, "to_dict") and hasattr(logs, "columns"):
         return logs.to_dict("records")
-    if hasattr(logs, "to_dicts"):
-        return logs.to_dicts()
     if isinstance(logs, Mapping) or not hasattr(logs, "__iter__"):
         raise InvalidTypeError(
             f"logs: expected a path, several paths, a ledger's URL, a frame or an iterable of dicts, "

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from ferroute.auditing._collect import hash_of
+from ferroute.auditing._labels import Labels, read_labels
 from ferroute.errors import InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ def read(rows: Collected, pair: Pair, given: Any) -> Outcomes:
     Args:
         rows: The calls.
         pair: The models.
-        given: None; the path of labels that were filled in; or scores of both models for each call, as a mapping with
-            ``strong`` and ``weak`` or as two sequences ``[n]``, NaN or None where they are not known.
+        given: None; labels that were filled in, or their path; or scores of both models for each call, as a mapping
+            with ``strong`` and ``weak`` or as two sequences ``[n]``, NaN or None where they are not known.
 
     Raises:
         InvalidTypeError: ``given`` is none of these.
@@ -57,8 +59,11 @@ def read(rows: Collected, pair: Pair, given: Any) -> Outcomes:
 
     strong: Numbers
     weak: Numbers
-    if isinstance(given, (str, os.PathLike)):
-        strong, weak = _of_labels(rows, cast("str | os.PathLike[str]", given))
+    if isinstance(given, Labels):
+        strong, weak = _of_labels(rows, given, "these labels are")
+    elif isinstance(given, (str, os.PathLike)):
+        path = cast("str | os.PathLike[str]", given)
+        strong, weak = _of_labels(rows, read_labels(path), f"{os.fspath(path)} has labels")
     elif given is not None:
         strong, weak = _of_columns(given, len(rows))
     else:
@@ -142,19 +147,14 @@ def _of_pairs(rows: Collected, pair: Pair) -> Outcomes:
     return Outcomes(np.asarray(calls, dtype=np.int64), np.asarray(strong), np.asarray(weak))
 
 
-def _of_labels(rows: Collected, path: str | os.PathLike[str]) -> tuple[Numbers, Numbers]:
+def _of_labels(rows: Collected, labels: Labels, which: str) -> tuple[Numbers, Numbers]:
     import numpy as np
 
-    from ferroute.auditing._collect import hash_of
-    from ferroute.auditing._labels import read_labels
-
-    labels, texts = read_labels(path), rows.of_text()
+    texts = rows.of_text()
     strong, weak = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     for at, index in enumerate(labels.index):
         if not 0 <= index < len(rows) or texts[index] != hash_of(labels.prompts[at]):
-            raise InvalidValueError(
-                f"outcomes: {os.fspath(path)} has labels of other logs: call {index} here has another prompt"
-            )
+            raise InvalidValueError(f"outcomes: {which} of other logs: call {index} here has another prompt")
         strong[index], weak[index] = labels.strong[at], labels.weak[at]
     return strong, weak
 

@@ -95,7 +95,13 @@ def certify(
 def _refuse_fitted(router: Any, prompts: list[str], path: Path) -> None:
     """Raises where a fitted router has seen labels that are to certify it."""
     seen = getattr(router, "was_fitted_on", None)
-    count = 0 if seen is None or not prompts else int(seen(prompts).sum())
+    if seen is None or not prompts:
+        return
+    try:
+        count = int(seen(prompts).sum())
+    except InvalidValueError as error:
+        note(f"whether the router was fitted to these labels is not known: {error}")
+        return
     # A text that comes again in the traffic may be in both halves; a file of labels used twice is in both whole.
     if count > len(prompts) // 2:
         raise UsageProblem(
