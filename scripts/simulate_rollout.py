@@ -116,13 +116,18 @@ def worlds() -> list[World]:
         for turn in (500, 1_500, 4_000)
         for by in (0.1, 0.2, 0.4)
     ]
+    # Long after nothing has moved any more, when little is audited: at the top, and stalled just below the bound.
+    late = [
+        World(f"turns at 20,000 by 0.2, {name}", worsens(slope, 20_000, 0.2), 0.06, 24_000, 20_000, False)
+        for slope, name in ((0.04, "all weak"), (0.2, "near the bound"))
+    ]
     # Whether the threshold is above the bound is no question there: it is from the beginning.
     above = [World(f"starts above: gap {gap:g}", flat(gap), 0.05, stationary=False) for gap in (0.26, 0.35, 0.5, 0.8)]
     drift = [
         World("creeps by 0.3 over 8,000", creeps(0.04, 0.3, 8_000), 0.06, 8_000, None, False),
         World("scores fall at 3,000", lambda rates, _: 0.15 * rates, 0.06, 7_000, 3_000, False, 2.0),
     ]
-    return still + turns + above + drift
+    return still + turns + late + above + drift
 
 
 def deployments(world: World, runs: int, seed: int, rate: float | None) -> dict[str, Any]:

@@ -46,7 +46,7 @@ const FIRST: f64 = 0.8;
 const AT_ONCE: f64 = 0.8;
 
 /// What is lost in audited requests before a change for the worse is noticed, with some to spare.
-const NOTICED: f64 = 50.0;
+const NOTICED: f64 = 80.0;
 
 /// The part of what the bound has allowed so far that counts as left at least.
 const SPARE: f64 = 0.05;

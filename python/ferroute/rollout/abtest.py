@@ -115,7 +115,7 @@ class ABTest:
     Example:
         >>> test = ABTest("lower", a="router-mine-0.3", b="router-mine-0.5", effect=0.05, baseline=0.8)
         >>> test.required_n()
-        4002
+        4004
         >>> test.request("ann")["ferroute"]["tags"]
         {'ab': 'lower:b'}
     """

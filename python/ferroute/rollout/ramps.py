@@ -63,7 +63,7 @@ class Ramp(Kept):
         rates: Parts of the traffic to audit while it grows and while it holds. None: all and 0.02; what audits cost is
             bounded by the budget of the shadow.
         horizon: The running loss is averaged over at least so many audited requests; None: 500, or more where the bound
-            is below 0.05. Few cannot be promised: at 0.05 and 95 % it takes 138, for over fewer a handful of lost
+            is below 0.05. Few cannot be promised: at 0.05 and 95 % it takes 134, for over fewer a handful of lost
             requests, without which nothing is learned, is more than the bound.
         on_drift: What other traffic than before leads to: ``"audit"``, more audits and new proofs; or ``"revert"``,
             always strong as well. None: ``"audit"``.

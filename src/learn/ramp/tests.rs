@@ -58,10 +58,10 @@ fn run(ramp: &mut Ramp, audits: impl Iterator<Item = Audit>) -> Vec<Move> {
 fn a_good_weak_model_is_given_all() {
     let mut ramp = Ramp::new(plan(2)).unwrap();
     assert_eq!((ramp.state(), ramp.rate()), ("starting", 0.5));
-    let moves = run(&mut ramp, (0..3_000).map(|i| request(1, i, |_| 0.0)));
+    let moves = run(&mut ramp, (0..6_000).map(|i| request(1, i, |_| 0.0)));
     assert_eq!((ramp.in_force(), ramp.state()), (10, "holding"));
-    // 50 of the 150 that the bound leaves over 3,000 requests.
-    assert!((0.3..0.36).contains(&ramp.rate()), "{}", ramp.rate());
+    // 80 of the 300 that the bound leaves over 6,000 requests, give or take what chance has lost or won.
+    assert!((0.22..0.32).contains(&ramp.rate()), "{}", ramp.rate());
     assert!(moves.iter().all(|one| matches!(one.kind, Kind::Grew | Kind::Paused | Kind::Resumed)));
 }
 
@@ -261,7 +261,7 @@ fn a_rehearsal_audits_at_the_rates() {
     let top = told.stages.iter().position(|stage| *stage == 10).unwrap();
     let share = |part: &[bool]| part.iter().filter(|drawn| **drawn).count() as f64 / part.len() as f64;
     assert!((share(&told.audited[..top]) - 0.5).abs() < 0.05);
-    assert!((share(&told.audited[15_000..]) - 50.0 / (0.05 * 17_500.0)).abs() < 0.02);
+    assert!((share(&told.audited[15_000..]) - 80.0 / (0.05 * 17_500.0)).abs() < 0.02);
     let all = rehearse(plan(2), &requests[..100], Some(1.0), 0).unwrap();
     assert!(all.audited.iter().all(|drawn| *drawn));
 }
