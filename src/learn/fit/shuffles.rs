@@ -87,7 +87,9 @@ impl<'a> Shuffles<'a> {
     /// not. It leans on the labels being about as often above as below, or on there being many units.
     pub(super) fn flip(&self, key: Key, out: &mut [f64]) {
         for (unit, sign) in self.units.iter().zip(self.signs(key)) {
-            unit.iter().for_each(|&row| out[row as usize] = self.mean + sign * (self.labels[row as usize] - self.mean));
+            for &row in unit {
+                out[row as usize] = self.mean + sign * (self.labels[row as usize] - self.mean);
+            }
         }
     }
 

@@ -127,8 +127,8 @@ impl Plan {
             )));
         }
         if self.start >= self.stages.len() {
-            let last = self.stages.len() - 1;
-            return Err(Error::value(format!("start: expected a stage of 0..={last}, found {}", self.start)));
+            let most = self.top();
+            return Err(Error::value(format!("start: expected a stage of 0..={most}, found {}", self.start)));
         }
         Ok(())
     }
