@@ -12,6 +12,7 @@ import pytest
 from conftest import GOLDENS
 from ferroute.errors import InvalidTypeError, InvalidValueError, MissingFileError, UnknownNameError
 from ferroute.evals import OutcomeTable, read_outcomes
+from ferroute.ledger import Ledger
 
 FILES = GOLDENS / "outcome_tables"
 NAN = float("nan")
@@ -346,3 +347,23 @@ def test_an_empty_file_is_called_empty(tmp_path, name):
         path.write_bytes(b"\n \n")
         with pytest.raises(InvalidValueError, match="empty"):
             read_outcomes(path)
+
+
+def test_scores_of_live_calls():
+    book = Ledger("memory:", store="text")
+    for n in range(4):
+        book.add("big", cost="0.01", router="mf", response=f"r{n}", text=f"prompt {n}", task="maths")
+        book.add_outcome(f"r{n}", score=1.0, source="user")
+        book.add_outcome(f"r{n}", score=n / 4, source="user", model="small")
+    book.add_outcome("r0", score=0.5, source="judge:gpt-5.5")
+    with pytest.raises(InvalidValueError, match=r"'judge:gpt-5\.5', 'user'"):
+        OutcomeTable.from_ledger(book)
+    table = OutcomeTable.from_ledger(book, "user")
+    assert table.prompts == [f"prompt {n}" for n in range(4)]
+    assert table.models == ["big", "small"]
+    assert table.scores.tolist() == [[1.0, n / 4] for n in range(4)]
+    assert table.costs[:, 0].tolist() == [0.01] * 4
+    assert np.isnan(table.costs[:, 1]).all()
+    assert table.groups == ["maths"] * 4
+    with pytest.raises(InvalidValueError, match="no scores"):
+        OutcomeTable.from_ledger(Ledger("memory:"))

@@ -19,12 +19,21 @@ from ferroute.evals._long import MEASURES, Builder, as_csv, as_jsonl, columns_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
+    from typing import Protocol
 
     import numpy as np
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     from numpy.typing import ArrayLike, NDArray
 
     Numbers = NDArray[np.float64]
+
+    class Scores(Protocol):
+        """What is asked of a ledger."""
+
+        def outcomes(self, **filters: Any) -> Mapping[str, Sequence[Any]]:
+            """The scores, a list for each column."""
+            ...
+
 
 __all__ = ["OutcomeTable"]
 
@@ -160,6 +169,46 @@ class OutcomeTable(Shown):
     def from_polars(cls, frame: Any, columns: Mapping[str, str] | None = None) -> OutcomeTable:
         """The same from a polars frame with a row for each call."""
         return cls.from_columns({str(name): frame[name].to_list() for name in frame.columns}, columns)
+
+    @classmethod
+    def from_ledger(cls, ledger: Scores, source: str | None = None, **filters: Any) -> OutcomeTable:
+        """Scores of live calls: a row for each call, a column for each model whose answer was scored.
+
+        Prompts are there where the ledger keeps texts (``store="text"``), costs for the answers that callers got;
+        groups are the kinds of tasks.
+
+        Args:
+            ledger: A `ferroute.ledger.Ledger`.
+            source: Whose scores, such as ``"judge:gpt-5.5"``; needed where several sources have some.
+            filters: As for `Ledger.outcomes`: ``since``, ``until``, ``router``, ``model``, ``tags``.
+
+        Raises:
+            InvalidValueError: There are no scores, or those of several sources to choose from.
+        """
+        told = ledger.outcomes(**filters)
+        whose = {str(each) for each in told["source"]} if source is None else {source}
+        if len(whose) > 1:
+            raise InvalidValueError(
+                f"source: scores of several are not comparable; expected one of {', '.join(map(repr, sorted(whose)))}"
+            )
+        names = ("call", "source", "model", "scored", "score", "cost_usd", "text", "task")
+        records = [
+            {
+                "id": str(call),
+                "prompt": text,
+                "model": scored,
+                "score": score,
+                "cost": cost if scored == answered else None,
+                "group": task,
+            }
+            for call, by, answered, scored, score, cost, text, task in zip(*(told[name] for name in names), strict=True)
+            if by in whose
+        ]
+        if not records:
+            raise InvalidValueError(
+                "no scores of these calls are in the ledger: shadow, feedback or add_outcome enter some"
+            )
+        return cls.from_records(records)
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> OutcomeTable:
