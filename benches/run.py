@@ -23,6 +23,8 @@ def main() -> None:
         "rungs.py": [],
         "semantic.py": [],
         "filters.py": [],
+        "promises.py": [],
+        "fit.py": [],
         "mf.py": ["--peer-python"],
         "sw_ranking.py": ["--peer-python"],
         "bert.py": ["--peer-python"],
