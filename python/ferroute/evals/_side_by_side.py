@@ -181,8 +181,40 @@ class SideBySide(Generic[One]):
             frame.attrs["provenance"] = self.provenance.to_dict()
         return frame
 
+    def to_latex(
+        self, *, caption: str | None = None, label: str | None = None, columns: Sequence[str] | None = None
+    ) -> str:
+        r"""The table for a paper: booktabs' rules, intervals in brackets, provenance as comments above it.
+
+        Args:
+            caption: Above the table; None: what was compared.
+            label: For ``\ref``.
+            columns: Figures to keep, by their titles; None: all.
+
+        Raises:
+            UnknownNameError: There is no such column.
+        """
+        from ferroute.evals._latex import latex_table
+        from ferroute.evals._tables import kept
+
+        head, rows, title, note = self._on_paper()
+        head, rows = kept(head, rows, columns)
+        return latex_table(
+            head,
+            rows,
+            caption=caption or title,
+            note=note,
+            label=label,
+            provenance=self.provenance,
+            rule_before=len(self.routers),
+        )
+
     def records(self) -> list[dict[str, Any]]:
         """The table as plain numbers."""
+        raise NotImplementedError
+
+    def _on_paper(self) -> tuple[list[str], list[list[str]], str, str]:
+        """Titles and rows of the table, what it shows, and the note under it."""
         raise NotImplementedError
 
     def _grid(self) -> Numbers:

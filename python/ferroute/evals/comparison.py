@@ -92,32 +92,11 @@ class Comparison(SideBySide[RouterResult]):
 
         return plots.plot(self, kind, ax, bands)
 
-    def to_latex(
-        self, *, caption: str | None = None, label: str | None = None, columns: Sequence[str] | None = None
-    ) -> str:
-        r"""The table for a paper: booktabs' rules, intervals in brackets, provenance as comments above it.
+    def _on_paper(self) -> tuple[list[str], list[list[str]], str, str]:
+        from ferroute.evals._tables import grid
 
-        Args:
-            caption: Above the table; None: what was compared.
-            label: For ``\ref``.
-            columns: Figures to keep, by their titles; None: all.
-
-        Raises:
-            UnknownNameError: There is no such column.
-        """
-        from ferroute.evals._latex import latex_table
-        from ferroute.evals._tables import grid, kept
-
-        head, rows = kept(*grid(self.sorted(), self.baselines, (self.weak_score, self.strong_score)), columns)
-        return latex_table(
-            head,
-            rows,
-            caption=caption or f"Routing between {self.pair[0]} and {self.pair[1]}",
-            note=self._caption(with_provenance=False),
-            label=label,
-            provenance=self.provenance,
-            rule_before=len(self.routers),
-        )
+        head, rows = grid(self.sorted(), self.baselines, (self.weak_score, self.strong_score))
+        return head, rows, f"Routing between {self.pair[0]} and {self.pair[1]}", self._caption(with_provenance=False)
 
     def _caption(self, with_provenance: bool = True) -> str:
         from ferroute.evals._tables import caption

@@ -313,33 +313,9 @@ class ModelComparison(SideBySide[ModelResult], Shown):
             raise InvalidValueError(f"expected 'cost', found {kind!r}")
         return dollar_plot(self, bands=bands, ax=ax)
 
-    def to_latex(
-        self, *, caption: str | None = None, label: str | None = None, columns: Sequence[str] | None = None
-    ) -> str:
-        r"""The table for a paper: booktabs' rules, intervals in brackets, provenance as comments above it.
-
-        Args:
-            caption: Above the table; None: what was compared.
-            label: For ``\ref``.
-            columns: Figures to keep, by their titles; None: all.
-
-        Raises:
-            UnknownNameError: There is no such column.
-        """
-        from ferroute.evals._latex import latex_table
-        from ferroute.evals._tables import kept
-
+    def _on_paper(self) -> tuple[list[str], list[list[str]], str, str]:
         head, rows, note = self._grid_of()
-        head, rows = kept(head, rows, columns)
-        return latex_table(
-            head,
-            rows,
-            caption=caption or f"Routing among {len(self.models)} models",
-            note=note,
-            label=label,
-            provenance=self.provenance,
-            rule_before=len(self.routers),
-        )
+        return head, rows, f"Routing among {len(self.models)} models", note
 
     def _grid_of(self) -> tuple[list[str], list[list[str]], str]:
         from ferroute.evals._tables import many_grid
