@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rust_decimal::Decimal;
@@ -42,6 +43,19 @@ pub enum Kind {
     Protocol,
     /// The caller closed the stream or dropped the call.
     Cancelled,
+    /// A policy does not allow it ([`Error::denied`]): a key, a limit, a budget.
+    Denied,
+}
+
+/// Why a policy says no, for whoever has to tell the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// HTTP status: 401, 403, 413, 429 ...
+    pub status: u16,
+    /// A word for programs, such as `budget_exceeded`.
+    pub code: &'static str,
+    /// When it may be tried again, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 /// A provider's answer, as received, without anything that was sent.
@@ -133,6 +147,16 @@ impl Error {
     /// A provider's error answer.
     pub fn status(message: impl Into<String>, answer: Answer) -> Self {
         Self(Arc::new(Inner::new(Kind::Status, message.into(), Some(answer))))
+    }
+
+    /// A policy's no; it is not tried again.
+    pub fn denied(denied: Denied, message: impl Into<String>) -> Self {
+        Self::new(Kind::Denied, message).with_raised(denied).settled()
+    }
+
+    /// Why a policy has said no, for [`Kind::Denied`].
+    pub fn why_denied(&self) -> Option<&Denied> {
+        self.raised()
     }
 
     /// What kind of thing went wrong.
@@ -253,6 +277,7 @@ impl Error {
             Kind::Timeout => 504,
             Kind::Unsupported => 501,
             Kind::Cancelled => 499,
+            Kind::Denied => self.why_denied().map_or(403, |denied| denied.status),
             Kind::Missing | Kind::Io | Kind::Checkpoint => 500,
         }
     }

@@ -6,6 +6,7 @@
 //! error <- math, text, data <- neural, pricing <- routers <- routing <- learn, evals   (pure: no socket here)
 //!       <- providers | ledger                                  (HTTP, one dialect a file; the book of calls)
 //!       <- engine                                              (where a call and its money meet)
+//!       <- policy <- gateway                                   (who may spend what; the server)
 //!       <- py                                                  (feature `python`: one-line methods)
 //! ```
 //!
@@ -15,10 +16,12 @@ pub mod data;
 pub mod engine;
 pub mod error;
 pub mod evals;
+pub mod gateway;
 pub mod learn;
 pub mod ledger;
 pub mod math;
 pub mod neural;
+pub mod policy;
 pub mod pricing;
 pub mod process;
 pub mod providers;

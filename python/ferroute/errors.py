@@ -48,6 +48,10 @@ class NotBuiltError(FerrouteError, NotImplementedError):
     """Something this version does not have yet; the message says what to use instead."""
 
 
+class DeniedError(FerrouteError):
+    """A policy of the gateway does not allow it: a key, a limit, a budget."""
+
+
 class ProviderFailure(FerrouteError):  # a carrier, not an error anybody catches
     """A failed call as the core reports it; `ferroute.completions` turns it into the `openai` class callers catch.
 

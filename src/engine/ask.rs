@@ -8,7 +8,7 @@ use super::settle::Entry;
 use super::tally::Tally;
 use crate::error::Result;
 use crate::ledger::Signs;
-use crate::providers::{Answer, Endpoint, Limits, Prepared, Usage};
+use crate::providers::{Answer, ChatRequest, Endpoint, Limits, Prepared, Usage};
 
 /// One request at one endpoint.
 pub(super) struct Place<'a> {
@@ -16,6 +16,8 @@ pub(super) struct Place<'a> {
     /// Which of the plan's endpoints.
     pub index: usize,
     pub prepared: &'a Prepared,
+    /// The caller's request.
+    pub request: &'a ChatRequest,
     pub tally: &'a Tally,
     /// When the whole call has to be over.
     pub deadline: Option<Instant>,

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::ask::{Ask, Place};
 use super::latency;
+use super::purse::Leave;
 use crate::error::{Error, Kind, Result};
 
 /// Sends one request; with the policy's leave a second one when it is late.
@@ -32,6 +33,12 @@ async fn one<A: Ask>(asker: &A, place: &Place<'_>) -> Result<A::Done> {
         // What is never sent is on no bill.
         let said = format!("there was no time left to ask {}", place.endpoint().host());
         return Err(Error::new(Kind::Timeout, said).settled());
+    }
+    if let Some(purse) = &place.plan.purse {
+        match purse.reserve(place.endpoint(), place.request) {
+            Leave::Now(leave) => leave?,
+            Leave::Later(leave) => leave.await?,
+        }
     }
     let sent = place.tally.sent(place.index);
     let result = asker.ask(place).await;

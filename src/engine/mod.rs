@@ -17,6 +17,7 @@ mod latency;
 mod lenient;
 mod many;
 pub mod plan;
+pub mod purse;
 mod reading;
 mod schemas;
 pub mod serving;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 
+use super::purse::Purse;
 use crate::error::Error;
 use crate::ledger::{Ledger, Signs};
 use crate::providers::{Answer, Endpoint, Limits};
@@ -161,6 +162,8 @@ pub struct Plan {
     pub policy: Arc<Policy>,
     /// The book it is entered in.
     pub ledger: Option<Arc<Ledger>>,
+    /// Who pays for it, where somebody counts.
+    pub purse: Option<Arc<dyn Purse>>,
     /// What was decided before it.
     pub routed: Routed,
 }
@@ -173,6 +176,7 @@ impl Plan {
             climb: Arc::default(),
             policy: Arc::new(policy),
             ledger: None,
+            purse: None,
             routed: Routed::default(),
         }
     }

@@ -161,7 +161,7 @@ impl Entry {
             record.attempts = attempts.saturating_sub(before);
             self.enter(record);
         }
-        Account {
+        let account = Account {
             endpoint: ending.endpoint,
             instead: (outcome != Outcome::Failed).then(|| self.instead(ending.endpoint)).flatten(),
             attempts,
@@ -175,7 +175,11 @@ impl Entry {
             total: total_time,
             notes: rest.notes,
             dropped: rest.dropped,
+        };
+        if let Some(purse) = &self.plan.purse {
+            purse.settle(&account);
         }
+        account
     }
 
     /// Who answered, where that is not the chosen model.

@@ -80,7 +80,7 @@ pub(super) async fn visit<A: Ask>(
         return Err(Error::value(format!("`{parameter}` cannot be passed on to `{model}`: {}", first.why)));
     }
     tally.dropped(dropped);
-    let place = Place { plan, index, prepared: &prepared, tally, deadline, others };
+    let place = Place { plan, index, prepared: &prepared, request: entry.request(), tally, deadline, others };
     match prepared.times {
         0 | 1 => tries(asker, &place).await,
         times => Box::pin(many::side_by_side(asker, &place, times)).await,

@@ -63,7 +63,7 @@ impl From<Failed> for PyErr {
 }
 
 #[pyclass(name = "Client", module = "ferroute._core", frozen)]
-struct PyClient(Plan);
+pub(super) struct PyClient(Plan);
 
 #[pymethods]
 impl PyClient {
@@ -122,6 +122,7 @@ impl PyClient {
             climb: Arc::new(rungs),
             policy,
             ledger,
+            purse: None,
             routed: Routed::default(),
         }))
     }
@@ -177,6 +178,11 @@ impl PyClient {
 impl PyClient {
     fn first(&self) -> &Endpoint {
         &self.0.endpoints[0]
+    }
+
+    /// The plan of a call that nothing was decided before.
+    pub(super) fn plain(&self) -> Plan {
+        self.0.clone()
     }
 
     fn plan(&self, decided: Option<Decided>) -> Plan {

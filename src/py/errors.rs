@@ -19,6 +19,7 @@ mod raised {
     import_exception!(ferroute.errors, CheckpointError);
     import_exception!(ferroute.errors, NotBuiltError);
     import_exception!(ferroute.errors, ProviderFailure);
+    import_exception!(ferroute.errors, DeniedError);
     import_exception!(ferroute.controller, RoutingError);
 }
 
@@ -35,6 +36,7 @@ impl From<Error> for PyErr {
             Kind::Missing => raised::MissingFileError::new_err(text),
             Kind::Io => raised::UnreadableFileError::new_err(text),
             Kind::Checkpoint => raised::CheckpointError::new_err(text),
+            Kind::Denied => raised::DeniedError::new_err(text),
             Kind::Unsupported => raised::NotBuiltError::new_err(text),
             Kind::Routing => raised::RoutingError::new_err(text),
             kind @ (Kind::Connection | Kind::Timeout | Kind::Status | Kind::Protocol | Kind::Cancelled) => {

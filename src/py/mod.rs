@@ -15,6 +15,7 @@ mod evals;
 mod explain;
 mod filters;
 mod fitted;
+mod gateway;
 mod given;
 mod guarantee;
 mod learn;
@@ -53,6 +54,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     explain::register(m)?;
     filters::register(m)?;
     fitted::register(m)?;
+    gateway::register(m)?;
     rules::register(m)?;
     mf::register(m)?;
     learn::register(m)?;

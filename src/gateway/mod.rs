@@ -1,0 +1,20 @@
+//! The server: what callers send in one of three protocols becomes a decision, a call and an account.
+//!
+//! ```text
+//! serve (sockets) -> app (paths) -> protocol (OpenAI, Anthropic, Responses -> OpenAI's shape) -> deciding (which model)
+//!                 -> policy (may he, at what price) -> engine::call -> protocol (back to the caller's shape)
+//! ```
+//!
+//! Everything a reload replaces is one [`Setup`], swapped as a whole. [`app`] is made without a socket, so that tests can call it.
+
+pub mod app;
+mod chat;
+pub mod deciding;
+pub mod event;
+mod failure;
+pub mod protocol;
+pub mod serve;
+pub mod setup;
+
+pub use app::Gateway;
+pub use setup::{Models, Setup, Target};
