@@ -81,6 +81,7 @@ impl Ladder {
             endpoints: endpoints.into(),
             policy: Arc::new(policy),
             ledger: Some(Arc::clone(&self.book)),
+            purse: None,
             routed: Routed {
                 router: Some("rules".into()),
                 tier: Some("cheap".into()),

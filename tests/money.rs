@@ -70,6 +70,7 @@ impl Book {
             climb: Arc::default(),
             policy: Arc::new(policy),
             ledger: Some(Arc::clone(&self.0)),
+            purse: None,
             routed,
         }
     }

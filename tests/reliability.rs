@@ -35,6 +35,7 @@ fn plan(endpoints: &[Endpoint], policy: Policy) -> Plan {
         climb: Arc::default(),
         policy: Arc::new(policy),
         ledger: None,
+        purse: None,
         routed: Routed::default(),
     }
 }
