@@ -9,6 +9,7 @@
 
 pub mod app;
 mod chat;
+pub mod config;
 pub mod deciding;
 pub mod event;
 mod failure;
