@@ -13,6 +13,7 @@ mod habits;
 mod memory;
 mod moments;
 mod pen;
+pub mod picture;
 mod place;
 mod postgres;
 mod queue;
