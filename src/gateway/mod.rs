@@ -15,6 +15,7 @@ mod failure;
 pub mod protocol;
 pub mod serve;
 pub mod setup;
+pub mod ui;
 
 pub use app::Gateway;
 pub use setup::{Models, Setup, Target};

@@ -27,7 +27,7 @@ mod sqlite;
 mod store;
 mod writer;
 
-pub use accuracy::{Accuracy, Rate, measure};
+pub use accuracy::{Accuracy, Rate, measure, rank};
 pub use failures::{Counts, Failures, OfRung};
 pub use habits::Habits;
 pub use memory::REMEMBERED;
