@@ -2174,3 +2174,85 @@ def ledger_hold_all(timeout: float) -> None:
 
 def ledger_release_all() -> None:
     """Lets them be opened again."""
+
+@final
+class GatewaySetup:
+    """What a server serves with: given to one `Gateway`, once.
+
+    Args:
+        ladder: names of the rungs, weakest first.
+        clients: name and client of each rung's model, weakest first.
+        models: more that may be asked for by name.
+        aliases: another name, and what it stands for.
+        open_models: whether any model may be asked for whose provider's key is in the environment.
+    """
+
+    def __new__(
+        cls,
+        ladder: Ladder,
+        clients: Sequence[tuple[str, Client]],
+        *,
+        models: Sequence[tuple[str, Client]] = [],
+        aliases: Sequence[tuple[str, str]] = [],
+        open_models: bool = False,
+    ) -> GatewaySetup: ...
+
+@final
+class GatewayPage:
+    """The page ``/ui`` of one `Gateway`.
+
+    Args:
+        ledger: whose calls it shows.
+        rungs: name, where there are more than two, and model of each rung, weakest first.
+        routers: their names.
+        models: names of models that may be asked for besides.
+        config: the configuration's file.
+        keys: whether callers need a key.
+        experiments: says what is being tried out, as a JSON list.
+        key: what opens its data; None: it is open.
+    """
+
+    def __new__(
+        cls,
+        ledger: Ledger | None = None,
+        *,
+        rungs: Sequence[tuple[str | None, str]] = [],
+        routers: Sequence[str] = [],
+        models: Sequence[str] = [],
+        config: str | None = None,
+        keys: bool = False,
+        experiments: Callable[[], str] | None = None,
+        key: str | None = None,
+    ) -> GatewayPage: ...
+    def renew(
+        self,
+        ledger: Ledger | None = None,
+        *,
+        rungs: Sequence[tuple[str | None, str]] = [],
+        routers: Sequence[str] = [],
+        models: Sequence[str] = [],
+        config: str | None = None,
+        keys: bool = False,
+        experiments: Callable[[], str] | None = None,
+    ) -> None:
+        """The configuration was loaded again."""
+
+    def refused(self, why: str) -> None:
+        """A changed configuration was not taken."""
+
+@final
+class Gateway:
+    """The server; `ferroute.gateway.Gateway` is its face."""
+
+    def __new__(cls, setup: GatewaySetup, *, page: GatewayPage | None = None) -> Gateway: ...
+    def swap(self, setup: GatewaySetup) -> None:
+        """Replaces everything at once; requests under way go on with what they began with."""
+
+    def bind(self, host: str, port: int, workers: int | None = None) -> tuple[str, int]:
+        """Takes the port, 0 for any, and says where; callers wait until `serve`."""
+
+    def serve(self, drain: float = 30.0) -> None:
+        """Serves until `stop`, or until a signal handler raises; what runs then has so many seconds to end."""
+
+    def stop(self, now: bool = False) -> None:
+        """Takes no new connections and lets what runs end; with ``now``, ends at once."""

@@ -183,7 +183,7 @@ impl Entry {
     }
 
     /// Who answered, where that is not the chosen model.
-    fn instead(&self, at: usize) -> Option<Instead> {
+    pub(super) fn instead(&self, at: usize) -> Option<Instead> {
         let endpoint = self.plan.endpoints.get(at).filter(|_| at != 0)?;
         let rung = at.checked_sub(self.plan.base());
         Some(Instead {

@@ -17,7 +17,7 @@ use super::ask::{Ask, Place};
 use super::document;
 use super::ending::Ending;
 use super::many::Sides;
-use super::plan::Account;
+use super::plan::{Account, Instead};
 use super::reading::{Feed, Item, Judging, Progress, READ_AHEAD_BYTES, read};
 use super::settle::{Entry, total};
 use super::signs::{Collected, Verdict};
@@ -185,6 +185,16 @@ impl Stream {
     /// What it came to: there once the last chunk is handed out, and after an error or [`close`](Self::close).
     pub fn account(&self) -> Option<Account> {
         self.state().account.clone()
+    }
+
+    /// Who answers, where that is not the chosen model.
+    pub fn instead(&self) -> Option<Instead> {
+        let state = self.state();
+        match (&state.entry, &state.account) {
+            (Some(entry), _) => entry.instead(self.endpoint),
+            (None, Some(account)) => account.instead.clone(),
+            (None, None) => None,
+        }
     }
 
     fn is_foreign(&self) -> bool {

@@ -1,19 +1,27 @@
 //! The paths, and what they lead to; no socket is opened here.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 
 use super::chat;
+use super::event::Observer;
 use super::setup::Setup;
 use crate::providers::Http;
 
 /// The server's state.
 pub struct Gateway {
     setup: ArcSwap<Setup>,
-    http: &'static Http,
+    observers: Vec<Arc<dyn Observer>>,
+    page: Option<Arc<Page>>,
+    /// Of its own: connections belong to the runtime that opened them, and the server has one of its own.
+    http: Http,
+    stopping: AtomicBool,
 }
 
 impl Gateway {
@@ -22,7 +30,21 @@ impl Gateway {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn new(setup: Setup) -> crate::Result<Arc<Self>> {
-        Ok(Arc::new(Self { setup: ArcSwap::from_pointee(setup), http: Http::shared()? }))
+        Self::with(setup, Vec::new(), None)
+    }
+
+    /// Serves with `setup`, tells `observers` of every request, and shows `page`, which is told as well.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn with(
+        setup: Setup,
+        mut observers: Vec<Arc<dyn Observer>>,
+        page: Option<Arc<Page>>,
+    ) -> crate::Result<Arc<Self>> {
+        let setup = ArcSwap::from_pointee(setup);
+        observers.extend(page.iter().map(|page| Arc::clone(page) as Arc<dyn Observer>));
+        Ok(Arc::new(Self { setup, observers, page, http: Http::new()?, stopping: AtomicBool::new(false) }))
     }
 
     /// Replaces everything at once; requests under way go on with what they began with.
@@ -30,19 +52,49 @@ impl Gateway {
         self.setup.store(Arc::new(setup));
     }
 
+    /// From now on it is not ready: no new requests should be sent to it.
+    pub fn stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     pub(super) fn setup(&self) -> Arc<Setup> {
         self.setup.load_full()
     }
 
-    pub(super) fn http(&self) -> &'static Http {
-        self.http
+    pub(super) fn observers(&self) -> &[Arc<dyn Observer>] {
+        &self.observers
+    }
+
+    pub(super) fn http(&self) -> &Http {
+        &self.http
+    }
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("stopping", &self.is_stopping()).finish_non_exhaustive()
     }
 }
 
 /// The service over `gateway`.
 pub fn app(gateway: Arc<Gateway>) -> Router {
+    let page = gateway.page.clone().map(ui::routes).unwrap_or_default();
     Router::new()
-        .route("/health", get(async || ([("content-type", "application/json")], r#"{"status":"online"}"#)))
+        .merge(page)
+        .route("/health", get(async || json(StatusCode::OK, r#"{"status":"online"}"#)))
         .route("/v1/chat/completions", post(chat::openai))
+        // As the original's framework says it.
+        .fallback(async || json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#))
+        .method_not_allowed_fallback(async || {
+            json(StatusCode::METHOD_NOT_ALLOWED, r#"{"detail":"Method Not Allowed"}"#)
+        })
         .with_state(gateway)
+}
+
+fn json(status: StatusCode, text: &'static str) -> impl IntoResponse {
+    (status, [(header::CONTENT_TYPE, "application/json")], text)
 }

@@ -1,52 +1,156 @@
-//! One completion over HTTP.
+//! One completion over HTTP, in any of the protocols.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Request, Response, header};
 use bytes::Bytes;
-use http_body_util::BodyExt;
+use futures_util::FutureExt;
 
+use super::admit;
 use super::app::Gateway;
-use super::deciding::{Asked, Decided};
-use super::failure;
+use super::deciding::{Asked, Decided, Extras};
 use super::protocol::openai::OpenAi;
-use super::protocol::{Inbound, Protocol};
+use super::protocol::{Inbound, Protocol, Reply};
+use super::setup::Setup;
+use super::told::Told;
+use super::{body, explain, failure, headers, stream};
 use crate::engine::call;
-use crate::engine::plan::Plan;
-use crate::error::{Error, Kind, Result};
+use crate::engine::stream::Stream;
+use crate::error::{Error, Result};
 use crate::providers::ChatRequest;
 
 pub(super) async fn openai(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
-    answer(&gateway, &OpenAi, request).await
+    answer(gateway, &OpenAi, "/v1/chat/completions", request).await
 }
 
-async fn answer(gateway: &Gateway, protocol: &dyn Protocol, request: Request<Body>) -> Response<Body> {
-    match completed(gateway, protocol, request).await {
-        Ok(response) => response,
-        Err(error) => failure::response(protocol, &error),
-    }
-}
-
-async fn completed(gateway: &Gateway, protocol: &dyn Protocol, request: Request<Body>) -> Result<Response<Body>> {
-    let body = request.into_body().collect().await.map_err(|_| Error::value("the body could not be read"))?;
-    let Inbound { body, model, extras, mut reply, .. } = protocol.read(body.to_bytes())?;
-    let setup = gateway.setup();
-    let request = Arc::new(ChatRequest::new(body));
-    let meant = setup.models.meant(&model).to_owned();
-    let decided = match setup.models.find(&meant) {
-        Some(target) => Decided::by_name(Arc::clone(target), model),
-        None if meant.starts_with("router") => {
-            let asked = Asked { model: meant, request: Arc::clone(&request), extras: extras.clone() };
-            setup.deciding.decide(&asked).await?
+/// Answers a request that asks for a completion in `protocol`.
+///
+/// It is answered whatever happens: an error in the protocol's shape, and so is a panic of ours.
+pub(super) async fn answer(
+    gateway: Arc<Gateway>,
+    protocol: &'static dyn Protocol,
+    path: &'static str,
+    request: Request<Body>,
+) -> Response<Body> {
+    let work = async move {
+        let mut told = Told::begin(&gateway, protocol.name(), path, request.headers());
+        match begun(&gateway, protocol, request, &mut told).await {
+            Ok(Answered::Whole(body)) => whole(told, body),
+            Ok(Answered::Stream(parts)) => streamed(told, *parts),
+            Err(error) => failed(told, protocol, &error),
         }
-        None => return Err(Error::new(Kind::Name, format!("there is no model {meant:?}"))),
     };
-    let plan = Plan { routed: decided.routed(&extras), ..decided.target.plan.clone() };
-    let answered = call::chat(gateway.http(), plan, request).await?;
-    let body: Bytes = reply.whole(answered.answer.body)?;
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| failure::broken(protocol))
+}
+
+enum Answered {
+    Whole(Bytes),
+    Stream(Box<Parts>),
+}
+
+struct Parts {
+    stream: Stream,
+    reply: Box<dyn Reply>,
+    explain: bool,
+}
+
+/// Everything until there is an answer, or a stream with its first content.
+async fn begun(
+    gateway: &Gateway,
+    protocol: &dyn Protocol,
+    request: Request<Body>,
+    told: &mut Told,
+) -> Result<Answered> {
+    let setup = gateway.setup();
+    let (head, sent) = request.into_parts();
+    told.caller = admit::caller(&setup, &head.headers)?;
+    let from = Instant::now();
+    let read = body::whole(&head.headers, sent, &setup.server).await;
+    told.waited_since(from);
+    let Inbound { body, model, stream, extras, explain, mut reply } = protocol.read(read?)?;
+    told.stream = stream;
+    let explain = explain || headers::explains(&head.headers);
+    let request = Arc::new(ChatRequest::new(body));
+    let decided = decide(&setup, model, &request, &extras).await?;
+    let admitted = admit::admitted(&setup, &told.caller, decided, &extras, &request)?;
+    told.decided = Some(admitted.decided);
+    let plan = admitted.plan;
+    let from = Instant::now();
+    if stream {
+        let opened = call::stream(gateway.http(), plan, request).await;
+        told.waited_since(from);
+        return Ok(Answered::Stream(Box::new(Parts { stream: opened?, reply, explain })));
+    }
+    let answered = call::chat(gateway.http(), plan, request).await;
+    told.waited_since(from);
+    let answered = answered?;
+    let account = told.account.insert(answered.account);
+    let mut body = reply.whole(answered.answer.body)?;
+    if let Some(decided) = told.decided.as_ref().filter(|_| explain) {
+        body = explain::into(&body, &explain::object(&told.id, decided, Some(account)));
+    }
+    Ok(Answered::Whole(body))
+}
+
+/// Which model answers to a model string.
+pub(super) async fn decide(
+    setup: &Setup,
+    model: String,
+    request: &Arc<ChatRequest>,
+    extras: &Extras,
+) -> Result<Decided> {
+    let meant = setup.models.meant(&model);
+    if let Some(target) = setup.models.find(meant) {
+        return Ok(Decided::by_name(Arc::clone(target), model));
+    }
+    if meant.starts_with("router") {
+        let asked = Asked { model: meant.to_owned(), request: Arc::clone(request), extras: extras.clone() };
+        return setup.deciding.decide(&asked).await;
+    }
+    Ok(Decided::by_name(setup.models.target(meant)?, model))
+}
+
+fn whole(mut told: Told, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    let instead = told.account.as_ref().and_then(|account| account.instead.as_ref());
+    if let Some(decided) = &told.decided {
+        headers::decision(response.headers_mut(), decided, instead);
+    }
+    if let Some(account) = &told.account {
+        headers::account(response.headers_mut(), account);
+    }
+    headers::put(response.headers_mut(), headers::REQUEST_ID, &told.id);
+    told.over(200);
+    response
+}
+
+fn streamed(told: Told, parts: Parts) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers::put(fields, headers::REQUEST_ID, &told.id);
+    if let Some(decided) = &told.decided {
+        headers::decision(fields, decided, parts.stream.instead().as_ref());
+    }
+    *response.body_mut() = stream::body(parts.stream, parts.reply, told, parts.explain);
+    response
+}
+
+/// The answer that tells `error`, and the end of the request.
+pub(super) fn failed(mut told: Told, protocol: &dyn Protocol, error: &Error) -> Response<Body> {
+    let mut response = failure::response(protocol, error);
+    let fields = response.headers_mut();
+    headers::put(fields, headers::REQUEST_ID, &told.id);
+    if let Some(decided) = &told.decided {
+        headers::decision(fields, decided, None);
+    }
+    headers::spent(fields, error);
+    told.failed(response.status().as_u16(), error);
+    response
 }

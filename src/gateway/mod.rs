@@ -7,15 +7,24 @@
 //!
 //! Everything a reload replaces is one [`Setup`], swapped as a whole. [`app`] is made without a socket, so that tests can call it.
 
+mod admit;
 pub mod app;
+mod body;
 mod chat;
 pub mod deciding;
 pub mod event;
+mod explain;
 mod failure;
+mod headers;
+mod ids;
+pub mod limits;
 pub mod protocol;
 pub mod serve;
 pub mod setup;
+mod stream;
+mod told;
 pub mod ui;
 
 pub use app::Gateway;
+pub use limits::Limits;
 pub use setup::{Models, Setup, Target};

@@ -17,6 +17,8 @@ pub struct Inbound {
     pub stream: bool,
     /// What was said in the object `ferroute`.
     pub extras: Extras,
+    /// `{"explain": true}` was said there: the answer has an object `ferroute` that tells the decision and its cost.
+    pub explain: bool,
     /// Makes the caller's shape of the answer.
     pub reply: Box<dyn Reply>,
 }
@@ -26,7 +28,8 @@ pub trait Reply: Send {
     /// A whole answer.
     fn whole(&mut self, answer: Bytes) -> Result<Bytes>;
 
-    /// One chunk of a stream: adds the events that it is, with their framing, to `out`.
+    /// One chunk of a stream: adds the events that it is, with their framing, to `out`. The last one may have a member
+    /// `ferroute`, which is handed on in the caller's shape.
     fn chunk(&mut self, chunk: &[u8], out: &mut BytesMut);
 
     /// The stream has ended well: adds what the protocol ends with.
@@ -38,6 +41,9 @@ pub trait Reply: Send {
 
 /// A protocol that callers speak.
 pub trait Protocol: Send + Sync {
+    /// What it is called in logs and metrics.
+    fn name(&self) -> &'static str;
+
     /// Reads a request.
     ///
     /// # Errors

@@ -8,18 +8,31 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::app::{Gateway, app};
 
-/// Serves `gateway` on `listener` until `stop` is done, then lets what runs end within `drain`.
-pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: impl Future<Output = ()>, drain: Duration) {
-    let service = app(gateway);
+/// What a server is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// Serve.
+    Run,
+    /// Take no new connections, and let what runs end.
+    Drain,
+    /// End at once.
+    End,
+}
+
+/// Serves `gateway` on `listener` until `wanted` says otherwise; what runs then has `drain` to end.
+pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, mut wanted: watch::Receiver<Wanted>, drain: Duration) {
+    let service = app(Arc::clone(&gateway));
     let graceful = GracefulShutdown::new();
-    tokio::pin!(stop);
+    let mut stop = wanted.clone();
+    let mut stopped = std::pin::pin!(reached(&mut stop, Wanted::Drain));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = &mut stop => break,
+            () = &mut stopped => break,
         };
         let Ok((socket, _)) = accepted else {
             // Out of descriptors: connections that end give some back.
@@ -35,5 +48,17 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, stop: impl Futu
             let _ = watched.await;
         });
     }
-    let _ = tokio::time::timeout(drain, graceful.shutdown()).await;
+    drop(listener);
+    gateway.stopping();
+    tokio::select! {
+        _ = tokio::time::timeout(drain, graceful.shutdown()) => {}
+        () = reached(&mut wanted, Wanted::End) => {}
+    }
+}
+
+/// Waits until at least this is wanted; with nobody left to want it, for ever.
+async fn reached(wanted: &mut watch::Receiver<Wanted>, least: Wanted) {
+    if wanted.wait_for(|now| *now >= least).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

@@ -1,10 +1,16 @@
 //! Everything that a reload replaces at once.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::deciding::Deciding;
-use crate::engine::plan::Plan;
+use super::limits::Limits;
+use crate::engine::plan::{Climb, Plan};
+use crate::error::{Denied, Error, Result};
+use crate::providers::{Asked, resolve};
+
+/// Names nobody has configured, kept so that they are looked up once. Callers choose them, so there is an end to it.
+const MOST_OPEN: usize = 256;
 
 /// A model that can be called: its plan but for what is decided before a call.
 #[derive(Debug, Clone)]
@@ -16,33 +22,107 @@ pub struct Target {
 }
 
 /// The models that may be asked for by name.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Models {
     named: HashMap<String, Arc<Target>>,
+    /// The names in the order in which they were given, for lists of them.
+    order: Vec<String>,
     /// Another name for a model or for a `router-...` string.
-    aliases: HashMap<String, String>,
+    aliases: Vec<(String, String)>,
+    open: Option<Open>,
 }
 
 impl Models {
-    /// Of these models and aliases.
-    pub fn new(targets: impl IntoIterator<Item = Arc<Target>>, aliases: HashMap<String, String>) -> Self {
-        Self { named: targets.into_iter().map(|target| (target.name.clone(), target)).collect(), aliases }
+    /// Of these models and aliases; of two with one name the first holds.
+    pub fn new(targets: impl IntoIterator<Item = Arc<Target>>, aliases: Vec<(String, String)>) -> Self {
+        let mut models = Self { aliases, ..Self::default() };
+        for target in targets {
+            if !models.named.contains_key(&target.name) {
+                models.order.push(target.name.clone());
+                models.named.insert(target.name.clone(), target);
+            }
+        }
+        models
+    }
+
+    /// The same, and besides any model of a provider whose key is in the environment, called as `template` is.
+    #[must_use]
+    pub fn open(mut self, template: Plan) -> Self {
+        self.open = Some(Open { template, made: Mutex::default() });
+        self
     }
 
     /// What a name stands for, if it is an alias.
     pub fn meant<'a>(&'a self, name: &'a str) -> &'a str {
-        self.aliases.get(name).map_or(name, String::as_str)
+        self.aliases.iter().find(|(alias, _)| alias == name).map_or(name, |(_, meant)| meant)
     }
 
-    /// The model of that name.
+    /// The model of that name, where it is configured.
     pub fn find(&self, name: &str) -> Option<&Arc<Target>> {
         self.named.get(name)
     }
 
-    /// All names.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.named.keys().map(String::as_str)
+    /// The model of that name.
+    ///
+    /// # Errors
+    /// [`Kind::Denied`](crate::Kind::Denied) with 404 where there is none.
+    pub fn target(&self, name: &str) -> Result<Arc<Target>> {
+        if let Some(target) = self.named.get(name) {
+            return Ok(Arc::clone(target));
+        }
+        match &self.open {
+            Some(open) => open.target(name),
+            None => Err(no_model(format!(
+                "The model `{}` does not exist here; GET /v1/models lists those that do",
+                short(name)
+            ))),
+        }
     }
+
+    /// The configured models, in their order.
+    pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.order.iter().filter_map(|name| self.named.get(name))
+    }
+
+    /// Other names and what they stand for.
+    pub fn aliases(&self) -> &[(String, String)] {
+        &self.aliases
+    }
+}
+
+/// Models that are found by their names when somebody asks for them.
+#[derive(Debug)]
+struct Open {
+    template: Plan,
+    made: Mutex<HashMap<String, Arc<Target>>>,
+}
+
+impl Open {
+    fn target(&self, name: &str) -> Result<Arc<Target>> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(target) = made.get(name) {
+            return Ok(Arc::clone(target));
+        }
+        let endpoint = resolve(name, &Asked::default(), &|variable| std::env::var(variable).ok()).map_err(|error| {
+            no_model(format!("The model `{}` does not exist here: {}", short(name), error.message()))
+        })?;
+        let plan = Plan { endpoints: [endpoint].into(), climb: Arc::new(Climb::default()), ..self.template.clone() };
+        let target = Arc::new(Target { name: name.to_owned(), plan });
+        if made.len() >= MOST_OPEN {
+            made.clear();
+        }
+        made.insert(name.to_owned(), Arc::clone(&target));
+        Ok(target)
+    }
+}
+
+fn no_model(message: String) -> Error {
+    Error::denied(Denied { status: 404, code: "model_not_found", retry_after: None }, message)
+}
+
+/// A name as a message may show it.
+fn short(name: &str) -> String {
+    name.chars().filter(|letter| !letter.is_control()).take(100).collect()
 }
 
 /// What the server serves with; never changed, only replaced.
@@ -51,4 +131,6 @@ pub struct Setup {
     pub deciding: Deciding,
     /// Models that are asked for by name.
     pub models: Models,
+    /// What holds for every request.
+    pub server: Limits,
 }

@@ -53,8 +53,6 @@ pub struct Rung {
 pub struct About {
     /// The book whose calls are shown.
     pub ledger: Option<Arc<Ledger>>,
-    /// The book keeps texts, so that they can be shown to who asks for them.
-    pub texts: bool,
     /// Weakest first.
     pub rungs: Vec<Rung>,
     /// Names of the routers.
@@ -67,6 +65,13 @@ pub struct About {
     pub keys: bool,
     /// What is being tried out.
     pub experiments: Option<Arc<Experiments>>,
+}
+
+impl About {
+    /// The book keeps texts, so that they can be shown to who asks for them.
+    fn texts(&self) -> bool {
+        self.ledger.as_ref().is_some_and(|ledger| ledger.keeps_texts())
+    }
 }
 
 /// The page's data, and what it has seen. It outlives reloads.
@@ -143,7 +148,7 @@ impl Page {
                 self.overviews[place].get(work).await
             }
             "recent" => {
-                let texts = asked(query, "texts") == Some("1") && page.about.load().texts;
+                let texts = asked(query, "texts") == Some("1") && page.about.load().texts();
                 let work = move || recent::made(&page.about.load_full(), &page.seen, texts);
                 self.recent[usize::from(texts)].get(work).await
             }
@@ -165,8 +170,8 @@ impl std::fmt::Debug for Page {
     }
 }
 
-/// The paths of the page.
-pub fn routes(page: Arc<Page>) -> Router {
+/// The paths of the page, for a server with any state.
+pub fn routes<S: Clone + Send + Sync + 'static>(page: Arc<Page>) -> Router<S> {
     let data = Router::new().route("/ui/data/{what}", get(data)).with_state(page);
     data.route("/ui", get(async |headers: HeaderMap| files::file("index.html", &headers)))
         .route("/ui/", get(async |headers: HeaderMap| files::file("index.html", &headers)))

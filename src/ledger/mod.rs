@@ -124,6 +124,11 @@ impl Ledger {
         matches!(self.book.place, Place::Memory)
     }
 
+    /// Whether it keeps the texts of calls.
+    pub fn keeps_texts(&self) -> bool {
+        self.keep == Keep::Text
+    }
+
     /// Enters a call. Never waits for the store, but some milliseconds for the writer's thread where that gets no
     /// processor for want of a pause between calls.
     pub fn add(&self, record: Record) {

@@ -1,20 +1,32 @@
 //! `_core.Gateway`: the server, made of what Python has built.
 
-use std::net::TcpListener;
-use std::sync::Arc;
+use std::io;
+use std::net::ToSocketAddrs;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pyo3::prelude::*;
-use tokio::sync::Notify;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
 
 use super::calls::PyClient;
+use super::gateway_page::PyPage;
 use super::routing::Ladder;
-use super::runtime::block_on;
+use super::runtime::wait;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::deciding::{Asked, Deciding, Router};
-use crate::gateway::{Gateway, Models, Setup, Target, serve};
+use crate::gateway::serve::{self, Wanted};
+use crate::gateway::{Gateway, Limits, Models, Setup, Target};
+
+/// Connections that wait to be accepted: a thousand clients may come at once.
+const BACKLOG: u32 = 4096;
+/// More threads than this only wait for each other.
+const MOST_WORKERS: usize = 256;
+/// What is left at the very end is waited for no longer than this.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PySetup>()?;
@@ -37,20 +49,24 @@ impl Router for Lot {
 #[pymethods]
 impl PySetup {
     #[new]
-    #[pyo3(signature = (ladder, clients, *, models=vec![], aliases=vec![]))]
+    #[pyo3(signature = (ladder, clients, *, models=vec![], aliases=vec![], open_models=false))]
     fn new(
         ladder: &Ladder,
         clients: Vec<(String, PyRef<'_, PyClient>)>,
         models: Vec<(String, PyRef<'_, PyClient>)>,
         aliases: Vec<(String, String)>,
+        open_models: bool,
     ) -> Self {
         let target = |(name, client): (String, PyRef<'_, PyClient>)| Arc::new(Target { name, plan: client.plain() });
         let targets: Vec<Arc<Target>> = clients.into_iter().map(target).collect();
         let named = targets.iter().cloned().chain(models.into_iter().map(target));
-        let models = Models::new(named.collect::<Vec<_>>(), aliases.into_iter().collect());
+        let mut models = Models::new(named.collect::<Vec<_>>(), aliases);
+        if let Some(like) = targets.first().filter(|_| open_models) {
+            models = models.open(like.plan.clone());
+        }
         let routers: Vec<(String, Arc<dyn Router>)> = vec![("random".to_owned(), Arc::new(Lot))];
         let deciding = Deciding::new(ladder.0.clone(), targets, routers, None);
-        Self(Some(Setup { deciding, models }))
+        Self(Some(Setup { deciding, models, server: Limits::default() }))
     }
 }
 
@@ -58,14 +74,24 @@ impl PySetup {
 #[pyclass(name = "Gateway", module = "ferroute._core", frozen)]
 struct PyGateway {
     gateway: Arc<Gateway>,
-    stop: Arc<Notify>,
+    wanted: watch::Sender<Wanted>,
+    bound: Mutex<Option<Held>>,
+}
+
+/// A port that is held, and the threads that will serve it.
+struct Held {
+    runtime: Runtime,
+    listener: TcpListener,
 }
 
 #[pymethods]
 impl PyGateway {
     #[new]
-    fn new(setup: &Bound<'_, PySetup>) -> PyResult<Self> {
-        Ok(Self { gateway: Gateway::new(taken(setup)?)?, stop: Arc::default() })
+    #[pyo3(signature = (setup, *, page=None))]
+    fn new(setup: &Bound<'_, PySetup>, page: Option<&PyPage>) -> PyResult<Self> {
+        let wanted = watch::Sender::new(Wanted::Run);
+        let page = page.map(|page| Arc::clone(&page.0));
+        Ok(Self { gateway: Gateway::with(taken(setup)?, Vec::new(), page)?, wanted, bound: Mutex::default() })
     }
 
     fn swap(&self, setup: &Bound<'_, PySetup>) -> PyResult<()> {
@@ -73,23 +99,78 @@ impl PyGateway {
         Ok(())
     }
 
-    /// Serves until `stop` is called or a signal handler raises; what runs then has `drain` seconds.
-    fn serve(&self, py: Python<'_>, host: &str, port: u16, drain: f64) -> PyResult<()> {
-        let listener = TcpListener::bind((host, port))
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|error| Error::new(Kind::Io, format!("cannot listen on {host}:{port}: {error}")))?;
-        let (gateway, stop) = (Arc::clone(&self.gateway), Arc::clone(&self.stop));
-        block_on(py, async move {
-            let listener = tokio::net::TcpListener::from_std(listener)
-                .map_err(|error| Error::new(Kind::Io, format!("cannot listen: {error}")))?;
-            serve::serve(listener, gateway, async move { stop.notified().await }, Duration::from_secs_f64(drain)).await;
-            Ok::<_, Error>(())
+    /// Takes the port, and says which it is; 0 is any that is free. Callers are kept waiting until `serve`.
+    #[pyo3(signature = (host, port, workers=None))]
+    fn bind(&self, py: Python<'_>, host: &str, port: u16, workers: Option<usize>) -> PyResult<(String, u16)> {
+        let bound = py.detach(|| bind(host, port, workers))?;
+        let address = bound.listener.local_addr().map_err(|error| cannot(host, port, &error))?;
+        *self.bound() = Some(bound);
+        Ok((address.ip().to_string(), address.port()))
+    }
+
+    /// Serves until `stop`, or until a signal handler raises; what runs then has `drain` seconds to end.
+    #[pyo3(signature = (drain=30.0))]
+    fn serve(&self, py: Python<'_>, drain: f64) -> PyResult<()> {
+        let drain = Duration::try_from_secs_f64(drain)
+            .map_err(|_| Error::value(format!("drain: expected seconds of at least 0, found {drain}")))?;
+        let Some(Held { runtime, listener }) = self.bound().take() else {
+            return Err(Error::value("there is no port to serve: call bind() first, once for each serve()").into());
+        };
+        let gateway = Arc::clone(&self.gateway);
+        let wanted = self.wanted.subscribe();
+        py.detach(|| {
+            // The sockets are accepted on the runtime's own threads: this one only waits, and looks for signals.
+            let server = runtime.spawn(serve::serve(listener, gateway, wanted, drain));
+            let served = async { server.await.map_err(|_| Error::new(Kind::Io, "the server has broken")) };
+            let served = wait(&runtime, served);
+            runtime.shutdown_timeout(LAST_WAIT);
+            served
         })
     }
 
-    fn stop(&self) {
-        self.stop.notify_one();
+    /// Takes no new connections and lets what runs end; with `now`, ends at once.
+    #[pyo3(signature = (now=false))]
+    fn stop(&self, now: bool) {
+        let least = if now { Wanted::End } else { Wanted::Drain };
+        self.wanted.send_if_modified(|wanted| {
+            let changes = *wanted < least;
+            *wanted = least.max(*wanted);
+            changes
+        });
     }
+}
+
+impl PyGateway {
+    fn bound(&self) -> MutexGuard<'_, Option<Held>> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bind(host: &str, port: u16, workers: Option<usize>) -> Result<Held> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(workers) = workers {
+        builder.worker_threads(workers.clamp(1, MOST_WORKERS));
+    }
+    let runtime = builder
+        .thread_name("ferroute-serve")
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(Kind::Io, format!("the server's threads could not be started: {error}")))?;
+    let listener = {
+        let _inside = runtime.enter();
+        (host, port).to_socket_addrs().and_then(|mut addresses| {
+            let address = addresses.next().ok_or_else(|| io::Error::other("the name has no address"))?;
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        })
+    };
+    Ok(Held { listener: listener.map_err(|error| cannot(host, port, &error))?, runtime })
+}
+
+fn cannot(host: &str, port: u16, error: &io::Error) -> Error {
+    Error::new(Kind::Io, format!("cannot listen on {host}:{port}: {error}"))
 }
 
 fn taken(setup: &Bound<'_, PySetup>) -> PyResult<Setup> {

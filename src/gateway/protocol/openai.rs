@@ -19,11 +19,22 @@ struct Head {
 }
 
 impl Protocol for OpenAi {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+
     fn read(&self, body: Bytes) -> Result<Inbound> {
         let head: Head =
             serde_json::from_slice(&body).map_err(|error| Error::value(format!("the request body: {error}")))?;
         let stream = head.stream.unwrap_or(false);
-        Ok(Inbound { body, model: head.model, stream, extras: Extras::default(), reply: Box::new(Plain) })
+        Ok(Inbound {
+            body,
+            model: head.model,
+            stream,
+            extras: Extras::default(),
+            explain: false,
+            reply: Box::new(Plain),
+        })
     }
 
     fn failure(&self, status: u16, error: &Error) -> Bytes {

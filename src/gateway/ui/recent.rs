@@ -21,7 +21,7 @@ pub(super) fn made(about: &About, ring: &Ring, texts: bool) -> Result<Value> {
         None => Vec::new(),
     };
     let told = told(&rows, &seen, about.ledger.is_some());
-    Ok(json!({"texts": about.texts, "decisions": told}))
+    Ok(json!({"texts": about.texts(), "decisions": told}))
 }
 
 fn told(rows: &[Row], seen: &[Seen], has_book: bool) -> Vec<Value> {

@@ -52,7 +52,7 @@ pub(super) fn made(page: &Page) -> Value {
             "refused": times.refused.map(|(at, why)| json!({"at": milliseconds(at), "why": why})),
             "ledger": about.ledger.as_ref().map(|ledger| ledger.shown_url()),
             "in_memory": about.ledger.as_ref().is_some_and(|ledger| ledger.is_in_memory()),
-            "texts": about.texts,
+            "texts": about.texts(),
             "keys": about.keys,
             "routers": about.routers,
             "models": about.models,

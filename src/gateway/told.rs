@@ -1,0 +1,110 @@
+//! One request from its first byte to its last, so that the observers hear of it whatever becomes of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::http::HeaderMap;
+
+use super::app::Gateway;
+use super::deciding::Decided;
+use super::event::Event;
+use super::ids::request_id;
+use crate::engine::plan::Account;
+use crate::error::Error;
+use crate::policy::Caller;
+
+/// What is known of a request so far. It is told when this is dropped: a caller who leaves drops it with everything else.
+pub(super) struct Told {
+    gateway: Arc<Gateway>,
+    at: SystemTime,
+    start: Instant,
+    /// How long a provider was waited for, or a caller who reads slowly.
+    waited: Duration,
+    over: bool,
+    protocol: &'static str,
+    path: &'static str,
+    traceparent: Option<String>,
+    /// Our id of it.
+    pub id: String,
+    pub caller: Caller,
+    pub decided: Option<Decided>,
+    pub account: Option<Account>,
+    pub error: Option<Error>,
+    pub status: u16,
+    pub stream: bool,
+}
+
+impl Told {
+    pub(super) fn begin(
+        gateway: &Arc<Gateway>,
+        protocol: &'static str,
+        path: &'static str,
+        headers: &HeaderMap,
+    ) -> Self {
+        let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Self {
+            gateway: Arc::clone(gateway),
+            at: SystemTime::now(),
+            start: Instant::now(),
+            waited: Duration::ZERO,
+            over: false,
+            protocol,
+            path,
+            traceparent,
+            id: request_id(),
+            caller: Caller::default(),
+            decided: None,
+            account: None,
+            error: None,
+            status: 499,
+            stream: false,
+        }
+    }
+
+    /// Since `from` somebody else was waited for.
+    pub(super) fn waited_since(&mut self, from: Instant) {
+        self.waited += from.elapsed();
+    }
+
+    /// It ends here: what is dropped before this was left by its caller.
+    pub(super) fn over(&mut self, status: u16) {
+        self.status = status;
+        self.over = true;
+    }
+
+    /// It has failed.
+    pub(super) fn failed(&mut self, status: u16, error: &Error) {
+        self.error = Some(error.clone());
+        self.over(status);
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let observers = self.gateway.observers();
+        if observers.is_empty() {
+            return;
+        }
+        let panicked = !self.over && std::thread::panicking();
+        let total = self.start.elapsed();
+        let event = Event {
+            at: self.at,
+            id: &self.id,
+            protocol: self.protocol,
+            path: self.path,
+            caller: &self.caller,
+            decided: self.decided.as_ref(),
+            account: self.account.as_ref(),
+            error: self.error.as_ref(),
+            status: if panicked { 500 } else { self.status },
+            stream: self.stream,
+            cancelled: !self.over && !panicked,
+            overhead: total.saturating_sub(self.waited),
+            total,
+            traceparent: self.traceparent.as_deref(),
+        };
+        for observer in observers {
+            observer.seen(&event);
+        }
+    }
+}
