@@ -28,6 +28,9 @@ mod ready;
 pub mod serve;
 pub mod setup;
 mod stream;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+mod tests;
 mod told;
 pub mod ui;
 
