@@ -15,6 +15,7 @@ from ferroute._core import Gateway as Core
 from ferroute._core import GatewaySetup
 from ferroute._deciding import name_of
 from ferroute._escalating import Above, rungs_above
+from ferroute._telemetry import seeing
 from ferroute.decision import Aside, by_name, make
 from ferroute.endpoints import endpoint, settings_of
 from ferroute.errors import InvalidValueError
@@ -134,6 +135,9 @@ class Gateway:
         host: Address to listen on.
         port: 0 for any that is free.
         workers: Threads that serve; None: one for each processor.
+        telemetry: Any of ``metrics`` (True: at ``/metrics``), ``logs`` ("off", "text" or "json", to stderr; text has
+            what failed, and with ``verbose`` every request), ``otlp`` (URL of a collector of traces), ``otlp_headers``
+            for it, and ``sample`` (part of the traces that is sent).
         **served: As for `setup_of`.
 
     Raises:
@@ -152,10 +156,12 @@ class Gateway:
         port: int = PORT,
         *,
         workers: int | None = None,
+        telemetry: Mapping[str, Any] | None = None,
         **served: Any,
     ) -> None:
         self.controller = controller
-        self._core = Core(setup_of(controller, **served))
+        self._seeing = seeing(telemetry, self)
+        self._core = Core(setup_of(controller, **served), self._seeing)
         self.host, self.port = self._core.bind(host, port, workers)
         self._thread: threading.Thread | None = None
         self._asked_to_stop = False
@@ -192,6 +198,16 @@ class Gateway:
     def stop(self, now: bool = False) -> None:
         """Takes no new connections and lets what runs end; with ``now`` it ends at once."""
         self._core.stop(now)
+
+    def say(self, event: str, message: str, level: str = "info") -> None:
+        """Writes a line to the server's log, where there is one: what happens to the server, in no caller's words.
+
+        Args:
+            event: A word such as ``reload``.
+            message: A sentence.
+            level: ``info``, ``warning`` or ``error``.
+        """
+        self._seeing.say(level, event, message)
 
     def _watch_signals(self) -> dict[int, Any]:
         if threading.current_thread() is not threading.main_thread():

@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 
 use super::chat;
 use super::event::Observer;
+use super::seeing::Seeing;
 use super::setup::Setup;
 use crate::providers::Http;
 
@@ -18,6 +21,7 @@ use crate::providers::Http;
 pub struct Gateway {
     setup: ArcSwap<Setup>,
     observers: Vec<Arc<dyn Observer>>,
+    seeing: Option<Arc<Seeing>>,
     /// Of its own: connections belong to the runtime that opened them, and the server has one of its own.
     http: Http,
     stopping: AtomicBool,
@@ -37,8 +41,20 @@ impl Gateway {
     /// # Errors
     /// As for [`new`](Self::new).
     pub fn with(setup: Setup, observers: Vec<Arc<dyn Observer>>) -> crate::Result<Arc<Self>> {
+        Self::made(setup, observers, None)
+    }
+
+    /// Serves with `setup`, and lets `seeing` be told of every request and asked at `/metrics`.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn seen_by(setup: Setup, seeing: Arc<Seeing>) -> crate::Result<Arc<Self>> {
+        Self::made(setup, vec![Arc::clone(&seeing) as Arc<dyn Observer>], Some(seeing))
+    }
+
+    fn made(setup: Setup, observers: Vec<Arc<dyn Observer>>, seeing: Option<Arc<Seeing>>) -> crate::Result<Arc<Self>> {
         let setup = ArcSwap::from_pointee(setup);
-        Ok(Arc::new(Self { setup, observers, http: Http::new()?, stopping: AtomicBool::new(false) }))
+        Ok(Arc::new(Self { setup, observers, seeing, http: Http::new()?, stopping: AtomicBool::new(false) }))
     }
 
     /// Replaces everything at once; requests under way go on with what they began with.
@@ -63,6 +79,11 @@ impl Gateway {
         &self.observers
     }
 
+    /// Metrics, traces and logs, where there are any.
+    pub(super) fn seeing(&self) -> Option<&Arc<Seeing>> {
+        self.seeing.as_ref()
+    }
+
     pub(super) fn http(&self) -> &Http {
         &self.http
     }
@@ -78,6 +99,7 @@ impl std::fmt::Debug for Gateway {
 pub fn app(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/health", get(async || json(StatusCode::OK, r#"{"status":"online"}"#)))
+        .route("/metrics", get(metrics))
         .route("/v1/chat/completions", post(chat::openai))
         // As the original's framework says it.
         .fallback(async || json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#))
@@ -85,6 +107,13 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
             json(StatusCode::METHOD_NOT_ALLOWED, r#"{"detail":"Method Not Allowed"}"#)
         })
         .with_state(gateway)
+}
+
+async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+    match gateway.seeing() {
+        Some(seeing) => Arc::clone(seeing).scrape(gateway.setup()).await,
+        None => json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#).into_response(),
+    }
 }
 
 fn json(status: StatusCode, text: &'static str) -> impl IntoResponse {

@@ -78,7 +78,8 @@ async fn begun(
     let decided = decide(&setup, model, &request, &extras).await?;
     let admitted = admit::admitted(&setup, &told.caller, decided, &extras, &request)?;
     told.decided = Some(admitted.decided);
-    let plan = admitted.plan;
+    let mut plan = admitted.plan;
+    plan.routed.trace = told.onward();
     let from = Instant::now();
     if stream {
         let opened = call::stream(gateway.http(), plan, request).await;

@@ -19,6 +19,7 @@ mod headers;
 mod ids;
 pub mod limits;
 pub mod protocol;
+pub mod seeing;
 pub mod serve;
 pub mod setup;
 mod stream;

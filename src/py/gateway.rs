@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::calls::PyClient;
 use super::routing::Ladder;
 use super::runtime::wait;
+use super::seeing::PySeeing;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::deciding::{Asked, Deciding, Router};
 use crate::gateway::serve::{self, Wanted};
@@ -86,9 +87,14 @@ struct Held {
 #[pymethods]
 impl PyGateway {
     #[new]
-    fn new(setup: &Bound<'_, PySetup>) -> PyResult<Self> {
-        let wanted = watch::Sender::new(Wanted::Run);
-        Ok(Self { gateway: Gateway::new(taken(setup)?)?, wanted, bound: Mutex::default() })
+    #[pyo3(signature = (setup, seeing=None))]
+    fn new(setup: &Bound<'_, PySetup>, seeing: Option<PyRef<'_, PySeeing>>) -> PyResult<Self> {
+        let setup = taken(setup)?;
+        let gateway = match seeing {
+            Some(seeing) => Gateway::seen_by(setup, Arc::clone(&seeing.0))?,
+            None => Gateway::new(setup)?,
+        };
+        Ok(Self { gateway, wanted: watch::Sender::new(Wanted::Run), bound: Mutex::default() })
     }
 
     fn swap(&self, setup: &Bound<'_, PySetup>) -> PyResult<()> {
