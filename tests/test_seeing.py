@@ -1,4 +1,4 @@
-"""What is seen of a server: scraped as Prometheus does, collected as OpenTelemetry's collector does, read from stderr."""
+"""What is seen of a server: scraped as Prometheus does, collected as a collector of traces does, read from stderr."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from ferroute.gateway import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from typing_extensions import Self
 
 SECRET = "the prompt nobody may see"
 STRONG, WEAK = "gpt-5.5", "gpt-5.4-nano"
@@ -122,7 +124,8 @@ def test_who_leaves_is_seen(upstream: FakeServer) -> None:
     with served(upstream) as (_, client):
         upstream.then(Answer(chunks=[chunk({"content": f"w{i} "}) for i in range(1000)], chunk_delay=0.02))
         with client.stream("POST", "/v1/chat/completions", json=body_of(STRONG, stream=True)) as stream:
-            next(stream.iter_lines())
+            pieces = stream.iter_lines()
+            assert next(pieces)
             assert exposition.value(scraped(client), "ferroute_requests_in_flight") == 1
         families = eventually(lambda: told(client, 1))
         assert exposition.value(families, "ferroute_requests_cancelled_total", protocol="openai") == 1
@@ -153,7 +156,7 @@ def test_counters_outlive_a_reload_and_thresholds_are_told(upstream: FakeServer)
 def test_a_cooldown_is_seen(upstream: FakeServer) -> None:
     from ferroute.policy import CallPolicy
 
-    policy = CallPolicy(max_retries=0, fallbacks={STRONG: [WEAK]})
+    policy = CallPolicy(retries=0, fallbacks={STRONG: [WEAK]})
     with (
         Gateway(controller_at(upstream, policy=policy), port=0) as gateway,
         httpx.Client(base_url=gateway.url) as client,
@@ -207,7 +210,7 @@ class Collector(ThreadingHTTPServer):
 
         super().__init__(("127.0.0.1", 0), Handler)
 
-    def __enter__(self) -> Collector:
+    def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, daemon=True).start()
         return self
 

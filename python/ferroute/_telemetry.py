@@ -20,8 +20,8 @@ def seeing(telemetry: Mapping[str, Any] | None, of: Any) -> GatewaySeeing:
 
     Args:
         telemetry: Any of `OPTIONS`; without it there are metrics, and neither logs nor traces.
-        of: Whoever has the Controller in force as ``controller``: thresholds that it holds are told with the metrics. It
-            is not kept alive.
+        of: Whoever has the Controller in force as ``controller``: thresholds that it holds are told with the metrics.
+            It is not kept alive.
 
     Raises:
         InvalidValueError: Something else is said, or with a value that it cannot have. A header's value is not shown.
