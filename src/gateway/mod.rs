@@ -11,6 +11,7 @@ mod admit;
 pub mod app;
 mod body;
 mod chat;
+pub mod config;
 pub mod deciding;
 mod decision;
 mod embeddings;
@@ -29,6 +30,7 @@ pub mod serve;
 pub mod setup;
 mod stream;
 mod told;
+pub mod ui;
 
 pub use app::Gateway;
 pub use limits::Limits;

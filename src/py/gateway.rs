@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use super::calls::PyClient;
+use super::gateway_page::PyPage;
 use super::routing::Ladder;
 use super::runtime::wait;
 use super::seeing::PySeeing;
@@ -87,14 +88,12 @@ struct Held {
 #[pymethods]
 impl PyGateway {
     #[new]
-    #[pyo3(signature = (setup, seeing=None))]
-    fn new(setup: &Bound<'_, PySetup>, seeing: Option<PyRef<'_, PySeeing>>) -> PyResult<Self> {
-        let setup = taken(setup)?;
-        let gateway = match seeing {
-            Some(seeing) => Gateway::seen_by(setup, Arc::clone(&seeing.0))?,
-            None => Gateway::new(setup)?,
-        };
-        Ok(Self { gateway, wanted: watch::Sender::new(Wanted::Run), bound: Mutex::default() })
+    #[pyo3(signature = (setup, *, page=None, seeing=None))]
+    fn new(setup: &Bound<'_, PySetup>, page: Option<&PyPage>, seeing: Option<&PySeeing>) -> PyResult<Self> {
+        let wanted = watch::Sender::new(Wanted::Run);
+        let page = page.map(|page| Arc::clone(&page.0));
+        let seeing = seeing.map(|seeing| Arc::clone(&seeing.0));
+        Ok(Self { gateway: Gateway::with(taken(setup)?, Vec::new(), page, seeing)?, wanted, bound: Mutex::default() })
     }
 
     fn swap(&self, setup: &Bound<'_, PySetup>) -> PyResult<()> {
