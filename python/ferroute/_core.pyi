@@ -2182,6 +2182,7 @@ class GatewaySetup:
     Args:
         ladder: names of the rungs, weakest first.
         clients: name and client of each rung's model, weakest first.
+        deciding: routers and how they are asked, as `ferroute._gateway_deciding.described` tells; None: `random` alone.
         models: more that may be asked for by name.
         aliases: another name, and what it stands for.
         open_models: whether any model may be asked for whose provider's key is in the environment.
@@ -2192,6 +2193,7 @@ class GatewaySetup:
         ladder: Ladder,
         clients: Sequence[tuple[str, Client]],
         *,
+        deciding: dict[str, Any] | None = None,
         models: Sequence[tuple[str, Client]] = [],
         aliases: Sequence[tuple[str, str]] = [],
         open_models: bool = False,

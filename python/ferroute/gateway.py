@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _calls
@@ -15,6 +16,7 @@ from ferroute._core import Gateway as Core
 from ferroute._core import GatewaySetup
 from ferroute._deciding import name_of
 from ferroute._escalating import Above, rungs_above
+from ferroute._gateway_deciding import carry_over, described
 from ferroute.decision import Aside, by_name, make
 from ferroute.endpoints import endpoint, settings_of
 from ferroute.errors import InvalidValueError
@@ -111,6 +113,7 @@ def setup_of(
     return GatewaySetup(
         rungs.core,
         clients,
+        deciding=described(controller, partial(client_of, controller)),
         models=[(name, client_of(controller, model)) for name, model in named],
         aliases=list((aliases or {}).items()),
         open_models=open_models,
@@ -169,9 +172,12 @@ class Gateway:
     def replace(self, controller: Controller, **served: Any) -> None:
         """Serves another Controller from the next request on; those under way end as they began.
 
+        Scores that shares are ranked among go on where the router is the same object, and so do conversations.
+
         Raises:
             FerrouteError: A model cannot be called; then everything stays as it is.
         """
+        carry_over(self.controller, controller)
         self._core.swap(setup_of(controller, **served))
         self.controller = controller
 

@@ -16,6 +16,8 @@ mod explain;
 mod filters;
 mod fitted;
 mod gateway;
+mod gateway_foreign;
+mod gateway_routers;
 mod given;
 mod guarantee;
 mod learn;
