@@ -17,6 +17,7 @@ mod filters;
 mod fitted;
 mod gateway;
 mod gateway_foreign;
+mod gateway_page;
 mod gateway_routers;
 mod given;
 mod guarantee;
@@ -57,6 +58,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     filters::register(m)?;
     fitted::register(m)?;
     gateway::register(m)?;
+    gateway_page::register(m)?;
     rules::register(m)?;
     mf::register(m)?;
     learn::register(m)?;
