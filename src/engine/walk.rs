@@ -1,5 +1,7 @@
 //! The walk over the endpoints of one model: itself, then its fallbacks, each as often as the policy allows.
 
+use std::sync::atomic::AtomicU32;
+
 use tokio::time::Instant;
 
 use super::ask::{Ask, Place};
@@ -80,7 +82,8 @@ pub(super) async fn visit<A: Ask>(
         return Err(Error::value(format!("`{parameter}` cannot be passed on to `{model}`: {}", first.why)));
     }
     tally.dropped(dropped);
-    let place = Place { plan, index, prepared: &prepared, request: entry.request(), tally, deadline, others };
+    let paid = AtomicU32::new(0);
+    let place = Place { plan, index, prepared: &prepared, request: entry.request(), tally, deadline, others, paid };
     match prepared.times {
         0 | 1 => tries(asker, &place).await,
         times => Box::pin(many::side_by_side(asker, &place, times)).await,
