@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 
 use super::event::Observer;
 use super::setup::Setup;
+use super::ui::{self, Page};
 use super::{chat, decision, embeddings, feedback, models, ready};
 use crate::providers::Http;
 
