@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::rules::{AtLimit, Budget};
+
 /// A virtual key, without its secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Key {
@@ -11,6 +13,10 @@ pub struct Key {
     pub name: String,
     /// The team whose policies hold as well.
     pub team: Option<String>,
+    /// Money of its own.
+    pub budget: Option<Budget>,
+    /// What happens at its limits.
+    pub at_limit: AtLimit,
 }
 
 /// Who is asking.

@@ -8,9 +8,11 @@
 //! 3. once its model is chosen: allowed models and share caps, which may move it to another rung;
 //! 4. the budgets, as the [`Purse`](crate::engine::purse::Purse) of the call.
 
+pub mod budget;
 pub mod key;
 pub mod notation;
 pub mod rules;
 
+pub use budget::{Admitted, Bank, BudgetState, Budgets, Call, Refused};
 pub use key::{Caller, Key};
 pub use rules::{AtLimit, Rule, Who};
