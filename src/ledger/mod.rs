@@ -13,7 +13,7 @@ mod habits;
 mod memory;
 mod moments;
 mod pen;
-mod place;
+pub(crate) mod place;
 mod postgres;
 mod queue;
 pub mod recall;
