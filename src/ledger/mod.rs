@@ -13,14 +13,8 @@ mod habits;
 mod memory;
 mod moments;
 mod pen;
-<<<<<<< HEAD
-pub(crate) mod place;
-||||||| ad91691
-mod place;
-=======
 pub mod picture;
-mod place;
->>>>>>> M
+pub(crate) mod place;
 mod postgres;
 mod queue;
 pub mod recall;
