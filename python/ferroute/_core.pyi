@@ -2216,7 +2216,8 @@ class GatewaySetup:
 
     Args:
         ladder: names of the rungs, weakest first.
-        clients: name and client of each rung's model, weakest first.
+        clients: name and client of each rung's model, weakest first; in the place of a client, why there is none.
+        like: has policy and ledger for what has no client; its endpoint is never asked.
         models: more that may be asked for by name.
         aliases: another name, and what it stands for.
         open_models: whether any model may be asked for whose provider's key is in the environment.
@@ -2225,18 +2226,62 @@ class GatewaySetup:
     def __new__(
         cls,
         ladder: Ladder,
-        clients: Sequence[tuple[str, Client]],
+        clients: Sequence[tuple[str, Client | str]],
         *,
-        models: Sequence[tuple[str, Client]] = [],
+        like: Client,
+        models: Sequence[tuple[str, Client | str]] = [],
         aliases: Sequence[tuple[str, str]] = [],
         open_models: bool = False,
     ) -> GatewaySetup: ...
 
 @final
+class GatewayPage:
+    """The page ``/ui`` of one `Gateway`.
+
+    Args:
+        ledger: whose calls it shows.
+        rungs: name, where there are more than two, and model of each rung, weakest first.
+        routers: their names.
+        models: names of models that may be asked for besides.
+        config: the configuration's file.
+        keys: whether callers need a key.
+        experiments: says what is being tried out, as a JSON list.
+        key: what opens its data; None: it is open.
+    """
+
+    def __new__(
+        cls,
+        ledger: Ledger | None = None,
+        *,
+        rungs: Sequence[tuple[str | None, str]] = [],
+        routers: Sequence[str] = [],
+        models: Sequence[str] = [],
+        config: str | None = None,
+        keys: bool = False,
+        experiments: Callable[[], str] | None = None,
+        key: str | None = None,
+    ) -> GatewayPage: ...
+    def renew(
+        self,
+        ledger: Ledger | None = None,
+        *,
+        rungs: Sequence[tuple[str | None, str]] = [],
+        routers: Sequence[str] = [],
+        models: Sequence[str] = [],
+        config: str | None = None,
+        keys: bool = False,
+        experiments: Callable[[], str] | None = None,
+    ) -> None:
+        """The configuration was loaded again."""
+
+    def refused(self, why: str) -> None:
+        """A changed configuration was not taken."""
+
+@final
 class Gateway:
     """The server; `ferroute.gateway.Gateway` is its face."""
 
-    def __new__(cls, setup: GatewaySetup) -> Gateway: ...
+    def __new__(cls, setup: GatewaySetup, *, page: GatewayPage | None = None) -> Gateway: ...
     def swap(self, setup: GatewaySetup) -> None:
         """Replaces everything at once; requests under way go on with what they began with."""
 

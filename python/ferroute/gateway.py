@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import signal
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _calls
+from ferroute._core import Client, GatewaySetup
 from ferroute._core import Gateway as Core
-from ferroute._core import GatewaySetup
 from ferroute._deciding import name_of
 from ferroute._escalating import Above, rungs_above
+from ferroute._gateway_page import page_of, subject_of
 from ferroute.decision import Aside, by_name, make
 from ferroute.endpoints import endpoint, settings_of
-from ferroute.errors import InvalidValueError
+from ferroute.errors import FerrouteError, InvalidValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ferroute._core import Client
     from ferroute._ladder import Rungs
     from ferroute.controller import Controller
     from ferroute.decision import Decision
@@ -92,6 +93,7 @@ def setup_of(
     models: Iterable[Any] = (),
     aliases: Mapping[str, str] | None = None,
     open_models: bool = False,
+    broken: list[tuple[str, str]] | None = None,
 ) -> GatewaySetup:
     """What the server serves of a Controller. It is given to one `_core.Gateway`, once.
 
@@ -101,19 +103,40 @@ def setup_of(
             and one of these.
         aliases: Other names for models and ``router-...`` strings.
         open_models: Whether any model may be asked for whose provider's key is in the environment.
+        broken: Gets the models that cannot be called, with the reason: they are answered with it. Without such a list
+            the first of them is an error.
 
     Raises:
-        FerrouteError: A model cannot be called.
+        FerrouteError: A model cannot be called, and there is no ``broken``.
     """
+
+    def client(name: str, model: Any, rung: int | None = None) -> tuple[str, Client | str]:
+        try:
+            return name, client_of(controller, model, rung)
+        except FerrouteError as error:
+            if broken is None:
+                raise
+            broken.append((name, str(error)))
+            return name, str(error)
+
     rungs: Rungs = controller._rungs()  # pyright: ignore[reportPrivateUsage]
-    clients = [(name_of(model), client_of(controller, model, at)) for at, model in enumerate(rungs.models)]
-    named = [_named(model) for model in models]
     return GatewaySetup(
         rungs.core,
-        clients,
-        models=[(name, client_of(controller, model)) for name, model in named],
+        [client(name_of(model), model, at) for at, model in enumerate(rungs.models)],
+        like=_like(controller),
+        models=[client(*_named(model)) for model in models],
         aliases=list((aliases or {}).items()),
         open_models=open_models,
+    )
+
+
+def _like(controller: Controller) -> Client:
+    """Policy and ledger for models that are found by name later, or that cannot be called; it is never asked itself."""
+    return Client(
+        "openai/none",
+        api_base="http://nowhere.invalid/v1",
+        policy=controller.policy.core,
+        ledger=controller.ledger.core,
     )
 
 
@@ -134,6 +157,7 @@ class Gateway:
         host: Address to listen on.
         port: 0 for any that is free.
         workers: Threads that serve; None: one for each processor.
+        ui: What the page ``/ui`` shows besides, as for `page_of`; None: there is no page.
         **served: As for `setup_of`.
 
     Raises:
@@ -152,10 +176,12 @@ class Gateway:
         port: int = PORT,
         *,
         workers: int | None = None,
+        ui: Mapping[str, Any] | None = MappingProxyType({}),
         **served: Any,
     ) -> None:
         self.controller = controller
-        self._core = Core(setup_of(controller, **served))
+        self._page = None if ui is None else page_of(controller, **ui)
+        self._core = Core(setup_of(controller, **served), page=self._page)
         self.host, self.port = self._core.bind(host, port, workers)
         self._thread: threading.Thread | None = None
         self._asked_to_stop = False
@@ -166,14 +192,26 @@ class Gateway:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
-    def replace(self, controller: Controller, **served: Any) -> None:
+    def replace(self, controller: Controller, *, ui: Mapping[str, Any] | None = None, **served: Any) -> None:
         """Serves another Controller from the next request on; those under way end as they began.
+
+        Args:
+            controller: The other one.
+            ui: What the page shows besides, as for `subject_of`.
+            **served: As for `setup_of`.
 
         Raises:
             FerrouteError: A model cannot be called; then everything stays as it is.
         """
         self._core.swap(setup_of(controller, **served))
+        if self._page is not None:
+            self._page.renew(controller.ledger.core, **subject_of(controller, **(ui or {})))
         self.controller = controller
+
+    def refused(self, why: str) -> None:
+        """Lets the page say that a changed configuration was not taken, and why."""
+        if self._page is not None:
+            self._page.refused(why)
 
     def run(self, drain: float = 30.0) -> None:
         """Serves until `stop` or a signal: SIGTERM and SIGINT let what runs end, a second one does not wait for it.

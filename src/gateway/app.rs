@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 
 use super::event::Observer;
 use super::setup::Setup;
+use super::ui::{self, Page};
 use super::{chat, decision, embeddings, feedback, models, ready};
 use crate::providers::Http;
 
@@ -18,6 +19,7 @@ use crate::providers::Http;
 pub struct Gateway {
     setup: ArcSwap<Setup>,
     observers: Vec<Arc<dyn Observer>>,
+    page: Option<Arc<Page>>,
     /// Of its own: connections belong to the runtime that opened them, and the server has one of its own.
     http: Http,
     stopping: AtomicBool,
@@ -29,16 +31,21 @@ impl Gateway {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn new(setup: Setup) -> crate::Result<Arc<Self>> {
-        Self::with(setup, Vec::new())
+        Self::with(setup, Vec::new(), None)
     }
 
-    /// Serves with `setup`, and tells `observers` of every request.
+    /// Serves with `setup`, tells `observers` of every request, and shows `page`, which is told as well.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
-    pub fn with(setup: Setup, observers: Vec<Arc<dyn Observer>>) -> crate::Result<Arc<Self>> {
+    pub fn with(
+        setup: Setup,
+        mut observers: Vec<Arc<dyn Observer>>,
+        page: Option<Arc<Page>>,
+    ) -> crate::Result<Arc<Self>> {
         let setup = ArcSwap::from_pointee(setup);
-        Ok(Arc::new(Self { setup, observers, http: Http::new()?, stopping: AtomicBool::new(false) }))
+        observers.extend(page.iter().map(|page| Arc::clone(page) as Arc<dyn Observer>));
+        Ok(Arc::new(Self { setup, observers, page, http: Http::new()?, stopping: AtomicBool::new(false) }))
     }
 
     /// Replaces everything at once; requests under way go on with what they began with.
@@ -76,7 +83,9 @@ impl std::fmt::Debug for Gateway {
 
 /// The service over `gateway`.
 pub fn app(gateway: Arc<Gateway>) -> Router {
+    let page = gateway.page.clone().map(ui::routes).unwrap_or_default();
     Router::new()
+        .merge(page)
         .route("/health", get(async || json(StatusCode::OK, r#"{"status":"online"}"#)))
         .route("/ready", get(ready::ready))
         .route("/v1/chat/completions", post(chat::openai))

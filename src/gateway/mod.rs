@@ -29,6 +29,7 @@ pub mod serve;
 pub mod setup;
 mod stream;
 mod told;
+pub mod ui;
 
 pub use app::Gateway;
 pub use limits::Limits;
