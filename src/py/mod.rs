@@ -17,7 +17,6 @@ mod filters;
 mod fitted;
 mod gateway;
 mod gateway_config;
-||||||| merged common ancestors
 mod gateway_page;
 mod given;
 mod guarantee;
@@ -59,7 +58,6 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     fitted::register(m)?;
     gateway::register(m)?;
     gateway_config::register(m)?;
-||||||| merged common ancestors
     gateway_page::register(m)?;
     rules::register(m)?;
     mf::register(m)?;
