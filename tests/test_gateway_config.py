@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import pickle
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conftest import ROOT
 from ferroute import _core, pricing
 from ferroute._serving_build import Served, controller_of, served_of, with_tiers
 from ferroute._serving_check import look
@@ -226,3 +228,36 @@ policies: [{team: t, budget: 5/day, at_limit: downgrade}, {model: house, request
 def test_what_only_building_it_shows_is_a_mistake(rest: str, told: str) -> None:
     with pytest.raises(ConfigMistakes, match=told):
         look(of(TWO + rest))
+
+
+DOCS = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8")
+
+
+def names_of(schema: Any) -> set[str]:
+    """Every key that a configuration may have, but for those of LiteLLM's entries."""
+    if isinstance(schema, list):
+        return set().union(*map(names_of, schema)) if schema else set()
+    if not isinstance(schema, dict):
+        return set()
+    own = {name for name in schema.get("properties", ()) if name != "model_list"}
+    below = [value for name, value in schema.items() if name != "properties"]
+    below += [value for name, value in schema.get("properties", {}).items() if name != "model_list"]
+    return own | names_of(below)
+
+
+def test_the_documentation_names_every_key() -> None:
+    names = names_of(json.loads(_core.gateway_schema()))
+    litellm = {"environment_variables"}
+    words = set(re.findall(r"\w+", DOCS))
+    assert not names - words - litellm
+
+
+@pytest.mark.parametrize("block", re.findall(r"^```yaml\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL))
+def test_the_documented_examples_are_right(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "FERROUTE_ADMIN_KEY"):
+        monkeypatch.setenv(name, "k")
+    config = of(block)
+    with_tiers(config)
+    findings = look(config, dt.date(2026, 11, 27))
+    # Of an example that is copied nothing should have to be explained but a price that nobody can know.
+    assert all("openai/llama: its price is not known" in said for said in findings.warnings), findings.warnings

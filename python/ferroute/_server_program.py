@@ -119,6 +119,10 @@ def _serve(args: Any) -> None:
     if args.workers > 1:
         say("info", f"--workers {args.workers}: one process with so many threads; the routers are loaded once")
     controller = controller_of(args)
-    gateway = Gateway(controller, args.host, args.port, workers=args.workers if args.workers > 0 else None)
+    broken: list[tuple[str, str]] = []
+    workers = args.workers if args.workers > 0 else None
+    gateway = Gateway(controller, args.host, args.port, workers=workers, broken=broken)
+    for name, why in broken:
+        say("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")
     say("info", f"listening on {gateway.url}{where}")
     gateway.run()

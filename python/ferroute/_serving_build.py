@@ -167,3 +167,28 @@ def served_of(config: Configuration) -> dict[str, Any]:
         "aliases": config.aliases,
         "open_models": bool(config.plain.get("open_models")),
     }
+
+
+def page_about(config: Configuration) -> dict[str, Any] | None:
+    """What the page is told beside the Controller; None where there is to be none.
+
+    Where callers need a key, what the page shows is for who has the admin key: without one there is no page.
+    """
+    keys = config.keys
+    if config.server.get("page") is False or (keys.get("required") and not keys.get("admin")):
+        return None
+    return {
+        "models": [name for name, _ in config.models],
+        "config": config.name,
+        "keys": bool(keys.get("required")),
+    }
+
+
+def telemetry_of(config: Configuration) -> dict[str, Any]:
+    """Metrics, traces and logs, as `ferroute.gateway.Gateway` takes them: failures are logged, unless it says off."""
+    from ferroute._serving_config import share_of
+
+    told = {"logs": "text", **config.telemetry}
+    if "sample" in told:
+        told["sample"] = share_of(told["sample"])
+    return told

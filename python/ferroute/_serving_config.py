@@ -163,6 +163,11 @@ class Configuration:
         return f"Configuration({self.name!r})"
 
 
+def share_of(given: Any) -> float:
+    """``20%`` or 0.2 as a part of 1; the core has seen that it is one of these."""
+    return float(given[:-1]) / 100 if isinstance(given, str) else float(given)
+
+
 def read(text: str, name: str, folder: str | None = None) -> Configuration:
     """The configuration of a text.
 

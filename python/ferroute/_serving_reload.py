@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ferroute._serving_build import controller_of, served_of, stamps
+from ferroute._serving_build import controller_of, page_about, served_of, stamps
 from ferroute._serving_config import text_of
 
 if TYPE_CHECKING:
@@ -130,10 +130,12 @@ class Reloading:
             config = self._read()
             before: Any = self._gateway.controller
             controller = controller_of(config, before)
-            self._gateway.replace(controller, **served_of(config))
+            broken: list[tuple[str, str]] = []
+            self._gateway.replace(controller, ui=page_about(config), broken=broken, **served_of(config))
         except Exception as error:
             text = str(error) or type(error).__name__
             self.state |= {"error": text, "failed_at": time.time()}
+            self._gateway.refused(text)
             self._say("error", f"{self.path}: not reloaded ({why}); what was served goes on:\n{text}")
             return False
         if before.ledger is not controller.ledger:
@@ -145,6 +147,8 @@ class Reloading:
         self._say("info", f"{self.path}: reloaded ({why})")
         for note in config.notes:
             self._say("warning", note)
+        for name, reason in broken:
+            self._say("warning", f"{name} cannot be called, and whoever asks for it is told so: {reason}")
         if fixed:
             self._say("warning", f"{self.path}: {', '.join(fixed)}: takes effect when the server is started anew")
         return True

@@ -125,7 +125,7 @@ def _read(given: argparse.Namespace) -> Configuration:
 
 def run(config: Configuration, given: Any, read: Any) -> None:
     """Serves a configuration until a signal."""
-    from ferroute._serving_build import controller_of, served_of
+    from ferroute._serving_build import controller_of, page_about, served_of
     from ferroute.gateway import Gateway
 
     check_public(config)
@@ -133,7 +133,15 @@ def run(config: Configuration, given: Any, read: Any) -> None:
         say("info", note)
     controller = controller_of(config)
     workers = int(config.server.get("workers", 0)) or None
-    gateway = Gateway(controller, config.host, config.port, workers=workers, **served_of(config))
+    broken: list[tuple[str, str]] = []
+    page = page_about(config)
+    if page is not None:
+        page["key"] = config.keys.get("admin")
+    gateway = Gateway(
+        controller, config.host, config.port, workers=workers, ui=page, broken=broken, **served_of(config)
+    )
+    for name, why in broken:
+        say("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")
     say("info", f"listening on {gateway.url}{_where(gateway.host)}")
     reloading: Any = None
     if config.name is not None:
