@@ -2235,6 +2235,34 @@ class GatewaySetup:
     ) -> GatewaySetup: ...
 
 @final
+class GatewaySeeing:
+    """Metrics, traces and logs of a server; outlives its reloads.
+
+    Args:
+        metrics: whether there are numbers to scrape at ``/metrics``.
+        logs: ``off``, ``text`` or ``json``: lines on stderr, without prompts and secrets.
+        verbose: as text, requests that went well have lines as well; as JSON they have them anyway.
+        otlp: base URL of a collector of traces, such as ``http://127.0.0.1:4318``.
+        otlp_headers: headers it is sent.
+        sample: the part of traces that is sent, where the caller's ``traceparent`` does not say.
+        told: asked for more numbers, by names as Prometheus has them, at most every five seconds.
+    """
+
+    def __new__(
+        cls,
+        *,
+        metrics: bool = True,
+        logs: str = "off",
+        verbose: bool = False,
+        otlp: str | None = None,
+        otlp_headers: dict[str, str] | None = None,
+        sample: float = 1.0,
+        told: Callable[[], dict[str, float]] | None = None,
+    ) -> GatewaySeeing: ...
+    def say(self, level: str, event: str, message: str) -> None:
+        """Writes a line on what happens to the server; the level is ``info``, ``warning`` or ``error``."""
+
+@final
 class GatewayPage:
     """The page ``/ui`` of one `Gateway`.
 
@@ -2281,7 +2309,9 @@ class GatewayPage:
 class Gateway:
     """The server; `ferroute.gateway.Gateway` is its face."""
 
-    def __new__(cls, setup: GatewaySetup, *, page: GatewayPage | None = None) -> Gateway: ...
+    def __new__(
+        cls, setup: GatewaySetup, *, page: GatewayPage | None = None, seeing: GatewaySeeing | None = None
+    ) -> Gateway: ...
     def swap(self, setup: GatewaySetup) -> None:
         """Replaces everything at once; requests under way go on with what they began with."""
 

@@ -85,7 +85,8 @@ async fn begun(
     let target = Arc::clone(&admitted.decided.target);
     told.decided = Some(admitted.decided);
     target.callable()?;
-    let plan = admitted.plan;
+    let mut plan = admitted.plan;
+    plan.routed.trace = told.onward();
     let from = Instant::now();
     if stream {
         let opened = call::stream(gateway.http(), plan, request).await;

@@ -16,6 +16,7 @@ use super::calls::PyClient;
 use super::gateway_page::PyPage;
 use super::routing::Ladder;
 use super::runtime::wait;
+use super::seeing::PySeeing;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::deciding::{Asked, Deciding, Router};
 use crate::gateway::serve::{self, Wanted};
@@ -101,11 +102,12 @@ struct Held {
 #[pymethods]
 impl PyGateway {
     #[new]
-    #[pyo3(signature = (setup, *, page=None))]
-    fn new(setup: &Bound<'_, PySetup>, page: Option<&PyPage>) -> PyResult<Self> {
+    #[pyo3(signature = (setup, *, page=None, seeing=None))]
+    fn new(setup: &Bound<'_, PySetup>, page: Option<&PyPage>, seeing: Option<&PySeeing>) -> PyResult<Self> {
         let wanted = watch::Sender::new(Wanted::Run);
         let page = page.map(|page| Arc::clone(&page.0));
-        Ok(Self { gateway: Gateway::with(taken(setup)?, Vec::new(), page)?, wanted, bound: Mutex::default() })
+        let seeing = seeing.map(|seeing| Arc::clone(&seeing.0));
+        Ok(Self { gateway: Gateway::with(taken(setup)?, Vec::new(), page, seeing)?, wanted, bound: Mutex::default() })
     }
 
     fn swap(&self, setup: &Bound<'_, PySetup>) -> PyResult<()> {

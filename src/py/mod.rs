@@ -34,6 +34,7 @@ mod rollout;
 mod routing;
 mod rules;
 mod runtime;
+mod seeing;
 mod semantic;
 mod statistics;
 mod sw;
@@ -77,6 +78,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     columns::register(m)?;
     statistics::register(m)?;
     guarantee::register(m)?;
+    seeing::register(m)?;
     semantic::register(m)?;
     sw::register(m)?;
     task::register(m)?;
