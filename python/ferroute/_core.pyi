@@ -2176,6 +2176,41 @@ def ledger_release_all() -> None:
     """Lets them be opened again."""
 
 @final
+class GatewayConfig:
+    """A configuration of the server without mistakes; `read_gateway_config` makes them."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What was not taken over from LiteLLM's, and the like."""
+
+    @property
+    def routers_only(self) -> bool:
+        """Whether it is RouteLLM's own: arguments of routers and nothing else."""
+
+    def plain(self) -> str:
+        """All of it as JSON, with what secrets stand for: not to be shown."""
+
+    def shown(self) -> str:
+        """The same as it may be shown: secrets by their references."""
+
+def read_gateway_config(
+    text: str, name: str, folder: str | os.PathLike[str]
+) -> tuple[GatewayConfig | None, list[tuple[int | None, int | None, str, str]]]:
+    """The configuration of a file's text, or all that is wrong with it: line, column, the way to it, and what.
+
+    Args:
+        text: YAML.
+        name: the file's, for messages.
+        folder: where relative paths of secrets begin.
+    """
+
+def gateway_schema() -> str:
+    """The JSON schema of configurations."""
+
+def provider_keys() -> list[tuple[str, list[str]]]:
+    """Providers that have an address of their own, and the variables that may hold their key, in the order tried."""
+
+@final
 class GatewaySetup:
     """What a server serves with: given to one `Gateway`, once.
 

@@ -17,6 +17,7 @@ mod filters;
 mod fitted;
 mod gateway;
 mod gateway_foreign;
+mod gateway_config;
 mod gateway_page;
 mod gateway_routers;
 mod given;
@@ -59,6 +60,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     filters::register(m)?;
     fitted::register(m)?;
     gateway::register(m)?;
+    gateway_config::register(m)?;
     gateway_page::register(m)?;
     rules::register(m)?;
     mf::register(m)?;
