@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use super::chat;
 use super::event::Observer;
 use super::setup::Setup;
+use super::ui::{self, Page};
 use crate::providers::Http;
 
 /// The server's state.
