@@ -9,10 +9,10 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 
-use super::chat;
 use super::event::Observer;
 use super::setup::Setup;
 use super::ui::{self, Page};
+use super::{chat, decision, embeddings, feedback, models, ready};
 use crate::providers::Http;
 
 /// The server's state.
@@ -87,7 +87,13 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .merge(page)
         .route("/health", get(async || json(StatusCode::OK, r#"{"status":"online"}"#)))
+        .route("/ready", get(ready::ready))
         .route("/v1/chat/completions", post(chat::openai))
+        .route("/v1/decision", post(decision::decision))
+        .route("/v1/embeddings", post(embeddings::embed))
+        .route("/v1/feedback", post(feedback::feedback))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::one))
         // As the original's framework says it.
         .fallback(async || json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#))
         .method_not_allowed_fallback(async || {
