@@ -11,6 +11,7 @@ mod admit;
 pub mod app;
 mod body;
 mod chat;
+pub mod config;
 pub mod deciding;
 mod decision;
 mod embeddings;
