@@ -2181,7 +2181,8 @@ class GatewaySetup:
 
     Args:
         ladder: names of the rungs, weakest first.
-        clients: name and client of each rung's model, weakest first.
+        clients: name and client of each rung's model, weakest first; in the place of a client, why there is none.
+        like: has policy and ledger for what has no client; its endpoint is never asked.
         models: more that may be asked for by name.
         aliases: another name, and what it stands for.
         open_models: whether any model may be asked for whose provider's key is in the environment.
@@ -2190,9 +2191,10 @@ class GatewaySetup:
     def __new__(
         cls,
         ladder: Ladder,
-        clients: Sequence[tuple[str, Client]],
+        clients: Sequence[tuple[str, Client | str]],
         *,
-        models: Sequence[tuple[str, Client]] = [],
+        like: Client,
+        models: Sequence[tuple[str, Client | str]] = [],
         aliases: Sequence[tuple[str, str]] = [],
         open_models: bool = False,
     ) -> GatewaySetup: ...

@@ -12,14 +12,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _calls
+from ferroute._core import Client, GatewaySetup
 from ferroute._core import Gateway as Core
-from ferroute._core import GatewaySetup
 from ferroute._deciding import name_of
 from ferroute._escalating import Above, rungs_above
 from ferroute._gateway_page import page_of, subject_of
 from ferroute.decision import Aside, by_name, make
 from ferroute.endpoints import endpoint, settings_of
-from ferroute.errors import InvalidValueError
+from ferroute.errors import FerrouteError, InvalidValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ferroute._core import Client
     from ferroute._ladder import Rungs
     from ferroute.controller import Controller
     from ferroute.decision import Decision
@@ -94,6 +93,7 @@ def setup_of(
     models: Iterable[Any] = (),
     aliases: Mapping[str, str] | None = None,
     open_models: bool = False,
+    broken: list[tuple[str, str]] | None = None,
 ) -> GatewaySetup:
     """What the server serves of a Controller. It is given to one `_core.Gateway`, once.
 
@@ -103,19 +103,40 @@ def setup_of(
             and one of these.
         aliases: Other names for models and ``router-...`` strings.
         open_models: Whether any model may be asked for whose provider's key is in the environment.
+        broken: Gets the models that cannot be called, with the reason: they are answered with it. Without such a list
+            the first of them is an error.
 
     Raises:
-        FerrouteError: A model cannot be called.
+        FerrouteError: A model cannot be called, and there is no ``broken``.
     """
+
+    def client(name: str, model: Any, rung: int | None = None) -> tuple[str, Client | str]:
+        try:
+            return name, client_of(controller, model, rung)
+        except FerrouteError as error:
+            if broken is None:
+                raise
+            broken.append((name, str(error)))
+            return name, str(error)
+
     rungs: Rungs = controller._rungs()  # pyright: ignore[reportPrivateUsage]
-    clients = [(name_of(model), client_of(controller, model, at)) for at, model in enumerate(rungs.models)]
-    named = [_named(model) for model in models]
     return GatewaySetup(
         rungs.core,
-        clients,
-        models=[(name, client_of(controller, model)) for name, model in named],
+        [client(name_of(model), model, at) for at, model in enumerate(rungs.models)],
+        like=_like(controller),
+        models=[client(*_named(model)) for model in models],
         aliases=list((aliases or {}).items()),
         open_models=open_models,
+    )
+
+
+def _like(controller: Controller) -> Client:
+    """Policy and ledger for models that are found by name later, or that cannot be called; it is never asked itself."""
+    return Client(
+        "openai/none",
+        api_base="http://nowhere.invalid/v1",
+        policy=controller.policy.core,
+        ledger=controller.ledger.core,
     )
 
 

@@ -82,7 +82,9 @@ async fn begun(
     let request = Arc::new(ChatRequest::new(body));
     let decided = decide(&setup, model, &request, &extras).await?;
     let admitted = admit::admitted(&setup, &told.caller, decided, &extras, &request)?;
+    let target = Arc::clone(&admitted.decided.target);
     told.decided = Some(admitted.decided);
+    target.callable()?;
     let plan = admitted.plan;
     let from = Instant::now();
     if stream {

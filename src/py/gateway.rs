@@ -37,6 +37,13 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyclass(name = "GatewaySetup", module = "ferroute._core")]
 struct PySetup(Option<Setup>);
 
+/// What calls a model, or why nothing can.
+#[derive(FromPyObject)]
+enum Called<'py> {
+    By(PyRef<'py, PyClient>),
+    Broken(String),
+}
+
 struct Lot;
 
 impl Router for Lot {
@@ -49,20 +56,27 @@ impl Router for Lot {
 #[pymethods]
 impl PySetup {
     #[new]
-    #[pyo3(signature = (ladder, clients, *, models=vec![], aliases=vec![], open_models=false))]
+    #[expect(clippy::needless_pass_by_value, reason = "what pyo3 makes of Python's arguments is ours")]
+    #[pyo3(signature = (ladder, clients, *, like, models=vec![], aliases=vec![], open_models=false))]
     fn new(
         ladder: &Ladder,
-        clients: Vec<(String, PyRef<'_, PyClient>)>,
-        models: Vec<(String, PyRef<'_, PyClient>)>,
+        clients: Vec<(String, Called<'_>)>,
+        like: PyRef<'_, PyClient>,
+        models: Vec<(String, Called<'_>)>,
         aliases: Vec<(String, String)>,
         open_models: bool,
     ) -> Self {
-        let target = |(name, client): (String, PyRef<'_, PyClient>)| Arc::new(Target { name, plan: client.plain() });
+        let target = |(name, called): (String, Called<'_>)| {
+            Arc::new(match called {
+                Called::By(client) => Target::new(name, client.plain()),
+                Called::Broken(why) => Target::broken(name, why, &like.plain()),
+            })
+        };
         let targets: Vec<Arc<Target>> = clients.into_iter().map(target).collect();
         let named = targets.iter().cloned().chain(models.into_iter().map(target));
         let mut models = Models::new(named.collect::<Vec<_>>(), aliases);
-        if let Some(like) = targets.first().filter(|_| open_models) {
-            models = models.open(like.plan.clone());
+        if open_models {
+            models = models.open(like.plain());
         }
         let routers: Vec<(String, Arc<dyn Router>)> = vec![("random".to_owned(), Arc::new(Lot))];
         let deciding = Deciding::new(ladder.0.clone(), targets, routers, None);
