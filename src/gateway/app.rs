@@ -79,6 +79,8 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/health", get(async || json(StatusCode::OK, r#"{"status":"online"}"#)))
         .route("/v1/chat/completions", post(chat::openai))
+        .route("/v1/messages", post(chat::anthropic))
+        .route("/v1/responses", post(chat::responses))
         // As the original's framework says it.
         .fallback(async || json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#))
         .method_not_allowed_fallback(async || {
