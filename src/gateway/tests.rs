@@ -95,7 +95,7 @@ fn gateway(base: &str) -> (Arc<Gateway>, Arc<Heard>) {
     let deciding = Deciding::new(ladder, targets, Vec::new(), None);
     let heard = Arc::<Heard>::default();
     let setup = Setup { deciding, models, server: Limits { max_body: 1000, ..Limits::default() } };
-    (Gateway::with(setup, vec![Arc::clone(&heard) as Arc<dyn Observer>], None).unwrap(), heard)
+    (Gateway::with(setup, vec![Arc::clone(&heard) as Arc<dyn Observer>], None, None).unwrap(), heard)
 }
 
 async fn ask(gateway: &Arc<Gateway>, path: &str, body: impl Into<Body>) -> Response<Body> {
