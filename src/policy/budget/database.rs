@@ -272,8 +272,12 @@ fn of_sqlite(row: &SqliteRow, at: usize) -> std::result::Result<Value, sqlx::Err
 }
 
 fn of_postgres(row: &PgRow, at: usize) -> std::result::Result<Value, sqlx::Error> {
-    let is_text = row.column(at).type_info().name() == "TEXT";
-    Ok(if is_text { Value::Text(row.try_get(at)?) } else { Value::Integer(row.try_get(at)?) })
+    Ok(match row.column(at).type_info().name() {
+        "TEXT" => Value::Text(row.try_get(at)?),
+        // What a lock gives back.
+        "VOID" => Value::Integer(None),
+        _ => Value::Integer(row.try_get(at)?),
+    })
 }
 
 #[cfg(test)]
