@@ -6,10 +6,10 @@ use axum::http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::deciding::{Decided, Extras};
-use super::setup::Setup;
+use super::setup::{Setup, Target};
 use crate::engine::plan::{Climb, Plan, Routed};
 use crate::error::Result;
-use crate::policy::Caller;
+use crate::policy::{Caller, Pass, Rung, Scope};
 use crate::providers::ChatRequest;
 
 /// A request that may go.
@@ -24,25 +24,60 @@ pub(super) struct Admitted {
 ///
 /// # Errors
 /// [`Kind::Denied`](crate::Kind::Denied) with 401 for a key that is missing or not valid.
-#[expect(clippy::unnecessary_wraps, reason = "keys are looked up here")]
-pub(super) fn caller(_setup: &Setup, _headers: &HeaderMap) -> Result<Caller> {
-    Ok(Caller::default())
+pub(super) fn caller(setup: &Setup, headers: &HeaderMap, scope: Scope) -> Result<Caller> {
+    setup.auth.caller(headers, scope)
 }
 
 /// What is decided, if policies allow it, as a call.
 ///
 /// # Errors
 /// [`Kind::Denied`](crate::Kind::Denied) with 403 or 429 for what they do not.
-#[expect(clippy::unnecessary_wraps, reason = "policies are asked here")]
-pub(super) fn admitted(
+#[expect(clippy::unused_async, reason = "budgets may have to be waited for")]
+pub(super) async fn admitted(
     setup: &Setup,
     caller: &Caller,
+    pass: &mut Pass,
     decided: Decided,
     extras: &Extras,
     _request: &Arc<ChatRequest>,
 ) -> Result<Admitted> {
+    let rungs = rungs(setup, &decided);
+    let chosen = decided.rung.unwrap_or(0).min(rungs.len().saturating_sub(1));
+    let mut choice = setup.policies.choose(caller, &rungs, chosen, decided.win_rate)?.for_pass(pass);
+    // Budgets are asked for each rung that this gives, and tell `choice` where they refuse.
+    let rung = choice.next()?;
+    let note = choice.accept(pass);
+    drop(rungs);
+    let decided = match note {
+        Some(note) => moved(setup, decided, rung, note),
+        None => decided,
+    };
     let plan = Plan { routed: routed(caller, &decided, extras), ..fitting(setup, &decided) };
     Ok(Admitted { decided, plan })
+}
+
+/// The rungs that the call may be moved to; for a model that was asked for by name that model alone.
+fn rungs<'a>(setup: &'a Setup, decided: &'a Decided) -> Vec<Rung<'a>> {
+    let names = setup.deciding.ladder().names();
+    let targets = setup.deciding.targets();
+    let tier = |at: usize| names.get(at).map(String::as_str);
+    if decided.rung.is_none() {
+        let at = targets.iter().position(|target| target.name == decided.target.name);
+        return vec![Rung { model: &decided.target.name, tier: at.and_then(tier), open: true }];
+    }
+    let (low, high) = (decided.limits.0.unwrap_or(0), decided.limits.1.unwrap_or(usize::MAX));
+    let open = |at: usize| (low..=high).contains(&at) && decided.barred.get(at).is_none_or(Option::is_none);
+    let rung = |(at, target): (usize, &'a Arc<Target>)| Rung { model: &target.name, tier: tier(at), open: open(at) };
+    targets.iter().enumerate().map(rung).collect()
+}
+
+/// The decision for another rung.
+fn moved(setup: &Setup, decided: Decided, rung: usize, note: String) -> Decided {
+    let Some(target) = setup.deciding.targets().get(rung) else { return decided };
+    let tier = decided.tier.as_ref().and_then(|_| setup.deciding.ladder().names().get(rung).cloned());
+    let mut notes = decided.notes.clone();
+    notes.insert(0, note);
+    Decided { rung: Some(rung), tier, target: Arc::clone(target), notes, ..decided }
 }
 
 /// What the book says of the call beside its costs.

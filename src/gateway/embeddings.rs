@@ -14,10 +14,10 @@ use super::deciding::{Decided, Extras};
 use super::protocol::Protocol;
 use super::protocol::openai::OpenAi;
 use super::told::Told;
-use super::{admit, body, chat};
+use super::{admit, body, chat, guard};
 use crate::engine::embeddings;
-use crate::engine::plan::Plan;
 use crate::error::{Error, Kind, Result};
+use crate::policy::Scope;
 use crate::providers::ChatRequest;
 
 #[derive(Deserialize)]
@@ -39,7 +39,7 @@ pub(super) async fn embed(State(gateway): State<Arc<Gateway>>, request: Request<
 async fn embedded(gateway: &Gateway, request: Request<Body>, told: &mut Told) -> Result<Bytes> {
     let setup = gateway.setup();
     let (head, sent) = request.into_parts();
-    told.caller = admit::caller(&setup, &head.headers)?;
+    told.caller = admit::caller(&setup, &head.headers, Scope::Embeddings)?;
     let from = Instant::now();
     let read = body::whole(&head.headers, sent, &setup.server).await;
     told.waited_since(from);
@@ -51,12 +51,16 @@ async fn embedded(gateway: &Gateway, request: Request<Body>, told: &mut Told) ->
         // The vectors of two models have nothing to do with each other.
         return Err(Error::new(Kind::Value, "embeddings are not routed: name a model that makes them"));
     }
+    guard::no_address(&body)?;
+    told.pass = setup.policies.enter(&told.caller, &model, meant, body.len())?;
     let target = setup.models.target(meant)?;
-    let decided = told.decided.insert(Decided::by_name(Arc::clone(&target), model));
-    let routed = admit::routed(&told.caller, decided, &Extras::default());
-    let plan = Plan { routed, ..target.plan.clone() };
+    let decided = Decided::by_name(Arc::clone(&target), model);
+    let request = Arc::new(ChatRequest::new(body));
+    let extras = Extras::default();
+    let admitted = admit::admitted(&setup, &told.caller, &mut told.pass, decided, &extras, &request).await?;
+    told.decided = Some(admitted.decided);
     let from = Instant::now();
-    let answered = embeddings::embeddings(gateway.http(), plan, Arc::new(ChatRequest::new(body))).await;
+    let answered = embeddings::embeddings(gateway.http(), admitted.plan, request).await;
     told.waited_since(from);
     let answered = answered?;
     told.account = Some(answered.account);

@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 use super::deciding::Decided;
 use crate::engine::plan::{Account, Instead};
 use crate::error::Error;
+use crate::policy::Pass;
 
 /// Our id of the request.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -48,6 +49,13 @@ pub(super) fn decision(headers: &mut HeaderMap, decided: &Decided, instead: Opti
     if let Some(note) = decided.notes.first() {
         let short: String = note.chars().take(SHOWN).collect();
         put(headers, NOTE, &short);
+    }
+}
+
+/// Adds how the caller's limits stand, in `OpenAI`'s words.
+pub(super) fn limits(headers: &mut HeaderMap, pass: &Pass) {
+    for (name, value) in pass.headers() {
+        put(headers, HeaderName::from_static(name), &value);
     }
 }
 

@@ -11,7 +11,7 @@ use super::event::Event;
 use super::ids::request_id;
 use crate::engine::plan::Account;
 use crate::error::Error;
-use crate::policy::Caller;
+use crate::policy::{Caller, Pass};
 
 /// What is known of a request so far. It is told when this is dropped: a caller who leaves drops it with everything else.
 pub(super) struct Told {
@@ -32,6 +32,8 @@ pub(super) struct Told {
     pub error: Option<Error>,
     pub status: u16,
     pub stream: bool,
+    /// The places it holds under rates and limits, until it is over.
+    pub pass: Pass,
 }
 
 impl Told {
@@ -58,6 +60,7 @@ impl Told {
             error: None,
             status: 499,
             stream: false,
+            pass: Pass::default(),
         }
     }
 
@@ -81,6 +84,16 @@ impl Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
+        match (&self.account, &self.error) {
+            (Some(account), _) => {
+                if let Some(usage) = &account.usage {
+                    self.pass.spent(usage.prompt_tokens + usage.completion_tokens);
+                }
+            }
+            // A provider that fails has used nothing that anybody knows of.
+            (None, Some(_)) => self.pass.spent(0),
+            (None, None) => {}
+        }
         let observers = self.gateway.observers();
         if observers.is_empty() {
             return;

@@ -11,6 +11,7 @@
 
 mod allowed;
 mod choice;
+pub mod entry;
 mod gate;
 pub mod key;
 pub mod keys;

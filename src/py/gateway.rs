@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use super::calls::PyClient;
+use super::gateway_door::PyDoor;
 use super::gateway_page::PyPage;
 use super::routing::Ladder;
 use super::runtime::wait;
@@ -49,14 +50,15 @@ impl Router for Lot {
 #[pymethods]
 impl PySetup {
     #[new]
-    #[pyo3(signature = (ladder, clients, *, models=vec![], aliases=vec![], open_models=false))]
+    #[pyo3(signature = (ladder, clients, *, models=vec![], aliases=vec![], open_models=false, door=None))]
     fn new(
         ladder: &Ladder,
         clients: Vec<(String, PyRef<'_, PyClient>)>,
         models: Vec<(String, PyRef<'_, PyClient>)>,
         aliases: Vec<(String, String)>,
         open_models: bool,
-    ) -> Self {
+        door: Option<&PyDoor>,
+    ) -> PyResult<Self> {
         let target = |(name, client): (String, PyRef<'_, PyClient>)| Arc::new(Target { name, plan: client.plain() });
         let targets: Vec<Arc<Target>> = clients.into_iter().map(target).collect();
         let named = targets.iter().cloned().chain(models.into_iter().map(target));
@@ -66,7 +68,10 @@ impl PySetup {
         }
         let routers: Vec<(String, Arc<dyn Router>)> = vec![("random".to_owned(), Arc::new(Lot))];
         let deciding = Deciding::new(ladder.0.clone(), targets, routers, None);
-        Self(Some(Setup { deciding, models, server: Limits::default() }))
+        let policies = door.map(PyDoor::policies).transpose()?.unwrap_or_default();
+        let (auth, guard) = door.map(|door| (door.auth.clone(), door.guard.clone())).unwrap_or_default();
+        let server = door.map_or_else(Limits::default, |door| door.limits);
+        Ok(Self(Some(Setup { deciding, models, server, auth, guard, policies })))
     }
 }
 
@@ -102,7 +107,10 @@ impl PyGateway {
     /// Takes the port, and says which it is; 0 is any that is free. Callers are kept waiting until `serve`.
     #[pyo3(signature = (host, port, workers=None))]
     fn bind(&self, py: Python<'_>, host: &str, port: u16, workers: Option<usize>) -> PyResult<(String, u16)> {
-        let bound = py.detach(|| bind(host, port, workers))?;
+        let bound = py.detach(|| {
+            self.gateway.bindable(host)?;
+            bind(host, port, workers)
+        })?;
         let address = bound.listener.local_addr().map_err(|error| cannot(host, port, &error))?;
         *self.bound() = Some(bound);
         Ok((address.ip().to_string(), address.port()))

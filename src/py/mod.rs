@@ -16,6 +16,7 @@ mod explain;
 mod filters;
 mod fitted;
 mod gateway;
+mod gateway_door;
 mod gateway_page;
 mod given;
 mod guarantee;
@@ -56,6 +57,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     filters::register(m)?;
     fitted::register(m)?;
     gateway::register(m)?;
+    gateway_door::register(m)?;
     gateway_page::register(m)?;
     rules::register(m)?;
     mf::register(m)?;
