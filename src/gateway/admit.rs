@@ -3,21 +3,36 @@
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
+use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 
-use super::deciding::{Decided, Extras};
+use super::deciding::{Asked, Decided, Extras};
 use super::setup::{Setup, Target};
 use crate::engine::plan::{Climb, Plan, Routed};
 use crate::error::Result;
-use crate::policy::{Caller, Pass, Rung, Scope};
+use crate::policy::{Caller, Pass, Rung, Scope, budget};
 use crate::providers::ChatRequest;
 
 /// A request that may go.
 pub(super) struct Admitted {
-    /// The decision, moved to a lower rung where a limit says so.
+    /// The decision, moved to another rung where a policy says so.
     pub decided: Decided,
     /// Its call.
     pub plan: Plan,
+    /// What is asked, with a limit on its answer where a budget needs one.
+    pub request: Arc<ChatRequest>,
+    /// That limit, in tokens.
+    pub clamp: Option<u64>,
+}
+
+/// Who asks for what.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub caller: &'a Caller,
+    pub extras: &'a Extras,
+    pub request: &'a Arc<ChatRequest>,
+    /// For embeddings.
+    pub embeds: bool,
 }
 
 /// Who asks.
@@ -32,28 +47,42 @@ pub(super) fn caller(setup: &Setup, headers: &HeaderMap, scope: Scope) -> Result
 ///
 /// # Errors
 /// [`Kind::Denied`](crate::Kind::Denied) with 403 or 429 for what they do not.
-#[expect(clippy::unused_async, reason = "budgets may have to be waited for")]
-pub(super) async fn admitted(
-    setup: &Setup,
-    caller: &Caller,
-    pass: &mut Pass,
-    decided: Decided,
-    extras: &Extras,
-    _request: &Arc<ChatRequest>,
-) -> Result<Admitted> {
+pub(super) async fn admitted(setup: &Setup, asked: Asking<'_>, pass: &mut Pass, decided: Decided) -> Result<Admitted> {
     let rungs = rungs(setup, &decided);
     let chosen = decided.rung.unwrap_or(0).min(rungs.len().saturating_sub(1));
-    let mut choice = setup.policies.choose(caller, &rungs, chosen, decided.win_rate)?.for_pass(pass);
-    // Budgets are asked for each rung that this gives, and tell `choice` where they refuse.
-    let rung = choice.next()?;
+    let mut choice = setup.policies.choose(asked.caller, &rungs, chosen, decided.win_rate)?.for_pass(pass);
+    let (rung, plan, paid) = loop {
+        let rung = choice.next()?;
+        let target = setup.deciding.targets().get(rung).filter(|_| decided.rung.is_some()).unwrap_or(&decided.target);
+        let plan = fitting(setup, asked.caller, target, &decided);
+        match paid(setup, asked, target, &plan, decided.router_cost).await {
+            Ok(paid) => break (rung, plan, paid),
+            Err(refused) => choice.refused(refused.error, refused.at_limit)?,
+        }
+    };
     let note = choice.accept(pass);
     drop(rungs);
     let decided = match note {
-        Some(note) => moved(setup, decided, rung, note),
+        Some(note) => moved(setup, asked, decided, rung, note),
         None => decided,
     };
-    let plan = Plan { routed: routed(caller, &decided, extras), ..fitting(setup, &decided) };
-    Ok(Admitted { decided, plan })
+    let routed = routed(asked.caller, &decided, asked.extras);
+    Ok(Admitted { decided, plan: Plan { routed, purse: paid.purse, ..plan }, request: paid.request, clamp: paid.clamp })
+}
+
+/// The call as its budgets pay for it.
+async fn paid(
+    setup: &Setup,
+    asked: Asking<'_>,
+    target: &Target,
+    plan: &Plan,
+    router_cost: Option<Decimal>,
+) -> Result<budget::Admitted, budget::Refused> {
+    let Some(budgets) = &setup.budgets else {
+        return Ok(budget::Admitted { request: Arc::clone(asked.request), purse: None, clamp: None });
+    };
+    let Asking { caller, request, embeds, .. } = asked;
+    budgets.admit(budget::Call { caller, model: &target.name, plan, request, router_cost, embeds }).await
 }
 
 /// The rungs that the call may be moved to; for a model that was asked for by name that model alone.
@@ -72,12 +101,12 @@ fn rungs<'a>(setup: &'a Setup, decided: &'a Decided) -> Vec<Rung<'a>> {
 }
 
 /// The decision for another rung.
-fn moved(setup: &Setup, decided: Decided, rung: usize, note: String) -> Decided {
-    let Some(target) = setup.deciding.targets().get(rung) else { return decided };
-    let tier = decided.tier.as_ref().and_then(|_| setup.deciding.ladder().names().get(rung).cloned());
-    let mut notes = decided.notes.clone();
-    notes.insert(0, note);
-    Decided { rung: Some(rung), tier, target: Arc::clone(target), notes, ..decided }
+fn moved(setup: &Setup, asked: Asking<'_>, decided: Decided, rung: usize, note: String) -> Decided {
+    let (request, extras) = (Arc::clone(asked.request), asked.extras.clone());
+    let asked = Asked { model: setup.models.meant(&decided.requested).to_owned(), request, extras };
+    let mut decided = setup.deciding.moved(decided, rung, &note, &asked);
+    decided.notes.insert(0, note);
+    decided
 }
 
 /// What the book says of the call beside its costs.
@@ -85,11 +114,13 @@ pub(super) fn routed(caller: &Caller, decided: &Decided, extras: &Extras) -> Rou
     Routed { key: caller.key.as_ref().map(|key| key.id.clone()), tags: tags(&extras.tags), ..decided.routed(extras) }
 }
 
-/// The plan of the decision, without the rungs above that cannot serve this request or that the router does not allow.
-fn fitting(setup: &Setup, decided: &Decided) -> Plan {
-    let plan = &decided.target.plan;
+/// The plan of a model, without the rungs above that cannot serve this request, that the router does not allow, or that the caller's
+/// policies keep an answer from climbing to.
+fn fitting(setup: &Setup, caller: &Caller, target: &Target, decided: &Decided) -> Plan {
+    let plan = &target.plan;
     let top = decided.limits.1;
-    if plan.climb.rungs.is_empty() || decided.barred.iter().all(Option::is_none) && top.is_none() {
+    let free = decided.barred.iter().all(Option::is_none) && top.is_none() && !setup.policies.concern(caller);
+    if plan.climb.rungs.is_empty() || free {
         return plan.clone();
     }
     let base = plan.endpoints.len() - plan.climb.rungs.len();
@@ -98,6 +129,8 @@ fn fitting(setup: &Setup, decided: &Decided) -> Plan {
     for (endpoint, tier) in plan.endpoints[base..].iter().zip(&plan.climb.rungs) {
         let at = setup.deciding.targets().iter().position(|target| target.name == endpoint.name);
         let why = at.and_then(|at| decided.barred.get(at)?.as_deref());
+        let rung = Rung { model: &endpoint.name, tier: tier.as_deref(), open: true };
+        let why = why.or_else(|| setup.policies.bars_climb(caller, &rung));
         if at.zip(top).is_some_and(|(at, top)| at > top) {
             continue;
         }

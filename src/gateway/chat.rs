@@ -10,10 +10,12 @@ use axum::http::{HeaderValue, Request, Response, header};
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use super::admit;
+use super::admit::{self, Asking};
 use super::app::Gateway;
 use super::deciding::{Asked, Decided, Extras};
+use super::protocol::anthropic::Anthropic;
 use super::protocol::openai::OpenAi;
+use super::protocol::responses::Responses;
 use super::protocol::{Inbound, Protocol, Reply};
 use super::setup::Setup;
 use super::told::Told;
@@ -26,6 +28,14 @@ use crate::providers::ChatRequest;
 
 pub(super) async fn openai(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
     answer(gateway, &OpenAi, "/v1/chat/completions", request).await
+}
+
+pub(super) async fn anthropic(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
+    answer(gateway, &Anthropic, "/v1/messages", request).await
+}
+
+pub(super) async fn responses(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
+    answer(gateway, &Responses, "/v1/responses", request).await
 }
 
 /// Answers a request that asks for a completion in `protocol`.
@@ -84,9 +94,15 @@ async fn begun(
     told.pass = setup.policies.enter(&told.caller, &model, setup.models.meant(&model), body.len())?;
     let request = Arc::new(ChatRequest::new(body));
     let decided = decide(&setup, model, &request, &extras).await?;
-    let admitted = admit::admitted(&setup, &told.caller, &mut told.pass, decided, &extras, &request).await?;
+    let asked = Asking { caller: &told.caller, extras: &extras, request: &request, embeds: false };
+    let admitted = admit::admitted(&setup, asked, &mut told.pass, decided).await?;
+    let target = Arc::clone(&admitted.decided.target);
+    told.clamp = admitted.clamp;
+    let request = admitted.request;
     told.decided = Some(admitted.decided);
-    let plan = admitted.plan;
+    target.callable()?;
+    let mut plan = admitted.plan;
+    plan.routed.trace = told.onward();
     let from = Instant::now();
     if stream {
         let opened = call::stream(gateway.http(), plan, request).await;
@@ -134,7 +150,7 @@ pub(super) fn whole(mut told: Told, body: Bytes) -> Response<Body> {
         headers::account(response.headers_mut(), account);
     }
     headers::put(response.headers_mut(), headers::REQUEST_ID, &told.id);
-    headers::limits(response.headers_mut(), &told.pass);
+    headers::limits(response.headers_mut(), &told.pass, told.clamp);
     told.over(200);
     response
 }
@@ -145,7 +161,7 @@ fn streamed(told: Told, parts: Parts) -> Response<Body> {
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers::put(fields, headers::REQUEST_ID, &told.id);
-    headers::limits(fields, &told.pass);
+    headers::limits(fields, &told.pass, told.clamp);
     if let Some(decided) = &told.decided {
         headers::decision(fields, decided, parts.stream.instead().as_ref());
     }

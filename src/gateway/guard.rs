@@ -15,7 +15,9 @@ use std::sync::Arc;
 use super::app::Gateway;
 use super::failure;
 use super::protocol::Protocol;
+use super::protocol::anthropic::Anthropic;
 use super::protocol::openai::OpenAi;
+use super::protocol::responses::Responses;
 use crate::error::{Denied, Error, Result};
 
 /// The longest path with its query, in bytes.
@@ -165,8 +167,12 @@ fn asked(origin: Option<&HeaderValue>, wanted: &HeaderMap) -> Response<Body> {
 }
 
 /// The protocol in which errors of a path are told.
-pub(super) fn spoken(_path: &str) -> &'static dyn Protocol {
-    &OpenAi
+pub(super) fn spoken(path: &str) -> &'static dyn Protocol {
+    match path {
+        "/v1/messages" => &Anthropic,
+        "/v1/responses" => &Responses,
+        _ => &OpenAi,
+    }
 }
 
 /// Lets a server listen on this name only if that is safe: for all to reach, it must ask for keys.

@@ -8,7 +8,7 @@ mod accuracy;
 mod connect;
 mod failures;
 pub mod features;
-mod guard;
+pub(crate) mod guard;
 mod habits;
 mod memory;
 mod moments;
@@ -367,6 +367,11 @@ impl Ledger {
             scope.spawn(work).join()
         });
         answer.unwrap_or_else(|_| Err(Error::new(Kind::Io, "ledger: reading it failed")))
+    }
+
+    /// Calls that are entered and not yet in the store.
+    pub fn waiting(&self) -> u64 {
+        self.book.shared().map_or(0, |shared| shared.open().0)
     }
 
     /// Calls and scores that could not be kept.

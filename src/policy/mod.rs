@@ -10,6 +10,7 @@
 //! 4. the budgets, as the [`Purse`](crate::engine::purse::Purse) of the call.
 
 mod allowed;
+pub mod budget;
 mod choice;
 pub mod entry;
 mod gate;
@@ -23,6 +24,7 @@ pub mod rules;
 pub mod secret;
 mod share;
 
+pub use budget::{Admitted, Bank, BudgetState, Budgets, Call, Refused};
 pub use choice::{Choice, Rung};
 pub use key::{Caller, Key, Scope, Scopes};
 pub use keys::Keys;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
+use super::gateway_config::PyConfig;
 use crate::error::{Error, Result};
 use crate::gateway::{Auth, Guard, Limits};
-use crate::policy::{Keys, Policies, entry};
+use crate::policy::{Bank, Budgets, Keys, Policies, Rule, entry};
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyKeys>()?;
+    m.add_class::<PyBank>()?;
     m.add_class::<PyDoor>()
 }
 
@@ -68,13 +70,37 @@ pub(super) struct PyDoor {
     pub(super) auth: Auth,
     pub(super) guard: Guard,
     pub(super) limits: Limits,
-    policies: String,
+    rules: Vec<Rule>,
+    bank: Option<Arc<Bank>>,
 }
 
 impl PyDoor {
-    /// The policies, with nothing spent.
-    pub(super) fn policies(&self) -> Result<Policies> {
-        Ok(Policies::new(&entry::rules(&self.policies)?))
+    /// The policies, with nothing spent, and the budgets as they stand.
+    pub(super) fn policies(&self) -> Result<(Policies, Option<Budgets>)> {
+        let budgets = self.bank.as_ref().map(|bank| Budgets::new(Arc::clone(bank), &self.rules)).transpose()?;
+        Ok((Policies::new(&self.rules), budgets))
+    }
+}
+
+/// The money of budgets, in a ledger's database. One for all setups of a server.
+#[pyclass(name = "Bank", module = "ferroute._core", frozen)]
+pub(super) struct PyBank(Arc<Bank>);
+
+#[pymethods]
+impl PyBank {
+    #[new]
+    fn new(py: Python<'_>, url: &str) -> PyResult<Self> {
+        Ok(Self(py.detach(|| Bank::open(url))?))
+    }
+
+    /// Gives back what is lent, after the last call; waits so many seconds at most.
+    #[pyo3(signature = (limit=5.0))]
+    fn close(&self, py: Python<'_>, limit: f64) {
+        py.detach(|| self.0.close(Duration::try_from_secs_f64(limit).unwrap_or_default()));
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "Bank()"
     }
 }
 
@@ -82,12 +108,14 @@ impl PyDoor {
 impl PyDoor {
     #[new]
     #[pyo3(signature = (
-        policies="[]", *, keys=None, required=false, admin=None, hosts=vec![], cors=vec![], public=false, max_body=None,
+        policies="[]", *, config=None, bank=None, keys=None, required=false, admin=None, hosts=vec![], cors=vec![], public=false, max_body=None,
         max_connections=None, header_timeout=None, body_timeout=None, idle_timeout=None, write_timeout=None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they have names where they are called")]
     fn new(
         policies: &str,
+        config: Option<&PyConfig>,
+        bank: Option<&PyBank>,
         keys: Option<&PyKeys>,
         required: bool,
         admin: Option<&str>,
@@ -111,7 +139,10 @@ impl PyDoor {
             write_timeout: seconds("write_timeout_s", write_timeout, usual.write_timeout)?,
         };
         let auth = Auth::new(required, admin, keys.map(|keys| Arc::clone(&keys.0)))?;
-        let door = Self { auth, guard: Guard::new(hosts, cors)?.public(public), limits, policies: policies.to_owned() };
+        let mut rules = entry::rules(policies)?;
+        rules.extend(config.into_iter().flat_map(|config| config.rules().iter().cloned()));
+        let bank = bank.map(|bank| Arc::clone(&bank.0));
+        let door = Self { auth, guard: Guard::new(hosts, cors)?.public(public), limits, rules, bank };
         // What makes no sense is told here, not when a server is to serve with it.
         door.policies()?;
         Ok(door)

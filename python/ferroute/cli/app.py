@@ -9,6 +9,7 @@ import typer
 
 from ferroute.cli._auditing import auditing
 from ferroute.cli._judging import judging
+from ferroute.cli._keys import keeping
 from ferroute.cli._options import (
     ColumnName,
     Config,
@@ -27,6 +28,7 @@ from ferroute.cli._options import (
 from ferroute.cli._proving import proving
 from ferroute.cli._rules import ruling
 from ferroute.cli._run import UsageProblem, ending
+from ferroute.cli._serving import serving
 from ferroute.cli._training import training
 
 app = typer.Typer(
@@ -41,6 +43,7 @@ app = typer.Typer(
 )
 app.add_typer(training, name="train")
 app.add_typer(ruling, name="rules")
+app.add_typer(keeping, name="keys")
 
 
 @app.callback(invoke_without_command=True)
@@ -273,7 +276,7 @@ def demo(
             raise problem
 
 
-for _group in (judging, auditing, proving):
+for _group in (judging, auditing, proving, serving):
     app.registered_commands += _group.registered_commands
 
 
