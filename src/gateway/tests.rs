@@ -94,7 +94,8 @@ fn gateway(base: &str) -> (Arc<Gateway>, Arc<Heard>) {
     let ladder = Ladder::pair("gpt-5.4-nano".to_owned(), "gpt-5.5".to_owned());
     let deciding = Deciding::new(ladder, targets, Vec::new(), None);
     let heard = Arc::<Heard>::default();
-    let setup = Setup { deciding, models, server: Limits { max_body: 1000, ..Limits::default() } };
+    let server = Limits { max_body: 1000, ..Limits::default() };
+    let setup = Setup { server, ..Setup::plain(deciding, models) };
     (Gateway::with(setup, vec![Arc::clone(&heard) as Arc<dyn Observer>], None, None).unwrap(), heard)
 }
 
