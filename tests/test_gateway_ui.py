@@ -283,7 +283,11 @@ def test_it_fits_narrow_windows(browser, month, width):
 def test_an_empty_book_explains_itself(browser, empty):
     page = shown(browser, empty, "#24h")
     said = page.js("document.body.innerText")
-    assert "No calls yet. Send one:" in said and f"curl {empty.url}/v1/chat/completions" in said and "router-random-0.5" in said
+    assert (
+        "No calls yet. Send one:" in said
+        and f"curl {empty.url}/v1/chat/completions" in said
+        and "router-random-0.5" in said
+    )
     assert "No router has given a win rate in this range." in said
     red = page.js(
         "[...document.querySelectorAll('#quality .missing')].map(n => [n.innerText, getComputedStyle(n).color])"
