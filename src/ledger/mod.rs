@@ -369,6 +369,11 @@ impl Ledger {
         answer.unwrap_or_else(|_| Err(Error::new(Kind::Io, "ledger: reading it failed")))
     }
 
+    /// Calls that are entered and not yet in the store.
+    pub fn waiting(&self) -> u64 {
+        self.book.shared().map_or(0, |shared| shared.open().0)
+    }
+
     /// Calls and scores that could not be kept.
     pub fn lost(&self) -> u64 {
         let queued = self.book.shared().map_or(0, |shared| shared.unwritten().1);

@@ -28,7 +28,7 @@ pub mod ids;
 mod marks;
 mod messages;
 pub mod needs;
-mod numbers;
+pub(crate) mod numbers;
 pub mod openai;
 pub mod prefix;
 mod refusal;
