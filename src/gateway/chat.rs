@@ -13,7 +13,9 @@ use futures_util::FutureExt;
 use super::admit;
 use super::app::Gateway;
 use super::deciding::{Asked, Decided, Extras};
+use super::protocol::anthropic::Anthropic;
 use super::protocol::openai::OpenAi;
+use super::protocol::responses::Responses;
 use super::protocol::{Inbound, Protocol, Reply};
 use super::setup::Setup;
 use super::told::Told;
@@ -25,6 +27,14 @@ use crate::providers::ChatRequest;
 
 pub(super) async fn openai(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
     answer(gateway, &OpenAi, "/v1/chat/completions", request).await
+}
+
+pub(super) async fn anthropic(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
+    answer(gateway, &Anthropic, "/v1/messages", request).await
+}
+
+pub(super) async fn responses(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
+    answer(gateway, &Responses, "/v1/responses", request).await
 }
 
 /// Answers a request that asks for a completion in `protocol`.
@@ -82,8 +92,11 @@ async fn begun(
     let request = Arc::new(ChatRequest::new(body));
     let decided = decide(&setup, model, &request, &extras).await?;
     let admitted = admit::admitted(&setup, &told.caller, decided, &extras, &request)?;
+    let target = Arc::clone(&admitted.decided.target);
     told.decided = Some(admitted.decided);
-    let plan = admitted.plan;
+    target.callable()?;
+    let mut plan = admitted.plan;
+    plan.routed.trace = told.onward();
     let from = Instant::now();
     if stream {
         let opened = call::stream(gateway.http(), plan, request).await;

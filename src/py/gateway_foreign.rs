@@ -81,7 +81,7 @@ fn read(told: &Bound<'_, PyAny>, targets: &[Arc<Target>], asked: &Asked) -> PyRe
         None => {
             let client = item("client")?;
             let plan = client.cast::<PyClient>()?.get().plain();
-            Arc::new(Target { name: item("model")?.extract()?, plan })
+            Arc::new(Target::new(item("model")?.extract()?, plan))
         }
     };
     let cost: Option<Amount> = item("router_cost")?.extract()?;

@@ -106,7 +106,7 @@ fn loaded(told: &Bound<'_, PyAny>, beyond: &mut Vec<Beyond>) -> PyResult<Loaded>
                 let plan = client.cast::<PyClient>()?.get().plain();
                 let serving = model.get_item(4)?;
                 let serving = Arc::clone(&serving.cast::<PyServing>()?.get().0);
-                beyond.push(Beyond { target: Arc::new(Target { name, plan }), serving });
+                beyond.push(Beyond { target: Arc::new(Target::new(name, plan)), serving });
                 Named::Beyond(beyond.len() - 1)
             }
         };

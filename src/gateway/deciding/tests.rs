@@ -42,7 +42,7 @@ fn target(name: &str) -> Arc<Target> {
         ..providers::Asked::default()
     };
     let endpoint = providers::resolve(&format!("openai/{name}"), &asked, &|_| Some("k".into())).unwrap();
-    Arc::new(Target { name: name.to_owned(), plan: Plan::to(endpoint, Policy::default()) })
+    Arc::new(Target::new(name.to_owned(), Plan::to(endpoint, Policy::default())))
 }
 
 fn parts(routers: Vec<Loaded>) -> Parts {
