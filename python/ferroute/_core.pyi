@@ -2218,6 +2218,7 @@ class GatewaySetup:
         ladder: names of the rungs, weakest first.
         clients: name and client of each rung's model, weakest first; in the place of a client, why there is none.
         like: has policy and ledger for what has no client; its endpoint is never asked.
+        deciding: routers and how they are asked, as `ferroute._gateway_deciding.described` tells; None: `random` alone.
         models: more that may be asked for by name.
         aliases: another name, and what it stands for.
         open_models: whether any model may be asked for whose provider's key is in the environment.
@@ -2230,6 +2231,7 @@ class GatewaySetup:
         *,
         like: Client,
         models: Sequence[tuple[str, Client | str]] = [],
+        deciding: dict[str, Any] | None = None,
         aliases: Sequence[tuple[str, str]] = [],
         open_models: bool = False,
     ) -> GatewaySetup: ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from ferroute._core import Client, GatewaySetup
 from ferroute._core import Gateway as Core
 from ferroute._deciding import name_of
 from ferroute._escalating import Above, rungs_above
+from ferroute._gateway_deciding import carry_over, described
 from ferroute._gateway_page import page_of, subject_of
 from ferroute._telemetry import seeing
 from ferroute.decision import Aside, by_name, make
@@ -124,6 +126,7 @@ def setup_of(
     return GatewaySetup(
         rungs.core,
         [client(name_of(model), model, at) for at, model in enumerate(rungs.models)],
+        deciding=described(controller, partial(client_of, controller)),
         like=_like(controller),
         models=[client(*_named(model)) for model in models],
         aliases=list((aliases or {}).items()),
@@ -201,6 +204,8 @@ class Gateway:
     def replace(self, controller: Controller, *, ui: Mapping[str, Any] | None = None, **served: Any) -> None:
         """Serves another Controller from the next request on; those under way end as they began.
 
+        Scores that shares are ranked among go on where the router is the same object, and so do conversations.
+
         Args:
             controller: The other one.
             ui: What the page shows besides, as for `subject_of`.
@@ -209,6 +214,7 @@ class Gateway:
         Raises:
             FerrouteError: A model cannot be called; then everything stays as it is.
         """
+        carry_over(self.controller, controller)
         self._core.swap(setup_of(controller, **served))
         if self._page is not None:
             self._page.renew(controller.ledger.core, **subject_of(controller, **(ui or {})))

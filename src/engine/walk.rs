@@ -1,5 +1,7 @@
 //! The walk over the endpoints of one model: itself, then its fallbacks, each as often as the policy allows.
 
+use std::sync::atomic::AtomicU32;
+
 use reqwest::header::HeaderName;
 use tokio::time::Instant;
 
@@ -88,7 +90,8 @@ pub(super) async fn visit<A: Ask>(
         // A header that the caller has set himself stays.
         prepared.outgoing.headers.entry(TRACEPARENT).or_insert_with(|| trace.clone());
     }
-    let place = Place { plan, index, prepared: &prepared, request: entry.request(), tally, deadline, others };
+    let paid = AtomicU32::new(0);
+    let place = Place { plan, index, prepared: &prepared, request: entry.request(), tally, deadline, others, paid };
     match prepared.times {
         0 | 1 => tries(asker, &place).await,
         times => Box::pin(many::side_by_side(asker, &place, times)).await,

@@ -106,6 +106,8 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
         .route("/v1/feedback", post(feedback::feedback))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
+        .route("/v1/messages", post(chat::anthropic))
+        .route("/v1/responses", post(chat::responses))
         // As the original's framework says it.
         .fallback(async || json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#))
         .method_not_allowed_fallback(async || {

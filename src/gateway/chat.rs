@@ -13,7 +13,9 @@ use futures_util::FutureExt;
 use super::admit;
 use super::app::Gateway;
 use super::deciding::{Asked, Decided, Extras};
+use super::protocol::anthropic::Anthropic;
 use super::protocol::openai::OpenAi;
+use super::protocol::responses::Responses;
 use super::protocol::{Inbound, Protocol, Reply};
 use super::setup::Setup;
 use super::told::Told;
@@ -25,6 +27,14 @@ use crate::providers::ChatRequest;
 
 pub(super) async fn openai(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
     answer(gateway, &OpenAi, "/v1/chat/completions", request).await
+}
+
+pub(super) async fn anthropic(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
+    answer(gateway, &Anthropic, "/v1/messages", request).await
+}
+
+pub(super) async fn responses(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
+    answer(gateway, &Responses, "/v1/responses", request).await
 }
 
 /// Answers a request that asks for a completion in `protocol`.

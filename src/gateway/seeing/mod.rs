@@ -208,6 +208,7 @@ fn kind(error: &Error) -> Cow<'static, str> {
         Kind::Protocol => "protocol",
         Kind::Cancelled => "cancelled",
         Kind::Denied => "denied",
+        Kind::Foreign => "router",
     }
     .into()
 }

@@ -28,7 +28,7 @@ const PROMPT: &str = "the caller's secret words";
 fn target(name: &str) -> Arc<Target> {
     let asked = Asked { api_base: Some("http://127.0.0.1:9/v1".to_owned()), ..Asked::default() };
     let endpoint = resolve(name, &asked, &|_| Some("k".to_owned())).unwrap();
-    Arc::new(Target { name: name.to_owned(), plan: Plan::to(endpoint, Policy::default()) })
+    Arc::new(Target::new(name.to_owned(), Plan::to(endpoint, Policy::default())))
 }
 
 fn setup() -> Setup {
