@@ -13,7 +13,9 @@ use futures_util::FutureExt;
 use super::admit;
 use super::app::Gateway;
 use super::deciding::{Asked, Decided, Extras};
+use super::protocol::anthropic::Anthropic;
 use super::protocol::openai::OpenAi;
+use super::protocol::responses::Responses;
 use super::protocol::{Inbound, Protocol, Reply};
 use super::setup::Setup;
 use super::told::Told;
@@ -25,6 +27,14 @@ use crate::providers::ChatRequest;
 
 pub(super) async fn openai(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
     answer(gateway, &OpenAi, "/v1/chat/completions", request).await
+}
+
+pub(super) async fn anthropic(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
+    answer(gateway, &Anthropic, "/v1/messages", request).await
+}
+
+pub(super) async fn responses(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
+    answer(gateway, &Responses, "/v1/responses", request).await
 }
 
 /// Answers a request that asks for a completion in `protocol`.
@@ -85,7 +95,8 @@ async fn begun(
     let target = Arc::clone(&admitted.decided.target);
     told.decided = Some(admitted.decided);
     target.callable()?;
-    let plan = admitted.plan;
+    let mut plan = admitted.plan;
+    plan.routed.trace = told.onward();
     let from = Instant::now();
     if stream {
         let opened = call::stream(gateway.http(), plan, request).await;

@@ -25,6 +25,7 @@ pub mod limits;
 mod models;
 pub mod protocol;
 mod ready;
+pub mod seeing;
 pub mod serve;
 pub mod setup;
 mod stream;

@@ -1,6 +1,12 @@
 //! How callers speak: three protocols, one shape inside.
 
+pub mod anthropic;
+mod extras;
+mod failing;
+mod json;
 pub mod openai;
+pub mod responses;
+mod said;
 
 use bytes::{Bytes, BytesMut};
 

@@ -60,6 +60,19 @@ const PARAMETERS: [&str; 34] = [
     "function_call",
 ];
 
+/// `Anthropic`'s own parameters, which `OpenAI` refuses: callers of the gateway write before the model is known.
+const ANTHROPIC: [&str; 9] = [
+    "thinking",
+    "output_config",
+    "top_k",
+    "cache_control",
+    "container",
+    "context_management",
+    "inference_geo",
+    "mcp_servers",
+    "speed",
+];
+
 /// A request as one endpoint takes it.
 #[derive(Debug)]
 pub(super) struct Adapted {
@@ -386,6 +399,11 @@ impl Adapter<'_> {
 
     /// Leaves out what a server with a closed list of parameters would refuse.
     fn unknown(&mut self) {
+        if matches!(self.endpoint.provider, "openai" | "azure") {
+            for name in ANTHROPIC.into_iter().filter(|name| self.fields.has(name)).collect::<Vec<_>>() {
+                self.leave_out(name, "it is a parameter of Anthropic's alone");
+            }
+        }
         let Some(known) = self.caps.known else { return };
         let names: Vec<&'static str> = PARAMETERS
             .into_iter()
@@ -405,7 +423,7 @@ impl Adapter<'_> {
             || marks.any(Marks::DEVELOPER)
             || marks.any(Marks::REASONING)
             || marks.any(Marks::CACHE) && !caps.cache_marks
-            || marks.any(Marks::CALLS) && caps.ids.is_some()
+            || marks.any(Marks::CALLS) && (caps.ids.is_some() || marks.any(Marks::IMAGES))
             || marks.any(Marks::FUNCTIONS) && !caps.functions;
         if !touched || self.fields.get("messages").is_none() {
             return Ok(());

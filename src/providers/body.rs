@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::error::{Error, Result};
 
 /// The top-level members of a body, unread.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     body: &'a [u8],
     members: Vec<Member<'a>>,
     /// Just behind the opening bracket.
@@ -76,6 +76,28 @@ impl<'a> Fields<'a> {
         self.members.iter().map(|member| &*member.name)
     }
 
+    /// The body without the members of which `leave` says so, given name and JSON; every other one is copied as it is.
+    pub fn without(&self, leave: impl Fn(&str, &[u8]) -> bool) -> Bytes {
+        let mut out = Vec::with_capacity(self.body.len());
+        out.extend_from_slice(&self.body[..self.inside]);
+        let mut separator = false;
+        for member in &self.members {
+            let value = self.body[member.value.0..member.value.1].trim_ascii_end();
+            if leave(&member.name, value) {
+                continue;
+            }
+            if separator {
+                out.push(b',');
+            }
+            separator = true;
+            out.extend_from_slice(&self.body[member.start..member.value.0]);
+            out.extend_from_slice(value);
+        }
+        let last = self.members.last().map_or(self.inside, |member| member.value.1);
+        out.extend_from_slice(&self.body[last..]);
+        Bytes::from(out)
+    }
+
     /// The body with `changes`: a value takes the old one's place, or the first place where there is none; `None` takes
     /// the member out.
     pub fn write(&self, changes: &[Change]) -> Bytes {
@@ -126,7 +148,7 @@ impl<'a> Fields<'a> {
 }
 
 /// A top-level member's new JSON; `None` takes it out.
-pub(super) type Change = (&'static str, Option<Vec<u8>>);
+pub(crate) type Change = (&'static str, Option<Vec<u8>>);
 
 /// `body` with its top-level `model` set; put in front where there is none.
 ///
@@ -244,6 +266,19 @@ mod tests {
         assert_eq!(set("{}", "m"), r#"{"model":"m"}"#);
         assert_eq!(set(r#" { "mod\u0065l" : {"a":[1]} } "#, "a\"b"), r#" { "mod\u0065l" : "a\"b" } "#);
         assert_eq!(set(r#"{"model":null,"n":1}"#, "m"), r#"{"model":"m","n":1}"#);
+    }
+
+    #[test]
+    fn members_are_left_out() {
+        let left = |body: &str| {
+            let fields = Fields::read(body.as_bytes()).unwrap();
+            let out = fields.without(|name, value| name == "x" || value == b"null");
+            String::from_utf8(out.to_vec()).unwrap()
+        };
+        assert_eq!(left(r#"{"a":1.50, "x": {"y": [1, 2]}, "b": null , "c" : [null]}"#), r#"{"a":1.50,"c" : [null]}"#);
+        assert_eq!(left(r#"{ "x" : 1 }"#), "{}");
+        assert_eq!(left(r#"{"\u0078":"}","x":2,"b":"n\"ull"}"#), r#"{"b":"n\"ull"}"#);
+        assert_eq!(left("{}"), "{}");
     }
 
     #[test]

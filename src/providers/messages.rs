@@ -56,9 +56,47 @@ pub(super) fn adapt(messages: &mut Vec<Value>, caps: &Capabilities, dropped: &mu
             set(fields, "content", "");
         }
     }
+    if messages.iter().any(|message| role(message) == "tool" && shows(message)) {
+        *messages = images_apart(std::mem::take(messages));
+    }
     if caps.alternates {
         *messages = alternating(std::mem::take(messages));
     }
+}
+
+fn shows(message: &Value) -> bool {
+    message.get("content").and_then(Value::as_array).is_some_and(|parts| parts.iter().any(|part| kind(part) != "text"))
+}
+
+/// Images that tools have answered with, in a message of the user's behind their texts: a tool's own holds text only.
+fn images_apart(messages: Vec<Value>) -> Vec<Value> {
+    let mut out: Vec<Value> = Vec::with_capacity(messages.len() + 1);
+    let mut images: Vec<Value> = Vec::new();
+    let said = |images: &mut Vec<Value>| {
+        let lead = json!({"type": "text", "text": "What the tools have shown:"});
+        let parts: Vec<Value> = std::iter::once(lead).chain(images.drain(..)).collect();
+        json!({"role": "user", "content": parts})
+    };
+    for mut message in messages {
+        if role(&message) != "tool" {
+            if !images.is_empty() {
+                out.push(said(&mut images));
+            }
+            out.push(message);
+            continue;
+        }
+        if let Some(Value::Array(parts)) = message.get_mut("content") {
+            images.extend(parts.extract_if(.., |part| kind(part) != "text"));
+            if parts.is_empty() {
+                message["content"] = "(shown below)".into();
+            }
+        }
+        out.push(message);
+    }
+    if !images.is_empty() {
+        out.push(said(&mut images));
+    }
+    out
 }
 
 /// Tells the model in words what it cannot be told by a parameter.

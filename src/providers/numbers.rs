@@ -23,7 +23,7 @@ static MARK: LazyLock<String> = LazyLock::new(|| {
 ///
 /// # Errors
 /// As `serde_json`'s.
-pub(super) fn read(json: &str) -> serde_json::Result<Value> {
+pub(crate) fn read(json: &str) -> serde_json::Result<Value> {
     serde_json::from_str(&marked(json, None))
 }
 
@@ -31,7 +31,7 @@ pub(super) fn read(json: &str) -> serde_json::Result<Value> {
 ///
 /// # Errors
 /// As `serde_json`'s.
-pub(super) fn read_within(json: &[u8], field: &str) -> serde_json::Result<Value> {
+pub(crate) fn read_within(json: &[u8], field: &str) -> serde_json::Result<Value> {
     match std::str::from_utf8(json) {
         Ok(json) => serde_json::from_str(&marked(json, Some(field))),
         Err(_) => serde_json::from_slice(json),
@@ -39,7 +39,7 @@ pub(super) fn read_within(json: &[u8], field: &str) -> serde_json::Result<Value>
 }
 
 /// Writes JSON, marked texts as the numbers they were.
-pub(super) fn write(value: &Value) -> String {
+pub(crate) fn write(value: &Value) -> String {
     let json = value.to_string();
     // Not made before the first long number: then nothing is marked.
     let mark = format!("\"{}", *MARK);

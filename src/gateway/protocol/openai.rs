@@ -1,22 +1,24 @@
-//! `OpenAI`'s Chat Completions: the shape inside, so nothing is changed.
+//! `OpenAI`'s Chat Completions: the shape inside, so the caller's bytes go on as they are.
+//!
+//! A request is read once, no further than is needed to route it: what the fields hold is the model's business. Two things are
+//! taken out, by bytes: the reserved object `ferroute`, and fields that are null, which `RouteLLM` dropped as well and
+//! some servers refuse.
+
+mod head;
 
 use bytes::{Bytes, BytesMut};
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use super::{Inbound, Protocol, Reply};
+use self::head::Head;
+use super::failing::{self, bad};
+use super::{Inbound, Protocol, Reply, extras};
 use crate::error::{Error, Kind, Result};
-use crate::gateway::deciding::Extras;
+use crate::providers::body::Fields;
+use crate::providers::halves;
 
 /// The protocol.
+#[derive(Debug, Clone, Copy)]
 pub struct OpenAi;
-
-#[derive(Deserialize)]
-struct Head {
-    model: String,
-    #[serde(default)]
-    stream: Option<bool>,
-}
 
 impl Protocol for OpenAi {
     fn name(&self) -> &'static str {
@@ -24,30 +26,63 @@ impl Protocol for OpenAi {
     }
 
     fn read(&self, body: Bytes) -> Result<Inbound> {
-        let head: Head =
-            serde_json::from_slice(&body).map_err(|error| Error::value(format!("the request body: {error}")))?;
-        let stream = head.stream.unwrap_or(false);
-        Ok(Inbound {
-            body,
-            model: head.model,
-            stream,
-            extras: Extras::default(),
-            explain: false,
-            reply: Box::new(Plain),
-        })
+        let body = halves::mended(&body).unwrap_or(body);
+        let head = Head::read(&body)?;
+        let extras::Said { extras, explain } = extras::read(&head.ferroute)?;
+        let model = head.model.get().filter(|model| !model.is_empty());
+        let model = model.ok_or_else(|| bad("model", "`model` must be a string: a router or a model"))?.to_owned();
+        head.messages.check()?;
+        let stream = match head.stream {
+            Value::Null => false,
+            Value::Bool(stream) => stream,
+            _ => return Err(bad("stream", "`stream` must be true or false")),
+        };
+        let leave_out = head.nulls || head.extras;
+        drop(head);
+        let body = if leave_out {
+            Fields::read(&body)?.without(|name, value| name == extras::NAME || value == b"null")
+        } else {
+            body
+        };
+        Ok(Inbound { body, model, stream, extras, explain, reply: Box::new(Plain) })
     }
 
     fn failure(&self, status: u16, error: &Error) -> Bytes {
-        let kind = if status < 500 { "invalid_request_error" } else { "api_error" };
-        let code = error.why_denied().map(|denied| denied.code);
-        let body = json!({"error": {"message": error.message(), "type": kind, "param": null, "code": code}});
-        let mut body = body;
+        let mut body = Map::new();
         if error.kind() == Kind::Routing {
             // `RouteLLM`'s own keys, beside what every client of `OpenAI`'s reads.
-            body["object"] = "error".into();
-            body["message"] = error.message().into();
+            body.insert("object".to_owned(), "error".into());
+            body.insert("message".to_owned(), error.message().into());
         }
-        body.to_string().into()
+        body.insert("error".to_owned(), Value::Object(told(status, error)));
+        Value::Object(body).to_string().into()
+    }
+}
+
+/// The error object; a provider's own, where it has told one.
+pub(super) fn told(status: u16, error: &Error) -> Map<String, Value> {
+    let mut told = failing::told(error).unwrap_or_default();
+    if told.is_empty() {
+        told.insert("message".to_owned(), failing::message(error).into());
+        told.insert("param".to_owned(), failing::param(error).into());
+        told.insert("code".to_owned(), failing::code(error).into());
+    }
+    for name in ["param", "code"] {
+        told.entry(name).or_insert(Value::Null);
+    }
+    told.entry("type").or_insert_with(|| kind(status, failing::code(error)).into());
+    told
+}
+
+/// `OpenAI`'s word for the kind of error.
+fn kind(status: u16, code: Option<&str>) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        429 if code.is_some_and(|code| code.contains("budget")) => "insufficient_quota",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "api_error",
     }
 }
 
@@ -70,7 +105,11 @@ impl Reply for Plain {
     }
 
     fn broken(&mut self, error: &Error, out: &mut BytesMut) {
-        let body = OpenAi.failure(error.http_status(), error);
-        self.chunk(&body, out);
+        let told = json!({"error": told(error.http_status(), error)});
+        self.chunk(told.to_string().as_bytes(), out);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;

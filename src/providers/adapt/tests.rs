@@ -222,6 +222,39 @@ fn json_in_words_where_nothing_else_is_taken() {
     assert!(body.get("response_format").is_none() && body["messages"][0]["role"] == "system");
 }
 
+#[test]
+fn what_only_anthropic_knows_is_left_out_where_it_would_be_refused() {
+    let body = json!({"thinking": {"type": "enabled"}, "top_k": 4, "reasoning_effort": "low"});
+    let (left, dropped) = sent("openai/gpt-5", &body);
+    assert_eq!((left, dropped), (json!({"reasoning_effort": "low"}), vec!["thinking".to_owned(), "top_k".to_owned()]));
+    assert_eq!(sent("hosted_vllm/x", &body), (body, vec![]), "a server of nobody knows whom may take them");
+}
+
+#[test]
+fn images_of_tools_are_shown_by_the_user() {
+    let image = json!({"type": "image_url", "image_url": {"url": "https://x.example/a.png"}});
+    let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let seen = messages(
+        "openai/gpt-5",
+        &json!([
+            {"role": "assistant", "content": null, "tool_calls": [call("a"), call("b")]},
+            {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "an owl"}, image]},
+            {"role": "tool", "tool_call_id": "b", "content": [image]},
+            {"role": "user", "content": "go on"},
+        ]),
+    );
+    assert_eq!(
+        seen,
+        json!([
+            {"role": "assistant", "content": null, "tool_calls": [call("a"), call("b")]},
+            {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "an owl"}]},
+            {"role": "tool", "tool_call_id": "b", "content": "(shown below)"},
+            {"role": "user", "content": [{"type": "text", "text": "What the tools have shown:"}, image, image]},
+            {"role": "user", "content": "go on"},
+        ])
+    );
+}
+
 fn messages(model: &str, messages: &Value) -> Value {
     sent(model, &json!({"messages": messages})).0["messages"].clone()
 }
