@@ -16,6 +16,7 @@ use super::protocol::{Inbound, Protocol};
 use super::told::Told;
 use super::{admit, body, chat, explain};
 use crate::error::Result;
+use crate::policy::Scope;
 use crate::providers::ChatRequest;
 
 pub(super) async fn decision(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
@@ -32,7 +33,7 @@ pub(super) async fn decision(State(gateway): State<Arc<Gateway>>, request: Reque
 async fn decided(gateway: &Gateway, request: Request<Body>, told: &mut Told) -> Result<Bytes> {
     let setup = gateway.setup();
     let (head, sent) = request.into_parts();
-    told.caller = admit::caller(&setup, &head.headers)?;
+    told.caller = admit::caller(&setup, &head.headers, Scope::Chat)?;
     let from = Instant::now();
     let read = body::whole(&head.headers, sent, &setup.server).await;
     told.waited_since(from);

@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 use super::deciding::Decided;
 use crate::engine::plan::{Account, Instead};
 use crate::error::Error;
+use crate::policy::Pass;
 
 /// Our id of the request.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -16,6 +17,7 @@ const ROUTER: HeaderName = HeaderName::from_static("x-ferroute-router");
 const WIN_RATE: HeaderName = HeaderName::from_static("x-ferroute-win-rate");
 const THRESHOLD: HeaderName = HeaderName::from_static("x-ferroute-threshold");
 const TIER: HeaderName = HeaderName::from_static("x-ferroute-tier");
+const CLAMP: HeaderName = HeaderName::from_static("x-ferroute-clamp");
 const NOTE: HeaderName = HeaderName::from_static("x-ferroute-note");
 const COST: HeaderName = HeaderName::from_static("x-ferroute-cost-usd");
 const SAVED: HeaderName = HeaderName::from_static("x-ferroute-saved-usd");
@@ -48,6 +50,16 @@ pub(super) fn decision(headers: &mut HeaderMap, decided: &Decided, instead: Opti
     if let Some(note) = decided.notes.first() {
         let short: String = note.chars().take(SHOWN).collect();
         put(headers, NOTE, &short);
+    }
+}
+
+/// Adds how the caller's limits stand, in `OpenAI`'s words, and the limit in tokens that a budget has given the answer.
+pub(super) fn limits(headers: &mut HeaderMap, pass: &Pass, clamp: Option<u64>) {
+    if let Some(clamp) = clamp {
+        headers.insert(CLAMP, HeaderValue::from(clamp));
+    }
+    for (name, value) in pass.headers() {
+        put(headers, HeaderName::from_static(name), &value);
     }
 }
 

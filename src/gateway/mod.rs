@@ -7,8 +7,10 @@
 //!
 //! Everything a reload replaces is one [`Setup`], swapped as a whole. [`app`] is made without a socket, so that tests can call it.
 
+mod admin;
 mod admit;
 pub mod app;
+pub mod auth;
 mod body;
 mod chat;
 pub mod config;
@@ -19,6 +21,7 @@ pub mod event;
 mod explain;
 mod failure;
 mod feedback;
+pub mod guard;
 mod headers;
 mod ids;
 pub mod limits;
@@ -31,7 +34,10 @@ pub mod setup;
 mod stream;
 mod told;
 pub mod ui;
+mod wire;
 
 pub use app::Gateway;
+pub use auth::Auth;
+pub use guard::Guard;
 pub use limits::Limits;
 pub use setup::{Models, Setup, Target};
