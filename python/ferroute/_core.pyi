@@ -2198,10 +2198,53 @@ class GatewaySetup:
     ) -> GatewaySetup: ...
 
 @final
+class GatewayPage:
+    """The page ``/ui`` of one `Gateway`.
+
+    Args:
+        ledger: whose calls it shows.
+        rungs: name, where there are more than two, and model of each rung, weakest first.
+        routers: their names.
+        models: names of models that may be asked for besides.
+        config: the configuration's file.
+        keys: whether callers need a key.
+        experiments: says what is being tried out, as a JSON list.
+        key: what opens its data; None: it is open.
+    """
+
+    def __new__(
+        cls,
+        ledger: Ledger | None = None,
+        *,
+        rungs: Sequence[tuple[str | None, str]] = [],
+        routers: Sequence[str] = [],
+        models: Sequence[str] = [],
+        config: str | None = None,
+        keys: bool = False,
+        experiments: Callable[[], str] | None = None,
+        key: str | None = None,
+    ) -> GatewayPage: ...
+    def renew(
+        self,
+        ledger: Ledger | None = None,
+        *,
+        rungs: Sequence[tuple[str | None, str]] = [],
+        routers: Sequence[str] = [],
+        models: Sequence[str] = [],
+        config: str | None = None,
+        keys: bool = False,
+        experiments: Callable[[], str] | None = None,
+    ) -> None:
+        """The configuration was loaded again."""
+
+    def refused(self, why: str) -> None:
+        """A changed configuration was not taken."""
+
+@final
 class Gateway:
     """The server; `ferroute.gateway.Gateway` is its face."""
 
-    def __new__(cls, setup: GatewaySetup) -> Gateway: ...
+    def __new__(cls, setup: GatewaySetup, *, page: GatewayPage | None = None) -> Gateway: ...
     def swap(self, setup: GatewaySetup) -> None:
         """Replaces everything at once; requests under way go on with what they began with."""
 

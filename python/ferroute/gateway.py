@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _calls
@@ -15,6 +16,7 @@ from ferroute._core import Gateway as Core
 from ferroute._core import GatewaySetup
 from ferroute._deciding import name_of
 from ferroute._escalating import Above, rungs_above
+from ferroute._gateway_page import page_of, subject_of
 from ferroute.decision import Aside, by_name, make
 from ferroute.endpoints import endpoint, settings_of
 from ferroute.errors import InvalidValueError
@@ -134,6 +136,7 @@ class Gateway:
         host: Address to listen on.
         port: 0 for any that is free.
         workers: Threads that serve; None: one for each processor.
+        ui: What the page ``/ui`` shows besides, as for `page_of`; None: there is no page.
         **served: As for `setup_of`.
 
     Raises:
@@ -152,10 +155,12 @@ class Gateway:
         port: int = PORT,
         *,
         workers: int | None = None,
+        ui: Mapping[str, Any] | None = MappingProxyType({}),
         **served: Any,
     ) -> None:
         self.controller = controller
-        self._core = Core(setup_of(controller, **served))
+        self._page = None if ui is None else page_of(controller, **ui)
+        self._core = Core(setup_of(controller, **served), page=self._page)
         self.host, self.port = self._core.bind(host, port, workers)
         self._thread: threading.Thread | None = None
         self._asked_to_stop = False
@@ -166,14 +171,26 @@ class Gateway:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
-    def replace(self, controller: Controller, **served: Any) -> None:
+    def replace(self, controller: Controller, *, ui: Mapping[str, Any] | None = None, **served: Any) -> None:
         """Serves another Controller from the next request on; those under way end as they began.
+
+        Args:
+            controller: The other one.
+            ui: What the page shows besides, as for `subject_of`.
+            **served: As for `setup_of`.
 
         Raises:
             FerrouteError: A model cannot be called; then everything stays as it is.
         """
         self._core.swap(setup_of(controller, **served))
+        if self._page is not None:
+            self._page.renew(controller.ledger.core, **subject_of(controller, **(ui or {})))
         self.controller = controller
+
+    def refused(self, why: str) -> None:
+        """Lets the page say that a changed configuration was not taken, and why."""
+        if self._page is not None:
+            self._page.refused(why)
 
     def run(self, drain: float = 30.0) -> None:
         """Serves until `stop` or a signal: SIGTERM and SIGINT let what runs end, a second one does not wait for it.

@@ -1,4 +1,4 @@
-//! Files in: safetensors, prompts, and columns of tables; tables out. The only disk in the domain.
+//! Files in: safetensors, prompts, YAML, and columns of tables; tables out. The only disk in the domain.
 
 pub mod columns;
 pub mod entries;
@@ -9,3 +9,4 @@ pub(crate) mod partial;
 pub mod prompts;
 mod reading;
 pub mod tensors;
+pub mod yaml;

@@ -7,13 +7,14 @@ pub(super) use crate::text::tokens::of_chars as tokens;
 use crate::text::tokens::{PER_IMAGE, PER_MESSAGE};
 use crate::text::view::chars_in;
 
-/// Tokens of a request's messages and tools.
+/// Tokens of a request's messages and tools, or of what it wants embeddings of.
 pub(super) fn prompt_tokens(request: &ChatRequest) -> u64 {
     let Ok(body) = request.object() else { return 0 };
     let messages = body.get("messages").and_then(Value::as_array).into_iter().flatten();
     let texts: u64 = messages.map(|message| PER_MESSAGE + message_tokens(message)).sum();
     let tools = ["tools", "functions"].iter().filter_map(|name| body.get(*name)).map(|tools| tokens(chars_in(tools)));
-    texts + tools.sum::<u64>()
+    let embedded = body.get("input").map_or(0, |input| tokens(chars_in(input)));
+    texts + tools.sum::<u64>() + embedded
 }
 
 fn message_tokens(message: &Value) -> u64 {
@@ -60,6 +61,7 @@ mod tests {
         let request = ChatRequest::new(body.to_string());
         assert_eq!(prompt_tokens(&request), 3 * 4 + 100 + 10 + 765 + 24);
         assert_eq!(prompt_tokens(&ChatRequest::new("[]")), 0);
+        assert_eq!(prompt_tokens(&ChatRequest::new(r#"{"input":["abcd","efgh"]}"#)), 2);
         assert_eq!(answer_chars(br#"{"choices":[{"message":{"content":"abc"}},{"message":null}]}"#), 3);
         assert_eq!((tokens(0), tokens(1), tokens(8)), (0, 1, 2));
     }

@@ -7,6 +7,7 @@ pub mod classify;
 mod document;
 mod effort;
 pub mod embed;
+pub mod embeddings;
 mod ending;
 mod escalate;
 mod estimate;

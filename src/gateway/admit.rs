@@ -41,13 +41,13 @@ pub(super) fn admitted(
     extras: &Extras,
     _request: &Arc<ChatRequest>,
 ) -> Result<Admitted> {
-    let routed = Routed {
-        key: caller.key.as_ref().map(|key| key.id.clone()),
-        tags: tags(&extras.tags),
-        ..decided.routed(extras)
-    };
-    let plan = Plan { routed, ..fitting(setup, &decided) };
+    let plan = Plan { routed: routed(caller, &decided, extras), ..fitting(setup, &decided) };
     Ok(Admitted { decided, plan })
+}
+
+/// What the book says of the call beside its costs.
+pub(super) fn routed(caller: &Caller, decided: &Decided, extras: &Extras) -> Routed {
+    Routed { key: caller.key.as_ref().map(|key| key.id.clone()), tags: tags(&extras.tags), ..decided.routed(extras) }
 }
 
 /// The plan of the decision, without the rungs above that cannot serve this request or that the router does not allow.

@@ -9,15 +9,17 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 
-use super::chat;
 use super::event::Observer;
 use super::setup::Setup;
+use super::ui::{self, Page};
+use super::{chat, counting, decision, embeddings, feedback, models, ready};
 use crate::providers::Http;
 
 /// The server's state.
 pub struct Gateway {
     setup: ArcSwap<Setup>,
     observers: Vec<Arc<dyn Observer>>,
+    page: Option<Arc<Page>>,
     /// Of its own: connections belong to the runtime that opened them, and the server has one of its own.
     http: Http,
     stopping: AtomicBool,
@@ -29,16 +31,21 @@ impl Gateway {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn new(setup: Setup) -> crate::Result<Arc<Self>> {
-        Self::with(setup, Vec::new())
+        Self::with(setup, Vec::new(), None)
     }
 
-    /// Serves with `setup`, and tells `observers` of every request.
+    /// Serves with `setup`, tells `observers` of every request, and shows `page`, which is told as well.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
-    pub fn with(setup: Setup, observers: Vec<Arc<dyn Observer>>) -> crate::Result<Arc<Self>> {
+    pub fn with(
+        setup: Setup,
+        mut observers: Vec<Arc<dyn Observer>>,
+        page: Option<Arc<Page>>,
+    ) -> crate::Result<Arc<Self>> {
         let setup = ArcSwap::from_pointee(setup);
-        Ok(Arc::new(Self { setup, observers, http: Http::new()?, stopping: AtomicBool::new(false) }))
+        observers.extend(page.iter().map(|page| Arc::clone(page) as Arc<dyn Observer>));
+        Ok(Arc::new(Self { setup, observers, page, http: Http::new()?, stopping: AtomicBool::new(false) }))
     }
 
     /// Replaces everything at once; requests under way go on with what they began with.
@@ -76,11 +83,20 @@ impl std::fmt::Debug for Gateway {
 
 /// The service over `gateway`.
 pub fn app(gateway: Arc<Gateway>) -> Router {
+    let page = gateway.page.clone().map(ui::routes).unwrap_or_default();
     Router::new()
+        .merge(page)
         .route("/health", get(async || json(StatusCode::OK, r#"{"status":"online"}"#)))
+        .route("/ready", get(ready::ready))
         .route("/v1/chat/completions", post(chat::openai))
         .route("/v1/messages", post(chat::anthropic))
+        .route("/v1/messages/count_tokens", post(counting::count))
         .route("/v1/responses", post(chat::responses))
+        .route("/v1/decision", post(decision::decision))
+        .route("/v1/embeddings", post(embeddings::embed))
+        .route("/v1/feedback", post(feedback::feedback))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::one))
         // As the original's framework says it.
         .fallback(async || json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#))
         .method_not_allowed_fallback(async || {

@@ -54,6 +54,11 @@ pub(super) async fn answer(
             Err(error) => failed(told, protocol, &error),
         }
     };
+    guarded(protocol, work).await
+}
+
+/// The answer of `work`; where that panics, one that says so, instead of a connection that closes without a word.
+pub(super) async fn guarded(protocol: &dyn Protocol, work: impl Future<Output = Response<Body>>) -> Response<Body> {
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| failure::broken(protocol))
 }
 
@@ -124,7 +129,8 @@ pub(super) async fn decide(
     Ok(Decided::by_name(setup.models.target(meant)?, model))
 }
 
-fn whole(mut told: Told, body: Bytes) -> Response<Body> {
+/// A whole answer, and the end of the request.
+pub(super) fn whole(mut told: Told, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let instead = told.account.as_ref().and_then(|account| account.instead.as_ref());

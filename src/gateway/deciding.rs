@@ -178,6 +178,11 @@ impl Deciding {
         &self.ladder
     }
 
+    /// Names of the routers that may be asked.
+    pub fn routers(&self) -> impl Iterator<Item = &str> {
+        self.routers.iter().map(|loaded| loaded.name.as_str())
+    }
+
     /// Their plans, weakest first.
     pub fn targets(&self) -> &[Arc<Target>] {
         &self.targets

@@ -7,6 +7,7 @@ use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::protocol::Protocol;
 use crate::error::{Error, Kind};
+use crate::providers::failures::{Verdict, verdict};
 
 /// Whether an `openai` or `anthropic` client should try again by itself.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -18,13 +19,12 @@ pub(super) fn status(error: &Error) -> StatusCode {
     let status = match error.kind() {
         // Nobody hears it.
         Kind::Cancelled => 499,
+        // It is the request that does not fit the model, and clients repeat a 501.
+        Kind::Unsupported => 400,
         _ => error.http_status(),
     };
-    // An answer of 1xx would be no answer.
-    StatusCode::from_u16(status)
-        .ok()
-        .filter(|status| !status.is_informational())
-        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    // A provider's 1xx to 3xx would be no error, and no answer either.
+    StatusCode::from_u16(status).ok().filter(|status| status.as_u16() >= 400).unwrap_or(StatusCode::BAD_GATEWAY)
 }
 
 /// The answer that tells `error`.
@@ -56,6 +56,11 @@ pub(super) fn response(protocol: &dyn Protocol, error: &Error) -> Response<Body>
                 headers.insert(kept, value);
             }
         }
+    }
+    // What was tried as often as it is worth is not tried again by every caller.
+    let is_repeated = matches!(status.as_u16(), 408 | 409 | 429 | 500..);
+    if is_repeated && error.why_denied().is_none() && !matches!(verdict(error), Verdict::Again(_)) {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     response
 }

@@ -7,6 +7,7 @@ use super::deciding::Deciding;
 use super::limits::Limits;
 use crate::engine::plan::{Climb, Plan};
 use crate::error::{Denied, Error, Result};
+use crate::ledger::Ledger;
 use crate::providers::{Asked, resolve};
 
 /// Names nobody has configured, kept so that they are looked up once. Callers choose them, so there is an end to it.
@@ -133,4 +134,11 @@ pub struct Setup {
     pub models: Models,
     /// What holds for every request.
     pub server: Limits,
+}
+
+impl Setup {
+    /// The book of its calls, which is one for all models.
+    pub fn ledger(&self) -> Option<Arc<Ledger>> {
+        self.deciding.targets().first()?.plan.ledger.clone()
+    }
 }

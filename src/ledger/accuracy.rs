@@ -149,8 +149,8 @@ fn went_strong(scored: &Scored, strong: Option<&str>, weak: Option<&str>) -> Opt
     if routed.is_some() && answered.is_some() && routed != answered { None } else { routed.or(answered) }
 }
 
-/// What is checked goes before what is said, and people before models.
-fn rank(source: &str) -> u8 {
+/// The place of a source of scores among others: what is checked goes before what is said, and people before models.
+pub fn rank(source: &str) -> u8 {
     match source {
         "gold" => 0,
         "user" => 1,

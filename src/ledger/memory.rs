@@ -85,6 +85,12 @@ impl Memory {
         self.forgotten
     }
 
+    /// How many calls of the time that is asked about may be forgotten: they are older than those remembered.
+    pub(super) fn missing(&self, filter: &Filter) -> u64 {
+        let reaches_back = self.last.front().is_none_or(|first| filter.since_us.is_none_or(|since| since < first.ts));
+        if reaches_back { self.forgotten } else { 0 }
+    }
+
     /// Sums of the calls a filter takes, and how many it could not look at: what happened when is known of the last
     /// calls only. Latencies are always those of the last calls.
     pub(super) fn groups(&self, filter: &Filter) -> (Groups, u64) {
@@ -95,9 +101,7 @@ impl Memory {
         }
         let mut groups = Groups::default();
         rows().for_each(|row| groups.add(row));
-        // Those forgotten are older than those remembered.
-        let reaches_back = self.last.front().is_none_or(|first| filter.since_us.is_none_or(|since| since < first.ts));
-        (groups, if reaches_back { self.forgotten } else { 0 })
+        (groups, self.missing(filter))
     }
 
     /// The last calls a filter takes, by their time.

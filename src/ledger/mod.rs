@@ -13,6 +13,7 @@ mod habits;
 mod memory;
 mod moments;
 mod pen;
+pub mod picture;
 mod place;
 mod postgres;
 mod queue;
@@ -26,7 +27,7 @@ mod sqlite;
 mod store;
 mod writer;
 
-pub use accuracy::{Accuracy, Rate, measure};
+pub use accuracy::{Accuracy, Rate, measure, rank};
 pub use failures::{Counts, Failures, OfRung};
 pub use habits::Habits;
 pub use memory::REMEMBERED;
@@ -121,6 +122,11 @@ impl Ledger {
     /// Whether it lives in this process only.
     pub fn is_in_memory(&self) -> bool {
         matches!(self.book.place, Place::Memory)
+    }
+
+    /// Whether it keeps the texts of calls.
+    pub fn keeps_texts(&self) -> bool {
+        self.keep == Keep::Text
     }
 
     /// Enters a call. Never waits for the store, but some milliseconds for the writer's thread where that gets no

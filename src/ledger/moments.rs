@@ -11,6 +11,13 @@ pub struct Moments {
 }
 
 impl Moments {
+    /// Of values known by their number, their sum and the sum of their squares, which a database can tell.
+    pub fn of_sums(n: i64, sum: f64, squares: f64) -> Self {
+        let n = n.max(0) as u64;
+        let mean = if n == 0 { 0.0 } else { sum / n as f64 };
+        Self { n, mean, squares: (squares - sum * mean).max(0.0) }
+    }
+
     /// Adds a value (Welford's update).
     pub fn add(&mut self, value: f64) {
         self.n += 1;
@@ -139,10 +146,15 @@ mod tests {
                                             b in prop::collection::vec(-1e3..1e3f64, 0..20)) {
             let mut merged = of(&a);
             merged.merge(&of(&b));
-            let whole = of(&[a, b].concat());
+            let whole = of(&[&a[..], &b].concat());
             prop_assert_eq!(merged.n, whole.n);
             prop_assert!((merged.mean - whole.mean).abs() < 1e-9);
             prop_assert!((merged.squares - whole.squares).abs() < 1e-6 * (1.0 + whole.squares));
+            let all = || a.iter().chain(&b);
+            let summed = Moments::of_sums(all().count() as i64, all().sum(), all().map(|value| value * value).sum());
+            prop_assert_eq!(summed.n, whole.n);
+            prop_assert!((summed.mean - whole.mean).abs() < 1e-9);
+            prop_assert!((summed.squares - whole.squares).abs() < 1e-6 * (1.0 + whole.squares));
         }
     }
 

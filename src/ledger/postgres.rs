@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::error::Result;
 
+use super::picture::read::implement_pictures;
 use super::place::Place;
 use super::row::Row;
 use super::score::{Names, Score, Scored, Wanted};
@@ -175,6 +176,14 @@ impl Postgres {
         let _closed = runtime.block_on(async { timeout(PATIENCE, connection.close()).await });
     }
 }
+
+implement_pictures!(
+    Postgres,
+    row: sqlx::postgres::PgRow,
+    read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    order: "ctid",
+    hundredths: "CAST(FLOOR($) AS BIGINT)"
+);
 
 implement_store!(
     Postgres,

@@ -12,6 +12,7 @@ use crate::error::{Error, Kind};
 
 use super::guard::Guard;
 use super::pen::{Pen, Refused};
+use super::picture::read::implement_pictures;
 use super::place::Place;
 use super::row::Row;
 use super::score::{Names, Score, Scored, Wanted};
@@ -131,6 +132,14 @@ implement_store!(
             self.pen.as_ref().is_some_and(|(_, file)| *file != identity(&self.path))
         }
     }
+);
+
+implement_pictures!(
+    Sqlite,
+    row: sqlx::sqlite::SqliteRow,
+    read: "BEGIN",
+    order: "rowid",
+    hundredths: "CAST($ AS INTEGER)"
 );
 
 /// Adds the columns that the tables of an earlier version lack, and makes what is missing.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 
+use super::picture::read::Pictures;
 use super::row::Row;
 use super::score::{Names, Score, Scored, Wanted};
 use super::spend::Filter;
@@ -23,7 +24,7 @@ pub(super) enum Refusal {
 }
 
 /// A connection. Its methods block; they have a runtime of their own, so they must not be called inside another.
-pub(super) trait Store {
+pub(super) trait Store: Pictures {
     /// Writes rows, all or none. A row that is there already stays as it is, so a write of doubtful end may be repeated.
     fn write(&mut self, rows: &[Row]) -> Result<(), Refusal>;
 

@@ -9,6 +9,7 @@
 //! 4. the budgets, as the [`Purse`](crate::engine::purse::Purse) of the call.
 
 pub mod key;
+pub mod notation;
 pub mod rules;
 
 pub use key::{Caller, Key};

@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use super::calls::PyClient;
+use super::gateway_page::PyPage;
 use super::routing::Ladder;
 use super::runtime::wait;
 use crate::error::{Error, Kind, Result};
@@ -86,9 +87,11 @@ struct Held {
 #[pymethods]
 impl PyGateway {
     #[new]
-    fn new(setup: &Bound<'_, PySetup>) -> PyResult<Self> {
+    #[pyo3(signature = (setup, *, page=None))]
+    fn new(setup: &Bound<'_, PySetup>, page: Option<&PyPage>) -> PyResult<Self> {
         let wanted = watch::Sender::new(Wanted::Run);
-        Ok(Self { gateway: Gateway::new(taken(setup)?)?, wanted, bound: Mutex::default() })
+        let page = page.map(|page| Arc::clone(&page.0));
+        Ok(Self { gateway: Gateway::with(taken(setup)?, Vec::new(), page)?, wanted, bound: Mutex::default() })
     }
 
     fn swap(&self, setup: &Bound<'_, PySetup>) -> PyResult<()> {

@@ -16,6 +16,7 @@ mod explain;
 mod filters;
 mod fitted;
 mod gateway;
+mod gateway_page;
 mod given;
 mod guarantee;
 mod learn;
@@ -55,6 +56,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     filters::register(m)?;
     fitted::register(m)?;
     gateway::register(m)?;
+    gateway_page::register(m)?;
     rules::register(m)?;
     mf::register(m)?;
     learn::register(m)?;

@@ -43,7 +43,7 @@ pub fn read_answer(endpoint: &Endpoint, reading: &Reading, mut answer: Answer) -
 }
 
 /// The usage of an answer.
-pub(super) fn usage_of(endpoint: &Endpoint, answer: &Answer) -> Result<Option<Usage>> {
+pub(in crate::providers) fn usage_of(endpoint: &Endpoint, answer: &Answer) -> Result<Option<Usage>> {
     Ok(looked_at(endpoint, answer)?.usage(endpoint.provider))
 }
 

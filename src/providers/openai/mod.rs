@@ -20,6 +20,7 @@ use super::types::{Endpoint, Outgoing, ReadStream};
 use crate::error::Result;
 
 pub use self::answer::read_answer;
+pub(super) use self::answer::usage_of;
 pub(super) use self::embeddings::EMBEDDINGS;
 pub use self::embeddings::{embeddings, read_embeddings};
 pub(crate) use self::glance::Text;

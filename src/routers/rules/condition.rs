@@ -6,9 +6,9 @@ use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{Hir, HirKind};
 
 use super::facts::{Facts, Scope};
-use super::node::{At, Data, choices, cut};
 use super::range::Range;
 use super::words::Builder;
+use crate::data::yaml::node::{At, Data, choices, cut};
 use crate::error::Result;
 use crate::routers::task;
 use crate::text::language;

@@ -3,15 +3,12 @@
 //! A rule with `use`, `model` or `ask` decides and no rule after it is looked at. One with `floor` or `ceiling` alone
 //! bounds whatever is decided later. Where no rule decides, `otherwise` does.
 
-pub mod node;
-
 mod condition;
 mod facts;
 mod range;
 mod read;
 mod rungs;
 mod words;
-mod yaml;
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -21,12 +18,13 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use crate::data::yaml;
+use crate::data::yaml::node::{Data, Key, Node};
 use crate::error::{Error, Kind, Result};
 use crate::routers::verdict::Verdict;
 use crate::text::view::View;
 use condition::Condition;
 use facts::Facts;
-use node::{Data, Key, Node};
 pub use read::PRESETS;
 use rungs::Rung;
 use words::Words;
@@ -296,7 +294,7 @@ impl Rules {
         verdict.reason = reason;
         verdict.label = facts.known_task().map(str::to_owned);
         if let Some(task) = facts.unknown_task() {
-            let shown = node::cut(task);
+            let shown = yaml::node::cut(task);
             verdict
                 .notes
                 .push(format!("the task '{shown}' is not one that rules know, so it was guessed where asked for"));

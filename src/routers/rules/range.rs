@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::node::{At, Data};
+use crate::data::yaml::node::{At, Data};
 use crate::error::Result;
 
 /// What a range may be.
@@ -115,7 +115,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::routers::rules::node::Node;
+    use crate::data::yaml::node::Node;
 
     fn read(json: &serde_json::Value) -> Result<Range> {
         let node = Node::of_json(json);

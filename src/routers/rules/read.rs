@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::condition::{Condition, Lists};
-use super::node::{At, Data, Node, choices, cut};
 use super::rungs::{self, Rung};
-use super::{Ending, Endpoint, Rule, Set, yaml};
+use super::{Ending, Endpoint, Rule, Set};
+use crate::data::yaml;
+use crate::data::yaml::node::{At, Data, Node, choices, cut};
 use crate::error::{Error, Result};
 
 /// More rules would not be read by anybody.

@@ -1,6 +1,6 @@
 //! Names of rungs in rules: which rung of a ladder they mean, and which of two is the higher one.
 
-use super::node::choices;
+use crate::data::yaml::node::choices;
 use crate::error::{Error, Result};
 
 /// A name in a rule, and where it stands for errors.

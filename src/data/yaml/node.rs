@@ -1,4 +1,4 @@
-//! What rules are read from: one tree for YAML and for Python, whose nodes know where they stand.
+//! What rules and configurations are read from: one tree for YAML and for Python, whose nodes know where they stand.
 
 use std::fmt::{self, Write as _};
 
@@ -83,7 +83,7 @@ impl Node {
     }
 
     /// What is found here, in words; texts are cut.
-    fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         match &self.data {
             Data::Null => "nothing".to_owned(),
             Data::Bool(flag) => flag.to_string(),
@@ -148,6 +148,25 @@ impl<'a> At<'a> {
         }
     }
 
+    /// Its items; none where it is no list.
+    pub fn each(&'a self) -> Vec<At<'a>> {
+        match &self.node.data {
+            Data::List(items) => items.iter().enumerate().map(|(index, node)| self.item(index, node)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The member of that name, if it is a map that has one.
+    pub fn member(&'a self, name: &str) -> Option<At<'a>> {
+        self.members("").ok()?.find(|(key, _)| *key == name).map(|(_, member)| member)
+    }
+
+    /// Its number, if it is one as JSON writes them.
+    pub fn number(&self) -> Option<f64> {
+        let Data::Number(number) = &self.node.data else { return None };
+        serde_json::from_str::<f64>(number).ok()
+    }
+
     /// Its items.
     ///
     /// # Errors
@@ -206,6 +225,14 @@ impl<'a> At<'a> {
         joined(&[&place(self.name, self.node.mark), &self.path()])
     }
 
+    /// The key that it is the value of.
+    pub fn key(&self) -> Option<&'a Key> {
+        match self.way {
+            Way::Member(_, key) => Some(key),
+            _ => None,
+        }
+    }
+
     /// File and line of a rule, for those who look for it; for Python's trees the way to it.
     pub fn short_place(&self) -> String {
         match self.node.mark {
@@ -215,7 +242,8 @@ impl<'a> At<'a> {
         }
     }
 
-    fn path(&self) -> String {
+    /// The way to it, such as `rules[2].when.words`.
+    pub fn path(&self) -> String {
         let mut path = String::new();
         self.walk(&mut path);
         path
@@ -246,7 +274,7 @@ impl fmt::Debug for At<'_> {
 }
 
 /// Those that are not empty, with a colon between them.
-fn joined(parts: &[&str]) -> String {
+pub fn joined(parts: &[&str]) -> String {
     parts.iter().copied().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
 }
 

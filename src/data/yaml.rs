@@ -1,12 +1,14 @@
-//! YAML 1.2 into nodes. Bounded in nesting and in nodes, so that no file can fill the memory or the stack.
+//! YAML 1.2 into nodes that know their lines. Bounded in nesting and in nodes, so that no file can fill the memory or the stack.
+
+pub mod node;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
-use super::node::{Data, Key, Mark, Node, cut, place};
 use crate::error::{Error, Result};
+use node::{Data, Key, Mark, Node, cut, place};
 
 /// Lists and maps within each other.
 const DEPTH: usize = 40;
@@ -175,7 +177,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Cow<'_, Tag>>) -> Result<
     })
 }
 
-/// Whether it is a decimal number; those in other bases are no part of rules.
+/// Whether it is a decimal number; those in other bases are none of ours.
 fn is_number(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte))
         && text.bytes().any(|byte| byte.is_ascii_digit())

@@ -1,0 +1,141 @@
+//! `/v1/models`: what may be asked for by name (routers, models, aliases), and what it costs.
+
+use std::sync::{Arc, LazyLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Response};
+use bytes::Bytes;
+use rust_decimal::prelude::ToPrimitive;
+use serde_json::{Map, Value, json};
+
+use super::app::Gateway;
+use super::protocol::Protocol;
+use super::protocol::openai::OpenAi;
+use super::setup::{Setup, Target};
+use super::told::Told;
+use super::{admit, chat};
+use crate::error::{Denied, Error, Result};
+use crate::pricing::table::shown;
+use crate::pricing::{ServiceTier, Table, Unit};
+
+/// `GET /v1/models`.
+pub(super) async fn list(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response<Body> {
+    answer(&gateway, "/v1/models", &headers, |setup, of_anthropic| {
+        let data: Vec<Value> = all(setup).map(|entry| entry.shown(of_anthropic)).collect();
+        let mut body = json!({"object": "list", "data": data});
+        if of_anthropic {
+            let id = |entry: Option<&Value>| entry.and_then(|entry| entry.get("id")).cloned().unwrap_or_default();
+            (body["first_id"], body["last_id"]) = (id(data.first()), id(data.last()));
+            body["has_more"] = false.into();
+        }
+        Ok(body)
+    })
+    .await
+}
+
+/// `GET /v1/models/{id}`.
+pub(super) async fn one(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    answer(&gateway, "/v1/models/{id}", &headers, |setup, of_anthropic| {
+        let found = all(setup).find(|entry| entry.id == id);
+        found.map(|entry| entry.shown(of_anthropic)).ok_or_else(|| {
+            let denied = Denied { status: 404, code: "model_not_found", retry_after: None };
+            Error::denied(denied, "There is no model of that name here; GET /v1/models lists those that there are")
+        })
+    })
+    .await
+}
+
+async fn answer(
+    gateway: &Arc<Gateway>,
+    path: &'static str,
+    headers: &HeaderMap,
+    made: impl FnOnce(&Setup, bool) -> Result<Value>,
+) -> Response<Body> {
+    let work = async move {
+        let mut told = Told::begin(gateway, OpenAi.name(), path, headers);
+        let setup = gateway.setup();
+        let made = admit::caller(&setup, headers).and_then(|caller| {
+            told.caller = caller;
+            made(&setup, headers.contains_key("anthropic-version"))
+        });
+        match made {
+            Ok(body) => chat::whole(told, Bytes::from(body.to_string())),
+            Err(error) => chat::failed(told, &OpenAi, &error),
+        }
+    };
+    chat::guarded(&OpenAi, work).await
+}
+
+/// One line of the list.
+struct Entry {
+    id: String,
+    owner: String,
+    told: Map<String, Value>,
+}
+
+impl Entry {
+    fn new(id: String, owner: &str, kind: &str, more: Value) -> Self {
+        let mut told = Map::new();
+        told.insert("kind".to_owned(), kind.into());
+        if let Value::Object(more) = more {
+            told.extend(more);
+        }
+        Self { id, owner: owner.to_owned(), told }
+    }
+
+    fn shown(self, of_anthropic: bool) -> Value {
+        // Nobody knows when a model was made; clients want a time all the same.
+        static SINCE: LazyLock<u64> =
+            LazyLock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+        let mut entry = json!({"id": self.id, "object": "model", "created": *SINCE, "owned_by": self.owner});
+        if of_anthropic {
+            entry["type"] = "model".into();
+            entry["display_name"] = entry["id"].clone();
+            entry["created_at"] = "1970-01-01T00:00:00Z".into();
+        }
+        entry["ferroute"] = self.told.into();
+        entry
+    }
+}
+
+/// Routers first, then the models of the ladder and the others, then aliases.
+fn all(setup: &Setup) -> impl Iterator<Item = Entry> {
+    let deciding = &setup.deciding;
+    let routers = deciding.routers().map(|name| {
+        let models: Vec<&str> = deciding.targets().iter().map(|target| target.name.as_str()).collect();
+        let form = format!("router-{name}-<threshold>, such as router-{name}-0.5 or router-{name}-30%");
+        Entry::new(format!("router-{name}"), "ferroute", "router", json!({"form": form, "models": models}))
+    });
+    let models = setup.models.targets().map(|target| {
+        let rung = deciding.targets().iter().position(|rung| rung.name == target.name);
+        let tier = rung.and_then(|rung| deciding.ladder().names().get(rung).map(String::as_str));
+        Entry::new(
+            target.name.clone(),
+            target.plan.endpoints.first().map_or("ferroute", |endpoint| endpoint.provider),
+            "model",
+            json!({"tier": tier, "usd_per_million_tokens": price(target)}),
+        )
+    });
+    let aliases = setup
+        .models
+        .aliases()
+        .iter()
+        .map(|(alias, meant)| Entry::new(alias.clone(), "ferroute", "alias", json!({"stands_for": meant})));
+    routers.chain(models).chain(aliases)
+}
+
+/// What each unit costs by the million; null where no price is known.
+fn price(target: &Target) -> Value {
+    let Some(endpoint) = target.plan.endpoints.first() else { return Value::Null };
+    let names: Vec<&str> = endpoint.base_model.as_deref().into_iter().chain([endpoint.name.as_str()]).collect();
+    let Some(price) = Table::shared().price(&names, ServiceTier::Standard, None) else { return Value::Null };
+    let units = shown(&price.rates).filter(|(unit, _)| *unit != Unit::Request);
+    let units = units.map(|(unit, rate)| (unit.name().to_owned(), rate.base.to_f64().into()));
+    Value::Object(units.collect())
+}
