@@ -8,7 +8,7 @@ WHEELS  := target/wheels/$(PROFILE)
 LLMOCK  := target/llmock
 SOURCES := $(shell find src python data/local data/prices Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo test lint types rust-test py-test bench wheel fuzz clean
+.PHONY: help demo test lint types rust-test py-test bench soak wheel fuzz clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | sort | column -t -s "$$(printf '\t')"
@@ -68,6 +68,9 @@ bench: $(VENV)/.tools ## Benchmarks, on an optimised build; benches/README.md sa
 	rm -f $(VENV)/.installed
 	cargo bench
 	$(BIN)/python benches/run.py
+
+soak: $(VENV)/.installed ## A server under 500 requests a second for SOAK_SECONDS (1800): memory and descriptors have to stay flat
+	$(BIN)/python scripts/soak.py --seconds $${SOAK_SECONDS:-1800}
 
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs `cargo install cargo-fuzz`; finds go to fuzz/found, what is worth keeping to fuzz/corpus
 	cd fuzz && for target in model_name safetensors wordpiece sse openai_answers anthropic_answers gemini_answers; do \

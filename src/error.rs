@@ -45,6 +45,8 @@ pub enum Kind {
     Cancelled,
     /// A policy does not allow it ([`Error::denied`]): a key, a limit, a budget.
     Denied,
+    /// A router has failed, often one of the user's own; whoever asked cannot help it.
+    Foreign,
 }
 
 /// Why a policy says no, for whoever has to tell the caller.
@@ -278,7 +280,7 @@ impl Error {
             Kind::Unsupported => 501,
             Kind::Cancelled => 499,
             Kind::Denied => self.why_denied().map_or(403, |denied| denied.status),
-            Kind::Missing | Kind::Io | Kind::Checkpoint => 500,
+            Kind::Missing | Kind::Io | Kind::Checkpoint | Kind::Foreign => 500,
         }
     }
 

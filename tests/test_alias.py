@@ -83,18 +83,6 @@ def test_m_runs_the_real_module():
 
 
 @pytest.mark.parametrize(
-    "module",
-    [
-        "openai_server",
-    ],
-)
-def test_programs_of_later_versions_say_so(module):
-    done = python(None, "-m", f"routellm.{module}", "--routers", "mf", expect=1)
-    assert "not part of this version of ferroute yet" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
     "name",
     [
         "ferroute.controller",

@@ -18,6 +18,7 @@ import pytest
 
 from fakeserver import Answer, FakeServer, chunk, completion, event
 from ferroute.controller import Controller
+from ferroute.errors import FerrouteError
 from ferroute.gateway import Gateway
 from ferroute.ledger import Ledger
 
@@ -225,6 +226,26 @@ def test_a_compressed_body_is_told_what_to_do(upstream: FakeServer) -> None:
     with served(upstream) as (gateway, _):
         answer = httpx.post(f"{gateway.url}/v1/chat/completions", content=b"x", headers={"content-encoding": "gzip"})
     assert answer.status_code == 415 and "compressed" in answer.json()["error"]["message"]
+
+
+def test_a_model_that_cannot_be_called_stops_nothing(upstream: FakeServer) -> None:
+    none: list[tuple[str, str]] = []
+    with Gateway(Controller(["random"], STRONG, "anyscale/closed"), port=0, broken=none):
+        assert [name for name, _ in none] == ["anyscale/closed", STRONG]
+    controller = Controller(["random"], STRONG, {"model": WEAK, "api_base": upstream.url, "api_key": "k"})
+    with pytest.raises(FerrouteError, match="OPENAI_API_KEY"):
+        Gateway(controller, port=0)
+    broken: list[tuple[str, str]] = []
+    with (
+        Gateway(controller, port=0, broken=broken) as gateway,
+        openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="k", max_retries=2) as client,
+    ):
+        assert [name for name, _ in broken] == [STRONG] and "OPENAI_API_KEY" in broken[0][1]
+        assert client.chat.completions.create(model=ALWAYS_WEAK, messages=HELLO).choices
+        with pytest.raises(openai.InternalServerError, match="cannot be called") as caught:
+            client.chat.completions.create(model=ALWAYS_STRONG, messages=HELLO)
+        assert (caught.value.status_code, caught.value.code) == (503, "model_unavailable")
+    assert len(upstream.requests) == 1
 
 
 def test_a_reload_takes_everything_at_once(upstream: FakeServer) -> None:

@@ -2176,12 +2176,49 @@ def ledger_release_all() -> None:
     """Lets them be opened again."""
 
 @final
+class GatewayConfig:
+    """A configuration of the server without mistakes; `read_gateway_config` makes them."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What was not taken over from LiteLLM's, and the like."""
+
+    @property
+    def routers_only(self) -> bool:
+        """Whether it is RouteLLM's own: arguments of routers and nothing else."""
+
+    def plain(self) -> str:
+        """All of it as JSON, with what secrets stand for: not to be shown."""
+
+    def shown(self) -> str:
+        """The same as it may be shown: secrets by their references."""
+
+def read_gateway_config(
+    text: str, name: str, folder: str | os.PathLike[str]
+) -> tuple[GatewayConfig | None, list[tuple[int | None, int | None, str, str]]]:
+    """The configuration of a file's text, or all that is wrong with it: line, column, the way to it, and what.
+
+    Args:
+        text: YAML.
+        name: the file's, for messages.
+        folder: where relative paths of secrets begin.
+    """
+
+def gateway_schema() -> str:
+    """The JSON schema of configurations."""
+
+def provider_keys() -> list[tuple[str, list[str]]]:
+    """Providers that have an address of their own, and the variables that may hold their key, in the order tried."""
+
+@final
 class GatewaySetup:
     """What a server serves with: given to one `Gateway`, once.
 
     Args:
         ladder: names of the rungs, weakest first.
-        clients: name and client of each rung's model, weakest first.
+        clients: name and client of each rung's model, weakest first; in the place of a client, why there is none.
+        like: has policy and ledger for what has no client; its endpoint is never asked.
+        deciding: routers and how they are asked, as `ferroute._gateway_deciding.described` tells; None: `random` alone.
         models: more that may be asked for by name.
         aliases: another name, and what it stands for.
         open_models: whether any model may be asked for whose provider's key is in the environment.
@@ -2190,12 +2227,42 @@ class GatewaySetup:
     def __new__(
         cls,
         ladder: Ladder,
-        clients: Sequence[tuple[str, Client]],
+        clients: Sequence[tuple[str, Client | str]],
         *,
-        models: Sequence[tuple[str, Client]] = [],
+        like: Client,
+        models: Sequence[tuple[str, Client | str]] = [],
+        deciding: dict[str, Any] | None = None,
         aliases: Sequence[tuple[str, str]] = [],
         open_models: bool = False,
     ) -> GatewaySetup: ...
+
+@final
+class GatewaySeeing:
+    """Metrics, traces and logs of a server; outlives its reloads.
+
+    Args:
+        metrics: whether there are numbers to scrape at ``/metrics``.
+        logs: ``off``, ``text`` or ``json``: lines on stderr, without prompts and secrets.
+        verbose: as text, requests that went well have lines as well; as JSON they have them anyway.
+        otlp: base URL of a collector of traces, such as ``http://127.0.0.1:4318``.
+        otlp_headers: headers it is sent.
+        sample: the part of traces that is sent, where the caller's ``traceparent`` does not say.
+        told: asked for more numbers, by names as Prometheus has them, at most every five seconds.
+    """
+
+    def __new__(
+        cls,
+        *,
+        metrics: bool = True,
+        logs: str = "off",
+        verbose: bool = False,
+        otlp: str | None = None,
+        otlp_headers: dict[str, str] | None = None,
+        sample: float = 1.0,
+        told: Callable[[], dict[str, float]] | None = None,
+    ) -> GatewaySeeing: ...
+    def say(self, level: str, event: str, message: str) -> None:
+        """Writes a line on what happens to the server; the level is ``info``, ``warning`` or ``error``."""
 
 @final
 class GatewayPage:
@@ -2244,7 +2311,9 @@ class GatewayPage:
 class Gateway:
     """The server; `ferroute.gateway.Gateway` is its face."""
 
-    def __new__(cls, setup: GatewaySetup, *, page: GatewayPage | None = None) -> Gateway: ...
+    def __new__(
+        cls, setup: GatewaySetup, *, page: GatewayPage | None = None, seeing: GatewaySeeing | None = None
+    ) -> Gateway: ...
     def swap(self, setup: GatewaySetup) -> None:
         """Replaces everything at once; requests under way go on with what they began with."""
 

@@ -191,7 +191,7 @@ class Controller(DecidingMany, Shadows):
         self._tables: dict[str, tuple[Any, Any]] = {}
         for name in _with_progress(routers, "Loading routers") if progress_bar else routers:
             entry = config.get(name)
-            router = self.routers[name] = build_router(name, entry)
+            router = self.routers[name] = self._built(name, entry)
             table = calibrated(name, entry, router)
             if table is not None:
                 self._tables[name] = router, table
@@ -212,6 +212,10 @@ class Controller(DecidingMany, Shadows):
         self._serving(self._rungs())
         if shadow is not None:
             self.shadow = shadow
+
+    def _built(self, name: str, entry: Any) -> Any:
+        """A router with its arguments; a server that reloads has some of them already."""
+        return build_router(name, entry)
 
     @property
     def tiers(self) -> dict[str, Any]:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _calls
+from ferroute._core import Client, GatewaySetup
 from ferroute._core import Gateway as Core
-from ferroute._core import GatewaySetup
 from ferroute._deciding import name_of
 from ferroute._escalating import Above, rungs_above
+from ferroute._gateway_deciding import carry_over, described
 from ferroute._gateway_page import page_of, subject_of
+from ferroute._telemetry import seeing
 from ferroute.decision import Aside, by_name, make
 from ferroute.endpoints import endpoint, settings_of
-from ferroute.errors import InvalidValueError
+from ferroute.errors import FerrouteError, InvalidValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ferroute._core import Client
     from ferroute._ladder import Rungs
     from ferroute.controller import Controller
     from ferroute.decision import Decision
@@ -94,6 +96,7 @@ def setup_of(
     models: Iterable[Any] = (),
     aliases: Mapping[str, str] | None = None,
     open_models: bool = False,
+    broken: list[tuple[str, str]] | None = None,
 ) -> GatewaySetup:
     """What the server serves of a Controller. It is given to one `_core.Gateway`, once.
 
@@ -103,19 +106,41 @@ def setup_of(
             and one of these.
         aliases: Other names for models and ``router-...`` strings.
         open_models: Whether any model may be asked for whose provider's key is in the environment.
+        broken: Gets the models that cannot be called, with the reason: they are answered with it. Without such a list
+            the first of them is an error.
 
     Raises:
-        FerrouteError: A model cannot be called.
+        FerrouteError: A model cannot be called, and there is no ``broken``.
     """
+
+    def client(name: str, model: Any, rung: int | None = None) -> tuple[str, Client | str]:
+        try:
+            return name, client_of(controller, model, rung)
+        except FerrouteError as error:
+            if broken is None:
+                raise
+            broken.append((name, str(error)))
+            return name, str(error)
+
     rungs: Rungs = controller._rungs()  # pyright: ignore[reportPrivateUsage]
-    clients = [(name_of(model), client_of(controller, model, at)) for at, model in enumerate(rungs.models)]
-    named = [_named(model) for model in models]
     return GatewaySetup(
         rungs.core,
-        clients,
-        models=[(name, client_of(controller, model)) for name, model in named],
+        [client(name_of(model), model, at) for at, model in enumerate(rungs.models)],
+        deciding=described(controller, partial(client_of, controller)),
+        like=_like(controller),
+        models=[client(*_named(model)) for model in models],
         aliases=list((aliases or {}).items()),
         open_models=open_models,
+    )
+
+
+def _like(controller: Controller) -> Client:
+    """Policy and ledger for models that are found by name later, or that cannot be called; it is never asked itself."""
+    return Client(
+        "openai/none",
+        api_base="http://nowhere.invalid/v1",
+        policy=controller.policy.core,
+        ledger=controller.ledger.core,
     )
 
 
@@ -137,6 +162,9 @@ class Gateway:
         port: 0 for any that is free.
         workers: Threads that serve; None: one for each processor.
         ui: What the page ``/ui`` shows besides, as for `page_of`; None: there is no page.
+        telemetry: Any of ``metrics`` (True: at ``/metrics``), ``logs`` ("off", "text" or "json", to stderr; text has
+            what failed, and with ``verbose`` every request), ``otlp`` (URL of a collector of traces), ``otlp_headers``
+            for it, and ``sample`` (part of the traces that is sent).
         **served: As for `setup_of`.
 
     Raises:
@@ -156,11 +184,13 @@ class Gateway:
         *,
         workers: int | None = None,
         ui: Mapping[str, Any] | None = MappingProxyType({}),
+        telemetry: Mapping[str, Any] | None = None,
         **served: Any,
     ) -> None:
         self.controller = controller
         self._page = None if ui is None else page_of(controller, **ui)
-        self._core = Core(setup_of(controller, **served), page=self._page)
+        self._seeing = seeing(telemetry, self)
+        self._core = Core(setup_of(controller, **served), page=self._page, seeing=self._seeing)
         self.host, self.port = self._core.bind(host, port, workers)
         self._thread: threading.Thread | None = None
         self._asked_to_stop = False
@@ -174,6 +204,8 @@ class Gateway:
     def replace(self, controller: Controller, *, ui: Mapping[str, Any] | None = None, **served: Any) -> None:
         """Serves another Controller from the next request on; those under way end as they began.
 
+        Scores that shares are ranked among go on where the router is the same object, and so do conversations.
+
         Args:
             controller: The other one.
             ui: What the page shows besides, as for `subject_of`.
@@ -182,6 +214,7 @@ class Gateway:
         Raises:
             FerrouteError: A model cannot be called; then everything stays as it is.
         """
+        carry_over(self.controller, controller)
         self._core.swap(setup_of(controller, **served))
         if self._page is not None:
             self._page.renew(controller.ledger.core, **subject_of(controller, **(ui or {})))
@@ -209,6 +242,16 @@ class Gateway:
     def stop(self, now: bool = False) -> None:
         """Takes no new connections and lets what runs end; with ``now`` it ends at once."""
         self._core.stop(now)
+
+    def say(self, event: str, message: str, level: str = "info") -> None:
+        """Writes a line to the server's log, where there is one: what happens to the server, in no caller's words.
+
+        Args:
+            event: A word such as ``reload``.
+            message: A sentence.
+            level: ``info``, ``warning`` or ``error``.
+        """
+        self._seeing.say(level, event, message)
 
     def _watch_signals(self) -> dict[int, Any]:
         if threading.current_thread() is not threading.main_thread():

@@ -1,8 +1,11 @@
-"""The OpenAI-compatible server (later version): importing is fine, running says so."""
+"""The OpenAI-compatible server: ``python -m routellm.openai_server``, with RouteLLM's flags.
+
+Importing it parses no arguments and starts nothing.
+"""
 
 from __future__ import annotations
 
 if __name__ == "__main__":
-    raise SystemExit(
-        "The OpenAI-compatible server is not part of this version of ferroute yet; `ferroute --help` lists what is"
-    )
+    from ferroute._server_program import main
+
+    main()

@@ -1,9 +1,12 @@
 //! The innermost step of a call: one request at one endpoint, for a whole answer or a stream.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use tokio::time::Instant;
 
 use super::ending::Ending;
 use super::plan::Plan;
+use super::purse::{Pledge, Sending};
 use super::settle::Entry;
 use super::tally::Tally;
 use crate::error::Result;
@@ -23,6 +26,8 @@ pub(super) struct Place<'a> {
     pub deadline: Option<Instant>,
     /// Whether another endpoint may be asked after this one.
     pub others: bool,
+    /// Requests that are paid for already, but not sent yet.
+    pub paid: AtomicU32,
 }
 
 impl Place<'_> {
@@ -35,6 +40,20 @@ impl Place<'_> {
         let on = self.plan.policy.escalate_on.signs;
         let before_content = Signs::EMPTY.and(Signs::REFUSAL).and(Signs::TRUNCATED);
         self.plan.escalates() && on.has(before_content) && self.plan.above(self.index) < self.plan.endpoints.len()
+    }
+
+    /// Asks for leave to send the request so often.
+    pub(super) async fn pay(&self, times: u32) -> Result<Option<Pledge>> {
+        let Some(purse) = &self.plan.purse else { return Ok(None) };
+        let sending = Sending { endpoint: self.endpoint(), request: self.request, times };
+        purse.reserve(sending).given().await.map(Some)
+    }
+
+    /// Whether the next request is paid for already; said of each once.
+    pub(super) fn is_paid(&self) -> bool {
+        let one_less = |paid: u32| paid.checked_sub(1);
+        self.paid.load(Ordering::Relaxed) > 0
+            && self.paid.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
     }
 
     /// Whether the call's time is over.

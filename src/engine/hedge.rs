@@ -9,7 +9,6 @@ use tokio::time::{Instant, timeout};
 
 use super::ask::{Ask, Place};
 use super::latency;
-use super::purse::Leave;
 use crate::error::{Error, Kind, Result};
 
 /// Sends one request; with the policy's leave a second one when it is late.
@@ -34,15 +33,15 @@ async fn one<A: Ask>(asker: &A, place: &Place<'_>) -> Result<A::Done> {
         let said = format!("there was no time left to ask {}", place.endpoint().host());
         return Err(Error::new(Kind::Timeout, said).settled());
     }
-    if let Some(purse) = &place.plan.purse {
-        match purse.reserve(place.endpoint(), place.request) {
-            Leave::Now(leave) => leave?,
-            Leave::Later(leave) => leave.await?,
-        }
-    }
+    let pledge = if place.is_paid() { None } else { place.pay(1).await? };
     let sent = place.tally.sent(place.index);
     let result = asker.ask(place).await;
     sent.over(result.as_ref().err());
+    if let (Err(error), Some(pledge), Some(purse)) = (&result, pledge, &place.plan.purse)
+        && !error.is_lost()
+    {
+        purse.free(pledge);
+    }
     result
 }
 

@@ -3,6 +3,7 @@
 //! Each has its own tries. Tokens are those of all requests, since the prompt is paid for each time.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::future::{select_all, try_join_all};
@@ -21,6 +22,10 @@ const MOST: u32 = 128;
 pub(super) async fn side_by_side<A: Ask>(asker: &A, place: &Place<'_>, times: u32) -> Result<A::Done> {
     if times > MOST {
         return Err(Error::value(format!("`n` must be at most {MOST} for `{}`, found {times}", place.endpoint().name)));
+    }
+    // All of them or none: those that were sent would be paid for in vain.
+    if place.pay(times).await?.is_some() {
+        place.paid.store(times, Ordering::Relaxed);
     }
     let parts = (0..times).map(|_| async {
         let done = tries(asker, place).await?;

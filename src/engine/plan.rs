@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::header::HeaderValue;
 use rust_decimal::Decimal;
 
 use super::purse::Purse;
@@ -126,6 +127,8 @@ pub struct Routed {
     pub task: Option<String>,
     /// The caller's tags as a JSON object.
     pub tags: Option<String>,
+    /// The `traceparent` header of its requests, where somebody traces them.
+    pub trace: Option<HeaderValue>,
 }
 
 impl Policy {

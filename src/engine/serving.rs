@@ -11,6 +11,11 @@ use crate::pricing::{Moment, Table};
 use crate::providers::{Asked, Endpoint, resolve};
 use crate::routing::filters::{Able, Bar, Barred, Condition, Needs};
 
+/// How much longer an endpoint rests after its failures.
+pub fn rests(endpoint: &Endpoint) -> Option<Duration> {
+    health::rests(endpoint)
+}
+
 /// A model and how it is reached.
 pub struct Rung {
     /// Its name, as the caller has it.

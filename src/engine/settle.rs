@@ -17,6 +17,7 @@ use rust_decimal::Decimal;
 use super::ending::Ending;
 use super::forecast::forecast;
 use super::plan::{Account, Instead, Plan};
+use super::purse::Part;
 use super::tally::{Beside, End, Hedged, Tally};
 use super::{asking, estimate};
 use crate::error::{Error, Kind};
@@ -177,7 +178,13 @@ impl Entry {
             dropped: rest.dropped,
         };
         if let Some(purse) = &self.plan.purse {
-            purse.settle(&account);
+            let at = |at: usize| &self.plan.endpoints[at];
+            let answer = Part { endpoint, cost: plain };
+            let lost = lost.iter().map(|(index, usage)| Part { endpoint: at(*index), cost: price(at(*index), usage) });
+            let hedges = hedges.iter().map(|(hedged, _, cost)| Part { endpoint: at(hedged.endpoint), cost: *cost });
+            let passed = passed.iter().map(|each| Part { endpoint: at(each.endpoint), cost: each.cost });
+            let parts: Vec<Part<'_>> = [answer].into_iter().chain(lost).chain(hedges).chain(passed).collect();
+            purse.settle(&account, &parts);
         }
         account
     }

@@ -18,12 +18,15 @@ pub(super) async fn tries<A: Ask>(asker: &A, place: &Place<'_>) -> Result<A::Don
     let policy = &place.plan.policy;
     let endpoint = place.endpoint();
     let mut tries = Tries::new(policy.retries);
+    let mut before = None;
     loop {
         let error = match hedge::ask(asker, place).await {
             Ok(done) => {
                 health::succeeded(endpoint);
                 return Ok(done);
             }
+            // That it may not be tried again says less than why it had to be.
+            Err(error) if error.kind() == Kind::Denied => return Err(before.unwrap_or(error)),
             Err(error) => error,
         };
         let now = Instant::now();
@@ -45,6 +48,7 @@ pub(super) async fn tries<A: Ask>(asker: &A, place: &Place<'_>) -> Result<A::Don
         if place.deadline.is_some_and(|deadline| now + wait >= deadline) || place.others && (rests || wait > PATIENCE) {
             return Err(error);
         }
+        before = Some(error);
         tokio::time::sleep(wait).await;
     }
 }

@@ -1,5 +1,8 @@
 //! The walk over the endpoints of one model: itself, then its fallbacks, each as often as the policy allows.
 
+use std::sync::atomic::AtomicU32;
+
+use reqwest::header::HeaderName;
 use tokio::time::Instant;
 
 use super::ask::{Ask, Place};
@@ -9,6 +12,9 @@ use super::tries::tries;
 use super::{health, many};
 use crate::error::{Error, Kind, Result};
 use crate::providers::failures::{is_too_long, may_move};
+
+/// Where a request stands in a trace (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Asks the chosen model and then its fallbacks until one answers; gives back which one did.
 pub(super) async fn first<A: Ask>(entry: &Entry, asker: &A) -> Result<(usize, A::Done)> {
@@ -80,7 +86,12 @@ pub(super) async fn visit<A: Ask>(
         return Err(Error::value(format!("`{parameter}` cannot be passed on to `{model}`: {}", first.why)));
     }
     tally.dropped(dropped);
-    let place = Place { plan, index, prepared: &prepared, request: entry.request(), tally, deadline, others };
+    if let Some(trace) = &plan.routed.trace {
+        // A header that the caller has set himself stays.
+        prepared.outgoing.headers.entry(TRACEPARENT).or_insert_with(|| trace.clone());
+    }
+    let paid = AtomicU32::new(0);
+    let place = Place { plan, index, prepared: &prepared, request: entry.request(), tally, deadline, others, paid };
     match prepared.times {
         0 | 1 => tries(asker, &place).await,
         times => Box::pin(many::side_by_side(asker, &place, times)).await,

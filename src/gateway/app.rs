@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 
 use super::event::Observer;
+use super::seeing::Seeing;
 use super::setup::Setup;
 use super::ui::{self, Page};
-use super::{chat, counting, decision, embeddings, feedback, models, ready};
+use super::{chat, counting, decision, embeddings, feedback, models, ready, reference};
 use crate::providers::Http;
 
 /// The server's state.
@@ -20,6 +23,7 @@ pub struct Gateway {
     setup: ArcSwap<Setup>,
     observers: Vec<Arc<dyn Observer>>,
     page: Option<Arc<Page>>,
+    seeing: Option<Arc<Seeing>>,
     /// Of its own: connections belong to the runtime that opened them, and the server has one of its own.
     http: Http,
     stopping: AtomicBool,
@@ -31,10 +35,10 @@ impl Gateway {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn new(setup: Setup) -> crate::Result<Arc<Self>> {
-        Self::with(setup, Vec::new(), None)
+        Self::with(setup, Vec::new(), None, None)
     }
 
-    /// Serves with `setup`, tells `observers` of every request, and shows `page`, which is told as well.
+    /// Serves with `setup`, tells `observers` of every request, and shows `page` and `seeing`, which are told as well.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
@@ -42,10 +46,12 @@ impl Gateway {
         setup: Setup,
         mut observers: Vec<Arc<dyn Observer>>,
         page: Option<Arc<Page>>,
+        seeing: Option<Arc<Seeing>>,
     ) -> crate::Result<Arc<Self>> {
         let setup = ArcSwap::from_pointee(setup);
         observers.extend(page.iter().map(|page| Arc::clone(page) as Arc<dyn Observer>));
-        Ok(Arc::new(Self { setup, observers, page, http: Http::new()?, stopping: AtomicBool::new(false) }))
+        observers.extend(seeing.iter().map(|seeing| Arc::clone(seeing) as Arc<dyn Observer>));
+        Ok(Arc::new(Self { setup, observers, page, seeing, http: Http::new()?, stopping: AtomicBool::new(false) }))
     }
 
     /// Replaces everything at once; requests under way go on with what they began with.
@@ -70,6 +76,11 @@ impl Gateway {
         &self.observers
     }
 
+    /// Metrics, traces and logs, where there are any.
+    pub(super) fn seeing(&self) -> Option<&Arc<Seeing>> {
+        self.seeing.as_ref()
+    }
+
     pub(super) fn http(&self) -> &Http {
         &self.http
     }
@@ -86,7 +97,9 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
     let page = gateway.page.clone().map(ui::routes).unwrap_or_default();
     Router::new()
         .merge(page)
+        .merge(reference::routes())
         .route("/health", get(async || json(StatusCode::OK, r#"{"status":"online"}"#)))
+        .route("/metrics", get(metrics))
         .route("/ready", get(ready::ready))
         .route("/v1/chat/completions", post(chat::openai))
         .route("/v1/messages", post(chat::anthropic))
@@ -103,6 +116,13 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
             json(StatusCode::METHOD_NOT_ALLOWED, r#"{"detail":"Method Not Allowed"}"#)
         })
         .with_state(gateway)
+}
+
+async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+    match gateway.seeing() {
+        Some(seeing) => Arc::clone(seeing).scrape(gateway.setup()).await,
+        None => json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#).into_response(),
+    }
 }
 
 fn json(status: StatusCode, text: &'static str) -> impl IntoResponse {

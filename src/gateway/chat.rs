@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, Request, Response, header};
+use axum::http::{HeaderName, HeaderValue, Request, Response, header};
 use bytes::Bytes;
 use futures_util::FutureExt;
 
@@ -59,7 +59,13 @@ pub(super) async fn answer(
 
 /// The answer of `work`; where that panics, one that says so, instead of a connection that closes without a word.
 pub(super) async fn guarded(protocol: &dyn Protocol, work: impl Future<Output = Response<Body>>) -> Response<Body> {
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| failure::broken(protocol))
+    let mut response = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| failure::broken(protocol));
+    if let Some(name) = protocol.id_header()
+        && let Some(id) = response.headers().get(headers::REQUEST_ID).cloned()
+    {
+        response.headers_mut().insert(HeaderName::from_static(name), id);
+    }
+    response
 }
 
 enum Answered {
@@ -92,8 +98,11 @@ async fn begun(
     let request = Arc::new(ChatRequest::new(body));
     let decided = decide(&setup, model, &request, &extras).await?;
     let admitted = admit::admitted(&setup, &told.caller, decided, &extras, &request)?;
+    let target = Arc::clone(&admitted.decided.target);
     told.decided = Some(admitted.decided);
-    let plan = admitted.plan;
+    target.callable()?;
+    let mut plan = admitted.plan;
+    plan.routed.trace = told.onward();
     let from = Instant::now();
     if stream {
         let opened = call::stream(gateway.http(), plan, request).await;

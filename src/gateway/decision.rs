@@ -7,8 +7,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response};
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::app::Gateway;
+use super::deciding::Asked;
 use super::protocol::openai::OpenAi;
 use super::protocol::{Inbound, Protocol};
 use super::told::Told;
@@ -37,7 +39,12 @@ async fn decided(gateway: &Gateway, request: Request<Body>, told: &mut Told) -> 
     let Inbound { body, model, extras, .. } = OpenAi.read(read?)?;
     let request = Arc::new(ChatRequest::new(body));
     let decided = chat::decide(&setup, model, &request, &extras).await?;
-    let body = serde_json::Value::Object(explain::decision(&decided)).to_string();
+    let mut body = explain::decision(&decided);
+    if decided.router.is_some() {
+        let asked = Asked { model: decided.requested.clone(), request, extras };
+        body.insert("explanation".to_owned(), Value::Object(setup.deciding.explained(&asked, &decided)));
+    }
+    let body = Value::Object(body).to_string();
     told.decided = Some(decided);
     Ok(body.into())
 }

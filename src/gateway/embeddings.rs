@@ -53,6 +53,7 @@ async fn embedded(gateway: &Gateway, request: Request<Body>, told: &mut Told) ->
     }
     let target = setup.models.target(meant)?;
     let decided = told.decided.insert(Decided::by_name(Arc::clone(&target), model));
+    target.callable()?;
     let routed = admit::routed(&told.caller, decided, &Extras::default());
     let plan = Plan { routed, ..target.plan.clone() };
     let from = Instant::now();

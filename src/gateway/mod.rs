@@ -20,12 +20,17 @@ pub mod event;
 mod explain;
 mod failure;
 mod feedback;
+#[doc(hidden)]
+pub mod fuzz;
 mod headers;
 mod ids;
+pub mod inside;
 pub mod limits;
 mod models;
 pub mod protocol;
 mod ready;
+mod reference;
+pub mod seeing;
 pub mod serve;
 pub mod setup;
 mod stream;

@@ -8,7 +8,7 @@ use super::limits::Limits;
 use crate::engine::plan::{Climb, Plan};
 use crate::error::{Denied, Error, Result};
 use crate::ledger::Ledger;
-use crate::providers::{Asked, resolve};
+use crate::providers::{Asked, Endpoint, resolve};
 
 /// Names nobody has configured, kept so that they are looked up once. Callers choose them, so there is an end to it.
 const MOST_OPEN: usize = 256;
@@ -20,6 +20,37 @@ pub struct Target {
     pub name: String,
     /// Endpoints, policy and ledger of its calls.
     pub plan: Plan,
+    /// Why it cannot be called, such as a key that is missing. The server starts all the same: other models can.
+    pub broken: Option<String>,
+}
+
+impl Target {
+    /// A model that is called like this.
+    pub fn new(name: String, plan: Plan) -> Self {
+        Self { name, plan, broken: None }
+    }
+
+    /// A model that cannot be called, but is decided on and priced like any other. `like` has policy and ledger, and
+    /// endpoints that are never asked.
+    pub fn broken(name: String, why: String, like: &Plan) -> Self {
+        let endpoints = like.endpoints.iter().map(|endpoint| Endpoint { name: name.clone(), ..endpoint.clone() });
+        let plan = Plan { endpoints: endpoints.collect(), climb: Arc::default(), ..like.clone() };
+        Self { name, plan, broken: Some(why) }
+    }
+
+    /// Whether it can be called.
+    ///
+    /// # Errors
+    /// [`Kind::Denied`](crate::Kind::Denied) with 503 and the reason where it cannot.
+    pub fn callable(&self) -> Result<()> {
+        match &self.broken {
+            None => Ok(()),
+            Some(why) => {
+                let denied = Denied { status: 503, code: "model_unavailable", retry_after: None };
+                Err(Error::denied(denied, format!("`{}` cannot be called: {why}", self.name)))
+            }
+        }
+    }
 }
 
 /// The models that may be asked for by name.
@@ -108,7 +139,7 @@ impl Open {
             no_model(format!("The model `{}` does not exist here: {}", short(name), error.message()))
         })?;
         let plan = Plan { endpoints: [endpoint].into(), climb: Arc::new(Climb::default()), ..self.template.clone() };
-        let target = Arc::new(Target { name: name.to_owned(), plan });
+        let target = Arc::new(Target::new(name.to_owned(), plan));
         if made.len() >= MOST_OPEN {
             made.clear();
         }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 
 use super::app::Gateway;
 use super::deciding::Decided;
 use super::event::Event;
 use super::ids::request_id;
+use super::seeing::Open;
 use crate::engine::plan::Account;
 use crate::error::Error;
 use crate::policy::Caller;
@@ -24,6 +25,7 @@ pub(super) struct Told {
     protocol: &'static str,
     path: &'static str,
     traceparent: Option<String>,
+    _open: Option<Open>,
     /// Our id of it.
     pub id: String,
     pub caller: Caller,
@@ -51,6 +53,7 @@ impl Told {
             protocol,
             path,
             traceparent,
+            _open: gateway.seeing().and_then(|seeing| seeing.entered()),
             id: request_id(),
             caller: Caller::default(),
             decided: None,
@@ -59,6 +62,11 @@ impl Told {
             status: 499,
             stream: false,
         }
+    }
+
+    /// The `traceparent` header for the provider.
+    pub(super) fn onward(&self) -> Option<HeaderValue> {
+        self.gateway.seeing()?.onward(&self.id, self.traceparent.as_deref())
     }
 
     /// Since `from` somebody else was waited for.

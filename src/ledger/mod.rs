@@ -8,13 +8,13 @@ mod accuracy;
 mod connect;
 mod failures;
 pub mod features;
-mod guard;
+pub(crate) mod guard;
 mod habits;
 mod memory;
 mod moments;
 mod pen;
 pub mod picture;
-mod place;
+pub(crate) mod place;
 mod postgres;
 mod queue;
 pub mod recall;
@@ -367,6 +367,11 @@ impl Ledger {
             scope.spawn(work).join()
         });
         answer.unwrap_or_else(|_| Err(Error::new(Kind::Io, "ledger: reading it failed")))
+    }
+
+    /// Calls that are entered and not yet in the store.
+    pub fn waiting(&self) -> u64 {
+        self.book.shared().map_or(0, |shared| shared.open().0)
     }
 
     /// Calls and scores that could not be kept.

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 
 /// Where a book is kept.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Memory,
     Sqlite(PathBuf),
     Postgres(Box<PgConnectOptions>),
@@ -19,7 +19,7 @@ impl Place {
     ///
     /// # Errors
     /// [`Kind::Value`] for another form.
-    pub(super) fn parse(url: &str) -> Result<Self> {
+    pub(crate) fn parse(url: &str) -> Result<Self> {
         if matches!(url, "memory:" | "memory://" | "sqlite:" | "sqlite://" | "sqlite::memory:" | "sqlite:///:memory:") {
             return Ok(Self::Memory);
         }
@@ -45,7 +45,7 @@ impl Place {
     }
 
     /// The place without a password.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match self {
             Self::Memory => "memory:".into(),
             Self::Sqlite(path) => format!("sqlite:///{}", path.display()),
@@ -60,7 +60,7 @@ impl Place {
     }
 
     /// The same for every way to write the place; `None` for memory, which is nobody else's.
-    pub(super) fn identity(&self) -> Option<String> {
+    pub(crate) fn identity(&self) -> Option<String> {
         match self {
             Self::Memory => None,
             Self::Sqlite(path) => {
@@ -76,17 +76,17 @@ impl Place {
     }
 
     /// What opening it failed with, as an error that names it.
-    pub(super) fn failed(&self, what: &str, error: &sqlx::Error) -> Error {
+    pub(crate) fn failed(&self, what: &str, error: &sqlx::Error) -> Error {
         self.refused(what, &reason(error))
     }
 
     /// The same from the database's own words.
-    pub(super) fn refused(&self, what: &str, why: &str) -> Error {
+    pub(crate) fn refused(&self, what: &str, why: &str) -> Error {
         Error::new(Kind::Io, format!("ledger {}: {what}: {why}", self.shown()))
     }
 
     /// That it does not answer in time, as an error that names it.
-    pub(super) fn silent(&self, what: &str) -> Error {
+    pub(crate) fn silent(&self, what: &str) -> Error {
         Error::new(Kind::Io, format!("ledger {}: {what}: it does not answer", self.shown()))
     }
 }

@@ -3,14 +3,33 @@
 //!
 //! A request passes them in this order:
 //!
-//! 1. its key is looked up ([`key`]): the caller;
-//! 2. rates, tokens and concurrency of the caller;
-//! 3. once its model is chosen: allowed models and share caps, which may move it to another rung;
+//! 1. its key is looked up ([`keys`]): the caller;
+//! 2. names he may ask for, rates, tokens and concurrency ([`Policies::enter`]);
+//! 3. once its model is chosen: allowed models, limits of models and share caps, which may move it to another rung
+//!    ([`Policies::choose`]);
 //! 4. the budgets, as the [`Purse`](crate::engine::purse::Purse) of the call.
 
+mod allowed;
+pub mod budget;
+mod choice;
+mod gate;
 pub mod key;
+pub mod keys;
+pub mod lifetime;
 pub mod notation;
+mod policies;
+mod rate;
 pub mod rules;
+pub mod secret;
+mod share;
 
-pub use key::{Caller, Key};
+pub use budget::{Admitted, Bank, BudgetState, Budgets, Call, Refused};
+pub use choice::{Choice, Rung};
+pub use key::{Caller, Key, Scope, Scopes};
+pub use keys::Keys;
+pub use policies::{CapState, LimitState, Pass, Policies};
 pub use rules::{AtLimit, Rule, Who};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;

@@ -85,6 +85,12 @@ impl Rate {
     pub fn at(&self, prompt: Decimal) -> Decimal {
         self.above.iter().rev().find(|(start, _)| prompt > Decimal::from(*start)).map_or(self.base, |(_, price)| *price)
     }
+
+    /// The highest price for any prompt up to so many tokens.
+    pub fn most(&self, prompt: u64) -> Decimal {
+        let steps = self.above.iter().filter(|(start, _)| prompt > *start).map(|(_, price)| *price);
+        steps.fold(self.base, Decimal::max)
+    }
 }
 
 /// What each unit costs. A unit without a price is paid for as part of what it belongs to.

@@ -88,6 +88,18 @@ impl Http {
         Ok(Self { usual, others: Mutex::new(Vec::new()), no_tls })
     }
 
+    /// A client for what is no provider, such as a collector of traces; each exchange may take so long.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] when it cannot be made.
+    pub fn outside(limit: Duration) -> Result<Client> {
+        // It makes sure that TLS has a provider.
+        let with_tls = Self::new()?.no_tls.is_none();
+        let builder = builder(Some(limit)).timeout(limit);
+        let builder = if with_tls { builder } else { builder.tls_certs_only([]) };
+        builder.build().map_err(not_made)
+    }
+
     /// The client whose connections may take so long to be made.
     fn client(&self, connect: Option<Duration>) -> Result<Client> {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);

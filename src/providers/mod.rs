@@ -15,6 +15,7 @@ pub mod azure;
 pub mod body;
 pub mod capabilities;
 pub mod conversation;
+pub mod demand;
 pub mod embeddings_asked;
 pub mod failures;
 mod family;

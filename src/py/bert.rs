@@ -15,7 +15,7 @@ use crate::neural::encoder::Sequence;
 use crate::routers::bert::BertModel as Model;
 
 #[pyclass(frozen, module = "ferroute._core")]
-struct BertModel(Model);
+pub(super) struct BertModel(pub(super) Model);
 
 #[pymethods]
 impl BertModel {

@@ -31,7 +31,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 type Pairs = Vec<(String, String)>;
 
 #[pyclass(name = "Classifier", module = "ferroute._core", frozen)]
-struct PyClassifier(Arc<Classifier>);
+pub(super) struct PyClassifier(pub(super) Arc<Classifier>);
 
 #[pymethods]
 impl PyClassifier {

@@ -22,7 +22,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 #[pyclass(name = "Embedder", module = "ferroute._core", frozen)]
-struct PyEmbedder(Arc<Embedder>);
+pub(super) struct PyEmbedder(pub(super) Arc<Embedder>);
 
 #[pymethods]
 impl PyEmbedder {

@@ -39,6 +39,7 @@ impl From<Error> for PyErr {
             Kind::Denied => raised::DeniedError::new_err(text),
             Kind::Unsupported => raised::NotBuiltError::new_err(text),
             Kind::Routing => raised::RoutingError::new_err(text),
+            Kind::Foreign => PyRuntimeError::new_err(text),
             kind @ (Kind::Connection | Kind::Timeout | Kind::Status | Kind::Protocol | Kind::Cancelled) => {
                 Python::attach(|py| failure(py, kind, &error).unwrap_or_else(|_| PyRuntimeError::new_err(text)))
             }

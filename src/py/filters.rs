@@ -1,6 +1,6 @@
 //! Filters, views and sessions for Python: `_core.Serving`, `_core.Sessions`, `_core.viewed`.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -40,7 +40,7 @@ fn only_follows(turn: &Bound<'_, PyString>) -> bool {
 type Told = (Vec<Option<String>>, Vec<String>, Vec<(usize, String)>, Vec<bool>);
 
 #[pyclass(name = "Serving", module = "ferroute._core", frozen)]
-struct PyServing(Serving);
+pub(super) struct PyServing(pub(super) Arc<Serving>);
 
 #[pymethods]
 impl PyServing {
@@ -48,7 +48,7 @@ impl PyServing {
     #[expect(clippy::needless_pass_by_value, reason = "the list made from Python's is ours")]
     fn new(rungs: Vec<(Bound<'_, PyString>, Bound<'_, PyDict>)>, skips_retired: bool) -> PyResult<Self> {
         let rungs = rungs.iter().map(|(model, settings)| rung(model, settings)).collect::<PyResult<_>>()?;
-        Ok(Self(Serving::new(rungs, skips_retired)))
+        Ok(Self(Arc::new(Serving::new(rungs, skips_retired))))
     }
 
     #[pyo3(signature = (chars, max_latency_ms=None))]
@@ -115,13 +115,13 @@ fn told(found: Found) -> Told {
 
 /// The conversations of one Controller; no text of them is kept.
 #[pyclass(name = "Sessions", module = "ferroute._core", frozen)]
-struct PySessions(Mutex<sticky::Sessions>);
+pub(super) struct PySessions(pub(super) Arc<Mutex<sticky::Sessions>>);
 
 #[pymethods]
 impl PySessions {
     #[new]
     fn new() -> Self {
-        Self(Mutex::default())
+        Self(Arc::default())
     }
 
     #[pyo3(signature = (serving, request, wanted, *, ceiling=None, barred=vec![]))]

@@ -158,7 +158,7 @@ impl Fitting {
 
 /// A router fitted on outcomes.
 #[pyclass(frozen, module = "ferroute._core")]
-struct FittedModel(Fitted);
+pub(super) struct FittedModel(pub(super) Fitted);
 
 #[pymethods]
 impl FittedModel {

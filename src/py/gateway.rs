@@ -5,19 +5,20 @@ use std::net::ToSocketAddrs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use super::calls::PyClient;
 use super::gateway_page::PyPage;
+use super::gateway_routers;
 use super::routing::Ladder;
 use super::runtime::wait;
+use super::seeing::PySeeing;
 use crate::error::{Error, Kind, Result};
-use crate::gateway::deciding::{Asked, Deciding, Router};
+use crate::gateway::deciding::{Deciding, Lot};
 use crate::gateway::serve::{self, Wanted};
 use crate::gateway::{Gateway, Limits, Models, Setup, Target};
 
@@ -37,36 +38,44 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyclass(name = "GatewaySetup", module = "ferroute._core")]
 struct PySetup(Option<Setup>);
 
-struct Lot;
-
-impl Router for Lot {
-    fn win_rate<'a>(&'a self, _asked: &'a Asked) -> BoxFuture<'a, Result<f64>> {
-        let number = getrandom::u64().unwrap_or_default() >> 11;
-        async move { Ok(number as f64 / (1_u64 << 53) as f64) }.boxed()
-    }
+/// What calls a model, or why nothing can.
+#[derive(FromPyObject)]
+enum Called<'py> {
+    By(PyRef<'py, PyClient>),
+    Broken(String),
 }
 
 #[pymethods]
 impl PySetup {
     #[new]
-    #[pyo3(signature = (ladder, clients, *, models=vec![], aliases=vec![], open_models=false))]
+    #[expect(clippy::needless_pass_by_value, reason = "what pyo3 makes of Python's arguments is ours")]
+    #[pyo3(signature = (ladder, clients, *, like, deciding=None, models=vec![], aliases=vec![], open_models=false))]
     fn new(
         ladder: &Ladder,
-        clients: Vec<(String, PyRef<'_, PyClient>)>,
-        models: Vec<(String, PyRef<'_, PyClient>)>,
+        clients: Vec<(String, Called<'_>)>,
+        like: PyRef<'_, PyClient>,
+        deciding: Option<&Bound<'_, PyDict>>,
+        models: Vec<(String, Called<'_>)>,
         aliases: Vec<(String, String)>,
         open_models: bool,
-    ) -> Self {
-        let target = |(name, client): (String, PyRef<'_, PyClient>)| Arc::new(Target { name, plan: client.plain() });
+    ) -> PyResult<Self> {
+        let target = |(name, called): (String, Called<'_>)| {
+            Arc::new(match called {
+                Called::By(client) => Target::new(name, client.plain()),
+                Called::Broken(why) => Target::broken(name, why, &like.plain()),
+            })
+        };
         let targets: Vec<Arc<Target>> = clients.into_iter().map(target).collect();
         let named = targets.iter().cloned().chain(models.into_iter().map(target));
         let mut models = Models::new(named.collect::<Vec<_>>(), aliases);
-        if let Some(like) = targets.first().filter(|_| open_models) {
-            models = models.open(like.plan.clone());
+        if open_models {
+            models = models.open(like.plain());
         }
-        let routers: Vec<(String, Arc<dyn Router>)> = vec![("random".to_owned(), Arc::new(Lot))];
-        let deciding = Deciding::new(ladder.0.clone(), targets, routers, None);
-        Self(Some(Setup { deciding, models, server: Limits::default() }))
+        let deciding = match deciding {
+            Some(told) => gateway_routers::deciding(told, targets)?,
+            None => Deciding::new(ladder.0.clone(), targets, vec![("random".to_owned(), Arc::new(Lot))], None),
+        };
+        Ok(Self(Some(Setup { deciding, models, server: Limits::default() })))
     }
 }
 
@@ -87,11 +96,12 @@ struct Held {
 #[pymethods]
 impl PyGateway {
     #[new]
-    #[pyo3(signature = (setup, *, page=None))]
-    fn new(setup: &Bound<'_, PySetup>, page: Option<&PyPage>) -> PyResult<Self> {
+    #[pyo3(signature = (setup, *, page=None, seeing=None))]
+    fn new(setup: &Bound<'_, PySetup>, page: Option<&PyPage>, seeing: Option<&PySeeing>) -> PyResult<Self> {
         let wanted = watch::Sender::new(Wanted::Run);
         let page = page.map(|page| Arc::clone(&page.0));
-        Ok(Self { gateway: Gateway::with(taken(setup)?, Vec::new(), page)?, wanted, bound: Mutex::default() })
+        let seeing = seeing.map(|seeing| Arc::clone(&seeing.0));
+        Ok(Self { gateway: Gateway::with(taken(setup)?, Vec::new(), page, seeing)?, wanted, bound: Mutex::default() })
     }
 
     fn swap(&self, setup: &Bound<'_, PySetup>) -> PyResult<()> {

@@ -11,7 +11,7 @@ use crate::routers::local::LocalModel as Model;
 use crate::text::featuriser::{FEATURES, Featuriser, feature_names};
 
 #[pyclass(frozen, module = "ferroute._core")]
-struct LocalModel(&'static Model<'static>);
+pub(super) struct LocalModel(pub(super) &'static Model<'static>);
 
 #[pymethods]
 impl LocalModel {

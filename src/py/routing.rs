@@ -1,6 +1,6 @@
 //! Routing for Python: the model string, the ladder with its thresholds, the share window.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -95,15 +95,16 @@ fn percents(shares: Vec<f64>) -> String {
     model_name::percents(&shares)
 }
 
+/// The last scores of a router; a server shares them with its Controller.
 #[pyclass(frozen, module = "ferroute._core")]
-struct ShareWindow(Mutex<routing::ShareWindow>);
+pub(super) struct ShareWindow(pub(super) Arc<Mutex<routing::ShareWindow>>);
 
 #[pymethods]
 impl ShareWindow {
     #[new]
     #[pyo3(signature = (pseudo_scores = vec![]))]
     fn new(pseudo_scores: Vec<f64>) -> Self {
-        Self(Mutex::new(routing::ShareWindow::new(pseudo_scores)))
+        Self(Arc::new(Mutex::new(routing::ShareWindow::new(pseudo_scores))))
     }
 
     fn push(&self, win_rate: f64) {

@@ -36,8 +36,8 @@ fn rules_preset(name: &str) -> PyResult<&'static str> {
 }
 
 #[pyclass(name = "Rules", module = "ferroute._core", frozen)]
-struct PyRules {
-    rules: Rules,
+pub(super) struct PyRules {
+    pub(super) rules: Rules,
     /// What it is made of, for pickles.
     source: (String, Option<String>, Option<String>),
     ladder: Option<Vec<String>>,

@@ -24,7 +24,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 #[pyclass(frozen, module = "ferroute._core")]
-struct SemanticModel(Model);
+pub(super) struct SemanticModel(pub(super) Model);
 
 #[pymethods]
 impl SemanticModel {

@@ -83,7 +83,7 @@ fn sw_weightings<'py>(
 }
 
 #[pyclass(frozen, module = "ferroute._core")]
-struct SwRanking(Core);
+pub(super) struct SwRanking(pub(super) Core);
 
 #[pymethods]
 impl SwRanking {

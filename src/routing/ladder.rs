@@ -79,6 +79,16 @@ impl Ladder {
         self.names.len()
     }
 
+    /// Whether these are the two models of `RouteLLM`, which have no tiers.
+    pub fn is_pair(&self) -> bool {
+        self.sides[0] != self.names[0]
+    }
+
+    /// What a sentence calls a rung.
+    pub fn side(&self, at: usize) -> String {
+        if self.is_pair() { format!("the {}", self.sides[at]) } else { self.sides[at].clone() }
+    }
+
     fn top(&self) -> usize {
         self.rungs() - 1
     }

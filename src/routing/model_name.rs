@@ -224,7 +224,7 @@ fn joined(numbers: &[f64], shown: impl Fn(f64) -> String) -> String {
 }
 
 /// A string as Python's `repr` writes it, for the names that occur here: quotes chosen as Python chooses them.
-fn python_str(text: &str) -> String {
+pub fn python_str(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);

@@ -2,6 +2,8 @@
 //!
 //! It is made once for a request, from Python's messages or from a JSON body, and borrows nothing.
 
+mod body;
+
 use serde_json::{Map, Value};
 
 use super::tokens::{PER_IMAGE, PER_MESSAGE, of_chars};

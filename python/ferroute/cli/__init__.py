@@ -21,9 +21,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     import sys
 
     from ferroute._installation import shadowed
-    from ferroute.cli.app import app
 
     if message := shadowed():
         sys.stderr.write(f"warning: {message}\n")
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["serve"]:
+        # A server starts without what makes the other commands comfortable.
+        from ferroute.cli.serve import main as serve
+
+        serve(words[1:])
+    from ferroute.cli.app import app
+
     app(args=arguments, prog_name="ferroute")
     raise SystemExit(0)

@@ -27,6 +27,7 @@ from ferroute.cli._options import (
 from ferroute.cli._proving import proving
 from ferroute.cli._rules import ruling
 from ferroute.cli._run import UsageProblem, ending
+from ferroute.cli._serving import serving
 from ferroute.cli._training import training
 
 app = typer.Typer(
@@ -273,7 +274,7 @@ def demo(
             raise problem
 
 
-for _group in (judging, auditing, proving):
+for _group in (judging, auditing, proving, serving):
     app.registered_commands += _group.registered_commands
 
 

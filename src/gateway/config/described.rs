@@ -272,6 +272,7 @@ const SERVER: Fields = Fields {
             "Names it may be called by without a key, beside localhost.",
         ),
         Field::new("workers", Shape::Whole(0, 1024), "Threads that serve; 0, the default: one for each core."),
+        Field::new("page", Shape::Flag, "Serves the page /ui. Default: true."),
         Field::new(
             "allow_public_without_key",
             Shape::Flag,
@@ -288,6 +289,7 @@ const TELEMETRY: Fields = Fields {
         Field::new("metrics", Shape::Flag, "Serves /metrics for Prometheus. Default: true."),
         Field::new("otlp", Shape::Address, "Where OpenTelemetry traces are sent, over HTTP."),
         Field::new("otlp_headers", Shape::Names(&Shape::Secret, "names and texts", 0), "Headers to send with them."),
+        Field::new("sample", Shape::Share(PERCENT, PERCENT_WORDS), "Part of the traces that is sent. Default: all."),
         Field::new("logs", Shape::OneOf(&["text", "json", "off"]), "Lines on standard error. Default: text."),
     ],
 };

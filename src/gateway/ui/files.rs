@@ -14,8 +14,9 @@ macro_rules! page {
 }
 
 /// Name, type and content.
-const FILES: [(&str, &str, &[u8]); 11] = page![
+const FILES: [(&str, &str, &[u8]); 12] = page![
     "index.html": HTML,
+    "icon.svg": "image/svg+xml",
     "style.css": "text/css; charset=utf-8",
     "app.js": SCRIPT,
     "charts.js": SCRIPT,

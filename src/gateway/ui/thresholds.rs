@@ -106,7 +106,7 @@ fn filled(costs: &[Cost; BINS]) -> Option<Vec<f64>> {
     Some(costs.iter().map(|cost| cost.mean().unwrap_or(mean)).collect())
 }
 
-/// Mean scores by bin, with half their intervals, of the source that knows best of those that know both models; else how
+/// Mean scores by bin, with what tells their spread, of the source that knows best of those that know both models; else how
 /// many scores there are, of the source that comes nearest to that.
 fn scores(judged: &[Judged], router: &str, weak: &str, strong: &str) -> Value {
     let mut sources = BTreeMap::<(u8, &str), [[Weighted; BINS]; 2]>::new();
@@ -123,13 +123,10 @@ fn scores(judged: &[Judged], router: &str, weak: &str, strong: &str) -> Value {
     let number = |bins: &[Weighted; BINS]| bins.iter().map(|of| of.n).sum::<i64>();
     let fewest = |sides: &[[Weighted; BINS]; 2]| number(&sides[0]).min(number(&sides[1]));
     let told = |source: &str, sides: &[[Weighted; BINS]; 2], enough: bool| {
-        let (weak, strong) = (smooth(&sides[0]), smooth(&sides[1]));
         let mut value = json!({"source": source, "weak_n": number(&sides[0]), "strong_n": number(&sides[1])});
         if enough {
-            value["weak"] = weak.iter().map(|each| each.0).collect();
-            value["weak_half"] = weak.iter().map(|each| each.1).collect();
-            value["strong"] = strong.iter().map(|each| each.0).collect();
-            value["strong_half"] = strong.iter().map(|each| each.1).collect();
+            value["weak"] = smooth(&sides[0]);
+            value["strong"] = smooth(&sides[1]);
         }
         value
     };
@@ -140,23 +137,27 @@ fn scores(judged: &[Judged], router: &str, weak: &str, strong: &str) -> Value {
     nearest.map_or(Value::Null, |((_, source), sides)| told(source, sides, false))
 }
 
-/// Mean and half the interval by bin, each of at least [`ENOUGH`] scores of the nearest win rates, as far as there are so
-/// many.
-fn smooth(bins: &[Weighted; BINS]) -> Vec<(f64, f64)> {
-    let around = |place: usize| {
-        let mut taken = bins[place];
-        for reach in 1..BINS {
-            if taken.n >= ENOUGH {
-                break;
-            }
-            for near in [place.checked_sub(reach), Some(place + reach)].into_iter().flatten() {
+/// By bin: the mean of at least [`ENOUGH`] scores of the nearest win rates, as far as there are so many; how far it reaches
+/// for them, and their weight; and the variance that the bin's own scores bring into a sum of scores.
+fn smooth(bins: &[Weighted; BINS]) -> Value {
+    let (mut mean, mut reach, mut weight, mut spread) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (place, own) in bins.iter().enumerate() {
+        let (mut taken, mut far) = (*own, 0);
+        while taken.n < ENOUGH && far < BINS {
+            far += 1;
+            for near in [place.checked_sub(far), Some(place + far)].into_iter().flatten() {
                 taken.merge(bins.get(near).unwrap_or(&Weighted::default()));
             }
         }
-        let half = taken.interval().map_or(0.5, |(low, high)| (high - low) / 2.0);
-        (taken.mean().unwrap_or(0.5), half)
-    };
-    (0..BINS).map(around).collect()
+        // Two of each beside, after Agresti and Coull (1998): ten good ones do not prove that all are.
+        let (found, worth) = (taken.mean().unwrap_or(0.5), taken.effective());
+        let careful = (found * worth + 2.0) / (worth + 4.0);
+        mean.push(found);
+        reach.push(far);
+        weight.push(taken.weight);
+        spread.push(own.squares * careful * (1.0 - careful));
+    }
+    json!({"mean": mean, "reach": reach, "weight": weight, "spread": spread})
 }
 
 #[cfg(test)]
@@ -251,8 +252,11 @@ mod tests {
             "borrowed from where there are some"
         );
         let borrowed = (19.0 + 25.0) / 119.0;
-        assert!(near(&quality["weak"][10], borrowed), "{}: 19 are one too few", quality["weak"][10]);
-        let half = |bin: usize| quality["weak_half"][bin].as_f64().unwrap();
-        assert!(half(80) > 0.05 && half(80) < 0.12);
+        assert!(near(&quality["weak"]["mean"][10], borrowed), "{}: 19 are one too few", quality["weak"]["mean"][10]);
+        assert_eq!((&quality["weak"]["reach"][10], &quality["weak"]["reach"][80]), (&json!(70), &json!(0)));
+        assert!(near(&quality["weak"]["weight"][10], 119.0) && near(&quality["weak"]["weight"][80], 100.0));
+        let careful = 27.0 / 104.0;
+        assert!(near(&quality["weak"]["spread"][80], 100.0 * careful * (1.0 - careful)));
+        assert!(near(&quality["weak"]["spread"][40], 0.0), "borrowed scores count where they are");
     }
 }

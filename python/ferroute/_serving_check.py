@@ -1,0 +1,201 @@
+"""What can be said of a configuration before it is served: a summary, and what its owner may not have meant."""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ferroute._serving_build import Served, arguments_of, controller_of, price_of
+from ferroute._serving_config import ConfigMistakes, Mistake
+from ferroute.cli.serve import LOCAL
+from ferroute.controller import RoutingError
+from ferroute.endpoints import endpoint
+from ferroute.errors import FerrouteError, UnknownNameError
+from ferroute.routers.base import Router
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from ferroute._serving_config import Configuration
+
+SOON = dt.timedelta(days=180)
+"""A model that is shut down within this time is told of."""
+# Routers that are built in no time, from this package or a file of their own.
+_LIGHT = frozenset(("local", "random", "rules"))
+
+
+class ModelLine(NamedTuple):
+    """A model of the configuration.
+
+    Attributes:
+        name: Of its tier, or what callers ask for.
+        model: The provider's name of it.
+        input: US dollars for a million tokens of prompt; None: not known.
+        output: Likewise of answers.
+        shutdown: The day from which its provider does not serve it, where that is known.
+    """
+
+    name: str
+    model: str
+    input: Decimal | None
+    output: Decimal | None
+    shutdown: str | None
+
+
+class Findings(NamedTuple):
+    """A configuration without mistakes, as it may be shown."""
+
+    tiers: list[ModelLine]
+    models: list[ModelLine]
+    routers: list[str]
+    policies: list[str]
+    notes: list[str]
+    warnings: list[str]
+
+
+class _NotLoaded(Router):
+    """Stands where a router would that takes long to load, or a download."""
+
+    def calculate_strong_win_rate(self, prompt: str) -> float:
+        raise NotImplementedError
+
+
+class _Checked(Served):
+    def _built(self, name: str, entry: Any) -> Any:
+        from ferroute.controller import _maker, _unknown_arguments  # pyright: ignore[reportPrivateUsage]
+
+        if name in _LIGHT:
+            return super()._built(name, entry)
+        make_one = _maker(name, entry or {})
+        arguments = {key: value for key, value in (entry or {}).items() if key != "calibration"}
+        if (wrong := _unknown_arguments(make_one, arguments)) is not None:
+            from ferroute.errors import InvalidTypeError
+
+            unknown, known = wrong
+            raise InvalidTypeError(f"routers.{name}: unknown argument {unknown!r:.60}; known are {', '.join(known)}")
+        return _NotLoaded()
+
+
+def look(config: Configuration, today: dt.date | None = None) -> Findings:
+    """Builds what can be built without a download, a key or a call, and looks at the rest.
+
+    Args:
+        config: With its tiers (see `ferroute._serving_build.with_tiers`).
+        today: The day that shutdowns are held against; None: today.
+
+    Raises:
+        ConfigMistakes: It cannot be served.
+    """
+    day = dt.datetime.now(dt.timezone.utc).date() if today is None else today
+    said: list[str] = []
+    config.plain["ledger"] = "memory"
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            controller_of(config, made=_Checked)
+        said += [str(warning.message) for warning in caught]
+    except (FerrouteError, RoutingError, TypeError, KeyError) as error:
+        raise ConfigMistakes([Mistake(config.name or "", None, None, "", str(error))]) from error
+    tiers = [_line(name, model) for name, model in config.tiers]
+    models = [_line(name, model) for name, model in config.models]
+    said += _of_models(config, [*tiers, *models], day)
+    said += _of_calls(config)
+    said += _of_secrets(config.shown, "")
+    if config.host not in LOCAL and not config.keys.get("required"):
+        said.append(f"host {config.host}: others can reach it, and keys are not required")
+    if config.keys.get("required") and not config.keys.get("admin"):
+        said.append("keys.required without keys.admin: keys can be made with `ferroute keys` only, not over HTTP")
+    policies = [policy_text(policy) for policy in config.shown.get("policies", ())]
+    notes = [*config.said, *config.notes]
+    return Findings(tiers, models, list(arguments_of(config)), policies, notes, list(dict.fromkeys(said)))
+
+
+def _line(name: str, model: Any) -> ModelLine:
+    from ferroute import pricing
+
+    called = model if isinstance(model, str) else model["model"]
+    base = None if isinstance(model, str) else model.get("base_model")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pricing.PriceWarning)
+        # A tenth of a million, since long prompts may cost more.
+        each = [
+            pricing.cost(called, tokens, answer, base_model=base) for tokens, answer in ((100_000, 0), (0, 100_000))
+        ]
+        facts = pricing.facts(base or called)
+    per_million = [None if cost is None else (cost * 10).normalize() for cost in each]
+    return ModelLine(name, called, *per_million, None if facts is None else facts.shutdown)
+
+
+def _of_models(config: Configuration, lines: list[ModelLine], day: dt.date) -> list[str]:
+    said: list[str] = []
+    budgets = any("budget" in policy for policy in config.plain.get("policies", ()))
+    for line in dict.fromkeys((line.model, line.input, line.shutdown) for line in lines):
+        model, price, shutdown = line
+        if price is None and budgets:
+            said.append(f"{model}: its price is not known, so calls are refused where a budget holds")
+        elif price is None:
+            said.append(f"{model}: its price is not known; what it costs is left out of sums")
+        if shutdown is not None:
+            left = (dt.date.fromisoformat(shutdown) - day).days
+            if left <= 0:
+                said.append(f"{model}: its provider has shut it down on {shutdown}")
+            elif left <= SOON.days:
+                said.append(f"{model}: its provider shuts it down on {shutdown}, in {left} days")
+    prices = [price_of(model) for _, model in config.tiers]
+    for (low, below), (high, above) in zip(
+        zip(config.tiers, prices, strict=True), list(zip(config.tiers, prices, strict=True))[1:], strict=False
+    ):
+        if below is not None and above is not None and below > above:
+            said.append(f"tiers: {low[0]} is dearer than {high[0]}, which stands above it")
+    return said
+
+
+def _of_calls(config: Configuration) -> list[str]:
+    """Models that cannot be called from here, such as for want of a key."""
+    from ferroute import _core
+
+    said: list[str] = []
+    for place, model in (*config.tiers, *config.models):
+        meant = endpoint(model, place)
+        own = dict(getattr(meant, "settings", {}))
+        try:
+            _core.Client(str(meant), api_base=own.get("api_base"), api_key=own.get("api_key"))
+        except UnknownNameError as error:
+            said.append(f"{place}: {error}")
+        except FerrouteError as error:
+            said.append(f"{place}: cannot be called from here: {error}")
+    return said
+
+
+def _of_secrets(shown: Any, path: str) -> list[str]:
+    if isinstance(shown, dict):
+        items: Any = shown.items()
+        return [text for name, value in items for text in _of_secrets(value, f"{path}.{name}" if path else str(name))]
+    if isinstance(shown, list):
+        listed: Any = shown
+        if path in ("tiers", "models"):
+            return [text for name, value in listed for text in _of_secrets(value, f"{path}.{name}")]
+        return [text for index, value in enumerate(listed) for text in _of_secrets(value, f"{path}[{index}]")]
+    if shown == "(hidden)" and path != "ledger":
+        return [f"{path}: a secret is written in the file; env:NAME or file:PATH keep it out"]
+    return []
+
+
+def policy_text(policy: dict[str, Any]) -> str:
+    """A policy in a sentence."""
+    whom = [f"{name} {policy[name]}" for name in ("key", "team") if name in policy]
+    parts: list[str] = [f"${policy['budget'].removeprefix('$')}"] if "budget" in policy else []
+    parts += [f"{policy[name]} {name}" for name in ("requests", "tokens") if name in policy]
+    if "concurrency" in policy:
+        parts.append(f"{policy['concurrency']} at the same time")
+    if "share" in policy:
+        most: Any = policy["share"]["most"]
+        shown = most if isinstance(most, str) else f"{most:.4g}"
+        parts.append(f"at most {shown} of decisions to {policy['share']['model']}")
+    if "models" in policy:
+        parts.append(f"only {', '.join(policy['models'])}")
+    on = f" on {policy['model']}" if "model" in policy else ""
+    tail = "; then the next weaker rung" if policy.get("at_limit") == "downgrade" else ""
+    tail += "; without an output limit refused" if policy.get("clamp") in ("off", False) else ""
+    return f"{' and '.join(whom) or 'everybody together'}{on}: {', '.join(parts)}{tail}"

@@ -1,0 +1,117 @@
+//! Keys over HTTP, for who has the admin key: `POST /admin/keys` makes one, `GET` lists them, `DELETE /admin/keys/{id}` ends one at
+//! once.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use serde_json::{Map, Value, json};
+
+use super::app::Gateway;
+use super::protocol::openai::OpenAi;
+use super::{body, failure};
+use crate::error::{Denied, Error, Kind, Result};
+use crate::policy::Keys;
+use crate::policy::keys::{NewKey, Shown};
+
+/// `POST /admin/keys`.
+pub(super) async fn create(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
+    let work = async {
+        let (head, sent) = request.into_parts();
+        let keys = keys(&gateway, &head.headers)?;
+        let sent = body::whole(&head.headers, sent, &gateway.setup().server).await?;
+        let new: NewKey =
+            serde_json::from_slice(&sent).map_err(|error| Error::value(format!("the request body: {error}")))?;
+        let (secret, shown) = blocking(move || keys.create(new)).await?;
+        let mut object = object(&shown);
+        // The one time that it is seen.
+        object.insert("key".to_owned(), secret.into());
+        Ok(answer(StatusCode::CREATED, &Value::Object(object)))
+    };
+    told(work.await)
+}
+
+/// `GET /admin/keys`.
+pub(super) async fn list(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
+    let work = async {
+        let keys = keys(&gateway, request.headers())?;
+        let all = blocking(move || keys.list()).await?;
+        let data: Vec<Value> = all.iter().map(|shown| Value::Object(object(shown))).collect();
+        Ok(answer(StatusCode::OK, &json!({"object": "list", "data": data})))
+    };
+    told(work.await)
+}
+
+/// `GET /admin/keys/{id}`.
+pub(super) async fn show(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let work = async {
+        let keys = keys(&gateway, request.headers())?;
+        let shown = blocking(move || keys.show(&id)).await?;
+        Ok(answer(StatusCode::OK, &Value::Object(object(&shown))))
+    };
+    told(work.await)
+}
+
+/// `DELETE /admin/keys/{id}`.
+pub(super) async fn revoke(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let work = async {
+        let keys = keys(&gateway, request.headers())?;
+        let shown = blocking(move || keys.revoke(&id)).await?;
+        Ok(answer(StatusCode::OK, &Value::Object(object(&shown))))
+    };
+    told(work.await)
+}
+
+/// The keys, for who may change them.
+fn keys(gateway: &Gateway, headers: &axum::http::HeaderMap) -> Result<Arc<Keys>> {
+    let setup = gateway.setup();
+    setup.auth.admin(headers)?;
+    let keys = setup.auth.keys().cloned();
+    keys.ok_or_else(|| Error::new(Kind::Unsupported, "this server keeps no keys: say `keys: {required: true}`"))
+}
+
+/// Off the server's threads, since the database is waited for.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(Error::new(Kind::Io, "the keys could not be asked")))
+}
+
+fn object(shown: &Shown) -> Map<String, Value> {
+    let mut object = match serde_json::to_value(shown) {
+        Ok(Value::Object(object)) => object,
+        _ => Map::new(),
+    };
+    object.insert("object".to_owned(), "key".into());
+    object
+}
+
+fn answer(status: StatusCode, value: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(value.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn told(result: Result<Response<Body>>) -> Response<Body> {
+    result.unwrap_or_else(|error| {
+        let error = match error.kind() {
+            Kind::Name => {
+                let denied = Denied { status: 404, code: "key_not_found", retry_after: None };
+                Error::denied(denied, error.message())
+            }
+            _ => error,
+        };
+        failure::response(&OpenAi, &error)
+    })
+}

@@ -1,0 +1,381 @@
+//! Where calls wait for money that has to be asked for: one thread with the database's connection.
+//!
+//! Calls are served in the order in which they came. One is refused only when the database has been asked after it came
+//! and has no more; where other replicas hold some, they are given a moment to return what they do not use.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::database::Database;
+use super::lease::{self, Ask, SLICES, Told};
+use super::slot::{Aside, Short, Slot};
+use crate::error::{Error, Kind, Result};
+use crate::ledger::place::Place;
+
+/// How often it is looked whether something is to be told or asked.
+const TICK: Duration = Duration::from_millis(250);
+/// What is spent is told after this time.
+const REPORT: Duration = Duration::from_secs(1);
+/// What is not used for this long is given back.
+const IDLE: Duration = Duration::from_secs(1);
+/// A lease is renewed after this time, which is well before it ends.
+const RENEW: Duration = Duration::from_secs(8);
+/// A call waits so long for what other replicas do not use, and is asked for so often.
+const GRACE: Duration = Duration::from_millis(700);
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// That somebody has lacked money is true for so long, in microseconds.
+const WANTED: i64 = 2_000_000;
+/// Pauses after the database failed.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// More calls do not wait at a time.
+const MOST: usize = 20_000;
+
+/// The money that was waited for, or why there is none.
+pub(super) type Answer = Result<Aside, Box<Short>>;
+
+/// The counter, and the thread behind it.
+#[derive(Debug)]
+pub(super) struct Desk {
+    state: Mutex<State>,
+    work: Condvar,
+    done: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Waiting>,
+    /// How many of them no question has been asked for.
+    fresh: usize,
+    slots: Vec<Arc<Slot>>,
+    /// There is something to do before the next tick.
+    nudged: bool,
+    closing: bool,
+    ended: bool,
+    trouble: Option<Error>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    slots: Arc<[Arc<Slot>]>,
+    amount: i64,
+    since: Instant,
+    tell: oneshot::Sender<Answer>,
+}
+
+impl Desk {
+    /// Connects and starts.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] where the database cannot be had.
+    pub(super) fn open(place: &Place) -> Result<Arc<Self>> {
+        let (state, work, done) = (Mutex::default(), Condvar::new(), Condvar::new());
+        let desk = Arc::new(Self { state, work, done });
+        let number = getrandom::u64().map_err(|error| Error::new(Kind::Io, format!("no random number: {error}")))?;
+        let (opened, heard) = mpsc::channel();
+        let (mine, place) = (Arc::clone(&desk), place.clone());
+        std::thread::Builder::new()
+            .name("ferroute-budgets".into())
+            .spawn(move || {
+                let ending = Ending(&mine);
+                let database = Database::open(&place);
+                let failed = database.is_err();
+                let (database, told) = database.map_or_else(|error| (None, Err(error)), |open| (Some(open), Ok(())));
+                if opened.send(told).is_ok() && !failed {
+                    let replica = format!("{number:016x}");
+                    let clerk = Clerk { desk: ending.0, place, replica, database, pause: FIRST_PAUSE, again_at: None };
+                    clerk.run();
+                }
+            })
+            .map_err(|error| Error::new(Kind::Io, format!("the budgets' thread could not be started: {error}")))?;
+        heard.recv().map_err(|_| Error::new(Kind::Io, "the budgets' thread ended while it started"))??;
+        Ok(desk)
+    }
+
+    /// Takes a budget under its care.
+    pub(super) fn add(&self, slot: Arc<Slot>) {
+        let mut state = self.state();
+        state.slots.push(slot);
+        state.nudged = true;
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// Waits in the queue; `None` where it is too long, or closed.
+    pub(super) fn wait(&self, slots: &Arc<[Arc<Slot>]>, amount: i64) -> Option<oneshot::Receiver<Answer>> {
+        let (tell, told) = oneshot::channel();
+        let mut state = self.state();
+        if state.ended || state.queue.len() >= MOST {
+            return None;
+        }
+        for slot in &**slots {
+            slot.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+        state.queue.push_back(Waiting { slots: Arc::clone(slots), amount, since: Instant::now(), tell });
+        state.fresh += 1;
+        drop(state);
+        self.work.notify_one();
+        Some(told)
+    }
+
+    /// Something is to be done before the next tick: somebody gave money back, or little is left.
+    pub(super) fn nudge(&self) {
+        self.state().nudged = true;
+        self.work.notify_one();
+    }
+
+    /// Why the database cannot be had, where it cannot.
+    pub(super) fn trouble(&self) -> Option<Error> {
+        self.state().trouble.clone()
+    }
+
+    /// Gives back what is lent but for what calls under way may come to, tells what was spent, and ends.
+    pub(super) fn close(&self, limit: Duration) {
+        let mut state = self.state();
+        state.closing = true;
+        self.work.notify_one();
+        let by = Instant::now() + limit;
+        while !state.ended {
+            let left = by.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = self.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says that the thread has ended, even when it panics: nobody shall wait for it.
+struct Ending<'a>(&'a Desk);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.ended = true;
+        let queue = std::mem::take(&mut state.queue);
+        drop(state);
+        for waiting in queue {
+            waiting.leave();
+        }
+        self.0.done.notify_all();
+    }
+}
+
+impl Waiting {
+    fn leave(&self) {
+        for slot in &*self.slots {
+            slot.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Its answer; what nobody takes any more is free again.
+    fn answer(self, answer: Answer) {
+        self.leave();
+        drop(self.tell.send(answer));
+    }
+}
+
+/// The one behind the counter.
+struct Clerk<'a> {
+    desk: &'a Desk,
+    place: Place,
+    replica: String,
+    database: Option<Database>,
+    pause: Duration,
+    again_at: Option<Instant>,
+}
+
+/// What is to be done now.
+struct Turn {
+    slots: Vec<Arc<Slot>>,
+    /// What the queue needs of each of them.
+    needs: Vec<i64>,
+    /// How many of the queue this turn is for.
+    waiting: usize,
+    closing: bool,
+}
+
+impl Clerk<'_> {
+    fn run(mut self) {
+        loop {
+            let turn = self.next();
+            let asked = self.ask(&turn);
+            let failed = asked.is_err();
+            self.desk.state().trouble = asked.as_ref().err().cloned();
+            self.serve(turn.waiting, failed);
+            if turn.closing {
+                break;
+            }
+            self.forget();
+        }
+        if let Some(database) = self.database.take() {
+            database.close();
+        }
+    }
+
+    /// Waits until something is to be done.
+    fn next(&self) -> Turn {
+        let mut state = self.desk.state();
+        while !state.closing && state.fresh == 0 && !state.nudged {
+            // Somebody who waits for others asks more often.
+            let limit = if state.queue.is_empty() { TICK } else { ASK_AGAIN };
+            let limit = if state.slots.is_empty() { Duration::from_hours(1) } else { limit };
+            let (back, waited) = self.desk.work.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner);
+            state = back;
+            if waited.timed_out() {
+                break;
+            }
+        }
+        (state.fresh, state.nudged) = (0, false);
+        let mut of_all: HashMap<(u64, i64), i64> = HashMap::new();
+        for waiting in &state.queue {
+            for slot in &*waiting.slots {
+                let needs = of_all.entry((slot.order, slot.span.0)).or_default();
+                *needs = needs.saturating_add(waiting.amount);
+            }
+        }
+        let needs = |slot: &Arc<Slot>| of_all.get(&(slot.order, slot.span.0)).copied().unwrap_or(0);
+        let needs = state.slots.iter().map(needs).collect();
+        Turn { slots: state.slots.clone(), needs, waiting: state.queue.len(), closing: state.closing }
+    }
+
+    /// Tells the database what there is to tell, and asks for what is needed.
+    fn ask(&mut self, turn: &Turn) -> Result<()> {
+        if self.again_at.is_some_and(|at| Instant::now() < at) && !turn.closing {
+            return Err(self.desk.trouble().unwrap_or_else(|| Error::new(Kind::Io, "the database cannot be had")));
+        }
+        match self.asked(turn) {
+            Ok(()) => {
+                (self.again_at, self.pause) = (None, FIRST_PAUSE);
+                Ok(())
+            }
+            Err(error) => {
+                // Who knows what state it is in.
+                self.database = None;
+                self.again_at = Some(Instant::now() + self.pause);
+                self.pause = (2 * self.pause).min(LONGEST_PAUSE);
+                Err(error)
+            }
+        }
+    }
+
+    fn asked(&mut self, turn: &Turn) -> Result<()> {
+        let database = match &mut self.database {
+            Some(database) => database,
+            none => none.insert(Database::open(&self.place)?),
+        };
+        let holds = |slot: &Arc<Slot>| slot.money().idle() > 0;
+        let wanted = if turn.slots.iter().any(holds) {
+            let now = lease::now(database)?;
+            lease::wanted(database, now - WANTED)?
+        } else {
+            Vec::new()
+        };
+        let is_wanted = |slot: &Slot| wanted.iter().any(|(id, starts)| **id == *slot.id && *starts == slot.span.0);
+        let asks: Vec<Ask<'_>> = turn
+            .slots
+            .iter()
+            .zip(&turn.needs)
+            .filter_map(|(slot, needs)| question(slot, *needs, is_wanted(slot), turn.closing))
+            .collect();
+        if asks.is_empty() {
+            return Ok(());
+        }
+        let replica = &*self.replica;
+        let answers = database.transaction(|database| {
+            let now = lease::now(database)?;
+            asks.iter().map(|ask| lease::tell(database, replica, ask, now)).collect::<Result<Vec<_>>>()
+        })?;
+        for (ask, told) in asks.iter().zip(answers) {
+            heard(ask.slot, told);
+        }
+        Ok(())
+    }
+
+    /// Serves those for whom it was asked, in their order.
+    fn serve(&self, count: usize, failed: bool) {
+        let mut state = self.desk.state();
+        let count = count.min(state.queue.len());
+        let later = state.queue.split_off(count);
+        let now = std::mem::replace(&mut state.queue, later);
+        drop(state);
+        let mut still = VecDeque::new();
+        for waiting in now {
+            if waiting.tell.is_closed() {
+                waiting.leave();
+                continue;
+            }
+            match Aside::take(&waiting.slots, waiting.amount) {
+                Ok(taken) => waiting.answer(Ok(taken.aside)),
+                Err(mut short) => {
+                    short.unknown = failed;
+                    let others = short.money.lease.others > 0 && waiting.since.elapsed() < GRACE;
+                    if others && !failed { still.push_back(waiting) } else { waiting.answer(Err(short)) }
+                }
+            }
+        }
+        if !still.is_empty() {
+            let mut state = self.desk.state();
+            still.append(&mut state.queue);
+            state.queue = still;
+        }
+    }
+
+    /// Lets go of periods that are over and have nothing left to tell.
+    fn forget(&self) {
+        let now = super::bank::now();
+        self.desk.state().slots.retain(|slot| {
+            let money = slot.money();
+            now < slot.span.1
+                || money.reserved > 0
+                || money.lease.is_there
+                || money.lease.limbo > 0
+                || money.spent != money.lease.reported
+                || slot.waiting.load(Ordering::Relaxed) > 0
+        });
+    }
+}
+
+/// What a budget is to be asked now, if anything. What it gives back is nobody's from here on.
+fn question(slot: &Slot, needs: i64, wanted: bool, closing: bool) -> Option<Ask<'_>> {
+    let mut money = slot.money();
+    let idle = money.idle();
+    let want = needs.saturating_sub(idle).max(0);
+    let more = slot.low.swap(false, Ordering::Relaxed);
+    let over = super::bank::now() >= slot.span.1;
+    let slice = money.limit / SLICES;
+    if needs == 0 && idle > 0 {
+        // Where nothing is left, somebody else needs it.
+        let all = closing || over || wanted || money.lease.left <= 0 || money.used.elapsed() >= IDLE;
+        let back = if all { idle } else { (idle - slice).max(0) };
+        // What expired leases had is counted as spent already.
+        let back = back.min(money.granted - money.lease.closed).max(0);
+        money.granted -= back;
+        money.lease.limbo += back;
+    }
+    let since = money.lease.asked.map(|asked| asked.elapsed());
+    let due = |limit: Duration| since.is_none_or(|since| since >= limit);
+    let asks = want > 0
+        || more
+        || money.lease.limbo > 0
+        || money.lease.asked.is_none()
+        || money.spent != money.lease.reported && (due(REPORT) || closing)
+        || money.lease.is_there && (due(RENEW) || closing);
+    asks.then(|| Ask { slot, money: money.clone(), want, more: more && idle < slice })
+}
+
+/// Enters what the database said.
+fn heard(slot: &Slot, told: Told) {
+    let mut money = slot.money();
+    money.granted = money.granted.saturating_add(told.added);
+    money.lease = told.lease;
+    money.lease.asked = Some(Instant::now());
+}

@@ -1,0 +1,363 @@
+"""`ferroute serve`, `ferroute check` and `python -m routellm.openai_server`, as processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from fakeserver import FakeServer
+from serving import Served, ended
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SERVE = ("-m", "ferroute", "serve")
+ORIGINAL = ("-m", "routellm.openai_server")
+HELLO = [{"role": "user", "content": "Say hello"}]
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeServer]:
+    with FakeServer() as server:
+        yield server
+
+
+def config_at(upstream: FakeServer, folder: Path, rest: str = "") -> Path:
+    path = folder / "gateway.yaml"
+    path.write_text(
+        f'tiers:\n  cheap: {{model: openai/small, api_base: "{upstream.url}", api_key: env:HOUSE_KEY}}\n'
+        f'  expensive: {{model: openai/big, api_base: "{upstream.url}", api_key: env:HOUSE_KEY}}\n'
+        f"routers: {{random: {{}}}}\naliases: {{fast: router-random-1}}\n{rest}"
+    )
+    return path
+
+
+def chat(server: Served, model: str) -> httpx.Response:
+    return server.post("/v1/chat/completions", {"model": model, "messages": HELLO})
+
+
+KEY = {"HOUSE_KEY": "s3cret-house"}
+
+
+def test_a_configuration_is_served(upstream: FakeServer, tmp_path: Path) -> None:
+    path = config_at(upstream, tmp_path)
+    with Served(*SERVE, str(path), "--port", "0", env=KEY) as server:
+        assert server.out == ["Launching server with routers: ['random']\n"]
+        assert "this machine only" in server.err[-1] and server.url.startswith("http://127.0.0.1:")
+        assert server.get("/health").json() == {"status": "online"}
+        assert chat(server, "router-random-0").status_code == 200
+        assert chat(server, "fast").headers["x-ferroute-model"] == "openai/small"
+        assert [request.json["model"] for request in upstream.requests] == ["big", "small"]
+        assert upstream.requests[0].headers["authorization"] == "Bearer s3cret-house"
+        assert server.stop() == 0
+    assert "s3cret" not in "".join(server.out + server.err)
+    with sqlite3.connect(tmp_path / "ferroute.db") as book:
+        assert book.execute("select count(*) from calls").fetchone() == (2,)
+
+
+def test_the_command_line_goes_before_the_file(upstream: FakeServer, tmp_path: Path) -> None:
+    path = config_at(upstream, tmp_path, "port: 1\n")
+    book = tmp_path / "other.db"
+    with Served(*SERVE, str(path), "--port", "0", "--ledger", str(book), "--workers", "2", env=KEY) as server:
+        assert chat(server, "fast").status_code == 200
+        assert server.stop() == 0
+    assert book.exists() and not (tmp_path / "ferroute.db").exists()
+
+
+def test_without_a_file_the_key_says_which_models(upstream: FakeServer, tmp_path: Path) -> None:
+    env = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": upstream.url}
+    with Served(*SERVE, "--port", "0", env=env, cwd=tmp_path) as server:
+        assert server.out == ["Launching server with routers: ['local', 'random']\n"]
+        assert any("tiers of openai, whose key is in the environment" in line for line in server.err)
+        assert chat(server, "router-random-0").headers["x-ferroute-model"] == "openai/gpt-6.1-sol"
+        # Any model of a provider whose key is there.
+        assert chat(server, "gpt-5.4-mini").status_code == 200
+        assert server.stop() == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_models_need_no_file(upstream: FakeServer, tmp_path: Path) -> None:
+    words = ("--weak-model", "openai/small", "--strong-model", "openai/big", "--base-url", upstream.url)
+    with Served(*SERVE, "--port", "0", *words, "--api-key", "env:HOUSE_KEY", env=KEY, cwd=tmp_path) as server:
+        assert chat(server, "router-random-1").headers["x-ferroute-model"] == "openai/small"
+        assert upstream.requests[0].headers["authorization"] == "Bearer s3cret-house"
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "code", "told"),
+    [
+        ((), None, 1, "set one of OPENAI_API_KEY"),
+        (("none.yaml",), None, 1, "none.yaml: there is no such configuration file"),
+        (("g.yaml",), "tiers: {a: b}\nprot: 1\n", 1, "unknown key 'prot'; did you mean 'port'"),
+        (("g.yaml", "--host", "0.0.0.0"), "weak_model: a\nstrong_model: b\n", 1, "will not listen on 0.0.0.0"),
+        (("--weak-model", "x"), None, 2, "go together"),
+        (("--base-url", "http://127.0.0.1:9"), None, 2, "of which none is given"),
+        (("--port", "70000"), None, 2, "invalid"),
+        (("--no-such-option",), None, 2, "unrecognized arguments"),
+        (("--weak-model", "x", "--strong-model", "y", "--api-key", "env:NOT_THERE"), None, 1, "no variable NOT_THERE"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_a_line(
+    words: tuple[str, ...], text: str | None, code: int, told: str, tmp_path: Path
+) -> None:
+    if text is not None:
+        (tmp_path / "g.yaml").write_text(text)
+    done = ended(*SERVE, *words, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_said(upstream: FakeServer, tmp_path: Path) -> None:
+    port = upstream.url.rsplit(":", 1)[1].split("/")[0]
+    done = ended(*SERVE, str(config_at(upstream, tmp_path)), "--port", port, env=KEY)
+    assert done.returncode == 1 and f"cannot listen on 127.0.0.1:{port}" in done.stderr
+
+
+def test_it_starts_without_what_other_commands_load(upstream: FakeServer, tmp_path: Path) -> None:
+    with Served("-X", "importtime", *SERVE, str(config_at(upstream, tmp_path)), "--port", "0", env=KEY) as server:
+        assert server.get("/health").status_code == 200
+        server.stop()
+    loaded = {line.rsplit("|", 1)[1].strip() for line in server.err if line.startswith("import time:")}
+    assert "ferroute.controller" in loaded
+    heavy = {"typer", "rich", "click", "numpy", "openai", "httpx", "pydantic", "yaml", "pandas", "huggingface_hub"}
+    assert not loaded & heavy
+
+
+def test_help_names_the_server() -> None:
+    done = ended("-m", "ferroute", "--help")
+    assert "serve" in done.stdout and "check" in done.stdout
+    for words in (("serve", "--help"), ("--debug", "serve", "--help")):
+        done = ended("-m", "ferroute", *words)
+        assert done.returncode == 0 and "--allow-public-without-key" in done.stdout, done.stderr
+
+
+def test_a_reload_under_load_loses_no_request(upstream: FakeServer, tmp_path: Path) -> None:
+    path = config_at(upstream, tmp_path)
+    before = path.read_text()
+    statuses: list[Any] = []
+    over = threading.Event()
+
+    def one(client: httpx.Client) -> tuple[Any, Any]:
+        try:
+            done = client.post("/v1/chat/completions", json={"model": "fast", "messages": HELLO})
+        except httpx.HTTPError as error:
+            return repr(error), None
+        return done.status_code, done.headers.get("x-ferroute-model")
+
+    def ask(server: Served) -> None:
+        with httpx.Client(base_url=server.url, timeout=20) as client:
+            while not over.is_set():
+                statuses.append(one(client))
+
+    with Served(*SERVE, str(path), "--port", "0", env=KEY) as server:
+        threads = [threading.Thread(target=ask, args=(server,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+        # As an editor saves: another file takes the place of the old one.
+        fresh = tmp_path / "fresh"
+        fresh.write_text(before.replace("router-random-1", "router-random-0"))
+        fresh.replace(path)
+        server.said(r"gateway.yaml: reloaded \(it has changed\)")
+        time.sleep(0.2)
+        seen = len(server.err)
+        path.write_text(before + "polices: []\n")
+        server.said("not reloaded", after=seen)
+        server.said("unknown key 'polices'; did you mean 'policies'", after=seen)
+        time.sleep(0.2)
+        assert server.process.poll() is None
+        path.write_text(before)
+        os.kill(server.process.pid, signal.SIGHUP)
+        server.said(r"reloaded \(SIGHUP\)", after=seen)
+        time.sleep(0.2)
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert chat(server, "fast").headers["x-ferroute-model"] == "openai/small"
+        assert server.stop() == 0
+    assert {status for status in statuses if status[0] != 200} == set()
+    models = [model for _, model in statuses]
+    assert {"openai/big", "openai/small"} == set(models) and len(models) == len(upstream.requests) - 1
+    with sqlite3.connect(tmp_path / "ferroute.db") as book:
+        assert book.execute("select count(*) from calls").fetchone() == (len(upstream.requests),)
+
+
+def test_a_file_that_is_only_touched_is_not_reloaded(upstream: FakeServer, tmp_path: Path) -> None:
+    path = config_at(upstream, tmp_path)
+    with Served(*SERVE, str(path), "--port", "0", env=KEY) as server:
+        os.utime(path, (1, 1))
+        time.sleep(1.5)
+        path.write_text(path.read_text() + "models: [other]\n")
+        server.said("cannot be|not reloaded|reloaded")
+        assert sum("reloaded" in line for line in server.err) == 1
+
+
+def test_the_originals_command_line_works(upstream: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("random:\nsomething_else: 3\n")
+    words = ("--routers", "random", "local", "--port", "0", "--base-url", upstream.url, "--api-key", "s3cret")
+    models = (
+        "--strong-model",
+        "openai/big",
+        "--weak-model",
+        "openai/small",
+        "--config",
+        "config.yaml",
+        "--workers",
+        "2",
+    )
+    with Served(*ORIGINAL, *words, *models, cwd=tmp_path) as server:
+        assert server.out == ["Launching server with routers: ['random', 'local']\n"]
+        assert any("one process with so many threads" in line for line in server.err)
+        assert "this machine only; RouteLLM's server listens on every address" in server.err[-1]
+        assert server.get("/health").json() == {"status": "online"}
+        assert chat(server, "router-random-0").json()["model"] == "big"
+        assert chat(server, "router-random-1").json()["model"] == "small"
+        bad = chat(server, "router-mf-0.5")
+        assert bad.status_code == 400 and bad.json()["object"] == "error"
+        assert upstream.requests[0].headers["authorization"] == "Bearer s3cret"
+        assert server.stop() == 0
+    assert "s3cret" not in "".join(server.out + server.err)
+    # In memory: nothing is left behind.
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_the_originals_defaults_start(tmp_path: Path) -> None:
+    with Served(*ORIGINAL, "--port", "0", cwd=tmp_path) as server:
+        assert server.out == ["Launching server with routers: ['random']\n"]
+        assert server.get("/health").json() == {"status": "online"}
+        # Its weak model's service is closed: that is said of the request.
+        answer = chat(server, "router-random-1")
+        assert answer.status_code >= 400 and "anyscale" in answer.json()["error"]["message"].lower()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--routers", "nobody"), 2, "invalid choice: 'nobody'"),
+        (("--config", "none.yaml"), 1, "none.yaml: there is no such configuration file"),
+        (("--host", "0.0.0.0", "--port", "0"), 1, "--allow-public-without-key"),
+        (("--import", "no_such_module_of_ours"), 2, "no_such_module_of_ours"),
+    ],
+)
+def test_what_the_originals_program_refuses(words: tuple[str, ...], code: int, told: str, tmp_path: Path) -> None:
+    done = ended(*ORIGINAL, *words, cwd=tmp_path)
+    assert done.returncode == code and told in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_importing_the_program_reads_no_arguments() -> None:
+    done = ended("-c", "import routellm.openai_server", "--no-such-flag")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_routers_of_the_users_own_are_served(upstream: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from ferroute.routers.routers import ROUTER_CLS, Router\n\n"
+        "class Mine(Router):\n"
+        "    def calculate_strong_win_rate(self, prompt):\n        return float('hard' in prompt)\n\n"
+        "ROUTER_CLS['mine'] = Mine\n"
+    )
+    words = ("--routers", "mine", "--import", "mine", "--strong-model", "openai/big", "--weak-model", "openai/small")
+    with Served(*ORIGINAL, *words, "--port", "0", "--base-url", upstream.url, cwd=tmp_path) as server:
+        assert server.out == ["Launching server with routers: ['mine']\n"]
+
+
+CHECK = ("-m", "ferroute", "check")
+
+
+def test_check_shows_a_configuration_and_all_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "g.yaml"
+    path.write_text("weak_model: gpt-5.4-mini\nstrong_model: gpt-5.5\npolicies: [{budget: 5/day}]\n")
+    done = ended(*CHECK, str(path))
+    assert done.returncode == 0, done.stderr
+    assert "no mistakes" in done.stdout and "strong: gpt-5.5  $5 in, $30 out per 1M tokens" in done.stdout
+    assert "everybody together: $5/day" in done.stdout
+    told = json.loads(ended(*CHECK, str(path), "--json").stdout)
+    assert told["ok"] and told["tiers"][1]["output_per_million"] == "30"
+    path.write_text("weak_model: a\npolicies: [{budget: 5}]\nprot: 1\n")
+    done = ended(*CHECK, str(path))
+    assert done.returncode == 1 and done.stdout.endswith("2 mistakes\n"), done.stdout
+    assert "g.yaml:2:21: policies[0].budget: expected US dollars and a period, such as 5/day" in done.stdout
+    told = json.loads(ended(*CHECK, str(path), "--json").stdout)
+    assert [(each["line"], each["path"]) for each in told["mistakes"]] == [(2, "policies[0].budget"), (3, "")]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "name a configuration"),
+        (("none.yaml",), "no such configuration file"),
+        (("g.yaml", "--replay", "p.jsonl"), "go together"),
+        (("g.yaml", "--max-changed", "5%"), "is for --replay"),
+        (("g.yaml", "--replay", "p", "--against", "g.yaml", "--max-changed", "5"), "expected a percentage"),
+    ],
+)
+def test_check_says_what_it_did_not_understand(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    (tmp_path / "g.yaml").write_text("weak_model: a\nstrong_model: b\n")
+    done = ended(*CHECK, *words, cwd=tmp_path)
+    assert done.returncode == 2 and told in done.stderr, done.stderr
+
+
+def test_the_schema_is_printed() -> None:
+    assert json.loads(ended(*CHECK, "--schema").stdout)["properties"]["port"]["maximum"] == 65535
+
+
+@pytest.fixture
+def replayed(tmp_path: Path) -> Path:
+    both = "weak_model: gpt-5.4-mini\nstrong_model: gpt-5.5\n"
+    (tmp_path / "old.yaml").write_text(f"{both}aliases: {{fast: router-local-1}}\n")
+    (tmp_path / "new.yaml").write_text(f"{both}aliases: {{fast: router-local-0}}\n")
+    lines: list[Any] = [
+        {"model": "fast", "messages": HELLO},
+        {"model": "gpt-5.5", "prompt": "What is 2+2?", "max_tokens": 10},
+        "Prove that there is no largest prime.",
+        {"body": {"model": "nothing", "messages": HELLO}},
+    ]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return tmp_path
+
+
+def test_requests_are_played_through_both(replayed: Path) -> None:
+    words = ("new.yaml", "--replay", "p.jsonl", "--against", "old.yaml", "--router", "local-0")
+    done = ended(*CHECK, *words, cwd=replayed)
+    assert done.returncode == 0, done.stderr
+    assert "4 requests, 1 (25.0%) go elsewhere" in done.stdout
+    told = [json.loads(line) for line in ended(*CHECK, *words, "--json", cwd=replayed).stdout.splitlines()]
+    (moved,) = told[:-1]
+    assert (moved["row"], moved["before"], moved["after"]) == (1, "gpt-5.4-mini", "gpt-5.5")
+    # 4 tokens for a message and 3 for its nine characters; an answer of 500.
+    assert moved["cost_before_usd"] == "0.00225525" and moved["cost_after_usd"] == "0.015035"
+    sums = told[-1]["summary"]
+    assert sums["before"]["models"] == {"gpt-5.4-mini": 1, "gpt-5.5": 2, "(refused)": 1}
+    assert sums["changed"] == 0.25 and sums["exceeded"] == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (("--max-changed", "25%"), 0),
+        (("--max-changed", "24%"), 1),
+        (("--max-cost-increase", "5%"), 1),
+        (("--max-cost-increase", "500%"), 0),
+    ],
+)
+def test_limits_make_the_exit_code(replayed: Path, limits: tuple[str, ...], code: int) -> None:
+    words = ("new.yaml", "--replay", "p.jsonl", "--against", "old.yaml", "--router", "router-local-0")
+    done = ended(*CHECK, *words, *limits, cwd=replayed)
+    assert done.returncode == code, done.stdout + done.stderr
+
+
+def test_a_prompt_that_names_no_model_needs_a_router(replayed: Path) -> None:
+    done = ended(*CHECK, "new.yaml", "--replay", "p.jsonl", "--against", "old.yaml", cwd=replayed)
+    assert done.returncode == 3 and "p.jsonl, line 3: it names no model" in done.stderr
+    (replayed / "bad.jsonl").write_text("{\n")
+    done = ended(*CHECK, "new.yaml", "--replay", "bad.jsonl", "--against", "old.yaml", cwd=replayed)
+    assert done.returncode == 3 and "bad.jsonl, line 1: not JSON" in done.stderr
