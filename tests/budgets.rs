@@ -38,7 +38,7 @@ const REPLICA: &str = "FERROUTE_TEST_REPLICA";
 fn prices() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let own = r#"{"cent": {"input": 0, "output": 10}, "free": {"input": 0, "output": 0}, "dime": {"input": 0, "output": 100}}"#;
+        let own = r#"{"openai/cent": {"input": 0, "output": 10}, "openai/dime": {"input": 0, "output": 100}, "openai/free": {"input": 0, "output": 0}}"#;
         Table::builtin().unwrap().under(Own::from_json(own).unwrap()).share();
     });
 }
@@ -480,6 +480,37 @@ async fn embeddings_pay_for_their_bytes() {
     // Two cents a million tokens.
     assert_eq!(one(&budgets).reserved, dollars("0.00000002") * Decimal::from(body.len()));
     assert_eq!((admitted.clamp, admitted.request.bytes()), (None, request.bytes()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_database_a_replica_spends_what_it_was_lent() {
+    let Some(mut server) = Server::start() else { return };
+    let plan = plan("openai/cent");
+    let (budgets, caller) = (replica(&server.url(), "5"), Caller::default());
+    let call = async || called(&budgets, &caller, &plan, CENT, Some(dollars("0.01"))).await;
+    assert!(call().await);
+    server.kill();
+    // Of its slice of five cents; a sixth one may have been lent as they ran low.
+    let mut served = 1;
+    let refused = loop {
+        match admit(&budgets, &caller, &plan, CENT).await {
+            Ok(_) => served += usize::from(call().await),
+            Err(refused) => break refused,
+        }
+        assert!(served <= 10);
+    };
+    let why = refused.error.why_denied().unwrap();
+    assert_eq!((why.status, why.code), (503, "budget_unavailable"), "{}", refused.error);
+    assert!(served >= 5, "{served}");
+    server.start_again();
+    // Without hands, and without having lost or doubled anything.
+    let begun = Instant::now();
+    while !call().await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it did not come back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let rest = thousand(&[Arc::clone(&budgets)], &[600]).await;
+    assert_eq!(served + 1 + rest, 500);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

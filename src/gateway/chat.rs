@@ -60,7 +60,13 @@ pub(super) async fn answer(
 
 /// The answer of `work`; where that panics, one that says so, instead of a connection that closes without a word.
 pub(super) async fn guarded(protocol: &dyn Protocol, work: impl Future<Output = Response<Body>>) -> Response<Body> {
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| failure::broken(protocol))
+    let mut response = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| failure::broken(protocol));
+    if let Some(name) = protocol.id_header()
+        && let Some(id) = response.headers().get(headers::REQUEST_ID).cloned()
+    {
+        response.headers_mut().insert(HeaderName::from_static(name), id);
+    }
+    response
 }
 
 enum Answered {
