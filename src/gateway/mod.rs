@@ -22,12 +22,13 @@ pub mod event;
 mod explain;
 mod failure;
 mod feedback;
-pub mod guard;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod guard;
 mod headers;
 mod ids;
 pub mod inside;
+pub mod lanes;
 pub mod limits;
 mod models;
 pub mod protocol;
