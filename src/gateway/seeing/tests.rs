@@ -15,10 +15,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engine::plan::{Account, Instead, Plan, Policy};
 use crate::error::{Denied, Spent};
+use crate::gateway::auth::Auth;
 use crate::gateway::deciding::{Decided, Deciding};
+use crate::gateway::guard::Guard;
 use crate::gateway::limits::Limits;
 use crate::gateway::setup::{Models, Target};
-use crate::policy::{Caller, Key};
+use crate::policy::rules::{Budget, Period, Rate, ShareCap};
+use crate::policy::{Bank, Budgets, Caller, Key, Policies, Rule, Who};
 use crate::pricing::Usage;
 use crate::providers::{Asked, resolve};
 use crate::routing::Ladder;
@@ -35,7 +38,17 @@ fn setup() -> Setup {
     let targets = vec![target("openai/gpt-5.4-nano"), target("openai/gpt-5.5")];
     let ladder = Ladder::pair(targets[0].name.clone(), targets[1].name.clone());
     let models = Models::new(targets.clone(), Vec::new());
-    Setup { deciding: Deciding::new(ladder, targets, Vec::new(), None), models, server: Limits::default() }
+    let deciding = Deciding::new(ladder, targets, Vec::new(), None);
+    let (auth, guard) = (Auth::default(), Guard::default());
+    let rule = Rule { requests: Some(Rate { count: 10, per: Duration::from_secs(60) }), ..Rule::default() };
+    let share = ShareCap { model: "openai/gpt-5.5".to_owned(), most: 0.2 };
+    let capped =
+        Rule { who: Who { team: Some("red".to_owned()), ..Who::default() }, share: Some(share), ..Rule::default() };
+    let budget = Budget { limit: Decimal::new(55, 1), period: Period::Day };
+    let paid = Rule { budget: Some(budget), ..Rule::default() };
+    let budgets = Budgets::new(Bank::open("memory:").unwrap(), std::slice::from_ref(&paid)).unwrap();
+    let policies = Policies::new(&[rule, capped]);
+    Setup { deciding, models, server: Limits::default(), auth, guard, policies, budgets: Some(budgets) }
 }
 
 fn decided() -> Decided {
@@ -66,7 +79,7 @@ fn account() -> Account {
 }
 
 fn caller() -> Caller {
-    let key = Key { id: "key_1".to_owned(), name: "n".to_owned(), team: Some("red".to_owned()) };
+    let key = Key { id: "key_1".to_owned(), name: "n".to_owned(), team: Some("red".to_owned()), ..Key::default() };
     Caller { key: Some(Arc::new(key)) }
 }
 
@@ -136,6 +149,25 @@ fn a_request_is_counted_once_in_each_family() {
     assert!(!text.contains(PROMPT) && !text.contains("key_1"));
     drop(open);
     assert_eq!(value(&seeing.text(&setup()).unwrap(), "ferroute_requests_in_flight"), Some(0.0));
+}
+
+#[test]
+fn policies_are_seen_as_they_stand() {
+    let text = Seeing::new(quiet(), None).unwrap().text(&setup()).unwrap();
+    let everybody = "{key=\"all\",team=\"all\",model=\"all\"";
+    let red = "{key=\"all\",team=\"red\",model=\"openai/gpt-5.5\"}";
+    let expected = [
+        (format!("ferroute_budget_limit_usd{everybody},period=\"day\"}}"), 5.5),
+        (format!("ferroute_budget_spent_usd{everybody},period=\"day\"}}"), 0.0),
+        (format!("ferroute_budget_left_usd{everybody},period=\"day\"}}"), 5.5),
+        (format!("ferroute_limit_allowed{everybody},kind=\"requests\",seconds=\"60\"}}"), 10.0),
+        (format!("ferroute_limit_remaining{everybody},kind=\"requests\",seconds=\"60\"}}"), 10.0),
+        (format!("ferroute_share_cap_ratio{red}"), 0.2),
+        (format!("ferroute_share_seen_decisions{red}"), 0.0),
+    ];
+    for (line, number) in expected {
+        assert_eq!(value(&text, &line), Some(number), "{line}\n{text}");
+    }
 }
 
 #[test]
