@@ -15,10 +15,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engine::plan::{Account, Instead, Plan, Policy};
 use crate::error::{Denied, Spent};
-use crate::gateway::auth::Auth;
 use crate::gateway::deciding::{Decided, Deciding};
-use crate::gateway::guard::Guard;
-use crate::gateway::limits::Limits;
 use crate::gateway::setup::{Models, Target};
 use crate::policy::rules::{Budget, Period, Rate, ShareCap};
 use crate::policy::{Bank, Budgets, Caller, Key, Policies, Rule, Who};
@@ -38,8 +35,6 @@ fn setup() -> Setup {
     let targets = vec![target("openai/gpt-5.4-nano"), target("openai/gpt-5.5")];
     let ladder = Ladder::pair(targets[0].name.clone(), targets[1].name.clone());
     let models = Models::new(targets.clone(), Vec::new());
-    let deciding = Deciding::new(ladder, targets, Vec::new(), None);
-    let (auth, guard) = (Auth::default(), Guard::default());
     let rule = Rule { requests: Some(Rate { count: 10, per: Duration::from_secs(60) }), ..Rule::default() };
     let share = ShareCap { model: "openai/gpt-5.5".to_owned(), most: 0.2 };
     let capped =
@@ -48,7 +43,8 @@ fn setup() -> Setup {
     let paid = Rule { budget: Some(budget), ..Rule::default() };
     let budgets = Budgets::new(Bank::open("memory:").unwrap(), std::slice::from_ref(&paid)).unwrap();
     let policies = Policies::new(&[rule, capped]);
-    Setup { deciding, models, server: Limits::default(), auth, guard, policies, budgets: Some(budgets) }
+    let plain = Setup::plain(Deciding::new(ladder, targets, Vec::new(), None), models);
+    Setup { policies, budgets: Some(budgets), ..plain }
 }
 
 fn decided() -> Decided {
@@ -79,7 +75,8 @@ fn account() -> Account {
 }
 
 fn caller() -> Caller {
-    let key = Key { id: "key_1".to_owned(), name: "n".to_owned(), team: Some("red".to_owned()), ..Key::default() };
+    let mut key = Key::default();
+    (key.id, key.name, key.team) = ("key_1".to_owned(), "n".to_owned(), Some("red".to_owned()));
     Caller { key: Some(Arc::new(key)) }
 }
 
