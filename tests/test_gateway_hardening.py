@@ -230,7 +230,7 @@ def test_requests_in_a_row_are_answered_in_their_order(upstream: FakeServer) -> 
     health = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
     with served(upstream, **QUICK) as gateway:
         _, answer = said(gateway, WHOLE + health + WHOLE + health)
-        places = [answer.find(b'"object":"chat.completion"'), answer.find(b"online"), answer.rfind(b"online")]
+        places = [answer.find(b"chat.completion"), answer.find(b"online"), answer.rfind(b"online")]
         assert answer.count(b"HTTP/1.1 200 OK") == 4
         assert -1 < places[0] < places[1] < places[2] == max(places)
 
