@@ -2246,6 +2246,10 @@ class Keys:
     def url(self) -> str:
         """Where they are kept, without the password."""
 
+    @staticmethod
+    def check(new: str) -> None:
+        """Whether a key like this can be made."""
+
     def create(self, new: str) -> tuple[str, str]:
         """Makes a key: its secret, which nobody can give again, and what is known of it."""
 
