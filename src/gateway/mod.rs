@@ -7,11 +7,14 @@
 //!
 //! Everything a reload replaces is one [`Setup`], swapped as a whole. [`app`] is made without a socket, so that tests can call it.
 
+mod admin;
 mod admit;
 pub mod app;
+pub mod auth;
 mod body;
 mod chat;
 pub mod config;
+mod counting;
 pub mod deciding;
 mod decision;
 mod embeddings;
@@ -19,19 +22,30 @@ pub mod event;
 mod explain;
 mod failure;
 mod feedback;
+pub mod guard;
+#[doc(hidden)]
+pub mod fuzz;
 mod headers;
 mod ids;
+pub mod inside;
 pub mod limits;
 mod models;
 pub mod protocol;
 mod ready;
+mod reference;
 pub mod seeing;
 pub mod serve;
 pub mod setup;
 mod stream;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+mod tests;
 mod told;
 pub mod ui;
+mod wire;
 
 pub use app::Gateway;
+pub use auth::Auth;
+pub use guard::Guard;
 pub use limits::Limits;
 pub use setup::{Models, Setup, Target};

@@ -16,8 +16,9 @@ mod explain;
 mod filters;
 mod fitted;
 mod gateway;
-mod gateway_foreign;
 mod gateway_config;
+mod gateway_door;
+mod gateway_foreign;
 mod gateway_page;
 mod gateway_routers;
 mod given;
@@ -60,6 +61,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     filters::register(m)?;
     fitted::register(m)?;
     gateway::register(m)?;
+    gateway_door::register(m)?;
     gateway_config::register(m)?;
     gateway_page::register(m)?;
     rules::register(m)?;
