@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::policy::Pass;
 
 /// Our id of the request.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The same for `Anthropic`'s clients, which look for it under this name.
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// Asks for the object `ferroute` in the answer, as `{"ferroute": {"explain": true}}` does.
