@@ -135,8 +135,6 @@ def run(config: Configuration, given: Any, read: Any) -> None:
     workers = int(config.server.get("workers", 0)) or None
     broken: list[tuple[str, str]] = []
     page = page_about(config)
-    if page is not None:
-        page["key"] = config.keys.get("admin")
     gateway = Gateway(
         controller, config.host, config.port, workers=workers, ui=page, broken=broken, **served_of(config)
     )
