@@ -1,5 +1,6 @@
 //! The body of each fuzz target, for the fuzzer and for `cargo test`, which replays the corpora.
 
+use ferroute::gateway;
 use ferroute::providers::{Dialect, fuzz};
 use ferroute::routers::local::LocalModel;
 use ferroute::routers::rules::Rules;
@@ -77,4 +78,19 @@ pub fn anthropic_answers(data: &[u8]) {
 /// Answers and streams of Gemini.
 pub fn gemini_answers(data: &[u8]) {
     fuzz::answers(Dialect::Gemini, data);
+}
+
+/// What callers of the gateway send in `OpenAI`'s Chat Completions.
+pub fn openai_bodies(data: &[u8]) {
+    gateway::fuzz::openai(data);
+}
+
+/// What callers of the gateway send in Anthropic's Messages.
+pub fn anthropic_bodies(data: &[u8]) {
+    gateway::fuzz::anthropic(data);
+}
+
+/// What callers of the gateway send in `OpenAI`'s Responses.
+pub fn responses_bodies(data: &[u8]) {
+    gateway::fuzz::responses(data);
 }

@@ -111,3 +111,21 @@ fn gemini_answers() {
     replay("gemini_answers", bodies::gemini_answers);
     mutate("gemini_answers", bodies::gemini_answers);
 }
+
+#[test]
+fn openai_bodies() {
+    replay("openai_bodies", bodies::openai_bodies);
+    mutate("openai_bodies", bodies::openai_bodies);
+}
+
+#[test]
+fn anthropic_bodies() {
+    replay("anthropic_bodies", bodies::anthropic_bodies);
+    mutate("anthropic_bodies", bodies::anthropic_bodies);
+}
+
+#[test]
+fn responses_bodies() {
+    replay("responses_bodies", bodies::responses_bodies);
+    mutate("responses_bodies", bodies::responses_bodies);
+}

@@ -15,7 +15,7 @@ use super::event::Observer;
 use super::seeing::Seeing;
 use super::setup::Setup;
 use super::ui::{self, Page};
-use super::{admin, chat, decision, embeddings, feedback, guard, models, ready};
+use super::{admin, chat, counting, decision, embeddings, feedback, guard, models, ready, reference};
 use crate::policy::{Budgets, Scope};
 use crate::providers::Http;
 
@@ -131,10 +131,14 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
     let page = gateway.page.clone().map(ui::routes).unwrap_or_default();
     Router::new()
         .merge(page)
+        .merge(reference::routes())
         .route("/health", get(async || json(StatusCode::OK, r#"{"status":"online"}"#)))
         .route("/metrics", get(metrics))
         .route("/ready", get(ready::ready))
         .route("/v1/chat/completions", post(chat::openai))
+        .route("/v1/messages", post(chat::anthropic))
+        .route("/v1/messages/count_tokens", post(counting::count))
+        .route("/v1/responses", post(chat::responses))
         .route("/v1/decision", post(decision::decision))
         .route("/v1/embeddings", post(embeddings::embed))
         .route("/v1/feedback", post(feedback::feedback))
@@ -142,8 +146,6 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
         .route("/v1/models/{*id}", get(models::one))
         .route("/admin/keys", get(admin::list).post(admin::create))
         .route("/admin/keys/{id}", get(admin::show).delete(admin::revoke))
-        .route("/v1/messages", post(chat::anthropic))
-        .route("/v1/responses", post(chat::responses))
         // As the original's framework says it.
         .fallback(async || json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#))
         .method_not_allowed_fallback(async || {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, Request, Response, header};
+use axum::http::{HeaderName, HeaderValue, Request, Response, header};
 use bytes::Bytes;
 use futures_util::FutureExt;
 
@@ -60,7 +60,13 @@ pub(super) async fn answer(
 
 /// The answer of `work`; where that panics, one that says so, instead of a connection that closes without a word.
 pub(super) async fn guarded(protocol: &dyn Protocol, work: impl Future<Output = Response<Body>>) -> Response<Body> {
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| failure::broken(protocol))
+    let mut response = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| failure::broken(protocol));
+    if let Some(name) = protocol.id_header()
+        && let Some(id) = response.headers().get(headers::REQUEST_ID).cloned()
+    {
+        response.headers_mut().insert(HeaderName::from_static(name), id);
+    }
+    response
 }
 
 enum Answered {
@@ -149,7 +155,7 @@ pub(super) fn whole(mut told: Told, body: Bytes) -> Response<Body> {
     if let Some(account) = &told.account {
         headers::account(response.headers_mut(), account);
     }
-    headers::put(response.headers_mut(), headers::REQUEST_ID, &told.id);
+    headers::request_id(response.headers_mut(), &told.id, told.protocol);
     headers::limits(response.headers_mut(), &told.pass, told.clamp);
     told.over(200);
     response
@@ -160,7 +166,9 @@ fn streamed(told: Told, parts: Parts) -> Response<Body> {
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers::put(fields, headers::REQUEST_ID, &told.id);
+    // Proxies such as nginx would keep chunks back until there are many.
+    fields.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    headers::request_id(fields, &told.id, told.protocol);
     headers::limits(fields, &told.pass, told.clamp);
     if let Some(decided) = &told.decided {
         headers::decision(fields, decided, parts.stream.instead().as_ref());
@@ -173,7 +181,7 @@ fn streamed(told: Told, parts: Parts) -> Response<Body> {
 pub(super) fn failed(mut told: Told, protocol: &dyn Protocol, error: &Error) -> Response<Body> {
     let mut response = failure::response(protocol, error);
     let fields = response.headers_mut();
-    headers::put(fields, headers::REQUEST_ID, &told.id);
+    headers::request_id(fields, &told.id, told.protocol);
     if let Some(decided) = &told.decided {
         headers::decision(fields, decided, None);
     }

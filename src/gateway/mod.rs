@@ -14,6 +14,7 @@ pub mod auth;
 mod body;
 mod chat;
 pub mod config;
+mod counting;
 pub mod deciding;
 mod decision;
 mod embeddings;
@@ -22,16 +23,23 @@ mod explain;
 mod failure;
 mod feedback;
 pub mod guard;
+#[doc(hidden)]
+pub mod fuzz;
 mod headers;
 mod ids;
+pub mod inside;
 pub mod limits;
 mod models;
 pub mod protocol;
 mod ready;
+mod reference;
 pub mod seeing;
 pub mod serve;
 pub mod setup;
 mod stream;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+mod tests;
 mod told;
 pub mod ui;
 mod wire;

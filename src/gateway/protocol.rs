@@ -50,6 +50,11 @@ pub trait Protocol: Send + Sync {
     /// What it is called in logs and metrics.
     fn name(&self) -> &'static str;
 
+    /// The header in which its clients look for the id of a request, where that is another than `x-request-id`.
+    fn id_header(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Reads a request.
     ///
     /// # Errors

@@ -179,6 +179,19 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// For whoever comes, without keys, limits and budgets.
+    pub fn plain(deciding: Deciding, models: Models) -> Self {
+        Self {
+            deciding,
+            models,
+            server: Limits::default(),
+            auth: Auth::default(),
+            guard: Guard::default(),
+            policies: Policies::default(),
+            budgets: None,
+        }
+    }
+
     /// Goes on where another setup stands: what was spent of limits that stay is not forgotten.
     pub fn inherit(&mut self, before: &Self) {
         self.auth.inherit(&before.auth);

@@ -22,7 +22,7 @@ pub(super) struct Told {
     /// How long a provider was waited for, or a caller who reads slowly.
     waited: Duration,
     over: bool,
-    protocol: &'static str,
+    pub protocol: &'static str,
     path: &'static str,
     traceparent: Option<String>,
     _open: Option<Open>,

@@ -25,6 +25,10 @@ impl Protocol for Anthropic {
         "anthropic"
     }
 
+    fn id_header(&self) -> Option<&'static str> {
+        Some("request-id")
+    }
+
     fn read(&self, body: Bytes) -> Result<Inbound> {
         let request::Read { body, model, stream, said, thinks } = request::read(json::object(&body)?, true)?;
         let reply = Box::new(Messages(stream::Events::new(thinks)));
