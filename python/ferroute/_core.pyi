@@ -2334,7 +2334,6 @@ class GatewayPage:
         config: the configuration's file.
         keys: whether callers need a key.
         experiments: says what is being tried out, as a JSON list.
-        key: what opens its data; None: it is open.
     """
 
     def __new__(
@@ -2347,7 +2346,6 @@ class GatewayPage:
         config: str | None = None,
         keys: bool = False,
         experiments: Callable[[], str] | None = None,
-        key: str | None = None,
     ) -> GatewayPage: ...
     def renew(
         self,
