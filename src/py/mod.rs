@@ -16,8 +16,8 @@ mod explain;
 mod filters;
 mod fitted;
 mod gateway;
-mod gateway_foreign;
 mod gateway_config;
+mod gateway_foreign;
 mod gateway_page;
 mod gateway_routers;
 mod given;
@@ -42,6 +42,7 @@ mod statistics;
 mod sw;
 mod task;
 mod watched;
+mod within;
 
 use pyo3::prelude::*;
 
@@ -62,6 +63,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     gateway::register(m)?;
     gateway_config::register(m)?;
     gateway_page::register(m)?;
+    within::register(m)?;
     rules::register(m)?;
     mf::register(m)?;
     learn::register(m)?;
