@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::app::Gateway;
 use super::deciding::Asked;
 use super::protocol::openai::OpenAi;
-use super::protocol::{Inbound, Protocol};
+use super::protocol::{self, Inbound, Protocol};
 use super::told::Told;
 use super::{admit, body, chat, explain};
 use crate::error::Result;
@@ -36,7 +36,8 @@ async fn decided(gateway: &Gateway, request: Request<Body>, told: &mut Told) -> 
     let from = Instant::now();
     let read = body::whole(&head.headers, sent, &setup.server).await;
     told.waited_since(from);
-    let Inbound { body, model, extras, .. } = OpenAi.read(read?)?;
+    let sent = read?;
+    let Inbound { body, model, extras, .. } = protocol::spoken(&head.headers, &sent).read(sent)?;
     let request = Arc::new(ChatRequest::new(body));
     let decided = chat::decide(&setup, model, &request, &extras).await?;
     let mut body = explain::decision(&decided);
