@@ -2234,7 +2234,61 @@ class GatewaySetup:
         deciding: dict[str, Any] | None = None,
         aliases: Sequence[tuple[str, str]] = [],
         open_models: bool = False,
+        door: GatewayDoor | None = None,
     ) -> GatewaySetup: ...
+
+@final
+class Keys:
+    """The keys of callers, in a ledger's database. What it is told and what it tells is JSON."""
+
+    def __new__(cls, url: str, create: bool = True) -> Keys: ...
+    @property
+    def url(self) -> str:
+        """Where they are kept, without the password."""
+
+    def create(self, new: str) -> tuple[str, str]:
+        """Makes a key: its secret, which nobody can give again, and what is known of it."""
+
+    def list(self) -> str:
+        """All keys, oldest first."""
+
+    def show(self, name: str) -> str:
+        """One key, by id or name."""
+
+    def revoke(self, name: str) -> str:
+        """Ends a key."""
+
+@final
+class Bank:
+    """The money of budgets, in a ledger's database; one for all setups of a server."""
+
+    def __new__(cls, url: str) -> Bank: ...
+    def close(self, limit: float = 5.0) -> None:
+        """Gives back what is lent, after the last call."""
+
+@final
+class GatewayDoor:
+    """What stands before the models: keys, policies, names and limits."""
+
+    def __new__(
+        cls,
+        policies: str = "[]",
+        *,
+        config: GatewayConfig | None = None,
+        bank: Bank | None = None,
+        keys: Keys | None = None,
+        required: bool = False,
+        admin: str | None = None,
+        hosts: Sequence[str] = [],
+        cors: Sequence[str] = [],
+        public: bool = False,
+        max_body: float | None = None,
+        max_connections: int | None = None,
+        header_timeout: float | None = None,
+        body_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        write_timeout: float | None = None,
+    ) -> GatewayDoor: ...
 
 @final
 class GatewaySeeing:

@@ -146,7 +146,13 @@ def _models(controller: Any, router: Any, client_of: Callable[[Any], Client]) ->
             yield model, place
             continue
         alone = serving_of((own,), controller.api_base, controller.api_key, skips_retired=not rungs.plain)
-        yield model, None, name_of(own), client_of(own), alone
+        yield model, None, name_of(own), client_of(_reached(controller, own)), alone
+
+
+def _reached(controller: Any, model: Any) -> Any:
+    """A model that a router has named, with the Controller's address and key where it has none of its own."""
+    own = {"api_base": controller.api_base, "api_key": controller.api_key, **settings_of(model)}
+    return {"model": str(model), **own} if any(value is not None for value in own.values()) else model
 
 
 def _is_ours(controller: Any, name: str) -> bool:
@@ -313,7 +319,7 @@ def _told(
         "error": None,
         "rung": rung,
         "model": str(decision.model),
-        "client": client_of(endpoint) if rung is None else None,
+        "client": client_of(_reached(controller, endpoint)) if rung is None else None,
         "tier": decision.tier,
         "router": decision.router,
         "win_rate": decision.win_rate,

@@ -121,7 +121,8 @@ def _serve(args: Any) -> None:
     controller = controller_of(args)
     broken: list[tuple[str, str]] = []
     workers = args.workers if args.workers > 0 else None
-    gateway = Gateway(controller, args.host, args.port, workers=workers, broken=broken)
+    telemetry = {"logs": "text", "verbose": args.verbose}
+    gateway = Gateway(controller, args.host, args.port, workers=workers, broken=broken, telemetry=telemetry)
     for name, why in broken:
         say("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")
     say("info", f"listening on {gateway.url}{where}")

@@ -18,6 +18,7 @@ from ferroute._core import Gateway as Core
 from ferroute._deciding import name_of
 from ferroute._escalating import Above, rungs_above
 from ferroute._gateway_deciding import carry_over, described
+from ferroute._gateway_door import Door
 from ferroute._gateway_page import page_of, subject_of
 from ferroute._telemetry import seeing
 from ferroute.decision import Aside, by_name, make
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ferroute._core import GatewayDoor
     from ferroute._ladder import Rungs
     from ferroute.controller import Controller
     from ferroute.decision import Decision
@@ -97,6 +99,7 @@ def setup_of(
     aliases: Mapping[str, str] | None = None,
     open_models: bool = False,
     broken: list[tuple[str, str]] | None = None,
+    door: GatewayDoor | None = None,
 ) -> GatewaySetup:
     """What the server serves of a Controller. It is given to one `_core.Gateway`, once.
 
@@ -108,6 +111,7 @@ def setup_of(
         open_models: Whether any model may be asked for whose provider's key is in the environment.
         broken: Gets the models that cannot be called, with the reason: they are answered with it. Without such a list
             the first of them is an error.
+        door: Keys, policies and limits; None: everybody may do everything.
 
     Raises:
         FerrouteError: A model cannot be called, and there is no ``broken``.
@@ -131,6 +135,7 @@ def setup_of(
         models=[client(*_named(model)) for model in models],
         aliases=list((aliases or {}).items()),
         open_models=open_models,
+        door=door,
     )
 
 
@@ -165,6 +170,7 @@ class Gateway:
         telemetry: Any of ``metrics`` (True: at ``/metrics``), ``logs`` ("off", "text" or "json", to stderr; text has
             what failed, and with ``verbose`` every request), ``otlp`` (URL of a collector of traces), ``otlp_headers``
             for it, and ``sample`` (part of the traces that is sent).
+        door: ``keys``, ``policies``, ``server``, as in the configuration and for `ferroute._gateway_door.Door`.
         **served: As for `setup_of`.
 
     Raises:
@@ -185,12 +191,16 @@ class Gateway:
         workers: int | None = None,
         ui: Mapping[str, Any] | None = MappingProxyType({}),
         telemetry: Mapping[str, Any] | None = None,
+        door: Mapping[str, Any] | None = None,
         **served: Any,
     ) -> None:
         self.controller = controller
         self._page = None if ui is None else page_of(controller, **ui)
         self._seeing = seeing(telemetry, self)
-        self._core = Core(setup_of(controller, **served), page=self._page, seeing=self._seeing)
+        self._door_of = dict(door or {})
+        self._door = Door(controller, **self._door_of)
+        made = setup_of(controller, door=self._door.core, **served)
+        self._core = Core(made, page=self._page, seeing=self._seeing)
         self.host, self.port = self._core.bind(host, port, workers)
         self._thread: threading.Thread | None = None
         self._asked_to_stop = False
@@ -201,7 +211,14 @@ class Gateway:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
-    def replace(self, controller: Controller, *, ui: Mapping[str, Any] | None = None, **served: Any) -> None:
+    def replace(
+        self,
+        controller: Controller,
+        *,
+        ui: Mapping[str, Any] | None = None,
+        door: Mapping[str, Any] | None = None,
+        **served: Any,
+    ) -> None:
         """Serves another Controller from the next request on; those under way end as they began.
 
         Scores that shares are ranked among go on where the router is the same object, and so do conversations.
@@ -209,13 +226,18 @@ class Gateway:
         Args:
             controller: The other one.
             ui: What the page shows besides, as for `subject_of`.
+            door: Keys, policies and limits; None: those it had. What is spent of limits that stay is not forgotten.
             **served: As for `setup_of`.
 
         Raises:
             FerrouteError: A model cannot be called; then everything stays as it is.
         """
+        door_of = self._door_of if door is None else dict(door)
+        new = Door(controller, **door_of, before=self._door)
+        made = setup_of(controller, door=new.core, **served)
         carry_over(self.controller, controller)
-        self._core.swap(setup_of(controller, **served))
+        self._core.swap(made)
+        self._door, self._door_of = new, door_of
         if self._page is not None:
             self._page.renew(controller.ledger.core, **subject_of(controller, **(ui or {})))
         self.controller = controller
@@ -237,6 +259,7 @@ class Gateway:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            self._door.close()
             self.controller.ledger.flush()
 
     def stop(self, now: bool = False) -> None:

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::app::Gateway;
@@ -33,9 +33,9 @@ pub(super) async fn create(State(gateway): State<Arc<Gateway>>, request: Request
 }
 
 /// `GET /admin/keys`.
-pub(super) async fn list(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
+pub(super) async fn list(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response<Body> {
     let work = async {
-        let keys = keys(&gateway, request.headers())?;
+        let keys = keys(&gateway, &headers)?;
         let all = blocking(move || keys.list()).await?;
         let data: Vec<Value> = all.iter().map(|shown| Value::Object(object(shown))).collect();
         Ok(answer(StatusCode::OK, &json!({"object": "list", "data": data})))
@@ -47,10 +47,10 @@ pub(super) async fn list(State(gateway): State<Arc<Gateway>>, request: Request) 
 pub(super) async fn show(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
-    request: Request,
+    headers: HeaderMap,
 ) -> Response<Body> {
     let work = async {
-        let keys = keys(&gateway, request.headers())?;
+        let keys = keys(&gateway, &headers)?;
         let shown = blocking(move || keys.show(&id)).await?;
         Ok(answer(StatusCode::OK, &Value::Object(object(&shown))))
     };
@@ -61,10 +61,10 @@ pub(super) async fn show(
 pub(super) async fn revoke(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
-    request: Request,
+    headers: HeaderMap,
 ) -> Response<Body> {
     let work = async {
-        let keys = keys(&gateway, request.headers())?;
+        let keys = keys(&gateway, &headers)?;
         let shown = blocking(move || keys.revoke(&id)).await?;
         Ok(answer(StatusCode::OK, &Value::Object(object(&shown))))
     };
@@ -72,7 +72,7 @@ pub(super) async fn revoke(
 }
 
 /// The keys, for who may change them.
-fn keys(gateway: &Gateway, headers: &axum::http::HeaderMap) -> Result<Arc<Keys>> {
+fn keys(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Keys>> {
     let setup = gateway.setup();
     setup.auth.admin(headers)?;
     let keys = setup.auth.keys().cloned();

@@ -3,46 +3,110 @@
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
+use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 
-use super::deciding::{Decided, Extras};
-use super::setup::Setup;
+use super::deciding::{Asked, Decided, Extras};
+use super::setup::{Setup, Target};
 use crate::engine::plan::{Climb, Plan, Routed};
 use crate::error::Result;
-use crate::policy::Caller;
+use crate::policy::{Caller, Pass, Rung, Scope, budget};
 use crate::providers::ChatRequest;
 
 /// A request that may go.
 pub(super) struct Admitted {
-    /// The decision, moved to a lower rung where a limit says so.
+    /// The decision, moved to another rung where a policy says so.
     pub decided: Decided,
     /// Its call.
     pub plan: Plan,
+    /// What is asked, with a limit on its answer where a budget needs one.
+    pub request: Arc<ChatRequest>,
+    /// That limit, in tokens.
+    pub clamp: Option<u64>,
+}
+
+/// Who asks for what.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub caller: &'a Caller,
+    pub extras: &'a Extras,
+    pub request: &'a Arc<ChatRequest>,
+    /// For embeddings.
+    pub embeds: bool,
 }
 
 /// Who asks.
 ///
 /// # Errors
 /// [`Kind::Denied`](crate::Kind::Denied) with 401 for a key that is missing or not valid.
-#[expect(clippy::unnecessary_wraps, reason = "keys are looked up here")]
-pub(super) fn caller(_setup: &Setup, _headers: &HeaderMap) -> Result<Caller> {
-    Ok(Caller::default())
+pub(super) fn caller(setup: &Setup, headers: &HeaderMap, scope: Scope) -> Result<Caller> {
+    setup.auth.caller(headers, scope)
 }
 
 /// What is decided, if policies allow it, as a call.
 ///
 /// # Errors
 /// [`Kind::Denied`](crate::Kind::Denied) with 403 or 429 for what they do not.
-#[expect(clippy::unnecessary_wraps, reason = "policies are asked here")]
-pub(super) fn admitted(
+pub(super) async fn admitted(setup: &Setup, asked: Asking<'_>, pass: &mut Pass, decided: Decided) -> Result<Admitted> {
+    let rungs = rungs(setup, &decided);
+    let chosen = decided.rung.unwrap_or(0).min(rungs.len().saturating_sub(1));
+    let mut choice = setup.policies.choose(asked.caller, &rungs, chosen, decided.win_rate)?.for_pass(pass);
+    let (rung, plan, paid) = loop {
+        let rung = choice.next()?;
+        let target = setup.deciding.targets().get(rung).filter(|_| decided.rung.is_some()).unwrap_or(&decided.target);
+        let plan = fitting(setup, asked.caller, target, &decided);
+        match paid(setup, asked, target, &plan, decided.router_cost).await {
+            Ok(paid) => break (rung, plan, paid),
+            Err(refused) => choice.refused(refused.error, refused.at_limit)?,
+        }
+    };
+    let note = choice.accept(pass);
+    drop(rungs);
+    let decided = match note {
+        Some(note) => moved(setup, asked, decided, rung, note),
+        None => decided,
+    };
+    let routed = routed(asked.caller, &decided, asked.extras);
+    Ok(Admitted { decided, plan: Plan { routed, purse: paid.purse, ..plan }, request: paid.request, clamp: paid.clamp })
+}
+
+/// The call as its budgets pay for it.
+async fn paid(
     setup: &Setup,
-    caller: &Caller,
-    decided: Decided,
-    extras: &Extras,
-    _request: &Arc<ChatRequest>,
-) -> Result<Admitted> {
-    let plan = Plan { routed: routed(caller, &decided, extras), ..fitting(setup, &decided) };
-    Ok(Admitted { decided, plan })
+    asked: Asking<'_>,
+    target: &Target,
+    plan: &Plan,
+    router_cost: Option<Decimal>,
+) -> Result<budget::Admitted, budget::Refused> {
+    let Some(budgets) = &setup.budgets else {
+        return Ok(budget::Admitted { request: Arc::clone(asked.request), purse: None, clamp: None });
+    };
+    let Asking { caller, request, embeds, .. } = asked;
+    budgets.admit(budget::Call { caller, model: &target.name, plan, request, router_cost, embeds }).await
+}
+
+/// The rungs that the call may be moved to; for a model that was asked for by name that model alone.
+fn rungs<'a>(setup: &'a Setup, decided: &'a Decided) -> Vec<Rung<'a>> {
+    let names = setup.deciding.ladder().names();
+    let targets = setup.deciding.targets();
+    let tier = |at: usize| names.get(at).map(String::as_str);
+    if decided.rung.is_none() {
+        let at = targets.iter().position(|target| target.name == decided.target.name);
+        return vec![Rung { model: &decided.target.name, tier: at.and_then(tier), open: true }];
+    }
+    let (low, high) = (decided.limits.0.unwrap_or(0), decided.limits.1.unwrap_or(usize::MAX));
+    let open = |at: usize| (low..=high).contains(&at) && decided.barred.get(at).is_none_or(Option::is_none);
+    let rung = |(at, target): (usize, &'a Arc<Target>)| Rung { model: &target.name, tier: tier(at), open: open(at) };
+    targets.iter().enumerate().map(rung).collect()
+}
+
+/// The decision for another rung.
+fn moved(setup: &Setup, asked: Asking<'_>, decided: Decided, rung: usize, note: String) -> Decided {
+    let (request, extras) = (Arc::clone(asked.request), asked.extras.clone());
+    let asked = Asked { model: setup.models.meant(&decided.requested).to_owned(), request, extras };
+    let mut decided = setup.deciding.moved(decided, rung, &note, &asked);
+    decided.notes.insert(0, note);
+    decided
 }
 
 /// What the book says of the call beside its costs.
@@ -50,11 +114,13 @@ pub(super) fn routed(caller: &Caller, decided: &Decided, extras: &Extras) -> Rou
     Routed { key: caller.key.as_ref().map(|key| key.id.clone()), tags: tags(&extras.tags), ..decided.routed(extras) }
 }
 
-/// The plan of the decision, without the rungs above that cannot serve this request or that the router does not allow.
-fn fitting(setup: &Setup, decided: &Decided) -> Plan {
-    let plan = &decided.target.plan;
+/// The plan of a model, without the rungs above that cannot serve this request, that the router does not allow, or that the caller's
+/// policies keep an answer from climbing to.
+fn fitting(setup: &Setup, caller: &Caller, target: &Target, decided: &Decided) -> Plan {
+    let plan = &target.plan;
     let top = decided.limits.1;
-    if plan.climb.rungs.is_empty() || decided.barred.iter().all(Option::is_none) && top.is_none() {
+    let free = decided.barred.iter().all(Option::is_none) && top.is_none() && !setup.policies.concern(caller);
+    if plan.climb.rungs.is_empty() || free {
         return plan.clone();
     }
     let base = plan.endpoints.len() - plan.climb.rungs.len();
@@ -63,6 +129,8 @@ fn fitting(setup: &Setup, decided: &Decided) -> Plan {
     for (endpoint, tier) in plan.endpoints[base..].iter().zip(&plan.climb.rungs) {
         let at = setup.deciding.targets().iter().position(|target| target.name == endpoint.name);
         let why = at.and_then(|at| decided.barred.get(at)?.as_deref());
+        let rung = Rung { model: &endpoint.name, tier: tier.as_deref(), open: true };
+        let why = why.or_else(|| setup.policies.bars_climb(caller, &rung));
         if at.zip(top).is_some_and(|(at, top)| at > top) {
             continue;
         }

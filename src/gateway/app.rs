@@ -15,7 +15,7 @@ use super::event::Observer;
 use super::seeing::Seeing;
 use super::setup::Setup;
 use super::ui::{self, Page};
-use super::{chat, counting, decision, embeddings, feedback, models, ready, reference};
+use super::{admin, chat, counting, decision, embeddings, feedback, guard, models, ready, reference};
 use crate::providers::Http;
 
 /// The server's state.
@@ -55,7 +55,8 @@ impl Gateway {
     }
 
     /// Replaces everything at once; requests under way go on with what they began with.
-    pub fn swap(&self, setup: Setup) {
+    pub fn swap(&self, mut setup: Setup) {
+        setup.inherit(&self.setup());
         self.setup.store(Arc::new(setup));
     }
 
@@ -66,6 +67,15 @@ impl Gateway {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Whether it may listen on this name; see [`guard::bindable`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bindable(&self, host: &str) -> crate::Result<()> {
+        let setup = self.setup();
+        guard::bindable(host, setup.auth.is_required(), setup.guard.is_public())
     }
 
     pub(super) fn setup(&self) -> Arc<Setup> {
@@ -110,11 +120,14 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
         .route("/v1/feedback", post(feedback::feedback))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
+        .route("/admin/keys", get(admin::list).post(admin::create))
+        .route("/admin/keys/{id}", get(admin::show).delete(admin::revoke))
         // As the original's framework says it.
         .fallback(async || json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#))
         .method_not_allowed_fallback(async || {
             json(StatusCode::METHOD_NOT_ALLOWED, r#"{"detail":"Method Not Allowed"}"#)
         })
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&gateway), guard::stand))
         .with_state(gateway)
 }
 

@@ -27,7 +27,9 @@ impl Auth {
     /// # Errors
     /// [`Kind::Value`](crate::Kind::Value) for an admin key that is too short to be one.
     pub fn new(required: bool, admin: Option<&str>, keys: Option<Arc<Keys>>) -> Result<Self> {
-        if admin.is_some_and(|admin| admin.len() < 16 || admin.len() > 1_024 || !admin.bytes().all(|b| b.is_ascii_graphic())) {
+        if admin.is_some_and(|admin| {
+            admin.len() < 16 || admin.len() > 1_024 || !admin.bytes().all(|b| b.is_ascii_graphic())
+        }) {
             return Err(Error::value("keys.admin: expected 16 characters or more, without spaces"));
         }
         Ok(Self { required, admin: admin.map(Digest::of), keys })

@@ -10,7 +10,7 @@ use axum::http::{HeaderName, HeaderValue, Request, Response, header};
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use super::admit;
+use super::admit::{self, Asking};
 use super::app::Gateway;
 use super::deciding::{Asked, Decided, Extras};
 use super::protocol::anthropic::Anthropic;
@@ -19,10 +19,11 @@ use super::protocol::responses::Responses;
 use super::protocol::{Inbound, Protocol, Reply};
 use super::setup::Setup;
 use super::told::Told;
-use super::{body, explain, failure, headers, stream};
+use super::{body, explain, failure, guard, headers, stream};
 use crate::engine::call;
 use crate::engine::stream::Stream;
 use crate::error::{Error, Result};
+use crate::policy::Scope;
 use crate::providers::ChatRequest;
 
 pub(super) async fn openai(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
@@ -88,17 +89,22 @@ async fn begun(
 ) -> Result<Answered> {
     let setup = gateway.setup();
     let (head, sent) = request.into_parts();
-    told.caller = admit::caller(&setup, &head.headers)?;
+    told.caller = admit::caller(&setup, &head.headers, Scope::Chat)?;
     let from = Instant::now();
     let read = body::whole(&head.headers, sent, &setup.server).await;
     told.waited_since(from);
     let Inbound { body, model, stream, extras, explain, mut reply } = protocol.read(read?)?;
     told.stream = stream;
     let explain = explain || headers::explains(&head.headers);
+    guard::no_address(&body)?;
+    told.pass = setup.policies.enter(&told.caller, &model, setup.models.meant(&model), body.len())?;
     let request = Arc::new(ChatRequest::new(body));
     let decided = decide(&setup, model, &request, &extras).await?;
-    let admitted = admit::admitted(&setup, &told.caller, decided, &extras, &request)?;
+    let asked = Asking { caller: &told.caller, extras: &extras, request: &request, embeds: false };
+    let admitted = admit::admitted(&setup, asked, &mut told.pass, decided).await?;
     let target = Arc::clone(&admitted.decided.target);
+    told.clamp = admitted.clamp;
+    let request = admitted.request;
     told.decided = Some(admitted.decided);
     target.callable()?;
     let mut plan = admitted.plan;
@@ -149,7 +155,8 @@ pub(super) fn whole(mut told: Told, body: Bytes) -> Response<Body> {
     if let Some(account) = &told.account {
         headers::account(response.headers_mut(), account);
     }
-    headers::put(response.headers_mut(), headers::REQUEST_ID, &told.id);
+    headers::request_id(response.headers_mut(), &told.id, told.protocol);
+    headers::limits(response.headers_mut(), &told.pass, told.clamp);
     told.over(200);
     response
 }
@@ -159,7 +166,10 @@ fn streamed(told: Told, parts: Parts) -> Response<Body> {
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers::put(fields, headers::REQUEST_ID, &told.id);
+    // Proxies such as nginx would keep chunks back until there are many.
+    fields.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    headers::request_id(fields, &told.id, told.protocol);
+    headers::limits(fields, &told.pass, told.clamp);
     if let Some(decided) = &told.decided {
         headers::decision(fields, decided, parts.stream.instead().as_ref());
     }
@@ -171,7 +181,7 @@ fn streamed(told: Told, parts: Parts) -> Response<Body> {
 pub(super) fn failed(mut told: Told, protocol: &dyn Protocol, error: &Error) -> Response<Body> {
     let mut response = failure::response(protocol, error);
     let fields = response.headers_mut();
-    headers::put(fields, headers::REQUEST_ID, &told.id);
+    headers::request_id(fields, &told.id, told.protocol);
     if let Some(decided) = &told.decided {
         headers::decision(fields, decided, None);
     }

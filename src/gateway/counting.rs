@@ -14,6 +14,7 @@ use super::protocol::anthropic::{self, Anthropic};
 use super::told::Told;
 use super::{admit, body, chat};
 use crate::error::Result;
+use crate::policy::Scope;
 
 pub(super) async fn count(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
     let work = async move {
@@ -29,7 +30,7 @@ pub(super) async fn count(State(gateway): State<Arc<Gateway>>, request: Request<
 async fn counted(gateway: &Gateway, request: Request<Body>, told: &mut Told) -> Result<Bytes> {
     let setup = gateway.setup();
     let (head, sent) = request.into_parts();
-    told.caller = admit::caller(&setup, &head.headers)?;
+    told.caller = admit::caller(&setup, &head.headers, Scope::Chat)?;
     let from = Instant::now();
     let read = body::whole(&head.headers, sent, &setup.server).await;
     told.waited_since(from);

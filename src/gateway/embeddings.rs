@@ -9,15 +9,16 @@ use axum::http::{Request, Response};
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::admit::{self, Asking};
 use super::app::Gateway;
 use super::deciding::{Decided, Extras};
 use super::protocol::Protocol;
 use super::protocol::openai::OpenAi;
 use super::told::Told;
-use super::{admit, body, chat};
+use super::{body, chat, guard};
 use crate::engine::embeddings;
-use crate::engine::plan::Plan;
 use crate::error::{Error, Kind, Result};
+use crate::policy::Scope;
 use crate::providers::ChatRequest;
 
 #[derive(Deserialize)]
@@ -39,7 +40,7 @@ pub(super) async fn embed(State(gateway): State<Arc<Gateway>>, request: Request<
 async fn embedded(gateway: &Gateway, request: Request<Body>, told: &mut Told) -> Result<Bytes> {
     let setup = gateway.setup();
     let (head, sent) = request.into_parts();
-    told.caller = admit::caller(&setup, &head.headers)?;
+    told.caller = admit::caller(&setup, &head.headers, Scope::Embeddings)?;
     let from = Instant::now();
     let read = body::whole(&head.headers, sent, &setup.server).await;
     told.waited_since(from);
@@ -51,13 +52,17 @@ async fn embedded(gateway: &Gateway, request: Request<Body>, told: &mut Told) ->
         // The vectors of two models have nothing to do with each other.
         return Err(Error::new(Kind::Value, "embeddings are not routed: name a model that makes them"));
     }
+    guard::no_address(&body)?;
+    told.pass = setup.policies.enter(&told.caller, &model, meant, body.len())?;
     let target = setup.models.target(meant)?;
-    let decided = told.decided.insert(Decided::by_name(Arc::clone(&target), model));
+    let decided = Decided::by_name(Arc::clone(&target), model);
+    let (request, extras) = (Arc::new(ChatRequest::new(body)), Extras::default());
+    let asked = Asking { caller: &told.caller, extras: &extras, request: &request, embeds: true };
+    let admitted = admit::admitted(&setup, asked, &mut told.pass, decided).await?;
+    told.decided = Some(admitted.decided);
     target.callable()?;
-    let routed = admit::routed(&told.caller, decided, &Extras::default());
-    let plan = Plan { routed, ..target.plan.clone() };
     let from = Instant::now();
-    let answered = embeddings::embeddings(gateway.http(), plan, Arc::new(ChatRequest::new(body))).await;
+    let answered = embeddings::embeddings(gateway.http(), admitted.plan, admitted.request).await;
     told.waited_since(from);
     let answered = answered?;
     told.account = Some(answered.account);

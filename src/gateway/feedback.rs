@@ -17,6 +17,7 @@ use super::told::Told;
 use super::{admit, body, chat};
 use crate::error::{Denied, Error, Kind, Result};
 use crate::ledger::{DRAWN, Ledger, Score, Wanted};
+use crate::policy::Scope;
 
 /// Who says so, unless told otherwise.
 const SOURCE: &str = "feedback";
@@ -47,7 +48,7 @@ pub(super) async fn feedback(State(gateway): State<Arc<Gateway>>, request: Reque
 async fn entered(gateway: &Gateway, request: Request<Body>, told: &mut Told) -> Result<Bytes> {
     let setup = gateway.setup();
     let (head, sent) = request.into_parts();
-    told.caller = admit::caller(&setup, &head.headers)?;
+    told.caller = admit::caller(&setup, &head.headers, Scope::Feedback)?;
     let from = Instant::now();
     let read = body::whole(&head.headers, sent, &setup.server).await;
     told.waited_since(from);

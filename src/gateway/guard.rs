@@ -15,7 +15,9 @@ use std::sync::Arc;
 use super::app::Gateway;
 use super::failure;
 use super::protocol::Protocol;
+use super::protocol::anthropic::Anthropic;
 use super::protocol::openai::OpenAi;
+use super::protocol::responses::Responses;
 use crate::error::{Denied, Error, Result};
 
 /// The longest path with its query, in bytes.
@@ -31,6 +33,7 @@ const SHOWN: &str = "x-request-id, retry-after, x-ferroute-model, x-ferroute-rou
 pub struct Guard {
     hosts: Vec<String>,
     origins: Vec<String>,
+    public: bool,
 }
 
 impl Guard {
@@ -51,9 +54,22 @@ impl Guard {
             origin == "*" || rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', ' ', '@', '*']))
         };
         if let Some(wrong) = origins.iter().find(|origin| !is_origin(origin)) {
-            return Err(Error::value(format!("server.cors: expected origins such as https://a.example, found {wrong:?}")));
+            return Err(Error::value(format!(
+                "server.cors: expected origins such as https://a.example, found {wrong:?}"
+            )));
         }
-        Ok(Self { hosts, origins })
+        Ok(Self { hosts, origins, public: false })
+    }
+
+    /// The same; `said`: it was said in words that it may listen where others reach it, even without keys.
+    #[must_use]
+    pub fn public(mut self, said: bool) -> Self {
+        self.public = said;
+        self
+    }
+
+    pub(super) fn is_public(&self) -> bool {
+        self.public
     }
 
     /// Looks at the head of a request. Gives the origin whose page may read the answer, where one asks.
@@ -69,7 +85,8 @@ impl Guard {
         }
         // An address with a name in it (`GET http://...`) counts more than the header.
         let host = request.uri().authority().map(|authority| authority.as_str().to_owned());
-        let host = host.or_else(|| headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()));
+        let host = host
+            .or_else(|| headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()));
         if keyless && host.as_deref().is_some_and(|host| !self.is_ours(host)) {
             let text = "This server has no keys, so it answers only to localhost, to bare addresses, and to the names in \
                  `server: {hosts: [...]}` of its configuration. The header Host had another name.";
@@ -150,8 +167,12 @@ fn asked(origin: Option<&HeaderValue>, wanted: &HeaderMap) -> Response<Body> {
 }
 
 /// The protocol in which errors of a path are told.
-pub(super) fn spoken(_path: &str) -> &'static dyn Protocol {
-    &OpenAi
+pub(super) fn spoken(path: &str) -> &'static dyn Protocol {
+    match path {
+        "/v1/messages" => &Anthropic,
+        "/v1/responses" => &Responses,
+        _ => &OpenAi,
+    }
 }
 
 /// Lets a server listen on this name only if that is safe: for all to reach, it must ask for keys.
@@ -195,7 +216,9 @@ pub(super) fn no_address(body: &[u8]) -> Result<()> {
         return Ok(());
     };
     let Some(field) = ADDRESSES.iter().find(|name| fields.contains_key(**name)) else { return Ok(()) };
-    let text = format!("`{field}` may not be chosen by callers of this server: models and where they are called are in its configuration.");
+    let text = format!(
+        "`{field}` may not be chosen by callers of this server: models and where they are called are in its configuration."
+    );
     Err(denied(400, "base_url_not_allowed", text))
 }
 
@@ -254,10 +277,14 @@ mod tests {
     #[test]
     fn without_keys_only_local_names_and_bare_addresses_are_answered() {
         let guard = Guard::new(vec!["Gateway".into()], vec![]).unwrap();
-        for host in ["localhost", "localhost:6060", "127.0.0.1:6060", "[::1]:6060", "10.0.0.7", "x.localhost", "gateway:6060"] {
+        for host in
+            ["localhost", "localhost:6060", "127.0.0.1:6060", "[::1]:6060", "10.0.0.7", "x.localhost", "gateway:6060"]
+        {
             assert_eq!(looked(&guard, true, &[("host", host)]), Ok(false), "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:6060", "evil.example:6060", "", "[::1"] {
+        for host in
+            ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:6060", "evil.example:6060", "", "[::1"]
+        {
             assert_eq!(looked(&guard, true, &[("host", host)]).is_ok(), host == "[::1", "{host}");
             assert_eq!(looked(&guard, false, &[("host", host)]), Ok(false), "{host}: keys are enough");
         }
@@ -332,7 +359,9 @@ mod tests {
         assert!(refused(r#"{"model":"a","api_base":"http://evil.example"}"#));
         assert!(refused(r#"{"model":"a", "base_url" : null}"#));
         assert!(refused(r#"{"api_key":"sk-1","messages":[]}"#));
-        assert!(!refused(r#"{"model":"a","messages":[{"role":"user","content":"\"api_base\" is what? {\"api_key\":1}"}]}"#));
+        assert!(!refused(
+            r#"{"model":"a","messages":[{"role":"user","content":"\"api_base\" is what? {\"api_key\":1}"}]}"#
+        ));
         assert!(!refused(r#"{"model":"a","metadata":{"api_base":"x"}}"#));
         assert!(!refused("not JSON \"api_base\""));
     }

@@ -6,9 +6,12 @@ use rust_decimal::Decimal;
 use super::deciding::Decided;
 use crate::engine::plan::{Account, Instead};
 use crate::error::Error;
+use crate::policy::Pass;
 
 /// Our id of the request.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The same for `Anthropic`'s clients, which look for it under this name.
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// Asks for the object `ferroute` in the answer, as `{"ferroute": {"explain": true}}` does.
 pub(super) const EXPLAIN: HeaderName = HeaderName::from_static("x-ferroute-explain");
 const MODEL: HeaderName = HeaderName::from_static("x-ferroute-model");
@@ -16,12 +19,21 @@ const ROUTER: HeaderName = HeaderName::from_static("x-ferroute-router");
 const WIN_RATE: HeaderName = HeaderName::from_static("x-ferroute-win-rate");
 const THRESHOLD: HeaderName = HeaderName::from_static("x-ferroute-threshold");
 const TIER: HeaderName = HeaderName::from_static("x-ferroute-tier");
+const CLAMP: HeaderName = HeaderName::from_static("x-ferroute-clamp");
 const NOTE: HeaderName = HeaderName::from_static("x-ferroute-note");
 const COST: HeaderName = HeaderName::from_static("x-ferroute-cost-usd");
 const SAVED: HeaderName = HeaderName::from_static("x-ferroute-saved-usd");
 
 /// The longest note in a header; the whole of it is in the object `ferroute`.
 const SHOWN: usize = 200;
+
+/// Adds our id of the request, under the name that the protocol's clients look for.
+pub(super) fn request_id(headers: &mut HeaderMap, id: &str, protocol: &str) {
+    put(headers, REQUEST_ID, id);
+    if protocol == "anthropic" {
+        put(headers, ANTHROPIC_REQUEST_ID, id);
+    }
+}
 
 /// Adds what was decided; `instead` answered in the place of the chosen model.
 pub(super) fn decision(headers: &mut HeaderMap, decided: &Decided, instead: Option<&Instead>) {
@@ -48,6 +60,16 @@ pub(super) fn decision(headers: &mut HeaderMap, decided: &Decided, instead: Opti
     if let Some(note) = decided.notes.first() {
         let short: String = note.chars().take(SHOWN).collect();
         put(headers, NOTE, &short);
+    }
+}
+
+/// Adds how the caller's limits stand, in `OpenAI`'s words, and the limit in tokens that a budget has given the answer.
+pub(super) fn limits(headers: &mut HeaderMap, pass: &Pass, clamp: Option<u64>) {
+    if let Some(clamp) = clamp {
+        headers.insert(CLAMP, HeaderValue::from(clamp));
+    }
+    for (name, value) in pass.headers() {
+        put(headers, HeaderName::from_static(name), &value);
     }
 }
 

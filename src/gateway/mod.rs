@@ -7,8 +7,10 @@
 //!
 //! Everything a reload replaces is one [`Setup`], swapped as a whole. [`app`] is made without a socket, so that tests can call it.
 
+mod admin;
 mod admit;
 pub mod app;
+pub mod auth;
 mod body;
 mod chat;
 pub mod config;
@@ -20,6 +22,7 @@ pub mod event;
 mod explain;
 mod failure;
 mod feedback;
+pub mod guard;
 #[doc(hidden)]
 pub mod fuzz;
 mod headers;
@@ -34,9 +37,15 @@ pub mod seeing;
 pub mod serve;
 pub mod setup;
 mod stream;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+mod tests;
 mod told;
 pub mod ui;
+mod wire;
 
 pub use app::Gateway;
+pub use auth::Auth;
+pub use guard::Guard;
 pub use limits::Limits;
 pub use setup::{Models, Setup, Target};

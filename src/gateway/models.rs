@@ -17,6 +17,7 @@ use super::setup::{Setup, Target};
 use super::told::Told;
 use super::{admit, chat};
 use crate::error::{Denied, Error, Result};
+use crate::policy::Scope;
 use crate::pricing::table::shown;
 use crate::pricing::{ServiceTier, Table, Unit};
 
@@ -60,7 +61,7 @@ async fn answer(
     let work = async move {
         let mut told = Told::begin(gateway, OpenAi.name(), path, headers);
         let setup = gateway.setup();
-        let made = admit::caller(&setup, headers).and_then(|caller| {
+        let made = admit::caller(&setup, headers, Scope::Chat).and_then(|caller| {
             told.caller = caller;
             made(&setup, headers.contains_key("anthropic-version"))
         });

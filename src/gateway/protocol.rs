@@ -8,7 +8,6 @@ pub mod openai;
 pub mod responses;
 mod said;
 
-use axum::http::HeaderMap;
 use bytes::{Bytes, BytesMut};
 
 use super::deciding::Extras;
@@ -64,16 +63,4 @@ pub trait Protocol: Send + Sync {
 
     /// The body of an error answer with this status.
     fn failure(&self, status: u16, error: &Error) -> Bytes;
-}
-
-/// The protocol that a request is of whose path does not say it: Anthropic's clients name their version in every
-/// request, and Responses have an `input` in the place of messages.
-pub(super) fn spoken(headers: &HeaderMap, body: &[u8]) -> &'static dyn Protocol {
-    if headers.contains_key("anthropic-version") {
-        return &anthropic::Anthropic;
-    }
-    match crate::providers::body::Fields::read(body) {
-        Ok(fields) if fields.has("input") && !fields.has("messages") => &responses::Responses,
-        _ => &openai::OpenAi,
-    }
 }

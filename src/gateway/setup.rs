@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::auth::Auth;
 use super::deciding::Deciding;
+use super::guard::Guard;
 use super::limits::Limits;
 use crate::engine::plan::{Climb, Plan};
 use crate::error::{Denied, Error, Result};
 use crate::ledger::Ledger;
+use crate::policy::{Budgets, Policies};
 use crate::providers::{Asked, Endpoint, resolve};
 
 /// Names nobody has configured, kept so that they are looked up once. Callers choose them, so there is an end to it.
@@ -165,9 +168,36 @@ pub struct Setup {
     pub models: Models,
     /// What holds for every request.
     pub server: Limits,
+    /// Whether keys are asked for, and which are valid.
+    pub auth: Auth,
+    /// Under which names it is reached, and by whose pages.
+    pub guard: Guard,
+    /// What callers may.
+    pub policies: Policies,
+    /// What they may spend; `None` where nobody counts.
+    pub budgets: Option<Budgets>,
 }
 
 impl Setup {
+    /// For whoever comes, without keys, limits and budgets.
+    pub fn plain(deciding: Deciding, models: Models) -> Self {
+        Self {
+            deciding,
+            models,
+            server: Limits::default(),
+            auth: Auth::default(),
+            guard: Guard::default(),
+            policies: Policies::default(),
+            budgets: None,
+        }
+    }
+
+    /// Goes on where another setup stands: what was spent of limits that stay is not forgotten.
+    pub fn inherit(&mut self, before: &Self) {
+        self.auth.inherit(&before.auth);
+        self.policies.inherit(&before.policies);
+    }
+
     /// The book of its calls, which is one for all models.
     pub fn ledger(&self) -> Option<Arc<Ledger>> {
         self.deciding.targets().first()?.plan.ledger.clone()

@@ -12,7 +12,7 @@ use super::ids::request_id;
 use super::seeing::Open;
 use crate::engine::plan::Account;
 use crate::error::Error;
-use crate::policy::Caller;
+use crate::policy::{Caller, Pass};
 
 /// What is known of a request so far. It is told when this is dropped: a caller who leaves drops it with everything else.
 pub(super) struct Told {
@@ -22,7 +22,7 @@ pub(super) struct Told {
     /// How long a provider was waited for, or a caller who reads slowly.
     waited: Duration,
     over: bool,
-    protocol: &'static str,
+    pub protocol: &'static str,
     path: &'static str,
     traceparent: Option<String>,
     _open: Option<Open>,
@@ -34,6 +34,10 @@ pub(super) struct Told {
     pub error: Option<Error>,
     pub status: u16,
     pub stream: bool,
+    /// The places it holds under rates and limits, until it is over.
+    pub pass: Pass,
+    /// The limit that a budget has given the answer, in tokens.
+    pub clamp: Option<u64>,
 }
 
 impl Told {
@@ -61,6 +65,8 @@ impl Told {
             error: None,
             status: 499,
             stream: false,
+            pass: Pass::default(),
+            clamp: None,
         }
     }
 
@@ -89,6 +95,16 @@ impl Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
+        match (&self.account, &self.error) {
+            (Some(account), _) => {
+                if let Some(usage) = &account.usage {
+                    self.pass.spent(usage.prompt_tokens + usage.completion_tokens);
+                }
+            }
+            // A provider that fails has used nothing that anybody knows of.
+            (None, Some(_)) => self.pass.spent(0),
+            (None, None) => {}
+        }
         let observers = self.gateway.observers();
         if observers.is_empty() {
             return;

@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// The locks, held until [`release`](Self::release).
 #[derive(Debug, Default)]
-pub(crate) struct Guard {
+pub(super) struct Guard {
     database: Option<File>,
     index: Option<File>,
 }
@@ -25,7 +25,7 @@ const DEAD_MAN: (i64, i64) = (128, 1);
 impl Guard {
     /// Takes the locks on an open database, whose path has no links in it. Where there are no such locks, or the files
     /// cannot be opened, there is no guard.
-    pub(crate) fn take(path: &Path) -> Self {
+    pub(super) fn take(path: &Path) -> Self {
         let mut index = path.as_os_str().to_owned();
         index.push("-shm");
         Self { database: locked(path, SHARED), index: locked(Path::new(&index), DEAD_MAN) }
@@ -34,7 +34,7 @@ impl Guard {
     /// Lets go, before the connection is closed: the last one to leave shall find nobody.
     ///
     /// The files themselves have to outlive the connection: closing them would take its own locks away.
-    pub(crate) fn release(&self) {
+    pub(super) fn release(&self) {
         for (file, range) in [(&self.database, SHARED), (&self.index, DEAD_MAN)] {
             if let Some(file) = file {
                 lock(file, Want::Nothing, range);

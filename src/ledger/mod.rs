@@ -8,7 +8,7 @@ mod accuracy;
 mod connect;
 mod failures;
 pub mod features;
-pub(crate) mod guard;
+mod guard;
 mod habits;
 mod memory;
 mod moments;

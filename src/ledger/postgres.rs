@@ -182,7 +182,8 @@ implement_pictures!(
     row: sqlx::postgres::PgRow,
     read: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     order: "ctid",
-    hundredths: "CAST(FLOOR($) AS BIGINT)"
+    hundredths: "CAST(FLOOR($) AS BIGINT)",
+    scan: None
 );
 
 implement_store!(

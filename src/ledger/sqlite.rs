@@ -139,7 +139,8 @@ implement_pictures!(
     row: sqlx::sqlite::SqliteRow,
     read: "BEGIN",
     order: "rowid",
-    hundredths: "CAST($ AS INTEGER)"
+    hundredths: "CAST($ AS INTEGER)",
+    scan: Some(" NOT INDEXED")
 );
 
 /// Adds the columns that the tables of an earlier version lack, and makes what is missing.

@@ -207,7 +207,7 @@ impl Rung<'_> {
 }
 
 impl Cap {
-    fn is_of(&self, rung: &Rung<'_>) -> bool {
+    pub(super) fn is_of(&self, rung: &Rung<'_>) -> bool {
         rung.is(&self.share.model)
     }
 

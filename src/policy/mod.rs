@@ -12,6 +12,7 @@
 mod allowed;
 pub mod budget;
 mod choice;
+pub mod entry;
 mod gate;
 pub mod key;
 pub mod keys;

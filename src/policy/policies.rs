@@ -157,6 +157,22 @@ impl Policies {
         Choice::begin(self, caller, rungs, chosen, win_rate)
     }
 
+    /// Whether any of them is for this caller.
+    pub fn concern(&self, caller: &Caller) -> bool {
+        self.gates_of(caller).next().is_some()
+    }
+
+    /// Why an answer that has failed may not climb to this rung: it is no decision, so a share cap would not count it.
+    pub fn bars_climb(&self, caller: &Caller, rung: &Rung<'_>) -> Option<&'static str> {
+        let lists = self.gates_of(caller).filter_map(|gate| gate.rule.models.as_ref());
+        if lists.into_iter().any(|list| !allowed::answers(list, rung, &[])) {
+            return Some("it is not allowed for this caller");
+        }
+        let (key, team) = (caller.key.as_deref(), caller.team());
+        let capped = self.caps.iter().any(|cap| concerns(&cap.who, key, team) && cap.is_of(rung));
+        capped.then_some("its share is capped")
+    }
+
     /// All rules for a caller, his key's own first.
     pub(super) fn gates_of<'a>(&'a self, caller: &'a Caller) -> impl Iterator<Item = &'a Arc<Gate>> {
         let key = caller.key.as_deref();

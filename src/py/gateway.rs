@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use super::calls::PyClient;
+use super::gateway_door::PyDoor;
 use super::gateway_page::PyPage;
 use super::gateway_routers;
 use super::routing::Ladder;
@@ -51,7 +52,10 @@ enum Called<'py> {
 impl PySetup {
     #[new]
     #[expect(clippy::needless_pass_by_value, reason = "what pyo3 makes of Python's arguments is ours")]
-    #[pyo3(signature = (ladder, clients, *, like, deciding=None, models=vec![], aliases=vec![], open_models=false))]
+    #[expect(clippy::too_many_arguments, reason = "they have names where they are called")]
+    #[pyo3(signature = (
+        ladder, clients, *, like, deciding=None, models=vec![], aliases=vec![], open_models=false, door=None
+    ))]
     fn new(
         ladder: &Ladder,
         clients: Vec<(String, Called<'_>)>,
@@ -60,6 +64,7 @@ impl PySetup {
         models: Vec<(String, Called<'_>)>,
         aliases: Vec<(String, String)>,
         open_models: bool,
+        door: Option<&PyDoor>,
     ) -> PyResult<Self> {
         let target = |(name, called): (String, Called<'_>)| {
             Arc::new(match called {
@@ -77,7 +82,10 @@ impl PySetup {
             Some(told) => gateway_routers::deciding(told, targets)?,
             None => Deciding::new(ladder.0.clone(), targets, vec![("random".to_owned(), Arc::new(Lot))], None),
         };
-        Ok(Self(Some(Setup { deciding, models, server: Limits::default() })))
+        let (policies, budgets) = door.map(PyDoor::policies).transpose()?.unwrap_or_default();
+        let (auth, guard) = door.map(|door| (door.auth.clone(), door.guard.clone())).unwrap_or_default();
+        let server = door.map_or_else(Limits::default, |door| door.limits);
+        Ok(Self(Some(Setup { deciding, models, server, auth, guard, policies, budgets })))
     }
 }
 
@@ -134,7 +142,10 @@ impl PyGateway {
     /// Takes the port, and says which it is; 0 is any that is free. Callers are kept waiting until `serve`.
     #[pyo3(signature = (host, port, workers=None))]
     fn bind(&self, py: Python<'_>, host: &str, port: u16, workers: Option<usize>) -> PyResult<(String, u16)> {
-        let bound = py.detach(|| bind(host, port, workers))?;
+        let bound = py.detach(|| {
+            self.gateway.bindable(host)?;
+            bind(host, port, workers)
+        })?;
         let address = bound.listener.local_addr().map_err(|error| cannot(host, port, &error))?;
         *self.bound() = Some(bound);
         Ok((address.ip().to_string(), address.port()))

@@ -22,12 +22,7 @@ type Told = (Option<usize>, Option<usize>, String, String);
 /// The configuration of a file's text, or everything that is wrong with it.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts owned texts")]
-fn read_gateway_config(
-    py: Python<'_>,
-    text: String,
-    name: String,
-    folder: PathBuf,
-) -> (Option<PyConfig>, Vec<Told>) {
+fn read_gateway_config(py: Python<'_>, text: String, name: String, folder: PathBuf) -> (Option<PyConfig>, Vec<Told>) {
     let read = || {
         let env = |name: &str| std::env::var(name).ok();
         config::read(&text, &name, &Surroundings { env: &env, folder: Path::new(&folder) })
@@ -53,9 +48,7 @@ fn gateway_schema() -> String {
 #[pyfunction]
 fn provider_keys() -> Vec<(&'static str, Vec<&'static str>)> {
     let called = PROVIDERS.iter().filter(|provider| provider.support == Support::Spoken && provider.base.is_some());
-    called
-        .map(|provider| (provider.names[0], provider.keys.iter().chain(provider.tokens).copied().collect()))
-        .collect()
+    called.map(|provider| (provider.names[0], provider.keys.iter().chain(provider.tokens).copied().collect())).collect()
 }
 
 /// A configuration without mistakes.

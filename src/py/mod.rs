@@ -17,6 +17,7 @@ mod filters;
 mod fitted;
 mod gateway;
 mod gateway_config;
+mod gateway_door;
 mod gateway_foreign;
 mod gateway_page;
 mod gateway_routers;
@@ -61,6 +62,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     filters::register(m)?;
     fitted::register(m)?;
     gateway::register(m)?;
+    gateway_door::register(m)?;
     gateway_config::register(m)?;
     gateway_page::register(m)?;
     within::register(m)?;

@@ -1,5 +1,7 @@
 //! A throw-away `PostgreSQL` cluster on this machine, run by a user who is not root.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,24 +32,40 @@ impl Server {
             .unwrap();
         assert!(made.success(), "initdb failed");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = as_user(programs.join("postgres"))
-            .args(["-D", &data, "-p", &port.to_string(), "-k", &folder])
-            .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "shared_buffers=16MB"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = Self { process, folder, port };
+        let process = started(&programs, &folder, port);
+        let mut server = Self { process, folder, port };
+        server.wait(&programs);
+        Some(server)
+    }
+
+    /// Kills it, as the system would.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again where it was.
+    pub fn start_again(&mut self) {
+        let programs = programs().unwrap();
+        self.process = started(&programs, &self.folder, self.port);
+        self.wait(&programs);
+    }
+
+    fn wait(&mut self, programs: &Path) {
         let begun = Instant::now();
+        let port = self.port.to_string();
         let ready = || {
             let mut asked = Command::new(programs.join("pg_isready"));
-            asked.args(["-h", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).status().unwrap().success()
+            asked.args(["-h", "127.0.0.1", "-p", &port]).stdout(Stdio::null()).status().unwrap().success()
         };
         while !ready() {
             assert!(begun.elapsed() < Duration::from_mins(1), "the cluster did not start");
             std::thread::sleep(Duration::from_millis(50));
+            if self.process.try_wait().unwrap().is_some() {
+                // The sessions of one that was killed go a moment later.
+                self.process = started(programs, &self.folder, self.port);
+            }
         }
-        Some(server)
     }
 
     /// The URL of its database.
@@ -63,6 +81,16 @@ impl Drop for Server {
         let _ = self.process.wait();
         let _ = as_user("rm").args(["-rf", &self.folder]).status();
     }
+}
+
+fn started(programs: &Path, folder: &str, port: u16) -> Child {
+    as_user(programs.join("postgres"))
+        .args(["-D", &format!("{folder}/data"), "-p", &port.to_string(), "-k", folder])
+        .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "shared_buffers=16MB"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// Where the server's programs are: Debian keeps those of each version apart.

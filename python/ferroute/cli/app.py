@@ -9,6 +9,7 @@ import typer
 
 from ferroute.cli._auditing import auditing
 from ferroute.cli._judging import judging
+from ferroute.cli._keys import keeping
 from ferroute.cli._options import (
     ColumnName,
     Config,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.add_typer(training, name="train")
 app.add_typer(ruling, name="rules")
+app.add_typer(keeping, name="keys")
 
 
 @app.callback(invoke_without_command=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ferroute._serving_config import Configuration
 
@@ -82,7 +82,7 @@ def _serve(given: argparse.Namespace) -> None:
     config = _read(given)
     sys.stdout.write(f"Launching server with routers: {list(arguments_of(config))}\n")
     sys.stdout.flush()
-    run(config, given, lambda: _read(given))
+    run(config, lambda: _read(given), watch=not given.no_reload)
 
 
 def _read(given: argparse.Namespace) -> Configuration:
@@ -123,14 +123,13 @@ def _read(given: argparse.Namespace) -> Configuration:
     return config
 
 
-def run(config: Configuration, given: Any, read: Any) -> None:
-    """Serves a configuration until a signal."""
-    from ferroute._serving_build import controller_of, page_about, served_of
+def run(config: Configuration, read: Callable[[], Configuration], *, watch: bool) -> None:
+    """Serves a configuration until a signal; `read` reads it anew, at SIGHUP and with `watch` when its file changes."""
+    from ferroute._serving_build import controller_of, page_about, served_of, telemetry_of
     from ferroute.gateway import Gateway
 
     check_public(config)
-    for note in (*config.said, *config.notes):
-        say("info", note)
+    telemetry = telemetry_of(config)
     controller = controller_of(config)
     workers = int(config.server.get("workers", 0)) or None
     broken: list[tuple[str, str]] = []
@@ -138,17 +137,34 @@ def run(config: Configuration, given: Any, read: Any) -> None:
     if page is not None:
         page["key"] = config.keys.get("admin")
     gateway = Gateway(
-        controller, config.host, config.port, workers=workers, ui=page, broken=broken, **served_of(config)
+        controller,
+        config.host,
+        config.port,
+        workers=workers,
+        ui=page,
+        telemetry=telemetry,
+        broken=broken,
+        **served_of(config),
     )
+
+    def tell(level: str, text: str, event: str = "start") -> None:
+        if telemetry["logs"] == "json":
+            for line in text.splitlines():
+                gateway.say(event, line, level)
+        elif telemetry["logs"] == "text":
+            say(level, text)
+
+    for note in (*config.said, *config.notes):
+        tell("info", note)
     for name, why in broken:
-        say("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")
-    say("info", f"listening on {gateway.url}{_where(gateway.host)}")
+        tell("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")
+    tell("info", f"listening on {gateway.url}{_where(gateway.host)}")
     reloading: Any = None
     if config.name is not None:
         from ferroute._serving_reload import Reloading
 
-        reloading = Reloading(config.name, config, read, gateway, say)
-        reloading.start(watch=not given.no_reload)
+        reloading = Reloading(config.name, config, read, gateway, lambda level, text: tell(level, text, "reload"))
+        reloading.start(watch=watch)
     try:
         gateway.run(float(config.server.get("drain_s", 30.0)))
     finally:

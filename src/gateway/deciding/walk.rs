@@ -1,5 +1,9 @@
 //! The routers' words: one is asked, perhaps leaves the choice to another, perhaps fails and something else is done.
 
+use std::borrow::Cow;
+
+use serde_json::Value;
+
 use super::Deciding;
 use super::grammar::Read;
 use super::parts::{Loaded, Named, OnError};
@@ -364,8 +368,23 @@ fn joined(spoken: Spoken, from: Left) -> Spoken {
 
 /// That a router has failed, in the Controller's words.
 fn failure(name: &str, error: &Error) -> String {
-    let told: String = error.message().chars().take(TOLD).collect();
+    let told: String = said(error).chars().take(TOLD).collect();
     format!("router {} failed ({}: {})", python_str(name), class(error), one_line(&told))
+}
+
+/// What Python's exception of an error says: of an error status, that and the provider's own words.
+fn said(error: &Error) -> Cow<'_, str> {
+    let (Kind::Status, Some(answer)) = (error.kind(), error.answer()) else { return error.message().into() };
+    let code = format!("Error code: {}", answer.status);
+    let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else {
+        let broken = answer.body.trim_ascii_start().first().is_some_and(|first| b"{[".contains(first));
+        return if broken { error.message().into() } else { code.into() };
+    };
+    let told = body.get("error").unwrap_or(&body).get("message").and_then(Value::as_str);
+    match told.filter(|told| !told.is_empty()) {
+        Some(told) => format!("{code} - {}", one_line(told)).into(),
+        None => code.into(),
+    }
 }
 
 /// The name of the Python class of an error, which callers know it by.

@@ -16,7 +16,6 @@ use super::*;
 use crate::engine::plan::{Account, Instead, Plan, Policy};
 use crate::error::{Denied, Spent};
 use crate::gateway::deciding::{Decided, Deciding};
-use crate::gateway::limits::Limits;
 use crate::gateway::setup::{Models, Target};
 use crate::policy::{Caller, Key};
 use crate::pricing::Usage;
@@ -35,7 +34,7 @@ fn setup() -> Setup {
     let targets = vec![target("openai/gpt-5.4-nano"), target("openai/gpt-5.5")];
     let ladder = Ladder::pair(targets[0].name.clone(), targets[1].name.clone());
     let models = Models::new(targets.clone(), Vec::new());
-    Setup { deciding: Deciding::new(ladder, targets, Vec::new(), None), models, server: Limits::default() }
+    Setup::plain(Deciding::new(ladder, targets, Vec::new(), None), models)
 }
 
 fn decided() -> Decided {
@@ -66,7 +65,8 @@ fn account() -> Account {
 }
 
 fn caller() -> Caller {
-    let key = Key { id: "key_1".to_owned(), name: "n".to_owned(), team: Some("red".to_owned()) };
+    let mut key = Key::default();
+    (key.id, key.name, key.team) = ("key_1".to_owned(), "n".to_owned(), Some("red".to_owned()));
     Caller { key: Some(Arc::new(key)) }
 }
 

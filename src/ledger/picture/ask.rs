@@ -11,7 +11,7 @@ impl Ledger {
     /// What the store has refused so far is missing; a book in memory has no more than it remembers.
     ///
     /// # Errors
-    /// [`Kind::Io`](crate::Kind::Io) when the store cannot be read, or does not answer within ten seconds.
+    /// [`Kind::Io`](crate::Kind::Io) when the store cannot be read, or does not answer within half a minute.
     pub fn picture(&self, span: Span, most: u32) -> Result<Picture> {
         let shared = self.book.shared()?;
         _ = shared.flush(ASKING, false);

@@ -21,6 +21,15 @@ pub(in crate::ledger) trait Pictures {
 pub(in crate::ledger) const CUT: &str =
     "SELECT ts FROM calls WHERE ts >= $1 AND ts < $2 ORDER BY ts DESC LIMIT 1 OFFSET $3";
 
+/// How many calls there are in a span.
+pub(in crate::ledger) const COUNT: &str = "SELECT COUNT(*) FROM calls WHERE ts >= $1 AND ts < $2";
+
+/// How many calls there are at all, counted so far.
+pub(in crate::ledger) const AT_ALL: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM calls LIMIT $1) AS some";
+
+/// Where more than one call in so many is in the span, reading all in their order is quicker than finding each.
+pub(in crate::ledger) const ONE_IN: i64 = 4;
+
 /// Both databases take this for a number of their doubles.
 const COST: &str = "CAST(cost AS DOUBLE PRECISION)";
 const ROUTING: &str = "CAST(router_cost AS DOUBLE PRECISION)";
@@ -36,7 +45,7 @@ fn sum(expression: &str) -> String {
 
 /// The statement for the slices: from when on and until when calls are taken, the width, and the begin of the span are
 /// bound in order.
-pub(in crate::ledger) fn slices() -> String {
+pub(in crate::ledger) fn slices(scan: &str) -> String {
     let whole = format!("({COST} + {ROUTING})");
     let columns = [
         "COUNT(*)".to_owned(),
@@ -54,7 +63,7 @@ pub(in crate::ledger) fn slices() -> String {
         sum("CAST(completion_tokens AS DOUBLE PRECISION)"),
     ];
     format!(
-        "SELECT (ts - $4) / $3, model, router, outcome, holdout, {} FROM calls WHERE ts >= $1 AND ts < $2 \
+        "SELECT (ts - $4) / $3, model, router, outcome, holdout, {} FROM calls{scan} WHERE ts >= $1 AND ts < $2 \
          GROUP BY 1, 2, 3, 4, 5",
         columns.join(", ")
     )
@@ -67,10 +76,10 @@ pub(in crate::ledger) fn bin(hundredths: &str) -> String {
 }
 
 /// The statement for the bins; `bin` as [`bin`] gives it.
-pub(in crate::ledger) fn bins(bin: &str) -> String {
+pub(in crate::ledger) fn bins(bin: &str, scan: &str) -> String {
     let both = |of: &str| sum(&format!("CASE WHEN cost IS NOT NULL AND baseline IS NOT NULL THEN {of} END"));
     format!(
-        "SELECT router, {bin}, model, COUNT(*), COUNT(cost), {}, COUNT({COST} + {BASELINE}), {}, {} FROM calls \
+        "SELECT router, {bin}, model, COUNT(*), COUNT(cost), {}, COUNT({COST} + {BASELINE}), {}, {} FROM calls{scan} \
          WHERE ts >= $1 AND ts < $2 AND router IS NOT NULL AND win_rate IS NOT NULL AND outcome IN ('ok', 'cancelled') \
          GROUP BY 1, 2, 3",
         sum(COST),
@@ -111,9 +120,17 @@ pub(in crate::ledger) fn recent(bare: bool) -> String {
 }
 
 /// Implements [`Pictures`] beside [`implement_store`](super::super::store::implement_store), with what that makes. `hundredths`:
-/// how the database rounds down a number of hundredths.
+/// how the database rounds down a number of hundredths. `scan`: how it is told not to use an index, where it does not see by
+/// itself when that is better.
 macro_rules! implement_pictures {
-    ($name:ty, row: $row:ty, read: $read:literal, order: $order:literal, hundredths: $hundredths:literal) => {
+    (
+        $name:ty,
+        row: $row:ty,
+        read: $read:literal,
+        order: $order:literal,
+        hundredths: $hundredths:literal,
+        scan: $scan:expr
+    ) => {
         impl $name {
             #[inline(never)]
             fn slice_of(row: &$row) -> Result<$crate::ledger::picture::Slice, sqlx::Error> {
@@ -186,8 +203,9 @@ macro_rules! implement_pictures {
             ) -> $crate::error::Result<$crate::ledger::picture::Picture> {
                 use $crate::ledger::picture::{self, read};
 
+                const SCAN: Option<&str> = $scan;
                 let connection = &mut self.connection;
-                Self::ask(&self.place, &self.runtime, async {
+                let work = async {
                     // One moment for all questions.
                     let mut transaction = connection.begin_with($read).await?;
                     let cut = sqlx::query(read::CUT).bind(span.since).bind(span.until).bind(i64::from(most));
@@ -196,10 +214,20 @@ macro_rules! implement_pictures {
                     // Of those that began in that microsecond some are beyond the number.
                     let cut = cut.map(|cut| cut + 1);
                     let begin = cut.unwrap_or(span.since);
-                    let query = sqlx::query(AssertSqlSafe(read::slices())).bind(begin).bind(span.until);
+                    let mut scan = "";
+                    if let Some(hint) = SCAN {
+                        let query = sqlx::query_scalar::<_, i64>(read::COUNT).bind(begin).bind(span.until);
+                        let enough = query.fetch_one(&mut *transaction).await?.saturating_mul(read::ONE_IN);
+                        let query = sqlx::query_scalar::<_, i64>(read::AT_ALL).bind(enough);
+                        if query.fetch_one(&mut *transaction).await? < enough {
+                            scan = hint;
+                        }
+                    }
+                    let query = sqlx::query(AssertSqlSafe(read::slices(scan))).bind(begin).bind(span.until);
                     let slices = query.bind(span.width).bind(span.since).fetch_all(&mut *transaction).await?;
-                    let query =
-                        sqlx::query(AssertSqlSafe(read::bins(&read::bin($hundredths)))).bind(begin).bind(span.until);
+                    let query = sqlx::query(AssertSqlSafe(read::bins(&read::bin($hundredths), scan)))
+                        .bind(begin)
+                        .bind(span.until);
                     let bins = query.fetch_all(&mut *transaction).await?;
                     let query = sqlx::query(AssertSqlSafe(read::judged(&read::bin($hundredths), $order)))
                         .bind(begin)
@@ -213,7 +241,13 @@ macro_rules! implement_pictures {
                         cut,
                         forgotten: 0,
                     })
-                })
+                };
+                // A question about a million calls takes longer than others.
+                let limited = async { tokio::time::timeout(6 * PATIENCE, work).await };
+                match self.runtime.block_on(limited) {
+                    Ok(found) => found.map_err(|error| self.place.failed("it could not be read", &error)),
+                    Err(_) => Err(self.place.silent("it could not be read")),
+                }
             }
 
             fn recent(&mut self, filter: &Filter, most: u32) -> $crate::error::Result<Vec<Row>> {

@@ -1,6 +1,7 @@
 //! The tables of budgets, in the ledger's database by a connection apart.
 //!
-//! It blocks, so it belongs to a thread of its own. Statements are written once: both databases take them.
+//! It blocks, so it belongs to a thread of its own. Statements are written once: both databases take them. The ledger's
+//! guard against a second copy of `SQLite` is not taken again: closing its files would take the ledger's own locks away.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use crate::error::{Error, Kind, Result};
-use crate::ledger::guard::Guard;
 use crate::ledger::place::Place;
 
 const SCHEMA: &str = include_str!("schema.sql");
@@ -75,7 +75,6 @@ pub(super) struct Database {
     place: Place,
     runtime: Runtime,
     connection: Connection,
-    guard: Option<Guard>,
 }
 
 /// Binds values and collects rows; the two kinds of connection have no type in common.
@@ -105,7 +104,7 @@ impl Database {
             .enable_all()
             .build()
             .map_err(|error| Error::new(Kind::Io, format!("no runtime for the budgets' connection: {error}")))?;
-        let (connection, guard) = match place {
+        let connection = match place {
             Place::Memory => return Err(Error::value("memory has no connection")),
             Place::Sqlite(path) => {
                 let options = SqliteConnectOptions::new()
@@ -117,15 +116,14 @@ impl Database {
                     .thread_name(|_| "ferroute-sqlite".into())
                     .disable_statement_logging();
                 let connection = opened(&runtime, &options).map_err(|error| place.failed(WHAT, &error))?;
-                let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-                (Connection::Sqlite(Box::new(connection)), Some(Guard::take(&path)))
+                Connection::Sqlite(Box::new(connection))
             }
             Place::Postgres(options) => {
                 let connection = runtime.block_on(reached(place, options))?;
-                (Connection::Postgres(Box::new(connection)), None)
+                Connection::Postgres(Box::new(connection))
             }
         };
-        let mut database = Self { place: place.clone(), runtime, connection, guard };
+        let mut database = Self { place: place.clone(), runtime, connection };
         database.make()?;
         Ok(database)
     }
@@ -223,10 +221,7 @@ impl Database {
 
     /// Says good-bye.
     pub(super) fn close(self) {
-        let Self { runtime, connection, guard, .. } = self;
-        if let Some(guard) = &guard {
-            guard.release();
-        }
+        let Self { runtime, connection, .. } = self;
         // Whatever it says: everything was committed.
         let _closed = runtime.block_on(async {
             timeout(PATIENCE, async {
@@ -237,7 +232,6 @@ impl Database {
             })
             .await
         });
-        drop(guard);
     }
 }
 
@@ -272,8 +266,12 @@ fn of_sqlite(row: &SqliteRow, at: usize) -> std::result::Result<Value, sqlx::Err
 }
 
 fn of_postgres(row: &PgRow, at: usize) -> std::result::Result<Value, sqlx::Error> {
-    let is_text = row.column(at).type_info().name() == "TEXT";
-    Ok(if is_text { Value::Text(row.try_get(at)?) } else { Value::Integer(row.try_get(at)?) })
+    Ok(match row.column(at).type_info().name() {
+        "TEXT" => Value::Text(row.try_get(at)?),
+        // What a lock gives back.
+        "VOID" => Value::Integer(None),
+        _ => Value::Integer(row.try_get(at)?),
+    })
 }
 
 #[cfg(test)]

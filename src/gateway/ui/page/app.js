@@ -101,6 +101,15 @@ async function refresh() {
   fresh();
 }
 
+function drawMoney(overview, colour) {
+  const { recent, state } = page;
+  const called = overview.totals.calls > 0;
+  $("money").hidden = !called;
+  $("money-empty").hidden = called;
+  if (called) overTime(overview, colour);
+  else fill($("money-empty"), recent.decisions.length ? empty("No calls in this range.") : howToCall(state.config.routers, state.config.keys, location.origin));
+}
+
 function draw() {
   const { overview, recent, state } = page;
   if (!overview) return;
@@ -108,15 +117,10 @@ function draw() {
   document.body.classList.add("ready");
   notices();
   tiles(overview);
-  const called = overview.totals.calls > 0;
-  $("money").hidden = !called;
-  $("money-empty").hidden = called;
-  if (called) overTime(overview, colour);
-  else fill($("money-empty"), recent.decisions.length ? empty("No calls in this range.") : howToCall(state.config.routers, state.config.keys, location.origin));
+  drawMoney(overview, colour);
   models(overview, colour);
   page.source = quality(overview, colour, page.source);
-  threshold.take(overview);
-  threshold.takeUsed(recent.decisions);
+  threshold.take(overview, recent.decisions);
   decisions(recent, state.now, colour);
   standing(state);
   fill($("foot"), `ferroute ${state.version}. This page only reads, and loads nothing from elsewhere.`);

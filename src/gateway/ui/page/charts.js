@@ -45,8 +45,9 @@ function frame(place, { at, values, format, said, label, told, height = HEIGHT, 
   const inner = width - LEFT - RIGHT;
   const x = (index) => LEFT + (inner * index) / at.length;
   const y = (value) => TOP + ((height - TOP - BOTTOM) * (high - value)) / (high - low);
-  const lines = ticks(low, high, 4).map((value) =>
-    s("g", null, s("line", { class: value === 0 ? "axis" : "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }), s("text", { class: "scale", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, format(value))),
+  const scale = ticks(low, high, 4);
+  const lines = scale.map((value) =>
+    s("g", null, s("line", { class: value === 0 ? "axis" : "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }), s("text", { class: "scale", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, format(value, scale[1] - scale[0]))),
   );
   const room = Math.max(1, every || Math.ceil(at.length / Math.max(2, Math.floor(inner / 84))));
   const names = at.map((name, index) => {

@@ -23,6 +23,12 @@ export function money(dollars, sign = false) {
   return before + size.toFixed(places);
 }
 
+/** US dollars on an axis, where all have as many digits as the steps between them need. */
+export function axisMoney(dollars, step) {
+  const places = step >= 1 || !step ? 0 : Math.max(2, Math.ceil(-Math.log10(step) - 1e-9));
+  return `${dollars < 0 ? "\u2212" : ""}$${digits(places, places).format(Math.abs(dollars))}`;
+}
+
 /** A part of a whole: 12.3 %, 0.04 %. */
 export function share(part, places) {
   if (part === null || part === undefined || Number.isNaN(part)) return UNKNOWN;

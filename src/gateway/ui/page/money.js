@@ -1,7 +1,7 @@
 // What calls came to: the tiles on top, money over time, and where calls went.
 
 import { $, empty, fill, h, table } from "./dom.js";
-import { count, money, plural, share, tick } from "./format.js";
+import { axisMoney, count, money, plural, share, tick } from "./format.js";
 import { band, bars, legend, part } from "./charts.js";
 
 /** The colour of a model: the same in all of the page. */
@@ -57,7 +57,7 @@ export function overTime(overview, colour) {
   told.dataset.plain = `${money(totals.cost + totals.router_cost)} in all, a bar each ${per}`;
   told.textContent = told.dataset.plain;
   const spoken = (index) => `${names[index]}: ${money(total(index))}, ${plural(calls(index), "call")}`;
-  bars($("spend"), parts, { at: names, format: money, said: spoken, told, label: `Spend by model over time, ${told.dataset.plain}.` });
+  bars($("spend"), parts, { at: names, format: axisMoney, said: spoken, told, label: `Spend by model over time, ${told.dataset.plain}.` });
   fill($("spend-key"), legend(parts.map((each) => [`fill-${each.colour}`, each.name])));
 
   const padded = (name) => Array.from({ length: slices }, (_, index) => saving[index]?.[name] ?? null);
@@ -72,7 +72,7 @@ export function overTime(overview, colour) {
     return point.measured === null ? `${names[index]}: ${estimate}` : `${names[index]}: measured ${money(point.measured)} (${money(point.low)} to ${money(point.high)}), ${estimate}`;
   };
   const label = `Saving since the begin of the range: ${said.dataset.plain}.`;
-  band($("saving"), { main: padded("measured"), low: padded("low"), high: padded("high"), other: padded("estimate") }, { at: names, format: money, said: spokenSaving, told: said, label });
+  band($("saving"), { main: padded("measured"), low: padded("low"), high: padded("high"), other: padded("estimate") }, { at: names, format: axisMoney, said: spokenSaving, told: said, label });
   const lines = [["swatch-dashed", "estimate: the baseline's price of each call, less what was paid"]];
   if (overview.measured) lines.unshift(["swatch-line", "measured by holdout"], ["fill-band", "95 % interval"]);
   fill($("saving-key"), legend(lines));

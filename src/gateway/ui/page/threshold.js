@@ -62,8 +62,12 @@ export class Threshold {
     });
   }
 
-  /** Takes new sums. */
-  take(overview) {
+  /** Takes new sums, and from the last decisions what thresholds were used last. */
+  take(overview, decisions) {
+    this.used = {};
+    for (const each of decisions) {
+      if (each.router && each.thresholds?.length === 1 && !(each.router in this.used)) this.used[each.router] = each.thresholds[0];
+    }
     this.routers = overview.thresholds;
     this.rungs = overview.rungs.length;
     const names = this.routers.map((each) => each.router);
@@ -74,16 +78,6 @@ export class Threshold {
     }
     if (this.name !== null) $("router").value = this.name;
     $("router-place").hidden = names.length < 2;
-    this.begin();
-  }
-
-  /** Takes what thresholds were used last, from the last decisions. */
-  takeUsed(decisions) {
-    const used = {};
-    for (const each of decisions) {
-      if (each.router && each.thresholds?.length === 1 && !(each.router in used)) used[each.router] = each.thresholds[0];
-    }
-    this.used = used;
     this.begin();
   }
 
@@ -124,7 +118,7 @@ export class Threshold {
     histogram($("histogram"), router.counts, Math.min(1.01, place / 100), {
       at: names,
       every: 20,
-      format: count,
+      format: (n) => count(n),
       said: spoken,
       told,
       label: `How often there were which win rates, ${plural(router.n, "call")} of the router ${router.router}.`,
