@@ -58,6 +58,8 @@ impl Gateway {
         observers.extend(page.iter().map(|page| Arc::clone(page) as Arc<dyn Observer>));
         observers.extend(seeing.iter().map(|seeing| Arc::clone(seeing) as Arc<dyn Observer>));
         let (http, stopping) = ([const { OnceLock::new() }; CLIENTS], AtomicBool::new(false));
+        // The others are like it: what cannot be had is said now.
+        _ = http[0].set(Http::new()?);
         let gateway = Arc::new(Self { setup, observers, page, seeing, http, stopping });
         gateway.stand_behind_page();
         Ok(gateway)
