@@ -17,7 +17,7 @@ use super::seeing::Seeing;
 use super::setup::Setup;
 use super::ui::{self, Page};
 use super::{admin, chat, counting, decision, embeddings, failure, feedback, guard, models, ready, reference};
-use crate::policy::Scope;
+use crate::policy::{Budgets, Scope};
 use crate::providers::Http;
 
 /// The server's state.
@@ -53,7 +53,30 @@ impl Gateway {
         let setup = ArcSwap::from_pointee(setup);
         observers.extend(page.iter().map(|page| Arc::clone(page) as Arc<dyn Observer>));
         observers.extend(seeing.iter().map(|seeing| Arc::clone(seeing) as Arc<dyn Observer>));
-        Ok(Arc::new(Self { setup, observers, page, seeing, http: Http::new()?, stopping: AtomicBool::new(false) }))
+        let (http, stopping) = (Http::new()?, AtomicBool::new(false));
+        let gateway = Arc::new(Self { setup, observers, page, seeing, http, stopping });
+        gateway.stand_behind_page();
+        Ok(gateway)
+    }
+
+    /// The page shows what reloads replace, so it asks each time: who may see it, and how budgets stand.
+    fn stand_behind_page(self: &Arc<Self>) {
+        let Some(page) = &self.page else { return };
+        let behind = Arc::downgrade(self);
+        page.guard(Box::new(move |headers| match behind.upgrade() {
+            Some(gateway) => gateway.setup().auth.caller(headers, Scope::Ui).map(drop),
+            None => Ok(()),
+        }));
+        let behind = Arc::downgrade(self);
+        page.show_standing(Box::new(move || {
+            let Some(setup) = behind.upgrade().map(|gateway| gateway.setup()) else { return ui::Standing::default() };
+            let budgets = setup.budgets.as_ref().map(Budgets::state).unwrap_or_default();
+            ui::Standing {
+                budgets: budgets.iter().map(ui::Budget::of).collect(),
+                caps: setup.policies.caps(),
+                limits: setup.policies.limits(),
+            }
+        }));
     }
 
     /// Replaces everything at once; requests under way go on with what they began with.
