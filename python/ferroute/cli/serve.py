@@ -133,8 +133,6 @@ def run(config: Configuration, read: Callable[[], Configuration], *, watch: bool
     workers = int(config.server.get("workers", 0)) or None
     broken: list[tuple[str, str]] = []
     page = page_about(config)
-    if page is not None:
-        page["key"] = config.keys.get("admin")
     gateway = Gateway(
         controller,
         config.host,
