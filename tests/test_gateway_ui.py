@@ -34,6 +34,14 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(autouse=True)
+def pages(request) -> Iterator[None]:
+    """No page is left open."""
+    yield
+    if "browser" in request.fixturenames:
+        request.getfixturevalue("browser").close_pages()
+
+
 def controller_of(ledger: Ledger, **kwargs: Any) -> Controller:
     settings = {"api_base": NOWHERE, "api_key": "none", **kwargs}
     return Controller(["random"], strong_model=STRONG, weak_model=WEAK, ledger=ledger, **settings)
@@ -363,7 +371,7 @@ def test_a_key_opens_the_data_and_is_in_no_address(browser, book):
             for opens in (secret, admin):
                 assert httpx.get(url, headers={"authorization": f"Bearer {opens}"}).status_code == 200
         page = browser.open(f"{gateway.url}/ui")
-        page.wait("document.querySelector('#door').open")
+        page.wait("document.querySelector('#door')?.open")
         picture(page, "door")
         for wrong in ("not this one", other):
             page.js("document.querySelector('#door-wrong').innerText = ''; document.querySelector('#key').focus()")
