@@ -70,7 +70,8 @@ fn request(body: &str) -> Arc<ChatRequest> {
 }
 
 fn of(team: &str) -> Caller {
-    let key = Key { id: "k1".into(), name: "first".into(), team: Some(team.into()), ..Key::default() };
+    let mut key = Key::default();
+    (key.id, key.name, key.team) = ("k1".into(), "first".into(), Some(team.into()));
     Caller { key: Some(Arc::new(key)) }
 }
 
@@ -391,7 +392,8 @@ async fn whose_budget_counts() {
 async fn a_keys_own_budget() {
     let budgets = Budgets::new(Bank::open("memory:").unwrap(), &[]).unwrap();
     let key = |id: &str| {
-        let key = Key { id: id.into(), budget: budget("0.01"), at_limit: AtLimit::Downgrade, ..Key::default() };
+        let mut key = Key::default();
+        (key.id, key.budget, key.at_limit) = (id.into(), budget("0.01"), AtLimit::Downgrade);
         Caller { key: Some(Arc::new(key)) }
     };
     let plan = plan("openai/cent");

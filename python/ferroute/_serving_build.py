@@ -169,6 +169,16 @@ def served_of(config: Configuration) -> dict[str, Any]:
     }
 
 
+def door_of(config: Configuration) -> dict[str, Any]:
+    """Keys, policies and limits, as `ferroute.gateway.Gateway` takes them."""
+    return {
+        "keys": config.keys,
+        "server": config.server,
+        "config": config.core,
+        "budgets": any("budget" in policy for policy in config.plain.get("policies", ())),
+    }
+
+
 def page_about(config: Configuration) -> dict[str, Any] | None:
     """What the page is told beside the Controller; None where there is to be none."""
     keys = config.keys

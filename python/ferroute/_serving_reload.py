@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ferroute._serving_build import controller_of, page_about, served_of, stamps
+from ferroute._serving_build import controller_of, door_of, page_about, served_of, stamps
 from ferroute._serving_config import text_of
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ class Reloading:
             before: Any = self._gateway.controller
             controller = controller_of(config, before)
             broken: list[tuple[str, str]] = []
-            self._gateway.replace(controller, ui=page_about(config), broken=broken, **served_of(config))
+            about = {"ui": page_about(config), "door": door_of(config), "broken": broken}
+            self._gateway.replace(controller, **about, **served_of(config))
         except Exception as error:
             text = str(error) or type(error).__name__
             self.state |= {"error": text, "failed_at": time.time()}

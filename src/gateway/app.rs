@@ -7,15 +7,16 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Response, StatusCode, header};
+use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 
 use super::event::Observer;
+use super::protocol::openai::OpenAi;
 use super::seeing::Seeing;
 use super::setup::Setup;
 use super::ui::{self, Page};
-use super::{admin, chat, counting, decision, embeddings, feedback, guard, models, ready, reference};
+use super::{admin, chat, counting, decision, embeddings, failure, feedback, guard, models, ready, reference};
 use crate::policy::{Budgets, Scope};
 use crate::providers::Http;
 
@@ -155,9 +156,13 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+async fn metrics(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response<Body> {
+    let setup = gateway.setup();
+    if let Err(error) = setup.auth.caller(&headers, Scope::Metrics) {
+        return failure::response(&OpenAi, &error);
+    }
     match gateway.seeing() {
-        Some(seeing) => Arc::clone(seeing).scrape(gateway.setup()).await,
+        Some(seeing) => Arc::clone(seeing).scrape(setup).await,
         None => json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#).into_response(),
     }
 }

@@ -138,6 +138,11 @@ impl Table {
         Some(Price { model: entry.id.clone(), rates, since, as_of: self.catalogue.as_of.clone(), source })
     }
 
+    /// As [`price`](Self::price), without what is only shown: for every call.
+    pub fn rates(&self, names: &[&str], tier: ServiceTier, at: Option<Moment>) -> Option<Rates> {
+        self.first_rates(names, tier, at.unwrap_or_else(Moment::now)).map(|(rates, ..)| rates)
+    }
+
     fn first_rates(&self, names: &[&str], tier: ServiceTier, at: Moment) -> Option<(Rates, Option<i64>, &Entry)> {
         names::in_order(names).iter().find_map(|name| {
             let (entry, borrowed) = self.entry(&self.place(name)?)?;

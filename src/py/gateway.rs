@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::ToSocketAddrs;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -18,8 +18,10 @@ use super::gateway_routers;
 use super::routing::Ladder;
 use super::runtime::wait;
 use super::seeing::PySeeing;
+use super::within;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::deciding::{Deciding, Lot};
+use crate::gateway::inside::Inside;
 use crate::gateway::serve::{self, Wanted};
 use crate::gateway::{Gateway, Limits, Models, Setup, Target};
 
@@ -93,6 +95,8 @@ struct PyGateway {
     gateway: Arc<Gateway>,
     wanted: watch::Sender<Wanted>,
     bound: Mutex<Option<Held>>,
+    /// For requests that another server reads; made with the first of them.
+    inside: OnceLock<Inside>,
 }
 
 /// A port that is held, and the threads that will serve it.
@@ -109,12 +113,30 @@ impl PyGateway {
         let wanted = watch::Sender::new(Wanted::Run);
         let page = page.map(|page| Arc::clone(&page.0));
         let seeing = seeing.map(|seeing| Arc::clone(&seeing.0));
-        Ok(Self { gateway: Gateway::with(taken(setup)?, Vec::new(), page, seeing)?, wanted, bound: Mutex::default() })
+        Ok(Self {
+            gateway: Gateway::with(taken(setup)?, Vec::new(), page, seeing)?,
+            wanted,
+            bound: Mutex::default(),
+            inside: OnceLock::new(),
+        })
     }
 
     fn swap(&self, setup: &Bound<'_, PySetup>) -> PyResult<()> {
         self.gateway.swap(taken(setup)?);
         Ok(())
+    }
+
+    /// Answers a request that another server has read: an awaitable of status, headers and body.
+    fn handle<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        target: &str,
+        headers: within::Headers,
+        body: Vec<u8>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let inside = self.inside.get_or_init(|| Inside::new(Arc::clone(&self.gateway)));
+        within::answer(py, inside.clone(), method, target, headers, body)
     }
 
     /// Takes the port, and says which it is; 0 is any that is free. Callers are kept waiting until `serve`.

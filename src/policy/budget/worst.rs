@@ -25,7 +25,7 @@ pub(super) struct Worst {
     pub prompt: Decimal,
     /// One token of each of the answers.
     pub token: Decimal,
-    /// The longest answer the model gives.
+    /// The longest answer the model gives; not looked up where the request says how long it may be.
     pub longest: Option<u64>,
 }
 
@@ -38,7 +38,9 @@ impl Worst {
         let table = Table::shared();
         let names = [endpoint.base_model.as_deref(), Some(&*endpoint.name)];
         let names: Vec<&str> = names.into_iter().flatten().collect();
-        let facts = names.iter().find_map(|name| table.facts(name));
+        // Only where something is not said.
+        let asks = demand.refers || demand.output.is_none();
+        let facts = names.iter().filter(|_| asks).find_map(|name| table.facts(name));
         let mut input = demand.input;
         if demand.refers {
             input = input.max(facts.and_then(|facts| facts.context).unwrap_or(CONTEXT));
@@ -46,8 +48,8 @@ impl Worst {
         let asked = demand.tier.filter(|tier| *tier != ServiceTier::Standard);
         let mut worst: Option<Self> = None;
         for tier in [ServiceTier::Standard].into_iter().chain(asked) {
-            let Some(price) = table.price(&names, tier, None) else { continue };
-            let found = Self::at(&price.rates, endpoint, demand, input, answers);
+            let Some(rates) = table.rates(&names, tier, None) else { continue };
+            let found = Self::at(&rates, endpoint, demand, input, answers);
             let found = found.ok_or_else(|| Error::value("the call is too large to be priced"))?;
             worst = Some(worst.map_or(found, |worst| worst.or(found)));
         }

@@ -1,0 +1,251 @@
+"""Budgets over HTTP: held to the call by one server and by three, kept when one dies, told to clients in their own words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import openai
+import pytest
+
+import postgres
+from countingserver import CountingServer
+from fakeserver import Answer, FakeServer, chunk, completion
+from ferroute.controller import Controller
+from ferroute.gateway import Gateway
+from ferroute.policy import CallPolicy
+from serving import Served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HELLO = [{"role": "user", "content": "Say hello"}]
+STRONG, WEAK = "gpt-5.5", "gpt-5.4-nano"
+ALWAYS_STRONG, ALWAYS_WEAK = "router-random-0", "router-random-1"
+CENT = {"openai/small": {"input": 0, "output": 0, "request": 10}, "openai/big": {"input": 0, "output": 0, "request": 10}}
+"""Ten dollars a thousand calls: what is set aside is what a call costs."""
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeServer]:
+    with FakeServer() as server:
+        yield server
+
+
+@contextmanager
+def served(upstream: FakeServer, *policies: dict[str, Any], ledger: str = "memory:", **calls: Any) -> Iterator[openai.OpenAI]:
+    controller = Controller(
+        ["random"],
+        strong_model=STRONG,
+        weak_model=WEAK,
+        api_base=upstream.url,
+        api_key="k",
+        ledger=ledger,
+        policy=CallPolicy(**{"retries": 0, **calls}),
+    )
+    with (
+        Gateway(controller, port=0, door={"policies": policies}) as gateway,
+        openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="the-callers", max_retries=2) as client,
+    ):
+        yield client
+
+
+def ask(client: openai.OpenAI, model: str = ALWAYS_WEAK, **more: Any) -> Any:
+    return client.chat.completions.with_raw_response.create(model=model, messages=HELLO, **more)
+
+
+def config_at(upstream: CountingServer, folder: Path, ledger: str, policies: str) -> tuple[Path, dict[str, str]]:
+    prices = folder / "prices.json"
+    prices.write_text(json.dumps(CENT))
+    path = folder / "gateway.yaml"
+    path.write_text(
+        f'tiers:\n  cheap: {{model: openai/small, api_base: "{upstream.url}", api_key: k}}\n'
+        f'  expensive: {{model: openai/big, api_base: "{upstream.url}", api_key: k}}\n'
+        f"routers: {{random: {{}}}}\nledger: {ledger}\npolicies: {policies}\n"
+    )
+    return path, {"FERROUTE_PRICES": str(prices)}
+
+
+async def calls(urls: list[str], numbers: range, at_once: int = 100, until: Any = None) -> list[tuple[int, str]]:
+    """Statuses and codes of calls spread over servers; those that found nobody are left out."""
+    found: list[tuple[int, str]] = []
+    waiting = iter(numbers)
+    async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=at_once)) as client:
+
+        async def worker() -> None:
+            for number in waiting:
+                body = {"model": "router-random-0.5", "messages": [{"role": "user", "content": f"call {number} why?"}]}
+                try:
+                    answer = await client.post(f"{urls[number % len(urls)]}/v1/chat/completions", json=body)
+                except httpx.HTTPError:
+                    continue
+                code = "" if answer.status_code == 200 else answer.json()["error"]["code"]
+                found.append((answer.status_code, code))
+                if until is not None:
+                    until(len(found))
+
+        await asyncio.gather(*(worker() for _ in range(at_once)))
+    return found
+
+
+def servers(stack: ExitStack, count: int, path: Path, env: dict[str, str]) -> list[Served]:
+    words = ("-m", "ferroute", "serve", str(path), "--port", "0")
+    return [stack.enter_context(Served(*words, env=env)) for _ in range(count)]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_a_thousand_calls_and_half_the_money(tmp_path: Path, replicas: int) -> None:
+    with ExitStack() as stack:
+        upstream = stack.enter_context(CountingServer())
+        ledger = f"sqlite:{tmp_path / 'calls.db'}"
+        if replicas > 1:
+            ledger = stack.enter_context(postgres.cluster())
+        path, env = config_at(upstream, tmp_path, ledger, "[{budget: 5/month}]")
+        running = servers(stack, replicas, path, env)
+        found = asyncio.run(calls([server.url for server in running], range(1000), at_once=300))
+        assert len(found) == 1000
+        assert found.count((200, "")) == 500 == len(upstream.served)
+        assert found.count((429, "budget_exceeded")) == 500
+        # A restart forgets nothing.
+        assert running[0].stop() == 0
+        (again,) = servers(stack, 1, path, env)
+        assert asyncio.run(calls([again.url], range(1000, 1010))) == [(429, "budget_exceeded")] * 10
+        assert len(upstream.served) == 500
+
+
+@pytest.mark.timeout(180)
+def test_one_of_three_is_killed(tmp_path: Path) -> None:
+    at_once = 24
+    with postgres.cluster() as ledger, CountingServer() as upstream, ExitStack() as stack:
+        path, env = config_at(upstream, tmp_path, ledger, "[{budget: 5/month}]")
+        running = servers(stack, 3, path, env)
+
+        def until(ended: int) -> None:
+            if ended == 200:
+                running[0].process.kill()
+
+        found = asyncio.run(calls([server.url for server in running], range(1200), at_once, until))
+        assert (429, "budget_exceeded") in found
+        # Never above; at most its slice (five calls), and what it had under way, are unused.
+        assert 500 - 5 - at_once <= len(upstream.served) <= 500
+        assert 500 - 5 - at_once <= found.count((200, "")) <= 500
+
+
+def test_clients_are_told_once_and_in_their_words(upstream: FakeServer) -> None:
+    with served(upstream, {"budget": "0.01/month"}) as client:
+        with pytest.raises(openai.RateLimitError) as raised:
+            ask(client, ALWAYS_STRONG, max_tokens=1000)
+        assert raised.value.code == "budget_exceeded"
+        assert "the budget of everybody ($0.01 a month) cannot pay for this call: $0 are spent" in raised.value.message
+        headers = raised.value.response.headers
+        assert headers["x-should-retry"] == "false" and 0 < int(headers["retry-after"]) <= 31 * 86_400
+        with pytest.raises(openai.RateLimitError):
+            client.chat.completions.create(model=STRONG, messages=HELLO, max_tokens=1000, stream=True)
+        assert not upstream.requests
+        # What the rest pays for is served.
+        assert ask(client, ALWAYS_STRONG, max_tokens=100).parse().choices[0].message.content == "Hello"
+
+
+def test_a_limit_is_given_where_none_is_asked_for(upstream: FakeServer) -> None:
+    with served(upstream, {"budget": "0.64/day"}) as client:
+        answer = ask(client, ALWAYS_STRONG)
+        # A 64th of the budget is a cent, and an output token 0.003 cents; the prompt's bytes are paid for as well.
+        clamp = int(answer.headers["x-ferroute-clamp"])
+        assert 200 < clamp < 333 and upstream.requests[0].json["max_completion_tokens"] == clamp
+        # Whoever says it himself gets what he says.
+        assert "x-ferroute-clamp" not in ask(client, ALWAYS_STRONG, max_tokens=77).headers
+        assert upstream.requests[1].json["max_completion_tokens"] == 77
+        # Of a cheap model the usual length.
+        assert ask(client, ALWAYS_WEAK).headers["x-ferroute-clamp"] == "4096"
+        stream = ask(client, ALWAYS_WEAK, stream=True)
+        assert stream.headers["x-ferroute-clamp"] == "4096"
+        assert list(stream.parse())
+    with served(upstream, {"budget": "0.64/day", "clamp": "off"}) as client:
+        with pytest.raises(openai.BadRequestError) as raised:
+            ask(client)
+        assert raised.value.code == "output_limit_required"
+        assert ask(client, max_completion_tokens=5).status_code == 200
+
+
+def test_what_nobody_can_price_is_refused(upstream: FakeServer) -> None:
+    controller = Controller(
+        ["random"], strong_model=STRONG, weak_model="openai/who-knows", api_base=upstream.url, api_key="k"
+    )
+    door = {"policies": [{"budget": "5/day"}]}
+    with (
+        Gateway(controller, port=0, door=door) as gateway,
+        openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="the-callers") as client,
+    ):
+        with pytest.raises(openai.PermissionDeniedError) as raised:
+            ask(client, ALWAYS_WEAK)
+        assert raised.value.code == "unpriced_model" and not upstream.requests
+
+
+def test_a_weaker_model_at_the_limit(upstream: FakeServer) -> None:
+    policy = {"model": STRONG, "budget": "0.0005/day", "at_limit": "downgrade"}
+    with served(upstream, policy) as client:
+        models = [ask(client, ALWAYS_STRONG, max_tokens=10).headers["x-ferroute-model"] for _ in range(8)]
+        # 9 and 2 tokens cost 0.000105 dollars; at worst a call may cost about 0.0008: none is ever paid for.
+        assert models == [WEAK] * 8
+    with served(upstream, {**policy, "budget": "0.0015/day"}) as client:
+        models = [ask(client, ALWAYS_STRONG, max_tokens=10).headers["x-ferroute-model"] for _ in range(16)]
+        assert models[0] == STRONG and models[-1] == WEAK
+        assert models == sorted(models, key=[STRONG, WEAK].index)
+        # By its name there is nothing weaker.
+        with pytest.raises(openai.RateLimitError):
+            ask(client, STRONG, max_tokens=10)
+
+
+def test_tries_that_failed_for_free_are_free(upstream: FakeServer) -> None:
+    ill = Answer(status=503, headers={"retry-after-ms": "1"})
+    # Enough for one call at a time.
+    with served(upstream, {"budget": "0.001/day"}, retries=2) as client:
+        upstream.then(ill, ill)
+        answer = ask(client, ALWAYS_STRONG, max_tokens=10)
+        assert answer.parse().choices and len(upstream.requests) == 3
+        upstream.then(ill, ill, ill)
+        with pytest.raises(openai.InternalServerError):
+            ask(client.with_options(max_retries=0), ALWAYS_STRONG, max_tokens=10)
+        assert ask(client, ALWAYS_STRONG, max_tokens=10).status_code == 200
+
+
+def test_a_stream_that_is_left_is_paid_for(upstream: FakeServer) -> None:
+    words = [chunk({"content": "word " * 200}) for _ in range(50)]
+    with served(upstream, {"budget": "0.005/day"}) as client:
+        upstream.then(Answer(chunks=words, chunk_delay=0.02))
+        stream = client.chat.completions.create(model=STRONG, messages=HELLO, stream=True, max_tokens=130)
+        next(iter(stream))
+        stream.close()
+        assert upstream.gone.wait(10)
+        until = time.monotonic() + 10
+        while True:
+            # What it was read of costs more than half the budget; what was set aside beyond that is free again.
+            try:
+                ask(client, STRONG, max_tokens=130)
+            except openai.RateLimitError as error:
+                assert "$0 are set aside" in error.message and "$0 are spent" not in error.message
+                break
+            assert time.monotonic() < until
+
+
+def test_embeddings_and_budgets(upstream: FakeServer) -> None:
+    with served(upstream, {"budget": "0.0000012/day"}) as client:
+        # Two cents a million tokens; a token of each byte is set aside: about 60.
+        embed = client.embeddings.create
+        assert embed(model="openai/text-embedding-3-small", input="hi").data
+        with pytest.raises(openai.RateLimitError):
+            embed(model="openai/text-embedding-3-small", input="hi " * 100)
+
+
+def test_several_answers_are_paid_for_several_times(upstream: FakeServer) -> None:
+    with served(upstream, {"budget": "0.001/day"}) as client:
+        with pytest.raises(openai.RateLimitError):
+            ask(client, ALWAYS_STRONG, max_tokens=10, n=4)
+        upstream.then(Answer(body=json.dumps(completion(STRONG)).encode()))
+        assert ask(client, ALWAYS_STRONG, max_tokens=10, n=1).status_code == 200
