@@ -1,5 +1,7 @@
 //! The body of each fuzz target, for the fuzzer and for `cargo test`, which replays the corpora.
 
+use std::path::Path;
+
 use ferroute::gateway;
 use ferroute::providers::{Dialect, fuzz};
 use ferroute::routers::local::LocalModel;
@@ -44,6 +46,26 @@ pub fn wordpiece(data: &[u8]) {
     assert!(model.featuriser().table().tokenizer().paths_agree(&text), "{text:?}");
     let win_rate = model.score(&text);
     assert!((0.0..=1.0).contains(&win_rate), "{text:?}: {win_rate}");
+}
+
+/// A configuration is refused with the file's name, or read; no secret is shown either way.
+pub fn config(data: &[u8]) {
+    const SECRET: &str = "k0-which-nobody-may-see-0k";
+    let text = String::from_utf8_lossy(data);
+    let env = |_: &str| Some(SECRET.to_owned());
+    let around = gateway::config::Surroundings { env: &env, folder: Path::new("/nonexistent") };
+    match gateway::config::read(&text, "gateway.yaml", &around) {
+        Ok(config) => {
+            assert!(config.plain.is_object() && config.shown.is_object());
+            assert!(!config.shown.to_string().contains(SECRET), "{text:?}");
+        }
+        Err(mistakes) => {
+            assert!(!mistakes.is_empty());
+            for mistake in mistakes.iter().map(ToString::to_string) {
+                assert!(mistake.starts_with("gateway.yaml") && !mistake.contains(SECRET), "{mistake}");
+            }
+        }
+    }
 }
 
 /// A file of rules is refused with its name, or decides on every request.

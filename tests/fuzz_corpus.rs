@@ -89,6 +89,12 @@ fn rules() {
 }
 
 #[test]
+fn config() {
+    replay("config", bodies::config);
+    mutate("config", bodies::config);
+}
+
+#[test]
 fn sse() {
     replay("sse", bodies::sse);
     mutate("sse", bodies::sse);

@@ -49,7 +49,7 @@ class Served:
         for thread in self._threads:
             thread.start()
         try:
-            self.url = self.said(r"listening on (http://\S+)")[1]
+            self.url = self.said(r"listening on (http://[\w.:\[\]]+)")[1]
         except BaseException:
             self.__exit__()
             raise

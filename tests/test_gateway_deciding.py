@@ -267,14 +267,14 @@ def test_the_server_decides_as_the_controller_does(houses: list[Twins], house: i
 
 def test_shares_conversations_and_a_long_run_agree(houses: list[Twins]) -> None:
     draw = random.Random(7)
-    for turn, house in itertools.product(range(130), (houses[0], houses[6])):
+    for turn, house in itertools.product(range(250), (houses[0], houses[6])):
         text = " ".join(draw.choices(WORDS, k=draw.randint(1, 12)))
         router = draw.choice(["local-30%", "length-30%", "local-0.4", "semantic-20%", "rules", "mine"])
         session = {"session": f"s{draw.randint(0, 3)}"}
         told = house.agree({
             "model": f"router-{router}", "messages": [{"role": "user", "content": text}], "ferroute": session,
         })  # fmt: skip
-        assert turn < 100 or told["router"] != "local" or not told["warmup"]
+        assert turn < 240 or told["router"] != "local" or not told["warmup"]
 
 
 def test_which_routers_the_core_asks_by_itself(houses: list[Twins]) -> None:
@@ -288,12 +288,12 @@ def test_which_routers_the_core_asks_by_itself(houses: list[Twins]) -> None:
 
 
 def test_a_rule_whose_model_cannot_be_called_fails_when_it_is_asked(stack: ExitStack) -> None:
-    rules = [{"when": {"words": "far"}, "model": "nobodys/model"}]
+    rules = [{"when": {"words": "far"}, "model": {"model": "openai/far", "backend": "litellm"}}]
     both = twins(stack, ["rules"], {"rules": {"rules": rules, "otherwise": "cheap"}})
     body = {"model": "router-rules", "messages": [{"role": "user", "content": "near"}]}
     assert both.agree(body)["model"] == "gpt-5.4-nano"
     status, message = both.over_http({**body, "messages": [{"role": "user", "content": "far"}]})
-    assert (status, "nobodys" in message) == (500, True)
+    assert (status, "litellm" in message) == (500, True)
 
 
 def test_windows_and_conversations_outlive_a_reload() -> None:

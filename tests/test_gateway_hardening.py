@@ -220,16 +220,17 @@ def test_a_length_beside_chunks_hides_no_second_request(upstream: FakeServer) ->
     pieces = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
     with served(upstream, **QUICK) as gateway:
         status, answer = said(gateway, head(len(pieces) + len(hidden), "transfer-encoding: chunked") + pieces + hidden)
-        # Read by its chunks, the second is a request of its own, which is not there.
-        assert status == 400 or (answer.count(b"HTTP/1.1 ") == 2 and b"404" in answer)
+        # It is read by its chunks, and the connection is not trusted any longer.
+        assert status in (200, 400) and answer.count(b"HTTP/1.1 ") == 1
         alive(gateway)
+    assert len(upstream.requests) <= 2
 
 
 def test_requests_in_a_row_are_answered_in_their_order(upstream: FakeServer) -> None:
     health = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
     with served(upstream, **QUICK) as gateway:
         _, answer = said(gateway, WHOLE + health + WHOLE + health)
-        places = [answer.find(b'"object":"chat.completion"'), answer.find(b"online"), answer.rfind(b"online")]
+        places = [answer.find(b"chat.completion"), answer.find(b"online"), answer.rfind(b"online")]
         assert answer.count(b"HTTP/1.1 200 OK") == 4
         assert -1 < places[0] < places[1] < places[2] == max(places)
 

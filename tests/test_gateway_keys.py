@@ -49,7 +49,7 @@ def served(upstream: FakeServer, ledger: str = "memory:", **door: Any) -> Iterat
 
 
 def admin(gateway: Gateway, method: str, path: str = "", key: str = ADMIN, **kwargs: Any) -> httpx.Response:
-    headers = {"authorization": f"Bearer {key}"}
+    headers = {"authorization": f"Bearer {key}".strip()}
     return httpx.request(method, f"{gateway.url}/admin/keys{path}", headers=headers, timeout=20, **kwargs)
 
 
@@ -64,7 +64,7 @@ def client_of(gateway: Gateway, key: str) -> openai.OpenAI:
 
 
 def ask(gateway: Gateway, key: str | None, model: str = ALWAYS_WEAK, **more: Any) -> httpx.Response:
-    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    headers = {} if key is None else {"authorization": f"Bearer {key}".strip()}
     body = {"model": model, "messages": HELLO, **more}
     return httpx.post(f"{gateway.url}/v1/chat/completions", headers=headers, json=body, timeout=20)
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import openai
 import pytest
 from pydantic import BaseModel
@@ -267,3 +268,15 @@ def test_the_reserved_object_is_not_for_the_model(at: Served, client: openai.Ope
     sent = at.providers.requests[0].json
     assert "ferroute" not in sent
     assert "stop" not in sent
+
+
+def test_the_decision_takes_the_bodies_of_all_protocols(at: Served) -> None:
+    bodies: list[tuple[dict[str, Any], dict[str, str]]] = [
+        ({"messages": ASKED}, {}),
+        ({"input": "Which animal hoots?"}, {}),
+        ({"messages": ASKED, "max_tokens": 9}, {"anthropic-version": "2023-06-01"}),
+    ]
+    for body, headers in bodies:
+        answer = httpx.post(f"{at.url}/v1/decision", json={"model": ROUTED, **body}, headers=headers)
+        assert (answer.status_code, answer.json()["model"]) == (200, "openai/gpt-5.4-nano"), body
+    assert at.providers.requests == []

@@ -87,6 +87,12 @@ def test_a_decision_asks_nobody(upstream: FakeServer) -> None:
         assert (named["model"], named["router"]) == (WEAK, None)
         wrong = httpx.post(ask, json={"model": "router-none-0.5", "messages": HELLO})
         assert wrong.status_code == 400 and wrong.json()["object"] == "error"
+        anthropic = {"model": ALWAYS_STRONG, "max_tokens": 9, "messages": HELLO}
+        said = httpx.post(ask, json=anthropic, headers={"anthropic-version": "2023-06-01"})
+        assert said.json()["model"] == STRONG
+        assert httpx.post(ask, json={"model": ALWAYS_WEAK, "input": "Say hello"}).json()["model"] == WEAK
+        odd = httpx.post(ask, json={"model": "gpt-4"}, headers={"anthropic-version": "2023-06-01"})
+        assert odd.status_code == 400 and odd.json()["type"] == "error", "the shape of its protocol"
     assert not upstream.requests
 
 

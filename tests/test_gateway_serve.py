@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import threading
@@ -98,7 +99,7 @@ def test_two_models_need_no_file(upstream: FakeServer, tmp_path: Path) -> None:
         ((), None, 1, "set one of OPENAI_API_KEY"),
         (("none.yaml",), None, 1, "none.yaml: there is no such configuration file"),
         (("g.yaml",), "tiers: {a: b}\nprot: 1\n", 1, "unknown key 'prot'; did you mean 'port'"),
-        (("g.yaml", "--host", "0.0.0.0"), "weak_model: a\nstrong_model: b\n", 1, "will not listen on 0.0.0.0"),
+        (("g.yaml", "--host", "0.0.0.0"), "weak_model: a\nstrong_model: b\n", 1, "0.0.0.0 can be reached by others"),
         (("--weak-model", "x"), None, 2, "go together"),
         (("--base-url", "http://127.0.0.1:9"), None, 2, "of which none is given"),
         (("--port", "70000"), None, 2, "invalid"),
@@ -189,6 +190,61 @@ def test_a_reload_under_load_loses_no_request(upstream: FakeServer, tmp_path: Pa
     assert {"openai/big", "openai/small"} == set(models) and len(models) == len(upstream.requests) - 1
     with sqlite3.connect(tmp_path / "ferroute.db") as book:
         assert book.execute("select count(*) from calls").fetchone() == (len(upstream.requests),)
+
+
+def test_policies_of_the_file_hold_and_survive_a_reload(upstream: FakeServer, tmp_path: Path) -> None:
+    path = config_at(upstream, tmp_path, "policies:\n  - {requests: 3/day}\n  - {model: expensive, budget: 5/day}\n")
+    with Served(*SERVE, str(path), "--port", "0", env=KEY) as server:
+        # openai/big has no price: where a budget holds, nobody can say what it would spend.
+        unpriced = chat(server, "openai/big")
+        assert (unpriced.status_code, unpriced.json()["error"]["code"]) == (403, "unpriced_model")
+        assert [chat(server, "fast").status_code for _ in range(2)] == [200, 200]
+        path.write_text(path.read_text() + "models: [other]\n")
+        server.said("reloaded")
+        # What was refused has given its place back; what was counted before stays counted.
+        assert chat(server, "fast").status_code == 200
+        limited = chat(server, "fast")
+        assert (limited.status_code, limited.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+        assert int(limited.headers["retry-after"]) > 60
+        seen = len(server.err)
+        path.write_text(path.read_text().replace("3/day", "1000/day"))
+        server.said("reloaded", after=seen)
+        assert chat(server, "fast").status_code == 200
+        assert len(upstream.requests) == 4
+
+
+def test_keys_are_asked_for_and_made(upstream: FakeServer, tmp_path: Path) -> None:
+    path = config_at(upstream, tmp_path, "keys: {required: true, admin: env:ADMIN}\n")
+    env = KEY | {"ADMIN": "s3cret-admin-of-the-house"}
+    made = ended("-m", "ferroute", "keys", "create", "--config", str(path), "--team", "t", "--json", env=env)
+    assert made.returncode == 0, made.stderr
+    (secret,) = re.findall(r"frk_\w+", made.stdout)[:1]
+    with Served(*SERVE, str(path), "--port", "0", "--host", "127.0.0.1", env=env) as server:
+        assert chat(server, "fast").status_code == 401
+        headers = {"authorization": f"Bearer {secret}"}
+        asked = {"model": "fast", "messages": HELLO}
+        assert httpx.post(f"{server.url}/v1/chat/completions", json=asked, headers=headers).status_code == 200
+        assert server.stop() == 0
+    assert "s3cret" not in "".join(server.out + server.err)
+
+
+@pytest.mark.parametrize(
+    ("rest", "status"),
+    [("", 200), ("server: {page: false}\n", 404), ("keys: {required: true}\n", 404)],
+)
+def test_the_page_is_there_where_it_may_be(upstream: FakeServer, tmp_path: Path, rest: str, status: int) -> None:
+    with Served(*SERVE, str(config_at(upstream, tmp_path, rest)), "--port", "0", env=KEY) as server:
+        assert server.get("/ui").status_code == status
+
+
+def test_logs_may_be_json(upstream: FakeServer, tmp_path: Path) -> None:
+    path = config_at(upstream, tmp_path, "telemetry: {logs: json, metrics: false}\n")
+    with Served(*SERVE, str(path), "--port", "0", env=KEY) as server:
+        assert chat(server, "fast").status_code == 200
+        assert server.get("/metrics").status_code == 404
+        assert server.stop() == 0
+    lines = [json.loads(line) for line in server.err]
+    assert "listening on" in json.dumps(lines[0]) and "Say hello" not in "".join(server.err)
 
 
 def test_a_file_that_is_only_touched_is_not_reloaded(upstream: FakeServer, tmp_path: Path) -> None:

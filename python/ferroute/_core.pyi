@@ -2246,6 +2246,10 @@ class Keys:
     def url(self) -> str:
         """Where they are kept, without the password."""
 
+    @staticmethod
+    def check(new: str) -> None:
+        """Whether a key like this can be made."""
+
     def create(self, new: str) -> tuple[str, str]:
         """Makes a key: its secret, which nobody can give again, and what is known of it."""
 
@@ -2330,7 +2334,6 @@ class GatewayPage:
         config: the configuration's file.
         keys: whether callers need a key.
         experiments: says what is being tried out, as a JSON list.
-        key: what opens its data; None: it is open.
     """
 
     def __new__(
@@ -2343,7 +2346,6 @@ class GatewayPage:
         config: str | None = None,
         keys: bool = False,
         experiments: Callable[[], str] | None = None,
-        key: str | None = None,
     ) -> GatewayPage: ...
     def renew(
         self,
@@ -2362,12 +2364,33 @@ class GatewayPage:
         """A changed configuration was not taken."""
 
 @final
+class GatewayBody:
+    """The body of an answer. Whoever drops or closes it ends what the answer is made of."""
+
+    def next(self) -> Awaitable[bytes | None]:
+        """The next piece; None at the end. Cancelling it ends what the answer is made of."""
+
+    def close(self) -> None:
+        """Ends it; a piece that is being waited for has to be cancelled before."""
+
+@final
 class Gateway:
     """The server; `ferroute.gateway.Gateway` is its face."""
 
     def __new__(
         cls, setup: GatewaySetup, *, page: GatewayPage | None = None, seeing: GatewaySeeing | None = None
     ) -> Gateway: ...
+    def handle(
+        self, method: str, target: str, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> Awaitable[tuple[int, list[tuple[bytes, bytes]], GatewayBody]]:
+        """Answers a request that another server has read, from within a running loop.
+
+        Args:
+            method: such as ``POST``.
+            target: path and query.
+            headers: names and values.
+            body: all of it.
+        """
     def swap(self, setup: GatewaySetup) -> None:
         """Replaces everything at once; requests under way go on with what they began with."""
 

@@ -16,15 +16,14 @@ if TYPE_CHECKING:
     from ferroute.controller import Controller
 
 
-def page_of(controller: Controller, *, key: str | None = None, **about: Any) -> GatewayPage:
-    """The page of a server.
+def page_of(controller: Controller, **about: Any) -> GatewayPage:
+    """The page of a server. Where callers need a key, its data needs the admin key or one with the scope ``ui``.
 
     Args:
         controller: Whose calls, rungs and experiments are shown.
-        key: What opens its data, where it is not open to everybody.
         **about: As for `subject_of`.
     """
-    return GatewayPage(controller.ledger.core, key=key, **subject_of(controller, **about))
+    return GatewayPage(controller.ledger.core, **subject_of(controller, **about))
 
 
 def subject_of(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ferroute.cli.serve import LOCAL, say
 from ferroute.controller import ROUTER_CLS, Controller, RoutingError
-from ferroute.errors import FerrouteError, InvalidValueError
+from ferroute.errors import FerrouteError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,22 +107,17 @@ def _import_first(words: Sequence[str]) -> None:
 def _serve(args: Any) -> None:
     from ferroute.gateway import Gateway
 
+    where = ": whoever reaches it can call both models with your keys"
     if args.host in LOCAL:
         where = " (this machine only; RouteLLM's server listens on every address, as --host 0.0.0.0 does here)"
-    elif args.allow_public_without_key:
-        where = ": whoever reaches it can call both models with your keys"
-    else:
-        raise InvalidValueError(
-            f"will not listen on {args.host}, where others could call models with your keys: `ferroute serve` can "
-            "ask for keys; or say --allow-public-without-key"
-        )
     if args.workers > 1:
         say("info", f"--workers {args.workers}: one process with so many threads; the routers are loaded once")
     controller = controller_of(args)
     broken: list[tuple[str, str]] = []
     workers = args.workers if args.workers > 0 else None
     telemetry = {"logs": "text", "verbose": args.verbose}
-    gateway = Gateway(controller, args.host, args.port, workers=workers, broken=broken, telemetry=telemetry)
+    door = {"server": {"allow_public_without_key": args.allow_public_without_key}}
+    gateway = Gateway(controller, args.host, args.port, workers=workers, broken=broken, telemetry=telemetry, door=door)
     for name, why in broken:
         say("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")
     say("info", f"listening on {gateway.url}{where}")

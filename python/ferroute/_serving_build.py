@@ -169,13 +169,20 @@ def served_of(config: Configuration) -> dict[str, Any]:
     }
 
 
-def page_about(config: Configuration) -> dict[str, Any] | None:
-    """What the page is told beside the Controller; None where there is to be none.
+def door_of(config: Configuration) -> dict[str, Any]:
+    """Keys, policies and limits, as `ferroute.gateway.Gateway` takes them."""
+    return {
+        "keys": config.keys,
+        "server": config.server,
+        "config": config.core,
+        "budgets": any("budget" in policy for policy in config.plain.get("policies", ())),
+    }
 
-    Where callers need a key, what the page shows is for who has the admin key: without one there is no page.
-    """
+
+def page_about(config: Configuration) -> dict[str, Any] | None:
+    """What the page is told beside the Controller; None where there is to be none."""
     keys = config.keys
-    if config.server.get("page") is False or (keys.get("required") and not keys.get("admin")):
+    if config.server.get("page") is False:
         return None
     return {
         "models": [name for name, _ in config.models],

@@ -21,8 +21,7 @@ pub(super) async fn create(State(gateway): State<Arc<Gateway>>, request: Request
         let (head, sent) = request.into_parts();
         let keys = keys(&gateway, &head.headers)?;
         let sent = body::whole(&head.headers, sent, &gateway.setup().server).await?;
-        let new: NewKey =
-            serde_json::from_slice(&sent).map_err(|error| Error::value(format!("the request body: {error}")))?;
+        let new = NewKey::read(&sent)?;
         let (secret, shown) = blocking(move || keys.create(new)).await?;
         let mut object = object(&shown);
         // The one time that it is seen.

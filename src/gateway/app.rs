@@ -1,22 +1,28 @@
 //! The paths, and what they lead to; no socket is opened here.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Response, StatusCode, header};
+use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 
 use super::event::Observer;
+use super::protocol::openai::OpenAi;
 use super::seeing::Seeing;
 use super::setup::Setup;
 use super::ui::{self, Page};
-use super::{admin, chat, counting, decision, embeddings, feedback, guard, models, ready, reference};
+use super::{admin, chat, counting, decision, embeddings, failure, feedback, guard, lanes, models, ready, reference};
+use crate::error::Result;
+use crate::policy::{Budgets, Scope};
 use crate::providers::Http;
+
+/// Clients for providers; with more lanes than that, some share one.
+const CLIENTS: usize = 64;
 
 /// The server's state.
 pub struct Gateway {
@@ -24,8 +30,8 @@ pub struct Gateway {
     observers: Vec<Arc<dyn Observer>>,
     page: Option<Arc<Page>>,
     seeing: Option<Arc<Seeing>>,
-    /// Of its own: connections belong to the runtime that opened them, and the server has one of its own.
-    http: Http,
+    /// One for each lane, made when it is first asked for: connections belong to the runtime that opened them.
+    http: [OnceLock<Http>; CLIENTS],
     stopping: AtomicBool,
 }
 
@@ -51,7 +57,32 @@ impl Gateway {
         let setup = ArcSwap::from_pointee(setup);
         observers.extend(page.iter().map(|page| Arc::clone(page) as Arc<dyn Observer>));
         observers.extend(seeing.iter().map(|seeing| Arc::clone(seeing) as Arc<dyn Observer>));
-        Ok(Arc::new(Self { setup, observers, page, seeing, http: Http::new()?, stopping: AtomicBool::new(false) }))
+        let (http, stopping) = ([const { OnceLock::new() }; CLIENTS], AtomicBool::new(false));
+        // The others are like it: what cannot be had is said now.
+        _ = http[0].set(Http::new()?);
+        let gateway = Arc::new(Self { setup, observers, page, seeing, http, stopping });
+        gateway.stand_behind_page();
+        Ok(gateway)
+    }
+
+    /// The page shows what reloads replace, so it asks each time: who may see it, and how budgets stand.
+    fn stand_behind_page(self: &Arc<Self>) {
+        let Some(page) = &self.page else { return };
+        let behind = Arc::downgrade(self);
+        page.guard(Box::new(move |headers| match behind.upgrade() {
+            Some(gateway) => gateway.setup().auth.caller(headers, Scope::Ui).map(drop),
+            None => Ok(()),
+        }));
+        let behind = Arc::downgrade(self);
+        page.show_standing(Box::new(move || {
+            let Some(setup) = behind.upgrade().map(|gateway| gateway.setup()) else { return ui::Standing::default() };
+            let budgets = setup.budgets.as_ref().map(Budgets::state).unwrap_or_default();
+            ui::Standing {
+                budgets: budgets.iter().map(ui::Budget::of).collect(),
+                caps: setup.policies.caps(),
+                limits: setup.policies.limits(),
+            }
+        }));
     }
 
     /// Replaces everything at once; requests under way go on with what they began with.
@@ -91,8 +122,14 @@ impl Gateway {
         self.seeing.as_ref()
     }
 
-    pub(super) fn http(&self) -> &Http {
-        &self.http
+    /// The connections to providers that are this thread's own.
+    pub(super) fn http(&self) -> Result<&Http> {
+        let own = &self.http[lanes::here() % CLIENTS];
+        if let Some(http) = own.get() {
+            return Ok(http);
+        }
+        let made = Http::new()?;
+        Ok(own.get_or_init(|| made))
     }
 }
 
@@ -131,9 +168,13 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+async fn metrics(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response<Body> {
+    let setup = gateway.setup();
+    if let Err(error) = setup.auth.caller(&headers, Scope::Metrics) {
+        return failure::response(&OpenAi, &error);
+    }
     match gateway.seeing() {
-        Some(seeing) => Arc::clone(seeing).scrape(gateway.setup()).await,
+        Some(seeing) => Arc::clone(seeing).scrape(setup).await,
         None => json(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#).into_response(),
     }
 }

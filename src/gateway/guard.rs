@@ -19,6 +19,7 @@ use super::protocol::anthropic::Anthropic;
 use super::protocol::openai::OpenAi;
 use super::protocol::responses::Responses;
 use crate::error::{Denied, Error, Result};
+use crate::policy::Scope;
 
 /// The longest path with its query, in bytes.
 const LONGEST_PATH: usize = 8_192;
@@ -131,7 +132,15 @@ enum Answer {
 pub(super) async fn stand(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response<Body> {
     let looked = {
         let setup = gateway.setup();
-        setup.guard.before(&request, !setup.auth.is_required())
+        let keyless = !setup.auth.is_required();
+        setup.guard.before(&request, keyless).and_then(|origin| match request.uri().path() {
+            // Figures name teams and models; every other path asks for the key itself.
+            "/metrics" if !keyless => match setup.auth.caller(request.headers(), Scope::Metrics) {
+                Ok(_) => Ok(origin),
+                Err(error) => Err(Answer::Error(error)),
+            },
+            _ => Ok(origin),
+        })
     };
     let origin = match looked {
         Ok(origin) => origin,

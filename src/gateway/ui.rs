@@ -31,13 +31,13 @@ use crate::ledger::Ledger;
 use seen::Ring;
 use shelf::Shelf;
 
-pub use state::{Budget, Experiments};
+pub use state::{Budget, Experiments, Standing};
 
 /// Says who may see the data; an error is the answer to who may not.
 pub type Door = dyn Fn(&HeaderMap) -> Result<()> + Send + Sync;
 
-/// The budgets as they are now. Asked every few seconds at most, by a thread that may wait.
-pub type Budgets = dyn Fn() -> Vec<Budget> + Send + Sync;
+/// Budgets and limits as they are now. Asked every few seconds at most, by a thread that may wait.
+pub type Standings = dyn Fn() -> Standing + Send + Sync;
 
 /// A rung, as the page names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub struct Page {
     started: SystemTime,
     seen: Ring,
     door: OnceLock<Box<Door>>,
-    budgets: OnceLock<Box<Budgets>>,
+    standing: OnceLock<Box<Standings>>,
     overviews: [Shelf; overview::RANGES.len()],
     recent: [Shelf; 2],
     state: Shelf,
@@ -105,7 +105,7 @@ impl Page {
             started: now,
             seen: Ring::default(),
             door: OnceLock::new(),
-            budgets: OnceLock::new(),
+            standing: OnceLock::new(),
             overviews: Default::default(),
             recent: Default::default(),
             state: Shelf::default(),
@@ -117,9 +117,9 @@ impl Page {
         let _first_stays = self.door.set(door);
     }
 
-    /// Shows these budgets. The first ones stay.
-    pub fn show_budgets(&self, budgets: Box<Budgets>) {
-        let _first_stays = self.budgets.set(budgets);
+    /// Shows these budgets and limits. The first ones stay.
+    pub fn show_standing(&self, standing: Box<Standings>) {
+        let _first_stays = self.standing.set(standing);
     }
 
     /// The configuration was loaded again.

@@ -67,30 +67,37 @@ impl Wire {
 
     /// Nothing has come: whether that may go on.
     fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let phase = self.phase.0.load(Ordering::Acquire);
-        if phase != self.last {
-            self.last = phase;
-            self.since = Instant::now();
-        }
-        let patience = match phase {
-            IDLE => self.limits.idle_timeout,
-            HEAD => self.limits.header_timeout,
-            // The body's time is looked after where it is read.
-            _ => return Poll::Pending,
-        };
         loop {
-            let now = Instant::now();
-            let end = self.since + patience;
-            let crowded = phase == IDLE && self.crowded.load(Ordering::Relaxed) && now >= self.since + LOOK;
-            if now >= end || crowded {
-                if phase == HEAD && self.stuck.is_none() {
-                    // Nothing else is on its way to the caller. If he does not take it, he does not.
-                    _ = self.socket.try_write(TOO_SLOW);
-                }
-                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "nothing came in time"));
+            let (now, phase) = (Instant::now(), self.phase.0.load(Ordering::Acquire));
+            if phase != self.last {
+                self.last = phase;
+                self.since = now;
             }
+            let next = match phase {
+                IDLE => {
+                    let end = self.since + self.limits.idle_timeout;
+                    let crowded = self.crowded.load(Ordering::Relaxed) && now >= self.since + LOOK;
+                    if now >= end || crowded {
+                        return Poll::Ready(too_late());
+                    }
+                    end.min(now + LOOK)
+                }
+                HEAD => {
+                    let end = self.since + self.limits.header_timeout;
+                    if now >= end {
+                        if self.stuck.is_none() {
+                            // Nothing else is on its way to the caller. If he does not take it, he does not.
+                            _ = self.socket.try_write(TOO_SLOW);
+                        }
+                        return Poll::Ready(too_late());
+                    }
+                    end
+                }
+                // The body's time is looked after where it is read. When the answer ends, nobody asks for more until something
+                // comes: so it is looked now and then.
+                _ => now + LOOK,
+            };
             // One that rings too early rings again; setting it anew for every request would cost more.
-            let next = if phase == IDLE { end.min(now + LOOK) } else { end };
             if self.alarm.is_elapsed() || self.alarm.deadline() > next {
                 self.alarm.as_mut().reset(next);
             }
@@ -109,6 +116,10 @@ impl Wire {
         ready!(stuck.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the caller takes nothing")))
     }
+}
+
+fn too_late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "nothing came in time")
 }
 
 impl AsyncRead for Wire {

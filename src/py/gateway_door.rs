@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::gateway_config::PyConfig;
 use crate::error::{Error, Result};
 use crate::gateway::{Auth, Guard, Limits};
+use crate::policy::keys::NewKey;
 use crate::policy::{Bank, Budgets, Keys, Policies, Rule, entry};
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -28,11 +29,16 @@ impl PyKeys {
         Ok(Self(py.detach(|| Keys::open(url, create))?))
     }
 
+    /// Whether a key like this can be made.
+    #[staticmethod]
+    fn check(new: &str) -> PyResult<()> {
+        Ok(NewKey::read(new.as_bytes()).map(drop)?)
+    }
+
     /// Makes a key; gives its secret, the only time, and what is known of it.
     fn create(&self, py: Python<'_>, new: &str) -> PyResult<(String, String)> {
         let made = py.detach(|| {
-            let new = serde_json::from_str(new).map_err(|error| Error::value(error.to_string()))?;
-            let (secret, shown) = self.0.create(new)?;
+            let (secret, shown) = self.0.create(NewKey::read(new.as_bytes())?)?;
             Ok::<_, Error>((secret, json(&shown)?))
         });
         Ok(made?)

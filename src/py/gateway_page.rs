@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use pyo3::prelude::*;
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
-
 use super::ledger::PyLedger;
-use crate::error::{Denied, Error, Kind, Result};
+use crate::error::{Error, Kind};
 use crate::gateway::ui::{About, Page, Rung};
+use pyo3::prelude::*;
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyPage>()
@@ -23,7 +20,7 @@ type Rungs = Vec<(Option<String>, String)>;
 #[pymethods]
 impl PyPage {
     #[new]
-    #[pyo3(signature = (ledger=None, *, rungs=vec![], routers=vec![], models=vec![], config=None, keys=false, experiments=None, key=None))]
+    #[pyo3(signature = (ledger=None, *, rungs=vec![], routers=vec![], models=vec![], config=None, keys=false, experiments=None))]
     #[expect(clippy::too_many_arguments, reason = "Python gives them by name")]
     fn new(
         ledger: Option<&PyLedger>,
@@ -33,14 +30,8 @@ impl PyPage {
         config: Option<String>,
         keys: bool,
         experiments: Option<Py<PyAny>>,
-        key: Option<String>,
     ) -> Self {
-        let page = Page::new(about(ledger, rungs, routers, models, config, keys, experiments));
-        if let Some(key) = key {
-            let key = SecretString::from(key);
-            page.guard(Box::new(move |headers| open(&key, headers)));
-        }
-        Self(page)
+        Self(Page::new(about(ledger, rungs, routers, models, config, keys, experiments)))
     }
 
     /// The configuration was loaded again.
@@ -91,17 +82,4 @@ fn about(
         keys,
         experiments: experiments.map(asked),
     }
-}
-
-/// Whether the key was shown. Hashes are compared, so that the time it takes tells nothing of the key.
-fn open(key: &SecretString, headers: &axum::http::HeaderMap) -> Result<()> {
-    let shown = headers.get("authorization").and_then(|value| value.to_str().ok());
-    let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    let same = Sha256::digest(shown.trim()) == Sha256::digest(key.expose_secret());
-    if same && !shown.is_empty() {
-        return Ok(());
-    }
-    let denied = Denied { status: 401, code: "invalid_api_key", retry_after: None };
-    let text = if shown.is_empty() { "this page needs a key" } else { "this key does not open the page" };
-    Err(Error::denied(denied, text))
 }

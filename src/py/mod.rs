@@ -43,6 +43,7 @@ mod statistics;
 mod sw;
 mod task;
 mod watched;
+mod within;
 
 use pyo3::prelude::*;
 
@@ -64,6 +65,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     gateway_door::register(m)?;
     gateway_config::register(m)?;
     gateway_page::register(m)?;
+    within::register(m)?;
     rules::register(m)?;
     mf::register(m)?;
     learn::register(m)?;

@@ -46,9 +46,11 @@ def create(place: str, wanted: dict[str, Any], *, as_json: bool) -> None:
     """Makes a key and shows it."""
     asked = {name: value for name, value in wanted.items() if value is not None}
     try:
-        secret, told = _open(place, create=True).create(json.dumps(asked))
+        # Before a file is made for it.
+        Keys.check(json.dumps(asked))
     except InvalidValueError as error:
         raise UsageProblem(str(error)) from None
+    secret, told = _open(place, create=True).create(json.dumps(asked))
     key = json.loads(told)
     if as_json:
         json_line({**key, "key": secret})

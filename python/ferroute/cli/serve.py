@@ -125,17 +125,14 @@ def _read(given: argparse.Namespace) -> Configuration:
 
 def run(config: Configuration, read: Callable[[], Configuration], *, watch: bool) -> None:
     """Serves a configuration until a signal; `read` reads it anew, at SIGHUP and with `watch` when its file changes."""
-    from ferroute._serving_build import controller_of, page_about, served_of, telemetry_of
+    from ferroute._serving_build import controller_of, door_of, page_about, served_of, telemetry_of
     from ferroute.gateway import Gateway
 
-    check_public(config)
     telemetry = telemetry_of(config)
     controller = controller_of(config)
     workers = int(config.server.get("workers", 0)) or None
     broken: list[tuple[str, str]] = []
     page = page_about(config)
-    if page is not None:
-        page["key"] = config.keys.get("admin")
     gateway = Gateway(
         controller,
         config.host,
@@ -144,6 +141,7 @@ def run(config: Configuration, read: Callable[[], Configuration], *, watch: bool
         ui=page,
         telemetry=telemetry,
         broken=broken,
+        door=door_of(config),
         **served_of(config),
     )
 
@@ -170,22 +168,6 @@ def run(config: Configuration, read: Callable[[], Configuration], *, watch: bool
     finally:
         if reloading is not None:
             reloading.stop()
-
-
-def check_public(config: Configuration) -> None:
-    """Refuses to listen to the world where anybody could spend the owner's money.
-
-    Raises:
-        InvalidValueError: It would.
-    """
-    from ferroute.errors import InvalidValueError
-
-    if config.host in LOCAL or config.keys.get("required") or config.server.get("allow_public_without_key"):
-        return
-    raise InvalidValueError(
-        f"will not listen on {config.host}, where others could call models with your keys: ask for keys "
-        "(keys: {required: true}, `ferroute keys create`), or say --allow-public-without-key"
-    )
 
 
 def _where(host: str) -> str:

@@ -265,6 +265,7 @@ const SERVER: Fields = Fields {
         Field::new("header_timeout_s", Shape::Number(0.1, MOST_SECONDS), "For a request's head. Default 10."),
         Field::new("body_timeout_s", Shape::Number(0.1, MOST_SECONDS), "For its body. Default 60."),
         Field::new("idle_timeout_s", Shape::Number(0.1, MOST_SECONDS), "For a connection at rest. Default 75."),
+        Field::new("write_timeout_s", Shape::Number(0.1, MOST_SECONDS), "For a caller who does not read. Default 60."),
         Field::new("drain_s", Shape::Number(0.0, MOST_SECONDS), "For what runs when it is told to stop. Default 30."),
         Field::new(
             "hosts",
@@ -278,7 +279,6 @@ const SERVER: Fields = Fields {
             Shape::Flag,
             "Listens on other addresses than this machine's though no key is required. Default: false.",
         ),
-        Field::new("allow_base_url", Shape::Flag, "Callers may name api_base and api_key themselves. Default: false."),
     ],
 };
 

@@ -5,11 +5,13 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::limits;
 use super::otlp::Counts;
 use super::sheet::{Sheet, Type};
 use crate::engine::serving;
 use crate::gateway::setup::{Setup, Target};
 use crate::ledger::Ledger;
+use crate::policy::Budgets;
 
 /// Bytes of a page of memory, on every system this reads `/proc` of.
 const PAGE: u64 = 4096;
@@ -37,6 +39,9 @@ pub(super) fn of_setup(setup: &Setup, sheet: &mut Sheet) {
     for ((model, provider), left) in rests {
         sheet.value(&[("model", model), ("provider", provider)], left);
     }
+    limits::of_budgets(&setup.budgets.as_ref().map(Budgets::state).unwrap_or_default(), sheet);
+    limits::of_caps(&setup.policies.caps(), sheet);
+    limits::of_limits(&setup.policies.limits(), sheet);
     let sum = |of: fn(&Ledger) -> u64| ledgers.iter().map(|ledger| of(ledger)).sum::<u64>();
     sheet.family("ferroute_ledger_waiting_calls", Type::Gauge, "Calls that are entered and not yet in the store.");
     sheet.value(&[], sum(Ledger::waiting));

@@ -8,6 +8,7 @@
 //! recorder, which tests and two servers in one process would share, and a second encoder for protobuf.
 
 mod gauges;
+mod limits;
 mod log;
 mod metrics;
 pub mod names;

@@ -17,7 +17,8 @@ use crate::engine::plan::{Account, Instead, Plan, Policy};
 use crate::error::{Denied, Spent};
 use crate::gateway::deciding::{Decided, Deciding};
 use crate::gateway::setup::{Models, Target};
-use crate::policy::{Caller, Key};
+use crate::policy::rules::{Budget, Period, Rate, ShareCap};
+use crate::policy::{Bank, Budgets, Caller, Key, Policies, Rule, Who};
 use crate::pricing::Usage;
 use crate::providers::{Asked, resolve};
 use crate::routing::Ladder;
@@ -34,7 +35,16 @@ fn setup() -> Setup {
     let targets = vec![target("openai/gpt-5.4-nano"), target("openai/gpt-5.5")];
     let ladder = Ladder::pair(targets[0].name.clone(), targets[1].name.clone());
     let models = Models::new(targets.clone(), Vec::new());
-    Setup::plain(Deciding::new(ladder, targets, Vec::new(), None), models)
+    let rule = Rule { requests: Some(Rate { count: 10, per: Duration::from_secs(60) }), ..Rule::default() };
+    let share = ShareCap { model: "openai/gpt-5.5".to_owned(), most: 0.2 };
+    let capped =
+        Rule { who: Who { team: Some("red".to_owned()), ..Who::default() }, share: Some(share), ..Rule::default() };
+    let budget = Budget { limit: Decimal::new(55, 1), period: Period::Day };
+    let paid = Rule { budget: Some(budget), ..Rule::default() };
+    let budgets = Budgets::new(Bank::open("memory:").unwrap(), std::slice::from_ref(&paid)).unwrap();
+    let policies = Policies::new(&[rule, capped]);
+    let plain = Setup::plain(Deciding::new(ladder, targets, Vec::new(), None), models);
+    Setup { policies, budgets: Some(budgets), ..plain }
 }
 
 fn decided() -> Decided {
@@ -136,6 +146,25 @@ fn a_request_is_counted_once_in_each_family() {
     assert!(!text.contains(PROMPT) && !text.contains("key_1"));
     drop(open);
     assert_eq!(value(&seeing.text(&setup()).unwrap(), "ferroute_requests_in_flight"), Some(0.0));
+}
+
+#[test]
+fn policies_are_seen_as_they_stand() {
+    let text = Seeing::new(quiet(), None).unwrap().text(&setup()).unwrap();
+    let everybody = "{key=\"all\",team=\"all\",model=\"all\"";
+    let red = "{key=\"all\",team=\"red\",model=\"openai/gpt-5.5\"}";
+    let expected = [
+        (format!("ferroute_budget_limit_usd{everybody},period=\"day\"}}"), 5.5),
+        (format!("ferroute_budget_spent_usd{everybody},period=\"day\"}}"), 0.0),
+        (format!("ferroute_budget_left_usd{everybody},period=\"day\"}}"), 5.5),
+        (format!("ferroute_limit_allowed{everybody},kind=\"requests\",seconds=\"60\"}}"), 10.0),
+        (format!("ferroute_limit_remaining{everybody},kind=\"requests\",seconds=\"60\"}}"), 10.0),
+        (format!("ferroute_share_cap_ratio{red}"), 0.2),
+        (format!("ferroute_share_seen_decisions{red}"), 0.0),
+    ];
+    for (line, number) in expected {
+        assert_eq!(value(&text, &line), Some(number), "{line}\n{text}");
+    }
 }
 
 #[test]

@@ -26,16 +26,16 @@ const TABLES: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, hash {bytes} NOT NULL UNIQUE, name TEXT NOT NULL, team TEXT, \
      scopes TEXT NOT NULL, models TEXT, budget TEXT, requests TEXT, tokens TEXT, concurrency BIGINT, at_limit TEXT NOT NULL, \
      created BIGINT NOT NULL, expires BIGINT, revoked BIGINT)",
-    "CREATE TABLE IF NOT EXISTS keys_state (only BIGINT PRIMARY KEY, version BIGINT NOT NULL, changes BIGINT NOT NULL)",
-    "INSERT INTO keys_state (only, version, changes) VALUES (1, 1, 0) ON CONFLICT (only) DO NOTHING",
+    "CREATE TABLE IF NOT EXISTS keys_state (id BIGINT PRIMARY KEY, version BIGINT NOT NULL, changes BIGINT NOT NULL)",
+    "INSERT INTO keys_state (id, version, changes) VALUES (1, 1, 0) ON CONFLICT (id) DO NOTHING",
 ];
-const STATE: &str = "SELECT version, changes FROM keys_state WHERE only = 1";
+const STATE: &str = "SELECT version, changes FROM keys_state WHERE id = 1";
 const ALL: &str = "SELECT id, hash, name, team, scopes, models, budget, requests, tokens, concurrency, at_limit, created, \
      expires, revoked FROM keys ORDER BY created, id";
 const INSERT: &str = "INSERT INTO keys (id, hash, name, team, scopes, models, budget, requests, tokens, concurrency, \
      at_limit, created, expires, revoked) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 const REVOKE: &str = "UPDATE keys SET revoked = $2 WHERE id = $1 AND revoked IS NULL";
-const CHANGED: &str = "UPDATE keys_state SET changes = changes + 1 WHERE only = 1";
+const CHANGED: &str = "UPDATE keys_state SET changes = changes + 1 WHERE id = 1";
 /// The tables as this version knows them.
 const VERSION: i64 = 1;
 

@@ -85,6 +85,18 @@ pub struct Shown {
 }
 
 impl NewKey {
+    /// Reads a JSON object, and sees to it that it makes sense.
+    ///
+    /// # Errors
+    /// [`Kind::Value`](crate::Kind::Value), naming what was expected.
+    pub fn read(json: &[u8]) -> Result<Self> {
+        let wrong = |error: serde_json::Error| Error::value(format!("expected the fields of a key: {error}"));
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(json).map_err(wrong)?;
+        let new: Self = serde_json::from_value(object.into()).map_err(wrong)?;
+        new.clone().made()?;
+        Ok(new)
+    }
+
     /// A key with a fresh secret, which is given beside it and kept nowhere.
     ///
     /// # Errors
@@ -238,7 +250,7 @@ mod tests {
     use super::*;
 
     fn new(json: &str) -> Result<(String, Record)> {
-        serde_json::from_str::<NewKey>(json).map_err(|error| Error::value(error.to_string()))?.made()
+        NewKey::read(json.as_bytes())?.made()
     }
 
     #[test]
@@ -279,6 +291,8 @@ mod tests {
             (r#"{"expires":"tomorrow"}"#, "90d"),
             (r#"{"name":"a\nb"}"#, "on one line"),
             (r#"{"nmae":"a"}"#, "unknown field"),
+            ("[]", "expected the fields"),
+            ("", "expected the fields"),
         ] {
             let error = new(json).unwrap_err();
             assert!(error.message().contains(word), "{json}: {error}");

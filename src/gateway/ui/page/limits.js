@@ -4,12 +4,30 @@ import { $, empty, fill, h, table } from "./dom.js";
 import { ago, count, cut, date, money, plural, score, share, until } from "./format.js";
 import { part } from "./charts.js";
 
+const PER = { 1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day" };
+
+/** A table that may be wider than the window. */
+const wide = (name, columns, rows) => h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, table(name, columns, rows, { class: "wide" }));
+
+function limits({ budgets: money, caps, limits: rates, now }) {
+  const none = !money.length && !caps.length && !rates.length;
+  const how = none && empty("No limits. A policy sets them: ", h("code", null, "policies: [{team: legal, budget: 5/day}]"), ".");
+  const capped = caps.map((each) => [
+    each.name,
+    each.model,
+    [part(each.seen ? each.taken / each.seen : 0, each.seen && each.taken / each.seen > each.most * 0.95 ? "warn" : "good"), h("span", { class: "beside" }, share(each.seen ? each.taken / each.seen : 0))],
+    share(each.most),
+    count(each.seen),
+  ]);
+  const rated = rates.map((each) => {
+    const used = each.limit - each.remaining;
+    const most = each.per === null ? `${count(each.limit)} at the same time` : `${count(each.limit)} ${PER[each.per] || `in ${each.per} s`}`;
+    return [each.name, each.kind, [part(used / each.limit, used >= each.limit * 0.95 ? "bad" : "good"), h("span", { class: "beside" }, `${count(used)} taken`)], most];
+  });
+  fill($("budgets"), how, money.length > 0 && budgets(money, now), capped.length > 0 && wide("Shares of models", ["Whose", "Model", "Of the last decisions", "At most>", "Decisions>"], capped), rated.length > 0 && wide("Rates", ["Whose", "What", "Now", "At most>"], rated));
+}
+
 function budgets(list, now) {
-  if (!list?.length) {
-    const how = ["No budgets. A policy sets one: ", h("code", null, "policies: [{team: legal, budget: 5/day}]"), "."];
-    fill($("budgets"), empty(how));
-    return;
-  }
   const rows = list.map((each) => {
     const [limit, spent, reserved] = [each.limit, each.spent, each.reserved].map(Number);
     const used = limit > 0 ? spent / limit : 1;
@@ -24,7 +42,7 @@ function budgets(list, now) {
       h("time", { datetime: new Date(each.renews).toISOString(), title: date(each.renews) }, until(each.renews, now)),
     ];
   });
-  fill($("budgets"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Budgets" }, table("Budgets", ["Whose", "Used", "Spent>", "Set aside>", "Limit>", "Renews>"], rows, { class: "wide" })));
+  return wide("Budgets", ["Whose", "Used", "Spent>", "Set aside>", "Limit>", "Renews>"], rows);
 }
 
 const FIGURES = { share: (value) => share(value), count, number: (value) => score(value, 4), text: String };
@@ -72,7 +90,7 @@ function config(of, state) {
 }
 
 export function standing(state) {
-  budgets(state.budgets, state.now);
+  limits(state);
   experiments(state.experiments);
   config(state.config, state);
 }

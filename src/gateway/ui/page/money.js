@@ -20,7 +20,7 @@ export function savingOf(overview) {
   if (measured) {
     const half = (measured.high - measured.low) / 2;
     const of = measured.baseline > 0 ? `${share(measured.saved / measured.baseline)} of the strong model's cost; ` : "";
-    return { value: money(measured.saved), half, known: "measured", said: `${of}measured by ${plural(measured.held, "call")} sent by lot, 95\u00a0% sure` };
+    return { value: money(measured.saved), half, known: "measured", said: `${of}measured by ${plural(measured.held, "call")} sent by lot, ± at 95\u00a0%` };
   }
   if (totals.compared > 0) {
     const of = totals.baseline > 0 ? `${share(totals.saved / totals.baseline)} of the baseline; ` : "";

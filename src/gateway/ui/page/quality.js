@@ -39,7 +39,7 @@ export function quality(overview, colour, chosen) {
   fill(
     place,
     h("p", { class: "fine" }, `${plural(shown.n, "score")} by ${shown.source}.`),
-    table("Quality by rung", ["Rung", "Mean score"], byRung, { class: "scores" }),
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Quality by rung" }, table("Quality by rung", ["Rung", "Mean score, from 0 to 1"], byRung, { class: "scores" })),
     byTask.length > 1 || tasks[0].task !== null ? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Quality by kind of task" }, table("Quality by kind of task", ["Task", ...all], byTask, { class: "scores tasks" })) : empty("By kind of task: ", missing(), ". Callers say the kind of a task in ", h("code", null, '{"ferroute": {"task": "coding"}}'), "."),
   );
   return shown.source;
