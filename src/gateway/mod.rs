@@ -22,9 +22,9 @@ pub mod event;
 mod explain;
 mod failure;
 mod feedback;
-pub mod guard;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod guard;
 mod headers;
 mod ids;
 pub mod inside;
