@@ -124,13 +124,14 @@ fn fitting(setup: &Setup, caller: &Caller, target: &Target, decided: &Decided) -
         return plan.clone();
     }
     let base = plan.endpoints.len() - plan.climb.rungs.len();
+    let all = rungs(setup, decided);
     let mut endpoints = plan.endpoints[..base].to_vec();
     let mut climb = Climb { rungs: Vec::new(), ..Climb::clone(&plan.climb) };
     for (endpoint, tier) in plan.endpoints[base..].iter().zip(&plan.climb.rungs) {
         let at = setup.deciding.targets().iter().position(|target| target.name == endpoint.name);
         let why = at.and_then(|at| decided.barred.get(at)?.as_deref());
         let rung = Rung { model: &endpoint.name, tier: tier.as_deref(), open: true };
-        let why = why.or_else(|| setup.policies.bars_climb(caller, &rung));
+        let why = why.or_else(|| setup.policies.bars_climb(caller, &rung, &all));
         if at.zip(top).is_some_and(|(at, top)| at > top) {
             continue;
         }

@@ -4,7 +4,7 @@
 //! names a router alone leaves to it which of its models answers; one that names models of the ladder as well holds for the
 //! router's choice, too.
 
-use super::choice::Rung;
+use super::rung::{Rung, is_model};
 
 /// Whether a list allows what is `asked` for, an alias perhaps, which is `meant`.
 pub(super) fn asks(list: &[String], asked: &str, meant: &str) -> bool {
@@ -29,11 +29,6 @@ fn names(entry: &str, asked: &str) -> bool {
         && threshold
             .bytes()
             .all(|letter| letter.is_ascii_digit() || matches!(letter, b'.' | b',' | b'%' | b'-' | b'+' | b'e'))
-}
-
-/// Whether an entry is this model; one without a provider stands for the model of any.
-pub(super) fn is_model(entry: &str, model: &str) -> bool {
-    entry == model || !entry.contains('/') && model.rsplit('/').next() == Some(entry)
 }
 
 #[cfg(test)]

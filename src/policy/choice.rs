@@ -11,19 +11,9 @@ use super::key::Caller;
 use super::policies::{Cap, Pass, Policies, concerns, not_allowed};
 use super::rate::now;
 use super::rules::AtLimit;
+use super::rung::Rung;
 use super::share::{Capped, Ring};
 use crate::error::{Error, Result};
-
-/// A model that a decision may go to.
-#[derive(Debug, Clone, Copy)]
-pub struct Rung<'a> {
-    /// Its name, as the ledger and the caller know it.
-    pub model: &'a str,
-    /// The rung's name.
-    pub tier: Option<&'a str>,
-    /// Whether it can serve the request, and the router's word allows it.
-    pub open: bool,
-}
 
 /// The rungs that remain for a request. [`next`](Self::next) gives them one by one, the chosen one first, then those below it;
 /// who takes one says [`accept`](Self::accept). Dropped without it, the request went nowhere.
@@ -56,6 +46,23 @@ struct Entry<'a> {
     /// The first choice is the capped model.
     wanted: bool,
     verdict: std::result::Result<(), Capped>,
+}
+
+impl Policies {
+    /// Among which rungs a decision may be moved, beginning with `chosen`. Every request asks this once, one for a model by name
+    /// with that model as its only rung: what share caps count are decisions.
+    ///
+    /// # Errors
+    /// 403 `model_not_allowed` where no rung is open that the caller may ask.
+    pub fn choose<'a>(
+        &'a self,
+        caller: &'a Caller,
+        rungs: &'a [Rung<'a>],
+        chosen: usize,
+        win_rate: Option<f64>,
+    ) -> Result<Choice<'a>> {
+        Choice::begin(self, caller, rungs, chosen, win_rate)
+    }
 }
 
 impl<'a> Choice<'a> {
@@ -199,18 +206,7 @@ impl Drop for Choice<'_> {
     }
 }
 
-impl Rung<'_> {
-    /// Whether a rule means it, by the name of the model or of the rung.
-    fn is(&self, name: &str) -> bool {
-        allowed::is_model(name, self.model) || self.tier == Some(name)
-    }
-}
-
 impl Cap {
-    pub(super) fn is_of(&self, rung: &Rung<'_>) -> bool {
-        rung.is(&self.share.model)
-    }
-
     fn error(&self, capped: Capped) -> Error {
         let part = format!("{}%", (self.share.most * 1e6).round() / 1e4);
         let why = match capped {

@@ -21,15 +21,17 @@ pub mod notation;
 mod policies;
 mod rate;
 pub mod rules;
+mod rung;
 pub mod secret;
 mod share;
 
 pub use budget::{Admitted, Bank, BudgetState, Budgets, Call, Refused};
-pub use choice::{Choice, Rung};
+pub use choice::Choice;
 pub use key::{Caller, Key, Scope, Scopes};
 pub use keys::Keys;
 pub use policies::{CapState, LimitState, Pass, Policies};
 pub use rules::{AtLimit, Rule, Who};
+pub use rung::Rung;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]

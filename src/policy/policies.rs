@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::allowed;
-use super::choice::{Choice, Rung};
 use super::gate::{Gate, Taken, denied};
 use super::key::{Caller, Key};
 use super::rate::{Bucket, Told, now};
 use super::rules::{AtLimit, Rule, ShareCap, Who};
+use super::rung::Rung;
 use super::share::{Allowance, Ring};
 use crate::error::Result;
 
@@ -142,30 +142,15 @@ impl Policies {
         Ok(pass)
     }
 
-    /// Among which rungs a decision may be moved, beginning with `chosen`. Every request asks this once, one for a model by name
-    /// with that model as its only rung: what share caps count are decisions.
-    ///
-    /// # Errors
-    /// 403 `model_not_allowed` where no rung is open that the caller may ask.
-    pub fn choose<'a>(
-        &'a self,
-        caller: &'a Caller,
-        rungs: &'a [Rung<'a>],
-        chosen: usize,
-        win_rate: Option<f64>,
-    ) -> Result<Choice<'a>> {
-        Choice::begin(self, caller, rungs, chosen, win_rate)
-    }
-
     /// Whether any of them is for this caller.
     pub fn concern(&self, caller: &Caller) -> bool {
         self.gates_of(caller).next().is_some()
     }
 
-    /// Why an answer that has failed may not climb to this rung: it is no decision, so a share cap would not count it.
-    pub fn bars_climb(&self, caller: &Caller, rung: &Rung<'_>) -> Option<&'static str> {
+    /// Why an answer that has failed may not climb to this rung of `all`: it is no decision, so a share cap would not count it.
+    pub fn bars_climb(&self, caller: &Caller, rung: &Rung<'_>, all: &[Rung<'_>]) -> Option<&'static str> {
         let lists = self.gates_of(caller).filter_map(|gate| gate.rule.models.as_ref());
-        if lists.into_iter().any(|list| !allowed::answers(list, rung, &[])) {
+        if lists.into_iter().any(|list| !allowed::answers(list, rung, all)) {
             return Some("it is not allowed for this caller");
         }
         let (key, team) = (caller.key.as_deref(), caller.team());
@@ -215,6 +200,12 @@ impl Policies {
             }
         }
         states
+    }
+}
+
+impl Cap {
+    pub(super) fn is_of(&self, rung: &Rung<'_>) -> bool {
+        rung.is(&self.share.model)
     }
 }
 

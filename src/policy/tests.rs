@@ -185,6 +185,17 @@ fn models_that_are_not_allowed_are_not_asked() {
     assert!(error.message().len() < 300 && !error.message().contains('\n'));
 }
 
+#[test]
+fn an_answer_climbs_neither_to_what_is_not_allowed_nor_to_what_is_capped() {
+    let list = Some(vec!["router-x".to_owned(), "nano".to_owned(), "mini".to_owned()]);
+    let named = Policies::new(&[Rule { models: list, ..Rule::default() }]);
+    let bars = |policies: &Policies, at: usize| policies.bars_climb(&Caller::default(), &LADDER[at], &LADDER);
+    assert_eq!((bars(&named, 1), bars(&named, 2)), (None, Some("it is not allowed for this caller")));
+    let capped = Policies::new(&[cap(Who::default(), "mini", 0.5, AtLimit::Refuse)]);
+    assert_eq!((bars(&capped, 1), bars(&capped, 2)), (Some("its share is capped"), None));
+    assert_eq!(bars(&Policies::default(), 2), None);
+}
+
 fn cap(who: Who, model: &str, most: f64, at_limit: AtLimit) -> Rule {
     Rule { who, share: Some(ShareCap { model: model.into(), most }), at_limit, ..Rule::default() }
 }
