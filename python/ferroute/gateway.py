@@ -232,10 +232,11 @@ class Gateway:
         Raises:
             FerrouteError: A model cannot be called; then everything stays as it is.
         """
+        # Before the setup is made, which takes the windows as they are; the one that is served loses nothing by it.
+        carry_over(self.controller, controller)
         door_of = self._door_of if door is None else dict(door)
         new = Door(controller, **door_of, before=self._door)
         made = setup_of(controller, door=new.core, **served)
-        carry_over(self.controller, controller)
         self._core.swap(made)
         self._door, self._door_of = new, door_of
         if self._page is not None:
