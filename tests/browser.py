@@ -32,7 +32,7 @@ _FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 # It reads from descriptor 3 and writes to 4, whatever ours are.
 _EXEC = """
 import fcntl, os, sys
@@ -80,6 +80,7 @@ class Browser:
         self._hear, self._say = hear, say
         self._rest = b""
         self._number = 0
+        self._contexts: list[str] = []
         self.events: list[dict[str, Any]] = []
 
     def send(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
@@ -108,9 +109,16 @@ class Browser:
         whole, self._rest = self._rest.split(b"\0", 1)
         return json.loads(whole)
 
+    def close_pages(self) -> None:
+        """Closes what was opened: a page that is open goes on asking."""
+        while self._contexts:
+            self.send("Target.disposeBrowserContext", browserContextId=self._contexts.pop())
+        self.events.clear()
+
     def open(self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False, still: bool = False) -> Page:
         """Opens a page in a window of its own, with nothing remembered from others."""
         context = self.send("Target.createBrowserContext")["browserContextId"]
+        self._contexts.append(context)
         target = self.send("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
         session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = Page(self, session)

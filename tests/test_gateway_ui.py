@@ -34,6 +34,14 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(autouse=True)
+def pages(request) -> Iterator[None]:
+    """No page is left open."""
+    yield
+    if "browser" in request.fixturenames:
+        request.getfixturevalue("browser").close_pages()
+
+
 def controller_of(ledger: Ledger, **kwargs: Any) -> Controller:
     settings = {"api_base": NOWHERE, "api_key": "none", **kwargs}
     return Controller(["random"], strong_model=STRONG, weak_model=WEAK, ledger=ledger, **settings)
@@ -363,7 +371,7 @@ def test_a_key_opens_the_data_and_is_in_no_address(browser, book):
             for opens in (secret, admin):
                 assert httpx.get(url, headers={"authorization": f"Bearer {opens}"}).status_code == 200
         page = browser.open(f"{gateway.url}/ui")
-        page.wait("document.querySelector('#door').open")
+        page.wait("document.querySelector('#door')?.open")
         picture(page, "door")
         for wrong in ("not this one", other):
             page.js("document.querySelector('#door-wrong').innerText = ''; document.querySelector('#key').focus()")
@@ -430,7 +438,7 @@ def test_what_others_write_is_text(browser):
             gateway.refused(f"line 3: {nasty}")
             page = shown(browser, gateway, "#1h")
             page.js("document.querySelector('#texts').click()")
-            page.wait("document.querySelector('#decisions blockquote')")
+            page.wait("document.querySelector('#decisions blockquote') !== null")
             assert page.js("document.title") == "ferroute" and page.complaints() == []
             assert page.js("document.querySelectorAll('main img, main script').length") == 0
             assert page.js("document.body.innerText.split('onerror').length") > 8
@@ -497,14 +505,22 @@ def test_numbers_are_read_well(browser, empty):
     page = shown(browser, empty)
     calls = [
         *("money(0)", "money(1234.5)", "money(12345.6)", "money(0.0042)", "money(-0.5)", "money(null)"),
-        *("money(0.00000123)", "axisMoney(0.05, 0.05)", "axisMoney(-20, 10)", "share(0.1234)", "share(0.00042)"),
+        *(
+            "money(0.02)",
+            "money(0.0217)",
+            "money(0.00000123)",
+            "axisMoney(0.05, 0.05)",
+            "axisMoney(-20, 10)",
+            "share(0.1234)",
+            "share(0.00042)",
+        ),
         *("share(1)", "took(0.2)", "took(999)", "took(61000)", "count(1234567)", "cut(0.5500000001)"),
         *("plural(1, 'call')", "plural(0, 'call')"),
     ]
     told = page.js(f"import('/ui/format.js').then(f => [{', '.join(f'f.{call}' for call in calls)}])")
     expected = [
         *("$0", "$1,234.50", "$12,346", "$0.0042", "\u2212$0.50", "unknown"),
-        *("$0.0000012", "$0.05", "\u2212$20", "12.3 %", "0.04 %"),
+        *("$0.02", "$0.022", "$0.0000012", "$0.05", "\u2212$20", "12.3 %", "0.04 %"),
         *("100 %", "<\u20091 ms", "999 ms", "1 min", "1,234,567", "0.55"),
         *("1 call", "0 calls"),
     ]

@@ -20,7 +20,8 @@ export function money(dollars, sign = false) {
   if (size >= 0.1) return before + cents.format(size);
   if (size < 1e-9) return before + "0.000000001";
   const places = Math.min(9, 1 - Math.floor(Math.log10(size)));
-  return before + size.toFixed(places);
+  // Two cents are $0.02, not $0.020.
+  return before + size.toFixed(size >= 0.01 && Math.abs(size - Number(size.toFixed(2))) < 1e-12 ? 2 : places);
 }
 
 /** US dollars on an axis, where all have as many digits as the steps between them need. */
