@@ -229,12 +229,14 @@ def test_keys_are_asked_for_and_made(upstream: FakeServer, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("rest", "status"),
-    [("", 200), ("server: {page: false}\n", 404), ("keys: {required: true}\n", 404)],
+    ("rest", "page", "data"),
+    [("", 200, 200), ("server: {page: false}\n", 404, 404), ("keys: {required: true}\n", 200, 401)],
 )
-def test_the_page_is_there_where_it_may_be(upstream: FakeServer, tmp_path: Path, rest: str, status: int) -> None:
+def test_the_page_is_there_where_it_may_be(
+    upstream: FakeServer, tmp_path: Path, rest: str, page: int, data: int
+) -> None:
     with Served(*SERVE, str(config_at(upstream, tmp_path, rest)), "--port", "0", env=KEY) as server:
-        assert server.get("/ui").status_code == status
+        assert (server.get("/ui").status_code, server.get("/ui/data/overview").status_code) == (page, data)
 
 
 def test_logs_may_be_json(upstream: FakeServer, tmp_path: Path) -> None:

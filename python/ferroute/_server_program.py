@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ferroute.cli.serve import LOCAL, say
+from ferroute._serving_lines import LOCAL, say, where
 from ferroute.controller import ROUTER_CLS, Controller, RoutingError
 from ferroute.errors import FerrouteError
 
@@ -107,9 +107,6 @@ def _import_first(words: Sequence[str]) -> None:
 def _serve(args: Any) -> None:
     from ferroute.gateway import Gateway
 
-    where = ": whoever reaches it can call both models with your keys"
-    if args.host in LOCAL:
-        where = " (this machine only; RouteLLM's server listens on every address, as --host 0.0.0.0 does here)"
     if args.workers > 1:
         say("info", f"--workers {args.workers}: one process with so many threads; the routers are loaded once")
     controller = controller_of(args)
@@ -120,5 +117,7 @@ def _serve(args: Any) -> None:
     gateway = Gateway(controller, args.host, args.port, workers=workers, broken=broken, telemetry=telemetry, door=door)
     for name, why in broken:
         say("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")
-    say("info", f"listening on {gateway.url}{where}")
+    say("info", f"listening on {gateway.url}{where(gateway.host)}")
+    if gateway.host not in LOCAL:
+        say("warning", "whoever reaches it can call both models with your keys")
     gateway.run()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ferroute._serving_build import Served, arguments_of, controller_of, price_of
 from ferroute._serving_config import ConfigMistakes, Mistake
-from ferroute.cli.serve import LOCAL
+from ferroute._serving_lines import LOCAL
 from ferroute.controller import RoutingError
 from ferroute.endpoints import endpoint
 from ferroute.errors import FerrouteError, UnknownNameError

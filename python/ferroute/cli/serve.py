@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ferroute._serving_lines import say, where
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
     from ferroute._serving_config import Configuration
 
 FAILED, USAGE = 1, 2
-LOCAL = ("127.0.0.1", "::1", "localhost")
 PURPOSE = "Serve routers and models over HTTP, for every client of OpenAI, Anthropic and Responses."
 
 
@@ -156,7 +157,7 @@ def run(config: Configuration, read: Callable[[], Configuration], *, watch: bool
         tell("info", note)
     for name, why in broken:
         tell("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")
-    tell("info", f"listening on {gateway.url}{_where(gateway.host)}")
+    tell("info", f"listening on {gateway.url}{where(gateway.host)}")
     reloading: Any = None
     if config.name is not None:
         from ferroute._serving_reload import Reloading
@@ -168,20 +169,6 @@ def run(config: Configuration, read: Callable[[], Configuration], *, watch: bool
     finally:
         if reloading is not None:
             reloading.stop()
-
-
-def _where(host: str) -> str:
-    if host in LOCAL:
-        return " (this machine only; RouteLLM's server listens on every address, as --host 0.0.0.0 does here)"
-    return ""
-
-
-def say(level: str, text: str) -> None:
-    """A line of the server's own on standard error."""
-    sys.stderr.write(
-        "".join(f"ferroute: {'' if level == 'info' else f'{level}: '}{line}\n" for line in text.splitlines())
-    )
-    sys.stderr.flush()
 
 
 def _secret(given: str | None) -> str | None:
