@@ -135,7 +135,7 @@ def test_no_secret_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "key").write_text("s3cret-file\n")
     text = (
         "tiers: {cheap: {model: gpt-5.4-nano, api_key: env:THE_KEY}, expensive: {model: gpt-5.5, api_key: file:key}}\n"
-        "ledger: postgresql://u:s3cret-url@127.0.0.1/d\nkeys: {required: true, admin: s3cret-plain}\n"
+        "ledger: postgresql://u:s3cret-url@127.0.0.1/d\nkeys: {required: true, admin: s3cret-plain-and-long}\n"
     )
     config = read(text, "g.yaml", str(tmp_path))
     keys = [model["api_key"] for _, model in config.tiers]
@@ -223,6 +223,7 @@ policies: [{team: t, budget: 5/day, at_limit: downgrade}, {model: house, request
         ("routers: {rules: {preset: nothing}}", "unknown preset"),
         ("calls: {on_router_error: nothing}", "on_router_error"),
         ("imports: [no_such_module_of_ours]", "no_such_module_of_ours"),
+        ("keys: {admin: short}", "keys.admin: expected 16 characters or more"),
     ],
 )
 def test_what_only_building_it_shows_is_a_mistake(rest: str, told: str) -> None:
@@ -255,7 +256,7 @@ def test_the_documentation_names_every_key() -> None:
 @pytest.mark.parametrize("block", re.findall(r"^```yaml\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL))
 def test_the_documented_examples_are_right(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "FERROUTE_ADMIN_KEY"):
-        monkeypatch.setenv(name, "k")
+        monkeypatch.setenv(name, "a-key-of-16-characters-or-more")
     config = of(block)
     with_tiers(config)
     findings = look(config, dt.date(2026, 11, 27))

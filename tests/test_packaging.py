@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +96,24 @@ def test_the_unit_is_one(tmp_path: Path) -> None:
     command = ["systemd-analyze", "verify", "--recursive-errors=no", str(tmp_path / "ferroute.service")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+def test_unit_and_container_say_what_the_command_takes() -> None:
+    command = [sys.executable, "-m", "ferroute", "serve", "--help"]
+    told = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "200"}
+    ).stdout
+    dockerfile = (PACKAGING / "Dockerfile").read_text()
+    (entry,) = re.findall(r"^ENTRYPOINT (.*)$", dockerfile, re.MULTILINE)
+    # The health check's CMD stands on a line of its own, indented.
+    (arguments,) = re.findall(r"^CMD (.*)$", dockerfile, re.MULTILINE)
+    assert json.loads(entry) == ["ferroute", "serve"]
+    flags = [word for word in json.loads(arguments) if word.startswith("-")]
+    assert flags == ["--host", "--port"] and all(flag in told for flag in flags)
+    assert "USER 10001" in dockerfile and "HEALTHCHECK" in dockerfile
+    assert (
+        "/opt/ferroute/bin/ferroute serve /etc/ferroute/ferroute.yaml" in (PACKAGING / "ferroute.service").read_text()
+    )
 
 
 def recipe() -> type:

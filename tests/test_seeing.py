@@ -172,6 +172,42 @@ def test_a_cooldown_is_seen(upstream: FakeServer) -> None:
         assert exposition.value(families, "ferroute_cooldown_seconds", model=WEAK, provider="openai") == 0
 
 
+def test_policies_are_seen_by_who_has_a_key_for_it(upstream: FakeServer) -> None:
+    admin = "the-admin-key-of-the-tests"
+    policies = [{"team": "red", "budget": "5/day"}, {"requests": "100/minute"}]
+    door = {"keys": {"required": True, "admin": admin}, "policies": policies}
+    with served(upstream, door=door) as (_, client):
+        keys = {}
+        for scope in ("chat", "metrics"):
+            made = client.post(
+                "/admin/keys",
+                json={"team": "red", "scopes": [scope]},
+                headers={"authorization": f"Bearer {admin}"},
+            )
+            assert made.status_code == 201, made.text
+            keys[scope] = {"authorization": f"Bearer {made.json()['key']}"}
+        upstream.then(Answer(body=json.dumps(completion(STRONG) | {"usage": USAGE}).encode()))
+        assert client.post("/v1/chat/completions", json=body_of(STRONG), headers=keys["chat"]).status_code == 200
+        assert client.post("/v1/chat/completions", json=body_of(STRONG)).status_code == 401
+        assert [client.get("/metrics", headers=headers).status_code for headers in ({}, keys["chat"])] == [401, 403]
+
+        def spent() -> dict[str, exposition.Family] | None:
+            families = exposition.read(client.get("/metrics", headers=keys["metrics"]).text)
+            red = {"key": "all", "team": "red", "model": "all", "period": "day"}
+            return families if exposition.value(families, "ferroute_budget_spent_usd", **red) else None
+
+        families = eventually(spent)
+        budget = {"key": "all", "team": "red", "model": "all", "period": "day"}
+        assert exposition.value(families, "ferroute_budget_limit_usd", **budget) == 5
+        assert exposition.value(families, "ferroute_budget_spent_usd", **budget) == pytest.approx(0.02)
+        assert exposition.value(families, "ferroute_budget_left_usd", **budget) == pytest.approx(4.98)
+        limit = {"key": "all", "team": "all", "model": "all", "kind": "requests", "seconds": "60"}
+        assert exposition.value(families, "ferroute_limit_allowed", **limit) == 100
+        assert exposition.value(families, "ferroute_calls_total", model=STRONG, team="red", outcome="ok") == 1
+        assert exposition.value(families, "ferroute_denied_total", code="invalid_api_key", team="none") == 1
+        assert not any(key["authorization"].removeprefix("Bearer ") in repr(families) for key in keys.values())
+
+
 def test_metrics_may_be_switched_off(upstream: FakeServer) -> None:
     with served(upstream, telemetry={"metrics": False}) as (_, client):
         assert client.get("/metrics").status_code == 404

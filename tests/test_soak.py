@@ -20,4 +20,4 @@ def test_a_minute_under_load() -> None:
     found = json.loads(done.stdout)
     assert done.returncode == 0 and found["flat"] and found["failed"] == 0, found
     # Whatever the machine, there was load.
-    assert found["requests"] > 3000, found
+    assert found["requests"] > 1000, found

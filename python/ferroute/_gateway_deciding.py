@@ -17,7 +17,7 @@ from ferroute._extras import Extras
 from ferroute._grammar import names_rung
 from ferroute._one_line import one_line
 from ferroute._refusals import RoutingError
-from ferroute._serving import serving_of
+from ferroute._serving import serving_of, warn_retired
 from ferroute._trace import Asked
 from ferroute.decision import aside
 from ferroute.endpoints import settings_of
@@ -61,10 +61,13 @@ def described(controller: Controller, client_of: Callable[[Any], Client]) -> dic
         rung = rungs.core.find(instead)
     elif instead != "raise":
         rung = rungs.top if instead == "strong" else 0
-    strongest = controller.model_pair.strong
+    strongest, serving = controller.model_pair.strong, held._serving(rungs)
+    # The core skips models that were shut down without a word; who starts a server should hear of it.
+    for place, reason in (serving.check_text(1) or ((), (), (), ()))[2]:
+        warn_retired(str(rungs.models[place]), reason)
     return {
         "ladder": rungs.core,
-        "serving": held._serving(rungs),
+        "serving": serving,
         "sessions": held._sessions,
         "view": policy.view,
         "join": policy.join_short_turns,

@@ -26,7 +26,7 @@ _SERVER = {
     "write_timeout_s": "write_timeout",
 }
 """Keys of ``server``, and what the core calls them."""
-_ELSEWHERE = frozenset({"drain_s", "workers", "page", "allow_base_url"})
+_ELSEWHERE = frozenset({"drain_s", "workers", "page"})
 """Keys of ``server`` that others look at."""
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SOON = dt.timedelta(days=180)
 """A model that is shut down within this time is told of."""
+# Of the admin key; the server refuses a shorter one.
+_SHORTEST_KEY = 16
 # Routers that are built in no time, from this package or a file of their own.
 _LIGHT = frozenset(("local", "random", "rules"))
 
@@ -89,6 +91,10 @@ def look(config: Configuration, today: dt.date | None = None) -> Findings:
     """
     day = dt.datetime.now(dt.timezone.utc).date() if today is None else today
     said: list[str] = []
+    admin = config.keys.get("admin")
+    if admin is not None and (len(admin) < _SHORTEST_KEY or len(admin.split()) != 1):
+        what = f"expected {_SHORTEST_KEY} characters or more, without spaces"
+        raise ConfigMistakes([Mistake(config.name or "", None, None, "keys.admin", what)])
     config.plain["ledger"] = "memory"
     try:
         with warnings.catch_warnings(record=True) as caught:

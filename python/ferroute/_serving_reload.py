@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 EVERY = 1.0
 """Seconds between two looks at the file."""
 _SETTLES = 0.1
-# What a running server cannot change.
-_FIXED = ("host", "port", "telemetry")
+# What a running server cannot change, at the top of the file and of its `server`.
+_FIXED, _FIXED_OF_SERVER = ("host", "port", "telemetry"), ("workers", "drain_s", "page")
 
 
 class Reloading:
@@ -142,6 +142,8 @@ class Reloading:
         if before.ledger is not controller.ledger:
             before.ledger.flush()
         fixed = [name for name in _FIXED if config.plain.get(name) != self.config.plain.get(name)]
+        served = config.server, self.config.server
+        fixed += [f"server.{name}" for name in _FIXED_OF_SERVER if served[0].get(name) != served[1].get(name)]
         self.config, self._digest = config, config.digest
         self._stamp = self._look()
         self.state |= {"error": None, "read_at": time.time(), "reloads": self.state["reloads"] + 1}

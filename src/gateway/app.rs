@@ -1,7 +1,7 @@
 //! The paths, and what they lead to; no socket is opened here.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -16,9 +16,13 @@ use super::protocol::openai::OpenAi;
 use super::seeing::Seeing;
 use super::setup::Setup;
 use super::ui::{self, Page};
-use super::{admin, chat, counting, decision, embeddings, failure, feedback, guard, models, ready, reference};
+use super::{admin, chat, counting, decision, embeddings, failure, feedback, guard, lanes, models, ready, reference};
+use crate::error::Result;
 use crate::policy::{Budgets, Scope};
 use crate::providers::Http;
+
+/// Clients for providers; with more lanes than that, some share one.
+const CLIENTS: usize = 64;
 
 /// The server's state.
 pub struct Gateway {
@@ -26,8 +30,8 @@ pub struct Gateway {
     observers: Vec<Arc<dyn Observer>>,
     page: Option<Arc<Page>>,
     seeing: Option<Arc<Seeing>>,
-    /// Of its own: connections belong to the runtime that opened them, and the server has one of its own.
-    http: Http,
+    /// One for each lane, made when it is first asked for: connections belong to the runtime that opened them.
+    http: [OnceLock<Http>; CLIENTS],
     stopping: AtomicBool,
 }
 
@@ -53,7 +57,9 @@ impl Gateway {
         let setup = ArcSwap::from_pointee(setup);
         observers.extend(page.iter().map(|page| Arc::clone(page) as Arc<dyn Observer>));
         observers.extend(seeing.iter().map(|seeing| Arc::clone(seeing) as Arc<dyn Observer>));
-        let (http, stopping) = (Http::new()?, AtomicBool::new(false));
+        let (http, stopping) = ([const { OnceLock::new() }; CLIENTS], AtomicBool::new(false));
+        // The others are like it: what cannot be had is said now.
+        _ = http[0].set(Http::new()?);
         let gateway = Arc::new(Self { setup, observers, page, seeing, http, stopping });
         gateway.stand_behind_page();
         Ok(gateway)
@@ -116,8 +122,14 @@ impl Gateway {
         self.seeing.as_ref()
     }
 
-    pub(super) fn http(&self) -> &Http {
-        &self.http
+    /// The connections to providers that are this thread's own.
+    pub(super) fn http(&self) -> Result<&Http> {
+        let own = &self.http[lanes::here() % CLIENTS];
+        if let Some(http) = own.get() {
+            return Ok(http);
+        }
+        let made = Http::new()?;
+        Ok(own.get_or_init(|| made))
     }
 }
 

@@ -111,11 +111,11 @@ async fn begun(
     plan.routed.trace = told.onward();
     let from = Instant::now();
     if stream {
-        let opened = call::stream(gateway.http(), plan, request).await;
+        let opened = call::stream(gateway.http()?, plan, request).await;
         told.waited_since(from);
         return Ok(Answered::Stream(Box::new(Parts { stream: opened?, reply, explain })));
     }
-    let answered = call::chat(gateway.http(), plan, request).await;
+    let answered = call::chat(gateway.http()?, plan, request).await;
     told.waited_since(from);
     let answered = answered?;
     let account = told.account.insert(answered.account);
@@ -155,7 +155,7 @@ pub(super) fn whole(mut told: Told, body: Bytes) -> Response<Body> {
     if let Some(account) = &told.account {
         headers::account(response.headers_mut(), account);
     }
-    headers::request_id(response.headers_mut(), &told.id, told.protocol);
+    headers::put(response.headers_mut(), headers::REQUEST_ID, &told.id);
     headers::limits(response.headers_mut(), &told.pass, told.clamp);
     told.over(200);
     response
@@ -168,7 +168,7 @@ fn streamed(told: Told, parts: Parts) -> Response<Body> {
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Proxies such as nginx would keep chunks back until there are many.
     fields.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    headers::request_id(fields, &told.id, told.protocol);
+    headers::put(fields, headers::REQUEST_ID, &told.id);
     headers::limits(fields, &told.pass, told.clamp);
     if let Some(decided) = &told.decided {
         headers::decision(fields, decided, parts.stream.instead().as_ref());
@@ -181,7 +181,7 @@ fn streamed(told: Told, parts: Parts) -> Response<Body> {
 pub(super) fn failed(mut told: Told, protocol: &dyn Protocol, error: &Error) -> Response<Body> {
     let mut response = failure::response(protocol, error);
     let fields = response.headers_mut();
-    headers::request_id(fields, &told.id, told.protocol);
+    headers::put(fields, headers::REQUEST_ID, &told.id);
     if let Some(decided) = &told.decided {
         headers::decision(fields, decided, None);
     }

@@ -62,7 +62,7 @@ async fn embedded(gateway: &Gateway, request: Request<Body>, told: &mut Told) ->
     told.decided = Some(admitted.decided);
     target.callable()?;
     let from = Instant::now();
-    let answered = embeddings::embeddings(gateway.http(), admitted.plan, admitted.request).await;
+    let answered = embeddings::embeddings(gateway.http()?, admitted.plan, admitted.request).await;
     told.waited_since(from);
     let answered = answered?;
     told.account = Some(answered.account);

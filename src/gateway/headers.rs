@@ -10,8 +10,6 @@ use crate::policy::Pass;
 
 /// Our id of the request.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The same for `Anthropic`'s clients, which look for it under this name.
-const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// Asks for the object `ferroute` in the answer, as `{"ferroute": {"explain": true}}` does.
 pub(super) const EXPLAIN: HeaderName = HeaderName::from_static("x-ferroute-explain");
 const MODEL: HeaderName = HeaderName::from_static("x-ferroute-model");
@@ -26,14 +24,6 @@ const SAVED: HeaderName = HeaderName::from_static("x-ferroute-saved-usd");
 
 /// The longest note in a header; the whole of it is in the object `ferroute`.
 const SHOWN: usize = 200;
-
-/// Adds our id of the request, under the name that the protocol's clients look for.
-pub(super) fn request_id(headers: &mut HeaderMap, id: &str, protocol: &str) {
-    put(headers, REQUEST_ID, id);
-    if protocol == "anthropic" {
-        put(headers, ANTHROPIC_REQUEST_ID, id);
-    }
-}
 
 /// Adds what was decided; `instead` answered in the place of the chosen model.
 pub(super) fn decision(headers: &mut HeaderMap, decided: &Decided, instead: Option<&Instead>) {

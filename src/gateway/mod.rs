@@ -28,6 +28,7 @@ pub mod guard;
 mod headers;
 mod ids;
 pub mod inside;
+pub mod lanes;
 pub mod limits;
 mod models;
 pub mod protocol;

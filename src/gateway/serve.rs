@@ -10,9 +10,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::app::{Gateway, app};
+use super::lanes::Spread;
 use super::wire::{Answer, Phase, Wire};
 
 /// Fields in the head of a request.
@@ -32,7 +34,13 @@ pub enum Wanted {
 }
 
 /// Serves `gateway` on `listener` until `wanted` says otherwise; what runs then has `drain` to end.
-pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, mut wanted: watch::Receiver<Wanted>, drain: Duration) {
+pub async fn serve(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    lanes: Spread,
+    mut wanted: watch::Receiver<Wanted>,
+    drain: Duration,
+) {
     let service = app(Arc::clone(&gateway));
     let places = Arc::new(Semaphore::new(gateway.setup().server.max_connections));
     let crowded = Arc::new(AtomicBool::new(false));
@@ -50,6 +58,10 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, mut wanted: wat
             continue;
         };
         let _ = socket.set_nodelay(true);
+        let (lane, open) = lanes.next();
+        let Ok(socket) = moved(socket, lane) else { continue };
+        // The timers of a connection are those of its lane.
+        let _inside = lane.enter();
         let phase = Arc::new(Phase::default());
         let wire = Wire::new(socket, Arc::clone(&phase), gateway.setup().server, Arc::clone(&crowded));
         let service = TowerToHyperService::new(service.clone());
@@ -66,9 +78,9 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, mut wanted: wat
             .max_headers(MOST_HEADERS)
             .max_header_size(LARGEST_HEAD);
         let watched = graceful.watch(builder.serve_connection(TokioIo::new(wire), service));
-        tokio::spawn(async move {
+        lane.spawn(async move {
             let _ = watched.await;
-            drop(place);
+            drop((place, open));
         });
     }
     drop(listener);
@@ -77,6 +89,13 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, mut wanted: wat
         _ = tokio::time::timeout(drain, graceful.shutdown()) => {}
         () = reached(&mut wanted, Wanted::End) => {}
     }
+}
+
+/// A socket in the hands of another lane's runtime.
+fn moved(socket: TcpStream, lane: &Handle) -> std::io::Result<TcpStream> {
+    let socket = socket.into_std()?;
+    let _inside = lane.enter();
+    TcpStream::from_std(socket)
 }
 
 /// The next connection, once there is a place for it. Who finds none waits with the system, and those that are idle give theirs.

@@ -3,12 +3,13 @@
 use std::io;
 use std::net::ToSocketAddrs;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use super::calls::PyClient;
@@ -22,15 +23,12 @@ use super::within;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::deciding::{Deciding, Lot};
 use crate::gateway::inside::Inside;
+use crate::gateway::lanes::Lanes;
 use crate::gateway::serve::{self, Wanted};
 use crate::gateway::{Gateway, Limits, Models, Setup, Target};
 
 /// Connections that wait to be accepted: a thousand clients may come at once.
 const BACKLOG: u32 = 4096;
-/// More threads than this only wait for each other.
-const MOST_WORKERS: usize = 256;
-/// What is left at the very end is waited for no longer than this.
-const LAST_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PySetup>()?;
@@ -99,9 +97,9 @@ struct PyGateway {
     inside: OnceLock<Inside>,
 }
 
-/// A port that is held, and the threads that will serve it.
+/// A port that is held, and the threads that serve it.
 struct Held {
-    runtime: Runtime,
+    lanes: Lanes,
     listener: TcpListener,
 }
 
@@ -156,18 +154,17 @@ impl PyGateway {
     fn serve(&self, py: Python<'_>, drain: f64) -> PyResult<()> {
         let drain = Duration::try_from_secs_f64(drain)
             .map_err(|_| Error::value(format!("drain: expected seconds of at least 0, found {drain}")))?;
-        let Some(Held { runtime, listener }) = self.bound().take() else {
+        let Some(Held { lanes, listener }) = self.bound().take() else {
             return Err(Error::value("there is no port to serve: call bind() first, once for each serve()").into());
         };
         let gateway = Arc::clone(&self.gateway);
         let wanted = self.wanted.subscribe();
         py.detach(|| {
-            // The sockets are accepted on the runtime's own threads: this one only waits, and looks for signals.
-            let server = runtime.spawn(serve::serve(listener, gateway, wanted, drain));
+            // This thread only waits, and looks for signals.
+            let here = Builder::new_current_thread().enable_time().build().map_err(unstarted)?;
+            let server = lanes.first().spawn(serve::serve(listener, gateway, lanes.spread(), wanted, drain));
             let served = async { server.await.map_err(|_| Error::new(Kind::Io, "the server has broken")) };
-            let served = wait(&runtime, served);
-            runtime.shutdown_timeout(LAST_WAIT);
-            served
+            wait(&here, served)
         })
     }
 
@@ -190,17 +187,10 @@ impl PyGateway {
 }
 
 fn bind(host: &str, port: u16, workers: Option<usize>) -> Result<Held> {
-    let mut builder = Builder::new_multi_thread();
-    if let Some(workers) = workers {
-        builder.worker_threads(workers.clamp(1, MOST_WORKERS));
-    }
-    let runtime = builder
-        .thread_name("ferroute-serve")
-        .enable_all()
-        .build()
-        .map_err(|error| Error::new(Kind::Io, format!("the server's threads could not be started: {error}")))?;
+    let count = workers.or_else(|| available_parallelism().ok().map(Into::into)).unwrap_or(1);
+    let lanes = Lanes::start(count)?;
     let listener = {
-        let _inside = runtime.enter();
+        let _inside = lanes.first().enter();
         (host, port).to_socket_addrs().and_then(|mut addresses| {
             let address = addresses.next().ok_or_else(|| io::Error::other("the name has no address"))?;
             let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -209,7 +199,11 @@ fn bind(host: &str, port: u16, workers: Option<usize>) -> Result<Held> {
             socket.listen(BACKLOG)
         })
     };
-    Ok(Held { listener: listener.map_err(|error| cannot(host, port, &error))?, runtime })
+    Ok(Held { listener: listener.map_err(|error| cannot(host, port, &error))?, lanes })
+}
+
+fn unstarted(error: io::Error) -> Error {
+    Error::new(Kind::Io, format!("the server could not be started: {error}"))
 }
 
 fn cannot(host: &str, port: u16, error: &io::Error) -> Error {

@@ -279,7 +279,6 @@ const SERVER: Fields = Fields {
             Shape::Flag,
             "Listens on other addresses than this machine's though no key is required. Default: false.",
         ),
-        Field::new("allow_base_url", Shape::Flag, "Callers may name api_base and api_key themselves. Default: false."),
     ],
 };
 

@@ -24,7 +24,7 @@ const REPORT: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(1);
 /// A lease is renewed after this time, which is well before it ends.
 const RENEW: Duration = Duration::from_secs(8);
-/// A call waits so long for what other replicas do not use, and is asked for so often.
+/// A call that was asked for in vain waits so long for what other replicas do not use, and is asked for so often.
 const GRACE: Duration = Duration::from_millis(700);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// That somebody has lacked money is true for so long, in microseconds.
@@ -63,7 +63,8 @@ struct State {
 struct Waiting {
     slots: Arc<[Arc<Slot>]>,
     amount: i64,
-    since: Instant,
+    /// When it was first asked for in vain.
+    denied: Option<Instant>,
     tell: oneshot::Sender<Answer>,
 }
 
@@ -115,7 +116,7 @@ impl Desk {
         for slot in &**slots {
             slot.waiting.fetch_add(1, Ordering::Relaxed);
         }
-        state.queue.push_back(Waiting { slots: Arc::clone(slots), amount, since: Instant::now(), tell });
+        state.queue.push_back(Waiting { slots: Arc::clone(slots), amount, denied: None, tell });
         state.fresh += 1;
         drop(state);
         self.work.notify_one();
@@ -308,7 +309,7 @@ impl Clerk<'_> {
         let now = std::mem::replace(&mut state.queue, later);
         drop(state);
         let mut still = VecDeque::new();
-        for waiting in now {
+        for mut waiting in now {
             if waiting.tell.is_closed() {
                 waiting.leave();
                 continue;
@@ -317,7 +318,8 @@ impl Clerk<'_> {
                 Ok(taken) => waiting.answer(Ok(taken.aside)),
                 Err(mut short) => {
                     short.unknown = failed;
-                    let others = short.money.lease.others > 0 && waiting.since.elapsed() < GRACE;
+                    let denied = *waiting.denied.get_or_insert_with(Instant::now);
+                    let others = short.money.lease.others > 0 && denied.elapsed() < GRACE;
                     if others && !failed { still.push_back(waiting) } else { waiting.answer(Err(short)) }
                 }
             }
