@@ -7,6 +7,7 @@
 
 mod add;
 mod ask;
+pub(super) mod asked;
 pub(super) mod read;
 
 pub use add::Adding;

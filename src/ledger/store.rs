@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 
-use super::picture::read::Pictures;
+use super::picture::asked::Pictures;
 use super::row::Row;
 use super::score::{Names, Score, Scored, Wanted};
 use super::spend::Filter;

@@ -248,7 +248,7 @@ mod tests {
         let quality = &told[0]["quality"];
         assert_eq!(quality["source"], "judge:a");
         assert!(
-            near(&quality["weak"][80], 0.25) && near(&quality["strong"][10], 0.75),
+            near(&quality["weak"]["mean"][80], 0.25) && near(&quality["strong"]["mean"][10], 0.75),
             "borrowed from where there are some"
         );
         let borrowed = (19.0 + 25.0) / 119.0;

@@ -1,21 +1,7 @@
 //! The sums of a picture made by a database.
 
-use crate::error::Error;
-
-use super::super::row::Row;
 use super::super::score::DRAWN;
-use super::super::spend::Filter;
 use super::super::store::COLUMNS;
-use super::{Picture, Span};
-
-/// A connection that can be asked for pictures.
-pub(in crate::ledger) trait Pictures {
-    /// The sums of a span, over at most so many calls.
-    fn picture(&mut self, span: Span, most: u32) -> Result<Picture, Error>;
-
-    /// The last calls a filter takes, the latest first; with their texts unless the filter is bare.
-    fn recent(&mut self, filter: &Filter, most: u32) -> Result<Vec<Row>, Error>;
-}
 
 /// When the oldest call began of so many that are looked at, where there are more of them.
 pub(in crate::ledger) const CUT: &str =
@@ -119,7 +105,7 @@ pub(in crate::ledger) fn recent(bare: bool) -> String {
     )
 }
 
-/// Implements [`Pictures`] beside [`implement_store`](super::super::store::implement_store), with what that makes. `hundredths`:
+/// Implements [`Pictures`](super::asked::Pictures) beside [`implement_store`](super::super::store::implement_store), with what that makes. `hundredths`:
 /// how the database rounds down a number of hundredths. `scan`: how it is told not to use an index, where it does not see by
 /// itself when that is better.
 macro_rules! implement_pictures {
@@ -195,7 +181,7 @@ macro_rules! implement_pictures {
             }
         }
 
-        impl $crate::ledger::picture::read::Pictures for $name {
+        impl $crate::ledger::picture::asked::Pictures for $name {
             fn picture(
                 &mut self,
                 span: $crate::ledger::picture::Span,
