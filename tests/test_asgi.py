@@ -38,13 +38,13 @@ def app(providers: StrictServer) -> Application:
 
 
 def client_of(app: Application) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
 
 
 async def test_the_real_client(app: Application, providers: StrictServer) -> None:
     async with (
         client_of(app) as http,
-        openai.AsyncOpenAI(base_url="http://app/v1", api_key="any", http_client=http) as client,
+        openai.AsyncOpenAI(base_url="http://127.0.0.1/v1", api_key="any", http_client=http) as client,
     ):
         answer = await client.chat.completions.create(model="router-random-1", messages=ASKED)  # type: ignore[arg-type]
         assert answer.choices[0].message.content == "You said: Which animal hoots? é漢🦀"
@@ -61,6 +61,17 @@ async def test_the_real_client(app: Application, providers: StrictServer) -> Non
     assert providers.refused == []
 
 
+async def test_names_of_others_are_refused_unless_everybody_may_come(app: Application, providers: StrictServer) -> None:
+    async def asked(app: Application) -> int:
+        async with client_of(app) as http:
+            answer = await http.get("/v1/models", headers={"host": "evil.example"})
+            return answer.status_code
+
+    assert await asked(app) == 421
+    said = ["--base-url", providers.base("openai"), "--api-key", "k", "--allow-public-without-key"]
+    assert await asked(application(lambda: parser().parse_args(said))) == 200
+
+
 async def test_paths(app: Application) -> None:
     async with client_of(app) as http:
         assert (await http.get("/health")).json() == {"status": "online"}
@@ -75,8 +86,9 @@ async def test_paths(app: Application) -> None:
         assert large.json()["error"]["message"]
 
 
-def scope(path: str, **more: Any) -> dict[str, Any]:
-    return {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": [], **more}
+def scope(path: str) -> dict[str, Any]:
+    headers = [(b"host", b"127.0.0.1")]
+    return {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
 
 
 class Caller:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -32,22 +32,36 @@ class Answers(Protocol):
     ) -> Awaitable[tuple[int, list[tuple[bytes, bytes]], GatewayBody]]: ...
 
 
+class Made(NamedTuple):
+    """What is served.
+
+    Attributes:
+        controller: Its routers, models and ledger.
+        core: What answers for it.
+        close: Called at the end.
+    """
+
+    controller: Controller
+    core: Answers
+    close: Callable[[], None]
+
+
 class Application:
     """Serves a Controller over ASGI.
 
     Args:
-        make: Makes the Controller and what answers for it, once; it may take its time and block.
+        make: Makes what is served, once; it may take its time and block.
     """
 
-    def __init__(self, make: Callable[[], tuple[Controller, Answers]]) -> None:
+    def __init__(self, make: Callable[[], Made]) -> None:
         self._make = make
         self._lock = threading.Lock()
-        self._made: tuple[Controller, Answers] | None = None
+        self._made: Made | None = None
 
     @property
     def controller(self) -> Controller | None:
         """What is served; None before the start."""
-        return None if self._made is None else self._made[0]
+        return None if self._made is None else self._made.controller
 
     def start(self) -> Controller:
         """Makes what is served, if that is not done.
@@ -58,7 +72,7 @@ class Application:
         with self._lock:
             if self._made is None:
                 self._made = self._make()
-            return self._made[0]
+            return self._made.controller
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One connection's request, or the life of the application."""
@@ -80,7 +94,8 @@ class Application:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         if self._made is not None:
-            await asyncio.to_thread(self._made[0].ledger.flush)
+            await asyncio.to_thread(self._made.close)
+            await asyncio.to_thread(self._made.controller.ledger.flush)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -97,7 +112,7 @@ class Application:
         headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
         gone = asyncio.ensure_future(_gone(receive))
         try:
-            answered = await _unless(gone, self._made[1].handle(scope["method"], target, headers, body))
+            answered = await _unless(gone, self._made.core.handle(scope["method"], target, headers, body))
             if answered is None:
                 return
             status, told, pieces = answered

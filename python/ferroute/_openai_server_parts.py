@@ -8,13 +8,12 @@ from collections import defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from ferroute._asgi import Application
+from ferroute._asgi import Application, Made
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator, Callable
 
-    from ferroute._asgi import Answers
     from ferroute.controller import Controller
 
 CONFIG = "FERROUTE_CONFIG"
@@ -38,31 +37,36 @@ def args() -> argparse.Namespace:
 def application(given: Callable[[], argparse.Namespace]) -> Application:
     """The application: of the configuration in ``FERROUTE_CONFIG``, else of the options that ``given`` returns."""
 
-    def make() -> tuple[Controller, Answers]:
+    def make() -> Made:
         from ferroute._core import Gateway as Core
+        from ferroute._gateway_door import Door
         from ferroute.gateway import setup_of
 
-        broken: list[tuple[str, str]] = []
         path = os.environ.get(CONFIG)
+        served: dict[str, Any] = {}
         if path:
             from ferroute import _serving_config
             from ferroute._serving_build import controller_of as of_config
-            from ferroute._serving_build import served_of, with_tiers
+            from ferroute._serving_build import door_of, served_of, with_tiers
 
             config = _serving_config.load(path)
             with_tiers(config)
             controller: Controller = of_config(config)
-            served = {name: value for name, value in served_of(config).items() if name in _SERVED}
+            door = Door(controller, **door_of(config))
+            served = served_of(config)
         else:
             from ferroute._server_program import controller_of
 
-            controller, served = controller_of(given()), {}
-        return controller, Core(setup_of(controller, broken=broken, **served))
+            said = given()
+            controller = controller_of(said)
+            # Whoever lets everybody in by these words need not name the server's names as well.
+            server = {"hosts": ["*"], "allow_public_without_key": True} if said.allow_public_without_key else None
+            door = Door(controller, server=server)
+        broken: list[tuple[str, str]] = []
+        core = Core(setup_of(controller, broken=broken, door=door.core, **served))
+        return Made(controller, core, door.close)
 
     return Application(make)
-
-
-_SERVED = ("models", "aliases", "open_models", "door")
 
 
 def counts() -> defaultdict[str, defaultdict[str, int]]:
