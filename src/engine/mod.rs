@@ -1,5 +1,6 @@
 //! One request from beginning to end. The only place where a call and its money meet.
 
+mod account;
 mod ask;
 mod asking;
 pub mod call;

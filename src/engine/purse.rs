@@ -8,7 +8,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use rust_decimal::Decimal;
 
-use super::plan::Account;
+use super::account::Account;
 use crate::error::Result;
 use crate::providers::{ChatRequest, Endpoint};
 

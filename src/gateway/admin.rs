@@ -8,8 +8,8 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use super::app::Gateway;
 use super::protocol::openai::OpenAi;
+use super::state::Gateway;
 use super::{body, failure};
 use crate::error::{Denied, Error, Kind, Result};
 use crate::policy::Keys;

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::admit::{self, Asking};
-use super::app::Gateway;
 use super::deciding::{Asked, Decided, Extras};
 use super::protocol::anthropic::Anthropic;
 use super::protocol::openai::OpenAi;
 use super::protocol::responses::Responses;
 use super::protocol::{Inbound, Protocol, Reply};
 use super::setup::Setup;
+use super::state::Gateway;
 use super::told::Told;
 use super::{body, explain, failure, guard, headers, stream};
 use crate::engine::call;

@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::http::{Request, Response};
 use bytes::Bytes;
 
-use super::app::Gateway;
 use super::protocol::Protocol;
 use super::protocol::anthropic::{self, Anthropic};
+use super::state::Gateway;
 use super::told::Told;
 use super::{admit, body, chat};
 use crate::error::Result;

@@ -15,12 +15,12 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::admit::{self, Asking};
-use super::app::Gateway;
 use super::deciding::Asked;
 use super::protocol::anthropic::Anthropic;
 use super::protocol::openai::OpenAi;
 use super::protocol::responses::Responses;
 use super::protocol::{Inbound, Protocol};
+use super::state::Gateway;
 use super::told::Told;
 use super::{body, chat, explain, guard};
 use crate::error::Result;

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::admit::{self, Asking};
-use super::app::Gateway;
 use super::deciding::{Decided, Extras};
 use super::protocol::Protocol;
 use super::protocol::openai::OpenAi;
+use super::state::Gateway;
 use super::told::Told;
 use super::{body, chat, guard};
 use crate::engine::embeddings;

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::app::Gateway;
 use super::protocol::Protocol;
 use super::protocol::openai::OpenAi;
+use super::state::Gateway;
 use super::told::Told;
 use super::{admit, body, chat};
 use crate::error::{Denied, Error, Kind, Result};

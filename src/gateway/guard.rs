@@ -12,12 +12,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::Next;
 use std::sync::Arc;
 
-use super::app::Gateway;
 use super::failure;
 use super::protocol::Protocol;
 use super::protocol::anthropic::Anthropic;
 use super::protocol::openai::OpenAi;
 use super::protocol::responses::Responses;
+use super::state::Gateway;
 use crate::error::{Denied, Error, Result};
 use crate::policy::Scope;
 
@@ -260,6 +260,17 @@ fn is_same(origin: &HeaderValue, host: &str) -> bool {
 
 fn denied(status: u16, code: &'static str, text: impl Into<String>) -> Error {
     Error::denied(Denied { status, code, retry_after: None }, text)
+}
+
+impl Gateway {
+    /// Whether it may listen on this name; see [`bindable`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bindable(&self, host: &str) -> crate::Result<()> {
+        let setup = self.setup();
+        bindable(host, setup.auth.is_required(), setup.guard.is_public())
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use axum::http::{Request, Response};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
-use super::app::{Gateway, app};
+use super::app::app;
+use super::state::Gateway;
 
 /// Answers requests that have been read elsewhere.
 #[derive(Clone)]

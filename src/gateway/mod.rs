@@ -37,6 +37,7 @@ mod reference;
 pub mod seeing;
 pub mod serve;
 pub mod setup;
+pub mod state;
 mod stream;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
@@ -45,8 +46,8 @@ mod told;
 pub mod ui;
 mod wire;
 
-pub use app::Gateway;
 pub use auth::Auth;
 pub use guard::Guard;
 pub use limits::Limits;
 pub use setup::{Models, Setup, Target};
+pub use state::Gateway;

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use rust_decimal::prelude::ToPrimitive;
 use serde_json::{Map, Value, json};
 
-use super::app::Gateway;
 use super::protocol::Protocol;
 use super::protocol::openai::OpenAi;
 use super::setup::{Setup, Target};
+use super::state::Gateway;
 use super::told::Told;
 use super::{admit, chat};
 use crate::error::{Denied, Error, Result};

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 
-use super::app::Gateway;
+use super::state::Gateway;
 
 /// How long the ledger may take to write what it has.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -13,8 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::app::{Gateway, app};
+use super::app::app;
 use super::lanes::Spread;
+use super::state::Gateway;
 use super::wire::{Answer, Phase, Wire};
 
 /// Fields in the head of a request.

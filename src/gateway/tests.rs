@@ -13,13 +13,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-use super::app::{Gateway, app};
+use super::app::app;
 use super::chat;
 use super::deciding::Deciding;
 use super::event::{Event, Observer};
 use super::limits::Limits;
 use super::protocol::{Inbound, Protocol, Reply};
 use super::setup::{Models, Setup, Target};
+use super::state::Gateway;
 use crate::Kind;
 use crate::engine::plan::{Plan, Policy};
 use crate::error::{Error, Result};

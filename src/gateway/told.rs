@@ -5,11 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::{HeaderMap, HeaderValue};
 
-use super::app::Gateway;
 use super::deciding::Decided;
 use super::event::Event;
 use super::ids::request_id;
 use super::seeing::Open;
+use super::state::Gateway;
 use crate::engine::plan::Account;
 use crate::error::Error;
 use crate::policy::{Caller, Pass};

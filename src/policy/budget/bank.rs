@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
@@ -16,12 +16,6 @@ use crate::error::{Error, Result};
 use crate::ledger::place::Place;
 use crate::policy::rules::{Budget, Period, Who};
 use crate::pricing::pico;
-
-/// Seconds since 1970.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs() as i64
-}
 
 /// The money of all budgets: in this process alone, or lent by a database that other processes use as well.
 ///
@@ -97,7 +91,7 @@ impl Bank {
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         let account = accounts.entry(id).or_insert_with_key(|id| {
             let (id, order) = (Arc::from(id.as_str()), self.orders.fetch_add(1, Ordering::Relaxed));
-            let span = period::around(budget.period, now());
+            let span = period::around(budget.period, period::now());
             let slot = self.slot(Arc::clone(&id), span, order, limit);
             let current = ArcSwap::new(slot);
             let (who, limit, turn) = (who.clone(), AtomicI64::new(limit), Mutex::new(()));
@@ -234,7 +228,7 @@ mod tests {
         let bank = Bank::open("memory:").unwrap();
         let who = Who { team: Some("t".into()), ..Who::default() };
         let account = bank.account(&who, &dollars(5)).unwrap();
-        let slots = in_order(vec![bank.current(&account, now())]);
+        let slots = in_order(vec![bank.current(&account, period::now())]);
         let five = pico(Decimal::from(5)).unwrap();
         let Got::Now(Ok(aside)) = bank.set_aside(&slots, five) else { unreachable!() };
         assert!(matches!(bank.set_aside(&slots, 1), Got::Now(Err(_))));
@@ -250,10 +244,10 @@ mod tests {
     fn a_new_period_begins_afresh_and_none_comes_back() {
         let bank = Bank::open("memory:").unwrap();
         let account = bank.account(&Who::default(), &dollars(5)).unwrap();
-        let today = bank.current(&account, now());
+        let today = bank.current(&account, period::now());
         let tomorrow = bank.current(&account, today.span.1);
         assert_eq!((tomorrow.span.0, tomorrow.money().idle()), (today.span.1, today.money().limit));
-        assert!(Arc::ptr_eq(&bank.current(&account, now()), &tomorrow));
+        assert!(Arc::ptr_eq(&bank.current(&account, period::now()), &tomorrow));
         // What was set aside yesterday is settled there.
         let Got::Now(Ok(aside)) = bank.set_aside(&in_order(vec![Arc::clone(&today)]), 7) else { unreachable!() };
         aside.settle(|_| 5);

@@ -333,7 +333,7 @@ impl Clerk<'_> {
 
     /// Lets go of periods that are over and have nothing left to tell.
     fn forget(&self) {
-        let now = super::bank::now();
+        let now = super::period::now();
         self.desk.state().slots.retain(|slot| {
             let money = slot.money();
             now < slot.span.1
@@ -352,7 +352,7 @@ fn question(slot: &Slot, needs: i64, wanted: bool, closing: bool) -> Option<Ask<
     let idle = money.idle();
     let want = needs.saturating_sub(idle).max(0);
     let more = slot.low.swap(false, Ordering::Relaxed);
-    let over = super::bank::now() >= slot.span.1;
+    let over = super::period::now() >= slot.span.1;
     let slice = money.limit / SLICES;
     if needs == 0 && idle > 0 {
         // Where nothing is left, somebody else needs it.

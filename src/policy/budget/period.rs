@@ -1,9 +1,17 @@
 //! Days and months of the calendar, in UTC.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::math::calendar;
 use crate::policy::rules::Period;
 
 const DAY: i64 = 86_400;
+
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() as i64
+}
 
 /// The first second of the period that a time is in, and the first after it; seconds since 1970.
 pub(super) fn around(period: Period, seconds: i64) -> (i64, i64) {
