@@ -7,7 +7,8 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 
 use super::deciding::{Asked, Decided, Extras};
-use super::setup::{Setup, Target};
+use super::setup::Setup;
+use super::target::Target;
 use crate::engine::plan::{Climb, Plan, Routed};
 use crate::error::Result;
 use crate::policy::{Caller, Pass, Rung, Scope, budget};

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 
 use super::protocol::openai::OpenAi;
 use super::state::Gateway;
-use super::{admin, chat, counting, decision, embeddings, failure, feedback, guard, models, ready, reference, ui};
+use super::{admin, chat, counting, decision, embeddings, failure, feedback, models, ready, reference, stand, ui};
 use crate::policy::Scope;
 
 /// The service over `gateway`.
@@ -39,7 +39,7 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
         .method_not_allowed_fallback(async || {
             json(StatusCode::METHOD_NOT_ALLOWED, r#"{"detail":"Method Not Allowed"}"#)
         })
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&gateway), guard::stand))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&gateway), stand::stand))
         .with_state(gateway)
 }
 

@@ -6,28 +6,17 @@
 
 use std::net::{IpAddr, ToSocketAddrs};
 
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use axum::middleware::Next;
-use std::sync::Arc;
+use axum::extract::Request;
+use axum::http::{HeaderValue, Method, header};
 
-use super::failure;
 use super::protocol::Protocol;
 use super::protocol::anthropic::Anthropic;
 use super::protocol::openai::OpenAi;
 use super::protocol::responses::Responses;
-use super::state::Gateway;
 use crate::error::{Denied, Error, Result};
-use crate::policy::Scope;
 
 /// The longest path with its query, in bytes.
 const LONGEST_PATH: usize = 8_192;
-/// How long a browser remembers an answer, in seconds.
-const REMEMBERED: &str = "600";
-/// What pages may read of an answer beside its body.
-const SHOWN: &str = "x-request-id, retry-after, x-ferroute-model, x-ferroute-router, x-ferroute-tier, x-ferroute-win-rate, \
-     x-ferroute-threshold, x-ferroute-cost-usd, x-ferroute-saved-usd, x-ferroute-clamp, x-ferroute-note";
 
 /// Whose names and whose pages.
 #[derive(Debug, Clone, Default)]
@@ -77,7 +66,7 @@ impl Guard {
     ///
     /// # Errors
     /// The error that is the answer, or the answer to a browser that asks beforehand.
-    fn before(&self, request: &Request, keyless: bool) -> std::result::Result<Option<HeaderValue>, Answer> {
+    pub(super) fn before(&self, request: &Request, keyless: bool) -> std::result::Result<Option<HeaderValue>, Answer> {
         let headers = request.headers();
         let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
         if path > LONGEST_PATH {
@@ -122,57 +111,10 @@ impl Guard {
 }
 
 /// What is answered without asking anybody else.
-enum Answer {
+pub(super) enum Answer {
     Error(Error),
     /// A browser asks whether this origin may ask.
     Asked(Option<HeaderValue>),
-}
-
-/// Stands before all paths.
-pub(super) async fn stand(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response<Body> {
-    let looked = {
-        let setup = gateway.setup();
-        let keyless = !setup.auth.is_required();
-        setup.guard.before(&request, keyless).and_then(|origin| match request.uri().path() {
-            // Figures name teams and models; every other path asks for the key itself.
-            "/metrics" if !keyless => match setup.auth.caller(request.headers(), Scope::Metrics) {
-                Ok(_) => Ok(origin),
-                Err(error) => Err(Answer::Error(error)),
-            },
-            _ => Ok(origin),
-        })
-    };
-    let origin = match looked {
-        Ok(origin) => origin,
-        Err(Answer::Error(error)) => return failure::response(spoken(request.uri().path()), &error),
-        Err(Answer::Asked(origin)) => return asked(origin.as_ref(), request.headers()),
-    };
-    let mut response = next.run(request).await;
-    if let Some(origin) = origin {
-        let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(SHOWN));
-        headers.append(header::VARY, HeaderValue::from_static("origin"));
-    }
-    response
-}
-
-/// The answer to a browser's question whether a page may ask. Credentials of the browser's own are never allowed.
-fn asked(origin: Option<&HeaderValue>, wanted: &HeaderMap) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = if origin.is_some() { StatusCode::NO_CONTENT } else { StatusCode::FORBIDDEN };
-    let headers = response.headers_mut();
-    headers.insert(header::VARY, HeaderValue::from_static("origin, access-control-request-headers"));
-    if let Some(origin) = origin {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
-        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(REMEMBERED));
-        // Clients add headers of their own, such as their version.
-        if let Some(named) = wanted.get(header::ACCESS_CONTROL_REQUEST_HEADERS).filter(|named| named.len() <= 1_024) {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, named.clone());
-        }
-    }
-    response
 }
 
 /// The protocol in which errors of a path are told.
@@ -262,20 +204,11 @@ fn denied(status: u16, code: &'static str, text: impl Into<String>) -> Error {
     Error::denied(Denied { status, code, retry_after: None }, text)
 }
 
-impl Gateway {
-    /// Whether it may listen on this name; see [`bindable`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn bindable(&self, host: &str) -> crate::Result<()> {
-        let setup = self.setup();
-        bindable(host, setup.auth.is_required(), setup.guard.is_public())
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
 
     fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Request {

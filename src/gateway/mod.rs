@@ -37,8 +37,10 @@ mod reference;
 pub mod seeing;
 pub mod serve;
 pub mod setup;
+mod stand;
 pub mod state;
 mod stream;
+pub mod target;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 mod tests;
@@ -49,5 +51,6 @@ mod wire;
 pub use auth::Auth;
 pub use guard::Guard;
 pub use limits::Limits;
-pub use setup::{Models, Setup, Target};
+pub use setup::{Models, Setup};
 pub use state::Gateway;
+pub use target::Target;

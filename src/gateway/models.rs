@@ -12,8 +12,9 @@ use serde_json::{Map, Value, json};
 
 use super::protocol::Protocol;
 use super::protocol::openai::OpenAi;
-use super::setup::{Setup, Target};
+use super::setup::Setup;
 use super::state::Gateway;
+use super::target::Target;
 use super::told::Told;
 use super::{admit, chat};
 use crate::error::{Denied, Error, Result};

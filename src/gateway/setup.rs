@@ -7,54 +7,15 @@ use super::auth::Auth;
 use super::deciding::Deciding;
 use super::guard::Guard;
 use super::limits::Limits;
+use super::target::Target;
 use crate::engine::plan::{Climb, Plan};
 use crate::error::{Denied, Error, Result};
 use crate::ledger::Ledger;
 use crate::policy::{Budgets, Policies};
-use crate::providers::{Asked, Endpoint, resolve};
+use crate::providers::{Asked, resolve};
 
 /// Names nobody has configured, kept so that they are looked up once. Callers choose them, so there is an end to it.
 const MOST_OPEN: usize = 256;
-
-/// A model that can be called: its plan but for what is decided before a call.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// Its name, as the ledger and the caller know it.
-    pub name: String,
-    /// Endpoints, policy and ledger of its calls.
-    pub plan: Plan,
-    /// Why it cannot be called, such as a key that is missing. The server starts all the same: other models can.
-    pub broken: Option<String>,
-}
-
-impl Target {
-    /// A model that is called like this.
-    pub fn new(name: String, plan: Plan) -> Self {
-        Self { name, plan, broken: None }
-    }
-
-    /// A model that cannot be called, but is decided on and priced like any other. `like` has policy and ledger, and
-    /// endpoints that are never asked.
-    pub fn broken(name: String, why: String, like: &Plan) -> Self {
-        let endpoints = like.endpoints.iter().map(|endpoint| Endpoint { name: name.clone(), ..endpoint.clone() });
-        let plan = Plan { endpoints: endpoints.collect(), climb: Arc::default(), ..like.clone() };
-        Self { name, plan, broken: Some(why) }
-    }
-
-    /// Whether it can be called.
-    ///
-    /// # Errors
-    /// [`Kind::Denied`](crate::Kind::Denied) with 503 and the reason where it cannot.
-    pub fn callable(&self) -> Result<()> {
-        match &self.broken {
-            None => Ok(()),
-            Some(why) => {
-                let denied = Denied { status: 503, code: "model_unavailable", retry_after: None };
-                Err(Error::denied(denied, format!("`{}` cannot be called: {why}", self.name)))
-            }
-        }
-    }
-}
 
 /// The models that may be asked for by name.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::asked::Extras;
 use crate::engine::plan::Routed;
-use crate::gateway::setup::Target;
+use crate::gateway::target::Target;
 use crate::routers::verdict::Verdict;
 
 /// A decision, with all that a call of it needs.

@@ -29,7 +29,7 @@ pub use parts::{Beyond, Loaded, Manner, Named, OnError, Parts};
 pub use router::{Elsewhere, Fixed, Lot, Remarks, Router, Said, Table, Word};
 
 use self::grammar::Grammar;
-use super::setup::Target;
+use super::target::Target;
 use crate::engine::serving::{Call, Rung, Serving};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Asked as AskedAgain, Outcome, Record};

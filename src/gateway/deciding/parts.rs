@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::router::{Elsewhere, Router, Table};
 use crate::engine::serving::Serving;
-use crate::gateway::setup::Target;
+use crate::gateway::target::Target;
 use crate::routing::sticky::Sessions;
 use crate::routing::views::Part;
 use crate::routing::{Ladder, ShareWindow};

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Asked, Decided, Deciding};
-use crate::gateway::setup::Target;
+use crate::gateway::target::Target;
 use crate::pricing::Table;
 use crate::routing::explain::{self, Rung, Weighed, Word};
 use crate::text::view::View;

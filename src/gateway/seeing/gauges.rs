@@ -9,7 +9,8 @@ use super::limits;
 use super::otlp::Counts;
 use super::sheet::{Sheet, Type};
 use crate::engine::serving;
-use crate::gateway::setup::{Setup, Target};
+use crate::gateway::setup::Setup;
+use crate::gateway::target::Target;
 use crate::ledger::Ledger;
 use crate::policy::Budgets;
 

@@ -28,7 +28,8 @@ use rust_decimal::Decimal;
 pub use bank::Bank;
 pub use refusal::Refused;
 
-use self::bank::{Account, now};
+use self::bank::Account;
+use self::period::now;
 use self::purse::Call as CallPurse;
 use self::slot::{Slot, in_order};
 use self::worst::Worst;

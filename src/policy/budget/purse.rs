@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::FutureExt;
 use rust_decimal::Decimal;
 
-use super::bank::{Bank, Got, now};
+use super::bank::{Bank, Got};
+use super::period::now;
 use super::refusal;
 use super::slot::{Aside, Short, Slot};
 use super::worst::Worst;
