@@ -217,10 +217,12 @@ WORDS = [
     "x",
     "\n",
 ]
+# Stands for a text that is too long for some: hypothesis shows what it has drawn, and would show all of that.
+LONG = "<a long text>"
 texts = st.one_of(
     st.lists(st.sampled_from(WORDS), min_size=0, max_size=9).map(" ".join),
     st.text(st.characters(codec="utf-8"), max_size=60),
-    st.sampled_from(["yes, go on", "and in French?", "word " * 20_000, "hello there"]),
+    st.sampled_from(["yes, go on", "and in French?", LONG, "hello there"]),
 )
 parts = st.lists(
     st.one_of(texts.map(lambda text: {"type": "text", "text": text}), st.just(IMAGE)), min_size=1, max_size=3
@@ -262,7 +264,20 @@ bodies = st.fixed_dictionaries(
 @settings(max_examples=700, deadline=None, suppress_health_check=list(HealthCheck))
 @given(house=st.integers(0, 9), body=bodies)
 def test_the_server_decides_as_the_controller_does(houses: list[Twins], house: int, body: dict[str, Any]) -> None:
-    houses[house].agree(body)
+    houses[house].agree(json.loads(json.dumps(body).replace(LONG, "word " * 20_000)))
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_tools_take_the_same_room_on_both_sides(houses: list[Twins], count: int) -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": [1, 2.5, None, True, 'é"\n']}}, "required": ["a"]}
+    function = {"name": "look", "description": "x" * 2_000, "parameters": schema}
+    body = {
+        "model": "router-local-1.0",
+        "messages": [{"role": "user", "content": "word " * 20_000}],
+        "tools": [{"type": "function", "function": function}] * count,
+    }
+    told = houses[8].agree(body)
+    assert "is too short for about" in told["notes"][0]
 
 
 def test_shares_conversations_and_a_long_run_agree(houses: list[Twins]) -> None:

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
 
 use super::arguments::text as read;
 use crate::error::{Error, Kind};
@@ -208,9 +208,35 @@ fn asks(keywords: &Bound<'_, PyDict>) -> PyResult<Asks> {
         Some(most) => Some(most),
         None => number("max_tokens")?,
     };
-    // Their JSON is about as long as what Python writes of them.
-    let tool_chars = tools.as_ref().map_or(Ok(0), |tools| tools.str().and_then(|shown| shown.len()))?;
+    let tool_chars = tools.as_ref().map_or(Ok(0), |tools| chars_in(tools, 0))?;
     Ok(Asks { tools: tools.is_some(), json, schema, audio: speaks, max_tokens, tool_chars })
+}
+
+/// Nobody describes a tool deeper than this; a list that holds itself has an end here.
+const DEEPEST: u32 = 128;
+
+/// Characters of all texts in a value, counted as [`crate::text::view::chars_in`] counts those of its JSON: the Controller and
+/// the server must not differ in what fits a context.
+fn chars_in(value: &Bound<'_, PyAny>, depth: u32) -> PyResult<usize> {
+    if depth > DEEPEST {
+        return Ok(1);
+    }
+    if let Ok(text) = value.cast::<PyString>() {
+        return Ok(read(text).chars().count());
+    }
+    if let Ok(members) = value.cast::<PyDict>() {
+        return members
+            .iter()
+            .try_fold(0, |sum, (name, member)| Ok(sum + chars_in(&name, depth + 1)? + chars_in(&member, depth + 1)?));
+    }
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        return value.try_iter()?.try_fold(0, |sum, item| Ok(sum + chars_in(&item?, depth + 1)?));
+    }
+    if value.is_none() || value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>() {
+        return Ok(1);
+    }
+    // What is of somebody's own class is about as long as what it shows of itself.
+    value.str()?.len()
 }
 
 fn metadata(keywords: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)>> {
