@@ -3,7 +3,7 @@
 //! Calls are served in the order in which they came. One is refused only when the database has been asked after it came
 //! and has no more; where other replicas hold some, they are given a moment to return what they do not use.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::database::Database;
-use super::lease::{self, Ask, SLICES, Told};
+use super::lease::{self, Ask, SLICES, Standing, Told};
 use super::slot::{Aside, Short, Slot};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::place::Place;
@@ -22,10 +22,13 @@ const TICK: Duration = Duration::from_millis(250);
 const REPORT: Duration = Duration::from_secs(1);
 /// What is not used for this long is given back.
 const IDLE: Duration = Duration::from_secs(1);
+/// What others do is looked at so often, for those who ask how budgets stand.
+const LOOK: Duration = Duration::from_secs(5);
 /// A lease is renewed after this time, which is well before it ends.
 const RENEW: Duration = Duration::from_secs(8);
-/// A call that was asked for in vain waits so long for what other replicas do not use, and is asked for so often.
-const GRACE: Duration = Duration::from_millis(700);
+/// A call that was asked for in vain waits for what other replicas do not use until all of them have told what that is, but
+/// no longer than this; it is asked for so often.
+const GRACE: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// That somebody has lacked money is true for so long, in microseconds.
 const WANTED: i64 = 2_000_000;
@@ -63,8 +66,8 @@ struct State {
 struct Waiting {
     slots: Arc<[Arc<Slot>]>,
     amount: i64,
-    /// When it was first asked for in vain.
-    denied: Option<Instant>,
+    /// When it was first asked for in vain, by our clock and by the database's.
+    denied: Option<(Instant, i64)>,
     tell: oneshot::Sender<Answer>,
 }
 
@@ -88,7 +91,15 @@ impl Desk {
                 let (database, told) = database.map_or_else(|error| (None, Err(error)), |open| (Some(open), Ok(())));
                 if opened.send(told).is_ok() && !failed {
                     let replica = format!("{number:016x}");
-                    let clerk = Clerk { desk: ending.0, place, replica, database, pause: FIRST_PAUSE, again_at: None };
+                    let clerk = Clerk {
+                        desk: ending.0,
+                        place,
+                        replica,
+                        database,
+                        pause: FIRST_PAUSE,
+                        again_at: None,
+                        looked: Instant::now(),
+                    };
                     clerk.run();
                 }
             })
@@ -192,7 +203,12 @@ struct Clerk<'a> {
     database: Option<Database>,
     pause: Duration,
     again_at: Option<Instant>,
+    /// When it was last looked at what others do.
+    looked: Instant,
 }
+
+/// The budgets of which more was asked for.
+type Asked = HashSet<(u64, i64)>;
 
 /// What is to be done now.
 struct Turn {
@@ -209,9 +225,8 @@ impl Clerk<'_> {
         loop {
             let turn = self.next();
             let asked = self.ask(&turn);
-            let failed = asked.is_err();
             self.desk.state().trouble = asked.as_ref().err().cloned();
-            self.serve(turn.waiting, failed);
+            self.serve(turn.waiting, asked.ok().as_ref());
             if turn.closing {
                 break;
             }
@@ -239,24 +254,24 @@ impl Clerk<'_> {
         let mut of_all: HashMap<(u64, i64), i64> = HashMap::new();
         for waiting in &state.queue {
             for slot in &*waiting.slots {
-                let needs = of_all.entry((slot.order, slot.span.0)).or_default();
+                let needs = of_all.entry(slot.key()).or_default();
                 *needs = needs.saturating_add(waiting.amount);
             }
         }
-        let needs = |slot: &Arc<Slot>| of_all.get(&(slot.order, slot.span.0)).copied().unwrap_or(0);
+        let needs = |slot: &Arc<Slot>| of_all.get(&slot.key()).copied().unwrap_or(0);
         let needs = state.slots.iter().map(needs).collect();
         Turn { slots: state.slots.clone(), needs, waiting: state.queue.len(), closing: state.closing }
     }
 
     /// Tells the database what there is to tell, and asks for what is needed.
-    fn ask(&mut self, turn: &Turn) -> Result<()> {
+    fn ask(&mut self, turn: &Turn) -> Result<Asked> {
         if self.again_at.is_some_and(|at| Instant::now() < at) && !turn.closing {
             return Err(self.desk.trouble().unwrap_or_else(|| Error::new(Kind::Io, "the database cannot be had")));
         }
         match self.asked(turn) {
-            Ok(()) => {
+            Ok(asked) => {
                 (self.again_at, self.pause) = (None, FIRST_PAUSE);
-                Ok(())
+                Ok(asked)
             }
             Err(error) => {
                 // Who knows what state it is in.
@@ -268,12 +283,17 @@ impl Clerk<'_> {
         }
     }
 
-    fn asked(&mut self, turn: &Turn) -> Result<()> {
+    fn asked(&mut self, turn: &Turn) -> Result<Asked> {
         let database = match &mut self.database {
             Some(database) => database,
             none => none.insert(Database::open(&self.place)?),
         };
-        let holds = |slot: &Arc<Slot>| slot.money().idle() > 0;
+        let holds = |slot: &Arc<Slot>| slot.money().lease.is_there;
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            let now = lease::now(database)?;
+            look(&turn.slots, &lease::standing(database, &self.replica, now)?);
+        }
         let wanted = if turn.slots.iter().any(holds) {
             let now = lease::now(database)?;
             lease::wanted(database, now - WANTED)?
@@ -288,7 +308,7 @@ impl Clerk<'_> {
             .filter_map(|(slot, needs)| question(slot, *needs, is_wanted(slot), turn.closing))
             .collect();
         if asks.is_empty() {
-            return Ok(());
+            return Ok(Asked::new());
         }
         let replica = &*self.replica;
         let answers = database.transaction(|database| {
@@ -298,17 +318,17 @@ impl Clerk<'_> {
         for (ask, told) in asks.iter().zip(answers) {
             heard(ask.slot, told);
         }
-        Ok(())
+        Ok(asks.iter().filter(|ask| ask.want > 0).map(|ask| ask.slot.key()).collect())
     }
 
-    /// Serves those for whom it was asked, in their order.
-    fn serve(&self, count: usize, failed: bool) {
+    /// Serves those for whom it was asked, in their order; `asked`: where more was asked for, if anybody could be.
+    fn serve(&self, count: usize, asked: Option<&Asked>) {
         let mut state = self.desk.state();
         let count = count.min(state.queue.len());
         let later = state.queue.split_off(count);
         let now = std::mem::replace(&mut state.queue, later);
         drop(state);
-        let mut still = VecDeque::new();
+        let (mut still, mut again) = (VecDeque::new(), false);
         for mut waiting in now {
             if waiting.tell.is_closed() {
                 waiting.leave();
@@ -317,10 +337,17 @@ impl Clerk<'_> {
             match Aside::take(&waiting.slots, waiting.amount) {
                 Ok(taken) => waiting.answer(Ok(taken.aside)),
                 Err(mut short) => {
-                    short.unknown = failed;
-                    let denied = *waiting.denied.get_or_insert_with(Instant::now);
-                    let others = short.money.lease.others > 0 && denied.elapsed() < GRACE;
-                    if others && !failed { still.push_back(waiting) } else { waiting.answer(Err(short)) }
+                    short.unknown = asked.is_none();
+                    let lease = &short.money.lease;
+                    if asked.is_some_and(|asked| lease.left > 0 || !asked.contains(&short.slot.key())) {
+                        // Somebody else took what was meant for it, and there is more.
+                        again = true;
+                        still.push_back(waiting);
+                        continue;
+                    }
+                    let (since, at) = *waiting.denied.get_or_insert_with(|| (Instant::now(), lease.at));
+                    let others = lease.others > 0 && lease.others_told <= at && since.elapsed() < GRACE;
+                    if others && asked.is_some() { still.push_back(waiting) } else { waiting.answer(Err(short)) }
                 }
             }
         }
@@ -328,6 +355,7 @@ impl Clerk<'_> {
             let mut state = self.desk.state();
             still.append(&mut state.queue);
             state.queue = still;
+            state.nudged |= again;
         }
     }
 
@@ -370,8 +398,23 @@ fn question(slot: &Slot, needs: i64, wanted: bool, closing: bool) -> Option<Ask<
         || money.lease.limbo > 0
         || money.lease.asked.is_none()
         || money.spent != money.lease.reported && (due(REPORT) || closing)
-        || money.lease.is_there && (due(RENEW) || closing);
+        // Somebody waits to hear that we have nothing to spare.
+        || money.lease.is_there && (due(RENEW) || closing || wanted);
     asks.then(|| Ask { slot, money: money.clone(), want, more: more && idle < slice })
+}
+
+/// Enters what others have spent and hold.
+fn look(slots: &[Arc<Slot>], found: &[Standing]) {
+    let found: HashMap<(&str, i64), &Standing> =
+        found.iter().map(|standing| ((&*standing.of.0, standing.of.1), standing)).collect();
+    for slot in slots {
+        let Some(standing) = found.get(&(&*slot.id, slot.span.0)) else { continue };
+        let mut money = slot.money();
+        let lease = &money.lease;
+        let ours = (money.granted - lease.closed + lease.limbo) - (lease.reported - lease.closed).max(0);
+        let left = money.limit - standing.spent - standing.others - ours;
+        (money.lease.spent, money.lease.others, money.lease.left) = (standing.spent, standing.others, left);
+    }
 }
 
 /// Enters what the database said.

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::database::{Database, Value};
+use super::database::{Cells, Database, Value};
 use super::slot::{Lease, Money, Slot};
 use crate::error::Result;
 
@@ -56,9 +56,10 @@ pub(super) fn tell(database: &mut Database, replica: &str, ask: &Ask<'_>, now: i
     let expired = expired(database, &mine, now)?;
     let own = "SELECT amount, spent FROM leases WHERE budget = $1 AND starts = $2 AND replica = $3";
     let own = database.rows(own, &mine)?.first().map(|row| (row.number(0), row.number(1)));
-    let others = "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM leases \
-                  WHERE budget = $1 AND starts = $2 AND replica <> $3";
-    let others = database.rows(others, &mine)?.first().map_or(0, |row| row.number(0));
+    let others = "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT), min(expires) FROM leases \
+                  WHERE budget = $1 AND starts = $2 AND replica <> $3 AND amount > 0";
+    let others = database.rows(others, &mine)?;
+    let (others, first_ends) = others.first().map_or((0, 0), |row| (row.number(0), row.number(1)));
 
     let gone = known.is_there && own.is_none();
     let mut closed = if gone { money.granted } else { known.closed };
@@ -100,8 +101,18 @@ pub(super) fn tell(database: &mut Database, replica: &str, ask: &Ask<'_>, now: i
                wanted = CASE WHEN wanted > $5 THEN wanted ELSE $5 END WHERE id = $1 AND starts = $2";
     let values = [key[0].clone(), key[1].clone(), all_spent.into(), money.limit.into(), wanted.into()];
     database.run(put, &values)?;
-    let lease =
-        Lease { is_there, closed, limbo: 0, reported: money.spent, spent: all_spent, others, left, asked: None };
+    let lease = Lease {
+        is_there,
+        closed,
+        limbo: 0,
+        reported: money.spent,
+        spent: all_spent,
+        others,
+        others_told: first_ends - LASTS.as_micros() as i64,
+        left,
+        at: now,
+        asked: None,
+    };
     Ok(Told { added, lease })
 }
 
@@ -128,6 +139,30 @@ fn expired(database: &mut Database, mine: &[Value; 3], now: i64) -> Result<i64> 
         "DELETE FROM leases WHERE budget = $1 AND starts = $2 AND replica <> $3 AND expires < $4 RETURNING amount";
     let values = [mine[0].clone(), mine[1].clone(), mine[2].clone(), now.into()];
     Ok(database.rows(take, &values)?.iter().map(|row| row.number(0)).sum())
+}
+
+/// How a budget stands, beside what this replica knows.
+pub(super) struct Standing {
+    /// Which budget, and the first second of its period.
+    pub of: (String, i64),
+    /// What all replicas have told.
+    pub spent: i64,
+    /// What is lent to others.
+    pub others: i64,
+}
+
+/// How all budgets of present periods stand, in one question: for those who look on.
+pub(super) fn standing(database: &mut Database, replica: &str, now: i64) -> Result<Vec<Standing>> {
+    let look = "SELECT b.id, b.starts, b.spent, \
+                CAST(coalesce(sum(CASE WHEN l.replica <> $1 THEN l.amount ELSE 0 END), 0) AS BIGINT) \
+                FROM budgets b LEFT JOIN leases l ON l.budget = b.id AND l.starts = b.starts \
+                WHERE b.ends > $2 GROUP BY b.id, b.starts, b.spent";
+    let rows = database.rows(look, &[replica.into(), now.into()])?;
+    let standing = |row: &Cells| {
+        let of = (row.text(0).to_owned(), row.number(1) / 1_000_000);
+        Standing { of, spent: row.number(2), others: row.number(3) }
+    };
+    Ok(rows.iter().map(standing).collect())
 }
 
 /// The budgets of which somebody has lacked money since a time.

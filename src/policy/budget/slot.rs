@@ -56,8 +56,12 @@ pub(super) struct Lease {
     pub spent: i64,
     /// What is lent to others, as it said last.
     pub others: i64,
+    /// Since when all of these others have told how they stand; by the database's clock, in microseconds since 1970.
+    pub others_told: i64,
     /// What it could still lend, as it said last.
     pub left: i64,
+    /// When that was, by its clock.
+    pub at: i64,
     /// When it was asked last.
     pub asked: Option<Instant>,
 }
@@ -108,6 +112,11 @@ impl Slot {
     /// Its money, for as long as nobody else looks.
     pub(super) fn money(&self) -> MutexGuard<'_, Money> {
         self.money.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What tells it from other budgets and periods.
+    pub(super) fn key(&self) -> (u64, i64) {
+        (self.order, self.span.0)
     }
 
     /// Gives it another limit.
