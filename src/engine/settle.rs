@@ -177,16 +177,26 @@ impl Entry {
             notes: rest.notes,
             dropped: rest.dropped,
         };
-        if let Some(purse) = &self.plan.purse {
-            let at = |at: usize| &self.plan.endpoints[at];
-            let answer = Part { endpoint, cost: plain };
-            let lost = lost.iter().map(|(index, usage)| Part { endpoint: at(*index), cost: price(at(*index), usage) });
-            let hedges = hedges.iter().map(|(hedged, _, cost)| Part { endpoint: at(hedged.endpoint), cost: *cost });
-            let passed = passed.iter().map(|each| Part { endpoint: at(each.endpoint), cost: each.cost });
-            let parts: Vec<Part<'_>> = [answer].into_iter().chain(lost).chain(hedges).chain(passed).collect();
-            purse.settle(&account, &parts);
-        }
+        self.pay(&account, Part { endpoint, cost: plain }, &lost, &hedges, &passed);
         account
+    }
+
+    /// Tells who pays what each request came to.
+    fn pay(
+        &self,
+        account: &Account,
+        answer: Part<'_>,
+        lost: &[(usize, Usage)],
+        hedges: &[(Hedged, Usage, Option<Decimal>)],
+        passed: &[Passed],
+    ) {
+        let Some(purse) = &self.plan.purse else { return };
+        let at = |at: usize| &self.plan.endpoints[at];
+        let lost = lost.iter().map(|(index, usage)| Part { endpoint: at(*index), cost: price(at(*index), usage) });
+        let hedges = hedges.iter().map(|(hedged, _, cost)| Part { endpoint: at(hedged.endpoint), cost: *cost });
+        let passed = passed.iter().map(|each| Part { endpoint: at(each.endpoint), cost: each.cost });
+        let parts: Vec<Part<'_>> = [answer].into_iter().chain(lost).chain(hedges).chain(passed).collect();
+        purse.settle(account, &parts);
     }
 
     /// Who answered, where that is not the chosen model.

@@ -136,12 +136,11 @@ fn fitting(setup: &Setup, caller: &Caller, target: &Target, decided: &Decided) -
         if at.zip(top).is_some_and(|(at, top)| at > top) {
             continue;
         }
-        match why {
-            Some(why) => climb.left_out.push(format!("`{}` was not asked: {why}", endpoint.name)),
-            None => {
-                endpoints.push(endpoint.clone());
-                climb.rungs.push(tier.clone());
-            }
+        if let Some(why) = why {
+            climb.left_out.push(format!("`{}` was not asked: {why}", endpoint.name));
+        } else {
+            endpoints.push(endpoint.clone());
+            climb.rungs.push(tier.clone());
         }
     }
     Plan { endpoints: endpoints.into(), climb: Arc::new(climb), ..plan.clone() }

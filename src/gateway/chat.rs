@@ -49,7 +49,8 @@ pub(super) async fn answer(
 ) -> Response<Body> {
     let work = async move {
         let mut told = Told::begin(&gateway, protocol.name(), path, request.headers());
-        match begun(&gateway, protocol, request, &mut told).await {
+        // Large, and in the task of every connection otherwise.
+        match Box::pin(begun(&gateway, protocol, request, &mut told)).await {
             Ok(Answered::Whole(body)) => whole(told, body),
             Ok(Answered::Stream(parts)) => streamed(told, *parts),
             Err(error) => failed(told, protocol, &error),

@@ -14,6 +14,7 @@ use super::protocol::anthropic::Anthropic;
 use super::protocol::openai::OpenAi;
 use super::protocol::responses::Responses;
 use crate::error::{Denied, Error, Result};
+use crate::providers::body::Fields;
 
 /// The longest path with its query, in bytes.
 const LONGEST_PATH: usize = 8_192;
@@ -163,10 +164,8 @@ pub(super) fn no_address(body: &[u8]) -> Result<()> {
         return Ok(());
     }
     // It may be in a prompt; what counts is a field of the request itself.
-    let Ok(fields) = serde_json::from_slice::<std::collections::HashMap<String, serde::de::IgnoredAny>>(body) else {
-        return Ok(());
-    };
-    let Some(field) = ADDRESSES.iter().find(|name| fields.contains_key(**name)) else { return Ok(()) };
+    let Ok(fields) = Fields::read(body) else { return Ok(()) };
+    let Some(field) = ADDRESSES.iter().find(|name| fields.has(name)) else { return Ok(()) };
     let text = format!(
         "`{field}` may not be chosen by callers of this server: models and where they are called are in its configuration."
     );

@@ -51,7 +51,7 @@ pub fn rate(text: &str) -> Option<Rate> {
 
 /// `20%` as 0.2. `None` for anything else, [`PERCENT_WORDS`] being expected; a plain number is the caller's to read.
 pub fn percent(text: &str) -> Option<f64> {
-    let number = text.strip_suffix('%')?.trim_end_matches(|c: char| matches!(c, ' ' | '\t'));
+    let number = text.strip_suffix('%')?.trim_end_matches([' ', '\t']);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     if !(digits(whole, 3) && digits(fraction, 6)) {
         return None;

@@ -42,8 +42,7 @@ impl Digest {
 
     /// Where it is looked up; a part only, so that looking up tells nothing of the rest.
     pub(super) fn place(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        self.0.iter().take(8).fold(0, |place, byte| place << 8 | u64::from(*byte))
     }
 }
 

@@ -161,9 +161,9 @@ impl PyGateway {
         let wanted = self.wanted.subscribe();
         py.detach(|| {
             // This thread only waits, and looks for signals.
-            let here = Builder::new_current_thread().enable_time().build().map_err(unstarted)?;
-            let server = lanes.first().spawn(serve::serve(listener, gateway, lanes.spread(), wanted, drain));
-            let served = async { server.await.map_err(|_| Error::new(Kind::Io, "the server has broken")) };
+            let here = Builder::new_current_thread().enable_time().build().map_err(|error| unstarted(&error))?;
+            let running = lanes.first().spawn(serve::serve(listener, gateway, lanes.spread(), wanted, drain));
+            let served = async { running.await.map_err(|_| Error::new(Kind::Io, "the server has broken")) };
             wait(&here, served)
         })
     }
@@ -202,7 +202,7 @@ fn bind(host: &str, port: u16, workers: Option<usize>) -> Result<Held> {
     Ok(Held { listener: listener.map_err(|error| cannot(host, port, &error))?, lanes })
 }
 
-fn unstarted(error: io::Error) -> Error {
+fn unstarted(error: &io::Error) -> Error {
     Error::new(Kind::Io, format!("the server could not be started: {error}"))
 }
 

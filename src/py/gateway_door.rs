@@ -105,6 +105,7 @@ impl PyBank {
         py.detach(|| self.0.close(Duration::try_from_secs_f64(limit).unwrap_or_default()));
     }
 
+    #[expect(clippy::unused_self, reason = "Python calls it on one")]
     fn __repr__(&self) -> &'static str {
         "Bank()"
     }

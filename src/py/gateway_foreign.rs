@@ -76,13 +76,12 @@ fn read(told: &Bound<'_, PyAny>, targets: &[Arc<Target>], asked: &Asked) -> PyRe
         return Ok(Err(Error::new(kind, message)));
     }
     let rung: Option<usize> = item("rung")?.extract()?;
-    let target = match rung.and_then(|rung| targets.get(rung)) {
-        Some(target) => Arc::clone(target),
-        None => {
-            let client = item("client")?;
-            let plan = client.cast::<PyClient>()?.get().plain();
-            Arc::new(Target::new(item("model")?.extract()?, plan))
-        }
+    let target = if let Some(target) = rung.and_then(|rung| targets.get(rung)) {
+        Arc::clone(target)
+    } else {
+        let client = item("client")?;
+        let plan = client.cast::<PyClient>()?.get().plain();
+        Arc::new(Target::new(item("model")?.extract()?, plan))
     };
     let cost: Option<Amount> = item("router_cost")?.extract()?;
     let text = item("text")?;

@@ -21,7 +21,6 @@ type Rungs = Vec<(Option<String>, String)>;
 impl PyPage {
     #[new]
     #[pyo3(signature = (ledger=None, *, rungs=vec![], routers=vec![], models=vec![], config=None, keys=false, experiments=None))]
-    #[expect(clippy::too_many_arguments, reason = "Python gives them by name")]
     fn new(
         ledger: Option<&PyLedger>,
         rungs: Rungs,

@@ -98,17 +98,16 @@ fn loaded(told: &Bound<'_, PyAny>, beyond: &mut Vec<Beyond>) -> PyResult<Loaded>
     for model in item("models")?.try_iter()? {
         let model = model?;
         let (said, rung): (String, Option<usize>) = (model.get_item(0)?.extract()?, model.get_item(1)?.extract()?);
-        let named = match rung {
-            Some(rung) => Named::Rung(rung),
-            None => {
-                let name: String = model.get_item(2)?.extract()?;
-                let client = model.get_item(3)?;
-                let plan = client.cast::<PyClient>()?.get().plain();
-                let serving = model.get_item(4)?;
-                let serving = Arc::clone(&serving.cast::<PyServing>()?.get().0);
-                beyond.push(Beyond { target: Arc::new(Target::new(name, plan)), serving });
-                Named::Beyond(beyond.len() - 1)
-            }
+        let named = if let Some(rung) = rung {
+            Named::Rung(rung)
+        } else {
+            let name: String = model.get_item(2)?.extract()?;
+            let client = model.get_item(3)?;
+            let plan = client.cast::<PyClient>()?.get().plain();
+            let serving = model.get_item(4)?;
+            let serving = Arc::clone(&serving.cast::<PyServing>()?.get().0);
+            beyond.push(Beyond { target: Arc::new(Target::new(name, plan)), serving });
+            Named::Beyond(beyond.len() - 1)
         };
         models.push((said, named));
     }
@@ -181,10 +180,10 @@ impl Router for OfText {
         Said::Now(match self {
             Self::Local(model) => Ok(Word::WinRate(model.score(view.text()))),
             Self::Fitted(model) => model.get().0.win_rate_of(view.text(), None).map(Word::WinRate),
-            Self::Rules(rules) => rules.get().rules.choose(view).map(Word::Verdict),
+            Self::Rules(rules) => rules.get().rules.choose(view).map(|verdict| Word::Verdict(Box::new(verdict))),
             Self::Semantic(model) => {
                 let near = model.get().0.similarities_of_text(view.text());
-                near.map(|near| Word::Verdict(model.get().0.verdict(&near)))
+                near.map(|near| Word::Verdict(Box::new(model.get().0.verdict(&near))))
             }
         })
     }
@@ -199,7 +198,7 @@ impl Router for Asks {
         let classify = async move {
             let told = self.0.get().0.classify(Http::shared()?, view.text(), images).await?;
             remarks.charge(told.cost);
-            Ok(Word::Verdict(told.verdict))
+            Ok(Word::Verdict(Box::new(told.verdict)))
         };
         Said::Later(classify.boxed())
     }

@@ -22,7 +22,7 @@ pub struct Imported {
 }
 
 const TAKEN: [&str; 6] = ["model", "api_base", "api_key", "api_version", "organization", "base_model"];
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Reads the list, where there is one.
 pub fn import(root: &At<'_>, secrets: &Secrets<'_>, mistakes: &mut Mistakes, notes: &mut Vec<String>) -> Imported {

@@ -77,7 +77,9 @@ impl Meaning {
             }
             (None, [weak, strong]) => {
                 for (tier, at) in [("weak", weak), ("strong", strong)] {
-                    at.iter().for_each(|at| self.rung(tier, at));
+                    if let Some(at) = at {
+                        self.rung(tier, at);
+                    }
                 }
             }
         }

@@ -110,7 +110,7 @@ pub fn of_yaml(message: &str, file: &str) -> Mistake {
     let mut number = || parts.next()?.trim().parse::<usize>().ok();
     if let (Some(line), Some(column)) = (number(), number()) {
         mistake.mark = Some(Mark { line, column });
-        mistake.what = parts.next().unwrap_or_default().trim().to_owned();
+        parts.next().unwrap_or_default().trim().clone_into(&mut mistake.what);
     }
     mistake
 }

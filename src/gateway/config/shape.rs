@@ -45,6 +45,7 @@ pub enum Shape {
 
 /// A mapping with known keys.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "the names of the file and the wire")]
 pub struct Fields {
     /// What it is, in words.
     pub what: &'static str,

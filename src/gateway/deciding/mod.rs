@@ -117,11 +117,11 @@ impl Deciding {
     pub async fn decide(&self, asked: &Asked) -> Result<Decided> {
         let start = Instant::now();
         if self.parts.all_elsewhere {
-            return self.from_elsewhere(asked).await;
+            return self.elsewhere(asked).await;
         }
         let requested = self.grammar.read(&asked.model, &self.parts.ladder)?;
         if requested.held || self.elsewhere[requested.router] {
-            return self.from_elsewhere(asked).await;
+            return self.elsewhere(asked).await;
         }
         let view = asked.view(self.parts.manner.view, self.parts.manner.join)?;
         let remarks = Remarks::default();
@@ -145,7 +145,7 @@ impl Deciding {
         Ok(decided)
     }
 
-    async fn from_elsewhere(&self, asked: &Asked) -> Result<Decided> {
+    async fn elsewhere(&self, asked: &Asked) -> Result<Decided> {
         match &self.parts.elsewhere {
             Some(elsewhere) => elsewhere.decide(asked).await,
             None => Err(Error::new(

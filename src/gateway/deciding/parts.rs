@@ -144,7 +144,8 @@ impl Parts {
             for (at, loaded) in self.routers.iter().enumerate() {
                 let next = loaded.asks.iter().map(|name| self.place(name)).chain(instead.map(Some));
                 // One that is not there may be anything.
-                let leads = next.map(|next| next.is_none_or(|next| elsewhere[next])).any(|foreign| foreign);
+                let mut next = next;
+                let leads = next.any(|next| next.is_none_or(|next| elsewhere[next]));
                 elsewhere[at] |= leads;
             }
         }

@@ -17,7 +17,7 @@ pub enum Word {
     /// Win rate of the strong model.
     WinRate(f64),
     /// What names a rung, or leaves the choice to another router.
-    Verdict(Verdict),
+    Verdict(Box<Verdict>),
 }
 
 /// A word that may have to be waited for.

@@ -28,7 +28,7 @@ fn rate(rate: f64) -> Option<Arc<dyn Router>> {
 }
 
 fn verdict(verdict: Verdict) -> Option<Arc<dyn Router>> {
-    Some(Arc::new(Says(Ok(Word::Verdict(verdict)))))
+    Some(Arc::new(Says(Ok(Word::Verdict(Box::new(verdict))))))
 }
 
 fn fails(kind: Kind) -> Option<Arc<dyn Router>> {

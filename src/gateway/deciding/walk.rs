@@ -91,7 +91,7 @@ struct Left {
 
 /// What a verdict comes to.
 enum Came {
-    To(Spoken),
+    To(Box<Spoken>),
     /// Another router is asked.
     Asks(String),
 }
@@ -126,17 +126,17 @@ impl Walk<'_> {
                     self.remarks.extend(verdict.notes.iter().map(|note| one_line(note).into_owned()));
                     let (floor, ceiling) = (self.place(verdict.floor.as_ref())?, self.place(verdict.ceiling.as_ref())?);
                     match self.named(loaded, &verdict, floor, ceiling)? {
-                        Came::To(spoken) => break Spoken { floor, ceiling, verdicts: vec![verdict], ..spoken },
+                        Came::To(spoken) => break Spoken { floor, ceiling, verdicts: vec![*verdict], ..*spoken },
                         Came::Asks(ask) => {
                             let why = one_line(&verdict.reason).into_owned();
-                            left.push(Left { router: loaded.name.clone(), why, floor, ceiling, verdict });
+                            left.push(Left { router: loaded.name.clone(), why, floor, ceiling, verdict: *verdict });
                             (router, rule) = self.other(&loaded.name, &ask, rule, &left)?;
                         }
                     }
                 }
                 Err(error) if error.kind() == Kind::Routing => return Err(error),
-                Err(error) => match self.instead(error, router, &rule)? {
-                    Instead::Ends(spoken) => break spoken,
+                Err(error) => match self.instead(&error, router, &rule)? {
+                    Instead::Ends(spoken) => break *spoken,
                     Instead::Asks(other, with) => (router, rule) = (other, with),
                 },
             }
@@ -240,13 +240,14 @@ impl Walk<'_> {
             said if said.is_empty() => format!("{name} chose it"),
             said => said.into_owned(),
         };
-        let on_rung =
-            |rung: usize| Came::To(Spoken::of(name, End::Rung(rung), format!("{why}: {}", self.ladder().side(rung))));
+        let on_rung = |rung: usize| {
+            Came::To(Box::new(Spoken::of(name, End::Rung(rung), format!("{why}: {}", self.ladder().side(rung)))))
+        };
         if let Some(model) = &verdict.model {
             return match loaded.models.iter().find(|(known, _)| known == model) {
                 Some((_, Named::Rung(rung))) => Ok(on_rung(*rung)),
                 Some((_, Named::Beyond(at))) => {
-                    Ok(Came::To(Spoken::of(name, End::Beyond(*at), format!("{why}: {}", one_line(model)))))
+                    Ok(Came::To(Box::new(Spoken::of(name, End::Beyond(*at), format!("{why}: {}", one_line(model))))))
                 }
                 None => Err(Error::new(Kind::Foreign, format!("router {name} names {model:?}, which it has not told"))),
             };
@@ -271,12 +272,11 @@ impl Walk<'_> {
         let found = || {
             let bare = ask.strip_prefix("router-").unwrap_or(ask);
             // A name alone is enough where the caller says the rest.
-            let (other, own) = match [ask, bare].into_iter().find(|name| parts.place(name).is_some()) {
-                Some(other) => (other.to_owned(), Rule::Open),
-                None => {
-                    let asked = grammar.parse(ask, &parts.ladder)?;
-                    (asked.router, asked.rule)
-                }
+            let (other, own) = if let Some(other) = [ask, bare].into_iter().find(|name| parts.place(name).is_some()) {
+                (other.to_owned(), Rule::Open)
+            } else {
+                let asked = grammar.parse(ask, &parts.ladder)?;
+                (asked.router, asked.rule)
             };
             let asked_of = if rule == Rule::Open { own } else { rule };
             if !trail().any(|name| name == other) {
@@ -306,22 +306,22 @@ impl Walk<'_> {
     }
 
     /// What is done where a router has failed: a rung, or another router's word.
-    fn instead(&mut self, error: Error, router: usize, rule: &Rule) -> Result<Instead> {
+    fn instead(&mut self, error: &Error, router: usize, rule: &Rule) -> Result<Instead> {
         let parts = &self.deciding.parts;
         let name = &parts.routers[router].name;
-        let what = failure(name, &error);
+        let what = failure(name, error);
         if self.failed.is_some() {
-            return Err(outward(&error, what));
+            return Err(outward(error, what));
         }
         match &parts.manner.on_error {
-            OnError::Raise => Err(outward(&error, what)),
+            OnError::Raise => Err(outward(error, what)),
             OnError::Rung(rung) => {
                 let reason = format!("{}, because {what}", parts.ladder.side(*rung));
                 self.failed = Some(what);
-                Ok(Instead::Ends(Spoken::of(name, End::Rung(*rung), reason).given(rule)))
+                Ok(Instead::Ends(Box::new(Spoken::of(name, End::Rung(*rung), reason).given(rule))))
             }
             OnError::Router(other) => {
-                let Some(at) = parts.place(other).filter(|at| *at != router) else { return Err(outward(&error, what)) };
+                let Some(at) = parts.place(other).filter(|at| *at != router) else { return Err(outward(error, what)) };
                 self.remarks.first(format!("{what}, so {} was asked", python_str(other)));
                 if *rule == Rule::Open && !self.deciding.grammar.names_rung(at) {
                     let said = format!(
@@ -339,7 +339,7 @@ impl Walk<'_> {
 }
 
 enum Instead {
-    Ends(Spoken),
+    Ends(Box<Spoken>),
     Asks(usize, Rule),
 }
 

@@ -27,8 +27,10 @@ impl Tokens {
     }
 }
 
+type Object = Map<String, Value>;
+
 /// The first choice of an answer or a chunk: what it says, and why it ends.
-pub(super) fn choice(body: &Map<String, Value>) -> Option<(&Map<String, Value>, &Map<String, Value>)> {
+pub(super) fn choice(body: &Object) -> Option<(&Object, &Object)> {
     let choices = body.get("choices")?.as_array()?;
     let first = |choice: &&Value| choice.get("index").is_none_or(|index| *index == 0);
     let choice = choices.iter().find(first)?.as_object()?;

@@ -17,6 +17,11 @@ use crate::gateway::event::Event;
 /// What stands where a request has no router, no tier, no team.
 const NONE: &str = "none";
 
+/// What is read of the calls of a team, or of a model.
+type Money = fn(&Calls) -> f64;
+type Count = fn(&OfModel) -> u64;
+type Times = fn(&OfModel) -> &Histogram;
+
 /// All counters of one server; they outlive a reload.
 #[derive(Debug)]
 pub(super) struct Metrics {
@@ -392,7 +397,7 @@ impl Metrics {
                 sheet.value(&[("model", &model), ("team", &team), ("kind", kind)], count.get());
             }
         }
-        let money: [(_, _, _, fn(&Calls) -> f64); 3] = [
+        let money: [(_, _, _, Money); 3] = [
             (
                 "ferroute_cost_usd_total",
                 Type::Counter,
@@ -428,7 +433,7 @@ impl Metrics {
 
     fn write_models(&self, sheet: &mut Sheet) {
         let models = self.models.all();
-        let counts: [(_, _, fn(&OfModel) -> u64); 3] = [
+        let counts: [(_, _, Count); 3] = [
             ("ferroute_attempts_total", "Requests sent to providers: retries, fallbacks, hedges included.", |of| {
                 of.attempts.get()
             }),
@@ -443,7 +448,7 @@ impl Metrics {
                 sheet.value(&[("model", &member.labels[0])], of(&member.of));
             }
         }
-        let times: [(_, _, fn(&OfModel) -> &Histogram); 2] = [
+        let times: [(_, _, Times); 2] = [
             ("ferroute_first_content_seconds", "Until the first content of an answer.", |of| &of.first),
             ("ferroute_call_duration_seconds", "Calls until their end, retries and fallbacks included.", |of| {
                 &of.duration

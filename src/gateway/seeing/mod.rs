@@ -77,8 +77,11 @@ pub struct Seeing {
     exporter: Option<Exporter>,
     share: f64,
     others: Option<Arc<dyn Told>>,
-    told: Mutex<Option<(Instant, Vec<(String, f64)>)>>,
+    told: Mutex<Option<Heard>>,
 }
+
+/// When Python was asked, and its figures.
+type Heard = (Instant, Vec<(String, f64)>);
 
 impl Seeing {
     /// Sees what `options` say, and asks `others` when somebody scrapes. Lines go to stderr.

@@ -178,7 +178,7 @@ fn models(about: &About, picture: &Picture) -> Value {
 
 fn routers(picture: &Picture) -> Value {
     let lines = lines(picture, |slice| slice.router.as_deref());
-    let line = |(router, line): (&Option<&str>, &Line)| {
+    let line = |(router, line): (Option<&str>, &Line)| {
         json!({
             "router": router,
             "calls": line.calls.n,

@@ -56,8 +56,8 @@ impl Place {
             return kept.answer.clone();
         }
         let begun = Instant::now();
-        let made = tokio::task::spawn_blocking(move || Ok(Bytes::from(make()?.to_string()))).await;
-        let answer = made.unwrap_or_else(|_| Err(broken()));
+        let asked = tokio::task::spawn_blocking(move || Ok(Bytes::from(make()?.to_string()))).await;
+        let answer = asked.unwrap_or_else(|_| Err(broken()));
         let until = Instant::now() + FRESH.max(begun.elapsed() * TIMES);
         *kept = Some(Kept { answer: answer.clone(), until, version });
         answer

@@ -28,7 +28,9 @@ pub(super) fn made(about: &About, picture: &Picture) -> Value {
     }
     let of_router = |(router, bins): (&str, Vec<&Bin>)| {
         let mut counts = [0; BINS];
-        bins.iter().for_each(|bin| counts[place(bin.index)] += bin.n);
+        for bin in &bins {
+            counts[place(bin.index)] += bin.n;
+        }
         let n: i64 = counts.iter().sum();
         let answered_strong: i64 = bins.iter().filter(|bin| bin.model == *strong).map(|bin| bin.n).sum();
         let (priced, cost) = bins.iter().fold((0, 0.0), |sums, bin| (sums.0 + bin.priced, sums.1 + bin.cost));
@@ -101,7 +103,9 @@ fn costs(bins: &[&Bin], weak: &str, strong: &str) -> (Option<Vec<f64>>, Option<V
 /// The means, with that of all where a bin has none.
 fn filled(costs: &[Cost; BINS]) -> Option<Vec<f64>> {
     let mut all = Cost::default();
-    costs.iter().for_each(|cost| all.add(cost.n, cost.sum));
+    for cost in costs {
+        all.add(cost.n, cost.sum);
+    }
     let mean = all.mean()?;
     Some(costs.iter().map(|cost| cost.mean().unwrap_or(mean)).collect())
 }

@@ -7,13 +7,16 @@ use super::super::row::Row;
 use super::super::score::Scored;
 use super::{BINS, Bin, Figures, Judged, Picture, Slice, Span, Weighted};
 
+/// Whose scores are added up together: in the order of the columns of [`read`](super::read).
+type Group = (String, String, bool, Option<String>, Option<String>, Option<i64>);
+
 /// Adds up calls and scores.
 #[derive(Debug)]
 pub struct Adding {
     span: Span,
     slices: BTreeMap<(i64, String, Option<String>, &'static str, bool), Figures>,
     bins: BTreeMap<(String, i64, String), Bin>,
-    judged: BTreeMap<(String, String, bool, Option<String>, Option<String>, Option<i64>), Weighted>,
+    judged: BTreeMap<Group, Weighted>,
 }
 
 impl Adding {

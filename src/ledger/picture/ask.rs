@@ -25,8 +25,12 @@ impl Ledger {
             let memory = lock(&shared.memory);
             (memory.rows(&filter), memory.scored(&filter), memory.missing(&filter))
         };
-        rows.iter().for_each(|row| adding.call(row));
-        score::latest(scores).iter().for_each(|scored| adding.score(scored));
+        for row in &rows {
+            adding.call(row);
+        }
+        for scored in &score::latest(scores) {
+            adding.score(scored);
+        }
         Ok(Picture { forgotten, ..adding.picture() })
     }
 

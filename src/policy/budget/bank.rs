@@ -1,7 +1,7 @@
 //! All budgets of a server, from one reload of its configuration to the next.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -205,7 +205,7 @@ fn id(who: &Who, period: Period) -> String {
     .to_owned();
     for (name, value) in [("key", &who.key), ("team", &who.team), ("model", &who.model)] {
         if let Some(value) = value {
-            id += &format!(" {name}={value:?}");
+            _ = write!(id, " {name}={value:?}");
         }
     }
     id

@@ -87,8 +87,8 @@ pub(super) fn tell(database: &mut Database, replica: &str, ask: &Ask<'_>, now: i
         let put = "INSERT INTO leases (budget, starts, replica, amount, spent, expires) VALUES ($1, $2, $3, $4, $5, $6) \
                    ON CONFLICT (budget, starts, replica) \
                    DO UPDATE SET amount = excluded.amount, spent = excluded.spent, expires = excluded.expires";
-        let expires = now + LASTS.as_micros() as i64;
-        let values = [key[0].clone(), key[1].clone(), replica.into(), amount.into(), spent.into(), expires.into()];
+        let ends = now + LASTS.as_micros() as i64;
+        let values = [key[0].clone(), key[1].clone(), replica.into(), amount.into(), spent.into(), ends.into()];
         database.run(put, &values)?;
     } else {
         closed = money.granted + added;

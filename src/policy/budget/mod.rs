@@ -168,18 +168,17 @@ impl Budgets {
         let Some(first) = call.plan.endpoints.iter().find(touched) else {
             return Ok(Admitted { request: Arc::clone(call.request), purse: None, clamp: None });
         };
-        let demand = if call.embeds { of_embeddings(call.request) } else { Demand::of(call.request) };
+        let demand = if call.embeds { Ok(of_embeddings(call.request)) } else { Demand::of(call.request) };
         let demand = demand.map_err(refuse)?;
         let router = call.router_cost.and_then(pico).unwrap_or(0).max(0);
         let bank = Arc::clone(&self.bank);
         let mut purse = CallPurse { bank, concerns, demand, router, embeds: call.embeds, state: Mutex::default() };
         let sets = Sets { first, chosen: &call.plan.endpoints[0] };
-        let clamp = match (call.embeds, demand.output) {
-            (false, None) => Some(self.clamped(&mut purse, &call, sets).await?),
-            _ => {
-                self.begun(&purse, sets).await?;
-                None
-            }
+        let clamp = if let (false, None) = (call.embeds, demand.output) {
+            Some(self.clamped(&mut purse, &call, sets).await?)
+        } else {
+            self.begun(&purse, sets).await?;
+            None
         };
         let request = match clamp {
             Some(limit) => Arc::new(demand::limited(call.request, limit).map_err(refuse)?),
@@ -300,8 +299,8 @@ fn state(bank: &Bank, account: &Account, now: i64) -> BudgetState {
 }
 
 /// That of a request for embeddings: its bytes.
-fn of_embeddings(request: &ChatRequest) -> Result<Demand> {
-    Ok(Demand { input: request.bytes().len() as u64, answers: 1, ..Demand::default() })
+fn of_embeddings(request: &ChatRequest) -> Demand {
+    Demand { input: request.bytes().len() as u64, answers: 1, ..Demand::default() }
 }
 
 fn refuse(error: Error) -> Refused {

@@ -160,10 +160,10 @@ impl Database {
 
     /// Connects, where it is not connected.
     fn linked(&mut self) -> Result<()> {
+        const WHAT: &str = "keys could not be opened";
         if self.link.is_some() {
             return Ok(());
         }
-        const WHAT: &str = "keys could not be opened";
         let (runtime, create) = (&self.runtime, self.create);
         let opened = match &self.place {
             Place::Memory => return Ok(()),

@@ -99,23 +99,23 @@ macro_rules! of_any {
             }
 
             fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(self.nothing())
+                Ok(Self::nothing())
             }
 
             fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(self.nothing())
+                Ok(Self::nothing())
             }
 
             fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(self.nothing())
+                Ok(Self::nothing())
             }
 
             fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(self.nothing())
+                Ok(Self::nothing())
             }
 
             fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(self.nothing())
+                Ok(Self::nothing())
             }
 
             $($scalar)*
@@ -127,7 +127,7 @@ macro_rules! of_any {
 struct Messages;
 
 impl Messages {
-    fn nothing(&self) -> Vec<Turn> {
+    fn nothing() -> Vec<Turn> {
         Vec::new()
     }
 }
@@ -153,23 +153,23 @@ of_any! { Messages -> Vec<Turn>,
 struct Message;
 
 impl Message {
-    fn nothing(&self) -> Turn {
+    fn nothing() -> Turn {
         Turn::new(Role::User, "")
     }
 }
 
 of_any! { Message -> Turn,
     fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(self.nothing())
+        Ok(Self::nothing())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(self.nothing())
+        Ok(Self::nothing())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut turn = self.nothing();
+        let mut turn = Self::nothing();
         while let Some(Name(name)) = map.next_key_seed(NameSeed)? {
             match &*name {
                 "role" => turn.role = map.next_value_seed(Text)?.map_or(Role::User, |role| Role::named(&role)),
@@ -190,7 +190,7 @@ of_any! { Message -> Turn,
 struct Content;
 
 impl Content {
-    fn nothing(&self) -> Turn {
+    fn nothing() -> Turn {
         Turn::new(Role::User, "")
     }
 }
@@ -201,11 +201,11 @@ of_any! { Content -> Turn,
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        passed_over(map).map(|()| Content.nothing())
+        passed_over(map).map(|()| Content::nothing())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut whole = self.nothing();
+        let mut whole = Self::nothing();
         while let Some(part) = list.next_element_seed(Part)? {
             whole.images += part.images;
             whole.sounds += part.sounds;
@@ -224,7 +224,7 @@ of_any! { Content -> Turn,
 struct Part;
 
 impl Part {
-    fn nothing(&self) -> Turn {
+    fn nothing() -> Turn {
         Turn::new(Role::User, "")
     }
 }
@@ -236,11 +236,11 @@ of_any! { Part -> Turn,
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(self.nothing())
+        Ok(Self::nothing())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut part = self.nothing();
+        let mut part = Self::nothing();
         while let Some(Name(name)) = map.next_key_seed(NameSeed)? {
             match &*name {
                 "type" => {
@@ -262,7 +262,7 @@ of_any! { Part -> Turn,
 struct Text;
 
 impl Text {
-    fn nothing(&self) -> Option<String> {
+    fn nothing() -> Option<String> {
         None
     }
 }

@@ -147,6 +147,7 @@ fn choice(mut given: Map<String, Value>) -> Result<(Option<Value>, Option<Value>
 }
 
 /// What is said of thinking and of the answer's form.
+#[expect(clippy::struct_field_names, reason = "the names of the file and the wire")]
 struct Thinking {
     thinking: Option<Value>,
     effort: Option<Value>,

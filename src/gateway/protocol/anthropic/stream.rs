@@ -144,28 +144,26 @@ impl Events {
     }
 
     fn text(&mut self, text: &str, out: &mut BytesMut) {
-        let index = match self.open {
-            Some(Open::Text(index)) => index,
-            _ => {
-                self.close(out);
-                let index = self.start(&json!({"type": "text", "text": ""}), out);
-                self.open = Some(Open::Text(index));
-                index
-            }
+        let index = if let Some(Open::Text(index)) = self.open {
+            index
+        } else {
+            self.close(out);
+            let index = self.start(&json!({"type": "text", "text": ""}), out);
+            self.open = Some(Open::Text(index));
+            index
         };
         delta(index, &json!({"type": "text_delta", "text": text}), out);
     }
 
     fn thought(&mut self, text: &str, out: &mut BytesMut) {
-        let index = match self.open {
-            Some(Open::Thought(index)) => index,
-            _ => {
-                self.close(out);
-                let index = self.start(&json!({"type": "thinking", "thinking": "", "signature": ""}), out);
-                self.unproven.push((index, String::new()));
-                self.open = Some(Open::Thought(index));
-                index
-            }
+        let index = if let Some(Open::Thought(index)) = self.open {
+            index
+        } else {
+            self.close(out);
+            let index = self.start(&json!({"type": "thinking", "thinking": "", "signature": ""}), out);
+            self.unproven.push((index, String::new()));
+            self.open = Some(Open::Thought(index));
+            index
         };
         if let Some((_, so_far)) = self.unproven.last_mut() {
             so_far.push_str(text);

@@ -107,7 +107,7 @@ pub(super) fn response(completion: &[u8], frame: &Frame) -> Result<Bytes> {
         output.push(reasoning(&said::id("rs"), thought));
     }
     let logprobs = choice.get("logprobs").and_then(|probs| probs.get("content")).cloned();
-    let texts = said::text(said, "content").map(|text| text_part(text, logprobs));
+    let texts = said::text(said, "content").map(|text| text_part(text, logprobs.as_ref()));
     let refusals = said::text(said, "refusal").map(refusal_part);
     let content: Vec<Value> = texts.into_iter().chain(refusals).collect();
     let calls: Vec<Value> = said::calls(said).map(whole_call).collect();
@@ -125,8 +125,8 @@ pub(super) fn message(id: &str, content: Vec<Value>, status: Status) -> Value {
     json!({"id": id, "type": "message", "status": status.name(), "role": "assistant", "content": content})
 }
 
-pub(super) fn text_part(text: &str, logprobs: Option<Value>) -> Value {
-    let logprobs = logprobs.filter(Value::is_array).unwrap_or_else(|| json!([]));
+pub(super) fn text_part(text: &str, logprobs: Option<&Value>) -> Value {
+    let logprobs = logprobs.filter(|list| list.is_array()).cloned().unwrap_or_else(|| json!([]));
     json!({"type": "output_text", "annotations": [], "logprobs": logprobs, "text": text})
 }
 

@@ -123,7 +123,7 @@ fn part(place: &str, mut part: Map<String, Value>) -> Result<Value> {
         "input_file" => {
             let fields = ["filename", "file_data", "file_id", "file_url"];
             let file = fields.into_iter().filter_map(|name| Some((name.to_owned(), take(&mut part, name)?)));
-            json!({"type": "file", "file": Map::from_iter(file)})
+            json!({"type": "file", "file": file.collect::<Map<_, _>>()})
         }
         "input_audio" => {
             json!({"type": "input_audio", "input_audio": take(&mut part, "input_audio").unwrap_or_default()})

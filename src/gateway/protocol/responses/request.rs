@@ -179,7 +179,7 @@ fn choice(given: Value) -> Result<Value> {
             Ok(Value::Object(made))
         }
         "allowed_tools" => {
-            let mode = take_text(&mut given, "mode", "tool_choice")?.unwrap_or_else(|| "auto".to_owned());
+            let manner = take_text(&mut given, "mode", "tool_choice")?.unwrap_or_else(|| "auto".to_owned());
             let mut tools = Vec::new();
             for tool in take_list(&mut given, "tools", "tool_choice")? {
                 let Value::Object(mut tool) = tool else { return Err(wrong()) };
@@ -193,7 +193,7 @@ fn choice(given: Value) -> Result<Value> {
                 made.insert(kind, json!({"name": name}));
                 tools.push(Value::Object(made));
             }
-            Ok(json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}))
+            Ok(json!({"type": "allowed_tools", "allowed_tools": {"mode": manner, "tools": tools}}))
         }
         other => Err(hosted("tool_choice", other)),
     }

@@ -46,6 +46,7 @@ enum Kind {
     Thought,
 }
 
+#[expect(clippy::struct_field_names, reason = "the names of the file and the wire")]
 struct Call {
     index: Value,
     custom: bool,
