@@ -178,7 +178,7 @@ fn models(about: &About, picture: &Picture) -> Value {
 
 fn routers(picture: &Picture) -> Value {
     let lines = lines(picture, |slice| slice.router.as_deref());
-    let line = |(router, line): (Option<&str>, &Line)| {
+    let line = |(router, line): (Option<&str>, Line)| {
         json!({
             "router": router,
             "calls": line.calls.n,
@@ -188,7 +188,7 @@ fn routers(picture: &Picture) -> Value {
             "saved": line.calls.saved - line.beside.cost,
         })
     };
-    lines.iter().map(line).collect()
+    lines.into_iter().map(line).collect()
 }
 
 /// Cost and calls of each model in each slice, the dearest models by themselves.
