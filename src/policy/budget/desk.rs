@@ -213,8 +213,8 @@ type Asked = HashSet<(u64, i64)>;
 /// What is to be done now.
 struct Turn {
     slots: Vec<Arc<Slot>>,
-    /// What the queue needs of each of them: all, and the most modest one.
-    needs: Vec<(i64, i64)>,
+    /// What the queue needs of each of them, call by call.
+    needs: Vec<Vec<i64>>,
     /// How many of the queue this turn is for.
     waiting: usize,
     closing: bool,
@@ -251,15 +251,14 @@ impl Clerk<'_> {
             }
         }
         (state.fresh, state.nudged) = (0, false);
-        let mut of_all: HashMap<(u64, i64), (i64, i64)> = HashMap::new();
+        let mut of_all: HashMap<(u64, i64), Vec<i64>> = HashMap::new();
         for waiting in &state.queue {
             for slot in &*waiting.slots {
-                let (needs, least) = of_all.entry(slot.key()).or_insert((0, i64::MAX));
-                (*needs, *least) = (needs.saturating_add(waiting.amount), waiting.amount.min(*least));
+                of_all.entry(slot.key()).or_default().push(waiting.amount);
             }
         }
-        let needs = |slot: &Arc<Slot>| of_all.get(&slot.key()).copied().unwrap_or_default();
-        let needs = state.slots.iter().map(needs).collect();
+        let mut needs = |slot: &Arc<Slot>| of_all.remove(&slot.key()).unwrap_or_default();
+        let needs = state.slots.iter().map(&mut needs).collect();
         Turn { slots: state.slots.clone(), needs, waiting: state.queue.len(), closing: state.closing }
     }
 
@@ -308,7 +307,7 @@ impl Clerk<'_> {
             .slots
             .iter()
             .zip(&turn.needs)
-            .filter_map(|(slot, needs)| question(slot, *needs, wanted_of(slot), turn.closing))
+            .filter_map(|(slot, needs)| question(slot, needs, wanted_of(slot), turn.closing))
             .collect();
         if asks.is_empty() {
             return Ok(Asked::new());
@@ -379,14 +378,15 @@ impl Clerk<'_> {
 }
 
 /// What a budget is to be asked now, if anything. What it gives back is nobody's from here on.
-fn question(slot: &Slot, (needs, least): (i64, i64), wanted: Option<i64>, closing: bool) -> Option<Ask<'_>> {
+fn question<'a>(slot: &'a Slot, each: &[i64], wanted: Option<i64>, closing: bool) -> Option<Ask<'a>> {
+    let (needs, least) = (each.iter().fold(0, |sum: i64, need| sum.saturating_add(*need)), each.iter().min());
     let mut money = slot.money();
     let idle = money.idle();
     let more = slot.low.swap(false, Ordering::Relaxed);
     let over = super::bank::now() >= slot.span.1;
     let slice = money.limit / SLICES;
     // What serves nobody here may be what is missing elsewhere.
-    let useless = idle.saturating_add(money.lease.left.max(0)) < least;
+    let useless = least.is_some_and(|least| idle.saturating_add(money.lease.left.max(0)) < *least);
     let spare = if useless { idle } else { idle.saturating_sub(needs) };
     if spare > 0 {
         // Where nothing is left, somebody else needs it.
@@ -409,7 +409,7 @@ fn question(slot: &Slot, (needs, least): (i64, i64), wanted: Option<i64>, closin
         || money.lease.asked.is_none()
         || money.spent != money.lease.reported && (due(REPORT) || closing)
         || money.lease.is_there && (due(RENEW) || closing || unheard);
-    asks.then(|| Ask { slot, money: money.clone(), want, least, more: more && idle < slice })
+    asks.then(|| Ask { slot, money: money.clone(), want, needs: each.to_vec(), more: more && idle < slice })
 }
 
 /// Enters what others have spent and hold.

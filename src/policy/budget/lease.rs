@@ -24,8 +24,8 @@ pub(super) struct Ask<'a> {
     pub money: Money,
     /// What calls are waiting for, beyond what is there.
     pub want: i64,
-    /// What the most modest of them needs: with less nobody is served.
-    pub least: i64,
+    /// What each of them needs, in their order.
+    pub needs: Vec<i64>,
     /// Whether a slice beyond that is wanted.
     pub more: bool,
 }
@@ -79,11 +79,13 @@ pub(super) fn tell(database: &mut Database, replica: &str, ask: &Ask<'_>, now: i
     let mut left = money.limit - all_spent - others - amount;
     let slice =
         if ask.more || ask.want > 0 { (money.limit / SLICES).min((left - ask.want) / OF_THE_REST).max(0) } else { 0 };
-    let mut taken = (ask.want + slice).min(left).max(0);
-    if taken < ask.want && money.idle() + taken < ask.least {
-        // It would lie here, and elsewhere it may be what is missing.
-        taken = 0;
-    }
+    let taken = if left >= ask.want {
+        (ask.want + slice).min(left).max(0)
+    } else {
+        // What serves nobody would lie here, and elsewhere it may be what is missing.
+        let idle = money.idle();
+        (served(&ask.needs, idle.saturating_add(left.max(0))) - idle).max(0)
+    };
     amount += taken;
     added += taken;
     left -= taken;
@@ -123,6 +125,12 @@ pub(super) fn tell(database: &mut Database, replica: &str, ask: &Ask<'_>, now: i
         asked: None,
     };
     Ok(Told { added, lease })
+}
+
+/// Of what is there: so much goes to those who are served of it in their order, each in full or not at all.
+fn served(needs: &[i64], there: i64) -> i64 {
+    let take = |sum: i64, need: &i64| sum.checked_add(*need).filter(|sum| *sum <= there).unwrap_or(sum);
+    needs.iter().fold(0, take)
 }
 
 /// Makes the budget's row where there is none, and keeps others from it until the end of the transaction; what was spent.
@@ -178,4 +186,17 @@ pub(super) fn standing(database: &mut Database, replica: &str, now: i64) -> Resu
 pub(super) fn wanted(database: &mut Database, since: i64) -> Result<Vec<(String, i64, i64)>> {
     let rows = database.rows("SELECT id, starts, wanted FROM budgets WHERE wanted > $1", &[since.into()])?;
     Ok(rows.iter().map(|row| (row.text(0).to_owned(), row.number(1) / 1_000_000, row.number(2))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_fits_is_served() {
+        assert_eq!(served(&[5, 3, 4], 12), 12);
+        assert_eq!(served(&[5, 3, 4], 11), 8);
+        assert_eq!(served(&[9, 3, 4], 8), 7);
+        assert_eq!((served(&[], 8), served(&[1], 0), served(&[1], -5), served(&[i64::MAX, 2], 2)), (0, 0, 0, 2));
+    }
 }
