@@ -213,8 +213,8 @@ type Asked = HashSet<(u64, i64)>;
 /// What is to be done now.
 struct Turn {
     slots: Vec<Arc<Slot>>,
-    /// What the queue needs of each of them.
-    needs: Vec<i64>,
+    /// What the queue needs of each of them, call by call.
+    needs: Vec<Vec<i64>>,
     /// How many of the queue this turn is for.
     waiting: usize,
     closing: bool,
@@ -251,15 +251,14 @@ impl Clerk<'_> {
             }
         }
         (state.fresh, state.nudged) = (0, false);
-        let mut of_all: HashMap<(u64, i64), i64> = HashMap::new();
+        let mut of_all: HashMap<(u64, i64), Vec<i64>> = HashMap::new();
         for waiting in &state.queue {
             for slot in &*waiting.slots {
-                let needs = of_all.entry(slot.key()).or_default();
-                *needs = needs.saturating_add(waiting.amount);
+                of_all.entry(slot.key()).or_default().push(waiting.amount);
             }
         }
-        let needs = |slot: &Arc<Slot>| of_all.get(&slot.key()).copied().unwrap_or(0);
-        let needs = state.slots.iter().map(needs).collect();
+        let mut needs = |slot: &Arc<Slot>| of_all.remove(&slot.key()).unwrap_or_default();
+        let needs = state.slots.iter().map(&mut needs).collect();
         Turn { slots: state.slots.clone(), needs, waiting: state.queue.len(), closing: state.closing }
     }
 
@@ -300,12 +299,15 @@ impl Clerk<'_> {
         } else {
             Vec::new()
         };
-        let is_wanted = |slot: &Slot| wanted.iter().any(|(id, starts)| **id == *slot.id && *starts == slot.span.0);
+        let wanted_of = |slot: &Slot| {
+            let mut found = wanted.iter().filter(|(id, starts, _)| **id == *slot.id && *starts == slot.span.0);
+            found.next().map(|(.., at)| *at)
+        };
         let asks: Vec<Ask<'_>> = turn
             .slots
             .iter()
             .zip(&turn.needs)
-            .filter_map(|(slot, needs)| question(slot, *needs, is_wanted(slot), turn.closing))
+            .filter_map(|(slot, needs)| question(slot, needs, wanted_of(slot), turn.closing))
             .collect();
         if asks.is_empty() {
             return Ok(Asked::new());
@@ -339,14 +341,15 @@ impl Clerk<'_> {
                 Err(mut short) => {
                     short.unknown = asked.is_none();
                     let lease = &short.money.lease;
-                    if asked.is_some_and(|asked| lease.left > 0 || !asked.contains(&short.slot.key())) {
+                    let is_there = short.money.idle().saturating_add(lease.left.max(0)) >= short.needed;
+                    if asked.is_some_and(|asked| is_there || !asked.contains(&short.slot.key())) {
                         // Somebody else took what was meant for it, and there is more.
                         again = true;
                         still.push_back(waiting);
                         continue;
                     }
                     let (since, at) = *waiting.denied.get_or_insert_with(|| (Instant::now(), lease.at));
-                    let others = lease.others > 0 && lease.others_told <= at && since.elapsed() < GRACE;
+                    let others = lease.others > 0 && lease.others_heard < at && since.elapsed() < GRACE;
                     if others && asked.is_some() { still.push_back(waiting) } else { waiting.answer(Err(short)) }
                 }
             }
@@ -375,22 +378,29 @@ impl Clerk<'_> {
 }
 
 /// What a budget is to be asked now, if anything. What it gives back is nobody's from here on.
-fn question(slot: &Slot, needs: i64, wanted: bool, closing: bool) -> Option<Ask<'_>> {
+fn question<'a>(slot: &'a Slot, each: &[i64], wanted: Option<i64>, closing: bool) -> Option<Ask<'a>> {
+    let (needs, least) = (each.iter().fold(0, |sum: i64, need| sum.saturating_add(*need)), each.iter().min());
     let mut money = slot.money();
     let idle = money.idle();
-    let want = needs.saturating_sub(idle).max(0);
     let more = slot.low.swap(false, Ordering::Relaxed);
     let over = super::period::now() >= slot.span.1;
     let slice = money.limit / SLICES;
-    if needs == 0 && idle > 0 {
+    // What serves nobody here may be what is missing elsewhere.
+    let useless = least.is_some_and(|least| idle.saturating_add(money.lease.left.max(0)) < *least);
+    let spare = if useless { idle } else { idle.saturating_sub(needs) };
+    if spare > 0 {
         // Where nothing is left, somebody else needs it.
-        let all = closing || over || wanted || money.lease.left <= 0 || money.used.elapsed() >= IDLE;
-        let back = if all { idle } else { (idle - slice).max(0) };
+        let all = closing || over || wanted.is_some() || money.lease.left <= 0 || money.used.elapsed() >= IDLE;
+        let back = if all { spare } else { (spare - slice).max(0) };
         // What expired leases had is counted as spent already.
         let back = back.min(money.granted - money.lease.closed).max(0);
         money.granted -= back;
         money.lease.limbo += back;
     }
+    let want = needs.saturating_sub(money.idle()).max(0);
+    // Somebody waits to hear that we have nothing to spare.
+    let unheard = wanted.is_some_and(|at| at > money.lease.answered);
+    money.lease.answered = money.lease.answered.max(wanted.unwrap_or(0));
     let since = money.lease.asked.map(|asked| asked.elapsed());
     let due = |limit: Duration| since.is_none_or(|since| since >= limit);
     let asks = want > 0
@@ -398,9 +408,8 @@ fn question(slot: &Slot, needs: i64, wanted: bool, closing: bool) -> Option<Ask<
         || money.lease.limbo > 0
         || money.lease.asked.is_none()
         || money.spent != money.lease.reported && (due(REPORT) || closing)
-        // Somebody waits to hear that we have nothing to spare.
-        || money.lease.is_there && (due(RENEW) || closing || wanted);
-    asks.then(|| Ask { slot, money: money.clone(), want, more: more && idle < slice })
+        || money.lease.is_there && (due(RENEW) || closing || unheard);
+    asks.then(|| Ask { slot, money: money.clone(), want, needs: each.to_vec(), more: more && idle < slice })
 }
 
 /// Enters what others have spent and hold.

@@ -24,6 +24,8 @@ pub(super) struct Ask<'a> {
     pub money: Money,
     /// What calls are waiting for, beyond what is there.
     pub want: i64,
+    /// What each of them needs, in their order.
+    pub needs: Vec<i64>,
     /// Whether a slice beyond that is wanted.
     pub more: bool,
 }
@@ -56,10 +58,10 @@ pub(super) fn tell(database: &mut Database, replica: &str, ask: &Ask<'_>, now: i
     let expired = expired(database, &mine, now)?;
     let own = "SELECT amount, spent FROM leases WHERE budget = $1 AND starts = $2 AND replica = $3";
     let own = database.rows(own, &mine)?.first().map(|row| (row.number(0), row.number(1)));
-    let others = "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT), min(expires) FROM leases \
+    let others = "SELECT CAST(coalesce(sum(amount), 0) AS BIGINT), min(answered) FROM leases \
                   WHERE budget = $1 AND starts = $2 AND replica <> $3 AND amount > 0";
     let others = database.rows(others, &mine)?;
-    let (others, first_ends) = others.first().map_or((0, 0), |row| (row.number(0), row.number(1)));
+    let (others, others_heard) = others.first().map_or((0, 0), |row| (row.number(0), row.number(1)));
 
     let gone = known.is_there && own.is_none();
     let mut closed = if gone { money.granted } else { known.closed };
@@ -77,18 +79,26 @@ pub(super) fn tell(database: &mut Database, replica: &str, ask: &Ask<'_>, now: i
     let mut left = money.limit - all_spent - others - amount;
     let slice =
         if ask.more || ask.want > 0 { (money.limit / SLICES).min((left - ask.want) / OF_THE_REST).max(0) } else { 0 };
-    let taken = (ask.want + slice).min(left).max(0);
+    let taken = if left >= ask.want {
+        (ask.want + slice).min(left).max(0)
+    } else {
+        // What serves nobody would lie here, and elsewhere it may be what is missing.
+        let idle = money.idle();
+        (served(&ask.needs, idle.saturating_add(left.max(0))) - idle).max(0)
+    };
     amount += taken;
     added += taken;
     left -= taken;
 
     let is_there = amount > 0 || ask.want > 0;
     if is_there {
-        let put = "INSERT INTO leases (budget, starts, replica, amount, spent, expires) VALUES ($1, $2, $3, $4, $5, $6) \
-                   ON CONFLICT (budget, starts, replica) \
-                   DO UPDATE SET amount = excluded.amount, spent = excluded.spent, expires = excluded.expires";
+        let put = "INSERT INTO leases (budget, starts, replica, amount, spent, answered, expires) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (budget, starts, replica) DO UPDATE SET \
+                   amount = excluded.amount, spent = excluded.spent, answered = excluded.answered, expires = excluded.expires";
         let ends = now + LASTS.as_micros() as i64;
-        let values = [key[0].clone(), key[1].clone(), replica.into(), amount.into(), spent.into(), ends.into()];
+        let [budget, starts] = key.clone();
+        let (answered, ends) = (known.answered.into(), ends.into());
+        let values = [budget, starts, replica.into(), amount.into(), spent.into(), answered, ends];
         database.run(put, &values)?;
     } else {
         closed = money.granted + added;
@@ -108,12 +118,19 @@ pub(super) fn tell(database: &mut Database, replica: &str, ask: &Ask<'_>, now: i
         reported: money.spent,
         spent: all_spent,
         others,
-        others_told: first_ends - LASTS.as_micros() as i64,
+        others_heard,
+        answered: known.answered,
         left,
         at: now,
         asked: None,
     };
     Ok(Told { added, lease })
+}
+
+/// Of what is there: so much goes to those who are served of it in their order, each in full or not at all.
+fn served(needs: &[i64], there: i64) -> i64 {
+    let take = |sum: i64, need: &i64| sum.checked_add(*need).filter(|sum| *sum <= there).unwrap_or(sum);
+    needs.iter().fold(0, take)
 }
 
 /// Makes the budget's row where there is none, and keeps others from it until the end of the transaction; what was spent.
@@ -165,8 +182,21 @@ pub(super) fn standing(database: &mut Database, replica: &str, now: i64) -> Resu
     Ok(rows.iter().map(standing).collect())
 }
 
-/// The budgets of which somebody has lacked money since a time.
-pub(super) fn wanted(database: &mut Database, since: i64) -> Result<Vec<(String, i64)>> {
-    let rows = database.rows("SELECT id, starts FROM budgets WHERE wanted > $1", &[since.into()])?;
-    Ok(rows.iter().map(|row| (row.text(0).to_owned(), row.number(1) / 1_000_000)).collect())
+/// The budgets of which somebody has lacked money since a time: id, first second of the period, and when that was.
+pub(super) fn wanted(database: &mut Database, since: i64) -> Result<Vec<(String, i64, i64)>> {
+    let rows = database.rows("SELECT id, starts, wanted FROM budgets WHERE wanted > $1", &[since.into()])?;
+    Ok(rows.iter().map(|row| (row.text(0).to_owned(), row.number(1) / 1_000_000, row.number(2))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_fits_is_served() {
+        assert_eq!(served(&[5, 3, 4], 12), 12);
+        assert_eq!(served(&[5, 3, 4], 11), 8);
+        assert_eq!(served(&[9, 3, 4], 8), 7);
+        assert_eq!((served(&[], 8), served(&[1], 0), served(&[1], -5), served(&[i64::MAX, 2], 2)), (0, 0, 0, 2));
+    }
 }

@@ -22,14 +22,16 @@ CREATE TABLE IF NOT EXISTS budgets (
 CREATE INDEX IF NOT EXISTS budgets_wanted ON budgets (wanted);
 
 CREATE TABLE IF NOT EXISTS leases (
-    budget  TEXT NOT NULL,
-    starts  BIGINT NOT NULL,
-    replica TEXT NOT NULL,
+    budget   TEXT NOT NULL,
+    starts   BIGINT NOT NULL,
+    replica  TEXT NOT NULL,
     -- What it may still spend; all of it counts as spent once it has expired.
-    amount  BIGINT NOT NULL,
+    amount   BIGINT NOT NULL,
     -- What it has reported of this lease, which `budgets.spent` has as well.
-    spent   BIGINT NOT NULL,
-    expires BIGINT NOT NULL,
+    spent    BIGINT NOT NULL,
+    -- The latest `budgets.wanted` upon which it has returned what it did not use.
+    answered BIGINT NOT NULL,
+    expires  BIGINT NOT NULL,
     PRIMARY KEY (budget, starts, replica)
 );
 

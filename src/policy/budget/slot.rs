@@ -56,8 +56,10 @@ pub(super) struct Lease {
     pub spent: i64,
     /// What is lent to others, as it said last.
     pub others: i64,
-    /// Since when all of these others have told how they stand; by the database's clock, in microseconds since 1970.
-    pub others_told: i64,
+    /// Of whom lacks money since then, all of these others have heard: by the database's clock, in microseconds since 1970.
+    pub others_heard: i64,
+    /// Of whom lacks money since then, we have heard, and have given back what is not used.
+    pub answered: i64,
     /// What it could still lend, as it said last.
     pub left: i64,
     /// When that was, by its clock.
@@ -104,7 +106,9 @@ impl Slot {
 
     fn new(id: Arc<str>, span: (i64, i64), order: u64, limit: i64, lent: bool) -> Self {
         let granted = if lent { 0 } else { limit };
-        let money = Money { limit, granted, spent: 0, reserved: 0, used: Instant::now(), lease: Lease::default() };
+        // Until the database has been asked, all of it may be there.
+        let lease = Lease { left: if lent { limit } else { 0 }, ..Lease::default() };
+        let money = Money { limit, granted, spent: 0, reserved: 0, used: Instant::now(), lease };
         let (waiting, low) = (AtomicUsize::new(0), AtomicBool::new(false));
         Self { id, span, order, money: Mutex::new(money), waiting, low, lent }
     }
