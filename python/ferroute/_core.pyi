@@ -2222,6 +2222,7 @@ class GatewaySetup:
         models: more that may be asked for by name.
         aliases: another name, and what it stands for.
         open_models: whether any model may be asked for whose provider's key is in the environment.
+        door: keys, policies and limits; None: everybody may do everything.
     """
 
     def __new__(
@@ -2230,9 +2231,9 @@ class GatewaySetup:
         clients: Sequence[tuple[str, Client | str]],
         *,
         like: Client,
-        models: Sequence[tuple[str, Client | str]] = [],
+        models: Sequence[tuple[str, Client | str]] = ...,
         deciding: dict[str, Any] | None = None,
-        aliases: Sequence[tuple[str, str]] = [],
+        aliases: Sequence[tuple[str, str]] = ...,
         open_models: bool = False,
         door: GatewayDoor | None = None,
     ) -> GatewaySetup: ...
@@ -2283,8 +2284,8 @@ class GatewayDoor:
         keys: Keys | None = None,
         required: bool = False,
         admin: str | None = None,
-        hosts: Sequence[str] = [],
-        cors: Sequence[str] = [],
+        hosts: Sequence[str] = ...,
+        cors: Sequence[str] = ...,
         public: bool = False,
         max_body: float | None = None,
         max_connections: int | None = None,
@@ -2340,9 +2341,9 @@ class GatewayPage:
         cls,
         ledger: Ledger | None = None,
         *,
-        rungs: Sequence[tuple[str | None, str]] = [],
-        routers: Sequence[str] = [],
-        models: Sequence[str] = [],
+        rungs: Sequence[tuple[str | None, str]] = ...,
+        routers: Sequence[str] = ...,
+        models: Sequence[str] = ...,
         config: str | None = None,
         keys: bool = False,
         experiments: Callable[[], str] | None = None,
@@ -2351,9 +2352,9 @@ class GatewayPage:
         self,
         ledger: Ledger | None = None,
         *,
-        rungs: Sequence[tuple[str | None, str]] = [],
-        routers: Sequence[str] = [],
-        models: Sequence[str] = [],
+        rungs: Sequence[tuple[str | None, str]] = ...,
+        routers: Sequence[str] = ...,
+        models: Sequence[str] = ...,
         config: str | None = None,
         keys: bool = False,
         experiments: Callable[[], str] | None = None,
