@@ -2273,7 +2273,28 @@ class Bank:
 
 @final
 class GatewayDoor:
-    """What stands before the models: keys, policies, names and limits."""
+    """What stands before the models: keys, policies, names and limits. Usable for any number of setups.
+
+    Args:
+        policies: a JSON list of policies, as in the configuration.
+        config: a configuration whose policies hold as well.
+        bank: the money of budgets, where there are any.
+        keys: the keys that callers may have.
+        required: whether callers need one.
+        admin: the secret of the key that makes and revokes keys.
+        hosts: names it may be called by without a key, beside ``localhost``; ``*`` for any.
+        cors: origins whose pages may ask and read answers; ``*`` for any.
+        public: whether it may listen on other addresses than this machine's though no key is required.
+        max_body: the largest body, in megabytes. None, here and below: what is usual.
+        max_connections: at the same time; more wait until one ends.
+        header_timeout: seconds in which the head of a request has to come.
+        body_timeout: seconds in which a body has to come.
+        idle_timeout: seconds that a connection may wait for its next request.
+        write_timeout: seconds that a caller may take nothing of an answer.
+
+    Raises:
+        InvalidValueError: Something makes no sense.
+    """
 
     def __new__(
         cls,
