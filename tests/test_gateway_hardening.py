@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import socket
 import subprocess
@@ -11,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -270,7 +270,10 @@ def test_more_connections_than_places_wait_and_idle_ones_give_way(upstream: Fake
 def test_without_keys_other_names_and_pages_of_others_are_refused(upstream: FakeServer) -> None:
     with served(upstream, cors=["https://a.example"], hosts=["gateway"]) as gateway:
         url = f"{gateway.url}/v1/chat/completions"
-        ask = lambda **headers: httpx.post(url, content=BODY, headers=headers, timeout=PATIENCE)  # noqa: E731
+
+        def ask(**headers: str) -> httpx.Response:
+            return httpx.post(url, content=BODY, headers=headers, timeout=PATIENCE)
+
         refused = ask(host="evil.example")
         assert (refused.status_code, refused.json()["error"]["code"]) == (421, "host_not_allowed")
         assert ask(host="gateway:6060").status_code == 200
@@ -337,7 +340,7 @@ def test_no_panic_and_no_prompt_reaches_the_log(upstream: FakeServer) -> None:
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def _until(wanted: Any, seconds: float = 10) -> bool:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -24,7 +25,6 @@ from ferroute.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 PROGRAM = """
 import sys
@@ -190,8 +190,8 @@ asyncio.run(server._serve(None))
 
 @contextmanager
 def provider(port: int = 0) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    folder = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
-    command = [sys.executable, "-c", UPSTREAM, folder, str(port)]
+    folder = Path(__file__).resolve().parent
+    command = [sys.executable, "-c", UPSTREAM, str(folder), str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process, int(process.stdout.readline())

@@ -2222,6 +2222,7 @@ class GatewaySetup:
         models: more that may be asked for by name.
         aliases: another name, and what it stands for.
         open_models: whether any model may be asked for whose provider's key is in the environment.
+        door: keys, policies and limits; None: everybody may do everything.
     """
 
     def __new__(
@@ -2230,9 +2231,9 @@ class GatewaySetup:
         clients: Sequence[tuple[str, Client | str]],
         *,
         like: Client,
-        models: Sequence[tuple[str, Client | str]] = [],
+        models: Sequence[tuple[str, Client | str]] = ...,
         deciding: dict[str, Any] | None = None,
-        aliases: Sequence[tuple[str, str]] = [],
+        aliases: Sequence[tuple[str, str]] = ...,
         open_models: bool = False,
         door: GatewayDoor | None = None,
     ) -> GatewaySetup: ...
@@ -2272,7 +2273,28 @@ class Bank:
 
 @final
 class GatewayDoor:
-    """What stands before the models: keys, policies, names and limits."""
+    """What stands before the models: keys, policies, names and limits. Usable for any number of setups.
+
+    Args:
+        policies: a JSON list of policies, as in the configuration.
+        config: a configuration whose policies hold as well.
+        bank: the money of budgets, where there are any.
+        keys: the keys that callers may have.
+        required: whether callers need one.
+        admin: the secret of the key that makes and revokes keys.
+        hosts: names it may be called by without a key, beside ``localhost``; ``*`` for any.
+        cors: origins whose pages may ask and read answers; ``*`` for any.
+        public: whether it may listen on other addresses than this machine's though no key is required.
+        max_body: the largest body, in megabytes. None, here and below: what is usual.
+        max_connections: at the same time; more wait until one ends.
+        header_timeout: seconds in which the head of a request has to come.
+        body_timeout: seconds in which a body has to come.
+        idle_timeout: seconds that a connection may wait for its next request.
+        write_timeout: seconds that a caller may take nothing of an answer.
+
+    Raises:
+        InvalidValueError: Something makes no sense.
+    """
 
     def __new__(
         cls,
@@ -2283,8 +2305,8 @@ class GatewayDoor:
         keys: Keys | None = None,
         required: bool = False,
         admin: str | None = None,
-        hosts: Sequence[str] = [],
-        cors: Sequence[str] = [],
+        hosts: Sequence[str] = ...,
+        cors: Sequence[str] = ...,
         public: bool = False,
         max_body: float | None = None,
         max_connections: int | None = None,
@@ -2340,9 +2362,9 @@ class GatewayPage:
         cls,
         ledger: Ledger | None = None,
         *,
-        rungs: Sequence[tuple[str | None, str]] = [],
-        routers: Sequence[str] = [],
-        models: Sequence[str] = [],
+        rungs: Sequence[tuple[str | None, str]] = ...,
+        routers: Sequence[str] = ...,
+        models: Sequence[str] = ...,
         config: str | None = None,
         keys: bool = False,
         experiments: Callable[[], str] | None = None,
@@ -2351,9 +2373,9 @@ class GatewayPage:
         self,
         ledger: Ledger | None = None,
         *,
-        rungs: Sequence[tuple[str | None, str]] = [],
-        routers: Sequence[str] = [],
-        models: Sequence[str] = [],
+        rungs: Sequence[tuple[str | None, str]] = ...,
+        routers: Sequence[str] = ...,
+        models: Sequence[str] = ...,
         config: str | None = None,
         keys: bool = False,
         experiments: Callable[[], str] | None = None,

@@ -159,7 +159,7 @@ def _reached(controller: Any, model: Any) -> Any:
 
 
 def _is_ours(controller: Any, name: str) -> bool:
-    method = getattr(type(controller), name, None)
+    method = getattr(cast("type[Any]", type(controller)), name, None)
     return name not in vars(controller) and str(getattr(method, "__module__", "")).startswith("ferroute.")
 
 
@@ -167,7 +167,7 @@ def native(router: Any) -> tuple[str, tuple[Any, ...]]:
     """What the core knows a router as, and the parts it takes; an empty name where it is asked in Python."""
     if routes_by_itself(router):
         return _ELSEWHERE
-    cls = type(router)
+    cls = cast("type[Any]", type(router))
     find = _KINDS.get(f"{cls.__module__}.{cls.__qualname__}")
     if find is None:
         return _ELSEWHERE
@@ -226,7 +226,7 @@ def _classifier(router: Any) -> Any:
 
 
 def _chooses_itself(router: Any) -> bool:
-    cls = type(router)
+    cls = cast("Any", type(router))
     choose = cls.choose
     own = choose.__module__ == cls.__module__ and choose.__qualname__ == f"{cls.__qualname__}.choose"
     return own and "choose" not in vars(router)
@@ -366,4 +366,4 @@ def _traced(trace: Trace | None) -> dict[str, Any]:
 def _numbers(given: Any) -> list[float]:
     if given is None:
         return []
-    return [float(number) for number in given] if isinstance(given, tuple) else [float(given)]
+    return list(map(float, cast("tuple[Any, ...]", given))) if isinstance(given, tuple) else [float(given)]

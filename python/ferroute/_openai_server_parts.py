@@ -12,7 +12,7 @@ from ferroute._asgi import Application, Made
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from ferroute.controller import Controller
 
@@ -97,7 +97,7 @@ def lifespan_of(app: Application) -> Any:
     """A context in which the application's Controller is there."""
 
     @asynccontextmanager
-    async def lifespan(_app: Any = None) -> AsyncIterator[None]:
+    async def lifespan(_app: Any = None) -> AsyncGenerator[None]:
         import asyncio
 
         controller = await asyncio.to_thread(app.start)

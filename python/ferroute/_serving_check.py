@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ferroute._serving_build import Served, arguments_of, controller_of, price_of
 from ferroute._serving_config import ConfigMistakes, Mistake
@@ -69,8 +69,9 @@ class _Checked(Served):
 
         if name in _LIGHT:
             return super()._built(name, entry)
-        make_one = _maker(name, entry or {})
-        arguments = {key: value for key, value in (entry or {}).items() if key != "calibration"}
+        given: dict[str, Any] = entry or {}
+        make_one = _maker(name, given)
+        arguments = {key: value for key, value in given.items() if key != "calibration"}
         if (wrong := _unknown_arguments(make_one, arguments)) is not None:
             from ferroute.errors import InvalidTypeError
 
@@ -129,8 +130,8 @@ def _line(name: str, model: Any) -> ModelLine:
             pricing.cost(called, tokens, answer, base_model=base) for tokens, answer in ((100_000, 0), (0, 100_000))
         ]
         facts = pricing.facts(base or called)
-    per_million = [None if cost is None else (cost * 10).normalize() for cost in each]
-    return ModelLine(name, called, *per_million, None if facts is None else facts.shutdown)
+    tokens_in, tokens_out = (None if cost is None else (cost * 10).normalize() for cost in each)
+    return ModelLine(name, called, tokens_in, tokens_out, None if facts is None else facts.shutdown)
 
 
 def _of_models(config: Configuration, lines: list[ModelLine], day: dt.date) -> list[str]:
@@ -176,10 +177,10 @@ def _of_calls(config: Configuration) -> list[str]:
 
 def _of_secrets(shown: Any, path: str) -> list[str]:
     if isinstance(shown, dict):
-        items: Any = shown.items()
+        items = cast("dict[Any, Any]", shown).items()
         return [text for name, value in items for text in _of_secrets(value, f"{path}.{name}" if path else str(name))]
     if isinstance(shown, list):
-        listed: Any = shown
+        listed = cast("list[Any]", shown)
         if path in ("tiers", "models"):
             return [text for name, value in listed for text in _of_secrets(value, f"{path}.{name}")]
         return [text for index, value in enumerate(listed) for text in _of_secrets(value, f"{path}[{index}]")]

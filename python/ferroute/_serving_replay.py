@@ -78,7 +78,8 @@ def request_of(row: int, line: str) -> Request:
         raise InvalidValueError("expected a text as `model`")
     keywords = {name: fields[name] for name in _DECIDED_ON if fields.get(name) is not None}
     extras = fields.get("ferroute")
-    return Request(row, asked, model, keywords, extras if isinstance(extras, dict) else None)
+    own = cast("dict[str, Any]", extras) if isinstance(extras, dict) else None
+    return Request(row, asked, model, keywords, own)
 
 
 class Side:
@@ -124,7 +125,7 @@ class Side:
     def _cost(model: Any, request: Request) -> Decimal | None:
         from ferroute import pricing
 
-        base = model.get("base_model") if isinstance(model, dict) else None
+        base = cast("dict[str, Any]", model).get("base_model") if isinstance(model, dict) else None
         messages = request.messages
         asked = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
         limits = (request.keywords.get(name) for name in ("max_completion_tokens", "max_tokens"))
@@ -132,11 +133,11 @@ class Side:
         tokens = prompt_tokens({**request.keywords, "messages": asked})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pricing.PriceWarning)
-            return pricing.cost(_name(model), tokens, min(most, ANSWER), base_model=cast("str | None", base))
+            return pricing.cost(_name(model), tokens, min(most, ANSWER), base_model=base)
 
 
 def _name(model: Any) -> str:
-    return model["model"] if isinstance(model, dict) else str(model)
+    return cast("dict[str, str]", model)["model"] if isinstance(model, dict) else str(model)
 
 
 @dataclass

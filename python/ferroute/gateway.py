@@ -10,7 +10,7 @@ import signal
 import threading
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _calls
 from ferroute._core import Client, GatewaySetup
@@ -152,8 +152,8 @@ def _like(controller: Controller) -> Client:
 def _named(model: Any) -> tuple[str, Any]:
     """The name callers use, and the model."""
     if isinstance(model, tuple):
-        name, meant = model  # pyright: ignore[reportUnknownVariableType]
-        return str(name), meant  # pyright: ignore[reportUnknownArgumentType]
+        name, meant = cast("tuple[Any, Any]", model)
+        return str(name), meant
     meant = endpoint(model, "model")
     return name_of(meant), meant
 
