@@ -5,7 +5,9 @@
 //! And a page of any other origin says so in `Origin`, which browsers do not let pages change.
 
 use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::OnceLock;
 
+use aho_corasick::AhoCorasick;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, header};
 
@@ -159,8 +161,7 @@ const ADDRESSES: [&str; 4] = ["api_base", "base_url", "api_key", "api_version"];
 /// # Errors
 /// [`Kind::Denied`](crate::Kind::Denied) with 400 `base_url_not_allowed`, naming the field.
 pub(super) fn no_address(body: &[u8]) -> Result<()> {
-    let named = |name: &&&str| contains(body, name.as_bytes());
-    if ADDRESSES.iter().find(named).is_none() {
+    if !may_name(body) {
         return Ok(());
     }
     // It may be in a prompt; what counts is a field of the request itself.
@@ -172,17 +173,11 @@ pub(super) fn no_address(body: &[u8]) -> Result<()> {
     Err(denied(400, "base_url_not_allowed", text))
 }
 
-fn contains(text: &[u8], word: &[u8]) -> bool {
-    let Some(&first) = word.first() else { return true };
-    let mut rest = text;
-    // All of the names are rare after a quotation mark.
-    while let Some(at) = rest.iter().position(|&byte| byte == b'"') {
-        rest = &rest[at + 1..];
-        if rest.first() == Some(&first) && rest.starts_with(word) {
-            return true;
-        }
-    }
-    false
+/// Whether one of them may be spelt in `body`: no more than a look, since it is one at every request.
+fn may_name(body: &[u8]) -> bool {
+    static NAMES: OnceLock<Option<AhoCorasick>> = OnceLock::new();
+    let names = NAMES.get_or_init(|| AhoCorasick::new(ADDRESSES.map(|name| format!("\"{name}\""))).ok());
+    names.as_ref().is_none_or(|names| names.is_match(body))
 }
 
 fn without_port(host: &str) -> &str {
