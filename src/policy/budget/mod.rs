@@ -39,7 +39,7 @@ use super::rules::{AtLimit, Period, Rule, Who};
 use crate::engine::plan::Plan;
 use crate::engine::purse::Purse;
 use crate::error::{Error, Result};
-use crate::pricing::{from_pico, pico};
+use crate::pricing::from_pico;
 use crate::providers::demand::{self, Demand};
 use crate::providers::{ChatRequest, Endpoint};
 
