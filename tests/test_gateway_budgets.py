@@ -230,13 +230,47 @@ def test_a_stream_that_is_left_is_paid_for(upstream: FakeServer) -> None:
         next(iter(stream))
         stream.close()
         assert upstream.gone.wait(10)
-        # What was read of it costs more than half the budget; what was set aside beyond that is free again.
+        # The provider bills the whole answer, whoever reads it: all that was set aside for it is spent.
         until = time.monotonic() + 10
         refused = None
         while refused is None:
             assert time.monotonic() < until
             refused = refusal(client)
         assert "$0 are set aside" in refused and "$0 are spent" not in refused
+
+
+def test_who_leaves_early_pays_for_the_whole_answer(upstream: FakeServer) -> None:
+    with served(upstream, {"budget": "0.01/day"}) as client:
+        impatient = client.with_options(timeout=0.1, max_retries=0)
+        refused = 0
+        for _ in range(6):
+            upstream.then(Answer(delay=0.5))
+            try:
+                # 130 tokens of 30 millionths of a dollar are nearly half the budget, if they are counted.
+                ask(impatient, STRONG, max_tokens=130)
+            except openai.APITimeoutError:
+                time.sleep(0.3)
+            except openai.RateLimitError:
+                refused += 1
+        assert (len(upstream.requests), refused) == (2, 4)
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_what_may_be_billed_is_not_free(upstream: FakeServer, status: int) -> None:
+    with served(upstream, {"budget": "0.005/day"}) as client:
+        upstream.then(Answer(status=status))
+        with pytest.raises(openai.InternalServerError):
+            ask(client.with_options(max_retries=0), STRONG, max_tokens=130)
+        assert refusal(client) is not None
+
+
+def test_a_field_that_is_there_twice_is_refused(upstream: FakeServer) -> None:
+    with served(upstream, {"budget": "1/day"}) as client:
+        for name in ("n", "\\u006e"):
+            body = f'{{"model": "{WEAK}", "{name}": 1000, "n": 1, "messages": [{{"role": "user", "content": "x"}}]}}'
+            answer = httpx.post(f"{client.base_url}chat/completions", content=body)
+            assert answer.status_code == 400 and answer.json()["error"]["param"] == "n"
+        assert not upstream.requests
 
 
 def refusal(client: openai.OpenAI) -> str | None:

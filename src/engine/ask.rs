@@ -1,5 +1,6 @@
 //! The innermost step of a call: one request at one endpoint, for a whole answer or a stream.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::time::Instant;
@@ -28,6 +29,8 @@ pub(super) struct Place<'a> {
     pub others: bool,
     /// Requests that are paid for already, but not sent yet.
     pub paid: AtomicU32,
+    /// What was set aside for all of those.
+    pub side: OnceLock<Pledge>,
 }
 
 impl Place<'_> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::call::Answered;
 use super::ending::Ending;
 use super::plan::Plan;
-use super::purse::Sending;
+use super::purse::{Pledged, Sending};
 use super::settle::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::providers::embeddings_asked::{prepared, read};
@@ -47,21 +47,18 @@ async fn asked(http: &Http, entry: &Entry) -> Result<(crate::providers::Answer, 
             Some(purse) => Some(purse.reserve(Sending { endpoint, request: entry.request(), times: 1 }).given().await?),
             None => None,
         };
+        let pledged = Pledged::new(plan.purse.as_ref(), pledge, false);
         let sent = entry.tally().sent(0);
         let answer = http.send(endpoint, &outgoing, &limits).await;
         let result = answer.and_then(|answer| read(endpoint, &wanted, answer));
         sent.over(result.as_ref().err());
+        pledged.over(result.as_ref().err());
         let error = match result {
             Ok((answer, usage)) => {
                 let usages = usage.into_iter().collect();
                 return Ok((answer, Ending { requests: 1, usages, complete: true, ..Ending::default() }));
             }
-            Err(error) => {
-                if let (Some(purse), Some(pledge), false) = (&plan.purse, pledge, error.is_lost()) {
-                    purse.free(pledge);
-                }
-                error.at(|| endpoint.shown_url(&endpoint.dialect.embeddings_path(endpoint)))
-            }
+            Err(error) => error.at(|| endpoint.shown_url(&endpoint.dialect.embeddings_path(endpoint))),
         };
         let Some(wait) = tries.wait_after(&error) else { return Err(error) };
         tokio::time::sleep(wait).await;

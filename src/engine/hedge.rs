@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::ask::{Ask, Place};
 use super::latency;
+use super::purse::Pledged;
 use crate::error::{Error, Kind, Result};
 
 /// Sends one request; with the policy's leave a second one when it is late.
@@ -33,15 +34,13 @@ async fn one<A: Ask>(asker: &A, place: &Place<'_>) -> Result<A::Done> {
         let said = format!("there was no time left to ask {}", place.endpoint().host());
         return Err(Error::new(Kind::Timeout, said).settled());
     }
-    let pledge = if place.is_paid() { None } else { place.pay(1).await? };
+    let shared = place.is_paid();
+    let pledge = if shared { place.side.get().copied() } else { place.pay(1).await? };
+    let pledged = Pledged::new(place.plan.purse.as_ref(), pledge, shared);
     let sent = place.tally.sent(place.index);
     let result = asker.ask(place).await;
     sent.over(result.as_ref().err());
-    if let (Err(error), Some(pledge), Some(purse)) = (&result, pledge, &place.plan.purse)
-        && !error.is_lost()
-    {
-        purse.free(pledge);
-    }
+    pledged.over(result.as_ref().err());
     result
 }
 

@@ -24,7 +24,9 @@ pub(super) async fn side_by_side<A: Ask>(asker: &A, place: &Place<'_>, times: u3
         return Err(Error::value(format!("`n` must be at most {MOST} for `{}`, found {times}", place.endpoint().name)));
     }
     // All of them or none: those that were sent would be paid for in vain.
-    if place.pay(times).await?.is_some() {
+    if let Some(pledge) = place.pay(times).await? {
+        // Nobody has set it before: a place is asked once.
+        _ = place.side.set(pledge);
         place.paid.store(times, Ordering::Relaxed);
     }
     let parts = (0..times).map(|_| async {
@@ -51,6 +53,10 @@ impl<A: Ask> Paid<'_, '_, A> {
 impl<A: Ask> Drop for Paid<'_, '_, A> {
     fn drop(&mut self) {
         if self.done.is_some() {
+            if A::STREAM || self.usage.is_none() {
+                // What a stream has said of its tokens before its end is not the last word.
+                self.place.tally.untold();
+            }
             self.place.tally.lost(self.place.index, self.usage);
         }
     }

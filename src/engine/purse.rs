@@ -4,12 +4,13 @@
 //! and each of the `n` requests of one call ask again, and that [`Purse::settle`] is called once, however the call ends.
 
 use std::fmt;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use rust_decimal::Decimal;
 
 use super::account::Account;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::providers::{ChatRequest, Endpoint};
 
 /// What is about to be sent.
@@ -55,6 +56,8 @@ pub struct Part<'a> {
     pub endpoint: &'a Endpoint,
     /// US dollars; `None` is unpriced.
     pub cost: Option<Decimal>,
+    /// Whether the provider has said what was used; else the cost is a guess, and the bill may be anything that was set aside.
+    pub told: bool,
 }
 
 /// Pays for the requests of one call.
@@ -65,7 +68,84 @@ pub trait Purse: fmt::Debug + Send + Sync {
     /// Of a request that failed in such a way that it is on nobody's bill: what was set aside for it is free again.
     fn free(&self, pledge: Pledge);
 
-    /// What the whole call came to, and the parts of it, once; what was set aside and not spent is free again. A call
-    /// without a known cost keeps what was set aside for it.
+    /// Of a request that was sent and of which nobody will say what it came to: all that was set aside for it is spent.
+    fn keep(&self, pledge: Pledge);
+
+    /// What the call came to, by its parts, once: all requests but those that were [kept](Self::keep). What was set aside and
+    /// not spent is free again; a call without a known cost, or with a part that was not told, keeps what was set aside for it.
     fn settle(&self, account: &Account, parts: &[Part<'_>]);
+}
+
+/// What was set aside for a request that is sent now. Given up before its end, it is kept: the provider may bill all of it.
+pub(super) struct Pledged<'a> {
+    purse: Option<&'a Arc<dyn Purse>>,
+    pledge: Option<Pledge>,
+    /// It pays for others as well, so that it is never free.
+    shared: bool,
+}
+
+impl<'a> Pledged<'a> {
+    pub(super) fn new(purse: Option<&'a Arc<dyn Purse>>, pledge: Option<Pledge>, shared: bool) -> Self {
+        Self { purse, pledge, shared }
+    }
+
+    /// The request is over. What an answer comes to is told at the end of the call.
+    pub(super) fn over(mut self, failed: Option<&Error>) {
+        let (Some(purse), Some(pledge)) = (self.purse, self.pledge.take()) else { return };
+        let Some(error) = failed else { return };
+        if is_free(error) {
+            if !self.shared {
+                purse.free(pledge);
+            }
+        } else if !(error.is_lost() && told(error)) {
+            purse.keep(pledge);
+        }
+    }
+}
+
+impl Drop for Pledged<'_> {
+    fn drop(&mut self) {
+        if let (Some(purse), Some(pledge)) = (self.purse, self.pledge.take()) {
+            purse.keep(pledge);
+        }
+    }
+}
+
+/// Whether the provider has said what a failed request used.
+fn told(error: &Error) -> bool {
+    error.partial().is_some_and(|partial| !partial.estimated && partial.tokens.is_some())
+}
+
+/// Whether a request that failed is on nobody's bill: it was never sent, or the provider has refused it. A 500 is the
+/// provider's own failure, which none bills; a 502 or 504 is said by something between, while he may be answering.
+fn is_free(error: &Error) -> bool {
+    if error.is_lost() {
+        return false;
+    }
+    match error.answer() {
+        Some(answer) => matches!(answer.status, 300..=501 | 503 | 529),
+        None => error.kind() != Kind::Protocol,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::providers::Answer;
+
+    #[test]
+    fn only_what_cannot_be_billed_is_free() {
+        let status = |status| Error::status("no", Answer { status, headers: Vec::new(), body: Bytes::new() });
+        for free in [400, 401, 429, 500, 503, 529] {
+            assert!(is_free(&status(free)), "{free}");
+        }
+        for billed in [200, 502, 504, 524] {
+            assert!(!is_free(&status(billed)), "{billed}");
+        }
+        assert!(is_free(&Error::new(Kind::Connection, "no connection")));
+        assert!(!is_free(&Error::new(Kind::Connection, "it broke").lost()));
+        assert!(!is_free(&Error::new(Kind::Protocol, "not JSON")));
+    }
 }

@@ -86,6 +86,13 @@ impl Entry {
         }
         let endpoint = &self.plan.endpoints[ending.endpoint];
         let (mut usages, mut estimated) = self.usages(outcome, ending);
+        // As the provider has told it, or as far as it came; what is only guessed of other requests is not paid by guesses.
+        let answer = Part {
+            endpoint,
+            cost: sum(usages.iter().map(|usage| price(endpoint, usage))),
+            told: !estimated && !rest.untold,
+        };
+        let told = rest.lost.iter().filter_map(|lost| Some((lost.endpoint, lost.usage?))).collect();
         // What is not known of a request is guessed from the answer there is, else from the prompt.
         let guess = usages.first().copied();
         let guess = || guess.unwrap_or_else(|| self.prompt_only());
@@ -177,25 +184,30 @@ impl Entry {
             notes: rest.notes,
             dropped: rest.dropped,
         };
-        self.pay(&account, Part { endpoint, cost: plain }, &lost, &hedges, &passed);
+        self.pay(&account, answer, told, &passed);
         account
     }
 
-    /// Tells who pays what each request came to.
-    fn pay(
-        &self,
-        account: &Account,
-        answer: Part<'_>,
-        lost: &[(usize, Usage)],
-        hedges: &[(Hedged, Usage, Option<Decimal>)],
-        passed: &[Passed],
-    ) {
+    /// Tells who pays what each request came to. What was set aside for those that were given up or lost without a word is
+    /// kept already.
+    fn pay(&self, account: &Account, answer: Part<'_>, lost: Vec<(usize, Usage)>, passed: &[Passed]) {
         let Some(purse) = &self.plan.purse else { return };
-        let at = |at: usize| &self.plan.endpoints[at];
-        let lost = lost.iter().map(|(index, usage)| Part { endpoint: at(*index), cost: price(at(*index), usage) });
-        let hedges = hedges.iter().map(|(hedged, _, cost)| Part { endpoint: at(hedged.endpoint), cost: *cost });
-        let passed = passed.iter().map(|each| Part { endpoint: at(each.endpoint), cost: each.cost });
-        let parts: Vec<Part<'_>> = [answer].into_iter().chain(lost).chain(hedges).chain(passed).collect();
+        let vain = passed.iter().filter_map(|each| match &each.beside.end {
+            End::Vain { lost, .. } => Some(lost.iter().filter_map(|lost| Some((lost.endpoint, lost.usage?)))),
+            End::Escalated(_) => None,
+        });
+        let lost = lost.into_iter().chain(vain.flatten()).map(|(at, usage)| {
+            let endpoint = &self.plan.endpoints[at];
+            Part { endpoint, cost: price(endpoint, &usage), told: true }
+        });
+        let escalated = passed.iter().filter_map(|each| match &each.beside.end {
+            End::Escalated(ending) => {
+                let told = !each.estimated && ending.complete;
+                Some(Part { endpoint: &self.plan.endpoints[each.endpoint], cost: each.cost, told })
+            }
+            End::Vain { .. } => None,
+        });
+        let parts: Vec<Part<'_>> = [answer].into_iter().chain(lost).chain(escalated).collect();
         purse.settle(account, &parts);
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Rest {
     held: Option<Ending>,
     pub notes: Vec<String>,
     pub dropped: Vec<Dropped>,
+    /// An answer was thrown away of which the provider has not said what it came to.
+    pub untold: bool,
 }
 
 pub(super) struct Lost {
@@ -91,6 +93,11 @@ impl Tally {
     /// A request that may be on the bill without having served for anything.
     pub(super) fn lost(&self, endpoint: usize, usage: Option<Usage>) {
         self.rest().lost.push(Lost { endpoint, usage, dropped: false });
+    }
+
+    /// An answer is thrown away of which the provider has not said what it came to.
+    pub(super) fn untold(&self) {
+        self.rest().untold = true;
     }
 
     /// The loser of a hedge, which is about to be dropped.

@@ -1,5 +1,6 @@
 //! The walk over the endpoints of one model: itself, then its fallbacks, each as often as the policy allows.
 
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
 
 use reqwest::header::HeaderName;
@@ -91,7 +92,8 @@ pub(super) async fn visit<A: Ask>(
         prepared.outgoing.headers.entry(TRACEPARENT).or_insert_with(|| trace.clone());
     }
     let paid = AtomicU32::new(0);
-    let place = Place { plan, index, prepared: &prepared, request: entry.request(), tally, deadline, others, paid };
+    let (request, side) = (entry.request(), OnceLock::new());
+    let place = Place { plan, index, prepared: &prepared, request, tally, deadline, others, paid, side };
     match prepared.times {
         0 | 1 => tries(asker, &place).await,
         times => Box::pin(many::side_by_side(asker, &place, times)).await,

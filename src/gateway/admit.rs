@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 
 use super::deciding::{Asked, Decided, Extras};
 use super::setup::Setup;
 use super::target::Target;
 use crate::engine::plan::{Climb, Plan, Routed};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::policy::{Caller, Pass, Rung, Scope, budget};
 use crate::providers::ChatRequest;
 
@@ -44,6 +43,30 @@ pub(super) fn caller(setup: &Setup, headers: &HeaderMap, scope: Scope) -> Result
     setup.auth.caller(headers, scope)
 }
 
+/// Whether a router, as it is asked for, may be asked for this caller: choosing may cost money.
+///
+/// # Errors
+/// [`Kind::Denied`](crate::Kind::Denied) with 429 where a budget that would have to pay is spent.
+pub(super) fn may_choose(setup: &Setup, caller: &Caller, asked: &str) -> Result<()> {
+    setup.budgets.as_ref().map_or(Ok(()), |budgets| budgets.may_choose(caller, asked))
+}
+
+/// Enters what choosing a model has cost into the caller's budgets, also where nothing was chosen.
+///
+/// # Errors
+/// [`Kind::Value`](crate::Kind::Value) for a key whose budget cannot be.
+pub(super) async fn chosen(setup: &Setup, caller: &Caller, asked: &str, came: &Result<Decided, Error>) -> Result<()> {
+    let Some(budgets) = &setup.budgets else { return Ok(()) };
+    let cost = match came {
+        Ok(decided) => decided.router_cost,
+        Err(error) => error.spent().and_then(|spent| spent.router_cost),
+    };
+    let Some(cost) = cost.filter(|cost| !cost.is_zero()) else { return Ok(()) };
+    let target = came.as_ref().ok().map(|decided| &decided.target);
+    let to = target.and_then(|target| Some((&*target.name, target.plan.endpoints.first()?)));
+    budgets.chosen(caller, asked, to, cost).await
+}
+
 /// What is decided, if policies allow it, as a call.
 ///
 /// # Errors
@@ -56,7 +79,7 @@ pub(super) async fn admitted(setup: &Setup, asked: Asking<'_>, pass: &mut Pass, 
         let rung = choice.next()?;
         let target = setup.deciding.targets().get(rung).filter(|_| decided.rung.is_some()).unwrap_or(&decided.target);
         let plan = fitting(setup, asked.caller, target, &decided);
-        match paid(setup, asked, target, &plan, decided.router_cost).await {
+        match paid(setup, asked, target, &plan).await {
             Ok(paid) => break (rung, plan, paid),
             Err(refused) => choice.refused(refused.error, refused.at_limit)?,
         }
@@ -77,13 +100,12 @@ async fn paid(
     asked: Asking<'_>,
     target: &Target,
     plan: &Plan,
-    router_cost: Option<Decimal>,
 ) -> Result<budget::Admitted, budget::Refused> {
     let Some(budgets) = &setup.budgets else {
         return Ok(budget::Admitted { request: Arc::clone(asked.request), purse: None, clamp: None });
     };
     let Asking { caller, request, embeds, .. } = asked;
-    budgets.admit(budget::Call { caller, model: &target.name, plan, request, router_cost, embeds }).await
+    budgets.admit(budget::Call { caller, model: &target.name, plan, request, embeds }).await
 }
 
 /// The rungs that the call may be moved to; for a model that was asked for by name that model alone.

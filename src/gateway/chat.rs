@@ -22,8 +22,8 @@ use super::told::Told;
 use super::{body, explain, failure, guard, headers, stream};
 use crate::engine::call;
 use crate::engine::stream::Stream;
-use crate::error::{Error, Result};
-use crate::policy::Scope;
+use crate::error::{Error, Kind, Result};
+use crate::policy::{Caller, Scope};
 use crate::providers::ChatRequest;
 
 pub(super) async fn openai(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
@@ -100,12 +100,13 @@ async fn begun(
     guard::no_address(&body)?;
     told.pass = setup.policies.enter(&told.caller, &model, setup.models.meant(&model), body.len())?;
     let request = Arc::new(ChatRequest::new(body));
-    let decided = decide(&setup, model, &request, &extras).await?;
+    let decided = decide(&setup, &told.caller, model, &request, &extras).await?;
     let asked = Asking { caller: &told.caller, extras: &extras, request: &request, embeds: false };
     let admitted = admit::admitted(&setup, asked, &mut told.pass, decided).await?;
     let target = Arc::clone(&admitted.decided.target);
     told.clamp = admitted.clamp;
     let request = admitted.request;
+    told.sent = Some(Arc::clone(&request));
     told.decided = Some(admitted.decided);
     target.callable()?;
     let mut plan = admitted.plan;
@@ -129,7 +130,8 @@ async fn begun(
 
 /// Which model answers to a model string.
 pub(super) async fn decide(
-    setup: &Setup,
+    setup: &Arc<Setup>,
+    caller: &Caller,
     model: String,
     request: &Arc<ChatRequest>,
     extras: &Extras,
@@ -140,7 +142,21 @@ pub(super) async fn decide(
     }
     if meant.starts_with("router") {
         let asked = Asked { model: meant.to_owned(), request: Arc::clone(request), extras: extras.clone() };
-        return setup.deciding.decide(&asked).await;
+        if setup.budgets.is_none() {
+            return setup.deciding.decide(&asked).await;
+        }
+        admit::may_choose(setup, caller, meant)?;
+        let (setup, caller) = (Arc::clone(setup), caller.clone());
+        // A task of its own: who leaves meanwhile pays for the choice all the same.
+        let choice = tokio::spawn(async move {
+            let decided = setup.deciding.decide(&asked).await;
+            admit::chosen(&setup, &caller, &asked.model, &decided).await?;
+            decided
+        });
+        return choice.await.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::new(Kind::Cancelled, "the server is being stopped")),
+        });
     }
     Ok(Decided::by_name(setup.models.target(meant)?, model))
 }

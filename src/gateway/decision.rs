@@ -1,7 +1,7 @@
 //! `/v1/decision`: which model a request would go to, without the call. For people who keep a gateway of their own.
 //!
 //! The body is that of a completion in any of the protocols. Policies hold as for a call, but what a budget sets aside is
-//! given back at once.
+//! given back at once; what the choice itself has cost is not.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -59,7 +59,7 @@ async fn decided(
     let meant = setup.models.meant(&model).to_owned();
     told.pass = setup.policies.enter(&told.caller, &model, &meant, body.len())?;
     let request = Arc::new(ChatRequest::new(body));
-    let decided = chat::decide(&setup, model, &request, &extras).await?;
+    let decided = chat::decide(&setup, &told.caller, model, &request, &extras).await?;
     let asked = Asking { caller: &told.caller, extras: &extras, request: &request, embeds: false };
     let decided = admit::admitted(&setup, asked, &mut told.pass, decided).await?.decided;
     let mut body = explain::decision(&decided);

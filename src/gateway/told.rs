@@ -13,6 +13,8 @@ use super::state::Gateway;
 use crate::engine::plan::Account;
 use crate::error::Error;
 use crate::policy::{Caller, Pass};
+use crate::providers::ChatRequest;
+use crate::providers::demand::Demand;
 
 /// What is known of a request so far. It is told when this is dropped: a caller who leaves drops it with everything else.
 pub(super) struct Told {
@@ -38,6 +40,8 @@ pub(super) struct Told {
     pub pass: Pass,
     /// The limit that a budget has given the answer, in tokens.
     pub clamp: Option<u64>,
+    /// What was sent to a provider.
+    pub sent: Option<Arc<ChatRequest>>,
 }
 
 impl Told {
@@ -67,6 +71,7 @@ impl Told {
             stream: false,
             pass: Pass::default(),
             clamp: None,
+            sent: None,
         }
     }
 
@@ -86,6 +91,30 @@ impl Told {
         self.over = true;
     }
 
+    /// Counts what it came to against limits of tokens.
+    fn count_tokens(&mut self) {
+        // What was given up or lost is answered all the same, and nobody says how long the answer was.
+        let broke = self.error.as_ref().is_some_and(Error::is_lost);
+        let untold = self.account.as_ref().is_none_or(|account| account.estimated);
+        if let Some(sent) = self.sent.take().filter(|_| untold && (broke || !self.over)) {
+            let demand = Demand::of(&sent).unwrap_or_default();
+            self.pass.abandoned(demand.output, demand.answers);
+            return;
+        }
+        match (&self.account, &self.error) {
+            (Some(account), _) => {
+                if let Some(usage) = &account.usage {
+                    self.pass.spent(usage.prompt_tokens.saturating_add(usage.completion_tokens));
+                }
+            }
+            // It may have been answered unheard: what was estimated stands.
+            (None, Some(error)) if error.is_lost() => {}
+            // A provider that fails has used nothing that anybody knows of.
+            (None, Some(_)) => self.pass.spent(0),
+            (None, None) => {}
+        }
+    }
+
     /// It has failed.
     pub(super) fn failed(&mut self, status: u16, error: &Error) {
         self.error = Some(error.clone());
@@ -95,16 +124,7 @@ impl Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
-        match (&self.account, &self.error) {
-            (Some(account), _) => {
-                if let Some(usage) = &account.usage {
-                    self.pass.spent(usage.prompt_tokens + usage.completion_tokens);
-                }
-            }
-            // A provider that fails has used nothing that anybody knows of.
-            (None, Some(_)) => self.pass.spent(0),
-            (None, None) => {}
-        }
+        self.count_tokens();
         let observers = self.gateway.observers();
         if observers.is_empty() {
             return;

@@ -15,6 +15,8 @@ use crate::error::Result;
 
 /// Bytes of a body that are taken for one token, before it is known what bodies come to.
 const BYTES_PER_TOKEN: f64 = 4.0;
+/// Tokens that an answer without a limit is taken to have where nobody has said how many it had.
+const USUAL_ANSWER: u64 = 4096;
 
 /// Rates, places, share caps and allowed models of one configuration, with what is left of them.
 #[derive(Debug, Default)]
@@ -221,6 +223,13 @@ impl Pass {
     /// stands.
     pub fn spent(&mut self, tokens: u64) {
         self.taken.settle(tokens);
+    }
+
+    /// Nobody will say what it came to, though it was sent: it counts as its prompt and `answers` answers of the length they
+    /// may have, [`USUAL_ANSWER`] where it does not say.
+    pub fn abandoned(&mut self, output: Option<u64>, answers: u64) {
+        let output = output.unwrap_or(USUAL_ANSWER).saturating_mul(answers);
+        self.spent(output.saturating_add(self.guess.max(0.0) as u64));
     }
 
     /// `OpenAI`'s headers that tell a caller how his limits stand: of the requests and of the tokens that are nearest to their end.

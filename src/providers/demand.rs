@@ -58,7 +58,8 @@ impl Demand {
             },
         };
         let marks = Marks::of(body);
-        let (images, refers) = if marks.any(Marks::IMAGES) || may_refer(body) { beyond(request)? } else { (0, false) };
+        let looks = marks.any(Marks::IMAGES) || may_refer(body);
+        let Beyond { images, refers } = if looks { beyond(request)? } else { Beyond::default() };
         let tier = fields.get("service_tier").and_then(|tier| serde_json::from_slice::<String>(tier).ok());
         let fast = fields.get("speed") == Some(b"\"fast\"");
         let tools = if marks.any(Marks::TOOLS) { TOOLS } else { 0 };
@@ -66,7 +67,7 @@ impl Demand {
             input: (body.len() as u64).saturating_add(images).saturating_add(tools),
             refers,
             output: whole("max_completion_tokens")?.max(whole("max_tokens")?),
-            answers: whole("n")?.unwrap_or(1),
+            answers: whole("n")?.max(whole("best_of")?).unwrap_or(1),
             tier: if fast { Some(ServiceTier::Fast) } else { tier.as_deref().and_then(ServiceTier::named) },
             cached: marks.any(Marks::CACHE),
             audio: marks.any(Marks::AUDIO),
@@ -83,38 +84,92 @@ pub fn limited(request: &ChatRequest, output: u64) -> Result<ChatRequest> {
     Ok(ChatRequest::new(Fields::read(request.bytes())?.write(&changes)))
 }
 
-/// Whether a body may refer to something outside; only then is it parsed.
+/// Whether a body may refer to something outside; only then is it parsed. Parts of messages that are not plain text have a
+/// type.
 fn may_refer(body: &[u8]) -> bool {
     static NAMES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-        let names = ["\"file", "\"document\"", "\"video", "search", "mcp", "\"plugins\"", "\"code_", "url_context"];
+        let names = [
+            "\"type\"",
+            "\"search_parameters\"",
+            "\"web_search_options\"",
+            "\"mcp_servers\"",
+            "\"plugins\"",
+            "\"tools\"",
+        ];
         AhoCorasick::new(names).ok()
     });
     NAMES.as_ref().is_none_or(|names| names.is_match(body))
 }
 
-/// Tokens that images may take beyond their bytes, and whether something outside is referred to.
-fn beyond(request: &ChatRequest) -> Result<(u64, bool)> {
+/// What a body does not hold.
+#[derive(Debug, Default)]
+struct Beyond {
+    /// Tokens that images may take beyond their bytes.
+    images: u64,
+    /// Something outside is referred to.
+    refers: bool,
+}
+
+impl Beyond {
+    /// With the content of a message, or of a part of one.
+    fn content(&mut self, content: Option<&Value>) {
+        match content {
+            Some(Value::Array(parts)) => parts.iter().for_each(|part| self.part(part)),
+            // No form that is known; a provider may know it.
+            Some(Value::Object(_)) => self.refers = true,
+            _ => {}
+        }
+    }
+
+    fn part(&mut self, part: &Value) {
+        match kind(part) {
+            "image_url" | "image" | "input_image" => {
+                let places = ["/image_url/url", "/image_url", "/source/data", "/source/url"];
+                let said = places.iter().find_map(|place| part.pointer(place)?.as_str());
+                let data = part.pointer("/source/type").is_some_and(|kind| kind == "base64");
+                let inside = said.filter(|said| data || said.starts_with("data:")).map_or(0, |said| said.len() as u64);
+                self.images = self.images.saturating_add(IMAGE.saturating_sub(inside));
+            }
+            "tool_result" => self.content(part.get("content")),
+            "text" | "input_text" | "output_text" | "refusal" | "input_audio" | "thinking" | "redacted_thinking"
+            | "tool_use" => {}
+            // A text without a type; of anything else nobody knows what it stands for.
+            "" if part.is_string() => {}
+            _ => self.refers = true,
+        }
+    }
+}
+
+/// What `request` does not hold itself.
+fn beyond(request: &ChatRequest) -> Result<Beyond> {
     let object = request.object()?;
     let list = |name: &str| object.get(name).and_then(Value::as_array).into_iter().flatten();
     let own = |tool: &Value| matches!(kind(tool), "function" | "custom") || tool.get("input_schema").is_some();
     let outside = ["web_search_options", "mcp_servers", "plugins", "search_parameters"];
-    let mut refers = outside.iter().any(|name| object.get(*name).is_some_and(|value| !value.is_null()))
+    let refers = outside.iter().any(|name| object.get(*name).is_some_and(|value| !value.is_null()))
         || list("tools").any(|tool| !own(tool));
-    let mut images = 0_u64;
+    let mut beyond = Beyond { images: 0, refers };
     for message in list("messages") {
-        for part in message.get("content").and_then(Value::as_array).into_iter().flatten() {
-            match kind(part) {
-                "image_url" | "image" => {
-                    let url = part.pointer("/image_url/url").or(part.get("image_url")).and_then(Value::as_str);
-                    let inside = url.filter(|url| url.starts_with("data:")).map_or(0, |url| url.len() as u64);
-                    images = images.saturating_add(IMAGE.saturating_sub(inside));
-                }
-                "file" | "document" | "video_url" | "video" => refers = true,
-                _ => {}
-            }
+        beyond.content(message.get("content"));
+    }
+    Ok(beyond)
+}
+
+/// Whether a request for embeddings holds more than texts and tokens: images, say, or where they are.
+///
+/// # Errors
+/// [`Kind::Value`](crate::Kind::Value) where it is not one JSON object.
+pub fn embeds_more(request: &ChatRequest) -> Result<bool> {
+    fn holds_object(value: &Value) -> bool {
+        match value {
+            Value::Object(_) => true,
+            Value::Array(items) => items.iter().any(holds_object),
+            _ => false,
         }
     }
-    Ok((images, refers))
+    // Besides the body's own bracket.
+    let may = request.bytes().iter().filter(|byte| **byte == b'{').nth(1).is_some();
+    Ok(may && request.object()?.values().any(holds_object))
 }
 
 fn kind(value: &Value) -> &str {
@@ -160,6 +215,31 @@ mod tests {
         let function = json!({"tools": [{"type": "function", "function": {"name": "search_files"}}]});
         let tools = of(&function);
         assert_eq!((tools.refers, tools.input), (false, function.to_string().len() as u64 + TOOLS));
+    }
+
+    #[test]
+    fn no_spelling_of_an_image_is_free() {
+        let part = |part: Value| of(&json!({"messages": [{"role": "user", "content": [part]}]}));
+        for image in [
+            json!({"type": "image", "source": {"type": "url", "url": "https://h/x.png"}}),
+            json!({"type": "input_image", "image_url": "https://h/x.png"}),
+            json!({"type": "tool_result", "content": [{"type": "image", "source": {"type": "url", "url": "https://h/x"}}]}),
+        ] {
+            assert!(part(image.clone()).input > IMAGE, "{image}");
+        }
+        for other in [json!({"type": "input_file", "file_url": "https://h/x.pdf"}), json!({"type": "new"}), json!({})] {
+            assert!(part(other.clone()).refers, "{other}");
+        }
+        assert!(!part(json!({"type": "text", "text": "type"})).refers);
+        assert!(of(&json!({"messages": [{"role": "user", "content": {"type": "image"}}]})).refers);
+        assert_eq!(of(&json!({"best_of": 9, "n": 2})).answers, 9);
+    }
+
+    #[test]
+    fn embeddings_of_more_than_text_are_told() {
+        let more = |body: Value| embeds_more(&ChatRequest::new(body.to_string())).unwrap();
+        assert!(!more(json!({"input": ["a {b}", "c"], "model": "m"})) && !more(json!({"input": [[1, 2]]})));
+        assert!(more(json!({"input": [{"image": "https://h/x"}]})) && more(json!({"messages": [{"content": []}]})));
     }
 
     #[test]

@@ -164,7 +164,7 @@ impl Http {
             .body(request.body.clone())
             .send()
             .await
-            .map_err(|e| broken(endpoint, limits.connect, e))?;
+            .map_err(|e| unanswered(endpoint, limits.connect, e))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -297,6 +297,13 @@ async fn within<T>(limit: Option<Duration>, endpoint: &Endpoint, work: impl Futu
 pub fn late(endpoint: &Endpoint, limit: Duration) -> Error {
     // It may have been understood and answered, only not in time.
     Error::new(Kind::Timeout, format!("no answer from {} within {} s", endpoint.host(), limit.as_secs_f64())).lost()
+}
+
+/// No answer at all: without a connection nothing was sent, else all of it may have been, and be answered unheard.
+fn unanswered(endpoint: &Endpoint, connect: Option<Duration>, error: reqwest::Error) -> Error {
+    let unsent = error.is_connect() || error.is_builder();
+    let error = broken(endpoint, connect, error);
+    if unsent { error } else { error.lost() }
 }
 
 fn broken(endpoint: &Endpoint, connect: Option<Duration>, error: reqwest::Error) -> Error {

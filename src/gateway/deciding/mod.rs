@@ -31,7 +31,7 @@ pub use router::{Elsewhere, Fixed, Lot, Remarks, Router, Said, Table, Word};
 use self::grammar::Grammar;
 use super::target::Target;
 use crate::engine::serving::{Call, Rung, Serving};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Spent};
 use crate::ledger::{Asked as AskedAgain, Outcome, Record};
 use crate::pricing::{self, Usage};
 use crate::routing::filters::Needs;
@@ -134,7 +134,15 @@ impl Deciding {
             let (spoken, found, call) = walk.spoken(requested).await?;
             self.settled(spoken, found, &call, &view, &remarks)
         };
-        let decided = decided.await.inspect_err(|error| self.paid_in_vain(error, asked, &view, &remarks))?;
+        let decided = decided.await.map_err(|error| {
+            self.paid_in_vain(&error, asked, &view, &remarks);
+            match remarks.paid().flatten() {
+                // Budgets pay for it as well.
+                Some(_) if error.spent().is_some() => error,
+                Some(cost) => error.with_spent(Spent { router_cost: Some(cost), ..Spent::default() }),
+                None => error,
+            }
+        })?;
         let mut decided = self.drawn(decided);
         if self.parts.manner.sticky && !decided.holdout {
             self.remember(&view, decided.rung);

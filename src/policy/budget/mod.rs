@@ -17,11 +17,12 @@ mod lease;
 mod period;
 mod purse;
 mod refusal;
+mod router;
 mod slot;
 mod worst;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use rust_decimal::Decimal;
 
@@ -38,7 +39,7 @@ use super::rules::{AtLimit, Period, Rule, Who};
 use crate::engine::plan::Plan;
 use crate::engine::purse::Purse;
 use crate::error::{Error, Result};
-use crate::pricing::{from_pico, pico};
+use crate::pricing::from_pico;
 use crate::providers::demand::{self, Demand};
 use crate::providers::{ChatRequest, Endpoint};
 
@@ -54,6 +55,8 @@ pub struct Budgets {
     keys: HashMap<String, Vec<usize>>,
     teams: HashMap<String, Vec<usize>>,
     all: Vec<usize>,
+    /// Routers that have cost something, as they are asked for.
+    paid: RwLock<HashSet<String>>,
 }
 
 /// A budget that a call concerns.
@@ -77,8 +80,6 @@ pub struct Call<'a> {
     pub plan: &'a Plan,
     /// What is asked for.
     pub request: &'a Arc<ChatRequest>,
-    /// What choosing the model has cost, in US dollars.
-    pub router_cost: Option<Decimal>,
     /// It asks for embeddings: there is no answer to be paid for.
     pub embeds: bool,
 }
@@ -135,8 +136,14 @@ impl Budgets {
     /// # Errors
     /// [`Kind::Value`](crate::Kind::Value) for a limit that cannot be, naming the rule's line.
     pub fn new(bank: Arc<Bank>, rules: &[Rule]) -> Result<Self> {
-        let mut budgets =
-            Self { bank, declared: Vec::new(), keys: HashMap::new(), teams: HashMap::new(), all: Vec::new() };
+        let mut budgets = Self {
+            bank,
+            declared: Vec::new(),
+            keys: HashMap::new(),
+            teams: HashMap::new(),
+            all: Vec::new(),
+            paid: RwLock::default(),
+        };
         for rule in rules {
             let Some(budget) = &rule.budget else { continue };
             let account = budgets.bank.account(&rule.who, budget);
@@ -168,11 +175,10 @@ impl Budgets {
         let Some(first) = call.plan.endpoints.iter().find(touched) else {
             return Ok(Admitted { request: Arc::clone(call.request), purse: None, clamp: None });
         };
-        let demand = if call.embeds { Ok(of_embeddings(call.request)) } else { Demand::of(call.request) };
+        let demand = if call.embeds { of_embeddings(call.request) } else { Demand::of(call.request) };
         let demand = demand.map_err(refuse)?;
-        let router = call.router_cost.and_then(pico).unwrap_or(0).max(0);
         let bank = Arc::clone(&self.bank);
-        let mut purse = CallPurse { bank, concerns, demand, router, embeds: call.embeds, state: Mutex::default() };
+        let mut purse = CallPurse { bank, concerns, demand, embeds: call.embeds, state: Mutex::default() };
         let sets = Sets { first, chosen: &call.plan.endpoints[0] };
         let clamp = if let (false, None) = (call.embeds, demand.output) {
             Some(self.clamped(&mut purse, &call, sets).await?)
@@ -239,7 +245,12 @@ impl Budgets {
 
     /// The budgets that a call of this caller may concern.
     fn concerns(&self, call: &Call<'_>) -> Result<Vec<Concern>> {
-        let (key, team) = (call.caller.key.as_deref(), call.caller.team());
+        self.concerns_of(call.caller, call.model, &call.plan.endpoints[0].name)
+    }
+
+    /// The same for `model`, whose first endpoint is `name`.
+    fn concerns_of(&self, caller: &Caller, model: &str, name: &str) -> Result<Vec<Concern>> {
+        let (key, team) = (caller.key.as_deref(), caller.team());
         let of_key = |name: &str| self.keys.get(name).into_iter().flatten();
         let keyed =
             key.into_iter().flat_map(|key| of_key(&key.id).chain(of_key(&key.name).filter(|_| key.id != key.name)));
@@ -247,10 +258,9 @@ impl Budgets {
         let fits =
             |concern: &&Concern| concern.account.who.team.is_none() || concern.account.who.team.as_deref() == team;
         let declared = keyed.chain(teamed).chain(&self.all).map(|at| &self.declared[*at]).filter(fits);
-        let name = &call.plan.endpoints[0].name;
         let concerns = declared.map(|concern| {
-            let alias = concern.account.who.model.is_some() && call.model != name;
-            let alias = alias.then(|| Arc::new((call.model.to_owned(), name.clone())));
+            let alias = concern.account.who.model.is_some() && model != name;
+            let alias = alias.then(|| Arc::new((model.to_owned(), name.to_owned())));
             Concern { alias, ..concern.clone() }
         });
         let mut concerns: Vec<Concern> = concerns.collect();
@@ -298,9 +308,10 @@ fn state(bank: &Bank, account: &Account, now: i64) -> BudgetState {
     }
 }
 
-/// That of a request for embeddings: its bytes.
-fn of_embeddings(request: &ChatRequest) -> Demand {
-    Demand { input: request.bytes().len() as u64, answers: 1, ..Demand::default() }
+/// That of a request for embeddings: its bytes, and the whole context where it holds more than texts.
+fn of_embeddings(request: &ChatRequest) -> Result<Demand> {
+    let refers = demand::embeds_more(request)?;
+    Ok(Demand { input: request.bytes().len() as u64, refers, answers: 1, ..Demand::default() })
 }
 
 fn refuse(error: Error) -> Refused {

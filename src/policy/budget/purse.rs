@@ -26,8 +26,6 @@ pub(super) struct Call {
     pub concerns: Vec<Concern>,
     /// What the request may use, with the limit it was given.
     pub demand: Demand,
-    /// What choosing the model has cost, in picodollars, to be paid with the first request.
-    pub router: i64,
     /// Of embeddings: there is no answer to be paid for by its length.
     pub embeds: bool,
     pub state: Mutex<State>,
@@ -38,8 +36,15 @@ pub(super) struct State {
     /// Set aside before the call began, for its first request.
     ready: Option<Aside>,
     /// Of requests that were sent; `None` where that turned out to be on no bill.
-    sent: Vec<Option<Aside>>,
+    sent: Vec<Option<Held>>,
     settled: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    aside: Aside,
+    /// Nobody will say what the request came to: all of it is spent.
+    whole: bool,
 }
 
 impl Call {
@@ -66,7 +71,7 @@ impl Call {
 
     /// The first reservation, to be made before the call.
     pub(super) fn begin(&self, slots: &Arc<[Arc<Slot>]>, needed: i64) -> Got {
-        self.bank.set_aside(slots, needed.saturating_add(self.router))
+        self.bank.set_aside(slots, needed)
     }
 
     /// In words why `short` does not pay.
@@ -90,7 +95,7 @@ impl Call {
 
     fn sent(&self, aside: Option<Aside>) -> Pledge {
         let mut state = self.state();
-        state.sent.push(aside);
+        state.sent.push(aside.map(|aside| Held { aside, whole: false }));
         Pledge(state.sent.len() - 1)
     }
 
@@ -98,7 +103,6 @@ impl Call {
     fn ready(&self, slots: &Arc<[Arc<Slot>]>, needed: i64) -> Option<Aside> {
         let mut aside = self.state().ready.take()?;
         let same = aside.slots().iter().map(|slot| slot.order).eq(slots.iter().map(|slot| slot.order));
-        let needed = needed.saturating_add(self.router);
         if !same || aside.amount() < needed && aside.grow(needed).is_err() {
             return None;
         }
@@ -136,27 +140,34 @@ impl Purse for Call {
     }
 
     fn free(&self, pledge: Pledge) {
-        let aside = self.state().sent.get_mut(pledge.0).and_then(Option::take);
-        self.give_back(aside);
+        let held = self.state().sent.get_mut(pledge.0).and_then(Option::take);
+        self.give_back(held.map(|held| held.aside));
     }
 
-    fn settle(&self, account: &Account, parts: &[Part<'_>]) {
+    fn keep(&self, pledge: Pledge) {
+        if let Some(Some(held)) = self.state().sent.get_mut(pledge.0) {
+            held.whole = true;
+        }
+    }
+
+    fn settle(&self, _: &Account, parts: &[Part<'_>]) {
         let (sent, ready) = {
             let mut state = self.state();
             state.settled = true;
             (std::mem::take(&mut state.sent), state.ready.take())
         };
         self.give_back(ready);
-        let asides: Vec<Aside> = sent.into_iter().flatten().collect();
-        let router = account.router_cost.and_then(pico).unwrap_or(0).min(self.router);
-        let all = account.cost.and_then(pico).map(|cost| cost.saturating_add(router));
+        // An answer whose tokens were not told may be any of those that are not kept yet.
+        let untold = parts.iter().any(|part| !part.told);
+        let (kept, told): (Vec<Held>, Vec<Held>) = sent.into_iter().flatten().partition(|held| held.whole || untold);
+        let asides: Vec<Aside> = told.into_iter().map(|held| held.aside).collect();
+        for held in kept {
+            self.spend(held.aside);
+        }
         let of = |concern: &Concern| {
-            if concern.account.who.model.is_none() {
-                return all;
-            }
             let own = parts.iter().filter(|part| concern.is_about(part.endpoint));
             let sum = own.map(|part| part.cost).try_fold(Decimal::ZERO, |sum, cost| sum.checked_add(cost?))?;
-            pico(sum).map(|cost| cost.saturating_add(router))
+            pico(sum)
         };
         // What each budget has to pay.
         let mut owed: Vec<(u64, Option<i64>)> =
@@ -192,6 +203,13 @@ impl Purse for Call {
 }
 
 impl Call {
+    /// All of it is spent.
+    fn spend(&self, aside: Aside) {
+        let (slots, amount) = (Arc::clone(aside.slots()), aside.amount());
+        aside.settle(|_| amount);
+        self.bank.freed(&slots);
+    }
+
     fn give_back(&self, aside: Option<Aside>) {
         if let Some(aside) = aside {
             let slots = Arc::clone(aside.slots());
@@ -206,9 +224,9 @@ impl Drop for Call {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         if !state.settled {
-            for aside in std::mem::take(&mut state.sent).into_iter().flatten() {
-                let amount = aside.amount();
-                aside.settle(|_| amount);
+            for held in std::mem::take(&mut state.sent).into_iter().flatten() {
+                let amount = held.aside.amount();
+                held.aside.settle(|_| amount);
             }
         }
     }

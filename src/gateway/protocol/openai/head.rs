@@ -1,5 +1,6 @@
 //! The one pass over a request's body: everything is checked to be JSON, a few fields are read.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -22,6 +23,8 @@ pub(super) struct Head<'a> {
     pub extras: bool,
     /// There is a field that is null.
     pub nulls: bool,
+    /// A field that is there twice: readers differ in which they take, and ours must not be another than the provider's.
+    twice: Option<String>,
 }
 
 impl<'a> Head<'a> {
@@ -31,7 +34,14 @@ impl<'a> Head<'a> {
         let text = std::str::from_utf8(body).map_err(|error| {
             Error::value(format!("the request body must be UTF-8; it is not at byte {}", error.valid_up_to()))
         })?;
-        serde_json::from_str(text).map_err(|error| not_json(&error))
+        let head: Self = serde_json::from_str(text).map_err(|error| not_json(&error))?;
+        match head.twice {
+            None => Ok(head),
+            Some(name) => {
+                let name: String = name.chars().filter(|letter| !letter.is_control()).take(64).collect();
+                Err(bad(&name, format!("`{name}` must be in the request body once, found twice")))
+            }
+        }
     }
 }
 
@@ -99,8 +109,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Head<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Head<'de>, A::Error> {
                 let mut head = Head::default();
-                while let Some(name) = map.next_key::<Text<'de>>()? {
-                    match name.get().unwrap_or_default() {
+                let mut names = HashSet::with_capacity(16);
+                while let Some(name) = map.next_key::<String>()? {
+                    match name.as_str() {
                         "model" => head.model = map.next_value()?,
                         "messages" => head.messages = map.next_value()?,
                         "stream" => {
@@ -112,6 +123,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Head<'a> {
                             head.extras = true;
                         }
                         _ => head.nulls |= map.next_value::<Option<IgnoredAny>>()?.is_none(),
+                    }
+                    if let Some(name) = names.replace(name) {
+                        head.twice.get_or_insert(name);
                     }
                 }
                 Ok(head)
