@@ -76,7 +76,9 @@ async def test_paths(app: Application) -> None:
     async with client_of(app) as http:
         assert (await http.get("/health")).json() == {"status": "online"}
         document = (await http.get("/openapi.json")).json()
-        assert {"/v1/chat/completions", "/v1/messages", "/v1/responses", "/health"} <= set(document["paths"])
+        assert {"/v1/chat/completions", "/v1/messages", "/v1/responses", "/health", "/ui", "/admin/keys"} <= set(
+            document["paths"]
+        )
         page = await http.get("/docs")
         assert page.headers["content-type"].startswith("text/html")
         assert (await http.get("/nowhere?x=1")).status_code == 404

@@ -231,6 +231,78 @@ def test_what_only_building_it_shows_is_a_mistake(rest: str, told: str) -> None:
         look(of(TWO + rest))
 
 
+def mistakes_of(rest: str) -> list[str]:
+    with pytest.raises(ConfigMistakes) as caught:
+        look(of(TWO + rest))
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("rest", "told"),
+    [
+        ("aliases:\n  r: router-mf-0.5", "3:6: aliases.r: 'router-mf-0.5' cannot be asked for: Invalid router mf"),
+        ("aliases:\n  r: router-local-7", "3:6: aliases.r: 'router-local-7' cannot be asked for: Invalid threshold"),
+        ("aliases:\n  r: router-local", "3:6: aliases.r: 'router-local' cannot be asked for: expected a threshold"),
+        ("policies:\n  - models: [router-no]", "3:14: policies[0].models[0]: 'router-no' cannot be asked for"),
+    ],
+)
+def test_names_of_routers_have_to_be_loaded(rest: str, told: str) -> None:
+    (only,) = mistakes_of(rest)
+    assert only.startswith(f"g.yaml:{told}"), only
+    with pytest.raises(ConfigMistakes, match="cannot be asked for"):
+        built(TWO + rest)
+
+
+def test_routers_that_are_loaded_may_be_named() -> None:
+    rest = """routers: {local: , mf: {checkpoint_path: nowhere}, semantic: {routes: {a: [b]}, map: {a: cheap}}}
+aliases: {a: router-mf-0.5, b: router-semantic, c: "router-local-30%", d: cheap}
+policies: [{key: k, models: [router-mf, a, router-local-0.5, cheap]}]
+"""
+    assert look(of(TWO + rest)).routers == ["local", "mf", "semantic"]
+
+
+def test_no_mistake_hides_another() -> None:
+    lines = mistakes_of(
+        """imports:
+  - no_such_module_of_ours
+keys: {admin: short}
+routers:
+  nosuch: {}
+  mf:
+    bogus: 1
+  rules: {preset: nothing}
+aliases:
+  a: router-nosuch-0.5
+  b: router-local-0.5
+  c: router-rules
+"""
+    )
+    starts = [
+        "g.yaml:3:5: imports[0]: cannot be imported",
+        "g.yaml:4:15: keys.admin: expected 16 characters",
+        "g.yaml:6:3: routers.nosuch: unknown router 'nosuch'",
+        "g.yaml:7:3: routers.mf: unknown argument 'bogus'",
+        "g.yaml:9:3: routers.rules: ",
+        "g.yaml:12:6: aliases.b: 'router-local-0.5' cannot be asked for: Invalid router local",
+    ]
+    assert len(lines) == len(starts) and all(map(str.startswith, lines, starts)), lines
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("calls.db", "calls.db"),
+        ("sqlite:///var/lib/calls.db", "sqlite:///var/lib/calls.db"),
+        ("memory", "in memory"),
+        ("postgresql://u:s3cret@db.example:5432/d?password=s3cret", "postgresql://u@db.example:5432/d"),
+        ("postgresql://u:s3c@ret@h/d", "in a database that the file names (hidden)"),
+        ("s3cret", "in a database that the file names (hidden)"),
+    ],
+)
+def test_a_ledger_is_shown_without_its_password(given: str, shown: str) -> None:
+    assert of(f'{TWO}ledger: "{given}"').ledger_shown == shown
+
+
 DOCS = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8")
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SERVE = ("-m", "ferroute", "serve")
 ORIGINAL = ("-m", "routellm.openai_server")
+PAIR = "weak_model: a\nstrong_model: b\n"
 HELLO = [{"role": "user", "content": "Say hello"}]
 
 
@@ -102,9 +103,20 @@ def test_two_models_need_no_file(upstream: FakeServer, tmp_path: Path) -> None:
         (("g.yaml", "--host", "0.0.0.0"), "weak_model: a\nstrong_model: b\n", 1, "0.0.0.0 can be reached by others"),
         (("--weak-model", "x"), None, 2, "go together"),
         (("--base-url", "http://127.0.0.1:9"), None, 2, "of which none is given"),
-        (("--port", "70000"), None, 2, "invalid"),
+        (("--port", "70000"), None, 2, "expected a whole number from 0 to 65535, found '70000'"),
+        (("--port", "abc"), None, 2, "argument --port: expected a whole number from 0 to 65535, found 'abc'"),
+        (("g.yaml", "--host", "name.invalid"), "weak_model: a\nstrong_model: b\n", 1, "no name that has one"),
+        (("g.yaml",), "routers: {}\naliases: {}\n", 1, "g.yaml: it names no models"),
+        (("g.yaml", "--import", "no_such"), "weak_model: a\nstrong_model: b\n", 1, "--import: No module named"),
+        (("g.yaml",), f"{PAIR}imports: [no_such]\n", 1, "g.yaml:3:11: imports[0]: cannot be imported"),
+        (("g.yaml",), f"{PAIR}aliases: {{a: router-mf-1}}\n", 1, "g.yaml:3:14: aliases.a: 'router-mf-1' cannot be"),
         (("--no-such-option",), None, 2, "unrecognized arguments"),
-        (("--weak-model", "x", "--strong-model", "y", "--api-key", "env:NOT_THERE"), None, 1, "no variable NOT_THERE"),
+        (
+            ("--weak-model", "x", "--strong-model", "y", "--api-key", "env:NOT_THERE"),
+            None,
+            2,
+            "--api-key: the environment",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_said_in_a_line(
@@ -115,6 +127,42 @@ def test_what_cannot_be_served_is_said_in_a_line(
     done = ended(*SERVE, *words, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert told in done.stderr and "Traceback" not in done.stderr
+
+
+def test_tiers_and_names_without_a_provider_are_asked_for(upstream: FakeServer, tmp_path: Path) -> None:
+    rest = "policies: [{models: [router-random, cheap, fast, big]}]\n"
+    path = config_at(upstream, tmp_path, rest)
+    path.write_text(path.read_text().replace("{fast: router-random-1}", "{fast: expensive}"))
+    with Served(*SERVE, str(path), "--port", "0", env=KEY) as server:
+        for asked in ("cheap", "fast", "big", "openai/small", "router-random-0"):
+            assert chat(server, asked).status_code == 200, chat(server, asked).text
+        assert [request.json["model"] for request in upstream.requests] == ["small", "big", "big", "small", "big"]
+        listed = {each["id"]: each["ferroute"] for each in server.get("/v1/models").json()["data"]}
+        assert listed["cheap"]["kind"] == "alias" and listed["cheap"]["stands_for"] == "openai/small"
+        assert listed["fast"]["stands_for"] == "openai/big"
+        path.write_text(path.read_text().replace(rest, ""))
+        server.process.send_signal(signal.SIGHUP)
+        server.said(r": reloaded \(")
+        answer = chat(server, "groq/small")
+        assert answer.status_code == 404
+        assert "did you mean `openai/small`?" in answer.json()["error"]["message"]
+
+
+def test_a_reload_that_cannot_work_changes_nothing(upstream: FakeServer, tmp_path: Path) -> None:
+    path = config_at(upstream, tmp_path)
+    with Served(*SERVE, str(path), "--port", "0", env=KEY) as server:
+        before = path.read_text()
+        for target in ("router-random-7", "router-mf-0.5"):
+            path.write_text(before.replace("router-random-1", target))
+            server.process.send_signal(signal.SIGHUP)
+            server.said(rf"gateway.yaml:5:17: aliases.fast: '{target}' cannot be asked for")
+            assert chat(server, "fast").headers["x-ferroute-model"] == "openai/small"
+
+
+def test_requests_are_logged_when_asked_for(upstream: FakeServer, tmp_path: Path) -> None:
+    with Served(*SERVE, str(config_at(upstream, tmp_path)), "--port", "0", "--verbose", env=KEY) as server:
+        assert chat(server, "fast").status_code == 200
+        server.said("openai/small")
 
 
 def test_a_port_that_is_taken_is_said(upstream: FakeServer, tmp_path: Path) -> None:
@@ -362,6 +410,31 @@ def test_check_says_what_it_did_not_understand(words: tuple[str, ...], told: str
     (tmp_path / "g.yaml").write_text("weak_model: a\nstrong_model: b\n")
     done = ended(*CHECK, *words, cwd=tmp_path)
     assert done.returncode == 2 and told in done.stderr, done.stderr
+
+
+def test_a_file_without_models_says_so_and_is_checked_with_two(tmp_path: Path) -> None:
+    for text in ("", "random: {}\nlocal: {}\n"):
+        (tmp_path / "rl.yaml").write_text(text)
+        done = ended(*CHECK, "rl.yaml", cwd=tmp_path)
+        assert done.returncode == 1 and "rl.yaml: it names no models" in done.stdout, done.stdout
+        done = ended(*CHECK, "rl.yaml", "--weak-model", "gpt-5.4-mini", "--strong-model", "gpt-5.5", cwd=tmp_path)
+        assert done.returncode == 0 and "strong: gpt-5.5" in done.stdout, done.stdout
+    done = ended(*CHECK, "rl.yaml", "--weak-model", "gpt-5.4-mini", cwd=tmp_path)
+    assert done.returncode == 2 and "go together" in done.stderr
+
+
+def test_a_ledgers_path_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "g.yaml").write_text(f"{PAIR}ledger: calls.db\n")
+    assert "ledger calls.db" in ended(*CHECK, "g.yaml", cwd=tmp_path).stdout
+    assert json.loads(ended(*CHECK, "g.yaml", "--json", cwd=tmp_path).stdout)["config"]["ledger"] == "calls.db"
+
+
+def test_a_limit_of_nothing_is_no_pass(replayed: Path) -> None:
+    (replayed / "empty.jsonl").write_text("\n")
+    words = ("new.yaml", "--replay", "empty.jsonl", "--against", "old.yaml")
+    assert ended(*CHECK, *words, cwd=replayed).returncode == 0
+    done = ended(*CHECK, *words, "--max-changed", "5%", cwd=replayed)
+    assert done.returncode == 3 and "no request to play" in done.stderr
 
 
 def test_the_schema_is_printed() -> None:

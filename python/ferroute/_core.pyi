@@ -2193,6 +2193,9 @@ class GatewayConfig:
     def shown(self) -> str:
         """The same as it may be shown: secrets by their references."""
 
+    def place(self, way: str) -> tuple[int, int] | None:
+        """Line and column of a part of the file, such as ``policies[0].budget``; None where there is none."""
+
 def read_gateway_config(
     text: str, name: str, folder: str | os.PathLike[str]
 ) -> tuple[GatewayConfig | None, list[tuple[int | None, int | None, str, str]]]:

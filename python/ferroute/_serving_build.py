@@ -81,17 +81,20 @@ def controller_of(config: Configuration, before: Served | None = None, *, made: 
     Args:
         config: What it is made of.
         before: The one it takes the place of; routers and ledger that have not changed are taken from it.
-        made: What is made; None: a `Served`.
+        made: What is made, by one who looks for mistakes in names himself; None: a `Served`, without any.
 
     Raises:
+        ConfigMistakes: It speaks of a module or a router that there is not, or of one as it cannot be asked.
         FerrouteError: A router or the ledger cannot be had, or a value is outside its range.
         TypeError: A router misses an argument.
     """
-    if config.imports:
-        from ferroute._imports import import_modules
+    from ferroute import _serving_names as names
 
-        import_modules(config.imports)
+    if made is None:
+        names.raise_any(list(names.imported(config)))
     arguments = arguments_of(config)
+    if made is None:
+        names.raise_any(list(names.unknown(config, arguments)))
     tiers = config.tiers
     if config.pair:
         models: dict[str, Any] = {"weak_model": tiers[0][1], "strong_model": tiers[1][1]}
@@ -108,6 +111,8 @@ def controller_of(config: Configuration, before: Served | None = None, *, made: 
         **models,
     )
     controller.ledger_of = wanted
+    if made is None:
+        names.raise_any(list(names.unanswerable(config, controller)))
     return controller
 
 
@@ -123,7 +128,15 @@ def with_tiers(config: Configuration) -> list[str]:
         return _by_price(config)
     from ferroute._serving_preset import preset
 
-    chosen = preset()
+    try:
+        chosen = preset()
+    except InvalidValueError:
+        if config.name is None:
+            raise
+        raise InvalidValueError(
+            f"{config.name}: it names no models, and there is no key of a provider in the environment to choose some "
+            "by: say `tiers` in it, or --weak-model and --strong-model beside it"
+        ) from None
     config.plain["tiers"] = chosen.tiers
     config.plain["models"] = chosen.models
     config.plain.setdefault("open_models", True)
@@ -132,6 +145,14 @@ def with_tiers(config: Configuration) -> list[str]:
     if chosen.others:
         said.append(f"there are keys of {', '.join(chosen.others)} too: their models can be asked for by name")
     return said
+
+
+def with_pair(config: Configuration, weak: str, strong: str, own: Mapping[str, Any]) -> None:
+    """Puts two models of the command line in the place of a configuration's tiers; `own` is how they are reached."""
+    config.plain["tiers"] = [
+        (name, {"model": model, **own} if own else model) for name, model in (("weak", weak), ("strong", strong))
+    ]
+    config.plain["pair"] = True
 
 
 def _by_price(config: Configuration) -> list[str]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from ferroute._serving_build import Served, arguments_of, controller_of, price_of
 from ferroute._serving_config import ConfigMistakes, Mistake
 from ferroute._serving_lines import LOCAL
-from ferroute.controller import RoutingError
+from ferroute._serving_names import imported, raise_any, unanswerable
+from ferroute.controller import ROUTER_CLS, RoutingError
 from ferroute.endpoints import endpoint
 from ferroute.errors import FerrouteError, UnknownNameError
-from ferroute.routers.base import Router
+from ferroute.routers.base import Router, RungRouter
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -63,8 +64,32 @@ class _NotLoaded(Router):
         raise NotImplementedError
 
 
+class _NotLoadedRungs(RungRouter):
+    """Likewise, of a router that names a rung, and so needs no threshold."""
+
+    def choose(self, request: Any) -> Any:
+        raise NotImplementedError
+
+
+def _stub(make_one: Any) -> Router:
+    names = isinstance(make_one, type) and issubclass(make_one, RungRouter)
+    return _NotLoadedRungs() if names else _NotLoaded()
+
+
 class _Checked(Served):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.wrong: list[tuple[str, str]] = []
+        super().__init__(*args, **kwargs)
+
     def _built(self, name: str, entry: Any) -> Any:
+        try:
+            return self._made(name, entry)
+        except (FerrouteError, RoutingError, TypeError, KeyError) as error:
+            # The others are looked at all the same.
+            self.wrong.append((name, str(error)))
+            return _stub(ROUTER_CLS.get(name))
+
+    def _made(self, name: str, entry: Any) -> Any:
         from ferroute.controller import _maker, _unknown_arguments  # pyright: ignore[reportPrivateUsage]
 
         if name in _LIGHT:
@@ -76,8 +101,8 @@ class _Checked(Served):
             from ferroute.errors import InvalidTypeError
 
             unknown, known = wrong
-            raise InvalidTypeError(f"routers.{name}: unknown argument {unknown!r:.60}; known are {', '.join(known)}")
-        return _NotLoaded()
+            raise InvalidTypeError(f"unknown argument {unknown!r:.60}; known are {', '.join(known)}")
+        return _stub(make_one)
 
 
 def look(config: Configuration, today: dt.date | None = None) -> Findings:
@@ -92,18 +117,21 @@ def look(config: Configuration, today: dt.date | None = None) -> Findings:
     """
     day = dt.datetime.now(dt.timezone.utc).date() if today is None else today
     said: list[str] = []
+    wrong: list[Mistake] = []
     admin = config.keys.get("admin")
     if admin is not None and (len(admin) < _SHORTEST_KEY or len(admin.split()) != 1):
-        what = f"expected {_SHORTEST_KEY} characters or more, without spaces"
-        raise ConfigMistakes([Mistake(config.name or "", None, None, "keys.admin", what)])
+        wrong.append(config.mistake("keys.admin", f"expected {_SHORTEST_KEY} characters or more, without spaces"))
     config.plain["ledger"] = "memory"
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            controller_of(config, made=_Checked)
+            _build(config, wrong)
         said += [str(warning.message) for warning in caught]
+    except ConfigMistakes as error:
+        wrong += error.mistakes
     except (FerrouteError, RoutingError, TypeError, KeyError) as error:
-        raise ConfigMistakes([Mistake(config.name or "", None, None, "", str(error))]) from error
+        wrong.append(Mistake(config.name or "", None, None, "", str(error)))
+    raise_any(wrong)
     tiers = [_line(name, model) for name, model in config.tiers]
     models = [_line(name, model) for name, model in config.models]
     said += _of_models(config, [*tiers, *models], day)
@@ -116,6 +144,19 @@ def look(config: Configuration, today: dt.date | None = None) -> Findings:
     policies = [policy_text(policy) for policy in config.shown.get("policies", ())]
     notes = [*config.said, *config.notes]
     return Findings(tiers, models, list(arguments_of(config)), policies, notes, list(dict.fromkeys(said)))
+
+
+def _build(config: Configuration, wrong: list[Mistake]) -> None:
+    """Builds it; what is wrong with a line of its own is added to `wrong`.
+
+    Raises:
+        FerrouteError: More is wrong.
+    """
+    wrong += imported(config)
+    controller = controller_of(config, made=_Checked)
+    if isinstance(controller, _Checked):
+        wrong += [config.mistake(f"routers.{name}", why) for name, why in controller.wrong]
+    wrong += unanswerable(config, controller)
 
 
 def _line(name: str, model: Any) -> ModelLine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
@@ -12,6 +13,8 @@ from ferroute.errors import InvalidValueError, MissingFileError, UnreadableFileE
 
 MOST_BYTES = 1 << 20
 """Bytes of a configuration; the core has the same bound."""
+HIDDEN = "(hidden)"
+"""What the core shows in the place of a secret."""
 LEDGER = "ferroute.db"
 """The ledger beside a configuration that names none."""
 
@@ -158,6 +161,31 @@ class Configuration:
     def telemetry(self) -> dict[str, Any]:
         """Metrics, traces and logs, as far as they are given."""
         return self.plain.get("telemetry", {})
+
+    def mistake(self, way: str, what: str) -> Mistake:
+        """A mistake at a part of the file, such as ``routers.mf``, with its line where it has one."""
+        line, column = self.core.place(way) or (None, None)
+        return Mistake(self.name or "", line, column, way, what)
+
+    @property
+    def ledger_shown(self) -> str:
+        """Where calls are entered, as it may be shown: a path, or a URL without its password and parameters."""
+        said: str = self.shown.get("ledger", "")
+        if not said and self.name is None:
+            return "in memory"
+        if said != HIDDEN:
+            return said or LEDGER
+        given = str(self.plain.get("ledger", ""))
+        if given in ("memory", "memory:"):
+            return "in memory"
+        # Anything else may be a secret that has slipped a line.
+        if re.fullmatch(r"(sqlite:/*)?[\w ./\\-]+\.(db|sqlite3?)", given):
+            return given
+        if found := re.fullmatch(
+            r"(postgres(?:ql)?://)(?:([\w.-]+)(?::[^@]*)?@)?([\w.:\[\]-]+(?:/[\w.-]*)?)(\?.*)?", given
+        ):
+            return f"{found[1]}{f'{found[2]}@' if found[2] else ''}{found[3]}"
+        return "in a database that the file names (hidden)"
 
     def __repr__(self) -> str:
         return f"Configuration({self.name!r})"

@@ -91,6 +91,13 @@ class Side:
         self.controller = controller_of(config)
         self.known = dict(config.models)
         self.known |= {_name(model): model for _, model in (*config.tiers, *config.models)}
+        # As the server has it: a tier is asked for by its name, and a provider may be left out where that is clear.
+        short = [(name.split("/", 1)[1], name) for name in self.known if "/" in name]
+        for bare, name in short:
+            if [other for other, _ in short].count(bare) == 1:
+                self.known.setdefault(bare, self.known[name])
+        for name, model in config.tiers:
+            self.known.setdefault(name, model)
 
     def answer(self, request: Request, default: str | None) -> tuple[str, Decimal | None, str]:
         """Model, estimated dollars and reason; `REFUSED` where no model would answer.

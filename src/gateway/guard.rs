@@ -140,8 +140,10 @@ pub fn bindable(host: &str, keyed: bool, said: bool) -> Result<()> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let local = match bare.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
-        // A name without an address fails when it is bound, with the system's own words.
-        Err(_) => (bare, 0).to_socket_addrs().is_ok_and(|mut all| all.all(|address| address.ip().is_loopback())),
+        Err(_) => match (bare, 0).to_socket_addrs() {
+            Ok(mut all) => all.all(|address| address.ip().is_loopback()),
+            Err(_) => return Err(Error::value(format!("{host} is no address, and no name that has one"))),
+        },
     };
     if local {
         return Ok(());
@@ -293,7 +295,9 @@ mod tests {
         for local in ["127.0.0.1", "localhost", "::1", "[::1]", "127.9.9.9"] {
             assert!(bindable(local, false, false).is_ok(), "{local}");
         }
-        for public in ["0.0.0.0", "::", "192.0.2.1", "name.invalid"] {
+        let error = bindable("name.invalid", false, false).unwrap_err();
+        assert!(error.message().contains("no name that has one"), "{error}");
+        for public in ["0.0.0.0", "::", "192.0.2.1"] {
             let error = bindable(public, false, false).unwrap_err();
             assert!(error.message().contains("--allow-public-without-key"), "{error}");
             assert!(bindable(public, true, false).is_ok() && bindable(public, false, true).is_ok());

@@ -8,6 +8,7 @@ use super::deciding::Deciding;
 use super::guard::Guard;
 use super::limits::Limits;
 use super::target::Target;
+use crate::data::yaml::node::near;
 use crate::engine::plan::{Climb, Plan};
 use crate::error::{Denied, Error, Result};
 use crate::ledger::Ledger;
@@ -25,6 +26,8 @@ pub struct Models {
     order: Vec<String>,
     /// Another name for a model or for a `router-...` string.
     aliases: Vec<(String, String)>,
+    /// Names without their provider, and the models that they may mean.
+    short: HashMap<String, Vec<String>>,
     open: Option<Open>,
 }
 
@@ -35,10 +38,29 @@ impl Models {
         for target in targets {
             if !models.named.contains_key(&target.name) {
                 models.order.push(target.name.clone());
+                if let Some((_, short)) = target.name.split_once('/') {
+                    models.short.entry(short.to_owned()).or_default().push(target.name.clone());
+                }
                 models.named.insert(target.name.clone(), target);
             }
         }
         models
+    }
+
+    /// The same, and the names of rungs beside it, each for the model that stands there: unless a model or an alias has that
+    /// name. Aliases may mean one.
+    #[must_use]
+    pub fn tiers<'a>(mut self, tiers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        for (tier, model) in tiers {
+            if self.named.contains_key(tier) || self.aliases.iter().any(|(alias, _)| alias == tier) {
+                continue;
+            }
+            for (_, meant) in self.aliases.iter_mut().filter(|(_, meant)| meant == tier) {
+                model.clone_into(meant);
+            }
+            self.aliases.push((tier.to_owned(), model.to_owned()));
+        }
+        self
     }
 
     /// The same, and besides any model of a provider whose key is in the environment, called as `template` is.
@@ -48,9 +70,17 @@ impl Models {
         self
     }
 
-    /// What a name stands for, if it is an alias.
+    /// What a name stands for, if it is an alias, or that of one model without its provider.
     pub fn meant<'a>(&'a self, name: &'a str) -> &'a str {
-        self.aliases.iter().find(|(alias, _)| alias == name).map_or(name, |(_, meant)| meant)
+        let meant = self.aliases.iter().find(|(alias, _)| alias == name).map_or(name, |(_, meant)| meant);
+        // Where any model may be asked for, such a name says itself which provider is meant.
+        if self.open.is_some() || self.named.contains_key(meant) {
+            return meant;
+        }
+        match self.short.get(meant).map(Vec::as_slice) {
+            Some([only]) => only,
+            _ => meant,
+        }
     }
 
     /// The model of that name, where it is configured.
@@ -69,10 +99,26 @@ impl Models {
         match &self.open {
             Some(open) => open.target(name),
             None => Err(no_model(format!(
-                "The model `{}` does not exist here; GET /v1/models lists those that do",
-                short(name)
+                "The model `{}` does not exist here{} GET /v1/models lists those that do",
+                short(name),
+                self.near(&short(name))
             ))),
         }
+    }
+
+    /// What may have been meant by a name that there is not.
+    fn near(&self, name: &str) -> String {
+        let bare = name.split_once('/').map_or(name, |(_, bare)| bare);
+        let known: Vec<&str> =
+            self.order.iter().chain(self.aliases.iter().map(|(alias, _)| alias)).map(String::as_str).collect();
+        // The right model of the wrong provider, or of none, is nearer than any letters are.
+        let same = |known: &&&str| **known == bare || known.split_once('/').is_some_and(|(_, known)| known == bare);
+        let mut meant: Vec<&str> = known.iter().filter(same).copied().collect();
+        if meant.is_empty() {
+            meant.extend(near(name, &known));
+        }
+        let meant: Vec<String> = meant.iter().map(|meant| format!("`{meant}`")).collect();
+        if meant.is_empty() { ";".to_owned() } else { format!(": did you mean {}?", meant.join(" or ")) }
     }
 
     /// The configured models, in their order.
@@ -162,5 +208,51 @@ impl Setup {
     /// The book of its calls, which is one for all models.
     pub fn ledger(&self) -> Option<Arc<Ledger>> {
         self.deciding.targets().first()?.plan.ledger.clone()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::engine::plan::Policy;
+
+    fn models(names: &[&str], aliases: &[(&str, &str)]) -> Models {
+        let asked = Asked { api_base: Some("http://127.0.0.1:9/v1".to_owned()), ..Asked::default() };
+        let of = |name: &str| {
+            // Who answers does not matter here.
+            let endpoint = resolve("openai/any", &asked, &|_| Some("k".to_owned())).unwrap();
+            Arc::new(Target::new(name.to_owned(), Plan::to(endpoint, Policy::default())))
+        };
+        let aliases = aliases.iter().map(|(alias, meant)| ((*alias).to_owned(), (*meant).to_owned()));
+        Models::new(names.iter().map(|name| of(name)), aliases.collect())
+    }
+
+    #[test]
+    fn a_rung_is_asked_for_by_its_name_unless_a_model_has_it() {
+        let made = models(&["openai/small", "openai/big"], &[("fast", "cheap")]);
+        let made = made.tiers([("cheap", "openai/small"), ("expensive", "openai/big")]);
+        assert_eq!(
+            ["cheap", "fast", "expensive"].map(|name| made.meant(name)),
+            ["openai/small", "openai/small", "openai/big"]
+        );
+        let made = models(&["cheap", "openai/small"], &[]).tiers([("cheap", "openai/small")]);
+        assert_eq!(made.meant("cheap"), "cheap");
+    }
+
+    #[test]
+    fn a_name_needs_no_provider_where_it_means_one_model() {
+        let made = models(&["openai/gpt-5.5", "openai/x", "groq/x", "house"], &[]);
+        assert_eq!(["gpt-5.5", "x", "house"].map(|name| made.meant(name)), ["openai/gpt-5.5", "x", "house"]);
+    }
+
+    #[test]
+    fn what_may_have_been_meant_is_said() {
+        let made = models(&["openai/gpt-5.5", "openai/x", "groq/x", "house"], &[("fast", "house")]);
+        let told = |name: &str| made.target(name).unwrap_err().message().to_owned();
+        assert!(told("x").contains("did you mean `openai/x` or `groq/x`?"), "{}", told("x"));
+        assert!(told("azure/gpt-5.5").contains("did you mean `openai/gpt-5.5`?"));
+        assert!(told("fats").contains("did you mean `fast`?"));
+        assert!(told("nothing-like-it").contains("does not exist here; GET /v1/models"));
     }
 }

@@ -72,7 +72,9 @@ impl PySetup {
         };
         let targets: Vec<Arc<Target>> = clients.into_iter().map(target).collect();
         let named = targets.iter().cloned().chain(models.into_iter().map(target));
-        let mut models = Models::new(named.collect::<Vec<_>>(), aliases);
+        let models = Models::new(named.collect::<Vec<_>>(), aliases);
+        let rungs = targets.iter().map(|target| target.name.as_str());
+        let mut models = models.tiers(ladder.0.names().iter().map(String::as_str).zip(rungs));
         if open_models {
             models = models.open(like.plain());
         }

@@ -85,6 +85,11 @@ impl PyConfig {
         self.0.routers_only
     }
 
+    /// Line and column of a part of the file.
+    fn place(&self, way: &str) -> Option<(usize, usize)> {
+        self.0.places.get(way).map(|mark| (mark.line, mark.column))
+    }
+
     fn __repr__(&self) -> String {
         format!("GatewayConfig({} policies)", self.0.rules.len())
     }

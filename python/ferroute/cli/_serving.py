@@ -57,6 +57,13 @@ def check(
             show_default=False,
         ),
     ] = None,
+    strong_model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Model for hard prompts, in place of CONFIG's tiers.", show_default=False),
+    ] = None,
+    weak_model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Model for easy prompts, likewise.", show_default=False)
+    ] = None,
     max_cost_increase: Annotated[
         str | None,
         typer.Option(metavar="PERCENT", help="Exit code 1 where it becomes dearer than this.", show_default=False),
@@ -85,15 +92,18 @@ def check(
         for option, value in given:
             if value is not None and replay is None:
                 raise UsageProblem(f"{option} is for --replay")
+        if (strong_model is None) != (weak_model is None):
+            raise UsageProblem("--weak-model and --strong-model go together")
+        pair = None if weak_model is None or strong_model is None else (weak_model, strong_model)
         try:
             if replay is None or against is None:
-                fine = command.check(config, as_json=as_json)
+                fine = command.check(config, pair, as_json=as_json)
             else:
                 limits = (
                     command.limit("--max-cost-increase", max_cost_increase),
                     command.limit("--max-changed", max_changed),
                 )
-                fine = command.replay(config, against, replay, router, limits, as_json=as_json)
+                fine = command.replay(config, against, replay, router, limits, pair, as_json=as_json)
         except (MissingFileError, UnreadableFileError) as error:
             raise UsageProblem(str(error)) from None
         if not fine:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ferroute import _core, _serving_config
-from ferroute._serving_build import with_tiers
+from ferroute._serving_build import with_pair, with_tiers
 from ferroute._serving_check import Findings, ModelLine, look
 from ferroute._serving_config import ConfigMistakes, Configuration
 from ferroute._serving_replay import REFUSED, Comparison, Request, Row, Side, request_of
@@ -47,32 +47,43 @@ def limit(option: str, text: str | None) -> float | None:
     return float(found[1]) / 100
 
 
-def check(path: Path, *, as_json: bool) -> bool:
-    """Shows a configuration, or its mistakes; whether there are none."""
+def check(path: Path, pair: tuple[str, str] | None = None, *, as_json: bool) -> bool:
+    """Shows a configuration, or its mistakes; whether there are none.
+
+    Args:
+        path: The file.
+        pair: The weak and the strong model of the command line, in place of its tiers.
+        as_json: One object.
+    """
     try:
-        config = _loaded(path)
+        config = _loaded(path, pair)
+        ledger = config.ledger_shown
         findings = look(config)
     except ConfigMistakes as error:
         _show_mistakes(error, as_json)
         return False
     if as_json:
-        json_line({"ok": True, "mistakes": [], **_plain(findings), "config": config.shown})
+        told = {**config.shown, "ledger": ledger} if "ledger" in config.shown else config.shown
+        json_line({"ok": True, "mistakes": [], **_plain(findings), "config": told})
         return True
-    _show(console(), str(path), config, findings)
+    _show(console(), str(path), config, findings, ledger)
     return True
 
 
-def _loaded(path: Path) -> Configuration:
+def _loaded(path: Path, pair: tuple[str, str] | None) -> Configuration:
     """A configuration with its tiers.
 
     Raises:
         ConfigMistakes: It is wrong.
     """
     config = _serving_config.load(path)
+    if pair is not None:
+        with_pair(config, *pair, {})
     try:
         config.said.extend(with_tiers(config))
     except InvalidValueError as error:
-        raise ConfigMistakes([_serving_config.Mistake(str(path), None, None, "", str(error))]) from None
+        what = str(error).removeprefix(f"{path}: ")
+        raise ConfigMistakes([_serving_config.Mistake(str(path), None, None, "", what)]) from None
     return config
 
 
@@ -105,9 +116,9 @@ def _plain(findings: Findings) -> dict[str, Any]:
     }
 
 
-def _show(out: Console, name: str, config: Configuration, findings: Findings) -> None:
+def _show(out: Console, name: str, config: Configuration, findings: Findings, ledger: str) -> None:
     out.print(Text(f"{name}: no mistakes"), style="bold", soft_wrap=True)
-    out.print(Text(f"listens on {config.host}:{config.port}, ledger {_ledger(config)}"), soft_wrap=True)
+    out.print(Text(f"listens on {config.host}:{config.port}, ledger {ledger}"), soft_wrap=True)
     for title, lines in (("tiers, weakest first", findings.tiers), ("models asked for by name", findings.models)):
         if lines:
             out.print(Text(title, "bold"))
@@ -126,11 +137,6 @@ def _show(out: Console, name: str, config: Configuration, findings: Findings) ->
         out.print(Text.assemble(("warning: ", "bold yellow"), said), soft_wrap=True)
 
 
-def _ledger(config: Configuration) -> str:
-    shown: str = config.shown.get("ledger", _serving_config.LEDGER)
-    return "in a database that the file names (hidden)" if shown == "(hidden)" else shown
-
-
 def _price(line: ModelLine) -> str:
     if line.input is None or line.output is None:
         return "price not known"
@@ -143,6 +149,7 @@ def replay(
     prompts: Path,
     router: str | None,
     limits: tuple[float | None, float | None],
+    pair: tuple[str, str] | None = None,
     *,
     as_json: bool,
 ) -> bool:
@@ -154,11 +161,12 @@ def replay(
         prompts: Requests, one JSON object a line.
         router: What is asked for where a request names no model.
         limits: The greatest increase of cost and the largest share of requests that go elsewhere.
+        pair: As for `check`, of both configurations.
         as_json: One object a line.
     """
     default = None if router is None or router.startswith("router") else f"router-{router}"
     try:
-        before, after = Side(_loaded(against)), Side(_loaded(path))
+        before, after = Side(_loaded(against, pair)), Side(_loaded(path, pair))
     except ConfigMistakes as error:
         _show_mistakes(error, as_json)
         return False
@@ -174,6 +182,9 @@ def replay(
         elif sums.moved <= SHOWN:
             table = table or Rows(out, [row_column(out), Column("before", 24), Column("after", 24), Column("prompt")])
             table.row([(str(request.row), "dim"), (row.before, ""), (row.after, "cyan"), (one_line(request.text), "")])
+    if not sums.prompts and any(limit is not None for limit in limits):
+        # A check that has checked nothing must not pass for one.
+        raise BadInput(f"{prompts}: there is no request to play")
     broken = _broken(sums, limits)
     if as_json:
         json_line({"summary": {**sums.to_dict(), "exceeded": broken}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -15,7 +16,6 @@ from ferroute.errors import InvalidValueError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 USUAL = "ferroute.db"
 """Where a gateway keeps its ledger that was not told otherwise."""
@@ -51,6 +51,8 @@ def create(place: str, wanted: dict[str, Any], *, as_json: bool) -> None:
     except InvalidValueError as error:
         raise UsageProblem(str(error)) from None
     secret, told = _open(place, create=True).create(json.dumps(asked))
+    if place == f"sqlite:{USUAL}":
+        note(f"entered in {Path(USUAL).absolute()}; --config or --store name the ledger of another gateway")
     key = json.loads(told)
     if as_json:
         json_line({**key, "key": secret})

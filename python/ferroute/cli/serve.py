@@ -41,6 +41,7 @@ def parser_of() -> argparse.ArgumentParser:
     add("--base-url", metavar="URL", help="Base URL of those two models.")
     add("--api-key", metavar="KEY", help="Their key; env:NAME or file:PATH keep it out of the process list.")
     add("--import", dest="imports", action="append", metavar="MODULE", help="Python module to import first; repeat it.")
+    add("--verbose", action="store_true", help="A line of the log for each request.")
     add("--no-reload", action="store_true", help="Do not watch CONFIG for changes; SIGHUP reloads all the same.")
     add(
         "--allow-public-without-key",
@@ -89,7 +90,7 @@ def _serve(given: argparse.Namespace) -> None:
 def _read(given: argparse.Namespace) -> Configuration:
     """The configuration with what the command line says in its place."""
     from ferroute import _serving_config
-    from ferroute._serving_build import with_tiers
+    from ferroute._serving_build import with_pair, with_tiers
 
     config = _serving_config.without_file() if given.config is None else _serving_config.load(given.config)
     plain = config.plain
@@ -105,18 +106,19 @@ def _read(given: argparse.Namespace) -> Configuration:
         known = config.routers or {}
         plain["routers"] = {name: known.get(name) for name in given.routers}
     if given.imports:
-        plain["imports"] = [*config.imports, *given.imports]
+        from ferroute._imports import import_modules
+
+        # At once, so that one that is missing is told as the option's and not as the file's.
+        import_modules(given.imports)
+    if given.verbose:
+        plain["telemetry"] = {**config.telemetry, "verbose": True}
     pair = given.weak_model, given.strong_model
     if any(pair):
         if not all(pair):
             raise _Usage("--weak-model and --strong-model go together")
         where = {"api_base": given.base_url, "api_key": _secret(given.api_key)}
         own = {name: value for name, value in where.items() if value is not None}
-        plain["tiers"] = [
-            (name, {"model": model, **own} if own else model)
-            for name, model in zip(("weak", "strong"), pair, strict=True)
-        ]
-        plain["pair"] = True
+        with_pair(config, *pair, own)
     elif given.base_url or given.api_key:
         raise _Usage("--base-url and --api-key are of --weak-model and --strong-model, of which none is given")
     said = with_tiers(config)
@@ -175,7 +177,7 @@ def _secret(given: str | None) -> str | None:
     """A key, or what a reference to one leads to.
 
     Raises:
-        ConfigMistakes: It leads nowhere.
+        _Usage: It leads nowhere.
     """
     if given is None or not given.startswith(("env:", "file:")):
         return given
@@ -185,7 +187,10 @@ def _secret(given: str | None) -> str | None:
 
     model = {"model": "m", "api_key": given}
     text = json.dumps({"weak_model": model, "strong_model": "m"})
-    read = _serving_config.read(text, "--api-key", os.getcwd())  # noqa: PTH109
+    try:
+        read = _serving_config.read(text, "--api-key", os.getcwd())  # noqa: PTH109
+    except _serving_config.ConfigMistakes as error:
+        raise _Usage(f"--api-key: {error.mistakes[0].what}") from None
     return read.tiers[0][1]["api_key"]
 
 
@@ -194,14 +199,16 @@ def _is_path(ledger: str) -> bool:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise ValueError
-    return port
+    return _within(text, 65535)
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if not 0 <= count <= 1024:
-        raise ValueError
-    return count
+    return _within(text, 1024)
+
+
+def _within(text: str, most: int) -> int:
+    import argparse
+
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= most):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {most}, found {text!r:.40}")
+    return int(text)

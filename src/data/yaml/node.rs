@@ -289,13 +289,16 @@ pub fn place(name: &str, mark: Option<Mark>) -> String {
 
 /// "; did you mean 'x'?" where a name is near, else the names there are.
 pub fn choices(found: &str, known: &[&str]) -> String {
-    let near = known.iter().map(|name| (distance(found, name), name)).min_by_key(|(distance, _)| *distance);
-    match near {
-        Some((distance, name)) if distance <= 2.min(name.chars().count() / 2) => {
-            format!("; did you mean '{name}'? There are {}", known.join(", "))
-        }
-        _ => format!("; there are {}", known.join(", ")),
+    match near(found, known) {
+        Some(name) => format!("; did you mean '{name}'? There are {}", known.join(", ")),
+        None => format!("; there are {}", known.join(", ")),
     }
+}
+
+/// The one of the `known` that may have been meant by `found`.
+pub fn near<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
+    let least = known.iter().map(|name| (distance(found, name), *name)).min_by_key(|(distance, _)| *distance);
+    least.filter(|(distance, name)| *distance <= 2.min(name.chars().count() / 2)).map(|(_, name)| name)
 }
 
 /// Characters to change, put in, leave out or swap until one text is the other; only the first 40 are looked at.

@@ -15,6 +15,8 @@ pub struct Meaning {
     models: HashMap<String, String>,
     /// Aliases and what they stand for.
     aliases: HashMap<String, String>,
+    /// What callers may ask for, and the name under which the server has it.
+    asked: HashMap<String, String>,
 }
 
 impl Meaning {
@@ -24,6 +26,7 @@ impl Meaning {
         for (name, model) in imported.models.iter().filter_map(|(name, model)| Some((name, model_of(model)?))) {
             meaning.models.insert(name.clone(), model.to_owned());
             meaning.models.insert(model.to_owned(), model.to_owned());
+            meaning.asked.insert(name.clone(), name.clone());
         }
         meaning.named(root, imported, mistakes);
         meaning.ladder(root, mistakes);
@@ -53,6 +56,7 @@ impl Meaning {
             } else if imported.models.iter().any(|(other, _)| *other == called) {
                 mistakes.wrong(&place, format!("the name '{}' is taken by one of model_list", name(&called)));
             }
+            self.asked.insert(called.clone(), called.clone());
             self.models.insert(called, model.clone());
             self.models.insert(model.clone(), model);
         }
@@ -88,6 +92,8 @@ impl Meaning {
     fn rung(&mut self, tier: &str, at: &At<'_>) {
         let Some(model) = model_at(at) else { return };
         let model = self.models.get(&model).cloned().unwrap_or(model);
+        self.asked.insert(model.clone(), model.clone());
+        self.asked.entry(tier.to_owned()).or_insert_with(|| model.clone());
         self.models.insert(model.clone(), model.clone());
         self.models.entry(tier.to_owned()).or_insert(model);
     }
@@ -107,7 +113,7 @@ impl Meaning {
             Data::List(_) => fallbacks.each().iter().for_each(|at| add(at, &mut self.models)),
             _ => {
                 for (model, list) in fallbacks.members("").into_iter().flatten() {
-                    if model != "*" && self.model(model).is_none() {
+                    if model != "*" && !self.models.contains_key(model) {
                         mistakes.wrong(&list, self.not_there(model));
                     }
                     list.each().iter().for_each(|at| add(at, &mut self.models));
@@ -124,16 +130,52 @@ impl Meaning {
             if alias.starts_with("router-") {
                 mistakes.wrong(at, "an alias cannot begin with router-, which names routers");
             }
-            if !target.starts_with("router-") && self.model(target).is_none() {
-                mistakes.wrong(at, self.not_there(target));
+            let meant = if target.starts_with("router-") { Some(target) } else { self.askable(target) };
+            match meant {
+                None if self.models.contains_key(target) => {
+                    let what = format!("'{}' cannot be asked for: it is in neither `tiers` nor `models`", name(target));
+                    mistakes.wrong(at, what);
+                }
+                None => mistakes.wrong(at, self.not_there(target)),
+                Some(meant) => {
+                    if self.asked.get(*alias).is_some_and(|hidden| hidden != meant) {
+                        let what = format!("the alias '{}' would hide the model or tier of that name", name(alias));
+                        mistakes.wrong(at, what);
+                    }
+                }
             }
             self.aliases.insert((*alias).to_owned(), target.to_owned());
         }
     }
 
-    /// The model's own name, where `name` means one.
+    /// The model's own name, where `name` means one; its provider may be left out where that is clear.
     pub fn model(&self, name: &str) -> Option<&str> {
-        self.models.get(name).map(String::as_str)
+        let found = self.models.get(name).map(String::as_str);
+        found.or_else(|| self.models.get(self.askable(name)?).map(String::as_str))
+    }
+
+    /// The name under which the server has what is asked for by `name`.
+    fn askable(&self, name: &str) -> Option<&str> {
+        if let Some(found) = self.asked.get(name) {
+            return Some(found);
+        }
+        let short = |known: &&String| known.split_once('/').is_some_and(|(_, short)| short == name);
+        let mut all = self.asked.values().filter(short);
+        let found = all.next()?;
+        // Two names may lead to the same model.
+        all.all(|other| other == found).then_some(found)
+    }
+
+    /// A configuration whose aliases stand for names that the server has.
+    pub fn resolved(&self, mut config: Json) -> Json {
+        if let Some(Json::Object(aliases)) = config.get_mut("aliases") {
+            for meant in aliases.values_mut() {
+                if let Some(found) = meant.as_str().and_then(|meant| self.askable(meant)) {
+                    *meant = found.into();
+                }
+            }
+        }
+        config
     }
 
     /// What an alias stands for.

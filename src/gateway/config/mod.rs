@@ -19,10 +19,12 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value as Json};
 
 use crate::data::yaml;
-use crate::data::yaml::node::{At, Data, Node, choices};
+use crate::data::yaml::node::{At, Data, Mark, Node, choices};
 use crate::policy::Rule;
 use described::TOP;
 pub use mistake::Mistake;
@@ -56,6 +58,24 @@ pub struct Config {
     pub notes: Vec<String>,
     /// `RouteLLM`'s own: arguments of routers and nothing else.
     pub routers_only: bool,
+    /// Where each part of the file begins, by the way to it, for what only those know who build of it.
+    pub places: HashMap<String, Mark>,
+}
+
+/// Notes where the parts of `at` begin; one that has parts itself begins with its name.
+fn places(at: &At<'_>, way: &str, found: &mut HashMap<String, Mark>) {
+    for (index, item) in at.each().iter().enumerate() {
+        let way = format!("{way}[{index}]");
+        found.extend(item.node.mark.map(|mark| (way.clone(), mark)));
+        places(item, &way, found);
+    }
+    for (name, member) in at.members("").into_iter().flatten() {
+        let way = if way.is_empty() { name.to_owned() } else { format!("{way}.{name}") };
+        let whole = matches!(member.node.data, Data::Map(_) | Data::List(_) | Data::Null);
+        let named = member.key().and_then(|key| key.mark).filter(|_| whole);
+        found.extend(named.or(member.node.mark).map(|mark| (way.clone(), mark)));
+        places(&member, &way, found);
+    }
 }
 
 /// Reads the text of a file called `name`.
@@ -95,9 +115,11 @@ fn of_tree(node: &Node, name: &str, around: &Surroundings<'_>) -> Result<Config,
         return Err(mistakes.sorted());
     }
     rules.extend(imported.rules.iter().cloned());
-    let plain = meaning::whole(plain, &imported);
+    let plain = meaning.resolved(meaning::whole(plain, &imported));
     let shown = meaning::whole(shown, &imported_shown);
-    Ok(Config { plain, shown, rules, notes, routers_only })
+    let mut marks = HashMap::new();
+    places(&root, "", &mut marks);
+    Ok(Config { plain, shown, rules, notes, routers_only, places: marks })
 }
 
 /// Whether it is a mapping from names of routers to their arguments, or empty, which both mean `RouteLLM`'s own.
@@ -126,5 +148,7 @@ fn of_routers(root: &At<'_>, around: &Surroundings<'_>, mistakes: &mut Mistakes)
     };
     let plain = with(secret::json(root, &shape, &Secrets::Found(around), mistakes));
     let shown = with(secret::json(root, &shape, &Secrets::Hidden, &mut Mistakes::default()));
-    Config { plain, shown, rules: Vec::new(), notes: Vec::new(), routers_only: true }
+    let mut marks = HashMap::new();
+    places(root, "routers", &mut marks);
+    Config { plain, shown, rules: Vec::new(), notes: Vec::new(), routers_only: true, places: marks }
 }

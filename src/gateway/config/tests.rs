@@ -344,3 +344,37 @@ fn a_number_is_put_in_every_place() {
         }
     }
 }
+
+#[test]
+fn an_alias_hides_nothing_and_leads_to_what_can_be_asked_for() {
+    const TWO: &str = "tiers: {cheap: openai/gpt-5.4-mini, expensive: gpt-5.5}\n";
+    let of = |rest: &str| only(&format!("{TWO}{rest}"));
+    for hidden in ["cheap: gpt-5.5", "gpt-5.5: cheap", "cheap: router-local-1"] {
+        assert!(of(&format!("aliases: {{{hidden}}}")).contains("would hide the model or tier"), "{hidden}");
+    }
+    let fallback = "calls: {fallbacks: [other]}\naliases: {\n  a: other}";
+    assert_eq!(
+        of(fallback),
+        "g.yaml:4:6: aliases.a: 'other' cannot be asked for: it is in neither `tiers` nor `models`"
+    );
+    // What they lead to is named as the server has it.
+    let house = "models: [{name: house, model: openai/x, api_base: \"http://127.0.0.1:9/v1\"}]\n";
+    let config = found(&format!(
+        "{TWO}{house}aliases: {{a: cheap, b: gpt-5.4-mini, c: house, cheap: openai/gpt-5.4-mini}}\n\
+         policies: [{{model: gpt-5.4-mini, concurrency: 1}}]"
+    ));
+    let mini = "openai/gpt-5.4-mini";
+    assert_eq!(config.plain["aliases"], json!({"a": mini, "b": mini, "c": "house", "cheap": mini}));
+    assert_eq!(config.rules[0].who.model.as_deref(), Some(mini));
+}
+
+#[test]
+fn places_are_those_of_the_file() {
+    let config =
+        found("tiers:\n  a: x\n  b: y\nrouters:\n  mf:\n    path: z\npolicies:\n  - models: [a,\n      b]\n    key: k");
+    let at = |way: &str| config.places.get(way).map(|mark| (mark.line, mark.column));
+    assert_eq!(at("routers.mf"), Some((5, 3)));
+    assert_eq!(at("policies[0].models[1]"), Some((9, 7)));
+    assert_eq!(at("tiers.b"), Some((3, 6)));
+    assert_eq!(found("mf:\n").places["routers.mf"].line, 1);
+}

@@ -318,7 +318,11 @@ impl Metrics {
             let [model, kind] = &member.labels;
             sheet.value(&[("model", model), ("kind", kind)], member.of.get());
         }
-        sheet.family("ferroute_denied_total", Type::Counter, "Requests that a policy refused: keys, limits, budgets.");
+        sheet.family(
+            "ferroute_denied_total",
+            Type::Counter,
+            "Requests that were refused here, by code: keys, limits, budgets, models that do not exist.",
+        );
         for member in self.denied.all() {
             let [code, team] = &member.labels;
             sheet.value(&[("code", code), ("team", team)], member.of.get());
