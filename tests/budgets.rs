@@ -90,7 +90,7 @@ async fn called(budgets: &Budgets, caller: &Caller, plan: &Plan, body: &str, dol
     let Ok(Admitted { purse, request, .. }) = admit(budgets, caller, plan, body).await else { return false };
     let Some(purse) = purse else { return true };
     let endpoint = &plan.endpoints[0];
-    if purse.reserve(Sending { endpoint, request: &request, times: 1 }).given().await.is_err() {
+    if purse.reserve(Sending { endpoint, request: &request, times: 1, one: false }).given().await.is_err() {
         return false;
     }
     tokio::time::sleep(Duration::from_millis(2)).await;
@@ -240,7 +240,7 @@ async fn hundred_dollars(replicas: Vec<Arc<Budgets>>) {
                     continue;
                 };
                 let (purse, endpoint) = (admitted.purse.unwrap(), &plan.endpoints[0]);
-                let sending = Sending { endpoint, request: &admitted.request, times: 1 };
+                let sending = Sending { endpoint, request: &admitted.request, times: 1, one: false };
                 if purse.reserve(sending).given().await.is_err() {
                     refused += 1;
                     continue;
@@ -419,7 +419,7 @@ async fn what_is_set_aside_ends_with_its_call() {
     // The first request is the one that is paid for, each further one asks again; one that failed for free is free.
     let Admitted { purse, request, .. } = admit(&budgets, &caller, &plan, CENT).await.unwrap();
     let purse = purse.unwrap();
-    let sending = Sending { endpoint, request: &request, times: 1 };
+    let sending = Sending { endpoint, request: &request, times: 1, one: false };
     let first = purse.reserve(sending).given().await.unwrap();
     assert_eq!(left(), dollars("0.02"));
     purse.reserve(sending).given().await.unwrap();
@@ -434,7 +434,7 @@ async fn what_is_set_aside_ends_with_its_call() {
     // Several side by side are paid for together, or none is.
     let Admitted { purse, request, .. } = admit(&budgets, &caller, &plan, CENT).await.unwrap();
     let purse = purse.unwrap();
-    let sending = Sending { endpoint, request: &request, times: 3 };
+    let sending = Sending { endpoint, request: &request, times: 3, one: true };
     assert!(purse.reserve(sending).given().await.is_err());
     assert_eq!(left(), dollars("0.026"));
     purse.reserve(Sending { times: 2, ..sending }).given().await.unwrap();
@@ -446,9 +446,42 @@ async fn what_is_set_aside_ends_with_its_call() {
     let small = CENT.replace("1000", "600");
     let Admitted { purse, request, .. } = admit(&budgets, &caller, &plan, &small).await.unwrap();
     let purse = purse.unwrap();
-    purse.reserve(Sending { endpoint, request: &request, times: 1 }).given().await.unwrap();
+    purse.reserve(Sending { endpoint, request: &request, times: 1, one: false }).given().await.unwrap();
     drop(purse);
     assert_eq!((one(&budgets).spent, one(&budgets).reserved), (dollars("0.03"), Decimal::ZERO));
+}
+
+#[tokio::test]
+async fn one_of_several_answers_is_repeated_at_its_own_price() {
+    let budgets = Budgets::new(Bank::open("memory:").unwrap(), &[rule("1")]).unwrap();
+    let (plan, body) = (plan("openai/cent"), CENT.replace("{\"model\"", "{\"n\":3,\"model\""));
+    let Admitted { purse, request, .. } = admit(&budgets, &Caller::default(), &plan, &body).await.unwrap();
+    let (purse, endpoint) = (purse.unwrap(), &plan.endpoints[0]);
+    let sending = Sending { endpoint, request: &request, times: 3, one: true };
+    purse.reserve(sending).given().await.unwrap();
+    assert_eq!(one(&budgets).reserved, dollars("0.03"));
+    purse.reserve(Sending { times: 1, ..sending }).given().await.unwrap();
+    assert_eq!(one(&budgets).reserved, dollars("0.04"));
+}
+
+#[tokio::test]
+async fn the_stricter_of_a_keys_budget_and_the_rules_holds() {
+    let key = |limit: &str| {
+        let mut key = Key::default();
+        (key.id, key.name, key.budget) = ("k1".into(), "first".into(), budget(limit));
+        Caller { key: Some(Arc::new(key)) }
+    };
+    let rule = |limit: &str| Rule { who: Who { key: Some("k1".into()), ..Who::default() }, ..rule(limit) };
+    let plan = plan("openai/cent");
+    for (rules, own) in
+        [(vec![rule("0.02")], "5"), (vec![rule("5")], "0.02"), (vec![rule("0.02"), rule("5")], "9"), (vec![], "0.02")]
+    {
+        let budgets = Budgets::new(Bank::open("memory:").unwrap(), &rules).unwrap();
+        for served in [true, true, false, false] {
+            let done = called(&budgets, &key(own), &plan, CENT, Some(dollars("0.01"))).await;
+            assert_eq!(done, served, "{rules:?} {own}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
@@ -296,3 +297,51 @@ def test_several_answers_are_paid_for_several_times(upstream: FakeServer) -> Non
             ask(client, ALWAYS_STRONG, max_tokens=10, n=4)
         upstream.then(Answer(body=json.dumps(completion(STRONG)).encode()))
         assert ask(client, ALWAYS_STRONG, max_tokens=10, n=1).status_code == 200
+
+
+@pytest.mark.timeout(60)
+def test_a_request_that_nothing_can_pay_is_in_nobodys_way(tmp_path: Path) -> None:
+    with CountingServer() as upstream, ExitStack() as stack:
+        path, env = config_at(upstream, tmp_path, f"sqlite:{tmp_path / 'calls.db'}", "[{budget: 5/month}]")
+        prices = {"openai/small": {"input": 1, "output": 10}, "openai/big": {"input": 10, "output": 100}}
+        (tmp_path / "prices.json").write_text(json.dumps(prices))
+        running = servers(stack, 2, path, env)
+
+        def ask_at(server: Served, limit: int) -> httpx.Response:
+            body = {"model": ALWAYS_WEAK, "messages": HELLO, "max_tokens": limit}
+            return httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=20)
+
+        assert ask_at(running[0], 10).status_code == 200
+        for limit in (10**6, 10**12, 2**63, 2**64 - 1):
+            refused = ask_at(running[0], limit)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (429, "budget_exceeded")
+            with sqlite3.connect(tmp_path / "calls.db") as ledger:
+                (lent,) = ledger.execute("SELECT coalesce(sum(amount), 0) FROM leases").fetchone()
+            # Each of the two has a hundredth at most, and what a call of a cent has just left.
+            assert lent <= 2 * 7 * 10**10
+            assert [ask_at(server, 1000).status_code for server in running] == [200, 200]
+        assert [httpx.get(f"{server.url}/ready", timeout=20).status_code for server in running] == [200, 200]
+
+
+@pytest.mark.timeout(60)
+def test_a_limit_below_what_is_spent_and_the_largest_request(tmp_path: Path) -> None:
+    prices = {"openai/small": {"input": 1, "output": 10}, "openai/big": {"input": 10, "output": 100}}
+    with CountingServer() as upstream:
+        for policies, wanted in (("[{budget: 1/month}]", 200), ("[{budget: 0.000001/month}]", 429)):
+            path, env = config_at(upstream, tmp_path, f"sqlite:{tmp_path / 'calls.db'}", policies)
+            (tmp_path / "prices.json").write_text(json.dumps(prices))
+            with ExitStack() as stack:
+                (server,) = servers(stack, 1, path, env)
+                for limit, status in ((10, wanted), (2**63, 429), (2**64 - 1, 429), (10, wanted)):
+                    body = {"model": ALWAYS_WEAK, "messages": HELLO, "max_tokens": limit}
+                    answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=20)
+                    assert answer.status_code == status, answer.text
+                assert httpx.get(f"{server.url}/ready", timeout=20).status_code == 200
+                assert server.stop() == 0
+
+
+def test_the_smaller_of_two_limits_holds(upstream: FakeServer) -> None:
+    two = ({"budget": "0.0000001/day"}, {"budget": "5/day"})
+    for policies in (two, two[::-1]):
+        with served(upstream, *policies) as client, pytest.raises(openai.RateLimitError):
+            ask(client, max_tokens=1000)

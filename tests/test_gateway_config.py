@@ -215,6 +215,12 @@ policies: [{team: t, budget: 5/day, at_limit: downgrade}, {model: house, request
     assert "gpt-5.4-nano: its provider has shut it down on 2027-04-01" in later
 
 
+def test_two_budgets_for_the_same_are_told() -> None:
+    policies = "policies: [{team: t, budget: 5/day}, {team: t, budget: 3 /day}, {team: t, budget: 9/month}]"
+    said = [text for text in look(of(TWO + policies)).warnings if "smallest" in text]
+    assert said == ["policies: 2 budgets a day for team t; the smallest holds"]
+
+
 @pytest.mark.parametrize(
     ("rest", "told"),
     [

@@ -397,3 +397,25 @@ def _until(wanted: Any, seconds: float = 10) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def test_what_a_key_cannot_be_is_told_when_it_is_made(upstream: FakeServer) -> None:
+    with served(upstream) as gateway:
+        for wanted in ({"budget": "10000000/day"}, {"name": "key_0123456789abcdef"}):
+            assert admin(gateway, "POST", json=wanted).status_code == 400
+        keys = [made(gateway, name="twice")[1] for _ in range(2)]
+        answer = admin(gateway, "DELETE", "/twice")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "ambiguous_key_name")
+        assert all(key in answer.text for key in keys)
+        assert admin(gateway, "DELETE", "/nobody").status_code == 404
+
+
+def test_a_keys_own_budget_does_not_loosen_the_rules(upstream: FakeServer, tmp_path: Path) -> None:
+    ledger = f"sqlite:{tmp_path / 'calls.db'}"
+    with served(upstream, ledger) as gateway:
+        secret, key = made(gateway, budget="5/day")
+        assert ask(gateway, secret, max_tokens=1000).status_code == 200
+    with served(upstream, ledger, policies=[{"key": key, "budget": "0.0000001/day"}]) as gateway:
+        for _ in range(2):
+            answer = ask(gateway, secret, max_tokens=1000)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (429, "budget_exceeded")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ferroute._serving_build import Served, arguments_of, controller_of, price_of
@@ -16,6 +17,7 @@ from ferroute.errors import FerrouteError, UnknownNameError
 from ferroute.routers.base import Router, RungRouter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from decimal import Decimal
 
     from ferroute._serving_config import Configuration
@@ -136,6 +138,7 @@ def look(config: Configuration, today: dt.date | None = None) -> Findings:
     models = [_line(name, model) for name, model in config.models]
     said += _of_models(config, [*tiers, *models], day)
     said += _of_calls(config)
+    said += _of_budgets(config.plain.get("policies", ()))
     said += _of_secrets(config.shown, "")
     if config.host not in LOCAL and not config.keys.get("required"):
         said.append(f"host {config.host}: others can reach it, and keys are not required")
@@ -196,6 +199,22 @@ def _of_models(config: Configuration, lines: list[ModelLine], day: dt.date) -> l
     ):
         if below is not None and above is not None and below > above:
             said.append(f"tiers: {low[0]} is dearer than {high[0]}, which stands above it")
+    return said
+
+
+def _of_budgets(policies: Iterable[dict[str, Any]]) -> list[str]:
+    """Budgets for the same callers and period, of which only the smallest can hold."""
+    counts = Counter(
+        (tuple(policy.get(name) for name in ("key", "team", "model")), policy["budget"].rpartition("/")[2].strip())
+        for policy in policies
+        if "budget" in policy
+    )
+    said: list[str] = []
+    for (who, period), count in counts.items():
+        if count > 1:
+            named = [f"{what} {name}" for what, name in zip(("key", "team", "model"), who, strict=True) if name]
+            whom = " and ".join(named) or "everybody together"
+            said.append(f"policies: {count} budgets a {period} for {whom}; the smallest holds")
     return said
 
 

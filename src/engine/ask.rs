@@ -48,7 +48,8 @@ impl Place<'_> {
     /// Asks for leave to send the request so often.
     pub(super) async fn pay(&self, times: u32) -> Result<Option<Pledge>> {
         let Some(purse) = &self.plan.purse else { return Ok(None) };
-        let sending = Sending { endpoint: self.endpoint(), request: self.request, times };
+        let one = self.prepared.times > 1;
+        let sending = Sending { endpoint: self.endpoint(), request: self.request, times, one };
         purse.reserve(sending).given().await.map(Some)
     }
 

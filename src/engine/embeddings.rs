@@ -44,7 +44,10 @@ async fn asked(http: &Http, entry: &Entry) -> Result<(crate::providers::Answer, 
     let mut tries = Tries::new(plan.policy.retries);
     loop {
         let pledge = match &plan.purse {
-            Some(purse) => Some(purse.reserve(Sending { endpoint, request: entry.request(), times: 1 }).given().await?),
+            Some(purse) => {
+                let sending = Sending { endpoint, request: entry.request(), times: 1, one: false };
+                Some(purse.reserve(sending).given().await?)
+            }
             None => None,
         };
         let pledged = Pledged::new(plan.purse.as_ref(), pledge, false);

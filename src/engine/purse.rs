@@ -22,6 +22,8 @@ pub struct Sending<'a> {
     pub request: &'a ChatRequest,
     /// How often, side by side: a model that gives one answer at a time is asked for each of `n`.
     pub times: u32,
+    /// Each of these requests, and each that repeats one of them, asks for one of the answers that the caller wants.
+    pub one: bool,
 }
 
 /// By which a purse finds again what it has set aside.

@@ -106,8 +106,8 @@ fn told(result: Result<Response<Body>>) -> Response<Body> {
     result.unwrap_or_else(|error| {
         let error = match error.kind() {
             Kind::Name => {
-                let denied = Denied { status: 404, code: "key_not_found", retry_after: None };
-                Error::denied(denied, error.message())
+                let unknown = Denied { status: 404, code: "key_not_found", retry_after: None };
+                Error::denied(error.why_denied().cloned().unwrap_or(unknown), error.message())
             }
             _ => error,
         };

@@ -8,12 +8,19 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 
 use super::state::Gateway;
+use crate::policy::Budgets;
 
 /// How long the ledger may take to write what it has.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) async fn ready(State(gateway): State<Arc<Gateway>>) -> impl IntoResponse {
-    let why = if gateway.is_stopping() { Some("stopping") } else { ledger(&gateway).await };
+    let why = if gateway.is_stopping() {
+        Some("stopping")
+    } else if gateway.setup().budgets.as_ref().is_some_and(Budgets::has_ended) {
+        Some("the budgets cannot be kept")
+    } else {
+        ledger(&gateway).await
+    };
     let (status, body) = match why {
         None => (StatusCode::OK, r#"{"status":"ready"}"#.to_owned()),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!(r#"{{"status":"{why}"}}"#)),

@@ -74,15 +74,17 @@ impl Bank {
         self.desk.as_ref()?.trouble()
     }
 
+    /// Whether whoever keeps the budgets at the database is gone for good.
+    pub fn has_ended(&self) -> bool {
+        self.desk.as_ref().is_some_and(|desk| desk.has_ended())
+    }
+
     /// The account of a budget, which gets this limit.
     ///
     /// # Errors
     /// [`Kind::Value`](crate::Kind::Value) for a limit below 0 or above 9 million dollars.
     pub(super) fn account(&self, who: &Who, budget: &Budget) -> Result<Arc<Account>> {
-        let limit = pico(budget.limit).filter(|limit| *limit >= 0).ok_or_else(|| {
-            let found = budget.limit.normalize();
-            Error::value(format!("a budget must be from 0 to 9000000 US dollars, found {found}"))
-        })?;
+        let limit = limit_of(budget)?;
         let id = id(who, budget.period);
         if let Some(account) = self.accounts.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
             account.set(limit);
@@ -130,6 +132,10 @@ impl Bank {
     /// Sets `amount` aside in all of `slots`, or in none.
     pub(super) fn set_aside(&self, slots: &Arc<[Arc<Slot>]>, amount: i64) -> Got {
         let Some(desk) = &self.desk else { return Got::Now(Aside::take(slots, amount).map(|taken| taken.aside)) };
+        // What can never be had is nobody's to wait for, least of all at the cost of others.
+        if let Some(short) = never(slots, amount) {
+            return Got::Now(Err(short));
+        }
         // Who came before is served before.
         let queue = amount > 0 && slots.iter().any(|slot| slot.waiting.load(Ordering::Relaxed) > 0);
         if !queue && let Ok(taken) = Aside::take(slots, amount) {
@@ -163,6 +169,26 @@ impl Got {
             Self::Later(told, slots, amount) => told.await.unwrap_or_else(|_| Err(unknown(&slots, amount))),
         }
     }
+}
+
+/// The limit in picodollars.
+///
+/// # Errors
+/// [`Kind::Value`](crate::Kind::Value) for one below 0 or above 9 million dollars.
+pub(crate) fn limit_of(budget: &Budget) -> Result<i64> {
+    pico(budget.limit).filter(|limit| *limit >= 0).ok_or_else(|| {
+        let found = budget.limit.normalize();
+        Error::value(format!("a budget must be from 0 to 9000000 US dollars, found {found}"))
+    })
+}
+
+/// Why an amount could not be had even if nobody else had set anything aside.
+fn never(slots: &[Arc<Slot>], needed: i64) -> Option<Box<Short>> {
+    let (slot, money) = slots.iter().find_map(|slot| {
+        let money = slot.money();
+        (needed > 0 && !money.could(needed)).then(|| (Arc::clone(slot), money.clone()))
+    })?;
+    Some(Box::new(Short { slot, money, needed, unknown: false }))
 }
 
 /// That nobody can say whether there is money.
@@ -264,5 +290,79 @@ mod tests {
         let odd = Who { key: Some("a\" team=\"b".into()), ..Who::default() };
         let plain = Who { key: Some("a".into()), team: Some("b".into()), model: None };
         assert_ne!(id(&odd, Period::Day), id(&plain, Period::Day));
+    }
+
+    /// A bank at a file, the account of everybody with so many dollars, and its money.
+    fn at(folder: &std::path::Path, limit: i64) -> (Arc<Bank>, Arc<[Arc<Slot>]>) {
+        let bank = Bank::open(&format!("sqlite:///{}/a.db", folder.display())).unwrap();
+        let account = bank.account(&Who::default(), &dollars(limit)).unwrap();
+        let slots = in_order(vec![bank.current(&account, period::now())]);
+        (bank, slots)
+    }
+
+    async fn take(bank: &Bank, slots: &Arc<[Arc<Slot>]>, amount: i64) -> Answer {
+        bank.set_aside(slots, amount).answer().await
+    }
+
+    /// What its own row says is lent, by a connection of its own.
+    fn lent(folder: &std::path::Path) -> i64 {
+        let place = Place::parse(&format!("sqlite:///{}/a.db", folder.display())).unwrap();
+        let mut database = super::super::database::Database::open(&place).unwrap();
+        let rows = database.rows("SELECT amount FROM leases", &[]).unwrap();
+        let sum = rows.iter().map(|row| row.number(0)).sum();
+        database.close();
+        sum
+    }
+
+    const DOLLAR: i64 = 1_000_000_000_000;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_impossible_takes_nothing_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let ((first, of_first), (second, of_second)) = (at(folder.path(), 10), at(folder.path(), 10));
+        // More than the limit, and more than what is left while others use the rest; all of the two at once.
+        let used = take(&second, &of_second, 6 * DOLLAR).await.unwrap();
+        for _ in 0..3 {
+            let (never, not_now) = (take(&first, &of_first, i64::MAX), take(&first, &of_first, 9 * DOLLAR));
+            let small = take(&first, &of_first, DOLLAR / 100);
+            let (never, not_now, small) = tokio::join!(never, not_now, small);
+            assert!(!never.unwrap_err().unknown && !not_now.unwrap_err().unknown);
+            drop(small.unwrap());
+            // A hundredth of the budget is all that may lie here, and nothing was taken from the other one.
+            assert!(lent(folder.path()) <= 6 * DOLLAR + 2 * DOLLAR / 10, "{}", lent(folder.path()));
+        }
+        let rest = take(&second, &of_second, 3 * DOLLAR).await.unwrap();
+        drop((used, rest));
+        // Killed now: neither has given anything back.
+        std::mem::forget((first, second));
+        assert!(lent(folder.path()) <= 9 * DOLLAR + 2 * DOLLAR / 10);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_largest_amount_under_a_lowered_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let (bank, slots) = at(folder.path(), 10);
+        take(&bank, &slots, 8 * DOLLAR).await.unwrap().settle(|_| 9 * DOLLAR);
+        bank.close(Duration::from_secs(5));
+        let (bank, slots) = at(folder.path(), 1);
+        for amount in [1, i64::MAX, i64::MAX - 1] {
+            assert!(!take(&bank, &slots, amount).await.unwrap_err().unknown);
+        }
+        assert!(take(&bank, &slots, 0).await.is_ok() && !bank.has_ended());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_turn_that_fails_is_not_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (bank, slots) = at(folder.path(), 10);
+        let desk = bank.desk.as_ref().unwrap();
+        desk.falls.store(true, Ordering::Relaxed);
+        // Whoever waits just then is told that nobody knows; a moment later all is well.
+        let first = take(&bank, &slots, DOLLAR).await;
+        assert!(first.is_ok() || first.unwrap_err().unknown);
+        assert!(take(&bank, &slots, DOLLAR).await.is_ok());
+        assert!(!bank.has_ended() && !desk.falls.load(Ordering::Relaxed));
+        bank.close(Duration::from_secs(5));
+        assert!(bank.has_ended());
     }
 }

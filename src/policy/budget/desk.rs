@@ -1,9 +1,13 @@
 //! Where calls wait for money that has to be asked for: one thread with the database's connection.
 //!
 //! Calls are served in the order in which they came. One is refused only when the database has been asked after it came
-//! and has no more; where other replicas hold some, they are given a moment to return what they do not use.
+//! and has no more; where other replicas hold some, they are given a moment to return what they do not use. What could not
+//! be had even if everybody else returned everything is asked for nowhere: no other call shall feel it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(test)]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -11,8 +15,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::database::Database;
-use super::lease::{self, Ask, SLICES, Standing, Told};
-use super::slot::{Aside, Short, Slot};
+use super::lease::{self, Ask, Need, SLICES, Standing, Told};
+use super::slot::{Aside, Money, Short, Slot};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::place::Place;
 
@@ -47,6 +51,9 @@ pub(super) struct Desk {
     state: Mutex<State>,
     work: Condvar,
     done: Condvar,
+    /// The next turn is to fail as no turn should.
+    #[cfg(test)]
+    pub(super) falls: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +75,7 @@ struct Waiting {
     amount: i64,
     /// When it was first asked for in vain, by our clock and by the database's.
     denied: Option<(Instant, i64)>,
-    tell: oneshot::Sender<Answer>,
+    tell: Option<oneshot::Sender<Answer>>,
 }
 
 impl Desk {
@@ -78,7 +85,13 @@ impl Desk {
     /// [`Kind::Io`] where the database cannot be had.
     pub(super) fn open(place: &Place) -> Result<Arc<Self>> {
         let (state, work, done) = (Mutex::default(), Condvar::new(), Condvar::new());
-        let desk = Arc::new(Self { state, work, done });
+        let desk = Arc::new(Self {
+            state,
+            work,
+            done,
+            #[cfg(test)]
+            falls: AtomicBool::new(false),
+        });
         let number = getrandom::u64().map_err(|error| Error::new(Kind::Io, format!("no random number: {error}")))?;
         let (opened, heard) = mpsc::channel();
         let (mine, place) = (Arc::clone(&desk), place.clone());
@@ -127,7 +140,7 @@ impl Desk {
         for slot in &**slots {
             slot.waiting.fetch_add(1, Ordering::Relaxed);
         }
-        state.queue.push_back(Waiting { slots: Arc::clone(slots), amount, denied: None, tell });
+        state.queue.push_back(Waiting { slots: Arc::clone(slots), amount, denied: None, tell: Some(tell) });
         state.fresh += 1;
         drop(state);
         self.work.notify_one();
@@ -143,6 +156,11 @@ impl Desk {
     /// Why the database cannot be had, where it cannot.
     pub(super) fn trouble(&self) -> Option<Error> {
         self.state().trouble.clone()
+    }
+
+    /// Whether nobody is there any more: whatever is not lent already cannot be had.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state().ended
     }
 
     /// Gives back what is lent but for what calls under way may come to, tells what was spent, and ends.
@@ -174,24 +192,62 @@ impl Drop for Ending<'_> {
         state.ended = true;
         let queue = std::mem::take(&mut state.queue);
         drop(state);
-        for waiting in queue {
-            waiting.leave();
-        }
+        drop(queue);
         self.0.done.notify_all();
     }
 }
 
 impl Waiting {
-    fn leave(&self) {
-        for slot in &*self.slots {
-            slot.waiting.fetch_sub(1, Ordering::Relaxed);
+    /// Its answer; what nobody takes any more is free again.
+    fn answer(mut self, answer: Answer) {
+        if let Some(tell) = self.tell.take() {
+            // It waits no longer when it hears of it.
+            drop(self);
+            drop(tell.send(answer));
         }
     }
 
-    /// Its answer; what nobody takes any more is free again.
-    fn answer(self, answer: Answer) {
-        self.leave();
-        drop(self.tell.send(answer));
+    /// Whether nobody wants the answer any more.
+    fn is_left(&self) -> bool {
+        self.tell.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    /// Whether its budgets could pay for it at all, as far as is known.
+    fn could(&self) -> bool {
+        self.slots.iter().all(|slot| slot.money().could(self.amount))
+    }
+
+    /// The budget that does not pay for it, after it was asked for, and whether others may yet return enough; `None` where
+    /// there is enough, or was before somebody else took it.
+    fn lack(&self, asked: &Asked) -> Option<(bool, Box<Short>)> {
+        let mut found: Option<(bool, Box<Short>)> = None;
+        for slot in &*self.slots {
+            let money = slot.money().clone();
+            let (idle, lease, could) = (money.idle(), &money.lease, money.could(self.amount));
+            let is_there = idle.saturating_add(lease.left.max(0)) >= self.amount;
+            if idle >= self.amount || could && (is_there || !asked.contains(&slot.key())) {
+                continue;
+            }
+            let all = idle.saturating_add(lease.left).saturating_add(lease.others);
+            let others = could && lease.others > 0 && all >= self.amount;
+            // One that never can decides.
+            if found.as_ref().is_none_or(|(before, _)| *before && !others) {
+                found = Some((others, self.short(slot, money)));
+            }
+        }
+        found
+    }
+
+    fn short(&self, slot: &Arc<Slot>, money: Money) -> Box<Short> {
+        Box::new(Short { slot: Arc::clone(slot), money, needed: self.amount, unknown: false })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        for slot in &*self.slots {
+            slot.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -213,28 +269,63 @@ type Asked = HashSet<(u64, i64)>;
 /// What is to be done now.
 struct Turn {
     slots: Vec<Arc<Slot>>,
-    /// What the queue needs of each of them, call by call.
-    needs: Vec<Vec<i64>>,
+    /// What the queue needs of them.
+    waits: HashMap<(u64, i64), Waits>,
+    /// Those of the queue that could be served, in their order: what they need of which budgets.
+    queue: Vec<(Arc<[Arc<Slot>]>, i64)>,
     /// How many of the queue this turn is for.
     waiting: usize,
     closing: bool,
 }
 
+/// What calls need of one budget.
+#[derive(Debug, Default)]
+struct Waits {
+    /// All of them together.
+    all: i64,
+    /// Each of those that have not been asked for in vain yet.
+    fresh: Vec<i64>,
+}
+
 impl Clerk<'_> {
     fn run(mut self) {
         loop {
-            let turn = self.next();
-            let asked = self.ask(&turn);
-            self.desk.state().trouble = asked.as_ref().err().cloned();
-            self.serve(turn.waiting, asked.ok().as_ref());
-            if turn.closing {
+            // Whatever goes wrong in one turn: without this thread no call would ever be paid for again.
+            let closing = catch_unwind(AssertUnwindSafe(|| self.turn())).unwrap_or_else(|_| self.fallen());
+            if closing {
                 break;
             }
-            self.forget();
         }
         if let Some(database) = self.database.take() {
             database.close();
         }
+    }
+
+    /// One round; whether it was the last.
+    fn turn(&mut self) -> bool {
+        let turn = self.next();
+        #[cfg(test)]
+        if self.desk.falls.swap(false, Ordering::Relaxed) {
+            std::panic::resume_unwind(Box::new("a turn that fails"));
+        }
+        let asked = self.ask(&turn);
+        self.desk.state().trouble = asked.as_ref().err().cloned();
+        self.serve(turn.waiting, asked.ok().as_ref());
+        self.forget();
+        turn.closing
+    }
+
+    /// After a turn that went wrong: who waits is told that nobody knows, and the next one begins with a new connection.
+    fn fallen(&mut self) -> bool {
+        self.database = None;
+        let mut state = self.desk.state();
+        state.trouble = Some(Error::new(Kind::Io, "the budgets' thread has met a mistake of its own"));
+        let queue = std::mem::take(&mut state.queue);
+        let closing = state.closing;
+        drop(state);
+        drop(queue);
+        std::thread::sleep(FIRST_PAUSE);
+        closing
     }
 
     /// Waits until something is to be done.
@@ -251,15 +342,18 @@ impl Clerk<'_> {
             }
         }
         (state.fresh, state.nudged) = (0, false);
-        let mut of_all: HashMap<(u64, i64), Vec<i64>> = HashMap::new();
-        for waiting in &state.queue {
+        let (mut waits, mut queue) = (HashMap::<(u64, i64), Waits>::new(), Vec::new());
+        for waiting in state.queue.iter().filter(|waiting| !waiting.is_left() && waiting.could()) {
             for slot in &*waiting.slots {
-                of_all.entry(slot.key()).or_default().push(waiting.amount);
+                let waits = waits.entry(slot.key()).or_default();
+                waits.all = waits.all.saturating_add(waiting.amount);
+                if waiting.denied.is_none() {
+                    waits.fresh.push(waiting.amount);
+                }
             }
+            queue.push((Arc::clone(&waiting.slots), waiting.amount));
         }
-        let mut needs = |slot: &Arc<Slot>| of_all.remove(&slot.key()).unwrap_or_default();
-        let needs = state.slots.iter().map(&mut needs).collect();
-        Turn { slots: state.slots.clone(), needs, waiting: state.queue.len(), closing: state.closing }
+        Turn { slots: state.slots.clone(), waits, queue, waiting: state.queue.len(), closing: state.closing }
     }
 
     /// Tells the database what there is to tell, and asks for what is needed.
@@ -306,21 +400,28 @@ impl Clerk<'_> {
         let asks: Vec<Ask<'_>> = turn
             .slots
             .iter()
-            .zip(&turn.needs)
-            .filter_map(|(slot, needs)| question(slot, needs, wanted_of(slot), turn.closing))
+            .filter_map(|slot| question(slot, turn.waits.get(&slot.key()), wanted_of(slot), turn.closing))
             .collect();
         if asks.is_empty() {
             return Ok(Asked::new());
         }
+        let places: HashMap<(u64, i64), usize> =
+            asks.iter().enumerate().map(|(at, ask)| (ask.slot.key(), at)).collect();
+        let need = |(slots, amount): &(Arc<[Arc<Slot>]>, i64)| Need {
+            amount: *amount,
+            // What is not asked for is there.
+            of: slots.iter().filter_map(|slot| places.get(&slot.key()).copied()).collect(),
+        };
+        let needs: Vec<Need> = turn.queue.iter().map(need).collect();
         let replica = &*self.replica;
         let answers = database.transaction(|database| {
             let now = lease::now(database)?;
-            asks.iter().map(|ask| lease::tell(database, replica, ask, now)).collect::<Result<Vec<_>>>()
+            lease::tell(database, replica, &asks, &needs, now)
         })?;
         for (ask, told) in asks.iter().zip(answers) {
             heard(ask.slot, told);
         }
-        Ok(asks.iter().filter(|ask| ask.want > 0).map(|ask| ask.slot.key()).collect())
+        Ok(asks.iter().filter(|ask| ask.waits).map(|ask| ask.slot.key()).collect())
     }
 
     /// Serves those for whom it was asked, in their order; `asked`: where more was asked for, if anybody could be.
@@ -332,27 +433,31 @@ impl Clerk<'_> {
         drop(state);
         let (mut still, mut again) = (VecDeque::new(), false);
         for mut waiting in now {
-            if waiting.tell.is_closed() {
-                waiting.leave();
+            if waiting.is_left() {
                 continue;
             }
-            match Aside::take(&waiting.slots, waiting.amount) {
-                Ok(taken) => waiting.answer(Ok(taken.aside)),
-                Err(mut short) => {
-                    short.unknown = asked.is_none();
-                    let lease = &short.money.lease;
-                    let is_there = short.money.idle().saturating_add(lease.left.max(0)) >= short.needed;
-                    if asked.is_some_and(|asked| is_there || !asked.contains(&short.slot.key())) {
-                        // Somebody else took what was meant for it, and there is more.
-                        again = true;
-                        still.push_back(waiting);
-                        continue;
-                    }
-                    let (since, at) = *waiting.denied.get_or_insert_with(|| (Instant::now(), lease.at));
-                    let others = lease.others > 0 && lease.others_heard < at && since.elapsed() < GRACE;
-                    if others && asked.is_some() { still.push_back(waiting) } else { waiting.answer(Err(short)) }
+            let mut short = match Aside::take(&waiting.slots, waiting.amount) {
+                Ok(taken) => {
+                    waiting.answer(Ok(taken.aside));
+                    continue;
                 }
-            }
+                Err(short) => short,
+            };
+            let Some(asked) = asked else {
+                short.unknown = waiting.could();
+                waiting.answer(Err(short));
+                continue;
+            };
+            let Some((others, short)) = waiting.lack(asked) else {
+                // Somebody else took what was meant for it, and there is more.
+                again = true;
+                still.push_back(waiting);
+                continue;
+            };
+            let lease = &short.money.lease;
+            let (since, at) = *waiting.denied.get_or_insert_with(|| (Instant::now(), lease.at));
+            let waits = others && lease.others_heard < at && since.elapsed() < GRACE;
+            if waits { still.push_back(waiting) } else { waiting.answer(Err(short)) }
         }
         if !still.is_empty() {
             let mut state = self.desk.state();
@@ -378,38 +483,41 @@ impl Clerk<'_> {
 }
 
 /// What a budget is to be asked now, if anything. What it gives back is nobody's from here on.
-fn question<'a>(slot: &'a Slot, each: &[i64], wanted: Option<i64>, closing: bool) -> Option<Ask<'a>> {
-    let (needs, least) = (each.iter().fold(0, |sum: i64, need| sum.saturating_add(*need)), each.iter().min());
+fn question<'a>(slot: &'a Slot, waits: Option<&Waits>, wanted: Option<i64>, closing: bool) -> Option<Ask<'a>> {
     let mut money = slot.money();
     let idle = money.idle();
     let more = slot.low.swap(false, Ordering::Relaxed);
     let over = super::period::now() >= slot.span.1;
     let slice = money.limit / SLICES;
-    // What serves nobody here may be what is missing elsewhere.
-    let useless = least.is_some_and(|least| idle.saturating_add(money.lease.left.max(0)) < *least);
-    let spare = if useless { idle } else { idle.saturating_sub(needs) };
+    // Those who wait get what suffices for them of it. For others it is no reason to keep it: they would have it from
+    // the database in the same moment.
+    let kept = waits.map_or(0, |waits| {
+        let fits = |kept: i64, more: &i64| kept.checked_add(*more).filter(|sum| *sum <= idle).unwrap_or(kept);
+        waits.fresh.iter().fold(0, fits)
+    });
+    let spare = idle.saturating_sub(kept);
     if spare > 0 {
         // Where nothing is left, somebody else needs it.
         let all = closing || over || wanted.is_some() || money.lease.left <= 0 || money.used.elapsed() >= IDLE;
-        let back = if all { spare } else { (spare - slice).max(0) };
+        let back = if all { spare } else { spare.saturating_sub(slice).max(0) };
         // What expired leases had is counted as spent already.
-        let back = back.min(money.granted - money.lease.closed).max(0);
-        money.granted -= back;
-        money.lease.limbo += back;
+        let back = back.min(money.granted.saturating_sub(money.lease.closed)).max(0);
+        money.granted = money.granted.saturating_sub(back);
+        money.lease.limbo = money.lease.limbo.saturating_add(back);
     }
-    let want = needs.saturating_sub(money.idle()).max(0);
+    let waits = waits.is_some_and(|waits| waits.all > money.idle());
     // Somebody waits to hear that we have nothing to spare.
     let unheard = wanted.is_some_and(|at| at > money.lease.answered);
     money.lease.answered = money.lease.answered.max(wanted.unwrap_or(0));
     let since = money.lease.asked.map(|asked| asked.elapsed());
     let due = |limit: Duration| since.is_none_or(|since| since >= limit);
-    let asks = want > 0
+    let asks = waits
         || more
         || money.lease.limbo > 0
         || money.lease.asked.is_none()
         || money.spent != money.lease.reported && (due(REPORT) || closing)
         || money.lease.is_there && (due(RENEW) || closing || unheard);
-    asks.then(|| Ask { slot, money: money.clone(), want, needs: each.to_vec(), more: more && idle < slice })
+    asks.then(|| Ask { slot, money: money.clone(), waits, more: more && idle < slice })
 }
 
 /// Enters what others have spent and hold.
@@ -420,8 +528,9 @@ fn look(slots: &[Arc<Slot>], found: &[Standing]) {
         let Some(standing) = found.get(&(&*slot.id, slot.span.0)) else { continue };
         let mut money = slot.money();
         let lease = &money.lease;
-        let ours = (money.granted - lease.closed + lease.limbo) - (lease.reported - lease.closed).max(0);
-        let left = money.limit - standing.spent - standing.others - ours;
+        let lent = money.granted.saturating_sub(lease.closed).saturating_add(lease.limbo);
+        let ours = lent.saturating_sub(lease.reported.saturating_sub(lease.closed).max(0));
+        let left = money.limit.saturating_sub(standing.spent).saturating_sub(standing.others).saturating_sub(ours);
         (money.lease.spent, money.lease.others, money.lease.left) = (standing.spent, standing.others, left);
     }
 }

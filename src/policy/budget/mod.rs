@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use rust_decimal::Decimal;
 
 pub use bank::Bank;
+pub(crate) use bank::limit_of;
 pub use refusal::Refused;
 
 use self::bank::Account;
@@ -35,7 +36,7 @@ use self::purse::Call as CallPurse;
 use self::slot::{Slot, in_order};
 use self::worst::Worst;
 use super::key::Caller;
-use super::rules::{AtLimit, Period, Rule, Who};
+use super::rules::{AtLimit, Budget, Period, Rule, Who};
 use crate::engine::plan::Plan;
 use crate::engine::purse::Purse;
 use crate::error::{Error, Result};
@@ -51,6 +52,8 @@ const TRIES: usize = 4;
 pub struct Budgets {
     bank: Arc<Bank>,
     declared: Vec<Concern>,
+    /// The smallest limit of all rules for the same.
+    least: HashMap<(Who, Period), Budget>,
     /// Places in `declared`: of callers with this key, of this team, of everybody.
     keys: HashMap<String, Vec<usize>>,
     teams: HashMap<String, Vec<usize>>,
@@ -136,9 +139,18 @@ impl Budgets {
     /// # Errors
     /// [`Kind::Value`](crate::Kind::Value) for a limit that cannot be, naming the rule's line.
     pub fn new(bank: Arc<Bank>, rules: &[Rule]) -> Result<Self> {
+        let mut least: HashMap<(Who, Period), Budget> = HashMap::new();
+        for rule in rules {
+            let Some(budget) = rule.budget else { continue };
+            bank::limit_of(&budget)
+                .map_err(|error| if rule.line > 0 { error.context(format!("line {}", rule.line)) } else { error })?;
+            let of = (rule.who.clone(), budget.period);
+            least.entry(of).and_modify(|least| *least = smaller(*least, budget)).or_insert(budget);
+        }
         let mut budgets = Self {
             bank,
             declared: Vec::new(),
+            least,
             keys: HashMap::new(),
             teams: HashMap::new(),
             all: Vec::new(),
@@ -146,9 +158,7 @@ impl Budgets {
         };
         for rule in rules {
             let Some(budget) = &rule.budget else { continue };
-            let account = budgets.bank.account(&rule.who, budget);
-            let account = account
-                .map_err(|error| if rule.line > 0 { error.context(format!("line {}", rule.line)) } else { error })?;
+            let account = budgets.bank.account(&rule.who, &budgets.least(&rule.who, *budget))?;
             let at = budgets.declared.len();
             let (at_limit, no_clamp) = (rule.at_limit, rule.no_clamp);
             budgets.declared.push(Concern { account, at_limit, no_clamp, alias: None });
@@ -223,7 +233,7 @@ impl Budgets {
             return Ok(());
         }
         // What several requests side by side need beyond that is known when they are sent: a prompt for each.
-        let needed = purse.needs(sets.chosen, 1).map_err(refuse)?;
+        let needed = purse.needs(sets.chosen, 1, false).map_err(refuse)?;
         match purse.begin(&slots, needed).answer().await {
             Ok(aside) => {
                 purse.keep(aside);
@@ -236,11 +246,22 @@ impl Budgets {
         }
     }
 
+    /// Whether whoever keeps the budgets at the database is gone for good: nothing more can be paid for.
+    pub fn has_ended(&self) -> bool {
+        self.bank.has_ended()
+    }
+
     /// How all declared budgets stand.
     pub fn state(&self) -> Vec<BudgetState> {
         let (now, mut seen) = (now(), HashSet::new());
         let once = self.declared.iter().filter(|concern| seen.insert(concern.account.order()));
         once.map(|concern| state(&self.bank, &concern.account, now)).collect()
+    }
+
+    /// The budget that holds where `budget` is one of those for `who`: the smallest.
+    fn least(&self, who: &Who, budget: Budget) -> Budget {
+        let declared = self.least.get(&(who.clone(), budget.period));
+        declared.map_or(budget, |declared| smaller(*declared, budget))
     }
 
     /// The budgets that a call of this caller may concern.
@@ -266,8 +287,8 @@ impl Budgets {
         let mut concerns: Vec<Concern> = concerns.collect();
         if let Some((key, budget)) = key.and_then(|key| Some((key, key.budget?))) {
             let who = Who { key: Some(key.id.clone()), ..Who::default() };
-            let (account, at_limit) = (self.bank.account(&who, &budget)?, key.at_limit);
-            // The configuration may have given it one for the same period: that one counts.
+            let (account, at_limit) = (self.bank.account(&who, &self.least(&who, budget))?, key.at_limit);
+            // The configuration may have given it one for the same period: it is one account, with the smaller limit.
             if concerns.iter().all(|concern| concern.account.order() != account.order()) {
                 concerns.push(Concern { account, at_limit, no_clamp: false, alias: None });
             }
@@ -292,6 +313,10 @@ fn left(slots: &[Arc<Slot>]) -> i64 {
     slots.iter().map(left).min().unwrap_or(i64::MAX)
 }
 
+fn smaller(one: Budget, other: Budget) -> Budget {
+    if other.limit < one.limit { other } else { one }
+}
+
 fn state(bank: &Bank, account: &Account, now: i64) -> BudgetState {
     let slot = bank.current(account, now);
     let money = slot.money();
@@ -303,7 +328,7 @@ fn state(bank: &Bank, account: &Account, now: i64) -> BudgetState {
         limit: from_pico(money.limit),
         spent: from_pico(spent),
         reserved: from_pico(reserved),
-        left: from_pico((money.limit - spent).saturating_sub(reserved).max(0)),
+        left: from_pico(money.limit.saturating_sub(spent).saturating_sub(reserved).max(0)),
         ends: slot.span.1,
     }
 }

@@ -48,12 +48,11 @@ struct Held {
 }
 
 impl Call {
-    /// What `times` requests to an endpoint may cost.
-    pub(super) fn needs(&self, endpoint: &Endpoint, times: u32) -> Result<i64> {
+    /// What `times` requests to an endpoint may cost; `one`: each gives one of the answers.
+    pub(super) fn needs(&self, endpoint: &Endpoint, times: u32, one: bool) -> Result<i64> {
         let answers = if self.embeds { 0 } else { self.demand.answers };
         let times = i64::from(times.max(1));
-        // Sent several times, each gives one of the answers.
-        let answers = if times > 1 { answers.min(1) } else { answers };
+        let answers = if one { answers.min(1) } else { answers };
         let worst = Worst::of(endpoint, &self.demand, answers)?;
         let output = match (self.embeds, self.demand.output) {
             (true, _) => 0,
@@ -117,7 +116,7 @@ impl Purse for Call {
         if slots.is_empty() {
             return Leave::Now(Ok(self.sent(None)));
         }
-        let needed = match self.needs(sending.endpoint, sending.times) {
+        let needed = match self.needs(sending.endpoint, sending.times, sending.one) {
             Ok(needed) => needed,
             Err(error) => return Leave::Now(Err(error)),
         };

@@ -76,7 +76,17 @@ impl Money {
 
     /// As far as is known, what all replicas have spent.
     pub(super) fn all_spent(&self) -> i64 {
-        self.lease.spent.saturating_add(self.spent - self.lease.reported)
+        // Of closed leases the database has everything as spent already.
+        let of_lease = |spent: i64| spent.saturating_sub(self.lease.closed).max(0);
+        self.lease.spent.saturating_add(of_lease(self.spent).saturating_sub(of_lease(self.lease.reported)))
+    }
+
+    /// Whether so much could be had if nobody else had set anything aside. What is known of others may be old, but what
+    /// they have spent never gets less.
+    pub(super) fn could(&self, amount: i64) -> bool {
+        let of_closed = self.lease.closed.saturating_sub(self.spent).max(0);
+        let unspent = self.limit.saturating_sub(self.all_spent()).saturating_add(of_closed);
+        amount <= unspent.max(self.idle())
     }
 }
 
@@ -173,7 +183,7 @@ impl Aside {
         let now = Instant::now();
         let mut low = false;
         for (slot, money) in slots.iter().zip(&mut all) {
-            money.reserved += amount;
+            money.reserved = money.reserved.saturating_add(amount);
             money.used = now;
             low |= slot.runs_low(money);
         }
@@ -198,10 +208,10 @@ impl Aside {
 
     /// Makes it larger, if there is enough.
     pub(super) fn grow(&mut self, to: i64) -> Result<(), Box<Short>> {
-        let more = Self::take(&self.slots, to - self.amount)?;
+        let more = Self::take(&self.slots, to.saturating_sub(self.amount))?;
         // The two are one now.
         let added = more.aside.keep();
-        self.amount += added;
+        self.amount = self.amount.saturating_add(added);
         Ok(())
     }
 
@@ -216,7 +226,7 @@ impl Aside {
         for slot in &*self.slots {
             let cost = cost(slot).max(0);
             let mut money = slot.money();
-            money.reserved -= amount;
+            money.reserved = money.reserved.saturating_sub(amount);
             money.spent = money.spent.saturating_add(cost);
         }
     }
@@ -225,7 +235,8 @@ impl Aside {
         if part > 0 {
             self.amount -= part;
             for slot in &*self.slots {
-                slot.money().reserved -= part;
+                let mut money = slot.money();
+                money.reserved = money.reserved.saturating_sub(part);
             }
         }
     }

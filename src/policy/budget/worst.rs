@@ -95,7 +95,7 @@ impl Worst {
         if self.token.is_zero() {
             return None;
         }
-        let left = (Decimal::from(pico) - self.prompt).max(Decimal::ZERO);
+        let left = Decimal::from(pico).checked_sub(self.prompt).unwrap_or_default().max(Decimal::ZERO);
         Some(left.checked_div(self.token)?.floor().to_u64().unwrap_or(u64::MAX))
     }
 }

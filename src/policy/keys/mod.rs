@@ -20,7 +20,7 @@ use self::record::Record;
 use super::gate::denied;
 use super::key::{Key, now_us};
 use super::secret::Digest;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Denied, Error, Kind, Result};
 use crate::ledger::place::Place;
 use crate::process::PerProcess;
 
@@ -159,7 +159,8 @@ impl Keys {
             _ => {
                 let ids: Vec<&str> = named.iter().map(|key| key.id.as_str()).collect();
                 let text = format!("several keys are called {:?}: say which, {}", short(name), ids.join(", "));
-                Err(Error::new(Kind::Name, text))
+                let denied = Denied { status: 409, code: "ambiguous_key_name", retry_after: None };
+                Err(Error::new(Kind::Name, text).with_raised(denied))
             }
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 use crate::math::calendar::{date_of, days_until};
+use crate::policy::budget::limit_of;
 use crate::policy::gate::Gate;
 use crate::policy::key::{Key, Scopes, now_us};
 use crate::policy::lifetime::{LIFETIME_WORDS, lifetime};
@@ -120,11 +121,11 @@ impl NewKey {
             return Err(Error::value("concurrency: expected at least 1, found 0"));
         }
         let shown = Shown {
-            name: word("name", self.name)?.unwrap_or_else(|| id.clone()),
+            name: own_name(self.name)?.unwrap_or_else(|| id.clone()),
             team: word("team", self.team)?,
             scopes: scopes.names().into_iter().map(str::to_owned).collect(),
             models: self.models,
-            budget: checked("budget", self.budget, BUDGET_WORDS, |text| budget(text).is_some())?,
+            budget: money(self.budget)?,
             requests: checked("requests", self.requests, RATE_WORDS, |text| rate(text).is_some())?,
             tokens: checked("tokens", self.tokens, RATE_WORDS, |text| rate(text).is_some())?,
             concurrency: self.concurrency.map(i64::from),
@@ -211,6 +212,26 @@ fn word(what: &str, text: Option<String>) -> Result<Option<String>> {
     Ok(Some(text))
 }
 
+/// A key's name, which is no other key's id: rules and the command to end one go by either.
+fn own_name(text: Option<String>) -> Result<Option<String>> {
+    let name = word("name", text)?;
+    match name {
+        Some(name) if name.get(..4).is_some_and(|begin| begin.eq_ignore_ascii_case("key_")) => {
+            Err(Error::value("name: names that begin with key_ are ids, which are given by the server"))
+        }
+        name => Ok(name),
+    }
+}
+
+/// A budget that can be kept.
+fn money(text: Option<String>) -> Result<Option<String>> {
+    let text = checked("budget", text, BUDGET_WORDS, |text| budget(text).is_some())?;
+    if let Some(budget) = text.as_deref().and_then(budget) {
+        limit_of(&budget).map_err(|error| error.context("budget"))?;
+    }
+    Ok(text)
+}
+
 fn checked(what: &str, text: Option<String>, words: &str, is: impl Fn(&str) -> bool) -> Result<Option<String>> {
     match text {
         Some(text) if !is(&text) => Err(Error::value(format!("{what}: expected {words}, found {text:?}"))),
@@ -278,6 +299,9 @@ mod tests {
     fn what_makes_no_sense_is_told() {
         for (json, word) in [
             (r#"{"budget":"5"}"#, "budget: expected US dollars"),
+            (r#"{"budget":"10000000/day"}"#, "budget: a budget must be from 0 to 9000000 US dollars"),
+            (r#"{"name":"key_0123456789abcdef"}"#, "begin with key_"),
+            (r#"{"name":" Key_1"}"#, "begin with key_"),
             (r#"{"requests":"0/minute"}"#, "requests: expected"),
             (r#"{"tokens":"many"}"#, "tokens: expected"),
             (r#"{"concurrency":0}"#, "at least 1"),
