@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -293,9 +292,13 @@ def test_a_signal_lets_streams_end(upstream: FakeServer, tmp_path: Any) -> None:
             text = next(stream).choices[0].delta.content or ""
             process.send_signal(signal.SIGTERM)
             time.sleep(0.2)
-            host, port = url.removeprefix("http://").split(":")
-            with pytest.raises(ConnectionRefusedError):
-                socket.create_connection((host, int(port)), timeout=2)
+            asked = {"model": ALWAYS_WEAK, "messages": HELLO}
+            refused = httpx.post(f"{url}/v1/chat/completions", json=asked)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "server_stopping")
+            assert refused.headers["connection"] == "close" and refused.headers["retry-after"] == "1"
+            assert httpx.get(f"{url}/health").status_code == 200
+            ready = httpx.get(f"{url}/ready")
+            assert (ready.status_code, ready.json()) == (503, {"status": "stopping"})
             text += "".join(piece.choices[0].delta.content or "" for piece in stream)
         assert text.split()[-1] == "w19"
         assert process.wait(10) == 0 and process.stdout is not None and process.stdout.read() == "ended\n"
