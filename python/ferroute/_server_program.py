@@ -125,10 +125,10 @@ def _serve(args: Any) -> None:
     gateway = Gateway(controller, args.host, args.port, workers=workers, broken=broken, telemetry=telemetry, door=door)
     for name, why in broken:
         say("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")
+    OnHangup(lambda: _read_again(args, gateway))
     say("info", f"listening on {gateway.url}{where(gateway.host)}")
     if gateway.host not in LOCAL:
         say("warning", "whoever reaches it can call both models with your keys")
-    OnHangup(lambda: _read_again(args, gateway))
     gateway.run()
 
 

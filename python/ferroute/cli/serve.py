@@ -157,7 +157,6 @@ def run(config: Configuration, read: Callable[[], Configuration], *, watch: bool
         tell("info", note)
     for name, why in broken:
         tell("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")
-    tell("info", f"listening on {gateway.url}{where(gateway.host)}")
     from ferroute._serving_reload import OnHangup, Reloading
 
     reloading: Any = None
@@ -166,6 +165,7 @@ def run(config: Configuration, read: Callable[[], Configuration], *, watch: bool
     else:
         reloading = Reloading(config.name, config, read, gateway, lambda level, text: tell(level, text, "reload"))
         reloading.start(watch=watch)
+    tell("info", f"listening on {gateway.url}{where(gateway.host)}")
     try:
         gateway.run(float(config.server.get("drain_s", 30.0)))
     finally:
