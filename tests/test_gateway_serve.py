@@ -346,10 +346,11 @@ def test_what_is_cut_at_the_stop_was_not_left_by_its_caller(upstream: FakeServer
             httpx.stream("POST", f"{server.url}/v1/chat/completions", json=asked, timeout=20) as answer,
             contextlib.suppress(httpx.HTTPError),
         ):
+            told = False
             for _ in answer.iter_lines():
-                server.process.send_signal(signal.SIGTERM)
-                break
-            answer.read()
+                if not told:
+                    server.process.send_signal(signal.SIGTERM)
+                    told = True
         server.said('"error":"server_stopped"')
         (line,) = [json.loads(line) for line in server.err if '"event":"request"' in line]
         assert "cancelled" not in line and line["stream"] is True

@@ -326,7 +326,7 @@ def test_a_threshold_in_use_changes_nothing(browser, month):
 
 def test_counts_have_whole_steps(browser, month):
     page = shown(browser, month)
-    steps = "import('./charts.js').then(charts => charts.ticks(0, 1.06, 4, 1))"
+    steps = "import('/ui/charts.js').then(charts => charts.ticks(0, 1.06, 4, 1))"
     assert page.js(steps) == [0, 1]
 
 
