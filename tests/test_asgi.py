@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import pytest
 
 from ferroute import openai_server
 from ferroute._asgi import MOST_BODY, Application
-from ferroute._openai_server_parts import application, parser
+from ferroute._openai_server_parts import application, args, parser
 from servers import faults
 from servers.strict import StrictServer
 
@@ -152,6 +153,21 @@ async def test_it_is_made_of_a_configuration(
     async with client_of(application(lambda: parser().parse_args([]))) as http:
         asked = {"model": "fast", "messages": ASKED}
         assert (await http.post("/v1/chat/completions", json=asked)).json()["choices"]
+
+
+async def test_it_says_once_what_should_be_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FERROUTE_CONFIG", raising=False)
+    for name in [name for name in os.environ if name.endswith("_API_KEY")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("FERROUTE_ARGS", "--routers random")
+    made = application(args)
+    await asyncio.to_thread(made.start)
+    said = capsys.readouterr().err
+    assert "warning: callers need no key" in said and "gpt-4-1106-preview cannot be called" in said
+    await asyncio.to_thread(made.start)
+    assert capsys.readouterr().err == ""
 
 
 def test_the_names_of_the_original() -> None:

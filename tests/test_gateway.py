@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -285,17 +284,24 @@ def in_a_process(upstream: FakeServer, ledger: str) -> Iterator[tuple[subprocess
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_signal_lets_streams_end(upstream: FakeServer, tmp_path: Any) -> None:
     upstream.then(
-        Answer(chunks=[*[chunk({"content": f"w{i} "}) for i in range(20)], chunk({}, "stop"), DONE], chunk_delay=0.05)
+        Answer(chunks=[*[chunk({"content": f"w{i} "}) for i in range(20)], chunk({}, "stop"), DONE], chunk_delay=0.2)
     )
     with in_a_process(upstream, str(tmp_path / "a.db")) as (process, url):
-        with openai.OpenAI(base_url=f"{url}/v1", api_key="k", max_retries=0) as client:
+        with (
+            openai.OpenAI(base_url=f"{url}/v1", api_key="k", max_retries=0) as client,
+            httpx.Client(base_url=url) as other,
+        ):
             stream = client.chat.completions.create(model=ALWAYS_WEAK, messages=HELLO, stream=True)
             text = next(stream).choices[0].delta.content or ""
             process.send_signal(signal.SIGTERM)
             time.sleep(0.2)
-            host, port = url.removeprefix("http://").split(":")
-            with pytest.raises(ConnectionRefusedError):
-                socket.create_connection((host, int(port)), timeout=2)
+            asked = {"model": ALWAYS_WEAK, "messages": HELLO}
+            refused = other.post("/v1/chat/completions", json=asked)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "server_stopping")
+            assert refused.headers["connection"] == "close" and refused.headers["retry-after"] == "1"
+            assert other.get("/health").status_code == 200
+            ready = other.get("/ready")
+            assert (ready.status_code, ready.json()) == (503, {"status": "stopping"})
             text += "".join(piece.choices[0].delta.content or "" for piece in stream)
         assert text.split()[-1] == "w19"
         assert process.wait(10) == 0 and process.stdout is not None and process.stdout.read() == "ended\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from fakeserver import FakeServer
+from fakeserver import Answer, FakeServer, chunk
 from serving import Served, ended
 
 if TYPE_CHECKING:
@@ -334,6 +335,74 @@ def test_the_originals_command_line_works(upstream: FakeServer, tmp_path: Path) 
     assert "s3cret" not in "".join(server.out + server.err)
     # In memory: nothing is left behind.
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals")
+@pytest.mark.parametrize("words", [SERVE, ORIGINAL])
+def test_a_hangup_without_a_file_ends_nothing(words: tuple[str, ...], upstream: FakeServer, tmp_path: Path) -> None:
+    models = (
+        "--strong-model",
+        "openai/big",
+        "--weak-model",
+        "openai/small",
+        "--base-url",
+        upstream.url,
+        "--api-key",
+        "k",
+    )
+    with Served(*words, *models, "--routers", "random", "--port", "0", cwd=tmp_path) as server:
+        for _ in range(2):
+            after = len(server.err)
+            os.kill(server.process.pid, signal.SIGHUP)
+            server.said("no file to read again", after=after)
+        assert chat(server, "router-random-0").json()["model"] == "big"
+        assert server.stop() == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals")
+def test_a_hangup_reads_the_originals_config_again(upstream: FakeServer, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("random: {}\n")
+    models = (
+        "--strong-model",
+        "openai/big",
+        "--weak-model",
+        "openai/small",
+        "--base-url",
+        upstream.url,
+        "--api-key",
+        "k",
+    )
+    words = (*models, "--routers", "random", "--config", str(config), "--port", "0")
+    with Served(*ORIGINAL, *words, cwd=tmp_path) as server:
+        os.kill(server.process.pid, signal.SIGHUP)
+        server.said(r"config.yaml: reloaded \(SIGHUP\)")
+        config.write_text("random: {nonsense: 1}\n")
+        os.kill(server.process.pid, signal.SIGHUP)
+        server.said("config.yaml: not reloaded")
+        assert chat(server, "router-random-0").json()["model"] == "big"
+        assert server.stop() == 0
+
+
+def test_what_is_cut_at_the_stop_was_not_left_by_its_caller(upstream: FakeServer, tmp_path: Path) -> None:
+    upstream.then(Answer(chunks=[chunk({"content": f"w{i} "}) for i in range(2000)], chunk_delay=0.05))
+    rest = "server: {drain_s: 0.5}\ntelemetry: {logs: json}\n"
+    path = config_at(upstream, tmp_path, rest)
+    with Served(*SERVE, str(path), "--port", "0", "--host", "127.0.0.1", env=KEY) as server:
+        asked = {"model": "fast", "messages": HELLO, "stream": True}
+        with (
+            httpx.stream("POST", f"{server.url}/v1/chat/completions", json=asked, timeout=20) as answer,
+            contextlib.suppress(httpx.HTTPError),
+        ):
+            told = False
+            for _ in answer.iter_lines():
+                if not told:
+                    server.process.send_signal(signal.SIGTERM)
+                    told = True
+        server.said('"error":"server_stopped"')
+        (line,) = [json.loads(line) for line in server.err if '"event":"request"' in line]
+        assert "cancelled" not in line and line["stream"] is True
+        assert server.process.wait(10) == 0
 
 
 def test_the_originals_defaults_start(tmp_path: Path) -> None:

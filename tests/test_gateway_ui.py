@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import time
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -15,11 +17,13 @@ import pytest
 import demo_ledger
 from browser import Browser, Page, chromium
 from demo_ledger import STRONG, THRESHOLD, WEAK
-from fakeserver import FakeServer
-from ferroute.controller import Controller
+from fakeserver import Answer, FakeServer
+from ferroute.controller import ROUTER_CLS, Controller
 from ferroute.gateway import Gateway
 from ferroute.ledger import Ledger
+from ferroute.policy import CallPolicy
 from ferroute.rollout import Ramp
+from ferroute.routers.base import Router
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -300,6 +304,32 @@ def test_it_fits_narrow_windows(browser, month, width):
     picture(page, f"narrow-{width}")
 
 
+def test_names_of_places_stand_apart(browser, month):
+    page = shown(browser, month, "#7d", width=380, height=800)
+    near = (
+        "[...document.querySelectorAll('main svg')].flatMap(svg => {"
+        " const texts = [...svg.querySelectorAll('text.scale')].filter(t => t.getAttribute('text-anchor') !== 'end');"
+        " const all = texts.map(t => t.getBoundingClientRect());"
+        " return all.slice(1).filter((box, at) => box.left < all[at].right + 4).map(box => box.left); })"
+    )
+    assert page.js("document.querySelectorAll('#spend text.scale').length") > 4
+    assert page.js(near) == []
+
+
+def test_a_threshold_in_use_changes_nothing(browser, month):
+    page = shown(browser, month)
+    found = tiles(page, "#threshold-tiles")
+    for name in ("To the strong model", "1,000 calls"):
+        now, was = re.findall(r"[\d.,]+(?= %)|(?<=\$)[\d.,]+", found[name])
+        assert now == was, found
+
+
+def test_counts_have_whole_steps(browser, month):
+    page = shown(browser, month)
+    steps = "import('/ui/charts.js').then(charts => charts.ticks(0, 1.06, 4, 1))"
+    assert page.js(steps) == [0, 1]
+
+
 def test_an_empty_book_explains_itself(browser, empty):
     page = shown(browser, empty, "#24h")
     said = page.js("document.body.innerText")
@@ -455,12 +485,50 @@ def test_calls_and_refusals_come_with_their_reasons(browser, tmp_path):
             told = httpx.get(f"{gateway.url}/ui/data/recent").json()["decisions"]
             assert [each["outcome"] for each in told] == ["refused", "ok"]
             refused, answered = told
-            assert "Invalid router nobody" in refused["error"] and refused["status"] == 400
+            assert (refused["error"], refused["status"]) == ("routing", 400)
             side = "strong" if answered["win_rate"] >= 0.5 else "weak"
             assert answered["model"] == (STRONG if side == "strong" else WEAK)
             assert answered["thresholds"] == [0.5] and answered["reason"]
             page = shown(browser, gateway, "#1h")
             assert answered["reason"] in page.js("document.querySelector('#decisions').innerText")
+
+
+class Repeats(Router):
+    """Fails with the prompt in its words."""
+
+    def calculate_strong_win_rate(self, prompt: str) -> float:
+        raise ValueError(f"cannot read {prompt}")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_no_failure_repeats_the_prompt_and_none_is_listed_twice(tmp_path, monkeypatch, kept):
+    secret = "the-prompt-nobody-may-see"
+    monkeypatch.setitem(ROUTER_CLS, "repeats", Repeats)
+    with FakeServer() as upstream, Ledger(f"sqlite:///{tmp_path}/calls.db") as ledger:
+        routers = ["random", "repeats"]
+        pair = {"strong_model": STRONG, "weak_model": WEAK, "api_base": upstream.url, "api_key": "k"}
+        strict = Controller(routers, **pair, ledger=ledger)
+        lenient = Controller(routers, **pair, ledger=ledger, policy=CallPolicy(on_router_error="strong"))
+        words = json.dumps({"error": {"message": f"cannot read {secret}", "type": "server_error"}}).encode()
+        with Gateway(strict if kept else lenient, port=0) as gateway:
+            url = f"{gateway.url}/v1/chat/completions"
+            body = {"messages": [{"role": "user", "content": secret}]}
+            routed = httpx.post(url, json={"model": "router-repeats-0.5", **body})
+            assert routed.status_code == (500 if kept else 200)
+            upstream.then(*[Answer(status=500, body=words)] * 3)
+            assert httpx.post(url, json={"model": "router-random-0", **body}, timeout=30).status_code == 500
+            ledger.flush()
+            answer = httpx.get(f"{gateway.url}/ui/data/recent")
+            assert secret not in answer.text
+            failed = [each for each in answer.json()["decisions"] if each["outcome"] != "ok"]
+            outcomes = [(each["outcome"], each.get("path")) for each in failed]
+            # The call is in the book; the router's failure came to no call.
+            assert outcomes == [("failed", None)] + [("failed", "/v1/chat/completions")] * kept
+            if kept:
+                assert failed[1]["error"] == "router"
+            else:
+                (fallen,) = [each for each in answer.json()["decisions"] if each["outcome"] == "ok"]
+                assert "failed (ValueError)" in fallen["reason"]
 
 
 def test_a_reload_is_told(browser, empty):

@@ -359,6 +359,108 @@ def test_lines_as_json(upstream: FakeServer) -> None:
     assert well["id"].startswith("req_") and well["id"] != badly["id"]
 
 
+def told_in_json(upstream: FakeServer, door: dict[str, Any], work: Any) -> list[dict[str, Any]]:
+    """Lines of a server of which `work` has asked something."""
+    command = [sys.executable, "-c", GUARDED, upstream.url, json.dumps(door)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        with httpx.Client(base_url=process.stdout.readline().strip()) as client:
+            work(client)
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    assert SECRET not in errors and "s3cret" not in errors and "frk_" not in errors
+    return [json.loads(line) for line in errors.splitlines()]
+
+
+GUARDED = """
+import json, sys
+from ferroute.controller import ROUTER_CLS, Controller
+from ferroute.gateway import Gateway
+from ferroute.routers.base import Router
+
+class Mine(Router):
+    def calculate_strong_win_rate(self, prompt):
+        raise KeyError(prompt)
+
+ROUTER_CLS["mine"] = Mine
+controller = Controller(
+    ["random", "mine"], strong_model="gpt-5.5", weak_model="gpt-5.4-nano", api_base=sys.argv[1], api_key="upstream-key"
+)
+gateway = Gateway(controller, port=0, telemetry={"logs": "json"}, door=json.loads(sys.argv[2]))
+print(gateway.url, flush=True)
+gateway.run()
+"""
+
+
+def test_what_comes_to_no_handler_is_counted_and_logged(upstream: FakeServer) -> None:
+    counted: dict[tuple[str, str], float] = {}
+
+    def work(client: httpx.Client) -> None:
+        assert client.get("/nothing/of/ours").status_code == 404
+        assert client.get("/another").status_code == 404
+        assert client.get("/v1/chat/completions").status_code == 405
+        assert client.get("/v1/models", headers={"host": "evil.example"}).status_code == 421
+        assert client.post("/v1/messages", headers={"origin": "https://evil.example"}).status_code == 403
+        assert client.get("/v1/models").status_code == client.get("/health").status_code == 200
+        assert ask(client, "router-mine-0.5").status_code == 500
+        for (_, labels), value in scraped(client)["ferroute_requests_total"].samples.items():
+            named = dict(labels)
+            counted[named["path"], named["status"]] = value
+
+    lines = told_in_json(upstream, {}, work)
+    expected = {
+        ("other", "404"): 2,
+        ("/v1/chat/completions", "405"): 1,
+        ("/v1/models", "421"): 1,
+        ("/v1/messages", "403"): 1,
+        ("/v1/models", "200"): 1,
+        ("/v1/chat/completions", "500"): 1,
+    }
+    assert counted == expected
+    found = [(line["path"], line["status"], line.get("error")) for line in lines]
+    assert found == [
+        ("other", 404, None),
+        ("other", 404, None),
+        ("/v1/chat/completions", 405, None),
+        ("/v1/models", 421, "host_not_allowed"),
+        ("/v1/messages", 403, "origin_not_allowed"),
+        ("/v1/models", 200, None),
+        ("/v1/chat/completions", 500, "router"),
+    ]
+    assert (lines[-1]["router"], lines[-1]["exception"]) == ("mine", "KeyError")
+
+
+def test_what_is_done_to_keys_is_logged(upstream: FakeServer) -> None:
+    admin = {"authorization": "Bearer s3cret-admin-of-the-house"}
+    made: dict[str, Any] = {}
+
+    def work(client: httpx.Client) -> None:
+        assert client.get("/metrics").status_code == client.get("/ui/data/recent").status_code == 401
+        assert client.post("/admin/keys", json={}, headers={"authorization": "Bearer wrong"}).status_code == 401
+        made.update(client.post("/admin/keys", json={"name": "of ours", "team": "red"}, headers=admin).json())
+        assert client.delete(f"/admin/keys/{made['id']}", headers=admin).status_code == 200
+
+    keys = {"required": True, "admin": "s3cret-admin-of-the-house"}
+    lines = told_in_json(upstream, {"keys": keys}, work)
+    audited = [line for line in lines if line["event"] != "request"]
+    assert [(line["event"], line["key"], line["name"], line["team"]) for line in audited] == [
+        ("key_created", made["id"], "of ours", "red"),
+        ("key_revoked", made["id"], "of ours", "red"),
+    ]
+    requests = [(line["path"], line["status"]) for line in lines if line["event"] == "request"]
+    assert requests == [
+        ("/metrics", 401),
+        ("/ui/data/{what}", 401),
+        ("/admin/keys", 401),
+        ("/admin/keys", 201),
+        ("/admin/keys/{id}", 200),
+    ]
+
+
 def test_lines_as_text(upstream: FakeServer) -> None:
     start, badly = lines(upstream, "text", verbose=False)
     assert start.endswith(' info start message="it begins"') and " warning request id=req_" in badly

@@ -10,8 +10,10 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from ferroute._serving_lines import say
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
     from ferroute._core import GatewayBody
     from ferroute.controller import Controller
@@ -39,11 +41,13 @@ class Made(NamedTuple):
         controller: Its routers, models and ledger.
         core: What answers for it.
         close: Called at the end.
+        notes: What whoever starts it should know: levels, and sentences.
     """
 
     controller: Controller
     core: Answers
     close: Callable[[], None]
+    notes: Sequence[tuple[str, str]] = ()
 
 
 class Application:
@@ -64,7 +68,7 @@ class Application:
         return None if self._made is None else self._made.controller
 
     def start(self) -> Controller:
-        """Makes what is served, if that is not done.
+        """Makes what is served, if that is not done, and says on standard error what should be known of it.
 
         Raises:
             FerrouteError: A router or a model cannot be had.
@@ -72,6 +76,8 @@ class Application:
         with self._lock:
             if self._made is None:
                 self._made = self._make()
+                for level, note in self._made.notes:
+                    say(level, note)
             return self._made.controller
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:

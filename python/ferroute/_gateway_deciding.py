@@ -306,7 +306,7 @@ def decided(
             return {"error": ("routing", str(error))}
         what = f"router {router!r} failed ({type(error).__name__}: {one_line(str(error)[:_TOLD])})"
         _log.debug("%s", what, exc_info=error)
-        return {"error": ("foreign", what)}
+        return {"error": ("foreign", what), "raised": (str(router), type(error).__name__)}
 
 
 def _told(

@@ -44,15 +44,20 @@ def application(given: Callable[[], argparse.Namespace]) -> Application:
 
         path = os.environ.get(CONFIG)
         served: dict[str, Any] = {}
+        notes: list[tuple[str, str]] = []
+        keyed = False
         if path:
             from ferroute import _serving_config
             from ferroute._serving_build import controller_of as of_config
             from ferroute._serving_build import door_of, served_of, with_tiers
 
             config = _serving_config.load(path)
-            with_tiers(config)
+            said_of = with_tiers(config)
+            notes += [("info", note) for note in (*config.said, *said_of, *config.notes)]
             controller: Controller = of_config(config)
-            door = Door(controller, **door_of(config))
+            about = door_of(config)
+            keyed = bool((about.get("keys") or {}).get("required"))
+            door = Door(controller, **about)
             served = served_of(config)
         else:
             from ferroute._server_program import controller_of
@@ -64,7 +69,14 @@ def application(given: Callable[[], argparse.Namespace]) -> Application:
             door = Door(controller, server=server)
         broken: list[tuple[str, str]] = []
         core = Core(setup_of(controller, broken=broken, door=door.core, **served))
-        return Made(controller, core, door.close)
+        if not keyed:
+            notes.append(
+                ("warning", "callers need no key: whoever reaches this server can call its models with your keys")
+            )
+        notes += [
+            ("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}") for name, why in broken
+        ]
+        return Made(controller, core, door.close, notes)
 
     return Application(make)
 

@@ -7,12 +7,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ferroute._serving_lines import LOCAL, say, where
+from ferroute._serving_lines import LOCAL, NO_FILE, say, where
 from ferroute.controller import ROUTER_CLS, Controller, RoutingError
 from ferroute.errors import FerrouteError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from ferroute.gateway import Gateway
 
 STRONG, WEAK = "gpt-4-1106-preview", "anyscale/mistralai/Mixtral-8x7B-Instruct-v0.1"
 """RouteLLM's models."""
@@ -46,8 +48,12 @@ def parser_of() -> argparse.ArgumentParser:
     return parser
 
 
-def controller_of(args: argparse.Namespace) -> Controller:
+def controller_of(args: argparse.Namespace, before: Controller | None = None) -> Controller:
     """The Controller that the options mean; its routers are loaded.
+
+    Args:
+        args: The options.
+        before: The one it takes the place of, whose ledger goes on.
 
     Raises:
         FerrouteError: A router cannot be loaded, or the configuration cannot be read.
@@ -61,6 +67,7 @@ def controller_of(args: argparse.Namespace) -> Controller:
         config=read_config(args.config),
         api_base=args.base_url,
         api_key=args.api_key,
+        ledger=None if before is None else before.ledger,
     )
 
 
@@ -105,6 +112,7 @@ def _import_first(words: Sequence[str]) -> None:
 
 
 def _serve(args: Any) -> None:
+    from ferroute._serving_reload import OnHangup
     from ferroute.gateway import Gateway
 
     if args.workers > 1:
@@ -117,7 +125,25 @@ def _serve(args: Any) -> None:
     gateway = Gateway(controller, args.host, args.port, workers=workers, broken=broken, telemetry=telemetry, door=door)
     for name, why in broken:
         say("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")
+    OnHangup(lambda: _read_again(args, gateway))
     say("info", f"listening on {gateway.url}{where(gateway.host)}")
     if gateway.host not in LOCAL:
         say("warning", "whoever reaches it can call both models with your keys")
     gateway.run()
+
+
+def _read_again(args: argparse.Namespace, gateway: Gateway) -> None:
+    """Loads the routers anew, with what the file of ``--config`` says now; if that is wrong, nothing changes."""
+    if args.config is None:
+        say("info", NO_FILE)
+        return
+    broken: list[tuple[str, str]] = []
+    try:
+        before: Any = gateway.controller
+        gateway.replace(controller_of(args, before), broken=broken)
+    except Exception as error:
+        say("error", f"{args.config}: not reloaded (SIGHUP); what was served goes on:\n{error or type(error).__name__}")
+        return
+    say("info", f"{args.config}: reloaded (SIGHUP)")
+    for name, why in broken:
+        say("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")

@@ -15,6 +15,10 @@ def where(host: str) -> str:
     return ""
 
 
+NO_FILE = "SIGHUP: there is no file to read again; what was served goes on"
+"""What is said at SIGHUP where everything was on the command line."""
+
+
 def say(level: str, text: str) -> None:
     """A line of the server's own, or one for each of `text`."""
     mark = "" if level == "info" else f"{level}: "

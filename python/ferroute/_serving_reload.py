@@ -28,6 +28,26 @@ _SETTLES = 0.1
 _FIXED, _FIXED_OF_SERVER = ("host", "port", "telemetry"), ("workers", "drain_s", "page")
 
 
+class OnHangup:
+    """Does something at SIGHUP, on a thread of its own; without it the signal would end the server.
+
+    Args:
+        act: What is done.
+    """
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act, self._wake = act, threading.Event()
+        if not hasattr(signal, "SIGHUP") or threading.current_thread() is not threading.main_thread():
+            return
+        signal.signal(signal.SIGHUP, lambda _number, _frame: self._wake.set())
+        threading.Thread(target=self._run, name="ferroute-hangup", daemon=True).start()
+
+    def _run(self) -> None:
+        while self._wake.wait():
+            self._wake.clear()
+            self._act()
+
+
 class Reloading:
     """Reads a configuration again when it should be.
 

@@ -8,9 +8,10 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 
+use super::body;
 use super::protocol::openai::OpenAi;
+use super::refusing::refuse;
 use super::state::Gateway;
-use super::{body, failure};
 use crate::error::{Denied, Error, Kind, Result};
 use crate::policy::Keys;
 use crate::policy::keys::{NewKey, Shown};
@@ -23,6 +24,7 @@ pub(super) async fn create(State(gateway): State<Arc<Gateway>>, request: Request
         let sent = body::whole(&head.headers, sent, &gateway.setup().server).await?;
         let new = NewKey::read(&sent)?;
         let (secret, shown) = blocking(move || keys.create(new)).await?;
+        audit(&gateway, "key_created", &shown);
         let mut object = object(&shown);
         // The one time that it is seen.
         object.insert("key".to_owned(), secret.into());
@@ -65,6 +67,7 @@ pub(super) async fn revoke(
     let work = async {
         let keys = keys(&gateway, &headers)?;
         let shown = blocking(move || keys.revoke(&id)).await?;
+        audit(&gateway, "key_revoked", &shown);
         Ok(answer(StatusCode::OK, &Value::Object(object(&shown))))
     };
     told(work.await)
@@ -76,6 +79,13 @@ fn keys(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Keys>> {
     setup.auth.admin(headers)?;
     let keys = setup.auth.keys().cloned();
     keys.ok_or_else(|| Error::new(Kind::Unsupported, "this server keeps no keys: say `keys: {required: true}`"))
+}
+
+/// A line of the log on what has become of a key: which one and whose it is, never its secret.
+fn audit(gateway: &Gateway, event: &str, shown: &Shown) {
+    if let Some(seeing) = gateway.seeing() {
+        seeing.audit(event, &shown.id, &shown.name, shown.team.as_deref());
+    }
 }
 
 /// Off the server's threads, since the database is waited for.
@@ -111,6 +121,6 @@ fn told(result: Result<Response<Body>>) -> Response<Body> {
             }
             _ => error,
         };
-        failure::response(&OpenAi, &error)
+        refuse(&OpenAi, &error)
     })
 }

@@ -10,8 +10,9 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 
 use super::protocol::openai::OpenAi;
+use super::refusing::refuse;
 use super::state::Gateway;
-use super::{admin, chat, counting, decision, embeddings, failure, feedback, models, ready, reference, stand, ui};
+use super::{admin, chat, counting, decision, embeddings, feedback, models, ready, reference, stand, ui};
 use crate::policy::Scope;
 
 /// The service over `gateway`.
@@ -46,7 +47,7 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
 async fn metrics(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response<Body> {
     let setup = gateway.setup();
     if let Err(error) = setup.auth.caller(&headers, Scope::Metrics) {
-        return failure::response(&OpenAi, &error);
+        return refuse(&OpenAi, &error);
     }
     match gateway.seeing() {
         Some(seeing) => Arc::clone(seeing).scrape(setup).await,

@@ -34,6 +34,7 @@ mod models;
 pub mod protocol;
 mod ready;
 mod reference;
+mod refusing;
 pub mod seeing;
 pub mod serve;
 pub mod setup;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,13 +29,14 @@ const LARGEST_HEAD: usize = 32 << 10;
 pub enum Wanted {
     /// Serve.
     Run,
-    /// Take no new connections, and let what runs end.
+    /// Take no new requests, and let what runs end.
     Drain,
     /// End at once.
     End,
 }
 
-/// Serves `gateway` on `listener` until `wanted` says otherwise; what runs then has `drain` to end.
+/// Serves `gateway` on `listener` until `wanted` says otherwise; what runs then has `drain` to end. While it does, whoever
+/// connects is answered still, but only how the server is: a balancer that asks is told so, and not left without a word.
 pub async fn serve(
     listener: TcpListener,
     gateway: Arc<Gateway>,
@@ -42,30 +44,56 @@ pub async fn serve(
     mut wanted: watch::Receiver<Wanted>,
     drain: Duration,
 ) {
-    let service = app(Arc::clone(&gateway));
     let places = Arc::new(Semaphore::new(gateway.setup().server.max_connections));
-    let crowded = Arc::new(AtomicBool::new(false));
+    let service = TowerToHyperService::new(app(Arc::clone(&gateway)));
+    let front = Front { listener, gateway, lanes, service, places, crowded: Arc::default() };
     let graceful = GracefulShutdown::new();
-    let mut stop = wanted.clone();
-    let mut stopped = std::pin::pin!(reached(&mut stop, Wanted::Drain));
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &places, &crowded) => accepted,
-            () = &mut stopped => break,
-        };
-        let Ok((socket, place)) = accepted else {
-            // Out of descriptors: connections that end give some back.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            continue;
-        };
+    tokio::select! {
+        () = front.take(Some(&graceful)) => {}
+        () = reached(&mut wanted, Wanted::Drain) => {}
+    }
+    front.gateway.stopping();
+    tokio::select! {
+        _ = tokio::time::timeout(drain, graceful.shutdown()) => {}
+        () = front.take(None) => {}
+        () = reached(&mut wanted, Wanted::End) => {}
+    }
+    front.gateway.cut();
+}
+
+/// What takes connections in.
+struct Front {
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    lanes: Spread,
+    service: TowerToHyperService<Router>,
+    places: Arc<Semaphore>,
+    crowded: Arc<AtomicBool>,
+}
+
+impl Front {
+    /// Takes connections for ever; `watched` waits for those that it has taken, and for no others.
+    async fn take(&self, watched: Option<&GracefulShutdown>) {
+        loop {
+            let Ok((socket, place)) = accept(&self.listener, &self.places, &self.crowded).await else {
+                // Out of descriptors: connections that end give some back.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            };
+            self.begin(socket, place, watched);
+        }
+    }
+
+    fn begin(&self, socket: TcpStream, place: Option<OwnedSemaphorePermit>, watched: Option<&GracefulShutdown>) {
         let _ = socket.set_nodelay(true);
-        let (lane, open) = lanes.next();
-        let Ok(socket) = moved(socket, lane) else { continue };
+        let (lane, open) = self.lanes.next();
+        let Ok(socket) = moved(socket, lane) else { return };
         // The timers of a connection are those of its lane.
         let _inside = lane.enter();
         let phase = Arc::new(Phase::default());
-        let wire = Wire::new(socket, Arc::clone(&phase), gateway.setup().server, Arc::clone(&crowded));
-        let service = TowerToHyperService::new(service.clone());
+        let limits = self.gateway.setup().server;
+        let wire = Wire::new(socket, Arc::clone(&phase), limits, Arc::clone(&self.crowded));
+        let service = self.service.clone();
         let service = service_fn(move |request| {
             phase.busy();
             let (answer, phase) = (service.call(request), Arc::clone(&phase));
@@ -78,17 +106,19 @@ pub async fn serve(
             .header_read_timeout(None)
             .max_headers(MOST_HEADERS)
             .max_header_size(LARGEST_HEAD);
-        let watched = graceful.watch(builder.serve_connection(TokioIo::new(wire), service));
-        lane.spawn(async move {
-            let _ = watched.await;
-            drop((place, open));
-        });
-    }
-    drop(listener);
-    gateway.stopping();
-    tokio::select! {
-        _ = tokio::time::timeout(drain, graceful.shutdown()) => {}
-        () = reached(&mut wanted, Wanted::End) => {}
+        let connection = builder.serve_connection(TokioIo::new(wire), service);
+        if let Some(graceful) = watched {
+            let watched = graceful.watch(connection);
+            lane.spawn(async move {
+                let _ = watched.await;
+                drop((place, open));
+            });
+        } else {
+            lane.spawn(async move {
+                let _ = connection.await;
+                drop((place, open));
+            });
+        }
     }
 }
 

@@ -1,15 +1,19 @@
-//! What stands before all paths: the [`Guard`](super::guard::Guard) of the setup in force.
+//! What stands before all paths: the [`Guard`](super::guard::Guard) of the setup in force, and the one who tells of requests
+//! that no handler tells of.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::Next;
 
-use super::failure;
 use super::guard::{Answer, bindable, spoken};
+use super::refusing::{Why, refuse};
 use super::state::Gateway;
+use super::told::Told;
+use crate::error::{Denied, Error};
 use crate::policy::Scope;
 
 /// How long a browser remembers an answer, in seconds.
@@ -21,6 +25,24 @@ const SHOWN: &str = "x-request-id, retry-after, x-ferroute-model, x-ferroute-rou
 
 /// Stands before all paths.
 pub(super) async fn stand(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response<Body> {
+    let begun = (SystemTime::now(), Instant::now());
+    let (path, headers) = (request.uri().path(), request.headers());
+    let (pattern, protocol) = (pattern(path), spoken(path));
+    let handled = tells(request.method(), path);
+    let tell = |response: &Response<Body>, headers: &HeaderMap| {
+        let mut told = Told::begin(&gateway, protocol.name(), pattern, headers).since(begun);
+        match response.extensions().get::<Why>() {
+            Some(Why(error)) => told.failed(response.status().as_u16(), error),
+            None => told.over(response.status().as_u16()),
+        }
+    };
+    let stopping = gateway.is_stopping();
+    if stopping && !matches!(path, "/health" | "/ready" | "/metrics") {
+        let mut response = refuse(protocol, &leaving());
+        close(&mut response);
+        tell(&response, headers);
+        return response;
+    }
     let looked = {
         let setup = gateway.setup();
         let keyless = !setup.auth.is_required();
@@ -35,10 +57,28 @@ pub(super) async fn stand(State(gateway): State<Arc<Gateway>>, request: Request,
     };
     let origin = match looked {
         Ok(origin) => origin,
-        Err(Answer::Error(error)) => return failure::response(spoken(request.uri().path()), &error),
-        Err(Answer::Asked(origin)) => return asked(origin.as_ref(), request.headers()),
+        Err(answer) => {
+            let response = match answer {
+                Answer::Error(error) => refuse(protocol, &error),
+                Answer::Asked(origin) => asked(origin.as_ref(), headers),
+            };
+            if response.status().as_u16() >= 400 {
+                tell(&response, headers);
+            }
+            return response;
+        }
     };
+    // Only of what no handler tells of are the headers needed again.
+    let kept = (!handled).then(|| headers.clone());
     let mut response = next.run(request).await;
+    if let Some(headers) = kept
+        && (response.status().as_u16() >= 400 || pattern.starts_with("/admin/"))
+    {
+        tell(&response, &headers);
+    }
+    if stopping {
+        close(&mut response);
+    }
     if let Some(origin) = origin {
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -46,6 +86,66 @@ pub(super) async fn stand(State(gateway): State<Arc<Gateway>>, request: Request,
         headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
     response
+}
+
+/// Whether a handler tells of the request itself, with all that it comes to know of it.
+fn tells(method: &Method, path: &str) -> bool {
+    match path {
+        "/v1/chat/completions"
+        | "/v1/messages"
+        | "/v1/messages/count_tokens"
+        | "/v1/responses"
+        | "/v1/decision"
+        | "/v1/embeddings"
+        | "/v1/feedback" => method == Method::POST,
+        _ => {
+            let of_one = path.strip_prefix("/v1/models/").is_some_and(|id| !id.is_empty());
+            (of_one || path == "/v1/models") && (method == Method::GET || method == Method::HEAD)
+        }
+    }
+}
+
+/// The pattern of a path. Callers write what they like: what is none of ours is `other`, so that there are few.
+fn pattern(path: &str) -> &'static str {
+    const WHOLE: [&str; 17] = [
+        "/v1/chat/completions",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+        "/v1/responses",
+        "/v1/decision",
+        "/v1/embeddings",
+        "/v1/feedback",
+        "/v1/models",
+        "/admin/keys",
+        "/health",
+        "/ready",
+        "/metrics",
+        "/docs",
+        "/openapi.json",
+        "/ui",
+        "/ui/",
+        "/",
+    ];
+    const BEGUN: [(&str, &str); 4] = [
+        ("/v1/models/", "/v1/models/{id}"),
+        ("/admin/keys/", "/admin/keys/{id}"),
+        ("/ui/data/", "/ui/data/{what}"),
+        ("/ui/", "/ui/{file}"),
+    ];
+    if let Some(whole) = WHOLE.into_iter().find(|whole| *whole == path) {
+        return whole;
+    }
+    BEGUN.into_iter().find(|(begin, _)| path.starts_with(begin)).map_or("other", |(_, pattern)| pattern)
+}
+
+/// The answer to new requests while the server drains: the next one may be answered by another.
+fn leaving() -> Error {
+    let denied = Denied { status: 503, code: "server_stopping", retry_after: Some(Duration::from_secs(1)) };
+    Error::denied(denied, "the server is stopping and takes no new requests")
+}
+
+fn close(response: &mut Response<Body>) {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// The answer to a browser's question whether a page may ask. Credentials of the browser's own are never allowed.
@@ -74,5 +174,30 @@ impl Gateway {
     pub fn bindable(&self, host: &str) -> crate::Result<()> {
         let setup = self.setup();
         bindable(host, setup.auth.is_required(), setup.guard.is_public())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_told_by_few_patterns() {
+        let found =
+            ["/v1/models/a/b", "/admin/keys/key_1", "/ui/data/recent", "/ui/app.js", "/metrics", "/v1/chat", "/x"];
+        let patterns =
+            ["/v1/models/{id}", "/admin/keys/{id}", "/ui/data/{what}", "/ui/{file}", "/metrics", "other", "other"];
+        assert_eq!(found.map(pattern), patterns);
+    }
+
+    #[test]
+    fn a_request_is_told_of_once() {
+        assert!(tells(&Method::POST, "/v1/messages") && tells(&Method::GET, "/v1/models/a"));
+        assert!(!tells(&Method::GET, "/v1/messages"), "a 405 comes to no handler");
+        assert!(
+            !tells(&Method::GET, "/v1/models/")
+                && !tells(&Method::POST, "/v1/models")
+                && !tells(&Method::POST, "/v1/x")
+        );
     }
 }

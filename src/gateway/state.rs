@@ -26,6 +26,7 @@ pub struct Gateway {
     /// One for each lane, made when it is first asked for: connections belong to the runtime that opened them.
     http: [OnceLock<Http>; CLIENTS],
     stopping: AtomicBool,
+    cut: AtomicBool,
 }
 
 impl Gateway {
@@ -50,10 +51,11 @@ impl Gateway {
         let setup = ArcSwap::from_pointee(setup);
         observers.extend(page.iter().map(|page| Arc::clone(page) as Arc<dyn Observer>));
         observers.extend(seeing.iter().map(|seeing| Arc::clone(seeing) as Arc<dyn Observer>));
-        let (http, stopping) = ([const { OnceLock::new() }; CLIENTS], AtomicBool::new(false));
+        let http = [const { OnceLock::new() }; CLIENTS];
+        let (stopping, cut) = (AtomicBool::new(false), AtomicBool::new(false));
         // The others are like it: what cannot be had is said now.
         _ = http[0].set(Http::new()?);
-        let gateway = Arc::new(Self { setup, observers, page, seeing, http, stopping });
+        let gateway = Arc::new(Self { setup, observers, page, seeing, http, stopping, cut });
         gateway.stand_behind_page();
         Ok(gateway)
     }
@@ -91,6 +93,15 @@ impl Gateway {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// It ends now: what is still under way is not left by its caller.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
     }
 
     pub(super) fn setup(&self) -> Arc<Setup> {

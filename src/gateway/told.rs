@@ -11,10 +11,13 @@ use super::ids::request_id;
 use super::seeing::Open;
 use super::state::Gateway;
 use crate::engine::plan::Account;
-use crate::error::Error;
+use crate::error::{Denied, Error};
 use crate::policy::{Caller, Pass};
 use crate::providers::ChatRequest;
 use crate::providers::demand::Demand;
+
+/// The status of a request whose caller has left before there was one.
+const LEFT: u16 = 499;
 
 /// What is known of a request so far. It is told when this is dropped: a caller who leaves drops it with everything else.
 pub(super) struct Told {
@@ -67,12 +70,18 @@ impl Told {
             decided: None,
             account: None,
             error: None,
-            status: 499,
+            status: LEFT,
             stream: false,
             pass: Pass::default(),
             clamp: None,
             sent: None,
         }
+    }
+
+    /// The same, of a request that has begun at this time.
+    pub(super) fn since(mut self, (at, start): (SystemTime, Instant)) -> Self {
+        (self.at, self.start) = (at, start);
+        self
     }
 
     /// The `traceparent` header for the provider.
@@ -122,6 +131,12 @@ impl Told {
     }
 }
 
+/// Why a request ended that had not ended when the server did.
+fn stopped() -> Error {
+    let denied = Denied { status: 503, code: "server_stopped", retry_after: None };
+    Error::denied(denied, "the server was stopped before the request had ended")
+}
+
 impl Drop for Told {
     fn drop(&mut self) {
         self.count_tokens();
@@ -130,6 +145,14 @@ impl Drop for Told {
             return;
         }
         let panicked = !self.over && std::thread::panicking();
+        let cut = !self.over && !panicked && self.gateway.is_cut();
+        if cut {
+            // It is we who leave, not the caller.
+            self.error = Some(stopped());
+            if self.status == LEFT {
+                self.status = 503;
+            }
+        }
         let total = self.start.elapsed();
         let event = Event {
             at: self.at,
@@ -142,7 +165,7 @@ impl Drop for Told {
             error: self.error.as_ref(),
             status: if panicked { 500 } else { self.status },
             stream: self.stream,
-            cancelled: !self.over && !panicked,
+            cancelled: !self.over && !panicked && !cut,
             overhead: total.saturating_sub(self.waited),
             total,
             traceparent: self.traceparent.as_deref(),

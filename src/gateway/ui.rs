@@ -24,8 +24,8 @@ use axum::http::{HeaderMap, HeaderValue, Response, Uri, header};
 use axum::routing::get;
 use bytes::Bytes;
 
-use super::failure;
 use super::protocol::openai::OpenAi;
+use super::refusing::refuse;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::Ledger;
 use seen::Ring;
@@ -189,7 +189,7 @@ async fn data(State(page): State<Arc<Page>>, Path(what): Path<String>, headers: 
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         }
-        Err(error) => failure::response(&OpenAi, &error),
+        Err(error) => refuse(&OpenAi, &error),
     };
     files::protect(response.headers_mut());
     // It is somebody's money: no cache on the way keeps it.

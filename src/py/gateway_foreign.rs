@@ -17,7 +17,7 @@ use super::money::Amount;
 use super::request::PyVerdict;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::Target;
-use crate::gateway::deciding::{Asked, Decided, Elsewhere};
+use crate::gateway::deciding::{Asked, Broken, Decided, Elsewhere};
 use crate::text::one_line::one_line;
 
 /// Decisions at the same time: a router may wait for a service of its own, and the interpreter runs one at a time anyway.
@@ -73,7 +73,13 @@ fn read(told: &Bound<'_, PyAny>, targets: &[Arc<Target>], asked: &Asked) -> PyRe
             "value" => Kind::Value,
             _ => Kind::Foreign,
         };
-        return Ok(Err(Error::new(kind, message)));
+        let error = Error::new(kind, message);
+        let raised: Option<(String, String)> =
+            told.cast::<PyDict>()?.get_item("raised")?.map(|it| it.extract()).transpose()?;
+        return Ok(Err(match raised {
+            Some((router, class)) => error.with_raised(Broken { router, class }),
+            None => error,
+        }));
     }
     let rung: Option<usize> = item("rung")?.extract()?;
     let target = if let Some(target) = rung.and_then(|rung| targets.get(rung)) {

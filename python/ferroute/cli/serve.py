@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ferroute._serving_lines import say, where
+from ferroute._serving_lines import NO_FILE, say, where
 
 if TYPE_CHECKING:
     import argparse
@@ -159,13 +159,15 @@ def run(config: Configuration, read: Callable[[], Configuration], *, watch: bool
         tell("info", note)
     for name, why in broken:
         tell("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")
-    tell("info", f"listening on {gateway.url}{where(gateway.host)}")
-    reloading: Any = None
-    if config.name is not None:
-        from ferroute._serving_reload import Reloading
+    from ferroute._serving_reload import OnHangup, Reloading
 
+    reloading: Any = None
+    if config.name is None:
+        OnHangup(lambda: tell("info", NO_FILE, "reload"))
+    else:
         reloading = Reloading(config.name, config, read, gateway, lambda level, text: tell(level, text, "reload"))
         reloading.start(watch=watch)
+    tell("info", f"listening on {gateway.url}{where(gateway.host)}")
     try:
         gateway.run(float(config.server.get("drain_s", 30.0)))
     finally:

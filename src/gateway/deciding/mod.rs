@@ -26,7 +26,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub use asked::{Asked, Extras};
 pub use decided::Decided;
 pub use parts::{Beyond, Loaded, Manner, Named, OnError, Parts};
-pub use router::{Elsewhere, Fixed, Lot, Remarks, Router, Said, Table, Word};
+pub use router::{Broken, Elsewhere, Fixed, Lot, Remarks, Router, Said, Table, Word};
 
 use self::grammar::Grammar;
 use super::target::Target;

@@ -28,6 +28,15 @@ pub enum Said<'a> {
     Later(BoxFuture<'a, Result<Word>>),
 }
 
+/// Which router has failed, and with which Python class of error; carried by the error of a request that ends with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The router's name.
+    pub router: String,
+    /// The class of its exception.
+    pub class: String,
+}
+
 /// A router of the core's own.
 pub trait Router: Send + Sync {
     /// Its word on a request; notes and costs go into `remarks`, whether or not it fails.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Deciding;
 use super::grammar::Read;
 use super::parts::{Loaded, Named, OnError};
-use super::router::{Remarks, Said, Word};
+use super::router::{Broken, Remarks, Said, Word};
 use crate::engine::serving::{Call, Found};
 use crate::error::{Error, Kind, Result};
 use crate::routers::verdict::Verdict;
@@ -311,17 +311,19 @@ impl Walk<'_> {
         let name = &parts.routers[router].name;
         let what = failure(name, error);
         if self.failed.is_some() {
-            return Err(outward(error, what));
+            return Err(outward(name, error, what));
         }
         match &parts.manner.on_error {
-            OnError::Raise => Err(outward(error, what)),
+            OnError::Raise => Err(outward(name, error, what)),
             OnError::Rung(rung) => {
                 let reason = format!("{}, because {what}", parts.ladder.side(*rung));
                 self.failed = Some(what);
                 Ok(Instead::Ends(Box::new(Spoken::of(name, End::Rung(*rung), reason).given(rule))))
             }
             OnError::Router(other) => {
-                let Some(at) = parts.place(other).filter(|at| *at != router) else { return Err(outward(error, what)) };
+                let Some(at) = parts.place(other).filter(|at| *at != router) else {
+                    return Err(outward(name, error, what));
+                };
                 self.remarks.first(format!("{what}, so {} was asked", python_str(other)));
                 if *rule == Rule::Open && !self.deciding.grammar.names_rung(at) {
                     let said = format!(
@@ -419,13 +421,13 @@ fn class(error: &Error) -> &'static str {
 
 /// A router's failure as the caller of the gateway is told it. What an embedder or a classifier answers to our key is none of
 /// his: a 401 of theirs must not look like one of ours.
-fn outward(error: &Error, what: String) -> Error {
+fn outward(name: &str, error: &Error, what: String) -> Error {
     let kind = match error.kind() {
         kind @ (Kind::Connection | Kind::Timeout | Kind::Protocol | Kind::Cancelled) => kind,
         Kind::Status => Kind::Protocol,
         _ => Kind::Foreign,
     };
-    Error::new(kind, what)
+    Error::new(kind, what).with_raised(Broken { router: name.to_owned(), class: class(error).to_owned() })
 }
 
 /// A number with a comma before each three digits.

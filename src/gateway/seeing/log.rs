@@ -15,6 +15,7 @@ use rust_decimal::prelude::ToPrimitive;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind, Result};
+use crate::gateway::deciding::Broken;
 use crate::gateway::event::Event;
 
 /// Lines that wait to be written.
@@ -109,6 +110,15 @@ impl Log {
     /// Something has happened to the server.
     pub(super) fn say(&self, level: Level, event: &str, message: &str) {
         self.line(level, event, vec![("message", message.into())]);
+    }
+
+    /// Something was done to a key.
+    pub(super) fn audit(&self, event: &str, key: &str, name: &str, team: Option<&str>) {
+        let mut fields = vec![("key", key.into()), ("name", name.into())];
+        if let Some(team) = team {
+            fields.push(("team", team.into()));
+        }
+        self.line(Level::Info, event, fields);
     }
 
     fn line(&self, level: Level, event: &str, fields: Vec<(&'static str, Value)>) {
@@ -209,6 +219,13 @@ fn fields(event: &Event<'_>) -> Vec<(&'static str, Value)> {
     }
     if let Some(error) = event.error {
         fields.push(("error", super::kind(error).into_owned().into()));
+        // The exception's words may repeat the prompt; its class does not.
+        if let Some(broken) = error.raised::<Broken>() {
+            if event.decided.is_none() {
+                fields.push(("router", broken.router.as_str().into()));
+            }
+            fields.push(("exception", broken.class.as_str().into()));
+        }
     }
     fields
 }

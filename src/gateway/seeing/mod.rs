@@ -122,6 +122,11 @@ impl Seeing {
         self.log.say(level, event, message);
     }
 
+    /// A line on what somebody with the admin key has done to a key.
+    pub(in crate::gateway) fn audit(&self, event: &str, key: &str, name: &str, team: Option<&str>) {
+        self.log.audit(event, key, name, team);
+    }
+
     /// The answer to `GET /metrics`, with what is read of `setup`; 404 without metrics.
     pub async fn scrape(self: Arc<Self>, setup: Arc<Setup>) -> Response<Body> {
         // Others may take their time, and the process is read from files.
@@ -191,7 +196,7 @@ fn is_failure(event: &Event<'_>) -> bool {
 
 /// A failure's kind in a word: `timeout`, `status_503`, `budget_exceeded`. Not its message, which may hold what a
 /// provider repeated of the prompt.
-fn kind(error: &Error) -> Cow<'static, str> {
+pub(in crate::gateway) fn kind(error: &Error) -> Cow<'static, str> {
     if let Some(denied) = error.why_denied() {
         return denied.code.into();
     }

@@ -80,6 +80,15 @@ fn of_row(row: &Row, seen: Option<&Seen>) -> Value {
     })
 }
 
+/// Refused by us; what a provider or a router could not do has failed.
+fn outcome(seen: &Seen) -> &'static str {
+    match &seen.error {
+        None => "ok",
+        Some(_) if seen.refused => "refused",
+        Some(_) => "failed",
+    }
+}
+
 fn of_seen(seen: &Seen) -> Value {
     json!({
         "at": seen.at / 1000,
@@ -92,7 +101,7 @@ fn of_seen(seen: &Seen) -> Value {
         "router": seen.router,
         "win_rate": seen.win_rate,
         "thresholds": seen.thresholds,
-        "outcome": if seen.error.is_some() { "refused" } else { "ok" },
+        "outcome": outcome(seen),
         "error": seen.error,
         "total_ms": seen.total_ms,
         "key": seen.key,

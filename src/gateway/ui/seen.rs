@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::microseconds;
 use crate::gateway::event::Event;
+use crate::gateway::seeing;
 
 /// This many are remembered.
 const REMEMBERED: usize = 200;
@@ -29,8 +30,21 @@ pub(super) struct Seen {
     pub(super) notes: Vec<String>,
     /// The call was made, so a book has it.
     pub(super) called: bool,
+    /// What kind of failure it was; the words of providers and routers may repeat the prompt.
     pub(super) error: Option<String>,
+    /// It was we who said no.
+    pub(super) refused: bool,
     pub(super) total_ms: f64,
+}
+
+/// A reason or a note without the words of an exception, of which only the class is kept.
+fn without_words(text: &str) -> String {
+    const FAILED: &str = " failed (";
+    let class = text.find(FAILED).map(|at| at + FAILED.len());
+    match class.and_then(|from| text[from..].find(": ").map(|length| from + length)) {
+        Some(end) => format!("{})", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// The last of them.
@@ -39,6 +53,10 @@ pub(super) struct Ring(Mutex<VecDeque<Seen>>);
 
 impl Ring {
     pub(super) fn push(&self, event: &Event<'_>) {
+        // What asks for no model tells nothing of decisions, and whoever tries addresses must not push them out.
+        if !event.path.starts_with("/v1/") {
+            return;
+        }
         let decided = event.decided;
         let key = event.caller.key.as_ref();
         let seen = Seen {
@@ -53,10 +71,15 @@ impl Ring {
             router: decided.and_then(|decided| decided.router.clone()),
             win_rate: decided.and_then(|decided| decided.win_rate),
             thresholds: decided.map(|decided| decided.thresholds.clone()).unwrap_or_default(),
-            reason: decided.map(|decided| decided.reason.clone()),
-            notes: decided.map(|decided| decided.notes.clone()).unwrap_or_default(),
-            called: event.account.is_some(),
-            error: event.error.map(|error| error.message().to_owned()),
+            reason: decided.map(|decided| without_words(&decided.reason)),
+            notes: decided
+                .map(|decided| decided.notes.iter().map(|note| without_words(note)).collect())
+                .unwrap_or_default(),
+            called: event.account.is_some() || event.error.is_some_and(|error| error.spent().is_some()),
+            refused: event
+                .error
+                .is_some_and(|error| error.why_denied().is_some() || (event.status < 500 && error.spent().is_none())),
+            error: event.error.map(|error| seeing::kind(error).into_owned()),
             total_ms: event.total.as_secs_f64() * 1000.0,
         };
         let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,5 +92,21 @@ impl Ring {
     /// All of them, the oldest first.
     pub(super) fn all(&self) -> Vec<Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_exception_says_is_left_out() {
+        let reason = "strong, because router 'mine' failed (ValueError: cannot read: my (secret) prompt)";
+        assert_eq!(without_words(reason), "strong, because router 'mine' failed (ValueError)");
+        let note = "router 'mine' failed (KeyError: 'x'), so 'random' was asked";
+        assert_eq!(without_words(note), "router 'mine' failed (KeyError)");
+        for plain in ["win rate 0.4 is below the threshold", "it failed (twice)"] {
+            assert_eq!(without_words(plain), plain);
+        }
     }
 }

@@ -9,11 +9,11 @@ const RIGHT = 8;
 const TOP = 10;
 const BOTTOM = 24;
 
-/** Round numbers from low to high, some five of them. */
-export function ticks(low, high, most = 5) {
+/** Round numbers from low to high, some five of them, at least `least` apart. */
+export function ticks(low, high, most = 5, least = 0) {
   const span = high - low || 1;
   const power = 10 ** Math.floor(Math.log10(span / most));
-  const step = [1, 2, 5, 10].map((unit) => unit * power).find((step) => span / step <= most) || 10 * power;
+  const step = [1, 2, 5, 10].map((unit) => unit * power).find((step) => step >= least && span / step <= most) || Math.max(least, 10 * power);
   const found = [];
   for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-6; at += step) found.push(Math.abs(at) < step * 1e-6 ? 0 : at);
   return found;
@@ -32,27 +32,43 @@ function ends(values) {
   return [low < 0 ? low - room : 0, high > 0 ? high + room : 0];
 }
 
+/** How wide a text is that stands at a scale. */
+const pen = document.createElement("canvas").getContext("2d");
+function widthOf(text) {
+  pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+  return pen.measureText(text).width;
+}
+
+/** Between two names of places, at least. */
+const APART = 10;
+
 /**
  * A frame with axes, into which `draw` puts its marks.
  *
  * at: names of the places along the axis; values: all values, for the scale; format: of the scale; said: what stands at a
  * place, in words; label: the chart in one sentence; told: where the words go.
  */
-function frame(place, { at, values, format, said, label, told, height = HEIGHT, every }, draw) {
+function frame(place, { at, values, format, said, label, told, height = HEIGHT, every, least }, draw) {
   const focused = place.contains(document.activeElement);
   const width = Math.max(260, place.clientWidth || 260);
   const [low, high] = ends(values);
   const inner = width - LEFT - RIGHT;
   const x = (index) => LEFT + (inner * index) / at.length;
   const y = (value) => TOP + ((height - TOP - BOTTOM) * (high - value)) / (high - low);
-  const scale = ticks(low, high, 4);
+  const scale = ticks(low, high, 4, least);
   const lines = scale.map((value) =>
     s("g", null, s("line", { class: value === 0 ? "axis" : "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }), s("text", { class: "scale", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, format(value, scale[1] - scale[0]))),
   );
   const room = Math.max(1, every || Math.ceil(at.length / Math.max(2, Math.floor(inner / 84))));
+  let free = 0;
   const names = at.map((name, index) => {
-    if (index % room !== 0 || x(index) + 34 > width) return null;
-    return s("text", { class: "scale", x: x(index) + (index === 0 ? 0 : inner / at.length / 2), y: height - 6, "text-anchor": index === 0 ? "start" : "middle" }, name);
+    if (index % room !== 0) return null;
+    const long = widthOf(name);
+    const middle = x(index) + (index === 0 ? 0 : inner / at.length / 2);
+    const from = index === 0 ? middle : middle - long / 2;
+    if (from < free || from + long > width) return null;
+    free = from + long + APART;
+    return s("text", { class: "scale", x: middle, y: height - 6, "text-anchor": index === 0 ? "start" : "middle" }, name);
   });
   const cursor = s("rect", { class: "cursor", y: TOP, height: height - TOP - BOTTOM, width: inner / at.length, visibility: "hidden" });
   const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${label} Arrow keys walk through it.`, tabindex: "0" }, lines, names, cursor, draw({ x, y, step: inner / at.length, width, low, high }));

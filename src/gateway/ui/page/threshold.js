@@ -96,18 +96,21 @@ export class Threshold {
     }
     const { place } = this;
     const found = meant(router, place);
-    const used = this.used[router.router];
     const slider = $("cut");
     slider.value = String(place / 100);
     const said = place > 100 ? "nothing is strong" : `threshold ${shownCut(place / 100)}`;
     slider.setAttribute("aria-valuetext", `${said}: ${share(found.share)} strong${found.cost === null ? "" : `, ${money(found.cost * 1000)} for 1,000 calls`}${found.quality === null ? "" : `, quality ${score(found.quality, 2)}`}`);
-    const before = router.recorded;
-    const change = found.cost !== null && before.cost > 0 ? `, ${found.cost >= before.cost ? "+" : "\u2212"}${share(Math.abs(found.cost / before.cost - 1))}` : "";
+    // What was paid has in it what was sent by lot, and so has no threshold's forecast: like is compared with like.
+    const used = this.used[router.router];
+    const known = used !== undefined;
+    const before = known ? meant(router, Math.round(Math.min(1.01, Math.max(0, used)) * 100)) : router.recorded;
+    const was = known ? `at ${shownCut(used)}` : "recorded";
+    const change = found.cost !== null && before.cost > 0 && found.cost !== before.cost ? `, ${found.cost >= before.cost ? "+" : "\u2212"}${share(Math.abs(found.cost / before.cost - 1))}` : "";
     fill(
       $("threshold-tiles"),
       tile("Threshold", place > 100 ? "above 1" : shownCut(place / 100), used === undefined ? "none used lately" : `used last: ${shownCut(used)}`),
-      tile("To the strong model", share(found.share), `was ${share(before.share)}`),
-      tile("1,000 calls", found.cost === null ? "not known" : money(found.cost * 1000), before.cost === null ? "no call has a price" : `were ${money(before.cost * 1000)}${change}`, found.cost === null ? "is-missing" : null),
+      tile("To the strong model", share(found.share), `${was}: ${share(before.share)}`),
+      tile("1,000 calls", found.cost === null ? "not known" : money(found.cost * 1000), before.cost === null ? "no call has a price" : `${was}: ${money(before.cost * 1000)}${change}`, found.cost === null ? "is-missing" : null),
       found.quality === null ? tile("Expected quality", "not measured", unmeasured(router), "is-missing") : tile("Expected quality", [score(found.quality, 2), h("small", null, ` ± ${score(found.half, 2)}`)], `scores by ${router.quality.source}`),
     );
     const spoken = (at) => `win rate ${(at / 100).toFixed(2)}${at < 100 ? ` to ${((at + 1) / 100).toFixed(2)}` : ""}: ${plural(router.counts[at], "call")}`;
@@ -118,6 +121,7 @@ export class Threshold {
     histogram($("histogram"), router.counts, Math.min(1.01, place / 100), {
       at: names,
       every: 20,
+      least: 1,
       format: (n) => count(n),
       said: spoken,
       told,
