@@ -176,6 +176,7 @@ impl Entry {
             total: total_time,
             notes: rest.notes,
             dropped: rest.dropped,
+            response: ending.id.clone().filter(|_| outcome != Outcome::Failed),
         };
         self.pay(&account, Part { endpoint, cost: plain }, &lost, &hedges, &passed);
         account

@@ -37,6 +37,7 @@ mod reference;
 pub mod seeing;
 pub mod serve;
 pub mod setup;
+mod shown;
 mod stand;
 pub mod state;
 mod stream;

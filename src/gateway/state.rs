@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use super::event::Observer;
 use super::lanes;
 use super::seeing::Seeing;
 use super::setup::Setup;
+use super::shown::Shown;
 use super::ui::{self, Page};
 use crate::error::Result;
 use crate::policy::{Budgets, Scope};
@@ -26,6 +28,9 @@ pub struct Gateway {
     /// One for each lane, made when it is first asked for: connections belong to the runtime that opened them.
     http: [OnceLock<Http>; CLIENTS],
     stopping: AtomicBool,
+    /// Whether the time of what still runs is up.
+    cut: watch::Sender<bool>,
+    shown: Shown,
 }
 
 impl Gateway {
@@ -53,7 +58,16 @@ impl Gateway {
         let (http, stopping) = ([const { OnceLock::new() }; CLIENTS], AtomicBool::new(false));
         // The others are like it: what cannot be had is said now.
         _ = http[0].set(Http::new()?);
-        let gateway = Arc::new(Self { setup, observers, page, seeing, http, stopping });
+        let gateway = Arc::new(Self {
+            setup,
+            observers,
+            page,
+            seeing,
+            http,
+            stopping,
+            cut: watch::Sender::new(false),
+            shown: Shown::default(),
+        });
         gateway.stand_behind_page();
         Ok(gateway)
     }
@@ -87,6 +101,21 @@ impl Gateway {
     /// From now on it is not ready: no new requests should be sent to it.
     pub fn stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Streams that still run end now, and say so to their callers.
+    pub(super) fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+
+    /// Tells when streams are to end.
+    pub(super) fn when_cut(&self) -> watch::Receiver<bool> {
+        self.cut.subscribe()
+    }
+
+    /// The last requests that were answered.
+    pub(super) fn shown(&self) -> &Shown {
+        &self.shown
     }
 
     pub(super) fn is_stopping(&self) -> bool {
