@@ -46,7 +46,7 @@ def test_parameters_that_were_left_out_are_told(upstream: FakeServer) -> None:
 
 
 def test_what_the_server_has_tried_again_clients_do_not(upstream: FakeServer) -> None:
-    policy = CallPolicy(max_retries=1)
+    policy = CallPolicy(retries=1)
     with (
         Gateway(controller_at(upstream, policy=policy), port=0) as gateway,
         openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="k", max_retries=2) as client,

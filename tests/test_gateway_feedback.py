@@ -10,7 +10,7 @@ import pytest
 
 from fakeserver import Answer, FakeServer, chunk, completion
 from ferroute.gateway import Gateway
-from test_gateway import ALWAYS_WEAK, HELLO, controller_at
+from test_gateway import ALWAYS_WEAK, HELLO, controller_at, rows, wait_for
 from test_gateway_keys import ADMIN, made
 from test_gateway_keys import served as with_keys
 
@@ -79,7 +79,7 @@ def test_only_ones_own_calls_are_scored(upstream: FakeServer, ledger: str, tmp_p
         alone, _ = made(gateway, name="alone")
         upstream.then(named("up-1"))
         answer = post(gateway, *COMPLETIONS, key=own)
-        (call,) = gateway.controller.ledger.calls()["id"]
+        (call,) = (row["id"] for row in wait_for(lambda: rows(gateway.controller.ledger), 1))
 
         def said(key: str, shown: Any, **more: Any) -> int:
             return post(gateway, "/v1/feedback", {"id": shown, "score": 1, **more}, key=key).status_code
