@@ -209,7 +209,8 @@ def test_paths_that_are_none(upstream: FakeServer) -> None:
         missing = http.get("/nowhere")
         assert (missing.status_code, missing.json()) == (404, {"detail": "Not Found"})
         wrong = http.get("/v1/chat/completions")
-        assert (wrong.status_code, wrong.json()) == (405, {"detail": "Method Not Allowed"})
+        assert (wrong.status_code, wrong.json()["detail"]) == (405, "Method Not Allowed")
+        assert wrong.json()["error"]["code"] == "method_not_allowed"
         assert wrong.headers["allow"] == "POST"
 
 

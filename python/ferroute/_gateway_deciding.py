@@ -41,7 +41,7 @@ _STEPS = (
     "_parse_model_name", "_placed", "_policy_in_force", "_refuse", "_remember", "_requested", "_rungs", "_serving",
     "_shared", "_stay", "_validate_router_threshold", "_window", "_word",
 )  # fmt: skip
-_TOLD = 200
+_TOLD = 10_000
 
 
 def described(controller: Controller, client_of: Callable[[Any], Client]) -> dict[str, Any]:
@@ -304,9 +304,14 @@ def decided(
         held._paid_in_vain(error, asked, router, model)
         if isinstance(error, RoutingError):
             return {"error": ("routing", str(error))}
-        what = f"router {router!r} failed ({type(error).__name__}: {one_line(str(error)[:_TOLD])})"
-        _log.debug("%s", what, exc_info=error)
-        return {"error": ("foreign", what), "raised": (str(router), type(error).__name__)}
+        _log.debug("router %r failed", router, exc_info=error)
+        first = str(error).strip().partition("\n")[0]
+        # The core cuts it, once what looks like a key is out of it.
+        return {
+            "error": ("foreign", f"router {router!r} failed ({type(error).__name__}"),
+            "said": one_line(first[:_TOLD]),
+            "raised": (str(router), type(error).__name__),
+        }
 
 
 def _told(

@@ -46,4 +46,6 @@ pub struct Account {
     pub notes: Vec<String>,
     /// Parameters left out, for a warning once.
     pub dropped: Vec<crate::providers::Dropped>,
+    /// The answer's id as its provider gave it, which is the one in the book.
+    pub response: Option<Box<str>>,
 }

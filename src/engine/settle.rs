@@ -183,6 +183,7 @@ impl Entry {
             total: total_time,
             notes: rest.notes,
             dropped: rest.dropped,
+            response: ending.id.clone().filter(|_| outcome != Outcome::Failed),
         };
         self.pay(&account, answer, told, &passed);
         account

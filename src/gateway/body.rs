@@ -13,7 +13,8 @@ use crate::error::{Denied, Error, Result};
 ///
 /// # Errors
 /// [`Kind::Denied`](crate::Kind::Denied) with 413 for one that is too large, 408 for one that takes too long, 415 for one
-/// that is compressed; [`Kind::Cancelled`](crate::Kind::Cancelled) where the caller leaves in the middle of it.
+/// that is compressed; [`Kind::Value`](crate::Kind::Value) for one whose framing is wrong;
+/// [`Kind::Cancelled`](crate::Kind::Cancelled) where the caller leaves in the middle of it.
 pub(super) async fn whole(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes> {
     if let Some(coding) = headers.get(header::CONTENT_ENCODING)
         && coding != "identity"
@@ -31,12 +32,23 @@ pub(super) async fn whole(headers: &HeaderMap, body: Body, limits: &Limits) -> R
     match tokio::time::timeout(limits.body_timeout, read).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits)),
+        Ok(Err(error)) if is_malformed(&*error) => {
+            Err(Error::value("the request body is cut into chunks that cannot be understood"))
+        }
         Ok(Err(_)) => Err(Error::new(crate::Kind::Cancelled, "the body broke off")),
         Err(_) => {
             let seconds = limits.body_timeout.as_secs();
             Err(no(408, "request_timeout", format!("the body took more than {seconds} s to come")))
         }
     }
+}
+
+/// Whether the caller has sent something wrong, and has not just left.
+fn is_malformed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .filter_map(|error| error.downcast_ref::<std::io::Error>())
+        .any(|error| matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData))
 }
 
 fn too_large(limits: &Limits) -> Error {

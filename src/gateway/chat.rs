@@ -143,22 +143,36 @@ pub(super) async fn decide(
     if meant.starts_with("router") {
         let asked = Asked { model: meant.to_owned(), request: Arc::clone(request), extras: extras.clone() };
         if setup.budgets.is_none() {
-            return setup.deciding.decide(&asked).await;
+            return setup.deciding.decide(&asked).await.map_err(|error| unpacked(setup, meant, error));
         }
         admit::may_choose(setup, caller, meant)?;
-        let (setup, caller) = (Arc::clone(setup), caller.clone());
+        let (owned, caller) = (Arc::clone(setup), caller.clone());
         // A task of its own: who leaves meanwhile pays for the choice all the same.
         let choice = tokio::spawn(async move {
-            let decided = setup.deciding.decide(&asked).await;
-            admit::chosen(&setup, &caller, &asked.model, &decided).await?;
+            let decided = owned.deciding.decide(&asked).await;
+            admit::chosen(&owned, &caller, &asked.model, &decided).await?;
             decided
         });
-        return choice.await.unwrap_or_else(|error| match error.try_into_panic() {
+        let decided = choice.await.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(Error::new(Kind::Cancelled, "the server is being stopped")),
         });
+        return decided.map_err(|error| unpacked(setup, meant, error));
     }
     Ok(Decided::by_name(setup.models.target(meant)?, model))
+}
+
+/// `RouteLLM` tells of a model string with too few parts in Python's words, which help nobody here.
+fn unpacked(setup: &Setup, meant: &str, error: Error) -> Error {
+    if error.kind() != Kind::Value || !error.message().starts_with("not enough values to unpack") {
+        return error;
+    }
+    let mut known = setup.deciding.routers();
+    let named = meant.strip_prefix("router-").and_then(|name| setup.deciding.routers().find(|known| *known == name));
+    let name = named.or_else(|| known.next()).unwrap_or("random");
+    let short: String = meant.chars().take(100).collect();
+    let text = format!("`{short}` is no router with a threshold: give a threshold, such as router-{name}-0.5");
+    Error::new(Kind::Routing, text)
 }
 
 /// A whole answer, and the end of the request.
@@ -196,7 +210,7 @@ fn streamed(told: Told, parts: Parts) -> Response<Body> {
 
 /// The answer that tells `error`, and the end of the request.
 pub(super) fn failed(mut told: Told, protocol: &dyn Protocol, error: &Error) -> Response<Body> {
-    let mut response = failure::response(protocol, error);
+    let mut response = failure::of_request(protocol, error, Some(&told.id));
     let fields = response.headers_mut();
     headers::put(fields, headers::REQUEST_ID, &told.id);
     if let Some(decided) = &told.decided {

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rust_decimal::Decimal;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::deciding::Decided;
 use crate::engine::plan::Account;
@@ -48,8 +48,9 @@ pub(super) fn object(id: &str, decided: &Decided, account: Option<&Account>) -> 
         told.insert("saved_usd".to_owned(), money(account.saved));
         told.insert("attempts".to_owned(), account.attempts.into());
         told.insert("estimated".to_owned(), account.estimated.into());
-        let notes: Vec<&String> = decided.notes.iter().chain(&account.notes).collect();
-        told.insert("notes".to_owned(), json!(notes));
+        let dropped = account.dropped.iter().map(|each| format!("`{}`: {}", each.parameter, each.why));
+        let notes: Vec<String> = decided.notes.iter().chain(&account.notes).cloned().chain(dropped).collect();
+        told.insert("notes".to_owned(), notes.into());
     }
     Value::Object(told).to_string().into_bytes()
 }

@@ -123,8 +123,8 @@ pub(super) enum Answer {
 /// The protocol in which errors of a path are told.
 pub(super) fn spoken(path: &str) -> &'static dyn Protocol {
     match path {
-        "/v1/messages" => &Anthropic,
-        "/v1/responses" => &Responses,
+        path if path == "/v1/messages" || path.starts_with("/v1/messages/") => &Anthropic,
+        path if path == "/v1/responses" || path.starts_with("/v1/responses/") => &Responses,
         _ => &OpenAi,
     }
 }

@@ -67,6 +67,20 @@ pub(super) fn limits(headers: &mut HeaderMap, pass: &Pass, clamp: Option<u64>) {
 pub(super) fn account(headers: &mut HeaderMap, account: &Account) {
     money(headers, COST, account.cost);
     money(headers, SAVED, account.saved);
+    left_out(headers, account);
+}
+
+/// Adds to the note which parameters the model was not told.
+fn left_out(headers: &mut HeaderMap, account: &Account) {
+    let is_plain = |name: &&str| name.bytes().all(|byte| byte.is_ascii_graphic());
+    let names: Vec<&str> = account.dropped.iter().map(|each| each.parameter.as_str()).filter(is_plain).collect();
+    if names.is_empty() {
+        return;
+    }
+    let before = headers.get(NOTE).and_then(|note| note.to_str().ok()).map(|note| format!("{note}; "));
+    let note = format!("{}not sent as given: {}", before.unwrap_or_default(), names.join(", "));
+    let short: String = note.chars().take(SHOWN).collect();
+    put(headers, NOTE, &short);
 }
 
 /// Adds what a call that failed came to.
@@ -106,6 +120,18 @@ mod tests {
         account(&mut headers, &Account { saved: Some(Decimal::new(-2500, 6)), ..Account::default() });
         assert!(headers.get(COST).is_none());
         assert_eq!(headers.get(SAVED).unwrap(), "-0.0025");
+    }
+
+    #[test]
+    fn parameters_that_were_left_out_are_noted() {
+        let dropped = |name: &str| crate::providers::Dropped { parameter: name.to_owned(), why: String::new() };
+        let told = Account { dropped: vec![dropped("top_k"), dropped("a\nb"), dropped("seed")], ..Account::default() };
+        let mut headers = HeaderMap::new();
+        account(&mut headers, &told);
+        assert_eq!(headers.get(NOTE).unwrap(), "not sent as given: top_k, seed");
+        put(&mut headers, NOTE, "moved");
+        account(&mut headers, &told);
+        assert_eq!(headers.get(NOTE).unwrap(), "moved; not sent as given: top_k, seed");
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod refusing;
 pub mod seeing;
 pub mod serve;
 pub mod setup;
+mod shown;
 mod stand;
 pub mod state;
 mod stream;

@@ -44,7 +44,7 @@ pub(super) async fn one(
     headers: HeaderMap,
 ) -> Response<Body> {
     answer(&gateway, "/v1/models/{id}", &headers, |setup, of_anthropic| {
-        let found = all(setup).find(|entry| entry.id == id);
+        let found = all(setup).find(|entry| entry.id == id).or_else(|| asked(setup, &id));
         found.map(|entry| entry.shown(of_anthropic)).ok_or_else(|| {
             let denied = Denied { status: 404, code: "model_not_found", retry_after: None };
             Error::denied(denied, "There is no model of that name here; GET /v1/models lists those that there are")
@@ -99,11 +99,32 @@ impl Entry {
         if of_anthropic {
             entry["type"] = "model".into();
             entry["display_name"] = entry["id"].clone();
-            entry["created_at"] = "1970-01-01T00:00:00Z".into();
+            entry["created_at"] = rfc3339(*SINCE).into();
         }
         entry["ferroute"] = self.told.into();
         entry
     }
+}
+
+/// Seconds since 1970 as Anthropic writes a time.
+fn rfc3339(seconds: u64) -> String {
+    let (mut days, second) = (seconds / 86_400, seconds % 86_400);
+    let mut year = 1970;
+    let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    while days >= 365 + u64::from(is_leap(year)) {
+        days -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", days + 1)
 }
 
 /// Routers first, then the models of the ladder and the others, then aliases.
@@ -132,6 +153,13 @@ fn all(setup: &Setup) -> impl Iterator<Item = Entry> {
     routers.chain(models).chain(aliases)
 }
 
+/// A router with its threshold, which is no line of the list and may be asked for all the same.
+fn asked(setup: &Setup, id: &str) -> Option<Entry> {
+    let router = setup.deciding.understood(id)?;
+    let models: Vec<&str> = setup.deciding.targets().iter().map(|target| target.name.as_str()).collect();
+    Some(Entry::new(id.to_owned(), "ferroute", "router", json!({"router": router, "models": models})))
+}
+
 /// What each unit costs by the million; null where no price is known.
 fn price(target: &Target) -> Value {
     let Some(endpoint) = target.plan.endpoints.first() else { return Value::Null };
@@ -140,4 +168,17 @@ fn price(target: &Target) -> Value {
     let units = shown(&price.rates).filter(|(unit, _)| *unit != Unit::Request);
     let units = units.map(|(unit, rate)| (unit.name().to_owned(), rate.base.to_f64().into()));
     Value::Object(units.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_dates() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(1_709_251_199), "2024-02-29T23:59:59Z");
+        assert_eq!(rfc3339(1_709_251_200), "2024-03-01T00:00:00Z");
+        assert_eq!(rfc3339(1_798_761_599), "2026-12-31T23:59:59Z");
+    }
 }

@@ -63,4 +63,9 @@ pub trait Protocol: Send + Sync {
 
     /// The body of an error answer with this status.
     fn failure(&self, status: u16, error: &Error) -> Bytes;
+
+    /// The same for the request with this id, where the protocol has a place for it.
+    fn failure_of(&self, status: u16, error: &Error, _id: Option<&str>) -> Bytes {
+        self.failure(status, error)
+    }
 }

@@ -24,6 +24,9 @@ const MOST_HEADERS: usize = 100;
 /// Bytes of the head of a request.
 const LARGEST_HEAD: usize = 32 << 10;
 
+/// How long before the end streams are told.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// What a server is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wanted {
@@ -54,7 +57,8 @@ pub async fn serve(
     }
     front.gateway.stopping();
     tokio::select! {
-        _ = tokio::time::timeout(drain, graceful.shutdown()) => {}
+        () = graceful.shutdown() => {}
+        () = over(&front.gateway, drain) => {}
         () = front.take(None) => {}
         () = reached(&mut wanted, Wanted::End) => {}
     }
@@ -120,6 +124,14 @@ impl Front {
             });
         }
     }
+}
+
+/// The time that what runs has to end; streams are told shortly before that it is up.
+async fn over(gateway: &Gateway, drain: Duration) {
+    let last = LAST_WORDS.min(drain / 4);
+    tokio::time::sleep(drain.saturating_sub(last)).await;
+    gateway.cut();
+    tokio::time::sleep(last).await;
 }
 
 /// A socket in the hands of another lane's runtime.

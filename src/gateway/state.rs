@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use super::event::Observer;
 use super::lanes;
 use super::seeing::Seeing;
 use super::setup::Setup;
+use super::shown::Shown;
 use super::ui::{self, Page};
 use crate::error::Result;
 use crate::policy::{Budgets, Scope};
@@ -26,7 +28,9 @@ pub struct Gateway {
     /// One for each lane, made when it is first asked for: connections belong to the runtime that opened them.
     http: [OnceLock<Http>; CLIENTS],
     stopping: AtomicBool,
-    cut: AtomicBool,
+    /// Whether the time of what still runs is up: it is not left by its caller.
+    cut: watch::Sender<bool>,
+    shown: Shown,
 }
 
 impl Gateway {
@@ -52,10 +56,18 @@ impl Gateway {
         observers.extend(page.iter().map(|page| Arc::clone(page) as Arc<dyn Observer>));
         observers.extend(seeing.iter().map(|seeing| Arc::clone(seeing) as Arc<dyn Observer>));
         let http = [const { OnceLock::new() }; CLIENTS];
-        let (stopping, cut) = (AtomicBool::new(false), AtomicBool::new(false));
         // The others are like it: what cannot be had is said now.
         _ = http[0].set(Http::new()?);
-        let gateway = Arc::new(Self { setup, observers, page, seeing, http, stopping, cut });
+        let gateway = Arc::new(Self {
+            setup,
+            observers,
+            page,
+            seeing,
+            http,
+            stopping: AtomicBool::new(false),
+            cut: watch::Sender::new(false),
+            shown: Shown::default(),
+        });
         gateway.stand_behind_page();
         Ok(gateway)
     }
@@ -91,17 +103,27 @@ impl Gateway {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
+    /// Streams that still run end now, and say so to their callers.
+    pub(super) fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+
+    /// Tells when streams are to end.
+    pub(super) fn when_cut(&self) -> watch::Receiver<bool> {
+        self.cut.subscribe()
+    }
+
+    /// The last requests that were answered.
+    pub(super) fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// It ends now: what is still under way is not left by its caller.
-    pub fn cut(&self) {
-        self.cut.store(true, Ordering::Relaxed);
-    }
-
     pub(super) fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Relaxed)
+        *self.cut.borrow()
     }
 
     pub(super) fn setup(&self) -> Arc<Setup> {

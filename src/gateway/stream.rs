@@ -11,19 +11,21 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 use http_body_util::StreamBody;
+use tokio::sync::watch;
 
 use super::explain;
 use super::protocol::Reply;
 use super::told::Told;
 use crate::engine::stream::Stream;
-use crate::error::Error;
+use crate::error::{Denied, Error};
 
 /// Chunks that are there already go out together, up to so many bytes.
 const TOGETHER: usize = 16 << 10;
 
 /// The stream as a body in the caller's shape.
 pub(super) fn body(stream: Stream, reply: Box<dyn Reply>, told: Told, explain: bool) -> Body {
-    let sending = Sending { told, stream, reply, explain, last: Instant::now(), over: false };
+    let cut = told.when_cut();
+    let sending = Sending { told, stream, reply, explain, cut, last: Instant::now(), over: false };
     let frames = futures_util::stream::unfold(sending, async |mut sending: Sending| {
         let bytes = sending.next().await?;
         Some((Ok::<_, Infallible>(Frame::data(bytes)), sending))
@@ -36,6 +38,8 @@ struct Sending {
     stream: Stream,
     reply: Box<dyn Reply>,
     explain: bool,
+    /// Whether the server's time is up.
+    cut: watch::Receiver<bool>,
     /// When the last piece was handed to the socket.
     last: Instant,
     over: bool,
@@ -49,7 +53,13 @@ impl Sending {
         }
         let mut out = BytesMut::new();
         while out.is_empty() && !self.over {
-            let next = self.stream.next().await;
+            let next = tokio::select! {
+                next = self.stream.next() => next,
+                () = reached(&mut self.cut) => {
+                    self.stream.close();
+                    Err(cut_off())
+                }
+            };
             // The provider, or the caller who was not ready for more.
             self.told.waited_since(self.last);
             self.last = Instant::now();
@@ -97,6 +107,19 @@ impl Sending {
             None => self.told.over(200),
         }
     }
+}
+
+/// Waits until the server's time is up; with nobody left to say so, for ever.
+async fn reached(cut: &mut watch::Receiver<bool>) {
+    if cut.wait_for(|cut| *cut).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The server ends, and what still runs with it.
+fn cut_off() -> Error {
+    let denied = Denied { status: 503, code: "server_stopping", retry_after: None };
+    Error::denied(denied, "the server is being stopped: the answer ends here")
 }
 
 impl Drop for Sending {

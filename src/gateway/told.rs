@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::{HeaderMap, HeaderValue};
+use tokio::sync::watch;
 
 use super::deciding::Decided;
 use super::event::Event;
@@ -98,6 +99,19 @@ impl Told {
     pub(super) fn over(&mut self, status: u16) {
         self.status = status;
         self.over = true;
+        self.remember();
+    }
+
+    /// The caller may say something of the answer by our id of his request.
+    fn remember(&self) {
+        if let Some(response) = self.account.as_ref().and_then(|account| account.response.as_deref()) {
+            self.gateway.shown().keep(&self.id, response);
+        }
+    }
+
+    /// Tells when streams are to end.
+    pub(super) fn when_cut(&self) -> watch::Receiver<bool> {
+        self.gateway.when_cut()
     }
 
     /// Counts what it came to against limits of tokens.
@@ -139,6 +153,9 @@ fn stopped() -> Error {
 
 impl Drop for Told {
     fn drop(&mut self) {
+        if !self.over {
+            self.remember();
+        }
         self.count_tokens();
         let observers = self.gateway.observers();
         if observers.is_empty() {

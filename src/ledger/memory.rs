@@ -63,6 +63,11 @@ impl Memory {
         self.last.binary_search_by_key(&id, |row| row.id).ok()
     }
 
+    /// The key a call was made with; `None` where the call is not among the last ones.
+    pub(super) fn key(&self, id: i64) -> Option<Option<String>> {
+        self.last.get(self.place(id)?).map(|row| row.key.clone())
+    }
+
     /// The scores of the calls that a filter takes, by their calls.
     pub(super) fn scored(&self, filter: &Filter) -> Vec<Scored> {
         let mut names = Names::default();

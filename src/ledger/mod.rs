@@ -293,6 +293,24 @@ impl Ledger {
         }
     }
 
+    /// The id of the key that a call was made with, as [`find`](Self::find) gives the call; `None` for one made without a key.
+    ///
+    /// # Errors
+    /// As for [`find`](Self::find).
+    pub fn key_of(&self, call: i64) -> Result<Option<String>> {
+        let shared = self.book.shared()?;
+        // It may have been entered a moment ago; where it cannot be written, it is still made a row of.
+        _ = shared.flush(ASKING, false);
+        if self.is_in_memory() {
+            return lock(&shared.memory).key(call).ok_or_else(|| self.unknown(&Wanted::Call(call)));
+        }
+        let (batches, _) = shared.unwritten();
+        if let Some(row) = batches.iter().flat_map(|rows| rows.iter()).find(|row| row.id == call) {
+            return Ok(row.key.clone());
+        }
+        self.ask(|store| store.key(call))?.ok_or_else(|| self.unknown(&Wanted::Call(call)))
+    }
+
     /// The call, where it needs no store to be found.
     fn at_hand(&self, shared: &Shared, wanted: &Wanted) -> Option<i64> {
         match wanted {

@@ -63,6 +63,9 @@ pub(super) trait Store: Pictures {
     /// With which probability a call was drawn for a shadow, as [`score::DRAWN`](super::score::DRAWN) notes it.
     fn drawn(&mut self, call: i64) -> Result<Option<f64>, Error>;
 
+    /// The key a call was made with; `None` where there is no such call.
+    fn key(&mut self, call: i64) -> Result<Option<Option<String>>, Error>;
+
     /// Whether what it is connected to is no longer what its name means.
     fn is_gone(&self) -> bool {
         false
@@ -221,6 +224,9 @@ pub(super) const BY_RESPONSE: &str = "SELECT id FROM calls WHERE response = $1 A
 /// With which probability a call was drawn.
 pub(super) const PROBABILITY: &str = "SELECT probability FROM outcomes WHERE call_id = $1 AND source = $2 \
      ORDER BY ts DESC LIMIT 1";
+
+/// The key of a call.
+pub(super) const KEY: &str = "SELECT key FROM calls WHERE id = $1";
 
 /// Whether an id is there.
 pub(super) const HAS: &str = "SELECT id FROM calls WHERE id = $1";
@@ -420,6 +426,14 @@ macro_rules! implement_store {
                 Self::ask(&self.place, &self.runtime, async {
                     let query = sqlx::query(store::PROBABILITY).bind(call).bind($crate::ledger::score::DRAWN);
                     Ok(query.fetch_optional(connection).await?.map(|row| row.try_get(0)).transpose()?.flatten())
+                })
+            }
+
+            fn key(&mut self, call: i64) -> $crate::error::Result<Option<Option<String>>> {
+                let connection = &mut self.connection;
+                Self::ask(&self.place, &self.runtime, async {
+                    let query = sqlx::query(store::KEY).bind(call);
+                    query.fetch_optional(connection).await?.map(|row| row.try_get(0)).transpose()
                 })
             }
 

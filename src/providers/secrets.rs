@@ -72,13 +72,14 @@ impl Secrets {
         answer
     }
 
-    /// `text` without them.
+    /// `text` without them, and without what looks like a key.
     pub fn hide_text(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| {
+        let text = self.0.iter().fold(text.to_owned(), |text, secret| {
             // What is cut out are whole characters.
             let clean = replaced(text.as_bytes(), secret.as_bytes());
             clean.and_then(|clean| String::from_utf8(clean).ok()).unwrap_or(text)
-        })
+        });
+        without_keys(&text)
     }
 
     fn hide_body(&self, mut body: Bytes) -> Bytes {
@@ -86,6 +87,9 @@ impl Secrets {
             if let Some(clean) = replaced(&body, secret.as_bytes()) {
                 body = clean.into();
             }
+        }
+        if let Some(clean) = keys_cut(&body) {
+            body = clean.into();
         }
         // JSON has many spellings for one text: what a reader would see after undoing them counts as well.
         let mut read = unescaped(&body);
@@ -97,6 +101,71 @@ impl Secrets {
             read = unescaped(&text);
         }
         body
+    }
+}
+
+/// `text` without what looks like a key: one that is nobody's setting here may be somebody's all the same.
+pub fn without_keys(text: &str) -> String {
+    let clean = keys_cut(text.as_bytes());
+    // What is cut out are whole characters.
+    clean.and_then(|clean| String::from_utf8(clean).ok()).unwrap_or_else(|| text.to_owned())
+}
+
+/// `None` when there is nothing like a key in it.
+fn keys_cut(text: &[u8]) -> Option<Vec<u8>> {
+    let mut copied = 0;
+    let mut clean = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        let begins = at == 0 || !text[at - 1].is_ascii_alphanumeric();
+        let found = begins.then(|| KEYS.iter().find_map(|shape| shape.length(&text[at..]))).flatten();
+        let Some((before, length)) = found else {
+            at += 1;
+            continue;
+        };
+        clean.extend_from_slice(&text[copied..at + before]);
+        clean.extend_from_slice(HIDDEN.as_bytes());
+        at += before + length;
+        copied = at;
+    }
+    clean.extend_from_slice(&text[copied..]);
+    (copied > 0).then_some(clean)
+}
+
+/// What keys look like.
+struct Shape {
+    /// What they begin with.
+    prefix: &'static [u8],
+    /// Whether that is a part of the key.
+    is_part: bool,
+    /// So many letters without a digit are no word any more.
+    word: usize,
+}
+
+const KEYS: [Shape; 3] = [
+    Shape { prefix: b"sk-", is_part: true, word: 16 },
+    Shape { prefix: b"frk_", is_part: true, word: 16 },
+    Shape { prefix: b"bearer ", is_part: false, word: 24 },
+];
+
+impl Shape {
+    /// What stays before the key that `text` begins with, and how long the key is.
+    fn length(&self, text: &[u8]) -> Option<(usize, usize)> {
+        let start = self.prefix.len();
+        if !text.get(..start)?.eq_ignore_ascii_case(self.prefix) {
+            return None;
+        }
+        let is_of_key = |byte: &&u8| {
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'-' | b'_' | b'*')
+                || !self.is_part && b"./+~=".contains(byte)
+        };
+        let rest = &text[start..];
+        let length = rest.iter().take_while(is_of_key).count();
+        let has_digit = rest[..length].iter().any(u8::is_ascii_digit);
+        let is_key = length >= self.word || length >= LONG && has_digit;
+        let (before, from) = if self.is_part { (0, start) } else { (start, 0) };
+        is_key.then_some((before, from + length))
     }
 }
 
@@ -236,6 +305,26 @@ mod tests {
             let told = format!("say {placeholder} or ({placeholder})");
             assert_eq!(hidden(placeholder, &told), told);
         }
+    }
+
+    #[test]
+    fn what_looks_like_a_key_is_hidden_whoever_it_belongs_to() {
+        for (told, left) in [
+            ("wrong sk-proj-abc123DEF456.", "wrong [key]."),
+            ("(frk_AbCdEfGhIjKlMnOpQrSt)", "([key])"),
+            ("Authorization: Bearer eyJhbGciOi1.x/y=", "Authorization: Bearer [key]"),
+            ("sk-abcd1234 and SK-abcd1234", "[key] and [key]"),
+            ("é sk-abcd1234 é", "é [key] é"),
+        ] {
+            assert_eq!(without_keys(told), left);
+            assert_eq!(hidden(told.as_bytes()), left);
+        }
+        for told in ["a task-12345678 on disk-12345678", "sk-learn", "bearer authentication", "frk_", "Bearer", "risk"]
+        {
+            assert_eq!(without_keys(told), told);
+        }
+        let body = br#"{"error":{"message":"Incorrect key: sk-abcd1234\"efgh"}}"#;
+        assert_eq!(hidden(body), r#"{"error":{"message":"Incorrect key: [key]\"efgh"}}"#);
     }
 
     #[test]

@@ -18,10 +18,13 @@ use super::request::PyVerdict;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::Target;
 use crate::gateway::deciding::{Asked, Broken, Decided, Elsewhere};
+use crate::providers::secrets::without_keys;
 use crate::text::one_line::one_line;
 
 /// Decisions at the same time: a router may wait for a service of its own, and the interpreter runs one at a time anyway.
 const AT_ONCE: usize = 64;
+/// So much of an exception's text is told.
+const SHOWN: usize = 200;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -59,8 +62,14 @@ fn decided(decide: &Bound<'_, PyAny>, targets: &[Arc<Target>], asked: &Asked) ->
 fn broken(py: Python<'_>, error: &PyErr) -> Error {
     let class = error.get_type(py).name().map_or_else(|_| "Exception".to_owned(), |name| name.to_string());
     let said = error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned());
-    let said: String = said.chars().take(200).collect();
-    Error::new(Kind::Foreign, format!("the router failed ({class}: {})", one_line(&said)))
+    Error::new(Kind::Foreign, format!("the router failed ({class}: {})", first_line(&said)))
+}
+
+/// The first line of what an exception says, without what looks like a key: exceptions quote what was sent.
+fn first_line(said: &str) -> String {
+    let first = said.trim_start().lines().next().unwrap_or_default();
+    let clean: String = without_keys(first).chars().take(SHOWN).collect();
+    one_line(&clean).into_owned()
 }
 
 fn read(told: &Bound<'_, PyAny>, targets: &[Arc<Target>], asked: &Asked) -> PyResult<Result<Decided>> {
@@ -71,15 +80,19 @@ fn read(told: &Bound<'_, PyAny>, targets: &[Arc<Target>], asked: &Asked) -> PyRe
         let kind = match kind.as_str() {
             "routing" => Kind::Routing,
             "value" => Kind::Value,
-            _ => Kind::Foreign,
+            _ => {
+                // What the exception says is told apart, since it may hold anything.
+                let said: String = item("said")?.extract()?;
+                let error = Error::new(Kind::Foreign, format!("{message}: {})", first_line(&said)));
+                let raised = told.cast::<PyDict>()?.get_item("raised")?;
+                let raised: Option<(String, String)> = raised.map(|it| it.extract()).transpose()?;
+                return Ok(Err(match raised {
+                    Some((router, class)) => error.with_raised(Broken { router, class }),
+                    None => error,
+                }));
+            }
         };
-        let error = Error::new(kind, message);
-        let raised: Option<(String, String)> =
-            told.cast::<PyDict>()?.get_item("raised")?.map(|it| it.extract()).transpose()?;
-        return Ok(Err(match raised {
-            Some((router, class)) => error.with_raised(Broken { router, class }),
-            None => error,
-        }));
+        return Ok(Err(Error::new(kind, message)));
     }
     let rung: Option<usize> = item("rung")?.extract()?;
     let target = if let Some(target) = rung.and_then(|rung| targets.get(rung)) {

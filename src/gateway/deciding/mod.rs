@@ -108,6 +108,12 @@ impl Deciding {
         Some(self.elsewhere[at])
     }
 
+    /// The router that `model` asks, where it is a string that may be asked.
+    pub fn understood(&self, model: &str) -> Option<&str> {
+        let read = self.grammar.read(model, &self.parts.ladder).ok()?;
+        self.parts.routers.get(read.router).map(|loaded| loaded.name.as_str())
+    }
+
     /// Which model answers. It counts as the decision of a completion: its score enters the router's window, the lot is
     /// drawn, and the conversation is remembered.
     ///

@@ -39,6 +39,12 @@ impl Protocol for Anthropic {
     fn failure(&self, status: u16, error: &Error) -> Bytes {
         failure(status, error).to_string().into()
     }
+
+    fn failure_of(&self, status: u16, error: &Error, id: Option<&str>) -> Bytes {
+        let mut told = failure(status, error);
+        told["request_id"] = id.into();
+        told.to_string().into()
+    }
 }
 
 /// The answer to `/v1/messages/count_tokens`: how many tokens the prompt of `body` has, **as an estimate** that no model is

@@ -9,6 +9,9 @@ use super::super::said::{self, Tokens};
 use super::Echo;
 use crate::error::{Error, Kind, Result};
 
+/// The longest id of a provider's that is taken over.
+const LONGEST_ID: usize = 200;
+
 /// What all versions of one response share.
 pub(super) struct Frame {
     id: String,
@@ -49,6 +52,14 @@ impl Status {
 impl Frame {
     pub fn new(echo: Echo) -> Self {
         Self { id: said::id("resp"), created: now(), echo }
+    }
+
+    /// The id is the provider's, so that what is said of the answer later finds its call.
+    pub fn named_after(&mut self, body: &Map<String, Value>) {
+        let is_fit = |id: &&str| id.len() <= LONGEST_ID && id.bytes().all(|byte| byte.is_ascii_graphic());
+        if let Some(id) = said::text(body, "id").filter(is_fit) {
+            self.id = if id.starts_with("resp_") { id.to_owned() } else { format!("resp_{id}") };
+        }
     }
 
     /// The response in one of its states.
@@ -98,8 +109,9 @@ impl Frame {
 }
 
 /// The response that a completion is.
-pub(super) fn response(completion: &[u8], frame: &Frame) -> Result<Bytes> {
+pub(super) fn response(completion: &[u8], frame: &mut Frame) -> Result<Bytes> {
     let body = said::object(completion);
+    frame.named_after(&body);
     let (choice, said) = said::choice(&body).ok_or_else(|| Error::new(Kind::Protocol, "the answer has no choice"))?;
     let status = Status::of(choice);
     let mut output = Vec::new();

@@ -74,8 +74,8 @@ impl Events {
         }
     }
 
-    pub fn frame(&self) -> &Frame {
-        &self.frame
+    pub fn frame(&mut self) -> &mut Frame {
+        &mut self.frame
     }
 
     /// One chunk.
@@ -83,6 +83,9 @@ impl Events {
         let mut body = said::object(chunk);
         if self.model.is_empty() {
             said::text(&body, "model").unwrap_or_default().clone_into(&mut self.model);
+        }
+        if !self.begun {
+            self.frame.named_after(&body);
         }
         self.begin(out);
         self.tokens = Tokens::of(&body).or(self.tokens);

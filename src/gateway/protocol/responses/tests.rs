@@ -124,7 +124,7 @@ const ANSWER: &str = r#"{"id":"chatcmpl-1","model":"gpt-5","choices":[{"index":0
 
 #[test]
 fn a_completion_is_a_response() {
-    let made: Value = serde_json::from_slice(&answer::response(ANSWER.as_bytes(), &frame()).unwrap()).unwrap();
+    let made: Value = serde_json::from_slice(&answer::response(ANSWER.as_bytes(), &mut frame()).unwrap()).unwrap();
     let kinds: Vec<&str> =
         made["output"].as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["reasoning", "message", "function_call"]);
@@ -140,7 +140,7 @@ fn a_completion_is_a_response() {
                "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 165})
     );
     let cut = ANSWER.replace("\"tool_calls\",\"logprobs\"", "\"length\",\"logprobs\"");
-    let cut: Value = serde_json::from_slice(&answer::response(cut.as_bytes(), &frame()).unwrap()).unwrap();
+    let cut: Value = serde_json::from_slice(&answer::response(cut.as_bytes(), &mut frame()).unwrap()).unwrap();
     assert_eq!(
         (&cut["status"], &cut["incomplete_details"]),
         (&json!("incomplete"), &json!({"reason": "max_output_tokens"}))
@@ -374,7 +374,7 @@ proptest! {
         checked(&events(&chunks));
         for delta in deltas {
             let whole = json!({"choices": [{"message": delta}]});
-            let _ = answer::response(whole.to_string().as_bytes(), &frame());
+            let _ = answer::response(whole.to_string().as_bytes(), &mut frame());
         }
     }
 }
