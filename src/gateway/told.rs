@@ -38,6 +38,8 @@ pub(super) struct Told {
     pub pass: Pass,
     /// The limit that a budget has given the answer, in tokens.
     pub clamp: Option<u64>,
+    /// What was not asked and why, for a caller whose call fails.
+    pub left_out: Vec<String>,
 }
 
 impl Told {
@@ -67,6 +69,7 @@ impl Told {
             stream: false,
             pass: Pass::default(),
             clamp: None,
+            left_out: Vec::new(),
         }
     }
 
