@@ -574,7 +574,7 @@ def test_a_deadline_holds_for_routers() -> None:
             api_base=upstream.url,
             api_key="k",
             ledger="memory:",
-            policy=CallPolicy(deadline=2, max_retries=0),
+            policy=CallPolicy(deadline=2, retries=0),
         )
         with Gateway(controller, port=0) as gateway, httpx.Client(base_url=gateway.url, timeout=20) as client:
             late = client.post("/v1/chat/completions", json=told("hang"))

@@ -266,7 +266,7 @@ def test_a_fallback_is_held_to_the_policies(
     upstream: FakeServer, policies: list[dict[str, Any]], asked: str, why: str | None, stream: bool
 ) -> None:
     where = {"api_base": upstream.url, "api_key": "upstream-key"}
-    policy = CallPolicy(max_retries=0, fallbacks={WEAK: [STRONG]})
+    policy = CallPolicy(retries=0, fallbacks={WEAK: [STRONG]})
     controller = Controller(["random"], strong_model=STRONG, weak_model=WEAK, policy=policy, ledger="memory:", **where)
     aliases = {"small": WEAK, "large": STRONG}
     with Gateway(controller, port=0, door={"policies": policies}, aliases=aliases) as gateway:
@@ -281,7 +281,7 @@ def test_a_fallback_is_held_to_the_policies(
 
 
 def test_a_keys_own_list_holds_for_fallbacks(upstream: FakeServer) -> None:
-    policy = CallPolicy(max_retries=0, fallbacks={WEAK: [STRONG]})
+    policy = CallPolicy(retries=0, fallbacks={WEAK: [STRONG]})
     controller = Controller(
         ["random"], STRONG, WEAK, policy=policy, api_base=upstream.url, api_key="upstream-key", ledger="memory:"
     )
