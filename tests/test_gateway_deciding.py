@@ -5,14 +5,17 @@ Both are built alike and see the same traffic in the same order, so windows, con
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import random
 import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
@@ -30,6 +33,7 @@ from ferroute._trace import Asked
 from ferroute.calibrate import calibrate
 from ferroute.controller import ROUTER_CLS
 from ferroute.gateway import Gateway, client_of
+from ferroute.policy import CallPolicy
 from ferroute.routers.base import Request, Router, RungRouter, Verdict
 
 if TYPE_CHECKING:
@@ -501,3 +505,88 @@ def test_many_at_once_wait_for_a_slow_router(stack: ExitStack) -> None:
         assert not any(answer.done() for answer in answers)
         gate.set()
         assert {json.dumps(answer.result(20)["model"]) for answer in answers} == {'"gpt-5.5"'}
+
+
+class Hangs(Router):
+    """Takes as long as it is told, by a gate or by the prompt."""
+
+    gate = threading.Event()
+
+    def calculate_strong_win_rate(self, prompt: str) -> float:
+        if prompt == "hang":
+            assert self.gate.wait(60)
+        else:
+            time.sleep(float(prompt))
+        return 0.5
+
+
+@pytest.fixture
+def hanging() -> Iterator[None]:
+    ROUTER_CLS["hangs"] = Hangs
+    Hangs.gate.clear()
+    yield
+    Hangs.gate.set()
+    del ROUTER_CLS["hangs"]
+
+
+def told(prompt: str) -> dict[str, Any]:
+    return {"model": "router-hangs-0.5", "max_tokens": 9, "messages": [{"role": "user", "content": prompt}]}
+
+
+def router_threads() -> int:
+    names: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it has ended
+            names.append((task / "comm").read_text())
+    return sum(name.startswith("ferroute-router") for name in names)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux shows them")
+@pytest.mark.usefixtures("hanging")
+def test_callers_who_leave_do_not_pile_up_routers() -> None:
+    async def leave(url: str) -> int:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(20, read=2), limits=limits) as client:
+            asked = [client.post("/v1/decision", json=told("hang")) for _ in range(70)]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+        return sum(isinstance(answer, httpx.ReadTimeout) for answer in answers)
+
+    before = router_threads()
+    with Gateway(Controller(["hangs"], **PAIR, api_base=NOWHERE, ledger="memory:"), port=0) as gateway:
+        try:
+            assert asyncio.run(leave(gateway.url)) == 70
+            assert asyncio.run(leave(gateway.url)) == 70
+            assert 32 <= router_threads() - before <= 64
+            busy = httpx.post(f"{gateway.url}/v1/decision", json=told("hang"), timeout=30)
+            assert (busy.status_code, busy.json()["error"]["code"]) == (503, "router_busy")
+            assert busy.headers["retry-after"] == "10"
+        finally:
+            Hangs.gate.set()
+        assert httpx.post(f"{gateway.url}/v1/decision", json=told("0"), timeout=30).status_code == 200
+
+
+@pytest.mark.usefixtures("hanging")
+def test_a_deadline_holds_for_routers() -> None:
+    with FakeServer() as upstream:
+        controller = Controller(
+            ["hangs"],
+            **PAIR,
+            api_base=upstream.url,
+            api_key="k",
+            ledger="memory:",
+            policy=CallPolicy(deadline=2, retries=0),
+        )
+        with Gateway(controller, port=0) as gateway, httpx.Client(base_url=gateway.url, timeout=20) as client:
+            late = client.post("/v1/chat/completions", json=told("hang"))
+            said = "the router has not decided within the deadline of 2 s"
+            assert (late.status_code, late.json()["error"]["message"]) == (504, said)
+            assert late.headers["x-should-retry"] == "false"
+            late = client.post("/v1/messages", json=told("hang"))
+            assert (late.status_code, late.json()["type"], late.json()["error"]["message"]) == (504, "error", said)
+            assert not upstream.requests
+            # What the router took is not there for the call.
+            upstream.then(Answer(delay=10))
+            late = client.post("/v1/chat/completions", json=told("0.5"))
+            assert late.status_code == 504
+            found = re.search(r"deadline of ([\d.]+) s", late.json()["error"]["message"])
+            assert found is not None and 0 < float(found[1]) <= 1.5

@@ -21,6 +21,7 @@ from ferroute._core import Keys
 from ferroute.controller import Controller
 from ferroute.errors import InvalidValueError, UnknownNameError
 from ferroute.gateway import Gateway
+from ferroute.policy import CallPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -240,6 +241,69 @@ def test_models_that_are_not_allowed_are_not_asked(upstream: FakeServer) -> None
         assert ask(gateway, router, ALWAYS_STRONG).headers["x-ferroute-model"] == STRONG
         assert ask(gateway, router, WEAK).status_code == 403
         assert [request.json["model"] for request in upstream.requests] == [WEAK, WEAK, STRONG]
+
+
+ITS_OWN = "its share is capped", "it has limits of its own", "it is not allowed for this caller"
+
+
+@pytest.mark.parametrize(
+    ("policies", "asked", "why"),
+    [
+        ([{"models": [WEAK]}], WEAK, ITS_OWN[2]),
+        ([{"models": [WEAK, "router-random"]}], ALWAYS_WEAK, ITS_OWN[2]),
+        ([{"models": ["small"]}], "small", ITS_OWN[2]),
+        ([{"model": STRONG, "requests": "1/hour"}], WEAK, ITS_OWN[1]),
+        ([{"model": "large", "tokens": "1/hour"}], ALWAYS_WEAK, ITS_OWN[1]),
+        ([{"model": STRONG, "concurrency": 1}], WEAK, ITS_OWN[1]),
+        ([{"share": {"model": STRONG, "most": 0}}], WEAK, ITS_OWN[0]),
+        ([{"share": {"model": STRONG, "most": "50%"}, "at_limit": "downgrade"}], ALWAYS_WEAK, ITS_OWN[0]),
+        ([], WEAK, None),
+        ([{"models": [WEAK, STRONG]}], WEAK, None),
+        ([{"models": [WEAK, "large"]}], WEAK, None),
+        ([{"models": ["router-random"]}], ALWAYS_WEAK, None),
+        ([{"model": WEAK, "requests": "1/hour"}], WEAK, None),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_fallback_is_held_to_the_policies(
+    upstream: FakeServer, policies: list[dict[str, Any]], asked: str, why: str | None, stream: bool
+) -> None:
+    where = {"api_base": upstream.url, "api_key": "upstream-key"}
+    policy = CallPolicy(retries=0, fallbacks={WEAK: [STRONG]})
+    controller = Controller(["random"], strong_model=STRONG, weak_model=WEAK, policy=policy, ledger="memory:", **where)
+    aliases = {"small": WEAK, "large": STRONG}
+    with Gateway(controller, port=0, door={"policies": policies}, aliases=aliases) as gateway:
+        upstream.then(Answer(status=500))
+        answer = ask(gateway, None, asked, stream=stream)
+    models = [request.json["model"] for request in upstream.requests]
+    if why is None:
+        assert (answer.status_code, models) == (200, [WEAK, STRONG])
+    else:
+        assert answer.status_code >= 500 and models == [WEAK], answer.text
+        assert answer.headers["x-ferroute-note"] == f"the fallback `{STRONG}` was not asked: {why}"
+
+
+def test_a_keys_own_list_holds_for_fallbacks(upstream: FakeServer) -> None:
+    policy = CallPolicy(retries=0, fallbacks={WEAK: [STRONG]})
+    controller = Controller(
+        ["random"], STRONG, WEAK, policy=policy, api_base=upstream.url, api_key="upstream-key", ledger="memory:"
+    )
+    with Gateway(controller, port=0, door={"keys": REQUIRED}) as gateway:
+        narrow, wide = made(gateway, models=[WEAK])[0], made(gateway)[0]
+        upstream.then(Answer(status=500), Answer(status=500))
+        assert ask(gateway, narrow, WEAK).status_code >= 500
+        assert ask(gateway, wide, WEAK).headers["x-ferroute-model"] == STRONG
+    assert [request.json["model"] for request in upstream.requests] == [WEAK, WEAK, STRONG]
+
+
+def test_a_model_that_one_of_two_limits_refuses_takes_nothing_of_the_other(upstream: FakeServer) -> None:
+    limit = {"model": STRONG, "at_limit": "downgrade"}
+    policies = [{**limit, "requests": "10/hour"}, {**limit, "requests": "1/hour"}]
+    with served(upstream, policies=policies, keys={}) as gateway:
+        first, second = ask(gateway, None, ALWAYS_STRONG), ask(gateway, None, ALWAYS_STRONG)
+        assert (first.headers["x-ferroute-model"], second.headers["x-ferroute-model"]) == (STRONG, WEAK)
+        assert first.headers["x-ratelimit-limit-requests"] == "1"
+        assert "x-ratelimit-limit-requests" not in second.headers
 
 
 def test_a_share_cap_holds_under_concurrency(upstream: FakeServer) -> None:

@@ -11,7 +11,7 @@ use super::target::Target;
 use crate::engine::plan::{Climb, Plan, Routed};
 use crate::error::{Error, Result};
 use crate::policy::{Caller, Pass, Rung, Scope, budget};
-use crate::providers::ChatRequest;
+use crate::providers::{ChatRequest, Endpoint};
 
 /// A request that may go.
 pub(super) struct Admitted {
@@ -23,6 +23,8 @@ pub(super) struct Admitted {
     pub request: Arc<ChatRequest>,
     /// That limit, in tokens.
     pub clamp: Option<u64>,
+    /// The fallbacks that may not be asked for this caller, and why, for a call that fails.
+    pub left_out: Vec<String>,
 }
 
 /// Who asks for what.
@@ -75,12 +77,12 @@ pub(super) async fn admitted(setup: &Setup, asked: Asking<'_>, pass: &mut Pass, 
     let rungs = rungs(setup, &decided);
     let chosen = decided.rung.unwrap_or(0).min(rungs.len().saturating_sub(1));
     let mut choice = setup.policies.choose(asked.caller, &rungs, chosen, decided.win_rate)?.for_pass(pass);
-    let (rung, plan, paid) = loop {
+    let (rung, plan, left_out, paid) = loop {
         let rung = choice.next()?;
         let target = setup.deciding.targets().get(rung).filter(|_| decided.rung.is_some()).unwrap_or(&decided.target);
-        let plan = fitting(setup, asked.caller, target, &decided);
+        let (plan, left_out) = fitting(setup, asked.caller, target, &decided);
         match paid(setup, asked, target, &plan).await {
-            Ok(paid) => break (rung, plan, paid),
+            Ok(paid) => break (rung, plan, left_out, paid),
             Err(refused) => choice.refused(refused.error, refused.at_limit)?,
         }
     };
@@ -91,7 +93,8 @@ pub(super) async fn admitted(setup: &Setup, asked: Asking<'_>, pass: &mut Pass, 
         None => decided,
     };
     let routed = routed(asked.caller, &decided, asked.extras);
-    Ok(Admitted { decided, plan: Plan { routed, purse: paid.purse, ..plan }, request: paid.request, clamp: paid.clamp })
+    let plan = Plan { routed, purse: paid.purse, ..plan };
+    Ok(Admitted { decided, plan, request: paid.request, clamp: paid.clamp, left_out })
 }
 
 /// The call as its budgets pay for it.
@@ -110,13 +113,13 @@ async fn paid(
 
 /// The rungs that the call may be moved to; for a model that was asked for by name that model alone.
 fn rungs<'a>(setup: &'a Setup, decided: &'a Decided) -> Vec<Rung<'a>> {
+    if decided.rung.is_none() {
+        let model = &decided.target.name;
+        return vec![Rung { model, tier: tier_of(setup, model), open: true }];
+    }
     let names = setup.deciding.ladder().names();
     let targets = setup.deciding.targets();
     let tier = |at: usize| names.get(at).map(String::as_str);
-    if decided.rung.is_none() {
-        let at = targets.iter().position(|target| target.name == decided.target.name);
-        return vec![Rung { model: &decided.target.name, tier: at.and_then(tier), open: true }];
-    }
     let (low, high) = (decided.limits.0.unwrap_or(0), decided.limits.1.unwrap_or(usize::MAX));
     let open = |at: usize| (low..=high).contains(&at) && decided.barred.get(at).is_none_or(Option::is_none);
     let rung = |(at, target): (usize, &'a Arc<Target>)| Rung { model: &target.name, tier: tier(at), open: open(at) };
@@ -138,23 +141,33 @@ pub(super) fn routed(caller: &Caller, decided: &Decided, extras: &Extras) -> Rou
 }
 
 /// The plan of a model, without the rungs above that cannot serve this request, that the router does not allow, or that the caller's
-/// policies keep an answer from climbing to.
-fn fitting(setup: &Setup, caller: &Caller, target: &Target, decided: &Decided) -> Plan {
+/// policies keep an answer from climbing to; and without the fallbacks that they keep from answering, of which it says why.
+fn fitting(setup: &Setup, caller: &Caller, target: &Target, decided: &Decided) -> (Plan, Vec<String>) {
     let plan = &target.plan;
     let top = decided.limits.1;
-    let free = decided.barred.iter().all(Option::is_none) && top.is_none() && !setup.policies.concern(caller);
-    if plan.climb.rungs.is_empty() || free {
-        return plan.clone();
+    let climbs = !plan.climb.rungs.is_empty();
+    let limited = top.is_some() || decided.barred.iter().any(Option::is_some);
+    if plan.endpoints.len() == 1 || !setup.policies.concern(caller) && !(climbs && limited) {
+        return (plan.clone(), Vec::new());
     }
     let base = plan.endpoints.len() - plan.climb.rungs.len();
-    let all = rungs(setup, decided);
-    let mut endpoints = plan.endpoints[..base].to_vec();
-    let mut climb = Climb { rungs: Vec::new(), ..Climb::clone(&plan.climb) };
+    let instead = Instead::of(setup, caller, target, decided);
+    let mut endpoints: Vec<Endpoint> = plan.endpoints.iter().take(1).cloned().collect();
+    let mut climb = Climb { rungs: Vec::new(), fallbacks: Vec::new(), ..Climb::clone(&plan.climb) };
+    let mut left_out = Vec::new();
+    for (at, endpoint) in plan.endpoints[..base].iter().skip(1).enumerate() {
+        let tier = plan.climb.fallbacks.get(at).cloned().flatten();
+        if let Some(why) = instead.bars(endpoint, tier.as_deref()) {
+            left_out.push(format!("the fallback `{}` was not asked: {why}", endpoint.name));
+        } else {
+            endpoints.push(endpoint.clone());
+            climb.fallbacks.push(tier);
+        }
+    }
     for (endpoint, tier) in plan.endpoints[base..].iter().zip(&plan.climb.rungs) {
         let at = setup.deciding.targets().iter().position(|target| target.name == endpoint.name);
         let why = at.and_then(|at| decided.barred.get(at)?.as_deref());
-        let rung = Rung { model: &endpoint.name, tier: tier.as_deref(), open: true };
-        let why = why.or_else(|| setup.policies.bars_climb(caller, &rung, &all));
+        let why = why.or_else(|| instead.bars(endpoint, tier.as_deref()));
         if at.zip(top).is_some_and(|(at, top)| at > top) {
             continue;
         }
@@ -165,7 +178,55 @@ fn fitting(setup: &Setup, caller: &Caller, target: &Target, decided: &Decided) -
             climb.rungs.push(tier.clone());
         }
     }
-    Plan { endpoints: endpoints.into(), climb: Arc::new(climb), ..plan.clone() }
+    (Plan { endpoints: endpoints.into(), climb: Arc::new(climb), ..plan.clone() }, left_out)
+}
+
+/// Who may answer in the place of a chosen model, without a decision that would be counted.
+struct Instead<'a> {
+    setup: &'a Setup,
+    caller: &'a Caller,
+    /// The rungs of the router that was asked for.
+    all: Vec<Rung<'a>>,
+    chosen: Rung<'a>,
+}
+
+impl<'a> Instead<'a> {
+    fn of(setup: &'a Setup, caller: &'a Caller, target: &'a Target, decided: &'a Decided) -> Self {
+        let all = if decided.rung.is_some() { rungs(setup, decided) } else { Vec::new() };
+        let chosen = Rung { model: &target.name, tier: tier_of(setup, &target.name), open: true };
+        Self { setup, caller, all, chosen }
+    }
+
+    /// Why not. What is allowed or limited under any name by which it can be asked for is so here.
+    fn bars(&self, endpoint: &Endpoint, tier: Option<&str>) -> Option<&'static str> {
+        let policies = &self.setup.policies;
+        let names = self.names(&endpoint.name);
+        let rung = |&model: &&'a str| Rung { model, tier: tier_of(self.setup, model), open: true };
+        let told = Rung { model: &endpoint.name, tier, open: true };
+        let may = |rung: &Rung<'_>| policies.may_answer(self.caller, rung, &self.all);
+        if !may(&told) && !names.iter().any(|name| may(&rung(name))) {
+            return Some("it is not allowed for this caller");
+        }
+        let why = |rung: &Rung<'_>| policies.bars_instead(self.caller, rung, &self.chosen);
+        why(&told).or_else(|| names.iter().find_map(|name| why(&rung(name))))
+    }
+
+    /// Other names of a model: those of configured ones that are the same, and aliases of all of them.
+    fn names(&self, model: &str) -> Vec<&'a str> {
+        let models = &self.setup.models;
+        let same = |target: &&Arc<Target>| target.plan.endpoints.first().is_some_and(|first| first.name == model);
+        let mut names: Vec<&str> = models.targets().filter(same).map(|target| target.name.as_str()).collect();
+        let meant = |(_, meant): &&(String, String)| meant == model || names.contains(&meant.as_str());
+        let aliases: Vec<&str> = models.aliases().iter().filter(meant).map(|(alias, _)| alias.as_str()).collect();
+        names.extend(aliases);
+        names
+    }
+}
+
+/// The name of the rung that a model is.
+fn tier_of<'a>(setup: &'a Setup, model: &str) -> Option<&'a str> {
+    let at = setup.deciding.targets().iter().position(|target| target.name == model)?;
+    setup.deciding.ladder().names().get(at).map(String::as_str)
 }
 
 /// The caller's tags as the book keeps them.

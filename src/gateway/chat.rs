@@ -2,16 +2,17 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Request, Response, header};
 use bytes::Bytes;
 use futures_util::FutureExt;
+use tokio::time::timeout;
 
 use super::admit::{self, Asking};
-use super::deciding::{Asked, Decided, Extras};
+use super::deciding::{Asked, Decided, Deciding, Extras};
 use super::protocol::anthropic::Anthropic;
 use super::protocol::openai::OpenAi;
 use super::protocol::responses::Responses;
@@ -21,10 +22,16 @@ use super::state::Gateway;
 use super::told::Told;
 use super::{body, explain, failure, guard, headers, stream};
 use crate::engine::call;
+use crate::engine::plan::{Plan, Policy};
 use crate::engine::stream::Stream;
 use crate::error::{Error, Kind, Result};
 use crate::policy::{Caller, Scope};
 use crate::providers::ChatRequest;
+
+/// A router that asks somebody has the same deadline for that, and something to do when it is past (`on_router_error`).
+const HEAD_START: Duration = Duration::from_millis(250);
+/// What a decision takes at least for a call to have less time: most take microseconds, and a plan is shared.
+const NOTABLE: Duration = Duration::from_millis(10);
 
 pub(super) async fn openai(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response<Body> {
     answer(gateway, &OpenAi, "/v1/chat/completions", request).await
@@ -100,17 +107,21 @@ async fn begun(
     guard::no_address(&body)?;
     told.pass = setup.policies.enter(&told.caller, &model, setup.models.meant(&model), body.len())?;
     let request = Arc::new(ChatRequest::new(body));
+    let from = Instant::now();
     let decided = decide(&setup, &told.caller, model, &request, &extras).await?;
+    let took = from.elapsed();
     let asked = Asking { caller: &told.caller, extras: &extras, request: &request, embeds: false };
     let admitted = admit::admitted(&setup, asked, &mut told.pass, decided).await?;
     let target = Arc::clone(&admitted.decided.target);
     told.clamp = admitted.clamp;
+    told.left_out = admitted.left_out;
     let request = admitted.request;
     told.sent = Some(Arc::clone(&request));
     told.decided = Some(admitted.decided);
     target.callable()?;
     let mut plan = admitted.plan;
     plan.routed.trace = told.onward();
+    shorten(&mut plan, took);
     let from = Instant::now();
     if stream {
         let opened = call::stream(gateway.http()?, plan, request).await;
@@ -143,13 +154,13 @@ pub(super) async fn decide(
     if meant.starts_with("router") {
         let asked = Asked { model: meant.to_owned(), request: Arc::clone(request), extras: extras.clone() };
         if setup.budgets.is_none() {
-            return setup.deciding.decide(&asked).await.map_err(|error| unpacked(setup, meant, error));
+            return in_time(&setup.deciding, &asked).await.map_err(|error| unpacked(setup, meant, error));
         }
         admit::may_choose(setup, caller, meant)?;
         let (owned, caller) = (Arc::clone(setup), caller.clone());
         // A task of its own: who leaves meanwhile pays for the choice all the same.
         let choice = tokio::spawn(async move {
-            let decided = owned.deciding.decide(&asked).await;
+            let decided = in_time(&owned.deciding, &asked).await;
             admit::chosen(&owned, &caller, &asked.model, &decided).await?;
             decided
         });
@@ -173,6 +184,24 @@ fn unpacked(setup: &Setup, meant: &str, error: Error) -> Error {
     let short: String = meant.chars().take(100).collect();
     let text = format!("`{short}` is no router with a threshold: give a threshold, such as router-{name}-0.5");
     Error::new(Kind::Routing, text)
+}
+
+/// A router's decision, within the time that the whole call has. Without a limit those in Python have one of their own.
+async fn in_time(deciding: &Deciding, asked: &Asked) -> Result<Decided> {
+    let limit = deciding.targets().first().and_then(|target| target.plan.policy.deadline);
+    let Some(limit) = limit else { return deciding.decide(asked).await };
+    let decided = timeout(limit.saturating_add(HEAD_START), deciding.decide(asked)).await;
+    decided.unwrap_or_else(|_| {
+        let said = format!("the router has not decided within the deadline of {} s", limit.as_secs_f64());
+        Err(Error::new(Kind::Timeout, said).settled())
+    })
+}
+
+/// Takes the time that the decision took from what the call has.
+fn shorten(plan: &mut Plan, took: Duration) {
+    let Some(limit) = plan.policy.deadline.filter(|_| took >= NOTABLE) else { return };
+    let left = u64::try_from(limit.saturating_sub(took).as_millis()).unwrap_or(u64::MAX);
+    plan.policy = Arc::new(Policy { deadline: Some(Duration::from_millis(left)), ..Policy::clone(&plan.policy) });
 }
 
 /// A whole answer, and the end of the request.
@@ -210,6 +239,9 @@ fn streamed(told: Told, parts: Parts) -> Response<Body> {
 
 /// The answer that tells `error`, and the end of the request.
 pub(super) fn failed(mut told: Told, protocol: &dyn Protocol, error: &Error) -> Response<Body> {
+    if let Some(decided) = &mut told.decided {
+        decided.notes.append(&mut told.left_out);
+    }
     let mut response = failure::of_request(protocol, error, Some(&told.id));
     let fields = response.headers_mut();
     headers::put(fields, headers::REQUEST_ID, &told.id);

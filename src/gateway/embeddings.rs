@@ -60,6 +60,7 @@ async fn embedded(gateway: &Gateway, request: Request<Body>, told: &mut Told) ->
     let asked = Asking { caller: &told.caller, extras: &extras, request: &request, embeds: true };
     let admitted = admit::admitted(&setup, asked, &mut told.pass, decided).await?;
     told.decided = Some(admitted.decided);
+    told.left_out = admitted.left_out;
     target.callable()?;
     let from = Instant::now();
     let answered = embeddings::embeddings(gateway.http()?, admitted.plan, admitted.request).await;

@@ -23,6 +23,8 @@ use super::wire::{Answer, Phase, Wire};
 const MOST_HEADERS: usize = 100;
 /// Bytes of the head of a request.
 const LARGEST_HEAD: usize = 32 << 10;
+/// How long its end waits for the ledger. Where it cannot be written, who has started the server hears of it.
+const LAST_WRITE: Duration = Duration::from_secs(5);
 
 /// How long before the end streams are told.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -123,6 +125,10 @@ impl Front {
                 drop((place, open));
             });
         }
+    }
+    // Python writes it, too, but may have to wait for a router that holds the interpreter, and be killed meanwhile.
+    if let Some(ledger) = gateway.setup().ledger() {
+        _ = tokio::task::spawn_blocking(move || ledger.flush(LAST_WRITE)).await;
     }
 }
 

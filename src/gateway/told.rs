@@ -46,6 +46,8 @@ pub(super) struct Told {
     pub clamp: Option<u64>,
     /// What was sent to a provider.
     pub sent: Option<Arc<ChatRequest>>,
+    /// What was not asked and why, for a caller whose call fails.
+    pub left_out: Vec<String>,
 }
 
 impl Told {
@@ -76,6 +78,7 @@ impl Told {
             pass: Pass::default(),
             clamp: None,
             sent: None,
+            left_out: Vec::new(),
         }
     }
 

@@ -13,8 +13,12 @@ pub(super) fn asks(list: &[String], asked: &str, meant: &str) -> bool {
 
 /// Whether a list allows a rung of these to answer.
 pub(super) fn answers(list: &[String], rung: &Rung<'_>, all: &[Rung<'_>]) -> bool {
-    let named = |rung: &Rung<'_>| list.iter().any(|entry| is_model(entry, rung.model) || rung.tier == Some(entry));
-    named(rung) || !all.iter().any(named)
+    has(list, rung) || !all.iter().any(|rung| has(list, rung))
+}
+
+/// Whether a list names this model or rung itself.
+pub(super) fn has(list: &[String], rung: &Rung<'_>) -> bool {
+    list.iter().any(|entry| rung.is(entry))
 }
 
 /// Whether an entry of a list is this model string.

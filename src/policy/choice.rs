@@ -141,7 +141,12 @@ impl<'a> Choice<'a> {
                     self.given = Some(at);
                     return Ok(at);
                 }
-                Err((error, at_limit)) => self.refused(error, at_limit)?,
+                Err((error, at_limit)) => {
+                    // One of its limits may have let it pass before another did not.
+                    self.held = Taken::default();
+                    self.gates.clear();
+                    self.refused(error, at_limit)?;
+                }
             }
         }
         Err(self.why.clone().unwrap_or_else(|| not_allowed("")))

@@ -149,15 +149,24 @@ impl Policies {
         self.gates_of(caller).next().is_some()
     }
 
-    /// Why an answer that has failed may not climb to this rung of `all`: it is no decision, so a share cap would not count it.
-    pub fn bars_climb(&self, caller: &Caller, rung: &Rung<'_>, all: &[Rung<'_>]) -> Option<&'static str> {
-        let lists = self.gates_of(caller).filter_map(|gate| gate.rule.models.as_ref());
-        if lists.into_iter().any(|list| !allowed::answers(list, rung, all)) {
-            return Some("it is not allowed for this caller");
-        }
+    /// Whether the caller may be answered by a model that nobody has decided for: a fallback, a rung an answer climbs to. `all` are
+    /// the rungs of a router that was asked for; a model by its own name leaves no choice to anybody, and has none.
+    pub fn may_answer(&self, caller: &Caller, rung: &Rung<'_>, all: &[Rung<'_>]) -> bool {
+        let mut lists = self.gates_of(caller).filter_map(|gate| gate.rule.models.as_ref());
+        lists.all(|list| if all.is_empty() { allowed::has(list, rung) } else { allowed::answers(list, rung, all) })
+    }
+
+    /// Why a model may not answer in the place of the `chosen` one: a share cap or a limit of its own would not count it. One that
+    /// both are under has counted the chosen one.
+    pub fn bars_instead(&self, caller: &Caller, rung: &Rung<'_>, chosen: &Rung<'_>) -> Option<&'static str> {
         let (key, team) = (caller.key.as_deref(), caller.team());
-        let capped = self.caps.iter().any(|cap| concerns(&cap.who, key, team) && cap.is_of(rung));
-        capped.then_some("its share is capped")
+        let mut caps = self.caps.iter().filter(|cap| concerns(&cap.who, key, team));
+        if caps.any(|cap| cap.is_of(rung) && !cap.is_of(chosen)) {
+            return Some("its share is capped");
+        }
+        let mut models =
+            self.gates_of(caller).filter(|gate| gate.counts()).filter_map(|gate| gate.rule.who.model.as_ref());
+        models.any(|model| rung.is(model) && !chosen.is(model)).then_some("it has limits of its own")
     }
 
     /// All rules for a caller, his key's own first.

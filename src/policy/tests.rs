@@ -189,11 +189,33 @@ fn models_that_are_not_allowed_are_not_asked() {
 fn an_answer_climbs_neither_to_what_is_not_allowed_nor_to_what_is_capped() {
     let list = Some(vec!["router-x".to_owned(), "nano".to_owned(), "mini".to_owned()]);
     let named = Policies::new(&[Rule { models: list, ..Rule::default() }]);
-    let bars = |policies: &Policies, at: usize| policies.bars_climb(&Caller::default(), &LADDER[at], &LADDER);
-    assert_eq!((bars(&named, 1), bars(&named, 2)), (None, Some("it is not allowed for this caller")));
+    let may = |at: usize| named.may_answer(&Caller::default(), &LADDER[at], &LADDER);
+    assert_eq!((may(1), may(2)), (true, false));
+    let bars = |policies: &Policies, at: usize| policies.bars_instead(&Caller::default(), &LADDER[at], &LADDER[0]);
     let capped = Policies::new(&[cap(Who::default(), "mini", 0.5, AtLimit::Refuse)]);
     assert_eq!((bars(&capped, 1), bars(&capped, 2)), (Some("its share is capped"), None));
     assert_eq!(bars(&Policies::default(), 2), None);
+}
+
+#[test]
+fn what_answers_instead_is_allowed_itself_and_has_no_limits_that_would_not_count_it() {
+    let nobody = Caller::default();
+    let open = Policies::new(&[Rule { models: Some(vec!["router-x".to_owned()]), ..Rule::default() }]);
+    assert!(open.may_answer(&nobody, &LADDER[2], &LADDER), "the choice was left to the router");
+    assert!(!open.may_answer(&nobody, &LADDER[2], &[]), "nobody was left a choice by a model's own name");
+    let limited = Policies::new(&[requests(who(None, None, Some("mini")), 5)]);
+    let bars = |at: usize, chosen: usize| limited.bars_instead(&nobody, &LADDER[at], &LADDER[chosen]);
+    assert_eq!((bars(1, 0), bars(2, 0)), (Some("it has limits of its own"), None));
+    assert_eq!(bars(1, 1), None, "the chosen one was counted under the same limit");
+}
+
+#[test]
+fn a_rung_that_one_of_two_limits_refuses_takes_nothing_of_the_other() {
+    let down = |count| Rule { at_limit: AtLimit::Downgrade, ..requests(who(None, None, Some("big")), count) };
+    let policies = Policies::new(&[down(10), Rule { concurrency: Some(3), ..down(1) }]);
+    let asked: Vec<_> = (0..3).map(|_| ask(&policies, &Caller::default(), 2, 0.5).unwrap()).collect();
+    assert_eq!(asked.iter().map(|(rung, _)| *rung).collect::<Vec<_>>(), [2, 1, 1]);
+    assert_eq!(policies.limits().iter().map(|limit| limit.remaining).collect::<Vec<_>>(), [9, 0, 2]);
 }
 
 fn cap(who: Who, model: &str, most: f64, at_limit: AtLimit) -> Rule {

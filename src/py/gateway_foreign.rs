@@ -5,17 +5,19 @@
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
 
 use super::calls::PyClient;
 use super::money::Amount;
 use super::request::PyVerdict;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Denied, Error, Kind, Result};
 use crate::gateway::Target;
 use crate::gateway::deciding::{Asked, Broken, Decided, Elsewhere};
 use crate::providers::secrets::without_keys;
@@ -25,8 +27,18 @@ use crate::text::one_line::one_line;
 const AT_ONCE: usize = 64;
 /// So much of an exception's text is told.
 const SHOWN: usize = 200;
+/// How long a request waits for its turn where all of those are busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a decision may take where the policy has no deadline. A router that hangs would hold its callers for ever.
+const LONGEST: Duration = Duration::from_mins(1);
 
-type Job = Box<dyn FnOnce() + Send>;
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Work and its permit, which is the thread's: whoever asked may leave, and the work goes on.
+struct Job {
+    work: Work,
+    permit: OwnedSemaphorePermit,
+}
 
 /// The Controller's decisions.
 pub(super) struct Foreign {
@@ -45,7 +57,19 @@ impl Foreign {
 impl Elsewhere for Foreign {
     fn decide<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Result<Decided>> {
         let (decide, targets, owned) = (Arc::clone(&self.decide), self.targets.clone(), asked.clone());
-        self.threads.run(move || Python::attach(|py| decided(decide.bind(py), &targets, &owned))).boxed()
+        let is_unlimited = targets.first().is_none_or(|target| target.plan.policy.deadline.is_none());
+        let work = self.threads.run(move || Python::attach(|py| decided(decide.bind(py), &targets, &owned)));
+        if !is_unlimited {
+            // Whoever asks for the decision keeps to it.
+            return work.boxed();
+        }
+        let within = async move {
+            timeout(LONGEST, work).await.unwrap_or_else(|_| {
+                let said = format!("the router has not decided within {} s", LONGEST.as_secs());
+                Err(Error::new(Kind::Timeout, said).settled())
+            })
+        };
+        within.boxed()
     }
 }
 
@@ -130,32 +154,43 @@ fn read(told: &Bound<'_, PyAny>, targets: &[Arc<Target>], asked: &Asked) -> PyRe
         warmup: item("warmup")?.extract()?,
         holdout: item("holdout")?.extract()?,
         router_cost: cost.map(|cost| cost.0),
-        took: std::time::Duration::try_from_secs_f64(microseconds / 1e6).unwrap_or_default(),
+        took: Duration::try_from_secs_f64(microseconds / 1e6).unwrap_or_default(),
         text,
         baseline: item("baseline")?.extract()?,
         ..Decided::by_name(target, asked.model.clone())
     }))
 }
 
+/// All threads are in routers that do not come back.
+fn busy() -> Error {
+    let denied = Denied { status: 503, code: "router_busy", retry_after: Some(PATIENCE) };
+    Error::denied(
+        denied,
+        format!("{AT_ONCE} requests are waiting for their router's decision already; try again later"),
+    )
+}
+
 /// Threads that wait for work, made when there are too few. They end with this object.
 struct Threads {
     idle: Arc<Mutex<Vec<Sender<Job>>>>,
-    free: Semaphore,
+    free: Arc<Semaphore>,
 }
 
 impl Default for Threads {
     fn default() -> Self {
-        Self { idle: Arc::default(), free: Semaphore::new(AT_ONCE) }
+        Self { idle: Arc::default(), free: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 }
 
 impl Threads {
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         let stopped = || Error::new(Kind::Foreign, "the router's work has broken off");
-        let _permit = self.free.acquire().await.map_err(|_| stopped())?;
+        let turn = timeout(PATIENCE, Arc::clone(&self.free).acquire_owned()).await;
+        let permit = turn.map_err(|_| busy())?.map_err(|_| stopped())?;
         let (done, result) = oneshot::channel();
         // Whoever asked may have left: then nobody hears it.
-        let mut job: Job = Box::new(move || drop(done.send(work())));
+        let work = move || drop(done.send(work()));
+        let mut job = Job { work: Box::new(work), permit };
         loop {
             let waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let Some(sender) = waiting else { break };
@@ -172,16 +207,18 @@ impl Threads {
     fn start(&self, first: Job) -> Result<()> {
         let idle = Arc::downgrade(&self.idle);
         let life = move || {
-            let mut job = first;
+            let Job { mut work, mut permit } = first;
             loop {
-                job();
+                work();
                 let (sender, jobs) = mpsc::channel::<Job>();
                 // The end of the pool is the end of its senders, and so of this thread.
                 let Some(idle) = idle.upgrade() else { return };
                 idle.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
                 drop(idle);
+                // Not before it can be found: else the next request would start another thread beside it.
+                drop(permit);
                 let Ok(next) = jobs.recv() else { return };
-                job = next;
+                Job { work, permit } = next;
             }
         };
         let started = thread::Builder::new().name("ferroute-router".to_owned()).spawn(life);
