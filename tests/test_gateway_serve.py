@@ -110,7 +110,7 @@ def test_two_models_need_no_file(upstream: FakeServer, tmp_path: Path) -> None:
         (("g.yaml",), "routers: {}\naliases: {}\n", 1, "g.yaml: it names no models"),
         (("g.yaml", "--import", "no_such"), "weak_model: a\nstrong_model: b\n", 1, "--import: No module named"),
         (("g.yaml",), f"{PAIR}imports: [no_such]\n", 1, "g.yaml:3:11: imports[0]: cannot be imported"),
-        (("g.yaml",), f"{PAIR}aliases: {{a: router-mf-1}}\n", 1, "g.yaml:3:14: aliases.a: 'router-mf-1' cannot be"),
+        (("g.yaml",), f"{PAIR}aliases: {{x: router-mf-1}}\n", 1, "g.yaml:3:14: aliases.x: 'router-mf-1' cannot be"),
         (("--no-such-option",), None, 2, "unrecognized arguments"),
         (
             ("--weak-model", "x", "--strong-model", "y", "--api-key", "env:NOT_THERE"),
