@@ -526,3 +526,22 @@ async fn money_that_is_not_used_comes_back() {
     drop(first);
     assert!(!called(&second, &Caller::default(), &plan, CENT, None).await);
 }
+
+#[tokio::test]
+async fn what_nobody_tells_of_is_spent_whole() {
+    for (told, spent) in [(true, "0.014"), (false, "0.02")] {
+        let budgets = Budgets::new(Bank::open("memory:").unwrap(), &[rule("0.03")]).unwrap();
+        let (plan, caller) = (plan("openai/cent"), Caller::default());
+        let endpoint = &plan.endpoints[0];
+        let Admitted { purse, request, .. } = admit(&budgets, &caller, &plan, CENT).await.unwrap();
+        let purse = purse.unwrap();
+        let sending = Sending { endpoint, request: &request, times: 1 };
+        let lost = purse.reserve(sending).given().await.unwrap();
+        purse.reserve(sending).given().await.unwrap();
+        purse.keep(lost);
+        let amount = Some(dollars("0.004"));
+        purse.settle(&cost(amount), &[Part { endpoint, cost: amount, told }]);
+        drop(purse);
+        assert_eq!(one(&budgets).spent, dollars(spent), "told: {told}");
+    }
+}
