@@ -82,7 +82,7 @@ fn cost(dollars: Option<Decimal>) -> Account {
 async fn admit(budgets: &Budgets, caller: &Caller, plan: &Plan, body: &str) -> Result<Admitted, Refused> {
     let request = request(body);
     let model = &plan.endpoints[0].name;
-    budgets.admit(Call { caller, model, plan, request: &request, router_cost: None, embeds: false }).await
+    budgets.admit(Call { caller, model, plan, request: &request, embeds: false }).await
 }
 
 /// A call that is sent once and costs so much in the end; `false` where it was refused.
@@ -94,7 +94,7 @@ async fn called(budgets: &Budgets, caller: &Caller, plan: &Plan, body: &str, dol
         return false;
     }
     tokio::time::sleep(Duration::from_millis(2)).await;
-    purse.settle(&cost(dollars), &[Part { endpoint, cost: dollars }]);
+    purse.settle(&cost(dollars), &[Part { endpoint, cost: dollars, told: true }]);
     true
 }
 
@@ -249,7 +249,7 @@ async fn hundred_dollars(replicas: Vec<Arc<Budgets>>) {
                 let cost = Table::shared().cost(&["gpt-5.2"], &usage, None).unwrap().total;
                 let pico = ferroute::pricing::pico(cost).unwrap() as usize;
                 assert!(spent.fetch_add(pico, Ordering::SeqCst) + pico <= limit);
-                purse.settle(&self::cost(Some(cost)), &[Part { endpoint, cost: Some(cost) }]);
+                purse.settle(&self::cost(Some(cost)), &[Part { endpoint, cost: Some(cost), told: true }]);
             }
         });
     }
@@ -428,7 +428,8 @@ async fn what_is_set_aside_ends_with_its_call() {
     purse.free(first);
     purse.free(first);
     assert_eq!(left(), dollars("0.01"));
-    purse.settle(&cost(Some(dollars("0.004"))), &[]);
+    let amount = Some(dollars("0.004"));
+    purse.settle(&cost(amount), &[Part { endpoint, cost: amount, told: true }]);
     drop(purse);
     assert_eq!((one(&budgets).spent, left()), (dollars("0.004"), dollars("0.026")));
     // Several side by side are paid for together, or none is.
@@ -510,7 +511,7 @@ async fn embeddings_pay_for_their_bytes() {
     let body = r#"{"model":"text-embedding-3-small","input":"hello"}"#;
     let (caller, request) = (Caller::default(), request(body));
     let model = "text-embedding-3-small";
-    let call = Call { caller: &caller, model, plan: &plan, request: &request, router_cost: None, embeds: true };
+    let call = Call { caller: &caller, model, plan: &plan, request: &request, embeds: true };
     let admitted = budgets.admit(call).await.unwrap();
     // Two cents a million tokens.
     assert_eq!(one(&budgets).reserved, dollars("0.00000002") * Decimal::from(body.len()));
@@ -557,4 +558,23 @@ async fn money_that_is_not_used_comes_back() {
     assert_eq!(served, 499);
     drop(first);
     assert!(!called(&second, &Caller::default(), &plan, CENT, None).await);
+}
+
+#[tokio::test]
+async fn what_nobody_tells_of_is_spent_whole() {
+    for (told, spent) in [(true, "0.014"), (false, "0.02")] {
+        let budgets = Budgets::new(Bank::open("memory:").unwrap(), &[rule("0.03")]).unwrap();
+        let (plan, caller) = (plan("openai/cent"), Caller::default());
+        let endpoint = &plan.endpoints[0];
+        let Admitted { purse, request, .. } = admit(&budgets, &caller, &plan, CENT).await.unwrap();
+        let purse = purse.unwrap();
+        let sending = Sending { endpoint, request: &request, times: 1 };
+        let lost = purse.reserve(sending).given().await.unwrap();
+        purse.reserve(sending).given().await.unwrap();
+        purse.keep(lost);
+        let amount = Some(dollars("0.004"));
+        purse.settle(&cost(amount), &[Part { endpoint, cost: amount, told }]);
+        drop(purse);
+        assert_eq!(one(&budgets).spent, dollars(spent), "told: {told}");
+    }
 }

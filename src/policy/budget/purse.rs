@@ -149,7 +149,7 @@ impl Purse for Call {
         }
     }
 
-    fn settle(&self, _: &Account, parts: &[Part<'_>]) {
+    fn settle(&self, account: &Account, parts: &[Part<'_>]) {
         let (sent, ready) = {
             let mut state = self.state();
             state.settled = true;
@@ -164,6 +164,10 @@ impl Purse for Call {
             self.spend(held.aside);
         }
         let of = |concern: &Concern| {
+            if concern.account.who.model.is_none() {
+                // Nothing is known of the whole where one part is unpriced.
+                account.cost?;
+            }
             let own = parts.iter().filter(|part| concern.is_about(part.endpoint));
             let sum = own.map(|part| part.cost).try_fold(Decimal::ZERO, |sum, cost| sum.checked_add(cost?))?;
             pico(sum)
