@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HELLO = [{"role": "user", "content": "Say hello"}]
+COUNTED = [{"role": "user", "content": "call 1 why?"}]
 STRONG, WEAK = "gpt-5.5", "gpt-5.4-nano"
 VECTORS = {"model": "openai/text-embedding-3-small", "api_key": "k"}
 ALWAYS_STRONG, ALWAYS_WEAK = "router-random-0", "router-random-1"
@@ -308,7 +309,7 @@ def test_a_request_that_nothing_can_pay_is_in_nobodys_way(tmp_path: Path) -> Non
         running = servers(stack, 2, path, env)
 
         def ask_at(server: Served, limit: int) -> httpx.Response:
-            body = {"model": ALWAYS_WEAK, "messages": HELLO, "max_tokens": limit}
+            body = {"model": ALWAYS_WEAK, "messages": COUNTED, "max_tokens": limit}
             return httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=20)
 
         assert ask_at(running[0], 10).status_code == 200
@@ -333,7 +334,7 @@ def test_a_limit_below_what_is_spent_and_the_largest_request(tmp_path: Path) -> 
             with ExitStack() as stack:
                 (server,) = servers(stack, 1, path, env)
                 for limit, status in ((10, wanted), (2**63, 429), (2**64 - 1, 429), (10, wanted)):
-                    body = {"model": ALWAYS_WEAK, "messages": HELLO, "max_tokens": limit}
+                    body = {"model": ALWAYS_WEAK, "messages": COUNTED, "max_tokens": limit}
                     answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=20)
                     assert answer.status_code == status, answer.text
                 assert httpx.get(f"{server.url}/ready", timeout=20).status_code == 200
