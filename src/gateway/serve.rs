@@ -65,6 +65,10 @@ pub async fn serve(
         () = reached(&mut wanted, Wanted::End) => {}
     }
     front.gateway.cut();
+    // Python writes it, too, but may have to wait for a router that holds the interpreter, and be killed meanwhile.
+    if let Some(ledger) = front.gateway.setup().ledger() {
+        _ = tokio::task::spawn_blocking(move || ledger.flush(LAST_WRITE)).await;
+    }
 }
 
 /// What takes connections in.
@@ -125,10 +129,6 @@ impl Front {
                 drop((place, open));
             });
         }
-    }
-    // Python writes it, too, but may have to wait for a router that holds the interpreter, and be killed meanwhile.
-    if let Some(ledger) = gateway.setup().ledger() {
-        _ = tokio::task::spawn_blocking(move || ledger.flush(LAST_WRITE)).await;
     }
 }
 

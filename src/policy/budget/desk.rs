@@ -34,8 +34,6 @@ const RENEW: Duration = Duration::from_secs(8);
 /// no longer than this; it is asked for so often.
 const GRACE: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// That somebody has lacked money is true for so long, in microseconds.
-const WANTED: i64 = 2_000_000;
 /// Pauses after the database failed.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -389,7 +387,7 @@ impl Clerk<'_> {
         }
         let wanted = if turn.slots.iter().any(holds) {
             let now = lease::now(database)?;
-            lease::wanted(database, now - WANTED)?
+            lease::wanted(database, now.saturating_sub(lease::WANTED))?
         } else {
             Vec::new()
         };

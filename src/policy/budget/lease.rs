@@ -16,6 +16,8 @@ pub(super) const LASTS: Duration = Duration::from_secs(30);
 pub(super) const SLICES: i64 = 100;
 /// Where little is left, no slice is more than this part of it: nobody shall hold what others need.
 const OF_THE_REST: i64 = 16;
+/// That somebody has lacked money is true for so long, in microseconds.
+pub(super) const WANTED: i64 = 2_000_000;
 
 /// What a budget is to be asked.
 pub(super) struct Ask<'a> {
@@ -56,6 +58,8 @@ struct Stand {
     all_spent: i64,
     others: i64,
     others_heard: i64,
+    /// When somebody last lacked money.
+    lacked: i64,
     /// Lent to nobody; negative where a limit was lowered or a call cost more than it could.
     left: i64,
 }
@@ -132,7 +136,7 @@ fn stand(database: &mut Database, replica: &str, ask: &Ask<'_>, now: i64) -> Res
     let (money, known) = (&ask.money, &ask.money.lease);
     let key = key(ask);
     let mine = [key[0].clone(), key[1].clone(), replica.into()];
-    let spent_before = locked(database, ask, &key)?;
+    let (spent_before, lacked) = locked(database, ask, &key)?;
     let expired = expired(database, &mine, now)?;
     let own = "SELECT amount, spent FROM leases WHERE budget = $1 AND starts = $2 AND replica = $3";
     let own = database.rows(own, &mine)?.first().map(|row| (row.number(0), row.number(1)));
@@ -158,7 +162,7 @@ fn stand(database: &mut Database, replica: &str, ask: &Ask<'_>, now: i64) -> Res
     let amount = granted.saturating_sub(spent);
     let all_spent = spent_before.saturating_add(expired).saturating_add(spent.saturating_sub(reported).max(0));
     let left = money.limit.saturating_sub(all_spent).saturating_sub(others).saturating_sub(amount);
-    Ok(Stand { has_row: own.is_some(), closed, spent, added, amount, all_spent, others, others_heard, left })
+    Ok(Stand { has_row: own.is_some(), closed, spent, added, amount, all_spent, others, others_heard, lacked, left })
 }
 
 /// Lends what is to be lent, and writes how the budget stands.
@@ -166,12 +170,10 @@ fn lend(database: &mut Database, replica: &str, ask: &Ask<'_>, stand: &Stand, sh
     let money = &ask.money;
     let key = key(ask);
     let rest = stand.left.saturating_sub(share.lent);
-    // Where somebody waits for what others have, nothing shall lie here in vain.
-    let slice = if !share.wanted && (ask.more || share.lent > 0) {
-        (money.limit / SLICES).min(rest / OF_THE_REST).max(0)
-    } else {
-        0
-    };
+    // Where somebody waits for what others have, here or elsewhere, nothing shall lie here in vain.
+    let plenty = !share.wanted && stand.lacked <= now.saturating_sub(WANTED);
+    let slice =
+        if plenty && (ask.more || share.lent > 0) { (money.limit / SLICES).min(rest / OF_THE_REST).max(0) } else { 0 };
     let taken = share.lent.saturating_add(slice).min(stand.left).max(0);
     let amount = stand.amount.saturating_add(taken);
     let added = stand.added.saturating_add(taken);
@@ -219,20 +221,20 @@ fn key(ask: &Ask<'_>) -> [Value; 2] {
 }
 
 /// Makes the budget's row where there is none, and keeps others from it until the end of the transaction; what was spent.
-fn locked(database: &mut Database, ask: &Ask<'_>, key: &[Value; 2]) -> Result<i64> {
+fn locked(database: &mut Database, ask: &Ask<'_>, key: &[Value; 2]) -> Result<(i64, i64)> {
     let look = if database.is_postgres() {
-        "SELECT spent FROM budgets WHERE id = $1 AND starts = $2 FOR UPDATE"
+        "SELECT spent, wanted FROM budgets WHERE id = $1 AND starts = $2 FOR UPDATE"
     } else {
-        "SELECT spent FROM budgets WHERE id = $1 AND starts = $2"
+        "SELECT spent, wanted FROM budgets WHERE id = $1 AND starts = $2"
     };
     if let Some(row) = database.rows(look, key)?.first() {
-        return Ok(row.number(0));
+        return Ok((row.number(0), row.number(1)));
     }
     let make = "INSERT INTO budgets (id, starts, ends, most, spent, wanted) VALUES ($1, $2, $3, $4, 0, 0) \
                 ON CONFLICT (id, starts) DO NOTHING";
     let ends = ask.slot.span.1.saturating_mul(1_000_000);
     database.run(make, &[key[0].clone(), key[1].clone(), ends.into(), ask.money.limit.into()])?;
-    Ok(database.rows(look, key)?.first().map_or(0, |row| row.number(0)))
+    Ok(database.rows(look, key)?.first().map_or((0, 0), |row| (row.number(0), row.number(1))))
 }
 
 /// What dead replicas had; it is taken from their leases and has to be entered as spent.
