@@ -7,10 +7,11 @@ All stand before one stub (`stub.py` in FOLDER) and are asked in turns within ea
 and 64 connections and a body of 1 KB: so all of them see the same load of the machine. `--floor` is a proxy that
 does nothing but put another model's name into the body, called with `proxy URL PORT`.
 
-Two rows are ours: `ours_random` is the router `random` with sums in memory and no features of prompts, `ours_full` has a
-key, budgets, the ledger with features on disk, and metrics. One JSON line a row and number of connections: the median round's requests a second and
-times; the CPU time of a request, least and median over the rounds; and both as multiples of the bare proxy's in one
-round, median. Then a line a server: from exec to the first 200 of its health path, and its memory before and after.
+Two rows are ours: `ours_random` is the router `random` with sums in memory and no features of prompts, `ours_full`
+has a key, budgets, the ledger with features on disk, and metrics. One JSON line a row and number of connections: the
+median round's requests a second and times; the CPU time of a request, least and median over the rounds; and both as
+multiples of the bare proxy's in one round, median. Then a line a server: from exec to the first 200 of its health
+path, and its memory before and after.
 """
 
 from __future__ import annotations
@@ -183,7 +184,12 @@ def ours(python: str, base: str, folder: Path, full: bool) -> Server:
     told: dict[str, object] = {
         name: {"model": model, "api_base": base, "api_key": KEY} for name, model in models.items()
     }
-    told |= {"routers": {"random": None}, "ledger": "memory", "store": "none", "telemetry": {"metrics": full, "logs": "off"}}
+    told |= {
+        "routers": {"random": None},
+        "ledger": "memory",
+        "store": "none",
+        "telemetry": {"metrics": full, "logs": "off"},
+    }
     headers: dict[str, str] = {}
     if full:
         told |= {"ledger": "sqlite:full.db", "store": "features", "keys": {"required": True}}
