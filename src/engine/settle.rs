@@ -18,7 +18,7 @@ use super::ending::Ending;
 use super::forecast::forecast;
 use super::plan::{Account, Instead, Plan};
 use super::purse::Part;
-use super::tally::{Beside, End, Hedged, Tally};
+use super::tally::{Beside, End, Hedged, Rest, Tally};
 use super::{asking, estimate};
 use crate::error::{Error, Kind};
 use crate::ledger::{Asked, Outcome, Record};
@@ -78,12 +78,7 @@ impl Entry {
         self.open = false;
         let total_time = self.tally.start().elapsed();
         let mut rest = self.tally.take();
-        // The losers of hedges were dropped, but have records of their own.
-        for hedged in &rest.hedged {
-            if let Some(at) = rest.lost.iter().position(|lost| lost.dropped && lost.endpoint == hedged.endpoint) {
-                rest.lost.swap_remove(at);
-            }
-        }
+        without_losers(&mut rest);
         let endpoint = &self.plan.endpoints[ending.endpoint];
         let (mut usages, mut estimated) = self.usages(outcome, ending);
         // As the provider has told it, or as far as it came; what is only guessed of other requests is not paid by guesses.
@@ -128,10 +123,7 @@ impl Entry {
         let cost = plain.zip(lost_cost).and_then(|(plain, lost)| plain.checked_add(lost));
         let count = rest.lost.len() + passed.iter().map(|each| each.lost).sum::<usize>();
         if count > 0 && outcome == Outcome::Ok {
-            rest.notes.push(format!(
-                "{count} request{} gave no answer that was used but may be on the bill: counted in the cost as if answered alike",
-                if count == 1 { "" } else { "s" }
-            ));
+            rest.notes.push(billed_in_vain(count));
         }
         let beside = hedges.iter().map(|(_, _, cost)| *cost).chain(passed.iter().map(|each| each.cost));
         let whole = cost.zip(sum(beside)).and_then(|(a, b)| a.checked_add(b));
@@ -459,6 +451,22 @@ fn price(endpoint: &Endpoint, usage: &Usage) -> Option<Decimal> {
 /// The sum; unknown as soon as one part is.
 fn sum(parts: impl Iterator<Item = Option<Decimal>>) -> Option<Decimal> {
     parts.into_iter().try_fold(Decimal::ZERO, |sum, part| sum.checked_add(part?))
+}
+
+/// The losers of hedges were dropped, but have records of their own.
+fn without_losers(rest: &mut Rest) {
+    for hedged in &rest.hedged {
+        if let Some(at) = rest.lost.iter().position(|lost| lost.dropped && lost.endpoint == hedged.endpoint) {
+            rest.lost.swap_remove(at);
+        }
+    }
+}
+
+fn billed_in_vain(count: usize) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!(
+        "{count} request{s} gave no answer that was used but may be on the bill: counted in the cost as if answered alike"
+    )
 }
 
 fn no_price(model: &str) -> String {

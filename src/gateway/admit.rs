@@ -147,7 +147,8 @@ fn fitting(setup: &Setup, caller: &Caller, target: &Target, decided: &Decided) -
     let top = decided.limits.1;
     let climbs = !plan.climb.rungs.is_empty();
     let limited = top.is_some() || decided.barred.iter().any(Option::is_some);
-    if plan.endpoints.len() == 1 || !setup.policies.concern(caller) && !(climbs && limited) {
+    let free = !(setup.policies.concern(caller) || climbs && limited);
+    if plan.endpoints.len() == 1 || free {
         return (plan.clone(), Vec::new());
     }
     let base = plan.endpoints.len() - plan.climb.rungs.len();

@@ -200,4 +200,34 @@ mod tests {
                 && !tells(&Method::POST, "/v1/x")
         );
     }
+
+    #[test]
+    fn a_browser_that_asks_beforehand_is_answered() {
+        let guard = Guard::new(vec![], vec!["https://a.example".into()]).unwrap();
+        let ask = |origin| {
+            let headers = [
+                ("host", "localhost"),
+                ("origin", origin),
+                ("access-control-request-method", "POST"),
+                ("access-control-request-headers", "authorization, x-stainless-os"),
+            ];
+            let mut request = Request::builder().method("OPTIONS").uri("/v1/chat/completions");
+            for (name, value) in headers {
+                request = request.header(name, value);
+            }
+            let request = request.body(Body::empty()).unwrap();
+            match guard.before(&request, true) {
+                Err(Answer::Asked(origin)) => asked(origin.as_ref(), request.headers()),
+                _ => panic!("it is asked"),
+            }
+        };
+        let yes = ask("https://a.example");
+        assert_eq!(yes.status(), 204);
+        assert_eq!(yes.headers()["access-control-allow-origin"], "https://a.example");
+        assert_eq!(yes.headers()["access-control-allow-headers"], "authorization, x-stainless-os");
+        assert!(!yes.headers().contains_key("access-control-allow-credentials"));
+        let no = ask("https://evil.example");
+        assert_eq!(no.status(), 403);
+        assert!(!no.headers().contains_key("access-control-allow-origin"));
+    }
 }

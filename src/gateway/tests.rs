@@ -145,8 +145,8 @@ async fn a_body_without_a_length_has_its_limit_too() {
 #[tokio::test]
 async fn who_leaves_is_told_with_what_had_come() {
     let events = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi there\"}}]}\n\n";
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
-    let (gateway, heard) = gateway(&answering(format!("{head}{events}")).await);
+    let start = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    let (gateway, heard) = gateway(&answering(format!("{start}{events}")).await);
     let response = ask(&gateway, "/v1/chat/completions", STREAMED).await;
     let mut body = response.into_body();
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
@@ -233,9 +233,9 @@ impl Protocol for Wordy {
 #[tokio::test]
 async fn a_stream_that_breaks_says_so_in_its_protocol() {
     let events = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n";
-    let head =
+    let start =
         format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n", events.len());
-    let (gateway, heard) = gateway(&answering(format!("{head}{events}")).await);
+    let (gateway, heard) = gateway(&answering(format!("{start}{events}")).await);
     let request = Request::post("/").body(Body::from(STREAMED)).unwrap();
     let response = chat::answer(gateway, &Wordy, "/wordy", request).await;
     assert_eq!(response.status(), 200);

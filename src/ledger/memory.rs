@@ -64,6 +64,7 @@ impl Memory {
     }
 
     /// The key a call was made with; `None` where the call is not among the last ones.
+    #[expect(clippy::option_option, reason = "a call that is not there, and one without a key")]
     pub(super) fn key(&self, id: i64) -> Option<Option<String>> {
         self.last.get(self.place(id)?).map(|row| row.key.clone())
     }

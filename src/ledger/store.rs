@@ -64,6 +64,7 @@ pub(super) trait Store: Pictures {
     fn drawn(&mut self, call: i64) -> Result<Option<f64>, Error>;
 
     /// The key a call was made with; `None` where there is no such call.
+    #[expect(clippy::option_option, reason = "a call that is not there, and one without a key")]
     fn key(&mut self, call: i64) -> Result<Option<Option<String>>, Error>;
 
     /// Whether what it is connected to is no longer what its name means.

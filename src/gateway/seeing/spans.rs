@@ -52,7 +52,7 @@ fn whole(event: &Event<'_>, context: &Context) -> Value {
     }
     let error = failure(event, &mut attributes);
     let name = format!("POST {}", event.path);
-    let mut span = span(context, context.request, context.parent, &name, SERVER, (event.at, event.total), attributes);
+    let mut span = span(context, context.request, context.parent, &name, SERVER, (event.at, event.total), &attributes);
     if error && super::is_failure(event) {
         span["status"] = json!({"code": FAILED});
     }
@@ -77,7 +77,7 @@ fn decision(event: &Event<'_>, context: &Context, decided: &Decided) -> Value {
         attributes.flag(names::HOLDOUT);
     }
     let name = format!("route {router}");
-    span(context, context.decision, Some(context.request), &name, INTERNAL, (event.at, decided.took), attributes)
+    span(context, context.decision, Some(context.request), &name, INTERNAL, (event.at, decided.took), &attributes)
 }
 
 fn call(event: &Event<'_>, context: &Context, decided: &Decided) -> Value {
@@ -109,7 +109,7 @@ fn call(event: &Event<'_>, context: &Context, decided: &Decided) -> Value {
     // It ends with the request: what follows it is not worth telling apart.
     let began = event.at + event.total.saturating_sub(took);
     let name = format!("{operation} {}", decided.target.name);
-    let mut span = span(context, context.call, Some(context.request), &name, CLIENT, (began, took), attributes);
+    let mut span = span(context, context.call, Some(context.request), &name, CLIENT, (began, took), &attributes);
     if error {
         span["status"] = json!({"code": FAILED});
     }
@@ -149,7 +149,7 @@ fn span(
     name: &str,
     kind: u8,
     (began, took): (SystemTime, Duration),
-    attributes: Attributes,
+    attributes: &Attributes,
 ) -> Value {
     let mut span = json!({
         "traceId": format!("{:032x}", context.trace),

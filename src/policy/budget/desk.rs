@@ -526,10 +526,10 @@ fn look(slots: &[Arc<Slot>], found: &[Standing]) {
         let Some(standing) = found.get(&(&*slot.id, slot.span.0)) else { continue };
         let mut money = slot.money();
         let lease = &money.lease;
-        let lent = money.granted.saturating_sub(lease.closed).saturating_add(lease.limbo);
-        let ours = lent.saturating_sub(lease.reported.saturating_sub(lease.closed).max(0));
-        let left = money.limit.saturating_sub(standing.spent).saturating_sub(standing.others).saturating_sub(ours);
-        (money.lease.spent, money.lease.others, money.lease.left) = (standing.spent, standing.others, left);
+        let given = money.granted.saturating_sub(lease.closed).saturating_add(lease.limbo);
+        let ours = given.saturating_sub(lease.reported.saturating_sub(lease.closed).max(0));
+        let rest = money.limit.saturating_sub(standing.spent).saturating_sub(standing.others).saturating_sub(ours);
+        (money.lease.spent, money.lease.others, money.lease.left) = (standing.spent, standing.others, rest);
     }
 }
 

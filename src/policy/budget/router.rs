@@ -54,13 +54,12 @@ impl Budgets {
         }
         let (model, name) = to.map_or(("", ""), |(model, endpoint)| (model, &endpoint.name));
         let concerns = self.concerns_of(caller, model, name)?;
-        let slots = match to {
-            Some((_, endpoint)) => slots_of(&self.bank, &concerns, endpoint),
-            None => {
-                let all = |concern: &&Concern| concern.account.who.model.is_none();
-                let current = |concern: &Concern| self.bank.current(&concern.account, now());
-                super::in_order(concerns.iter().filter(all).map(current).collect())
-            }
+        let slots = if let Some((_, endpoint)) = to {
+            slots_of(&self.bank, &concerns, endpoint)
+        } else {
+            let all = |concern: &&Concern| concern.account.who.model.is_none();
+            let current = |concern: &Concern| self.bank.current(&concern.account, now());
+            super::in_order(concerns.iter().filter(all).map(current).collect())
         };
         if slots.is_empty() {
             return Ok(());

@@ -32,7 +32,7 @@ fn a_conversation_with_tools() {
             {"role": "assistant", "content": [
                 {"type": "thinking", "thinking": "an owl", "signature": "c2ln"},
                 {"type": "text", "text": "Let me look."},
-                {"type": "tool_use", "id": "toolu_1", "name": "lookup", "input": {"q": 12345678901234567890123_f64}}]},
+                {"type": "tool_use", "id": "toolu_1", "name": "lookup", "input": {"q": 12_345_678_901_234_567_890_123_f64}}]},
             {"role": "user", "content": [
                 {"type": "text", "text": "go on"},
                 {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "a bird"}]}]}],

@@ -124,7 +124,7 @@ pub(super) fn response(completion: &[u8], frame: &mut Frame) -> Result<Bytes> {
     let content: Vec<Value> = texts.into_iter().chain(refusals).collect();
     let calls: Vec<Value> = said::calls(said).map(whole_call).collect();
     if !content.is_empty() || calls.is_empty() {
-        output.push(message(&said::id("msg"), content, status));
+        output.push(message(&said::id("msg"), &content, status));
     }
     output.extend(calls);
     let model = said::text(&body, "model").unwrap_or_default();
@@ -133,7 +133,7 @@ pub(super) fn response(completion: &[u8], frame: &mut Frame) -> Result<Bytes> {
 }
 
 /// A message item.
-pub(super) fn message(id: &str, content: Vec<Value>, status: Status) -> Value {
+pub(super) fn message(id: &str, content: &[Value], status: Status) -> Value {
     json!({"id": id, "type": "message", "status": status.name(), "role": "assistant", "content": content})
 }
 
