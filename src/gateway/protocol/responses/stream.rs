@@ -202,7 +202,7 @@ impl Events {
         let item = if thought {
             json!({"id": id, "type": "reasoning", "status": "in_progress", "summary": []})
         } else {
-            answer::message(&id, Vec::new(), Status::InProgress)
+            answer::message(&id, &[], Status::InProgress)
         };
         let at = self.add(&item, out);
         self.open = Some(Open { kind, id, at, text: String::new(), parts: Vec::new() });
@@ -242,7 +242,7 @@ impl Events {
         let item = if kind == Kind::Thought {
             json!({"id": id, "type": "reasoning", "status": "completed", "summary": parts})
         } else {
-            answer::message(&id, parts, Status::Completed)
+            answer::message(&id, &parts, Status::Completed)
         };
         self.done(at, item, out);
     }
