@@ -179,6 +179,7 @@ impl Gateway {
 
 #[cfg(test)]
 mod tests {
+    use super::super::guard::Guard;
     use super::*;
 
     #[test]
