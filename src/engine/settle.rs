@@ -134,10 +134,8 @@ impl Entry {
         if let (Some(from), Some(name), true) = (from.flatten(), &self.plan.routed.baseline, whole.is_some()) {
             rest.notes.push(format!("the saving against `{name}` is an estimate from {from}"));
         }
-        let router_cost = self.plan.routed.router_cost.or(match self.plan.routed.router {
-            None => Some(Decimal::ZERO),
-            Some(_) => None,
-        });
+        let routed = &self.plan.routed;
+        let router_cost = routed.router_cost.or_else(|| routed.router.is_none().then_some(Decimal::ZERO));
         let saved = baseline
             .zip(whole)
             .zip(router_cost)
