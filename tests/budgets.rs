@@ -162,16 +162,16 @@ async fn three_replicas_serve_exactly_what_one_would() {
         // The budget of each round is another one.
         let limit = "5";
         let team = format!("t{round}");
-        let replica = || {
+        let another = || {
             let who = Who { team: Some(team.clone()), ..Who::default() };
             let rule = Rule { who, ..rule(limit) };
             Arc::new(Budgets::new(Bank::open(&server.url()).unwrap(), &[rule]).unwrap())
         };
-        let replicas: Vec<Arc<Budgets>> = (0..3).map(|_| replica()).collect();
+        let replicas: Vec<Arc<Budgets>> = (0..3).map(|_| another()).collect();
         let (plan, served) = (Arc::new(plan("openai/cent")), Arc::new(AtomicUsize::new(0)));
         let mut calls = JoinSet::new();
-        for (budgets, share) in replicas.iter().zip(shares) {
-            for _ in 0..share {
+        for (budgets, asked) in replicas.iter().zip(shares) {
+            for _ in 0..asked {
                 let (budgets, plan, served) = (Arc::clone(budgets), Arc::clone(&plan), Arc::clone(&served));
                 let caller = of(&team);
                 calls.spawn(async move {
@@ -568,7 +568,7 @@ async fn what_nobody_tells_of_is_spent_whole() {
         let endpoint = &plan.endpoints[0];
         let Admitted { purse, request, .. } = admit(&budgets, &caller, &plan, CENT).await.unwrap();
         let purse = purse.unwrap();
-        let sending = Sending { endpoint, request: &request, times: 1 };
+        let sending = Sending { endpoint, request: &request, times: 1, one: false };
         let lost = purse.reserve(sending).given().await.unwrap();
         purse.reserve(sending).given().await.unwrap();
         purse.keep(lost);

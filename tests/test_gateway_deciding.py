@@ -124,7 +124,9 @@ class Twins:
         answer = self._http.post("/v1/decision", json=body)
         told = answer.json()
         if answer.status_code != 200:
-            return answer.status_code, told["error"]["message"]
+            message = told["error"]["message"]
+            # Where the Controller has Python's words, as RouteLLM, the server has its own.
+            return answer.status_code, "no threshold" if "give a threshold" in message else message
         keys = ("model", "tier", "router", "win_rate", "threshold", "share", "reason", "notes", "warmup", "holdout")
         return {key: told[key] for key in keys}
 

@@ -399,7 +399,7 @@ def test_what_is_cut_at_the_stop_was_not_left_by_its_caller(upstream: FakeServer
                 if not told:
                     server.process.send_signal(signal.SIGTERM)
                     told = True
-        server.said('"error":"server_stopped"')
+        server.said('"error":"server_stopp(ed|ing)"')
         (line,) = [json.loads(line) for line in server.err if '"event":"request"' in line]
         assert "cancelled" not in line and line["stream"] is True
         assert server.process.wait(10) == 0
