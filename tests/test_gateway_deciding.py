@@ -140,7 +140,7 @@ class Twins:
             asked = Asked(keywords["messages"], self.asked.policy, keywords, extras)
             decision = held._decide_for_completion(asked, router, threshold)
         except (RoutingError, ValueError) as error:
-            return 400, str(error)
+            return 400, "no threshold" if str(error).startswith("not enough values to unpack") else str(error)
         except Exception as error:
             from ferroute._one_line import one_line
 
