@@ -63,7 +63,7 @@ def test_models_with_their_prices(upstream: FakeServer) -> None:
     unpriced = ("house", {"model": "openai/kept-here", "api_base": upstream.url, "api_key": "k"})
     with served(upstream, models=[unpriced], aliases={"fast": ALWAYS_WEAK}) as (gateway, client):
         listed: dict[str, Any] = {each.id: each.model_dump() for each in client.models.list()}
-        assert list(listed) == ["router-random", WEAK, STRONG, "house", "weak", "strong", "fast"]
+        assert list(listed) == ["router-random", WEAK, STRONG, "house", "fast", "weak", "strong"]
         assert listed[STRONG]["ferroute"]["usd_per_million_tokens"]["output"] == 30.0
         assert listed[STRONG]["ferroute"]["tier"] == "strong" and listed[STRONG]["owned_by"] == "openai"
         assert listed["house"]["ferroute"] == {"kind": "model", "tier": None, "usd_per_million_tokens": None}
