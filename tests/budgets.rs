@@ -345,10 +345,10 @@ async fn a_replica_that_is_killed() {
     child.wait().unwrap();
     assert!(killed >= 60);
     let replicas: Vec<Arc<Budgets>> = (0..2).map(|_| replica(&server.url(), "5")).collect();
-    let served = thousand(&replicas, &[500, 500]).await;
+    let answered = thousand(&replicas, &[500, 500]).await;
     // One call was under way or its line unread; its slice was a hundredth of the budget: five calls.
-    let all = killed + served;
-    assert!((493..=500).contains(&all), "{killed} of the killed one, {served} of the others");
+    let all = killed + answered;
+    assert!((493..=500).contains(&all), "{killed} of the killed one, {answered} of the others");
 }
 
 #[tokio::test]
@@ -527,15 +527,15 @@ async fn without_its_database_a_replica_spends_what_it_was_lent() {
     assert!(call().await);
     server.kill();
     // Of its slice of five cents; a sixth one may have been lent as they ran low.
-    let mut served = 1;
+    let mut answered = 1;
     while call().await {
-        served += 1;
-        assert!(served <= 10);
+        answered += 1;
+        assert!(answered <= 10);
     }
     let refused = admit(&budgets, &caller, &plan, CENT).await.unwrap_err();
     let why = refused.error.why_denied().unwrap();
     assert_eq!((why.status, why.code), (503, "budget_unavailable"), "{}", refused.error);
-    assert!(served >= 5, "{served}");
+    assert!(answered >= 5, "{answered}");
     server.start_again();
     // Without hands, and without having lost or doubled anything.
     let begun = Instant::now();
@@ -544,7 +544,7 @@ async fn without_its_database_a_replica_spends_what_it_was_lent() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let rest = thousand(&[Arc::clone(&budgets)], &[600]).await;
-    assert_eq!(served + 1 + rest, 500);
+    assert_eq!(answered + 1 + rest, 500);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -554,8 +554,8 @@ async fn money_that_is_not_used_comes_back() {
     let (first, second) = (replica(&server.url(), "5"), replica(&server.url(), "5"));
     assert!(called(&first, &Caller::default(), &plan, CENT, Some(dollars("0.01"))).await);
     // Four more cents were lent to it; the other one gets all but them at once, and them as soon as they are back.
-    let served = thousand(&[Arc::clone(&second)], &[1000]).await;
-    assert_eq!(served, 499);
+    let answered = thousand(&[Arc::clone(&second)], &[1000]).await;
+    assert_eq!(answered, 499);
     drop(first);
     assert!(!called(&second, &Caller::default(), &plan, CENT, None).await);
 }

@@ -28,8 +28,8 @@ mod tests {
 
     #[test]
     fn lifetimes_are_read() {
-        assert_eq!(lifetime("90d"), Some(Duration::from_secs(90 * 86_400)));
-        assert_eq!(lifetime(" 30m "), Some(Duration::from_secs(1_800)));
+        assert_eq!(lifetime("90d"), Some(Duration::from_hours(90 * 24)));
+        assert_eq!(lifetime(" 30m "), Some(Duration::from_mins(30)));
         assert_eq!(lifetime("2w"), lifetime("14d"));
         for text in ["", "d", "90", "0d", "90s", "1.5h", "+5d", "99999999999w", "18446744073709551615w", "5é"] {
             assert_eq!(lifetime(text), None, "{text}");

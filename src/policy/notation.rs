@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(budget("5/day"), Some(five));
         assert_eq!(budget("$5.00 / day"), Some(five));
         assert_eq!(budget("0.25/month").map(|found| budget_text(&found)).as_deref(), Some("0.25/month"));
-        assert_eq!(rate("100/minute"), Some(Rate { count: 100, per: Duration::from_secs(60) }));
+        assert_eq!(rate("100/minute"), Some(Rate { count: 100, per: Duration::from_mins(1) }));
         assert_eq!(rate("7 /hour").map(|found| rate_text(&found)).as_deref(), Some("7/hour"));
         assert_eq!(percent("20%"), Some(0.2));
         assert_eq!(percent("100 %"), Some(1.0));

@@ -71,7 +71,7 @@ fn a_limit_says_when_to_come_again() {
     ask(&policies, &Caller::default(), 0, 0.5).unwrap();
     let error = ask(&policies, &Caller::default(), 0, 0.5).unwrap_err();
     let after = error.why_denied().unwrap().retry_after.unwrap();
-    assert!(after > HOUR / 2 - Duration::from_secs(60) && after <= HOUR / 2, "{after:?}");
+    assert!(after + Duration::from_mins(1) > HOUR / 2 && after <= HOUR / 2, "{after:?}");
     assert!(error.message().contains("2/hour requests for all callers together"), "{error}");
 }
 
@@ -303,7 +303,7 @@ fn no_window_exceeds_a_cap_however_many_ask_and_others_refuse() {
     let order = order.into_inner().unwrap();
     let most = |rung: usize| order.windows(1_000).map(|window| window.iter().filter(|&&at| at == rung).count()).max();
     assert!(most(2) <= Some(50) && most(1) <= Some(100), "{:?} {:?}", most(2), most(1));
-    assert!(order.iter().any(|&at| at == 2) && order.iter().any(|&at| at == 1));
+    assert!(order.contains(&2) && order.contains(&1));
     let caps = policies.caps();
     let last = |rung: usize| order[order.len() - 999..].iter().filter(|&&at| at == rung).count();
     assert_eq!((caps[0].strong, caps[1].strong), (last(2), last(1)), "the rings have what was done");

@@ -23,14 +23,17 @@ impl Router for Says {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a loaded router has")]
 fn rate(rate: f64) -> Option<Arc<dyn Router>> {
     Some(Arc::new(Says(Ok(Word::WinRate(rate)))))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a loaded router has")]
 fn verdict(verdict: Verdict) -> Option<Arc<dyn Router>> {
     Some(Arc::new(Says(Ok(Word::Verdict(Box::new(verdict))))))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a loaded router has")]
 fn fails(kind: Kind) -> Option<Arc<dyn Router>> {
     Some(Arc::new(Says(Err(Error::new(kind, "no\nway")))))
 }

@@ -36,7 +36,7 @@ fn setup() -> Setup {
     let targets = vec![target("openai/gpt-5.4-nano"), target("openai/gpt-5.5")];
     let ladder = Ladder::pair(targets[0].name.clone(), targets[1].name.clone());
     let models = Models::new(targets.clone(), Vec::new());
-    let rule = Rule { requests: Some(Rate { count: 10, per: Duration::from_secs(60) }), ..Rule::default() };
+    let rule = Rule { requests: Some(Rate { count: 10, per: Duration::from_mins(1) }), ..Rule::default() };
     let share = ShareCap { model: "openai/gpt-5.5".to_owned(), most: 0.2 };
     let capped =
         Rule { who: Who { team: Some("red".to_owned()), ..Who::default() }, share: Some(share), ..Rule::default() };

@@ -96,7 +96,7 @@ mod tests {
              calls under way, and this one may cost $0.057301; it is renewed at 2026-11-28T00:00:00Z"
         );
         let why = error.why_denied().map(|why| (why.status, why.code, why.retry_after));
-        assert_eq!(why, Some((429, "budget_exceeded", Some(Duration::from_secs(26_400)))));
+        assert_eq!(why, Some((429, "budget_exceeded", Some(Duration::from_mins(440)))));
         let down = denied(&Short { unknown: true, ..short }, &Who::default(), Period::Day, 0);
         assert_eq!(down.http_status(), 503);
         assert!(down.message().starts_with("the budget of everybody: the database"), "{down}");
