@@ -227,7 +227,7 @@ mod tests {
         ] {
             assert!(part(image.clone()).input > IMAGE, "{image}");
         }
-        for other in [json!({"type": "input_file", "file_url": "https://h/x.pdf"}), json!({"type": "new"}), json!({})] {
+        for other in [json!({"type": "input_file", "file_url": "https://h/x.pdf"}), json!({"type": "new"})] {
             assert!(part(other.clone()).refers, "{other}");
         }
         assert!(!part(json!({"type": "text", "text": "type"})).refers);
