@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stderr,
     clippy::print_stdout,
     missing_docs,
     reason = "a test may panic and say why"
@@ -57,12 +58,12 @@ fn dollars(text: &str) -> Decimal {
     text.parse().unwrap()
 }
 
-fn budget(limit: &str) -> Option<Budget> {
-    Some(Budget { limit: dollars(limit), period: Period::Month })
+fn budget(limit: &str) -> Budget {
+    Budget { limit: dollars(limit), period: Period::Month }
 }
 
 fn rule(limit: &str) -> Rule {
-    Rule { budget: budget(limit), ..Rule::default() }
+    Rule { budget: Some(budget(limit)), ..Rule::default() }
 }
 
 fn request(body: &str) -> Arc<ChatRequest> {
@@ -168,22 +169,22 @@ async fn three_replicas_serve_exactly_what_one_would() {
             Arc::new(Budgets::new(Bank::open(&server.url()).unwrap(), &[rule]).unwrap())
         };
         let replicas: Vec<Arc<Budgets>> = (0..3).map(|_| another()).collect();
-        let (plan, served) = (Arc::new(plan("openai/cent")), Arc::new(AtomicUsize::new(0)));
+        let (plan, answered) = (Arc::new(plan("openai/cent")), Arc::new(AtomicUsize::new(0)));
         let mut calls = JoinSet::new();
         for (budgets, asked) in replicas.iter().zip(shares) {
             for _ in 0..asked {
-                let (budgets, plan, served) = (Arc::clone(budgets), Arc::clone(&plan), Arc::clone(&served));
+                let (budgets, plan, answered) = (Arc::clone(budgets), Arc::clone(&plan), Arc::clone(&answered));
                 let caller = of(&team);
                 calls.spawn(async move {
                     let done = called(&budgets, &caller, &plan, CENT, Some(dollars("0.01"))).await;
-                    served.fetch_add(usize::from(done), Ordering::SeqCst);
+                    answered.fetch_add(usize::from(done), Ordering::SeqCst);
                 });
             }
         }
         while let Some(done) = calls.join_next().await {
             done.unwrap();
         }
-        assert_eq!(served.load(Ordering::SeqCst), 500, "{shares:?}");
+        assert_eq!(answered.load(Ordering::SeqCst), 500, "{shares:?}");
         let state = tokio::task::spawn_blocking(move || settled(&replicas[0], "5")).await.unwrap();
         assert_eq!((state.spent, state.left), (dollars("5"), Decimal::ZERO), "{shares:?}");
     }
@@ -393,7 +394,7 @@ async fn a_keys_own_budget() {
     let budgets = Budgets::new(Bank::open("memory:").unwrap(), &[]).unwrap();
     let key = |id: &str| {
         let mut key = Key::default();
-        (key.id, key.budget, key.at_limit) = (id.into(), budget("0.01"), AtLimit::Downgrade);
+        (key.id, key.budget, key.at_limit) = (id.into(), Some(budget("0.01")), AtLimit::Downgrade);
         Caller { key: Some(Arc::new(key)) }
     };
     let plan = plan("openai/cent");
@@ -469,7 +470,7 @@ async fn one_of_several_answers_is_repeated_at_its_own_price() {
 async fn the_stricter_of_a_keys_budget_and_the_rules_holds() {
     let key = |limit: &str| {
         let mut key = Key::default();
-        (key.id, key.name, key.budget) = ("k1".into(), "first".into(), budget(limit));
+        (key.id, key.name, key.budget) = ("k1".into(), "first".into(), Some(budget(limit)));
         Caller { key: Some(Arc::new(key)) }
     };
     let rule = |limit: &str| Rule { who: Who { key: Some("k1".into()), ..Who::default() }, ..rule(limit) };
