@@ -56,7 +56,8 @@ def application(given: Callable[[], argparse.Namespace]) -> Application:
             notes += [("info", note) for note in (*config.said, *said_of, *config.notes)]
             controller: Controller = of_config(config)
             about = door_of(config)
-            keyed = bool((about.get("keys") or {}).get("required"))
+            keys: dict[str, Any] = about.get("keys") or {}
+            keyed = bool(keys.get("required"))
             door = Door(controller, **about)
             served = served_of(config)
         else:

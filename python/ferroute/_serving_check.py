@@ -85,13 +85,13 @@ class _Checked(Served):
 
     def _built(self, name: str, entry: Any) -> Any:
         try:
-            return self._made(name, entry)
+            return self._looked_at(name, entry)
         except (FerrouteError, RoutingError, TypeError, KeyError) as error:
             # The others are looked at all the same.
             self.wrong.append((name, str(error)))
             return _stub(ROUTER_CLS.get(name))
 
-    def _made(self, name: str, entry: Any) -> Any:
+    def _looked_at(self, name: str, entry: Any) -> Any:
         from ferroute.controller import _maker, _unknown_arguments  # pyright: ignore[reportPrivateUsage]
 
         if name in _LIGHT:

@@ -44,7 +44,7 @@ def unanswerable(config: Configuration, controller: Controller) -> Iterator[Mist
             yield config.mistake(f"aliases.{alias}", why)
     for index, policy in enumerate(config.plain.get("policies", ())):
         for place, entry in enumerate(policy.get("models", ())):
-            meant = config.aliases.get(entry, entry)
+            meant: str = config.aliases.get(entry) or entry
             # A router stands for all its thresholds here.
             if not meant.startswith("router-") or meant.removeprefix("router-") in controller.routers:
                 continue
