@@ -144,7 +144,9 @@ class Twins:
         except Exception as error:
             from ferroute._one_line import one_line
 
-            return 500, f"router {router!r} failed ({type(error).__name__}: {one_line(str(error)[:200])})"
+            # The server tells the first line: what follows often quotes what was sent.
+            first = one_line(str(error).partition("\n")[0][:200])
+            return 500, f"router {router!r} failed ({type(error).__name__}: {first})"
         listed = [list(each) if isinstance(each, tuple) else each for each in (decision.threshold, decision.share)]
         return {
             "model": decision.model,

@@ -267,7 +267,7 @@ def test_keys_are_asked_for_and_made(upstream: FakeServer, tmp_path: Path) -> No
     env = KEY | {"ADMIN": "s3cret-admin-of-the-house"}
     made = ended("-m", "ferroute", "keys", "create", "--config", str(path), "--team", "t", "--json", env=env)
     assert made.returncode == 0, made.stderr
-    (secret,) = re.findall(r"frk_\w+", made.stdout)[:1]
+    (secret,) = re.findall(r"frk_[\w-]+", made.stdout)[:1]
     with Served(*SERVE, str(path), "--port", "0", "--host", "127.0.0.1", env=env) as server:
         assert chat(server, "fast").status_code == 401
         headers = {"authorization": f"Bearer {secret}"}

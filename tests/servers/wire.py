@@ -129,7 +129,8 @@ class WireServer:
                 work = asyncio.create_task(self._send(reply, writer))
                 left = asyncio.create_task(reader.read(1))
                 await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
-                if not work.done():
+                # A reset ends both at once.
+                if not work.done() or isinstance(work.exception(), ConnectionError):
                     self.gone.set()
                     work.cancel()
                     await asyncio.gather(work, return_exceptions=True)
