@@ -5,7 +5,34 @@
 //! parent's value alone.
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+#[cfg(target_os = "linux")]
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+/// The id of this process, without asking the system each time: a fork forgets it.
+pub fn id() -> u32 {
+    static KNOWN: AtomicU32 = AtomicU32::new(0);
+    let known = KNOWN.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    let id = std::process::id();
+    #[cfg(target_os = "linux")]
+    {
+        static WATCHED: AtomicBool = AtomicBool::new(false);
+        extern "C" fn forget() {
+            KNOWN.store(0, Ordering::Relaxed);
+        }
+        // Two threads that do this at once do it twice, which is as good; a lock might be held over a fork.
+        // SAFETY: what the child runs after a fork stores one number.
+        let watched = WATCHED.load(Ordering::Relaxed) || unsafe { libc::pthread_atfork(None, None, Some(forget)) } == 0;
+        if watched {
+            WATCHED.store(true, Ordering::Relaxed);
+            KNOWN.store(id, Ordering::Relaxed);
+        }
+    }
+    id
+}
 
 struct Owned<T> {
     pid: u32,
@@ -32,7 +59,7 @@ impl<T: Send + Sync> PerProcess<T> {
 
     /// This process's value. When two threads make it at once, the first one made is kept.
     pub fn get_or_try_init<E>(&self, make: impl Fn() -> Result<T, E>) -> Result<&T, E> {
-        let pid = std::process::id();
+        let pid = id();
         loop {
             let current = self.current.load(Ordering::Acquire);
             // SAFETY: the pointer is null or comes from `Box::into_raw` below, and is freed only by `drop`, which
@@ -63,7 +90,7 @@ impl<T> Drop for PerProcess<T> {
         // SAFETY: as above; nobody else holds a reference while we have `&mut self`.
         let owned = unsafe { current.as_ref() };
         // A parent's value is left alone: dropping it could wait for threads that are not here.
-        if owned.is_some_and(|owned| owned.pid == std::process::id()) {
+        if owned.is_some_and(|owned| owned.pid == id()) {
             // SAFETY: the pointer comes from `Box::into_raw` and is not used again.
             drop(unsafe { Box::from_raw(current) });
         }

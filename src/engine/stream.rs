@@ -85,7 +85,7 @@ impl Stream {
         let judge = entry.plan().ledger.is_some().then(|| Judging::of(Arc::clone(entry.request())));
         let reader = tokio::spawn(read(feed, found, chunks, Arc::clone(&progress), judge)).abort_handle();
         let state = State { phase: Phase::Open(receiver, None), entry: Some(entry), account: None };
-        let process = std::process::id();
+        let process = crate::process::id();
         Self {
             state: Mutex::new(state),
             progress,
@@ -198,7 +198,7 @@ impl Stream {
     }
 
     fn is_foreign(&self) -> bool {
-        self.process != std::process::id()
+        self.process != crate::process::id()
     }
 
     fn take(&self, item: Item) -> Bytes {

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use memchr::memchr2;
 
 use crate::error::{Error, Result};
 
@@ -204,10 +205,12 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         self.expect(b'"')?;
         loop {
+            let rest = self.body.get(self.at..).unwrap_or_default();
+            self.at += memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
             match self.next()? {
                 b'"' => return Ok(&self.body[start..self.at]),
-                b'\\' => self.at += 1,
-                _ => {}
+                // Whatever it is that follows.
+                _ => self.at += 1,
             }
         }
     }

@@ -5,6 +5,7 @@
 use std::mem;
 
 use bytes::Bytes;
+use memchr::memchr;
 
 /// A character nobody knows.
 const UNKNOWN: &[u8] = br"\ufffd";
@@ -61,7 +62,7 @@ struct Place {
 fn rewritten(json: &[u8], mut instead: impl FnMut(&Half<'_>, &Place) -> Option<Vec<u8>>) -> Option<Bytes> {
     let mut made: Vec<u8> = Vec::new();
     let (mut copied, mut at) = (0, 0);
-    while let Some(found) = json[at..].iter().position(|&byte| byte == b'\\') {
+    while let Some(found) = memchr(b'\\', &json[at..]) {
         at += found;
         let unit = unit(&json[at..]);
         let half = match unit {

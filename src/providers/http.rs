@@ -3,7 +3,6 @@
 //! Proxy variables and `SSL_CERT_FILE`/`SSL_CERT_DIR` are honoured. Redirects are not followed, since that would
 //! carry the key to another host. Messages name the host at most: never a path, a query or a header.
 
-use std::error::Error as _;
 use std::ops::Deref;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
@@ -12,11 +11,14 @@ use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, Response};
+use reqwest::{Client, ClientBuilder};
 use tokio::time::Instant;
 
+use super::plain::{AGENT, Plain};
 use super::process::PerProcess;
 use super::refusal::told;
+pub use super::response::Response;
+use super::response::Fault;
 use super::secrets::Secrets;
 use super::types::{Answer, Endpoint, Outgoing};
 use crate::error::{Error, Kind, Result};
@@ -58,11 +60,18 @@ impl Limits {
 /// Connections and TLS settings.
 pub struct Http {
     /// For [`Limits::CONNECT`].
-    usual: Client,
+    usual: Clients,
     /// The others, by their connect timeout: it is a property of a client, and connections are not shared among them.
-    others: Mutex<Vec<(Option<Duration>, Client)>>,
+    others: Mutex<Vec<(Option<Duration>, Clients)>>,
     /// Why these clients cannot speak TLS.
     no_tls: Option<String>,
+}
+
+/// Who sends, for one connect timeout. Cloning is cheap.
+#[derive(Clone)]
+struct Clients {
+    plain: Plain,
+    any: Client,
 }
 
 static SHARED: PerProcess<Http> = PerProcess::new();
@@ -80,11 +89,12 @@ impl Http {
             // An error says that somebody else has installed one, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
-        let (usual, no_tls) = match builder(Limits::CONNECT).build() {
+        let (any, no_tls) = match builder(Limits::CONNECT).build() {
             Ok(client) => (client, None),
             // Without any root certificate on the machine the usual client cannot be made; plain http still works.
-            Err(error) => (without_tls(Limits::CONNECT)?, Some(chain(error))),
+            Err(error) => (without_tls(Limits::CONNECT)?, Some(Fault::from(error).why)),
         };
+        let usual = Clients { plain: Plain::new(Limits::CONNECT), any };
         Ok(Self { usual, others: Mutex::new(Vec::new()), no_tls })
     }
 
@@ -100,16 +110,17 @@ impl Http {
         builder.build().map_err(not_made)
     }
 
-    /// The client whose connections may take so long to be made.
-    fn client(&self, connect: Option<Duration>) -> Result<Client> {
+    /// The clients whose connections may take so long to be made.
+    fn clients(&self, connect: Option<Duration>) -> Result<Clients> {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = others.iter().find(|(known, _)| *known == connect) {
-            return Ok(client.clone());
+        if let Some((_, clients)) = others.iter().find(|(known, _)| *known == connect) {
+            return Ok(clients.clone());
         }
-        let made = match &self.no_tls {
+        let any = match &self.no_tls {
             None => builder(connect).build().map_err(not_made)?,
             Some(_) => without_tls(connect)?,
         };
+        let made = Clients { plain: Plain::new(connect), any };
         if others.len() == CLIENTS {
             others.remove(0);
         }
@@ -155,16 +166,9 @@ impl Http {
                 ),
             ));
         }
-        let other = if limits.connect == Limits::CONNECT { None } else { Some(self.client(limits.connect)?) };
-        let response = other
-            .as_ref()
-            .unwrap_or(&self.usual)
-            .post(request.url.clone())
-            .headers(request.headers.clone())
-            .body(request.body.clone())
-            .send()
-            .await
-            .map_err(|e| unanswered(endpoint, limits.connect, e))?;
+        let other = if limits.connect == Limits::CONNECT { None } else { Some(self.clients(limits.connect)?) };
+        let sent = other.as_ref().unwrap_or(&self.usual).post(request).await;
+        let response = sent.map_err(|fault| unanswered(endpoint, limits.connect, &fault))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -176,9 +180,20 @@ impl Http {
     }
 }
 
+impl Clients {
+    async fn post(&self, request: &Outgoing) -> Result<Response, Fault> {
+        let (headers, body) = (request.headers.clone(), request.body.clone());
+        if let Some(uri) = self.plain.takes(&request.url) {
+            return Ok(Response::Plain(self.plain.post(uri, headers, body).await?));
+        }
+        let sent = self.any.post(request.url.clone()).headers(headers).body(body).send();
+        // It is large, and would be in the task of every request to a plain address as well.
+        Ok(Response::Any(Box::new(Box::pin(sent).await?)))
+    }
+}
+
 fn builder(connect: Option<Duration>) -> ClientBuilder {
-    let builder =
-        Client::builder().user_agent(concat!("ferroute/", env!("CARGO_PKG_VERSION"))).redirect(Policy::none());
+    let builder = Client::builder().user_agent(AGENT).redirect(Policy::none());
     match connect {
         Some(limit) => builder.connect_timeout(limit),
         None => builder,
@@ -190,7 +205,7 @@ fn without_tls(connect: Option<Duration>) -> Result<Client> {
 }
 
 fn not_made(error: reqwest::Error) -> Error {
-    Error::new(Kind::Io, format!("the HTTP client could not be made: {}", chain(error)))
+    Error::new(Kind::Io, format!("the HTTP client could not be made: {}", Fault::from(error).why))
 }
 
 /// The limit for the answer to begin: nothing waits longer for that than for all of it.
@@ -223,7 +238,7 @@ where
 {
     futures_util::stream::unfold((endpoint, Some(response), true), move |(endpoint, response, is_first)| async move {
         let mut response = response?;
-        let next = async { response.chunk().await.map_err(|e| broken(&endpoint, None, e).lost()) };
+        let next = async { response.chunk().await.map_err(|fault| broken(&endpoint, None, &fault).lost()) };
         let piece = if is_first { next.await } else { within(silence, &endpoint, next).await };
         match piece {
             Ok(piece) => piece.map(|piece| (Ok(piece), (endpoint, Some(response), false))),
@@ -269,7 +284,7 @@ async fn read(endpoint: &Endpoint, response: Response) -> Result<Answer> {
 async fn read_body(endpoint: &Endpoint, mut response: Response, most: usize) -> Result<Option<Bytes>> {
     let mut body = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(piece) = response.chunk().await.map_err(|e| broken(endpoint, None, e).lost())? {
+    while let Some(piece) = response.chunk().await.map_err(|fault| broken(endpoint, None, &fault).lost())? {
         if body.len().max(rest.len()) + piece.len() > most {
             return Ok(None);
         }
@@ -300,34 +315,21 @@ pub fn late(endpoint: &Endpoint, limit: Duration) -> Error {
 }
 
 /// No answer at all: without a connection nothing was sent, else all of it may have been, and be answered unheard.
-fn unanswered(endpoint: &Endpoint, connect: Option<Duration>, error: reqwest::Error) -> Error {
-    let unsent = error.is_connect() || error.is_builder();
-    let error = broken(endpoint, connect, error);
-    if unsent { error } else { error.lost() }
+fn unanswered(endpoint: &Endpoint, connect: Option<Duration>, fault: &Fault) -> Error {
+    let error = broken(endpoint, connect, fault);
+    if fault.connect || fault.builder { error } else { error.lost() }
 }
 
-fn broken(endpoint: &Endpoint, connect: Option<Duration>, error: reqwest::Error) -> Error {
+fn broken(endpoint: &Endpoint, connect: Option<Duration>, fault: &Fault) -> Error {
     let host = endpoint.host();
     // A system's own timeout in the middle of an answer is a connection that broke.
-    if error.is_timeout() && error.is_connect() {
+    if fault.timeout && fault.connect {
         let within = connect.map(|limit| format!(" within {} s", limit.as_secs_f64())).unwrap_or_default();
         return Error::new(Kind::Timeout, format!("no connection to {host}{within}"));
     }
-    let kind = if error.is_builder() { Kind::Value } else { Kind::Connection };
-    let what = if error.is_connect() { "no connection to" } else { "the connection broke to" };
-    Error::new(kind, format!("{what} {host}: {}", chain(error)))
-}
-
-/// The innermost reason, which is the one that helps ("Connection refused"), without any URL.
-fn chain(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = inner.to_string();
-        source = inner.source();
-    }
-    text
+    let kind = if fault.builder { Kind::Value } else { Kind::Connection };
+    let what = if fault.connect { "no connection to" } else { "the connection broke to" };
+    Error::new(kind, format!("{what} {host}: {}", fault.why))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

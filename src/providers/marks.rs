@@ -1,5 +1,7 @@
 //! What a request's bytes may hold, found in one pass: most requests hold nothing of it and are never parsed.
 
+use memchr::memchr2;
+
 /// Names that stand in a body, as a key or a value; a body with escaped letters may hold any of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Marks(u16);
@@ -51,9 +53,17 @@ impl Marks {
             (b"input_audio\"", Marks::AUDIO),
             (b"modalities\"", Marks::AUDIO),
         ];
+        const FIRST: [bool; 256] = {
+            let (mut first, mut at) = ([false; 256], 0);
+            while at < NAMES.len() {
+                first[NAMES[at].0[0] as usize] = true;
+                at += 1;
+            }
+            first
+        };
         let mut found = 0;
         let mut rest = body;
-        while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+        while let Some(at) = memchr2(b'"', b'\\', rest) {
             let after = &rest[at + 1..];
             if rest[at] == b'\\' {
                 // A letter in disguise; other escapes stand for what no name holds.
@@ -63,10 +73,10 @@ impl Marks {
                 rest = after.get(1..).unwrap_or_default();
                 continue;
             }
-            for (name, mark) in NAMES {
-                if after.first() == name.first() && after.starts_with(name) {
-                    found |= mark.0;
-                }
+            // Most quotes begin something else, which its first letter tells.
+            if after.first().is_some_and(|first| FIRST[usize::from(*first)]) {
+                let here = NAMES.iter().filter(|(name, _)| after.starts_with(name));
+                found |= here.fold(0, |found, (_, mark)| found | mark.0);
             }
             rest = after;
         }
