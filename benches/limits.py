@@ -22,12 +22,16 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import compress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common import emit, text_of
-from gateway import free_port
-
 from ferroute import pricing
+from gateway import Server, free_port, healthy
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 MODEL, WEAK = "gpt-5.2", "gpt-5.4-mini"
 IN_FLIGHT = 64
@@ -89,7 +93,7 @@ class Caller:
     def __init__(self, port: int) -> None:
         self._port = port
 
-    async def __aenter__(self) -> Caller:
+    async def __aenter__(self) -> Self:
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         return self
 
@@ -157,9 +161,7 @@ async def share(port: int, requests: int) -> None:
         base_share=round(100 * sum(rate >= 0.5 for rate in win_rates) / requests, 2),
         share_percent=round(100 * sum(strong) / requests, 2),
         most_in_any_1000=most,
-        mean_win_rate_of_strong=round(
-            statistics.mean(rate for rate, is_strong in zip(win_rates, strong, strict=True) if is_strong), 3
-        ),
+        mean_win_rate_of_strong=round(statistics.mean(compress(win_rates, strong)), 3),
         mean_win_rate_of_random=round(statistics.mean(chance), 3),
     )
 
@@ -202,11 +204,9 @@ def config(base: str, policy: dict[str, object]) -> dict[str, object]:
 async def ready(port: int) -> None:
     """Waits until a server answers."""
     for _ in range(500):
-        try:
-            async with Caller(port):
-                return
-        except OSError:
-            await asyncio.sleep(0.02)
+        if healthy(Server("ours", [], port)):
+            return
+        await asyncio.sleep(0.02)
     raise SystemExit("the server did not start")
 
 
