@@ -5,8 +5,8 @@ Zensical makes pages of what lies in ``target/docs``, which this puts there: the
 are written as GitHub follows them, the site is closed in itself, and no address of a repository is in it.
 
 Anything wrong ends the build: what ``zensical build --strict`` warns of (links and anchors that lead nowhere), a page
-that is missing from the navigation or from the disk, a link of the finished pages that leads nowhere, and anything that
-a browser would fetch from elsewhere.
+that is missing from the navigation or from the disk, a list that GitHub shows otherwise than the site, a link of the
+finished pages that leads nowhere, and anything that a browser would fetch from elsewhere.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ STAGE = ROOT / "target" / "docs"
 SITE = ROOT / "site"
 LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
+ITEM = re.compile(r"( *)(?:[-*+]|\d+\.) ")
 FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "srcset", "video": "src", "audio": "src"}
 FETCHING_LINKS = {"stylesheet", "icon", "preload", "preconnect", "dns-prefetch", "modulepreload", "manifest"}
 WORKER_SHIM = "https://unpkg.com/iframe-worker/shim"
@@ -46,7 +47,7 @@ def main() -> None:
     )
     if done.returncode:
         sys.exit(re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr).split("Traceback")[0])
-    wrong = [*unlisted(), *_finished()]
+    wrong = [*unlisted(), *lists(), *_finished()]
     if wrong:
         sys.exit("\n".join(wrong))
     print(f"{SITE.name}/: {len(list(SITE.rglob('*.html')))} pages, all links lead somewhere")
@@ -128,6 +129,23 @@ def unlisted() -> list[str]:
     return [f"docs/{name}: in no section of zensical.toml" for name in sorted(pages - listed)] + [
         f"zensical.toml: {name} is no page" for name in sorted(listed - made)
     ]
+
+
+def lists() -> list[str]:
+    """Lists of ``docs/`` that only GitHub takes for such: the site wants a blank line before, four columns inside."""
+    wrong = []
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        before = ""
+        text = FENCE.sub(lambda fence: "\n" * fence[0].count("\n"), path.read_text(encoding="utf-8"))
+        for number, line in enumerate(text.split("\n"), 1):
+            item = ITEM.match(line)
+            where = f"{path.relative_to(ROOT)}:{number}"
+            if item and 0 < len(item[1]) < 4:
+                wrong.append(f"{where}: an inner list is indented by four columns")
+            if item and not item[1] and before.strip() and not (ITEM.match(before) or before.startswith("  ")):
+                wrong.append(f"{where}: a blank line belongs before a list")
+            before = line
+    return wrong
 
 
 class _Page(html.parser.HTMLParser):

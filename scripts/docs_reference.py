@@ -35,7 +35,7 @@ def pages() -> dict[str, str]:
     if undocumented:
         raise ValueError("without a docstring: " + ", ".join(undocumented))
     written = {file_of(path): _page(modules[path], names, homes) for path, names in shown.items()}
-    return {"index.md": _index(modules), "SUMMARY.md": _navigation(list(shown)), **written}
+    return {"index.md": _index(modules, homes), "SUMMARY.md": _navigation(list(shown)), **written}
 
 
 def file_of(module: str) -> str:
@@ -90,7 +90,23 @@ def _homes(shown: dict[str, dict[str, Any]]) -> dict[str, tuple[str, str]]:
                 homes.setdefault(target.path, (file_of(module), f"ferroute.{name}"))
             elif target.path not in homes or target.path == f"{module}.{name}":
                 homes[target.path] = (file_of(module), f"{module}.{name}")
+    for module in shown:
+        homes[module] = (file_of(module), module)
+    for module, names in shown.items():
+        for name, target in names.items():
+            homes.setdefault(f"{module}.{name}", homes[target.path])
+    _add_short_names(homes, shown)
     return homes
+
+
+def _add_short_names(homes: dict[str, tuple[str, str]], shown: dict[str, dict[str, Any]]) -> None:
+    """Classes are also found by their bare name, where only one has it; the core's own are not meant by it."""
+    found: dict[str, set[str]] = {}
+    for module, names in shown.items():
+        for name, target in names.items():
+            if target.is_class and module != STUB:
+                found.setdefault(name, set()).add(target.path)
+    homes.update({name: homes[paths.pop()] for name, paths in found.items() if len(paths) == 1})
 
 
 def _undocumented(path: str, module: Any, names: dict[str, Any]) -> list[str]:
@@ -104,7 +120,7 @@ def _undocumented(path: str, module: Any, names: dict[str, Any]) -> list[str]:
 # --- Markdown ---
 
 
-def _index(modules: dict[str, Any]) -> str:
+def _index(modules: dict[str, Any], homes: dict[str, tuple[str, str]]) -> str:
     lines = [
         "# Reference",
         "",
@@ -116,7 +132,7 @@ def _index(modules: dict[str, Any]) -> str:
         summary = module.docstring.value.split("\n\n")[0].replace("\n", " ") if module.docstring else ""
         if path == STUB:
             summary = "The Rust core, as its stub describes it; use the modules above, which call it."
-        lines.append(f"- [`{path}`]({file_of(path)}): {summary}")
+        lines.append(f"- [`{path}`]({file_of(path)}): {_prose(summary, 'index.md', homes)}")
     return "\n".join(lines) + "\n"
 
 
@@ -143,7 +159,7 @@ def _page(module: Any, names: dict[str, Any], homes: dict[str, tuple[str, str]])
         lines += ["| Name | |", "|---|---|"]
         for name, target in sorted(listed.items()):
             page, anchor = homes[target.path]
-            lines.append(f"| [`{name}`]({page}#{anchor}) | {_cell(_summary(target))} |")
+            lines.append(f"| [`{name}`]({page}#{anchor}) | {_cell(_prose(_summary(target), here, homes))} |")
         lines.append("")
     for name, target in names.items():
         if name not in listed:
@@ -258,13 +274,12 @@ def _prose(text: str, here: str, homes: dict[str, tuple[str, str]]) -> str:
     """A docstring's text: known names in backticks become links, reST's links Markdown's."""
     text = re.sub(r"`([^`<]+?) <(https?://[^>]+)>`_", r"[\1](\2)", text)
     text = re.sub(r"::\n\n(?=    )", ":\n\n", text)
-    return re.sub(r"(?<!`)`(ferroute\.[\w.]+)`(?!`)", lambda match: _linked(match[1], here, homes), text)
+    text = re.sub(r"`{1,2}docs/([\w-]+)\.md`{1,2}", r"[\1](../\1.md)", text)
+    return re.sub(r"(?<!`)`(ferroute\.[\w.]+|[A-Z]\w+)`(?!`)", lambda match: _linked(match[1], here, homes), text)
 
 
 def _linked(path: str, here: str, homes: dict[str, tuple[str, str]]) -> str:
-    found = homes.get(path) or next(
-        ((page, anchor) for page, anchor in homes.values() if anchor == path or anchor.rsplit(".", 1)[-1] == path), None
-    )
+    found = homes.get(path)
     if found is None and "." in path:  # a method: the place of its class, whose anchors go on with the method's name
         owner, _, name = path.rpartition(".")
         if owner in homes and re.fullmatch(r"[a-z_]\w*", name):

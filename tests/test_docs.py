@@ -38,6 +38,56 @@ def test_the_readme_has_blocks():
     assert blocks(ROOT / "README.md")
 
 
+# --- what the pages say of the tree ---
+
+PLACES = ("benches", "data", "docs", "examples", "fuzz", "python", "scripts", "src", "tests")
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def named(page):
+    return set(re.findall(r"`([^`\n]+)`", FENCED.sub("", page.read_text(encoding="utf-8"))))
+
+
+def is_in_the_core(parts, below=ROOT / "src"):
+    """Whether a path such as ``routing::model_name::parse`` leads to a module, or to a name in its last module."""
+    first, *rest = parts
+    folder, file = below / first, below / f"{first}.rs"
+    if rest:
+        return (folder.is_dir() and is_in_the_core(rest, folder)) or (len(rest) == 1 and says(file, rest[0]))
+    return folder.is_dir() or file.exists() or any(says(path, first) for path in below.glob("*.rs"))
+
+
+def says(path, word):
+    return path.exists() and re.search(rf"\b{re.escape(word)}\b", path.read_text(encoding="utf-8")) is not None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_modules_that_pages_name_are_there(page):
+    words = named(page)
+    files = {word for word in words if re.fullmatch(rf"({'|'.join(PLACES)})/[\w./-]*", word)}
+    modules = {word for word in words if re.fullmatch(r"[a-z_]+(::\w+)+", word)}
+    missing = [word for word in files if not (ROOT / word).exists()]
+    missing += [word for word in modules if not is_in_the_core(word.split("::"))]
+    assert not missing
+
+
+def test_the_walk_of_a_request_names_modules():
+    assert len([word for word in named(ROOT / "docs" / "architecture.md") if "::" in word]) > 30
+
+
+def anchors(page):
+    """The anchors GitHub makes of a page's headings."""
+    heads = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_anchors_of_links_are_there(page):
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]*)\)", page.read_text(encoding="utf-8")):
+        there = page.parent / target if target else page
+        assert anchor in anchors(there), f"{target}#{anchor}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
