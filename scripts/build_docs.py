@@ -12,6 +12,7 @@ finished pages that leads nowhere, and anything that a browser would fetch from 
 from __future__ import annotations
 
 import html.parser
+import json
 import os
 import re
 import shutil
@@ -26,6 +27,8 @@ import docs_reference
 ROOT = Path(__file__).resolve().parent.parent
 STAGE = ROOT / "target" / "docs"
 SITE = ROOT / "site"
+SHOWN = {".md": "", ".ipynb": "", ".py": "python", ".yaml": "yaml"}
+"""What becomes a page, and the language of its block."""
 LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 ITEM = re.compile(r"( *)(?:[-*+]|\d+\.) ")
@@ -47,7 +50,7 @@ def main() -> None:
     )
     if done.returncode:
         sys.exit(re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr).split("Traceback")[0])
-    wrong = [*unlisted(), *lists(), *_finished()]
+    wrong = [*unlisted(), *lists(), *finished()]
     if wrong:
         sys.exit("\n".join(wrong))
     print(f"{SITE.name}/: {len(list(SITE.rglob('*.html')))} pages, all links lead somewhere")
@@ -64,9 +67,11 @@ def stage() -> None:
         source = waiting.pop()
         target = STAGE / staged(source)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if source.suffix != ".md":
+        if target.suffix != ".md":
             shutil.copyfile(source, target)
             continue
+        if source.suffix != ".md":
+            shutil.copyfile(source, target.with_name(source.name))
         text, linked = rewritten(source)
         target.write_text(text, encoding="utf-8")
         waiting += linked - seen
@@ -84,7 +89,22 @@ def staged(source: Path) -> Path:
         module = ".".join(inside.with_suffix("").parts[1:]).removesuffix(".__init__")
         if not any(part.startswith("_") for part in module.split(".")):
             return Path("reference", docs_reference.file_of(module))
-    return inside.relative_to("docs") if inside.parts[0] == "docs" else Path("files", *inside.parts)
+    if inside.parts[0] == "docs":
+        return inside.relative_to("docs")
+    return Path("files", inside.with_suffix(".md") if inside.suffix in SHOWN else inside)
+
+
+def markdown(source: Path) -> str:
+    """A file as a page: Markdown as it is, a notebook cell by cell, other texts as a block."""
+    text = source.read_text(encoding="utf-8")
+    if source.suffix == ".md":
+        return text
+    head = f"The file itself: [{source.name}]({source.name})\n\n"
+    if source.suffix != ".ipynb":
+        return f"# {source.relative_to(ROOT)}\n\n{head}```{SHOWN[source.suffix]}\n{text}```\n"
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    title, *rest = [said if kind == "markdown" else f"```python\n{said}\n```" for kind, said in cells]
+    return "\n\n".join([title, head, *rest, ""])
 
 
 def rewritten(source: Path) -> tuple[str, set[Path]]:
@@ -97,7 +117,7 @@ def rewritten(source: Path) -> tuple[str, set[Path]]:
 
     def one(match: re.Match[str]) -> str:
         url = urlsplit(match[2])
-        if url.scheme or url.netloc or not url.path:
+        if url.scheme or url.netloc or not url.path or url.path == source.name:
             return match[0]
         target = (source.parent / unquote(url.path)).resolve()
         if target.is_dir():
@@ -110,7 +130,7 @@ def rewritten(source: Path) -> tuple[str, set[Path]]:
         return f"{match[1]}{path}{'#' + url.fragment if url.fragment else ''}{match[3]}"
 
     pieces, end = [], 0
-    text = source.read_text(encoding="utf-8")
+    text = markdown(source)
     for fence in FENCE.finditer(text):
         pieces += [LINK.sub(one, text[end : fence.start()]), fence[0]]
         end = fence.end()
@@ -168,7 +188,7 @@ class _Page(html.parser.HTMLParser):
             self.fetched.append(has.get("href", ""))
 
 
-def _finished() -> list[str]:
+def finished() -> list[str]:
     """What is wrong with the finished pages."""
     pages = {}
     for path in sorted(SITE.rglob("*.html")):
