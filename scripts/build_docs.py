@@ -91,6 +91,8 @@ def staged(source: Path) -> Path:
             return Path("reference", docs_reference.file_of(module))
     if inside.parts[0] == "docs":
         return inside.relative_to("docs")
+    if inside.name == "README.md":  # called by its folder: a README would be the front page of its section
+        inside = inside.parent.with_suffix(".md")
     return Path("files", inside.with_suffix(".md") if inside.suffix in SHOWN else inside)
 
 
