@@ -42,7 +42,7 @@ def main() -> None:
     stage()
     shutil.rmtree(SITE, ignore_errors=True)
     done = subprocess.run(
-        [Path(sys.executable).parent / "zensical", "build", "--strict", "--clean"],
+        [sys.executable, "-m", "zensical", "build", "--strict", "--clean"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -150,7 +150,9 @@ def _navigation(paths: list[str]) -> str:
 
 def _page(module: Any, names: dict[str, Any], homes: dict[str, tuple[str, str]]) -> str:
     here = file_of(module.path)
-    lines = [f"# {module.path} {{ #{module.path} data-toc-label='{module.path}' }}", ""]
+    # The core is for those who work on it: a search is about the modules that call it.
+    lines = ["---", "search: { exclude: true }", "---", ""] if module.path == STUB else []
+    lines += [f"# {module.path} {{ #{module.path} data-toc-label='{module.path}' }}", ""]
     if module.docstring:
         for section in module.docstring.parse("google", warnings=False):
             lines += _section(section, here, homes)

@@ -34,6 +34,12 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
 
 
+def test_what_extends_ferroute_stays_short():
+    parts = blocks(ROOT / "docs" / "extending.md")
+    assert len(parts) >= 4
+    assert max(part.count("\n") for part in parts) < 30
+
+
 def test_the_readme_has_blocks():
     assert blocks(ROOT / "README.md")
 
