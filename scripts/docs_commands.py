@@ -87,7 +87,7 @@ def _plain(text: str) -> str:
     """Text of a terminal as Markdown: examples in a line of their own, as code."""
     paragraphs = []
     for paragraph in text.replace("\b", "").split("\n\n"):
-        if paragraph.startswith("Example: ferroute ") and ". " not in paragraph:
+        if paragraph.startswith("Example: ") and ". " not in paragraph:
             paragraphs.append(f"    {paragraph.removeprefix('Example: ')}")
         else:
             paragraphs.append(paragraph)

@@ -7,6 +7,7 @@ without an underscore. Names that a private module defines are shown where the p
 
 from __future__ import annotations
 
+import builtins
 import re
 from pathlib import Path
 from typing import Any
@@ -139,13 +140,19 @@ def _index(modules: dict[str, Any], homes: dict[str, tuple[str, str]]) -> str:
 def _navigation(paths: list[str]) -> str:
     """The section in the syntax of literate-nav: packages with modules of their own are folded up."""
     lines = ["- [Overview](index.md)", "- [Commands](commands.md)", "- [ferroute](ferroute.md)"]
-    tops = [path for path in paths if path.count(".") == 1 and path != STUB]
-    for top in sorted(tops):
-        below = sorted(path for path in paths if path.startswith(f"{top}."))
-        lines.append(f"- {top}" if below else f"- [{top}]({file_of(top)})")
-        if below:
-            lines += [f"    - [{path.removeprefix('ferroute.')}]({file_of(path)})" for path in [top, *below]]
+    lines += _branches("ferroute", [path for path in paths if path != STUB], "")
     return "\n".join([*lines, f"- [The Rust core]({file_of(STUB)})", ""])
+
+
+def _branches(package: str, paths: list[str], indent: str) -> list[str]:
+    """The modules right below a package, and theirs below them."""
+    lines: list[str] = []
+    for path in sorted(path for path in paths if path.rpartition(".")[0] == package):
+        name = path.rpartition(".")[2]
+        below = _branches(path, paths, indent + "    ")
+        lines.append(f"{indent}- {name}" if below else f"{indent}- [{name}]({file_of(path)})")
+        lines += [f"{indent}    - [the package]({file_of(path)})", *below] if below else []
+    return lines
 
 
 def _page(module: Any, names: dict[str, Any], homes: dict[str, tuple[str, str]]) -> str:
@@ -182,8 +189,9 @@ def _described(
     elif item.is_attribute:
         lines += ["```python", _attribute(item, shown), "```", ""]
     if item.is_class:
-        bases = [linked for base in item.bases if (linked := _linked(str(base), here, homes)).startswith("[")]
-        lines += [f"Also: {', '.join(bases)}", ""] if bases else []
+        bases = [str(base) for base in item.bases if str(base) in homes or hasattr(builtins, str(base))]
+        linked = ", ".join(_linked(base, here, homes) for base in bases)
+        lines += [f"Derives from {linked}.", ""] if bases else []
     if item.docstring:
         for section in item.docstring.parse("google", warnings=False):
             lines += _section(section, here, homes)

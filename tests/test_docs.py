@@ -44,6 +44,30 @@ def test_the_readme_has_blocks():
     assert blocks(ROOT / "README.md")
 
 
+# --- figures that are on more than one page ---
+
+
+def test_figures_of_the_routers_page_are_those_of_the_measurements():
+    page, measured = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("routers.md", "local-router.md"))
+    figures = re.findall(r"0\.\d{3} \(0\.\d\d-0\.\d\d\)", page)
+    assert len(figures) == 10
+    assert not [figure for figure in figures if figure not in measured]
+    assert "99.8 % are in order" in page
+    assert "| 99.8% |" in measured
+
+
+def test_shares_of_the_threshold_page_are_what_the_router_gives(capsys):
+    from ferroute.controller import Controller
+    from ferroute.evals.benchmarks import GSM8K, MMLU, MTBench
+
+    page = (ROOT / "docs" / "choosing-a-threshold.md").read_text(encoding="utf-8")
+    told = re.search(r"sends (\d+) % of MMLU's .*? (\d+) % of GSM8K's and (\d+) %\s+of MT-Bench's", page, re.DOTALL)
+    client = Controller(["local"], strong_model="openai/big", weak_model="openai/small")
+    for share, benchmark in zip(told.groups(), (MMLU, GSM8K, MTBench), strict=True):
+        scores = client.batch_calculate_win_rate(benchmark().prompts(), "local")
+        assert f"{sum(score >= 0.645 for score in scores) / len(scores):.0%}" == f"{share}%"
+
+
 # --- what the pages say of the tree ---
 
 PLACES = ("benches", "data", "docs", "examples", "fuzz", "python", "scripts", "src", "tests")
