@@ -35,6 +35,7 @@ ITEM = re.compile(r"( *)(?:[-*+]|\d+\.) ")
 FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "srcset", "video": "src", "audio": "src"}
 FETCHING_LINKS = {"stylesheet", "icon", "preload", "preconnect", "dns-prefetch", "modulepreload", "manifest"}
 WORKER_SHIM = "https://unpkg.com/iframe-worker/shim"
+"""What Zensical's pages fetch so that the search works from a disk; `docs/assets/worker-from-file.js` does it here."""
 
 
 def main() -> None:
@@ -50,6 +51,7 @@ def main() -> None:
     )
     if done.returncode:
         sys.exit(re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr).split("Traceback")[0])
+    own_worker()
     wrong = [*unlisted(), *lists(), *finished()]
     if wrong:
         sys.exit("\n".join(wrong))
@@ -96,6 +98,10 @@ def staged(source: Path) -> Path:
     return Path("files", inside.with_suffix(".md") if inside.suffix in SHOWN else inside)
 
 
+def _in(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
 def markdown(source: Path) -> str:
     """A file as a page: Markdown as it is, a notebook cell by cell, other texts as a block."""
     text = source.read_text(encoding="utf-8")
@@ -103,7 +109,7 @@ def markdown(source: Path) -> str:
         return text
     head = f"The file itself: [{source.name}]({source.name})\n\n"
     if source.suffix != ".ipynb":
-        return f"# {source.relative_to(ROOT)}\n\n{head}```{SHOWN[source.suffix]}\n{text}```\n"
+        return f"# {_in(ROOT, source)}\n\n{head}```{SHOWN[source.suffix]}\n{text}```\n"
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
     title, *rest = [said if kind == "markdown" else f"```python\n{said}\n```" for kind, said in cells]
     return "\n\n".join([title, head, *rest, ""])
@@ -125,10 +131,10 @@ def rewritten(source: Path) -> tuple[str, set[Path]]:
         if target.is_dir():
             target /= "README.md"
         if not target.is_relative_to(ROOT) or not target.is_file():
-            sys.exit(f"{source.relative_to(ROOT)}: {match[2]} leads nowhere")
+            sys.exit(f"{_in(ROOT, source)}: {match[2]} leads nowhere")
         if staged(target).parts[0] == "files":
             linked.add(target)
-        path = os.path.relpath(staged(target), staged(source).parent)
+        path = Path(os.path.relpath(staged(target), staged(source).parent)).as_posix()
         return f"{match[1]}{path}{'#' + url.fragment if url.fragment else ''}{match[3]}"
 
     pieces, end = [], 0
@@ -139,6 +145,14 @@ def rewritten(source: Path) -> tuple[str, set[Path]]:
     return "".join([*pieces, LINK.sub(one, text[end:])]), linked
 
 
+def own_worker() -> None:
+    """Puts our script into the place of the one that pages would fetch."""
+    for path in SITE.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        own = Path(os.path.relpath(SITE / "assets" / "worker-from-file.js", path.parent)).as_posix()
+        path.write_text(text.replace(WORKER_SHIM, own), encoding="utf-8")
+
+
 # --- what Zensical does not look at ---
 
 
@@ -146,8 +160,8 @@ def unlisted() -> list[str]:
     """Pages of ``docs/`` that the navigation leaves out, and entries of it that are no page."""
     text = (ROOT / "zensical.toml").read_text(encoding="utf-8")
     listed = set(re.findall(r'"([\w./-]+\.md)"', text))
-    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
-    made = {str(path.relative_to(STAGE)) for path in STAGE.rglob("*.md")}
+    pages = {_in(ROOT / "docs", path) for path in (ROOT / "docs").rglob("*.md")}
+    made = {_in(STAGE, path) for path in STAGE.rglob("*.md")}
     return [f"docs/{name}: in no section of zensical.toml" for name in sorted(pages - listed)] + [
         f"zensical.toml: {name} is no page" for name in sorted(listed - made)
     ]
@@ -161,7 +175,7 @@ def lists() -> list[str]:
         text = FENCE.sub(lambda fence: "\n" * fence[0].count("\n"), path.read_text(encoding="utf-8"))
         for number, line in enumerate(text.split("\n"), 1):
             item = ITEM.match(line)
-            where = f"{path.relative_to(ROOT)}:{number}"
+            where = f"{_in(ROOT, path)}:{number}"
             if item and 0 < len(item[1]) < 4:
                 wrong.append(f"{where}: an inner list is indented by four columns")
             if item and not item[1] and before.strip() and not (ITEM.match(before) or before.startswith("  ")):
@@ -194,17 +208,11 @@ def finished() -> list[str]:
     """What is wrong with the finished pages."""
     pages = {}
     for path in sorted(SITE.rglob("*.html")):
-        text = path.read_text(encoding="utf-8")
-        if WORKER_SHIM in text:
-            own = os.path.relpath(SITE / "assets" / "worker-from-file.js", path.parent)
-            text = text.replace(WORKER_SHIM, own)
-            path.write_text(text, encoding="utf-8")
-        page = _Page()
-        page.feed(text)
-        pages[path] = page
+        pages[path] = page = _Page()
+        page.feed(path.read_text(encoding="utf-8"))
     wrong = []
     for path, page in pages.items():
-        here = path.relative_to(SITE)
+        here = _in(SITE, path)
         for address in page.links + page.fetched:
             url = urlsplit(address)
             if url.scheme or url.netloc:
@@ -212,7 +220,7 @@ def finished() -> list[str]:
                     wrong.append(f"{here}: a browser would fetch {address}")
                 continue
             target = path
-            if url.path and here.name != "404.html":  # whose links start at the root of wherever the site is put
+            if url.path and here != "404.html":  # whose links start at the root of wherever the site is put
                 target = Path(os.path.normpath(path.parent / unquote(url.path)))
                 target = target / "index.html" if target.is_dir() else target
                 if not target.exists():
@@ -224,7 +232,7 @@ def finished() -> list[str]:
         found = re.findall(
             r"url\([\"']?(https?://[^)\"']+)|@import[^;]*?(https?://[^\"');]+)", path.read_text(encoding="utf-8")
         )
-        wrong += [f"{path.relative_to(SITE)}: a browser would fetch {''.join(address)}" for address in found]
+        wrong += [f"{_in(SITE, path)}: a browser would fetch {''.join(address)}" for address in found]
     return wrong
 
 
