@@ -8,7 +8,7 @@ WHEELS  := target/wheels/$(PROFILE)
 LLMOCK  := target/llmock
 SOURCES := $(shell find src python data/local data/prices Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo test lint types rust-test py-test bench soak wheel fuzz clean
+.PHONY: help demo test lint types rust-test py-test docs bench soak wheel fuzz clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | sort | column -t -s "$$(printf '\t')"
@@ -16,7 +16,7 @@ help: ## Show this list
 demo: $(VENV)/.installed ## Build, install into a venv, and route real prompts offline
 	$(BIN)/ferroute demo --png ferroute-demo.png
 
-test: lint rust-test types py-test ## Everything: lints, Rust and Python tests, stubs, types, documentation examples
+test: lint rust-test types docs py-test ## Everything: lints, Rust and Python tests, stubs, types, documentation and its examples
 	@echo "make test: all of it passed"
 
 lint: $(VENV)/.tools ## Formatting and lints of Rust and Python
@@ -35,6 +35,9 @@ types: $(VENV)/.installed ## The stub against the built module, and types of the
 	$(BIN)/python -m mypy.stubtest ferroute._core --allowlist tests/stubtest-allow.txt
 	$(BIN)/pyright
 
+docs: $(VENV)/.installed ## The documentation site, into site/: a warning, a link that leads nowhere or an unlisted page fails
+	$(BIN)/python scripts/build_docs.py
+
 py-test: $(VENV)/.installed $(LLMOCK)/.installed ## Python tests on the installed wheel, notebook and documentation examples
 	$(BIN)/python -m pytest
 
@@ -48,7 +51,7 @@ $(LLMOCK)/.installed: tests/servers/requirements-llmock.txt
 $(VENV)/.installed: $(SOURCES) $(VENV)/.tools
 	rm -rf $(WHEELS)
 	$(BIN)/maturin build --profile $(PROFILE) --out $(WHEELS)
-	$(BIN)/pip install --quiet --disable-pip-version-check "$$(ls $(WHEELS)/*.whl)[dev,eval]"
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(ls $(WHEELS)/*.whl)[dev,docs,eval]"
 	$(BIN)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
 	touch $@
 
@@ -79,4 +82,4 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs `cargo install cargo-fuzz
 	    -max_total_time=$${FUZZ_SECONDS:-60} || exit 1; done
 
 clean: ## Remove what was built
-	rm -rf target dist $(VENV)
+	rm -rf target dist site $(VENV)

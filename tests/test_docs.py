@@ -34,8 +34,88 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
 
 
+def test_what_extends_ferroute_stays_short():
+    parts = blocks(ROOT / "docs" / "extending.md")
+    assert len(parts) >= 4
+    assert max(part.count("\n") for part in parts) < 30
+
+
 def test_the_readme_has_blocks():
     assert blocks(ROOT / "README.md")
+
+
+# --- figures that are on more than one page ---
+
+
+def test_figures_of_the_routers_page_are_those_of_the_measurements():
+    page, measured = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("routers.md", "local-router.md"))
+    figures = re.findall(r"0\.\d{3} \(0\.\d\d-0\.\d\d\)", page)
+    assert len(figures) == 10
+    assert not [figure for figure in figures if figure not in measured]
+    assert "99.8 % are in order" in page
+    assert "| 99.8% |" in measured
+
+
+def test_shares_of_the_threshold_page_are_what_the_router_gives(capsys):
+    from ferroute.controller import Controller
+    from ferroute.evals.benchmarks import GSM8K, MMLU, MTBench
+
+    page = (ROOT / "docs" / "choosing-a-threshold.md").read_text(encoding="utf-8")
+    told = re.search(r"sends (\d+) % of MMLU's .*? (\d+) % of GSM8K's and (\d+) %\s+of MT-Bench's", page, re.DOTALL)
+    client = Controller(["local"], strong_model="openai/big", weak_model="openai/small")
+    for share, benchmark in zip(told.groups(), (MMLU, GSM8K, MTBench), strict=True):
+        scores = client.batch_calculate_win_rate(benchmark().prompts(), "local")
+        assert f"{sum(score >= 0.645 for score in scores) / len(scores):.0%}" == f"{share}%"
+
+
+# --- what the pages say of the tree ---
+
+PLACES = ("benches", "data", "docs", "examples", "fuzz", "python", "scripts", "src", "tests")
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def named(page):
+    return set(re.findall(r"`([^`\n]+)`", FENCED.sub("", page.read_text(encoding="utf-8"))))
+
+
+def is_in_the_core(parts, below=ROOT / "src"):
+    """Whether a path such as ``routing::model_name::parse`` leads to a module, or to a name in its last module."""
+    first, *rest = parts
+    folder, file = below / first, below / f"{first}.rs"
+    if rest:
+        return (folder.is_dir() and is_in_the_core(rest, folder)) or (len(rest) == 1 and says(file, rest[0]))
+    return folder.is_dir() or file.exists() or any(says(path, first) for path in below.glob("*.rs"))
+
+
+def says(path, word):
+    return path.exists() and re.search(rf"\b{re.escape(word)}\b", path.read_text(encoding="utf-8")) is not None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_modules_that_pages_name_are_there(page):
+    words = named(page)
+    files = {word for word in words if re.fullmatch(rf"({'|'.join(PLACES)})/[\w./-]*", word)}
+    modules = {word for word in words if re.fullmatch(r"[a-z_]+(::\w+)+", word)}
+    missing = [word for word in files if not (ROOT / word).exists()]
+    missing += [word for word in modules if not is_in_the_core(word.split("::"))]
+    assert not missing
+
+
+def test_the_walk_of_a_request_names_modules():
+    assert len([word for word in named(ROOT / "docs" / "architecture.md") if "::" in word]) > 30
+
+
+def anchors(page):
+    """The anchors GitHub makes of a page's headings."""
+    heads = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_anchors_of_links_are_there(page):
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]*)\)", page.read_text(encoding="utf-8")):
+        there = page.parent / target if target else page
+        assert anchor in anchors(there), f"{target}#{anchor}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
