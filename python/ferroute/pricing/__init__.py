@@ -335,6 +335,11 @@ def warn_if_unpriced(model: str, at: When = None, stacklevel: int = 2) -> None:
             warnings.warn(_unknown(model), PriceWarning, stacklevel=stacklevel + 1)
 
 
+def said_shut_down(model: str) -> None:
+    """Notes that somebody else has told of it, so that `warn_if_shut_down` has nothing left to say of a model."""
+    _said.add(model)
+
+
 def said_unpriced(model: str) -> bool:
     """Whether `warn_if_unpriced` has nothing left to say of a model."""
     return model in _missed
