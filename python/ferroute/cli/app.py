@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ferroute.cli._auditing import auditing
+from ferroute.cli._doctoring import doctoring
 from ferroute.cli._judging import judging
 from ferroute.cli._keys import keeping
 from ferroute.cli._options import (
@@ -276,7 +277,7 @@ def demo(
             raise problem
 
 
-for _group in (judging, auditing, proving, serving):
+for _group in (judging, auditing, proving, serving, doctoring):
     app.registered_commands += _group.registered_commands
 
 
