@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import openai
 import pytest
 from typer.testing import CliRunner
 
 from conftest import ROOT
+from ferroute import _lifecycle
 from ferroute.cli.app import app
 from ferroute.doctor import Finding, Report, examine
 from ferroute.doctor._installed import of_installation
@@ -183,6 +186,16 @@ def test_what_was_said_to_litellm(tmp_path: Path) -> None:
     ]
 
 
+def test_the_exception_to_catch_exists(tmp_path: Path) -> None:
+    names = ["RateLimitError", "Timeout", "ServiceUnavailableError", "ContextWindowExceededError", "APIConnectionError"]
+    code = "import litellm, routellm\n" + "".join(f"try:\n    f()\nexcept litellm.{each}:\n    g()\n" for each in names)
+    todo = [finding.todo for finding in look(tmp_path, {"a.py": code}).findings if finding.severity == "error"]
+    assert len(todo) == len(names)
+    for each in todo:
+        name = each.removeprefix("Catch openai.").partition(",")[0]
+        assert issubclass(getattr(openai, name), openai.OpenAIError), each
+
+
 def test_code_that_is_no_python(tmp_path: Path) -> None:
     files = {"old.py": "print 'routellm'\n", "other.py": "print 'x'\n", "deep.py": "routellm" + "(" * 100_000}
     assert found(look(tmp_path, files), "file") == [
@@ -326,13 +339,10 @@ def test_this_installation_is_well() -> None:
 
 
 def test_keys_that_are_missing_by_name_only(tmp_path: Path) -> None:
+    either = "ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN"
     files = {"a.py": 'f("gpt-5.5", "anthropic/claude-opus-5-5", "mistral/mistral-medium-3.5", "gpt-9000-unheard")\n'}
     assert found(look(tmp_path, files, environ={"MISTRAL_API_KEY": "m", "OPENAI_API_KEY": ""}), "key") == [
-        (
-            "warning a.py:1",
-            "anthropic/claude-opus-5-5 needs a key of anthropic, and "
-            "ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN is not set",
-        ),
+        ("warning a.py:1", f"anthropic/claude-opus-5-5 needs a key of anthropic, and {either} is not set"),
         ("warning a.py:1", "gpt-5.5 needs a key of openai, and OPENAI_API_KEY is not set"),
     ]  # fmt: skip
     assert found(look(tmp_path), "key") == [
@@ -448,3 +458,15 @@ def test_the_command_without_findings_and_without_a_folder(tmp_path: Path) -> No
     assert code == 0
     assert out.endswith("1 file (1 .py); this installation\nNothing found. In good health.\n")
     assert invoke(str(tmp_path / "nowhere"))[0] == 2
+
+
+def test_the_page_shows_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+    shown = {kind: re.search(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("py", "text")}
+    assert shown["py"] is not None
+    assert shown["text"] is not None
+    (tmp_path / "app.py").write_text(shown["py"][1])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_lifecycle, "today", lambda: DAY)
+    done = CliRunner().invoke(app, ["doctor", "app.py"], env={"COLUMNS": "110", "OPENAI_API_KEY": ""})
+    assert f"$ ferroute doctor app.py\n{done.output}" == shown["text"][1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import warnings
 
 import pytest
 
+from conftest import ROOT
 from ferroute import _lifecycle, pricing
 from ferroute.controller import Controller
 from ferroute.errors import RetiringModelWarning
@@ -134,3 +136,75 @@ def test_the_command_line_says_it_in_a_note() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("note: gpt-4-1106-preview: its provider has shut it down on 2026-10-23")
     assert done.stderr.count("shut it down") == 1
+
+
+# --- what readers are shown ---
+
+# Pages and files whose subject is a model of the past, with what they may name.
+PAIR = "the pair that RouteLLM's checkpoints were trained with and its benchmarks measured"
+TRAINED_WITH = {"gpt-4-1106-preview"}
+ABOUT_THE_PAST = {
+    "README.md": ({"gpt-5-mini", *TRAINED_WITH}, f"the article's scenario, at prices of 2026-01-12; {PAIR}"),
+    "docs/pricing.md": (
+        {"gpt-5-mini", "gpt-5-nano", "gemini-2.5-pro", "deepseek-chat"},
+        "the article's scenario, prices at a past day, and how names of a family are read",
+    ),
+    "docs/llm-classifier.md": (
+        {"gpt-5-nano", "gpt-5-mini", "gpt-4o-mini", "gemini-2.5-flash"},
+        "what the article names, and how each kind of model is asked, the ones that end too",
+    ),
+    "docs/providers.md": ({"o1", "o3"}, "which names are OpenAI's"),
+    "docs/sw-ranking.md": ({"gpt-4", *TRAINED_WITH}, PAIR),
+    "docs/evaluation.md": (TRAINED_WITH, PAIR),
+    "docs/local-router.md": (TRAINED_WITH, PAIR),
+    "docs/training.md": (TRAINED_WITH, PAIR),
+    "examples/quickstart.ipynb": ({"gpt-5-mini"}, "the article's scenario, at prices of 2026-01-12"),
+    "examples/thresholds.ipynb": (TRAINED_WITH, PAIR),
+    "python/ferroute/_server_program.py": (TRAINED_WITH, "RouteLLM's default, which its flags keep"),
+    "python/ferroute/doctor/_thresholds.py": (TRAINED_WITH, PAIR),
+    "python/ferroute/evals/benchmarks.py": (TRAINED_WITH, PAIR),
+    "python/ferroute/pricing/__init__.py": ({"gpt-5-mini"}, "the price ratio of the article, at 2026-01-12"),
+    "python/ferroute/routers/matrix_factorization/model.py": (
+        {f"gpt-{each}" for each in ("3.5-turbo-0125", "3.5-turbo-1106", "4-0125-preview", "4-0314", "4-0613")}
+        | TRAINED_WITH,
+        "the 64 models of RouteLLM's checkpoints",
+    ),
+    "python/ferroute/routers/routers.py": (TRAINED_WITH, PAIR),
+    "python/ferroute/routers/similarity_weighted/router.py": (TRAINED_WITH, PAIR),
+    "python/ferroute/tests/test_openai_client.py": (TRAINED_WITH, "RouteLLM's own script"),
+}
+SHOWN = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").glob("*.*")),
+    *sorted((ROOT / "packaging").glob("*.*")),
+    *sorted((ROOT / "python" / "ferroute").rglob("*.py")),
+    *sorted((ROOT / "python" / "ferroute" / "data").glob("*.json")),
+]
+NAME = re.compile(
+    r"(?:[a-z_]+/)?(?:gpt|claude|gemini|mistral|deepseek|grok|o\d)[a-z0-9.-]*[a-z0-9]|\bo[134](?:-[a-z0-9-]+)?\b"
+)
+
+
+def test_readers_are_shown_models_that_live_six_months_more() -> None:
+    """By the day on which the data were read: a refresh of the data asks for new pages, not a day that passes."""
+    ends: dict[str, set[str]] = {}
+    for path in SHOWN:
+        name = path.relative_to(ROOT).as_posix()
+        found = {each for each in NAME.findall(path.read_text(encoding="utf-8")) if _ends(each)}
+        allowed = ABOUT_THE_PAST.get(name, (set(), ""))[0]
+        # An exception that nothing needs is one too many.
+        assert allowed <= found, (name, allowed - found)
+        if found - allowed:
+            ends[name] = found - allowed
+    assert ends == {}
+
+
+def _ends(name: str) -> bool:
+    return _lifecycle.ending(name, day=pricing.as_of()) is not None
+
+
+def test_the_test_above_can_fail() -> None:
+    assert _ends("gpt-5-mini")
+    assert NAME.findall('Controller(["local"], "gpt-5-mini", weak="openai/gpt-4")') == ["gpt-5-mini", "openai/gpt-4"]
+    assert len(SHOWN) > 250

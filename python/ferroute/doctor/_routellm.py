@@ -42,6 +42,15 @@ _METHODS = ("calculate_strong_win_rate", "route", "get_weightings", "embedding_m
 _PATCHERS = ("patch", "setattr", "delattr", "setitem")
 _SETTINGS = ("drop_params", "callbacks", "success_callback", "failure_callback", "set_verbose", "api_base", "api_key")
 
+# LiteLLM's exceptions whose base in `openai` has another name.
+_RAISED = {
+    "ContentPolicyViolationError": "BadRequestError",
+    "ContextWindowExceededError": "BadRequestError",
+    "ServiceUnavailableError": "APIStatusError",
+    "Timeout": "APITimeoutError",
+    "UnsupportedParamsError": "BadRequestError",
+}
+
 
 def of_code(document: Document) -> Iterator[Finding]:
     """Imports, patches, and LiteLLM's part, of a file or a notebook."""
@@ -210,7 +219,7 @@ def _litellm(code: Code, names: dict[str, str], path: str) -> Iterator[Finding]:
             for each in caught:
                 name = _dotted(each, names)
                 if name and name.startswith("litellm."):
-                    last = name.rpartition(".")[2]
+                    last = _RAISED.get(name.rpartition(".")[2], name.rpartition(".")[2])
                     why = "Failed calls are the exceptions of the `openai` package, which this does not catch"
                     todo = f"Catch openai.{last}, from which LiteLLM's own class derives too"
                     yield Finding("error", "routellm", f"catches {name}", why, todo, path, node.lineno, code.cell)

@@ -2,7 +2,7 @@
 
 Prices are dated, name their source, and differ by length of prompt, cache, hour and service tier where the provider's
 do. An unknown price is None with a warning, never zero. Models are named as in a call: ``gpt-5.2``,
-``anthropic/claude-haiku-4-5``, ``openrouter/openai/gpt-5-mini``. Prices of your own go first: `override`, or a file
+``anthropic/claude-haiku-4-5``, ``openrouter/openai/gpt-5.4-mini``. Prices of your own go first: `override`, or a file
 that the variable ``FERROUTE_PRICES`` names.
 
 Example:
