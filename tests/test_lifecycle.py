@@ -149,6 +149,7 @@ ABOUT_THE_PAST = {
         {"gpt-5-mini", "gpt-5-nano", "gemini-2.5-pro", "deepseek-chat"},
         "the article's scenario, prices at a past day, and how names of a family are read",
     ),
+    "docs/doctor.md": ({"gpt-5-mini", *TRAINED_WITH}, "what the doctor finds"),
     "docs/llm-classifier.md": (
         {"gpt-5-nano", "gpt-5-mini", "gpt-4o-mini", "gemini-2.5-flash"},
         "what the article names, and how each kind of model is asked, the ones that end too",
@@ -208,3 +209,12 @@ def test_the_test_above_can_fail() -> None:
     assert _ends("gpt-5-mini")
     assert NAME.findall('Controller(["local"], "gpt-5-mini", weak="openai/gpt-4")') == ["gpt-5-mini", "openai/gpt-4"]
     assert len(SHOWN) > 250
+
+
+def test_programs_are_told_in_their_own_way() -> None:
+    told: list[str] = []
+    with _lifecycle.told_to(told.append):
+        Controller(["random"], "gpt-5.5", "gpt-5-mini")
+    assert [text.partition(":")[0] for text in told] == ["gpt-5-mini"]
+    with pytest.warns(RetiringModelWarning, match="gpt-5-nano"):
+        Controller(["random"], "gpt-5.5", "gpt-5-nano")

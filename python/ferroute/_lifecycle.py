@@ -6,17 +6,20 @@ Controller say the same of a model, in the words of `ending`.
 
 from __future__ import annotations
 
+import contextlib
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from decimal import Decimal
 
 SOON_DAYS = 180
 """A model that is shut down within so many days is told of."""
 # Names that a Controller has been made with. What was looked at once is not looked at again.
 _looked: set[str] = set()
+_say: ContextVar[Callable[[str], object] | None] = ContextVar("ferroute_endings", default=None)
 
 
 def today() -> dt.date:
@@ -170,9 +173,23 @@ def endings(models: Iterable[Any], api_base: str | None = None, day: dt.date | N
             yield found if found.model == name else found._replace(model=name, text=f"{name}: {found.text}")
 
 
+@contextlib.contextmanager
+def told_to(say: Callable[[str], object]) -> Generator[None]:
+    """Within it `say` is told what would be warned of: programs have a place of their own for it."""
+    held = _say.set(say)
+    try:
+        yield
+    finally:
+        _say.reset(held)
+
+
 def warn(models: Iterable[Any], api_base: str | None = None) -> None:
     """Warns of each of `endings`, in the name of who called ferroute."""
+    say = _say.get()
     for found in endings(models, api_base):
+        if say is not None:
+            say(found.text)
+            continue
         import warnings
 
         from ferroute import _calls, pricing

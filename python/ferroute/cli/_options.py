@@ -104,22 +104,12 @@ def share_of(text: str, option: str = "--share") -> float:
 
 def controller_of(routers: list[str], strong: str, weak: str, config: Path | None) -> Controller:
     """The Controller that a command asks."""
-    import warnings
-
+    from ferroute import _lifecycle
     from ferroute.cli._output import note
     from ferroute.controller import Controller
-    from ferroute.errors import RetiringModelWarning
 
-    given = read_config(config)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RetiringModelWarning)
-        made = Controller(routers, strong_model=strong, weak_model=weak, config=given)
-    for warning in caught:
-        if issubclass(warning.category, RetiringModelWarning):
-            note(str(warning.message))
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return made
+    with _lifecycle.told_to(note):
+        return Controller(routers, strong_model=strong, weak_model=weak, config=read_config(config))
 
 
 def read_config(path: Path | None) -> dict[str, Any] | None:
