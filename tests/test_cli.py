@@ -97,7 +97,7 @@ def test_route_table_and_mix(cli):
     assert lines[2].split()[0] == "1"
     assert "a b" in lines[2]
     assert "\x1b" not in out
-    assert lines[-1] == "3 prompts: 0 to gpt-5.2 (0.0%), 3 to gpt-5-mini (100.0%)"
+    assert lines[-1] == "3 prompts: 0 to gpt-5.5 (0.0%), 3 to gpt-5.4-mini (100.0%)"
     assert max(len(line.encode("utf-16-le")) // 2 for line in lines) <= 80
 
 
@@ -110,7 +110,7 @@ def test_route_json_is_stable(cli):
     for record in (first, second):
         assert record["threshold"] == 0.25
         assert record["share"] is None
-        assert record["model"] == ("gpt-5.2" if record["win_rate"] >= 0.25 else "gpt-5-mini")
+        assert record["model"] == ("gpt-5.5" if record["win_rate"] >= 0.25 else "gpt-5.4-mini")
         assert record["routing_us"] > 0
         assert record["notes"] == []
 
@@ -122,7 +122,7 @@ def test_route_gives_the_share_asked_for(cli, tmp_path):
     assert (code, err) == (0, "")
     found = records(out)
     assert all(record["share"] == 0.3 for record in found)
-    strong = sum(record["model"] == "gpt-5.2" for record in found)
+    strong = sum(record["model"] == "gpt-5.5" for record in found)
     assert 0.25 < strong / 1500 < 0.35
     assert found[0]["warmup"] is True
     assert found[-1]["warmup"] is False

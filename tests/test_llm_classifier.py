@@ -660,14 +660,14 @@ def test_it_is_registered() -> None:
 
 def test_the_articles_class(server: SmallServer) -> None:
     r = ferroute.LLMRouter(api_base=server.url, api_key=KEY)
-    assert r.models == {"cheap": "gpt-5-nano", "mid": "gpt-5-mini", "expensive": "gpt-5.2"}
+    assert r.models == {"cheap": "gpt-5.4-mini", "mid": "gpt-5.4", "expensive": "gpt-5.5"}
     assert r.classify_complexity("What is 2+2?") == "cheap"
     assert r.route("What is 2+2?") == {
-        "response": "from gpt-5-nano", "model_used": "gpt-5-nano", "complexity": "cheap",
+        "response": "from gpt-5.4-mini", "model_used": "gpt-5.4-mini", "complexity": "cheap",
         "input_tokens": 9, "output_tokens": 2,
     }  # fmt: skip
-    assert r.route(HANOI)["model_used"] == "gpt-5.2"
-    assert len(server.sorted) == 2 and all(body["model"] == "gpt-5-nano" for body in server.sorted)
+    assert r.route(HANOI)["model_used"] == "gpt-5.5"
+    assert len(server.sorted) == 2 and all(body["model"] == "gpt-5.4-mini" for body in server.sorted)
     assert r.controller.spend().queries == 2
     assert KEY not in repr(r)
 

@@ -984,7 +984,7 @@ class Client:
     the classes of `openai` (see `ferroute._failures`); a request that cannot be made raises a `FerrouteError`.
 
     Args:
-        model: ``provider/model``, a bare name such as ``gpt-5-mini``, or any name where `api_base` is given.
+        model: ``provider/model``, a bare name such as ``gpt-5.4-mini``, or any name where `api_base` is given.
         api_base: base URL, with or without ``/v1``; else the provider's variable, else its own address.
         api_key: key; else the provider's variables. Never shown again.
         organization: ``OpenAI-Organization``.

@@ -89,7 +89,7 @@ def tiers_of(given: Any, strong_model: Any, weak_model: Any) -> tuple[tuple[str,
         return ()
     if strong_model is not None or weak_model is not None:
         raise InvalidTypeError("Controller() takes tiers, or strong_model and weak_model; found both")
-    wanted = "tiers maps names to models, weakest first, such as {'cheap': 'gpt-5-nano', 'expensive': 'gpt-5.2'}"
+    wanted = "tiers maps names to models, weakest first, such as {'cheap': 'gpt-5.4-mini', 'expensive': 'gpt-5.5'}"
     if isinstance(given, Mapping):
         pairs: list[Any] = list(cast("Mapping[Any, Any]", given).items())
     elif isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ferroute._serving_lines import LOCAL, NO_FILE, say, where
@@ -58,17 +59,19 @@ def controller_of(args: argparse.Namespace, before: Controller | None = None) ->
     Raises:
         FerrouteError: A router cannot be loaded, or the configuration cannot be read.
     """
+    from ferroute import _lifecycle
     from ferroute._config import read_config
 
-    return Controller(
-        args.routers,
-        strong_model=args.strong_model,
-        weak_model=args.weak_model,
-        config=read_config(args.config),
-        api_base=args.base_url,
-        api_key=args.api_key,
-        ledger=None if before is None else before.ledger,
-    )
+    with _lifecycle.told_to(partial(say, "warning")):
+        return Controller(
+            args.routers,
+            strong_model=args.strong_model,
+            weak_model=args.weak_model,
+            config=read_config(args.config),
+            api_base=args.base_url,
+            api_key=args.api_key,
+            ledger=None if before is None else before.ledger,
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -44,6 +44,9 @@ class Served(Controller):
         super().__init__(*args, **kwargs)
         self._before = None
 
+    def _tell_of_endings(self) -> None:
+        """Nothing: `ferroute check` looks at the file, and `ferroute serve` has a log for it."""
+
     def _built(self, name: str, entry: Any) -> Any:
         made_of = self._made_of[name] = f"{json.dumps(entry, sort_keys=True, default=str)} {list(stamps(entry))}"
         before = self._before

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import warnings
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from ferroute import _lifecycle
 from ferroute._serving_build import Served, arguments_of, controller_of, price_of
 from ferroute._serving_config import ConfigMistakes, Mistake
 from ferroute._serving_lines import LOCAL
@@ -17,13 +17,12 @@ from ferroute.errors import FerrouteError, UnknownNameError
 from ferroute.routers.base import Router, RungRouter
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterable
     from decimal import Decimal
 
     from ferroute._serving_config import Configuration
 
-SOON = dt.timedelta(days=180)
-"""A model that is shut down within this time is told of."""
 # Of the admin key; the server refuses a shorter one.
 _SHORTEST_KEY = 16
 # Routers that are built in no time, from this package or a file of their own.
@@ -117,7 +116,7 @@ def look(config: Configuration, today: dt.date | None = None) -> Findings:
     Raises:
         ConfigMistakes: It cannot be served.
     """
-    day = dt.datetime.now(dt.timezone.utc).date() if today is None else today
+    day = _lifecycle.today() if today is None else today
     said: list[str] = []
     wrong: list[Mistake] = []
     admin = config.keys.get("admin")
@@ -187,12 +186,8 @@ def _of_models(config: Configuration, lines: list[ModelLine], day: dt.date) -> l
             said.append(f"{model}: its price is not known, so calls are refused where a budget holds")
         elif price is None:
             said.append(f"{model}: its price is not known; what it costs is left out of sums")
-        if shutdown is not None:
-            left = (dt.date.fromisoformat(shutdown) - day).days
-            if left <= 0:
-                said.append(f"{model}: its provider has shut it down on {shutdown}")
-            elif left <= SOON.days:
-                said.append(f"{model}: its provider shuts it down on {shutdown}, in {left} days")
+        if shutdown is not None and (found := _lifecycle.ending(model, shutdown, day)) is not None:
+            said.append(found.text)
     prices = [price_of(model) for _, model in config.tiers]
     for (low, below), (high, above) in zip(
         zip(config.tiers, prices, strict=True), list(zip(config.tiers, prices, strict=True))[1:], strict=False

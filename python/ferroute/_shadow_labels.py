@@ -78,7 +78,7 @@ def scored_pairs(
 
     Example:
         >>> from ferroute.ledger import Ledger
-        >>> scored_pairs(Ledger(), "gpt-5.5", "gpt-5.4-nano")
+        >>> scored_pairs(Ledger(), "gpt-5.5", "gpt-5.4-mini")
         <no scored pairs>
     """
     import numpy as np

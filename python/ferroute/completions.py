@@ -31,7 +31,7 @@ def completion(
     """Asks `model` to answer `messages`.
 
     Args:
-        model: ``provider/model``, a bare name such as ``gpt-5-mini``, any name where `api_base` is given, or a mapping
+        model: ``provider/model``, a bare name such as ``gpt-5.5``, any name where `api_base` is given, or a mapping
             ``{"model": ..., "api_base": ..., "api_key": ...}`` (see `ferroute.endpoints`).
         messages: list of messages in OpenAI's form; objects of earlier responses may be among them.
         api_base: base URL of the server, with or without ``/v1``.

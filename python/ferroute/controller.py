@@ -18,7 +18,7 @@ from random import SystemRandom
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from ferroute import _asks, _calls, _core, _tables, responses
+from ferroute import _asks, _calls, _core, _lifecycle, _tables, responses
 from ferroute._calibrated import calibrated
 from ferroute._context import Holding
 from ferroute._deciding import name_of, policy_of_call
@@ -125,7 +125,7 @@ class Controller(DecidingMany, Shadows):
 
     Args:
         routers: Names in `ROUTER_CLS`. Each is built with the arguments of ``config[name]``.
-        strong_model: Model for prompts with a win rate of at least the threshold, such as ``"gpt-5.2"`` or
+        strong_model: Model for prompts with a win rate of at least the threshold, such as ``"gpt-5.5"`` or
             ``"anthropic/claude-opus-4-5"``; or a mapping with settings of its own, ``{"model": ..., "api_base": ...,
             "api_key": ...}`` (see `ferroute.endpoints`). What it leaves out comes from ``api_base`` and ``api_key``.
         weak_model: Model for all others, likewise.
@@ -135,8 +135,8 @@ class Controller(DecidingMany, Shadows):
         api_base: Base URL for completions of both models; None: the provider's own.
         api_key: Key for completions of both models; None: from the environment.
         progress_bar: Shows progress while routers load and batches are scored.
-        tiers: In the place of the two models a ladder, weakest first: ``{"cheap": "gpt-5-nano", "mid": "gpt-5-mini",
-            "expensive": "gpt-5.2"}``, or a list of such pairs. A model is given as above. Then a threshold may be a
+        tiers: In the place of the two models a ladder, weakest first: ``{"cheap": "gpt-5.4-mini", "mid": "gpt-5.4",
+            "expensive": "gpt-5.5"}``, or a list of such pairs. A model is given as above. Then a threshold may be a
             list with one for each step (``router-local-0.3,0.7``); a single one chooses between the first and the last.
         policy: How calls behave: time limits, retries, fallbacks, ``on_router_error``, ``holdout`` and the like; a
             `CallPolicy`, or a mapping of its attributes. May be assigned later.
@@ -150,10 +150,13 @@ class Controller(DecidingMany, Shadows):
         KeyError: A router's name is unknown.
         TypeError: A router misses an argument in ``config``; or there are neither two models nor tiers, or both.
 
+    Warns:
+        RetiringModelWarning: A model was shut down, or will be within six months; once for a name and process.
+
     Example:
-        >>> c = Controller(["local"], strong_model="gpt-5.2", weak_model="gpt-5-mini")
+        >>> c = Controller(["local"], strong_model="gpt-5.5", weak_model="gpt-5.4-mini")
         >>> c.decide("hello", router="local", threshold=0.9).model
-        'gpt-5-mini'
+        'gpt-5.4-mini'
     """
 
     def __init__(
@@ -210,8 +213,13 @@ class Controller(DecidingMany, Shadows):
         self._start()
         # The first decision does not wait until the price data are read.
         self._serving(self._rungs())
+        self._tell_of_endings()
         if shadow is not None:
             self.shadow = shadow
+
+    def _tell_of_endings(self) -> None:
+        """Warns of models that are shut down soon; a server has a log of its own for that."""
+        _lifecycle.warn(self._rungs().models, self.api_base)
 
     def _built(self, name: str, entry: Any) -> Any:
         """A router with its arguments; a server that reloads has some of them already."""

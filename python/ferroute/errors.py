@@ -63,3 +63,11 @@ class ProviderFailure(FerrouteError):  # a carrier, not an error anybody catches
 
 class DroppedParameterWarning(UserWarning):
     """A parameter that the model does not take was left out; ``CallPolicy(strict=True)`` makes that an error."""
+
+
+class RetiringModelWarning(UserWarning):
+    """A Controller was made with a model that its provider has shut down, or will within six months.
+
+    Once for a name and process. The message has the day, the source of it and, where one is known, a model that lives
+    longer. A model behind a base URL of your own is not spoken of.
+    """

@@ -7,8 +7,8 @@ What a call was about is known where the caller says so (``ferroute={"task": ...
 Example:
     >>> from ferroute.ledger import Ledger
     >>> book = Ledger()
-    >>> book.add("gpt-5-nano", tier="cheap", task="coding", signs=["truncated"])
-    >>> book.add("gpt-5-nano", tier="cheap", task="coding", signs=[])
+    >>> book.add("gpt-5.4-mini", tier="cheap", task="coding", signs=["truncated"])
+    >>> book.add("gpt-5.4-mini", tier="cheap", task="coding", signs=[])
     >>> book.failures().rate
     0.5
 """

@@ -6,7 +6,7 @@ once.
 
 Example:
     >>> book = Ledger("memory:")
-    >>> book.add("gpt-5-mini", prompt_tokens=1000, completion_tokens=500, cost="0.00125")
+    >>> book.add("gpt-5.4-mini", prompt_tokens=1000, completion_tokens=500, cost="0.00125")
     >>> book.spend().total
     Decimal('0.00125')
 """

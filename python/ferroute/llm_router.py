@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from ferroute._core import Verdict
     from ferroute.policy import CallPolicy
 
-MODELS = {"cheap": "gpt-5-nano", "mid": "gpt-5-mini", "expensive": "gpt-5.2"}
+MODELS = {"cheap": "gpt-5.4-mini", "mid": "gpt-5.4", "expensive": "gpt-5.5"}
 """The models of the usual tiers."""
-CLASSIFIER = "gpt-5-nano"
+CLASSIFIER = "gpt-5.4-mini"
 """The model that sorts."""
 _NAME = "llm_classifier"
 
@@ -70,7 +70,7 @@ class LLMRouter:
     Example:
         >>> router = LLMRouter(api_base="http://localhost:8000/v1", api_key="none")
         >>> router.models["expensive"]
-        'gpt-5.2'
+        'gpt-5.5'
     """
 
     def __init__(

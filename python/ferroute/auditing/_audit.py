@@ -94,7 +94,7 @@ def audit(
     Example:
         >>> prompts = ["hello", "What is 2+2?", "Prove that there are infinitely many primes."] * 20
         >>> logs = [{"model": "gpt-5.5", "prompt": p, "prompt_tokens": 40, "completion_tokens": 300} for p in prompts]
-        >>> found = audit(logs, to="gpt-5.4-nano", at="2026-11-01")
+        >>> found = audit(logs, to="gpt-5.4-mini", at="2026-11-01")
         >>> found.verdict, found.calls, found.saving.calls
         ('quality: not yet proven', 60, 20)
     """

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ferroute.auditing._prices import Prices
 
 # A maker's small model, for logs that know no cheaper one than the model they are about.
-_SMALL = (("claude", "claude-haiku-4-5"), ("gemini", "gemini-2.5-flash"), ("mistral", "mistral-small-latest"))
-_USUAL = "gpt-5-mini"
+_SMALL = (("claude", "claude-haiku-4-5"), ("gemini", "gemini-3.5-flash-lite"), ("mistral", "mistral-small-latest"))
+_USUAL = "gpt-5.4-mini"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ auditing = typer.Typer()
 
 @auditing.command(
     epilog="Example: ferroute audit logs.jsonl --html audit.html --labels to_label.jsonl"
-    "\n\nExample: ferroute audit may.csv june.csv --column prompt=question --column cost=usd --to gpt-5-mini"
+    "\n\nExample: ferroute audit may.csv june.csv --column prompt=question --column cost=usd --to gpt-5.4-mini"
 )
 def audit(
     context: typer.Context,

@@ -79,7 +79,7 @@ def evaluate(
 
 
 @judging.command(
-    epilog="Example: ferroute collect --file test.jsonl --score choice --strong gpt-5.2 --weak gpt-5-mini"
+    epilog="Example: ferroute collect --file test.jsonl --score choice --strong gpt-5.5 --weak gpt-5.4-mini"
     " --output outcomes.parquet"
 )
 def collect(
@@ -95,8 +95,8 @@ def collect(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="PATH", help="Outcomes; .parquet or .jsonl. Resumed if there.")
     ],
-    strong: Strong = "gpt-5.2",
-    weak: Weak = "gpt-5-mini",
+    strong: Strong = "gpt-5.5",
+    weak: Weak = "gpt-5.4-mini",
     column: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Column of prompts. (default: prompt, question, text)", show_default=False),

@@ -42,7 +42,7 @@ def _words(option: str, metavar: str, text: str) -> object:
 
 @keeping.command(
     epilog="Example: ferroute keys create --team search --budget-usd 5/day"
-    "\n\nExample: ferroute keys create --name ci --models gpt-5.4-nano,router-local --requests 100/minute --expires 90d"
+    "\n\nExample: ferroute keys create --name ci --models gpt-5.4-mini,router-local --requests 100/minute --expires 90d"
 )
 def create(
     context: typer.Context,

@@ -104,9 +104,12 @@ def share_of(text: str, option: str = "--share") -> float:
 
 def controller_of(routers: list[str], strong: str, weak: str, config: Path | None) -> Controller:
     """The Controller that a command asks."""
+    from ferroute import _lifecycle
+    from ferroute.cli._output import note
     from ferroute.controller import Controller
 
-    return Controller(routers, strong_model=strong, weak_model=weak, config=read_config(config))
+    with _lifecycle.told_to(note):
+        return Controller(routers, strong_model=strong, weak_model=weak, config=read_config(config))
 
 
 def read_config(path: Path | None) -> dict[str, Any] | None:

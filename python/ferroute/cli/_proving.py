@@ -32,7 +32,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for progr
 
 @proving.command(
     epilog="Example: ferroute fit outcomes.parquet --out mine.safetensors"
-    "\n\nExample: ferroute fit labels.jsonl --strong gpt-5.5 --weak gpt-5.4-nano --out mine.safetensors"
+    "\n\nExample: ferroute fit labels.jsonl --strong gpt-5.5 --weak gpt-5.4-mini --out mine.safetensors"
 )
 def fit(
     context: typer.Context,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ferroute.cli._auditing import auditing
+from ferroute.cli._doctoring import doctoring
 from ferroute.cli._judging import judging
 from ferroute.cli._keys import keeping
 from ferroute.cli._options import (
@@ -78,8 +79,8 @@ def route(
             help="Or: win rate from which on the strong model answers. Higher = fewer strong calls.", show_default=False
         ),
     ] = None,
-    strong: Strong = "gpt-5.2",
-    weak: Weak = "gpt-5-mini",
+    strong: Strong = "gpt-5.5",
+    weak: Weak = "gpt-5.4-mini",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
     explain: Annotated[
         bool,
@@ -240,8 +241,8 @@ def demo(
         int | None, typer.Option(min=20, help="Draw this many of the prompts. (default: all)", show_default=False)
     ] = None,
     share: Annotated[str, typer.Option(metavar="PERCENT", help="Share of calls to the strong model.")] = "30%",
-    strong: Strong = "gpt-5.2",
-    weak: Weak = "gpt-5-mini",
+    strong: Strong = "gpt-5.5",
+    weak: Weak = "gpt-5.4-mini",
     requests: Annotated[int, typer.Option(min=1, help="Requests on the bill.")] = 1_000_000,
     output_tokens: Annotated[int, typer.Option(min=0, help="Assumed tokens of an answer.")] = 300,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
@@ -276,7 +277,7 @@ def demo(
             raise problem
 
 
-for _group in (judging, auditing, proving, serving):
+for _group in (judging, auditing, proving, serving, doctoring):
     app.registered_commands += _group.registered_commands
 
 

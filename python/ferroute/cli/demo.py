@@ -12,8 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ferroute import _core, pricing
-from ferroute.cli._output import STRONG, WEAK, ascii_only, console, fitted, json_line, one_line, percent
+from ferroute import _core, _lifecycle, pricing
+from ferroute.cli._output import STRONG, WEAK, ascii_only, console, fitted, json_line, note, one_line, percent
 from ferroute.controller import Controller
 from ferroute.errors import MissingFileError, UnknownNameError
 from ferroute.plot import save_share, share_at, share_chart, threshold_for
@@ -109,7 +109,8 @@ def run(*, share: float, strong: str, weak: str, prompts: int | None, requests: 
     """Routes the benchmarks' prompts in one shuffled stream, always the same one."""
     texts = [(name, text) for name, file in BENCHMARKS.items() for text in read_texts(_benchmark(file))]
     random.Random(0).shuffle(texts)
-    controller = Controller(["local"], strong_model=strong, weak_model=weak)
+    with _lifecycle.told_to(note):
+        controller = Controller(["local"], strong_model=strong, weak_model=weak)
     controller.routers[RULES] = RulesRouter()
 
     def decide(text: str, router: str) -> Decision:

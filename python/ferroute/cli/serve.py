@@ -128,7 +128,9 @@ def _read(given: argparse.Namespace) -> Configuration:
 
 def run(config: Configuration, read: Callable[[], Configuration], *, watch: bool) -> None:
     """Serves a configuration until a signal; `read` reads it anew, at SIGHUP and with `watch` when its file changes."""
+    from ferroute import _lifecycle
     from ferroute._serving_build import controller_of, door_of, page_about, served_of, telemetry_of
+    from ferroute.endpoints import endpoint
     from ferroute.gateway import Gateway
 
     telemetry = telemetry_of(config)
@@ -159,6 +161,8 @@ def run(config: Configuration, read: Callable[[], Configuration], *, watch: bool
         tell("info", note)
     for name, why in broken:
         tell("warning", f"{name} cannot be called, and whoever asks for it is told so: {why}")
+    for ending in _lifecycle.endings(endpoint(model, name) for name, model in (*config.tiers, *config.models)):
+        tell("warning", ending.text)
     from ferroute._serving_reload import OnHangup, Reloading
 
     reloading: Any = None

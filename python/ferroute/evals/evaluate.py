@@ -233,16 +233,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    from ferroute import _lifecycle
     from ferroute.controller import Controller
 
     Path(args.output).mkdir(parents=True, exist_ok=True)
-    controller = Controller(
-        routers=args.routers,
-        config=read_config(args.config),
-        strong_model=args.strong_model,
-        weak_model=args.weak_model,
-        progress_bar=True,
-    )
+    # Outcomes of the models are read, none of them is called: that they have ended is no news here.
+    with _lifecycle.told_to(lambda _: None):
+        controller = Controller(
+            routers=args.routers,
+            config=read_config(args.config),
+            strong_model=args.strong_model,
+            weak_model=args.weak_model,
+            progress_bar=True,
+        )
     asked = [args.benchmark] if isinstance(args.benchmark, str) else args.benchmark or []
     for name in [*asked, *([None] if args.data else [])]:
         benchmark = _open(name, args, controller.model_pair)

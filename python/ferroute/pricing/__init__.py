@@ -2,7 +2,7 @@
 
 Prices are dated, name their source, and differ by length of prompt, cache, hour and service tier where the provider's
 do. An unknown price is None with a warning, never zero. Models are named as in a call: ``gpt-5.2``,
-``anthropic/claude-haiku-4-5``, ``openrouter/openai/gpt-5-mini``. Prices of your own go first: `override`, or a file
+``anthropic/claude-haiku-4-5``, ``openrouter/openai/gpt-5.4-mini``. Prices of your own go first: `override`, or a file
 that the variable ``FERROUTE_PRICES`` names.
 
 Example:
@@ -333,6 +333,11 @@ def warn_if_unpriced(model: str, at: When = None, stacklevel: int = 2) -> None:
         _missed.add(model)
         if _core.pricing_price(model, None, _usage.when(at)) is None:
             warnings.warn(_unknown(model), PriceWarning, stacklevel=stacklevel + 1)
+
+
+def said_shut_down(model: str) -> None:
+    """Notes that somebody else has told of it, so that `warn_if_shut_down` has nothing left to say of a model."""
+    _said.add(model)
 
 
 def said_unpriced(model: str) -> bool:

@@ -52,7 +52,7 @@ class LLMClassifierRouter(RungRouter):
 
     def __init__(
         self,
-        model: str | Mapping[str, Any] = "gpt-5-nano",
+        model: str | Mapping[str, Any] = "gpt-5.4-mini",
         preset: str | None = None,
         labels: Mapping[str, str] | Sequence[str] | None = None,
         map: Mapping[str, str] | None = None,  # noqa: A002 - the configuration's word for it
