@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from ferroute.explorer import Explorer
+
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 """The shares that a table shows."""
 
@@ -263,6 +265,22 @@ class CalibrationTable:
 
         title = f"Scores of {self.router} on {self.n:,} prompts"
         return plot_scores([min(max(score, 0.0), 1.0) for score in self.scores], shares=shares, title=title, ax=ax)
+
+    def explore(self, costs: Any = None, share: float = 0.3) -> Explorer:
+        """A slider over the threshold, for a notebook: share of strong calls, and the cost where it is known.
+
+        A table has no outcomes, so quality is shown as not measured.
+
+        Args:
+            costs: Mean US dollars of a call, ``(strong, weak)`` or ``{"strong": ..., "weak": ...}``; None: not known.
+            share: Share of strong calls where it begins, 0..=1.
+
+        Returns:
+            The explorer; ``.save("explorer.html")`` writes it to a file.
+        """
+        from ferroute.explorer import explore
+
+        return explore({self.router: self.scores}, costs=costs, share=share)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{_percent(share)}: {self.threshold(share).threshold:.5g}" for share in (0.1, 0.3, 0.5))

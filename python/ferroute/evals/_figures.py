@@ -147,7 +147,7 @@ class Rows:
         """
         rows = cls(column("strong_scores", strong), column("weak_scores", weak), unit=unit)
         if costs is not None:
-            rows.costs = _costs(costs, rows.strong.size)
+            rows.costs = costs_of(costs, rows.strong.size)
         return rows
 
     @property
@@ -220,7 +220,13 @@ def whole(what: str, value: Any) -> int:
         raise InvalidTypeError(f"{what}: expected a whole number, found {value!r:.60}") from None
 
 
-def _costs(costs: Mapping[str, Any] | tuple[Any, Any], rows: int) -> tuple[Numbers, Numbers]:
+def costs_of(costs: Mapping[str, Any] | tuple[Any, Any], rows: int) -> tuple[Numbers, Numbers]:
+    """Dollars of a call to the strong and to the weak model, ``[rows]`` each.
+
+    Raises:
+        InvalidTypeError: They are no pair, or no numbers.
+        InvalidValueError: They have other names.
+    """
     import numpy as np
 
     if hasattr(costs, "keys"):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ferroute.evals.model_comparison import ModelComparison
     from ferroute.evals.outcome_table import OutcomeTable
+    from ferroute.explorer import Explorer
 
     Numbers = NDArray[np.float64]
 
@@ -91,6 +92,26 @@ class Comparison(SideBySide[RouterResult]):
         from ferroute.evals import plots
 
         return plots.plot(self, kind, ax, bands)
+
+    def explore(self, name: str | None = None, share: float = 0.3) -> Explorer:
+        """A slider over the threshold, for a notebook: share of strong calls, cost and quality with its band.
+
+        Args:
+            name: The router; None: all that have win rates, best APGR first, to choose among.
+            share: Share of strong calls where it begins, 0..=1.
+
+        Returns:
+            The explorer; ``.save("explorer.html")`` writes it to a file.
+
+        Raises:
+            InvalidValueError: It is a baseline, or no router has win rates: then there is no threshold.
+            UnknownNameError: There is no such router.
+        """
+        from ferroute.explorer import Explorer, measured
+
+        if name is not None:
+            return self[name].explore(share)
+        return Explorer([measured(one) for one in by_apgr(self.routers) if one.win_rates is not None], share)
 
     def _on_paper(self) -> tuple[list[str], list[list[str]], str, str]:
         from ferroute.evals._tables import grid

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
+    from ferroute.explorer import Explorer
+
     Numbers = NDArray[np.float64]
 
 
@@ -174,6 +176,12 @@ class RouterResult:
         """Whether dollars stand beside the shares of calls."""
         return self._curve.cost is not None
 
+    @property
+    def cost_ends(self) -> tuple[float, float] | None:
+        """Mean dollars of a call when the weak and when the strong model answers everything; None: no costs."""
+        weak, strong = self._curve.weak_cost, self._curve.strong_cost
+        return None if weak is None or strong is None else (float(weak[0]), float(strong[0]))
+
     def value(self, figure: str) -> float:
         """A figure by its name, as for `draws`."""
         if figure in _AT_95:
@@ -274,6 +282,23 @@ class RouterResult:
 
         whole: Any = self
         return plots.plot(whole, kind, ax)
+
+    def explore(self, share: float = 0.3) -> Explorer:
+        """A slider over the threshold, for a notebook: share of strong calls, cost and quality with its band.
+
+        Args:
+            share: Share of strong calls where it begins, 0..=1.
+
+        Returns:
+            The explorer; ``.save("explorer.html")`` writes it to a file.
+
+        Raises:
+            InvalidValueError: It is a baseline, which has no threshold.
+        """
+        from ferroute.explorer import Explorer, measured
+
+        whole: Any = self
+        return Explorer([measured(whole)], share)
 
     def __repr__(self) -> str:
         from ferroute.evals._tables import text_table
