@@ -11,6 +11,7 @@ Example:
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -243,12 +244,12 @@ def _unmeasured(name: str, values: Any, costs: Any, confidence: float) -> Sweep:
     """From win rates alone: a threshold for each hundredth of the calls, where equal scores go together."""
     import numpy as np
 
-    scores: Any = np.sort(values)
-    n = int(scores.size)
+    scores: list[float] = np.sort(values).tolist()
+    n = len(scores)
     # The highest threshold at which at least so many are strong is a score; beyond the last one nobody is.
-    wanted = np.unique(np.ceil(np.linspace(0, n, PLACES + 1)[1:] - 1e-9).astype(np.int64))
-    thresholds = [*np.unique(scores[n - wanted]).tolist(), math.nextafter(float(scores[-1]), math.inf)]
-    counts = [int(n - np.searchsorted(scores, value, side="left")) for value in thresholds]
+    wanted = {math.ceil(round(n * step / PLACES, 9)) for step in range(1, PLACES + 1)}
+    thresholds = [*sorted({scores[n - count] for count in wanted}), math.nextafter(scores[-1], math.inf)]
+    counts = [n - bisect.bisect_left(scores, value) for value in thresholds]
     found = cost_ends = None
     if costs is not None:
         from ferroute.evals._figures import costs_of
@@ -256,7 +257,7 @@ def _unmeasured(name: str, values: Any, costs: Any, confidence: float) -> Sweep:
         strong, weak = (numbers("costs", each, n) for each in costs_of(costs, n))
         if not (np.isfinite(strong).all() and np.isfinite(weak).all()):
             raise InvalidValueError("costs: expected dollars of every call, found a number that is not finite")
-        found = tuple(float(np.where(values >= value, strong, weak).mean()) for value in thresholds)
+        found = tuple(float(np.mean(np.where(values >= value, strong, weak))) for value in thresholds)
         cost_ends = float(weak.mean()), float(strong.mean())
     return Sweep(
         name=name,
