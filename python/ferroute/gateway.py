@@ -244,7 +244,11 @@ class Gateway:
         self.controller = controller
 
     def refused(self, why: str) -> None:
-        """Lets the page say that a changed configuration was not taken, and why."""
+        """Lets the page say that a changed configuration was not taken, and why.
+
+        Args:
+            why: The reason, in words.
+        """
         if self._page is not None:
             self._page.refused(why)
 
@@ -298,5 +302,13 @@ class Gateway:
 
 
 def serve(controller: Controller, host: str = HOST, port: int = PORT, *, drain: float = 30.0, **served: Any) -> None:
-    """Serves a Controller until a signal; see `Gateway`."""
+    """Serves a Controller until a signal; see `Gateway`.
+
+    Args:
+        controller: The Controller that answers.
+        host: Address to listen on.
+        port: Port; 0: a free one.
+        drain: Seconds that open requests are given after a signal.
+        **served: Other arguments of `Gateway`.
+    """
     Gateway(controller, host, port, **served).run(drain)

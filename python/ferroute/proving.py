@@ -75,7 +75,11 @@ class Proof:
         return f"{proven}\nForecast: {forecast}."
 
     def usage(self) -> str:
-        """How a Controller takes it, as code."""
+        """How a Controller takes it, as code.
+
+        Raises:
+            InvalidValueError: There is no certificate yet.
+        """
         if self.certificate is None:
             raise InvalidValueError("there is no certificate yet: prove needs labels=")
         router, certificate = (str(self.folder / name) for name in ("router.safetensors", "certificate.json"))
@@ -118,10 +122,14 @@ def prove(
         progress_bar: Shows progress.
         audit: Further arguments of `ferroute.audit`: ``format``, ``columns``, ``strong``, ``to``, ``at``.
 
+    Returns:
+        What was found, and the certificate where there are labels.
+
     Raises:
         MissingFileError: There are no such logs or labels.
         UnreadableFileError: A file cannot be read, or the folder not be written to.
         InvalidValueError: There are fewer than 40 labels, they belong to other logs, or a score is outside of 0..1.
+        InvalidTypeError: An argument was given that follows from the labels.
     """
     import numpy as np
 

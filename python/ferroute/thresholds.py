@@ -113,6 +113,10 @@ def _threshold(threshold: float, above: int, n: int, share: float, confidence: f
 def checked_scores(scores: ArrayLike, what: str = "scores") -> NDArray[np.float64]:
     """Win rates as float64 ``[n]``.
 
+    Args:
+        scores: Win rates, ``[n]``, each in 0..=1 (up to a millionth).
+        what: What messages call them.
+
     Raises:
         InvalidValueError: There is none, or one is NaN or outside of 0..=1.
         InvalidTypeError: They are not numbers, or not in one row.
@@ -156,7 +160,12 @@ class CalibrationTable:
     _found: dict[tuple[float, float], Threshold] = field(default_factory=dict[Any, Any], compare=False)
 
     def threshold(self, share: float, confidence: float = 0.95) -> Threshold:
-        """As `threshold_for_share` on the table's scores."""
+        """As `threshold_for_share` on the table's scores.
+
+        Args:
+            share: Wanted share of strong calls, 0..=1.
+            confidence: Of the interval, in 0..1.
+        """
         share, confidence = fraction("share", share), fraction("confidence", confidence, below=True)
         found = self._found.get((share, confidence))
         if found is None:
@@ -218,6 +227,9 @@ class CalibrationTable:
     def load(cls, path: str | os.PathLike[str]) -> CalibrationTable:
         """Reads a table that `save` wrote.
 
+        Args:
+            path: The file.
+
         Raises:
             MissingFileError: There is no such file.
             UnreadableFileError: It cannot be read.
@@ -257,6 +269,10 @@ class CalibrationTable:
 
     def plot(self, shares: Sequence[float] = (0.1, 0.3, 0.5), ax: Any = None) -> Any:
         """A histogram of the scores with the thresholds of some shares; needs matplotlib (extra ``eval``).
+
+        Args:
+            shares: Shares of strong calls to mark, 0..=1 each.
+            ax: Axes to draw on; None: new ones.
 
         Returns:
             The axes; ``.figure.savefig(path)`` writes the picture.
@@ -337,7 +353,14 @@ def _unpacked(text: Any) -> tuple[float, ...]:
 def make_table(
     router: str, scores: ArrayLike, *, fingerprint: str | None = None, source: str = "win rates"
 ) -> CalibrationTable:
-    """A table of scores that are at hand."""
+    """A table of scores that are at hand.
+
+    Args:
+        router: The router's name.
+        scores: Win rates, ``[n]``, each in 0..=1.
+        fingerprint: Tells configurations apart; None: not known.
+        source: Where the scores come from, in a few words.
+    """
     import datetime
 
     import numpy as np
@@ -351,6 +374,10 @@ def make_table(
 
 
 def rounded(threshold: float) -> float:
-    """To five places as RouteLLM prints it: the product is rounded to even, and divided again."""
+    """To five places as RouteLLM prints it: the product is rounded to even, and divided again.
+
+    Args:
+        threshold: The threshold.
+    """
     product = threshold * 1e5
     return round(product) / 1e5 if math.isfinite(product) else threshold

@@ -56,7 +56,7 @@ class Estimate(float):
         return self.show(".4g")
 
     def show(self, form: str, unit: str = "") -> str:
-        """The figure with its interval in brackets, each in the format ``form``."""
+        """The figure with its interval in brackets, in the format ``form``; ``unit`` stands behind the figure."""
         if not math.isfinite(self):
             return "-"
         text = f"{float(self):{form}}{unit}"

@@ -181,7 +181,24 @@ async def acollect(
     progress: bool = True,
     **options: Any,
 ) -> Collected:
-    """As `collect`, for asyncio."""
+    """As `collect`, for asyncio.
+
+    Args:
+        prompts: As in `collect`.
+        strong_model: As in `collect`.
+        weak_model: As in `collect`.
+        score: As in `collect`.
+        references: As in `collect`.
+        output: As in `collect`.
+        concurrency: As in `collect`.
+        keep_answers: As in `collect`.
+        system: As in `collect`.
+        progress: As in `collect`.
+        **options: As in `collect`.
+
+    Raises:
+        InvalidValueError: As in `collect`.
+    """
     texts = _checked(prompts, references, score)
     if concurrency < 1:
         raise InvalidValueError(f"concurrency: expected 1 or more, found {concurrency}")

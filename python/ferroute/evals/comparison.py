@@ -88,6 +88,14 @@ class Comparison(SideBySide[RouterResult]):
         """Draws ``"quality"`` against the share of strong calls, or against ``"cost"``.
 
         With ``bands="simultaneous"`` the bands hold for all routers over the whole curve together.
+
+        Args:
+            kind: ``"quality"`` (against the share of strong calls) or ``"cost"`` (against dollars a call).
+            ax: Axes to draw on; None: new ones.
+            bands: ``"pointwise"``, or ``"simultaneous"``: bands that hold over the whole curve together.
+
+        Returns:
+            The axes; ``.figure.savefig(path)`` writes the picture.
         """
         from ferroute.evals import plots
 
@@ -211,7 +219,7 @@ def compare(  # pyright: ignore[reportInconsistentOverload]
             other form 10, as in RouteLLM.
         strong_scores: Scores of the strong model, ``[n]``, by keyword.
         weak_scores: Scores of the weak model, ``[n]``, by keyword.
-        costs: ``second`` by keyword.
+        costs: ``second`` by keyword, dollars a call.
         models: Names of the columns; of a table: which ones.
         pair: Names of the strong and the weak model; None: of two columns the first is strong; of a table, or among
             more, the best mean score is strong and the cheapest model weak, and the notes say which.
@@ -276,7 +284,19 @@ def judge(
     pair: tuple[str, str] = ("strong", "weak"),
     notes: Sequence[str] = (),
 ) -> Comparison:
-    """`compare` with everything read; ``simple`` are the scores of the baselines that look at prompts."""
+    """`compare` with everything read; ``simple`` are the scores of the baselines that look at prompts.
+
+    Args:
+        routers: Name -> win rates, ``[n]``.
+        rows: Scores and costs of both models.
+        settings: How figures and intervals are computed.
+        simple: Name -> scores of a baseline, ``[n]``.
+        pair: Names of the strong and the weak model.
+        notes: What was left out or decided, in words.
+
+    Raises:
+        InvalidValueError: A router has the name of a baseline.
+    """
     scored = {name: column(f"win rates of {name}", rates) for name, rates in routers.items()}
     asked = list(scored)
     taken = {RANDOM, LENGTH, RULES, OPTIMUM}.intersection(asked)

@@ -81,7 +81,14 @@ class ABResult:
         return "\n".join((f"<A/B: {self.verdict}", *rows, known)) + ">"
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draws the difference with its interval."""
+        """Draws the difference with its interval.
+
+        Args:
+            ax: Axes to draw on; None: new ones.
+
+        Returns:
+            The axes; ``.figure.savefig(path)`` writes the picture.
+        """
         from ferroute.rollout._pictures import difference_plot
 
         return difference_plot(self, ax)
@@ -176,7 +183,11 @@ class ABTest:
         )
 
     def arm(self, key: object) -> str:
-        """``"a"`` or ``"b"``: the arm of a user or session, the same in every process and version."""
+        """``"a"`` or ``"b"``: the arm of a user or session, the same in every process and version.
+
+        Args:
+            key: Names the user or session; any text.
+        """
         return "b" if _core.ab_arm(self.salt, _readable(key), self.split) else "a"
 
     def request(self, key: object) -> dict[str, Any]:
@@ -184,6 +195,9 @@ class ABTest:
 
         ``client.chat.completions.create(**test.request(user), messages=...)``: the model string of the arm, the key as
         session, and the tag ``ab`` with name and arm, by which the ledger knows it again.
+
+        Args:
+            key: Names the user or session; any text.
         """
         arm = self.arm(key)
         extras = {"session": _readable(key), "tags": {"ab": f"{self.name}:{arm}"}}
@@ -212,6 +226,9 @@ class ABTest:
 
     def observe_many(self, rows: Iterable[tuple[str, float]]) -> ABResult:
         """As `observe`, for pairs of arm and score in their order; returns the result after them.
+
+        Args:
+            rows: Arm (``"a"`` or ``"b"``) and score, in the order in which they came.
 
         Raises:
             InvalidTypeError: A row is no pair; the message has its number, and those before it are taken in.

@@ -66,7 +66,13 @@ class Move:
 
 
 def moves_of(told: Sequence[Told], stages: Sequence[tuple[float, float]], rehearsed: bool = False) -> tuple[Move, ...]:
-    """The core's moves; of a rehearsal the time is the number of a request."""
+    """The core's moves; of a rehearsal the time is the number of a request.
+
+    Args:
+        told: What the core tells of each move.
+        stages: Thresholds of the stages.
+        rehearsed: Whether it was a rehearsal.
+    """
     made: list[Move] = []
     for kind, at, before, after, n, evidence, reason, sentence in told:
         when = None if rehearsed or at is None else dt.datetime.fromtimestamp(at, dt.timezone.utc)
@@ -127,7 +133,14 @@ class Rehearsal:
         return pd.DataFrame({name: getattr(self, name) for name in names})
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draws the weak share and the running loss over the requests."""
+        """Draws the weak share and the running loss over the requests.
+
+        Args:
+            ax: Axes to draw on; None: new ones.
+
+        Returns:
+            The axes; ``.figure.savefig(path)`` writes the picture.
+        """
         from ferroute.rollout._pictures import rehearsal_plot
 
         return rehearsal_plot(self, ax)

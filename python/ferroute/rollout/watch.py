@@ -102,6 +102,9 @@ class AlwaysStrong:
 def watched(certificate: Any) -> Any:
     """What holds a certificate in this process: a watch, or always strong.
 
+    Args:
+        certificate: A `Certificate`, or the path of a saved one.
+
     Raises:
         InvalidTypeError: It is no certificate.
     """

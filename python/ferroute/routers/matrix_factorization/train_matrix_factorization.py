@@ -299,7 +299,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the program; errors of ferroute end it with one line and exit code 1."""
+    """Runs the program; errors of ferroute end it with one line and exit code 1.
+
+    Args:
+        arguments: The command line's words; None: those of the process.
+    """
     given = parser().parse_args(arguments)
     with program(parser().prog):
         trained = _run(given)
