@@ -172,7 +172,6 @@ def test_the_list_is_the_public_surface():
     for name in (
         "controller.Controller.route",
         "_certificate.Certificate",
-        "_fit_report.FitReport",
         "_core.Keys.create",
     ):
         assert f"ferroute.{name}" in told
