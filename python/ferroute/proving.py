@@ -56,6 +56,16 @@ class Proof:
         parts = [repr(self.router.report), repr(self.certificate), self.promise(), self.usage()]
         return "\n\n".join(parts)
 
+    def _repr_html_(self) -> str:
+        """The audit and what to do next, or report, certificate, promise and code."""
+        from ferroute._grid import html_text
+
+        if self.router is None or self.certificate is None:
+            return html_text(repr(self))
+        shown: tuple[Any, ...] = (self.router.report, self.certificate)
+        parts = [each._repr_html_() for each in shown]
+        return "".join([*parts, html_text(self.promise()), html_text(self.usage())])
+
     def promise(self) -> str:
         """What is proven and what that is forecast to save, in a sentence each."""
         certificate, saving = self.certificate, self.audit.saving

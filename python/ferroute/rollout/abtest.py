@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
+from ferroute._grid import Told
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.rollout._checked import number_of
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class ABResult:
+class ABResult(Told):
     """What an A/B test knows.
 
     Attributes:
@@ -94,7 +95,7 @@ class ABResult:
         return difference_plot(self, ax)
 
 
-class ABTest:
+class ABTest(Told):
     """Which of two model strings answers better; each user always meets the same one.
 
     The evidence is a bet that needs nothing but the lot by which `arm` divides the keys: it may be looked at after

@@ -6,6 +6,8 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from ferroute._grid import Told
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,7 +36,7 @@ class Stage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Move:
+class Move(Told):
     """A move from one stage to another.
 
     Attributes:
@@ -95,7 +97,7 @@ def moves_of(told: Sequence[Told], stages: Sequence[tuple[float, float]], rehear
 
 
 @dataclass(frozen=True, repr=False)
-class Rehearsal:
+class Rehearsal(Told):
     """What a ramp would have done on requests of which both scores are known.
 
     Attributes:
