@@ -10,6 +10,7 @@ import pytest
 import ferroute
 from ferroute import calibrate, pricing, rollout
 from ferroute._grid import html_text
+from ferroute._progress import bar_class
 from ferroute.evals import compare, score_router
 from ferroute.evals.model_comparison import ModelComparison
 
@@ -97,3 +98,25 @@ def test_text_of_several_lines_keeps_its_layout():
     assert "<strong>a &amp; b</strong>\n  two</pre>" in html
     assert "white-space:pre-wrap" in html
     assert html.count("<strong>") == 1
+
+
+@pytest.mark.parametrize("widgets", [False, True])
+def test_a_bar_in_a_notebook_without_widgets_is_text_and_warns_of_nothing(monkeypatch, widgets):
+    import importlib.machinery
+    import importlib.util
+
+    import tqdm
+    import tqdm.auto
+
+    found = importlib.machinery.ModuleSpec("ipywidgets", None) if widgets else None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
+    assert bar_class() is (tqdm.auto.tqdm if widgets else tqdm.tqdm)
+
+
+def test_long_work_has_a_bar_where_it_is_asked_for(capsys):
+    client = ferroute.Controller(["local"], strong_model="s", weak_model="w", progress_bar=True)
+    client.batch_calculate_win_rate(["hi", "why?"], "local")
+    calibrate.calibrate("local", ["hi", "why?"], progress_bar=True)
+    said = capsys.readouterr().err
+    assert "2/2" in said
+    assert "Scoring with local" in said

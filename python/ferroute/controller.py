@@ -666,9 +666,9 @@ def _chosen_elsewhere(controller: Controller) -> bool:
 
 
 def _with_progress(names: Sequence[str], text: str) -> Any:
-    from tqdm.auto import tqdm
+    from ferroute._progress import bar_class
 
-    return tqdm(names, desc=text)
+    return bar_class()(names, desc=text)
 
 
 _shadow_checked = False

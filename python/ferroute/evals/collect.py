@@ -574,7 +574,7 @@ def _bar(total: int, done: int, wanted: bool) -> Generator[Callable[[int], objec
     if not wanted:
         yield lambda _done: None
         return
-    from tqdm.auto import tqdm
+    from ferroute._progress import bar_class
 
-    with tqdm(total=total, initial=done, desc="Asking both models", unit="prompt") as bar:
+    with bar_class()(total=total, initial=done, desc="Asking both models", unit="prompt") as bar:
         yield bar.update
