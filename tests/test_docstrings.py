@@ -7,6 +7,7 @@ The rules that a program can check. A name is public if nothing in its path begi
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib
 import inspect
 import re
@@ -321,3 +322,20 @@ def descriptions(named: Named) -> list[tuple[str, str]]:
         elif found and line.strip():
             found[-1] = (found[-1][0], f"{found[-1][1]} {line.strip()}")
     return found
+
+
+def test_examples_run():
+    homes = {home_of(named.path) for named in names()}
+    tried = 0
+    for module in sorted(homes - {"ferroute._core"}):
+        done = doctest.testmod(importlib.import_module(module))
+        assert done.failed == 0, module
+        tried += done.attempted
+    assert tried > 50
+
+
+def home_of(path: str) -> str:
+    """The module that a name lives in."""
+    while path not in modules() and not ROOT.joinpath("python", *path.split(".")).with_suffix(".py").exists():
+        path = path.rpartition(".")[0]
+    return path

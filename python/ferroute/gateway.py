@@ -178,8 +178,12 @@ class Gateway:
         FerrouteError: A model cannot be called.
 
     Example:
-        >>> with Gateway(controller, port=0) as gateway:
-        ...     client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="any")
+        >>> from ferroute.controller import Controller
+        >>> model = {"model": "openai/gpt-5.5", "api_key": "the key of the team"}
+        >>> controller = Controller(["random"], strong_model=model, weak_model=model)
+        >>> with Gateway(controller, port=0) as gateway:  # openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="any")
+        ...     gateway.url.startswith("http://127.0.0.1:")
+        True
     """
 
     def __init__(
