@@ -21,7 +21,7 @@ class Shown:
         return html_table(*self._table())
 
 
-class Told:
+class AsText:
     """What shows itself as text: in a notebook its first line stands out, and the rest is laid out as in a terminal."""
 
     def _repr_html_(self) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, _tables
 from ferroute._columns_of import fraction, numbers
-from ferroute._grid import Told
+from ferroute._grid import AsText
 from ferroute._whole_file import write_whole
 from ferroute.errors import InvalidValueError, MissingFileError, UnreadableFileError
 
@@ -36,7 +36,7 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, repr=False)
-class Threshold(Told):
+class Threshold(AsText):
     """A threshold, and what it does to the scores it was read off.
 
     Attributes:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, controller
-from ferroute._grid import Told
+from ferroute._grid import AsText
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnreadableFileError
 from ferroute.evals import scoring
 
@@ -67,7 +67,7 @@ _ASIDE = {"model", "api_key", "api_base", "base_url", "timeout", "max_retries", 
 
 
 @dataclass
-class Collected(Told):
+class Collected(AsText):
     """Outcomes of the prompts, in their order.
 
     Attributes:

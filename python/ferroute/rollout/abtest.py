@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
-from ferroute._grid import Told
+from ferroute._grid import AsText
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.rollout._checked import number_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class ABResult(Told):
+class ABResult(AsText):
     """What an A/B test knows.
 
     Attributes:
@@ -95,7 +95,7 @@ class ABResult(Told):
         return difference_plot(self, ax)
 
 
-class ABTest(Told):
+class ABTest(AsText):
     """Which of two model strings answers better; each user always meets the same one.
 
     The evidence is a bet that needs nothing but the lot by which `arm` divides the keys: it may be looked at after

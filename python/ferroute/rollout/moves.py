@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ferroute._grid import Told
+from ferroute._grid import AsText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Stage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Move(Told):
+class Move(AsText):
     """A move from one stage to another.
 
     Attributes:
@@ -97,7 +97,7 @@ def moves_of(told: Sequence[Told], stages: Sequence[tuple[float, float]], rehear
 
 
 @dataclass(frozen=True, repr=False)
-class Rehearsal(Told):
+class Rehearsal(AsText):
     """What a ramp would have done on requests of which both scores are known.
 
     Attributes:

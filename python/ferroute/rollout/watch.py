@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
-from ferroute._grid import Told
+from ferroute._grid import AsText
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.rollout._kept import Kept, same_settings, scores_of, settings_of
 from ferroute.rollout.promise import Certified, bound_of, is_certificate
@@ -87,7 +87,7 @@ class Watch(Kept):
             same_settings(self._core, None, *asked)
 
 
-class AlwaysStrong(Told):
+class AlwaysStrong(AsText):
     """What is held of a certificate that certifies nothing."""
 
     label = "a certificate that certifies nothing"

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ferroute._grid import Told
+from ferroute._grid import AsText
 from ferroute.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class EpochLosses:
 
 
 @dataclass(frozen=True)
-class TrainingReport(Told):
+class TrainingReport(AsText):
     """What a training did.
 
     The same data, settings and version give the same bytes: it has no clock, only the ``date`` the caller gave.
