@@ -270,6 +270,21 @@ def test_the_reserved_object_is_not_for_the_model(at: Served, client: openai.Ope
     assert "stop" not in sent
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_who_answered_is_in_the_headers_of_a_raw_response(at: Served, client: openai.OpenAI, stream: bool) -> None:
+    raw = client.chat.completions.with_raw_response.create(model=ROUTED, messages=ASKED, stream=stream)
+    assert raw.headers["x-ferroute-model"] == "openai/gpt-5.4-nano"
+    assert raw.headers["x-ferroute-router"] == "random"
+    said: Any = raw.parse()
+    assert list(said) if stream else said.choices
+
+
+def test_a_stream_that_is_left_lets_the_next_one_begin(at: Served, client: openai.OpenAI) -> None:
+    with client.chat.completions.create(model=ROUTED, messages=ASKED, stream=True) as stream:
+        assert next(iter(stream)).choices
+    assert client.chat.completions.create(model=ROUTED, messages=ASKED).choices
+
+
 def test_the_decision_takes_the_bodies_of_all_protocols(at: Served) -> None:
     bodies: list[tuple[dict[str, Any], dict[str, str]]] = [
         ({"messages": ASKED}, {}),

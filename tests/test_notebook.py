@@ -48,7 +48,10 @@ def test_thresholds_runs(tmp_path):
     assert "checked: " in printed
     assert pictures(outputs) >= 3
     assert sum("text/html" in output.get("data", {}) for output in outputs) >= 3
-    assert {path.name for path in tmp_path.iterdir()} == {"my_mf", "mine.csv", "local.json"}
+    pages = ["".join(output["data"]["text/html"]) for output in outputs if "text/html" in output.get("data", {})]
+    assert ["not measured" in page for page in pages if "fr-explore" in page] == [False, True]
+    assert "fr-explore" in (tmp_path / "explorer.html").read_text(encoding="utf-8")
+    assert {path.name for path in tmp_path.iterdir()} == {"my_mf", "mine.csv", "local.json", "explorer.html"}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.stem)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ferroute.controller import Controller, RoutingError
     from ferroute.decision import Decision, ModelPair, Share, Shares
     from ferroute.errors import FerrouteError
+    from ferroute.explorer import Explorer, explore
     from ferroute.fitting import fit, load_router
     from ferroute.llm_router import LLMRouter
     from ferroute.policy import CallPolicy
@@ -28,6 +29,7 @@ __all__ = [
     "CallPolicy",
     "Controller",
     "Decision",
+    "Explorer",
     "FerrouteError",
     "FittedRouter",
     "LLMRouter",
@@ -42,6 +44,7 @@ __all__ = [
     "acompletion",
     "audit",
     "completion",
+    "explore",
     "fit",
     "guess_task",
     "load_router",
@@ -53,6 +56,7 @@ _HOMES = {
     "CallPolicy": "policy",
     "Controller": "controller",
     "Decision": "decision",
+    "Explorer": "explorer",
     "FerrouteError": "errors",
     "FittedRouter": "routers.fitted",
     "LLMRouter": "llm_router",
@@ -66,6 +70,7 @@ _HOMES = {
     "acompletion": "completions",
     "audit": "auditing",
     "completion": "completions",
+    "explore": "explorer",
     "fit": "fitting",
     "guess_task": "tasks",
     "load_router": "fitting",

@@ -129,7 +129,7 @@ def progress(total: int | None, text: str | None, unit: str = "prompt") -> Gener
     if text is None:
         yield lambda _done: None
         return
-    from tqdm.auto import tqdm
+    from ferroute._progress import bar_class
 
-    with tqdm(total=total, desc=text, unit=unit) as bar:
+    with bar_class()(total=total, desc=text, unit=unit) as bar:
         yield bar.update

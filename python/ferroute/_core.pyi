@@ -85,9 +85,13 @@ class Ladder:
         """RouteLLM's two models, as rungs ``weak`` and ``strong``."""
 
     @property
-    def names(self) -> list[str]: ...
+    def names(self) -> list[str]:
+        """Names of the rungs, weakest first."""
+
     @property
-    def models(self) -> list[str]: ...
+    def models(self) -> list[str]:
+        """Models of the rungs, weakest first."""
+
     def __len__(self) -> int: ...
     def find(self, name: str) -> int:
         """The rung that a name means.
@@ -182,7 +186,10 @@ class RampPlan:
         rate: float | None = None,
         seed: int = 0,
     ) -> tuple[NDArray[np.uint32], NDArray[np.bool_], list[_Moved]]:
-        """The stage in force for each request, which were audited, and the moves, timed by request."""
+        """The stage in force for each request ``[n]``, which were audited ``[n]``, and the moves, timed by request.
+
+        ``win_rates``, ``strong`` and ``weak`` are ``[n]``, one entry a request in their order.
+        """
 
     @property
     def stages(self) -> list[tuple[float, float]]:
@@ -230,7 +237,7 @@ class Ramp:
         probability: float = 1.0,
         threshold: float | None = None,
     ) -> None:
-        """As `observe`, for rows."""
+        """As `observe`, for rows: each array is ``[n]``."""
 
     def held(self) -> tuple[float, float, bool, str | None]:
         """Threshold and weak share in force, whether there is news, and what a caller should know."""
@@ -274,7 +281,7 @@ class Ramp:
         """Bound, confidence, horizon, and whether weak wins count for nothing."""
 
 def ramp_stages(win_rates: NDArray[np.float64], shares: Sequence[float]) -> list[tuple[float, float]]:
-    """Weak share and threshold at which the given parts of `win_rates` are weak, as near as equal scores allow."""
+    """Weak share and threshold at which these parts of `win_rates` ``[n]`` are weak, as near as equal scores allow."""
 
 @final
 class Trial:
@@ -286,7 +293,7 @@ class Trial:
 
     def __new__(cls, split: float = 0.5, confidence: float = 0.95) -> Trial: ...
     def observe(self, second: bool, score: float, key: str | None = None) -> bool:
-        """Takes in a score in 0..=1; of each key the first. Returns whether it counted."""
+        """Takes in a score in 0..=1; of each key the first; returns whether it counted."""
 
     def told(self) -> tuple[list[int], list[float], float, tuple[float, float], tuple[bool, int] | None]:
         """Scores and means of the arms, ln of the evidence, the interval of the difference, winner and when."""
@@ -355,11 +362,17 @@ class Request:
     def json_schema(self) -> bool:
         """Whether the answer has to follow a JSON schema."""
     @property
-    def task(self) -> str | None: ...
+    def task(self) -> str | None:
+        """The kind of task the caller named; None: none was named."""
+
     @property
-    def session(self) -> str | None: ...
+    def session(self) -> str | None:
+        """The session the caller named; None: none was named."""
+
     @property
-    def tags(self) -> list[tuple[str, str]]: ...
+    def tags(self) -> list[tuple[str, str]]:
+        """The caller's tags, as name and value."""
+
     @property
     def metadata(self) -> list[tuple[str, str]]:
         """The request's ``metadata``, values as text."""
@@ -392,7 +405,7 @@ class Serving:
 
         Args:
             request: The request.
-            max_latency_ms: What an answer may take.
+            max_latency_ms: What an answer may take, in milliseconds.
             stream: Whether a stream is asked for.
             api_base: Base URL of the call's own.
             api_key: Key of the call's own.
@@ -474,25 +487,44 @@ class Verdict:
         notes: Sequence[str] = ...,
     ) -> Self: ...
     @property
-    def rung(self) -> str | None: ...
+    def rung(self) -> str | None:
+        """The rung it goes to; None: none is named."""
+
     @property
-    def model(self) -> str | None: ...
+    def model(self) -> str | None:
+        """The model it goes to, which need not be on the ladder and goes before `rung`; None: none."""
+
     @property
-    def floor(self) -> str | None: ...
+    def floor(self) -> str | None:
+        """No rung below this one; None: any."""
+
     @property
-    def ceiling(self) -> str | None: ...
+    def ceiling(self) -> str | None:
+        """No rung above this one; None: any."""
+
     @property
-    def ask(self) -> str | None: ...
+    def ask(self) -> str | None:
+        """With neither rung nor model, the router that is asked then, as in ``router-local-0.3,0.7``."""
+
     @property
-    def label(self) -> str | None: ...
+    def label(self) -> str | None:
+        """What the request was taken for: a task, a route, a label; None: nothing."""
+
     @property
-    def reason(self) -> str: ...
+    def reason(self) -> str:
+        """Why, in one sentence."""
+
     @property
-    def fired(self) -> list[str]: ...
+    def fired(self) -> list[str]:
+        """Names of the rules that fired, in their order."""
+
     @property
-    def scores(self) -> list[tuple[str, float]]: ...
+    def scores(self) -> list[tuple[str, float]]:
+        """What was weighed, best first: routes with similarities, labels with probabilities."""
+
     @property
-    def notes(self) -> list[str]: ...
+    def notes(self) -> list[str]:
+        """What else the caller should know."""
 
 # --- explain.rs ---
 
@@ -597,7 +629,9 @@ class Rules:
     def ladder(self) -> list[str] | None:
         """The rungs, weakest first: as bound, else as the file names them."""
     @property
-    def named_rungs(self) -> list[str]: ...
+    def named_rungs(self) -> list[str]:
+        """Names of the rungs that some rule leads to."""
+
     @property
     def models(self) -> list[str]:
         """Models that rules name."""
@@ -643,17 +677,27 @@ class MfModel:
         """A model of arrays ``[num_models, dim]``, ``[num_classes, dim]`` and ``[dim, text_dim]``; they are copied."""
 
     @property
-    def dim(self) -> int: ...
+    def dim(self) -> int:
+        """Numbers in the vector of a model."""
+
     @property
-    def num_models(self) -> int: ...
+    def num_models(self) -> int:
+        """Rows of the table."""
+
     @property
-    def text_dim(self) -> int: ...
+    def text_dim(self) -> int:
+        """Numbers in an embedding."""
+
     @property
-    def num_classes(self) -> int: ...
+    def num_classes(self) -> int:
+        """Logits for each model."""
+
     @property
-    def use_proj(self) -> bool: ...
+    def use_proj(self) -> bool:
+        """Whether embeddings are projected to `dim`."""
+
     def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """Copies of the tensors under the names of the checkpoint."""
+        """Copies of the tensors by their names in the checkpoint: ``P.weight`` is ``[num_models, dim]``."""
 
     def save(self, folder: str | os.PathLike[str], config: str | None = None) -> None:
         """Writes ``model.safetensors`` and ``config.json`` (its text, or None for the sizes alone), each atomically."""
@@ -721,13 +765,13 @@ def eval_resample(
     optimum: bool,
     threads: int | None = None,
 ) -> NDArray[np.float64]:
-    """The curves of routers on rows drawn with replacement, the same draws for all.
+    """The curves of routers on rows drawn with replacement, the same draws for all; columns are ``[n]``.
 
     Returns:
-        One row a resample, with m = num_results + 1 points: for each router m percentages of strong calls (NaN where a
-        point repeats the one before) and m means of each pair; with ``optimum`` the percentages
-        and as many numbers of the quality of `eval_optimum_curve`, from all calls to none; then for each pair the
-        strong and the weak model's mean.
+        ``[resamples, columns]``, one row a resample, with m = num_results + 1 points: for each router m percentages
+        of strong calls (NaN where a point repeats the one before) and m means of each pair; with ``optimum`` the
+        percentages and as many numbers of the quality of `eval_optimum_curve`, from all calls to none; then for each
+        pair the strong and the weak model's mean.
     """
 
 def eval_figures(
@@ -753,19 +797,19 @@ def eval_value_at(
     """Each curve ``[b, m]`` at percentages ``[b, k]``, straight between its points, held at both ends."""
 
 def eval_optimum(strong: NDArray[np.float64], weak: NDArray[np.float64], fractions: list[float]) -> NDArray[np.float64]:
-    """The best mean score when at most these fractions (rising) of the rows go to the strong model."""
+    """The best mean score ``[f]`` when at most these fractions (rising) of the rows ``[n]`` are strong."""
 
 def eval_optimum_curve(
     strong: NDArray[np.float64], weak: NDArray[np.float64], num_results: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fractions of strong calls (rising) and the best mean score at each.
+    """Fractions of strong calls (rising) and the best mean score at each, ``[k]``, for scores ``[n]``.
 
     There are 100 equal steps, or ``num_results`` if those are more, and the curve's kinks (only the last, from where on
     nothing is gained, if there are 200 or more).
     """
 
 def eval_interp(x: NDArray[np.float64], xp: NDArray[np.float64], fp: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``numpy.interp``, bit for bit also where ``xp`` does not rise, as called for each ``x`` alone."""
+    """``numpy.interp`` at ``x`` ``[n]`` over ``xp`` and ``fp`` ``[m]``, bit for bit also where ``xp`` does not rise."""
 
 # --- local.rs ---
 
@@ -1162,7 +1206,7 @@ class Embedder:
             for a cached vector, None where the price is unknown.
         """
     def aembed(self, text: str) -> Awaitable[tuple[NDArray[np.float32], str | None, Decimal | None]]:
-        """`embed` for asyncio."""
+        """`embed` for asyncio: the vector is ``[d]``."""
     def embed_batch(
         self, texts: Sequence[str], progress: Callable[[int, int], object] | None = None
     ) -> NDArray[np.float32]:
@@ -1179,7 +1223,7 @@ class Embedder:
     def aembed_batch(
         self, texts: Sequence[str], progress: Callable[[int, int], object] | None = None
     ) -> Awaitable[NDArray[np.float32]]:
-        """`embed_batch` for asyncio; `progress` is called on another thread."""
+        """`embed_batch` for asyncio, ``[n, d]``; `progress` is called on another thread."""
 
 # --- classifier.rs ---
 
@@ -1332,6 +1376,9 @@ def read_prompts(
         batch_size: The most prompts in a batch. A batch is shorter at the end, at about 16 MiB of text, and where a
             pipe has nothing more to give yet.
 
+    Returns:
+        Batches of prompts.
+
     Raises:
         MissingFileError: There is no such file.
         UnreadableFileError: It cannot be read.
@@ -1361,7 +1408,7 @@ class PromptBatches:
 # --- causal.rs ---
 
 def label_probability(logits: Sequence[float], threshold: int) -> tuple[float, NDArray[np.float32]]:
-    """Probability of the labels ``threshold`` and above, and of every label: a softmax over the labels alone."""
+    """Probability of the labels ``threshold`` and above, and of every label ``[labels]``: a softmax over them alone."""
 
 @final
 class CausalPrompt:
@@ -1458,7 +1505,7 @@ class CausalModel:
         """From now on, computes what all prompts of this form begin with only once."""
 
     def answer(self, ids: Sequence[int]) -> tuple[list[int], NDArray[np.float32] | None]:
-        """Generated ids up to the first label, and the logits from the first label to the end of the vocabulary.
+        """Generated ids up to the first label, and the logits ``[k]`` from there on to the end of the vocabulary.
 
         Raises:
             ValueError: An id the model does not have, no id at all, or more than `longest`.
@@ -1467,7 +1514,7 @@ class CausalModel:
     def answers(
         self, prompt: CausalPrompt, texts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> list[tuple[list[int], NDArray[np.float32] | None]]:
-        """`answer` for many questions: the same numbers; ``progress`` gets the number newly done."""
+        """`answer` for many questions, logits ``[k]`` each: the same numbers; ``progress`` gets how many are done."""
 
     def first_logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """All logits of the first generated position, float32 ``[outputs]``."""
@@ -1621,6 +1668,9 @@ class Fitting:
             zero_shot: Whether the embedded router has a say.
             neighbours: How many count, and the guard in standard errors, in the place of heads.
             progress: Called with the number of steps newly done; what it raises ends the work.
+
+        Returns:
+            The model.
         """
 
     def cross_validated(
@@ -1645,7 +1695,10 @@ class Fitting:
         zero_shot: bool = True,
         progress: Callable[[int], object] | None = None,
     ) -> tuple[float, float]:
-        """How well held-out differences of the pair are predicted, and the share of shuffled labels that reach it."""
+        """How well held-out differences of the pair are predicted, and the share of shuffled labels that reach it.
+
+        ``folds`` and ``units`` are ``[n]``, the fold and the unit of each row.
+        """
 
 @final
 class FittedModel:
@@ -1698,14 +1751,15 @@ class FittedModel:
         """The same model with another card."""
 
     def win_rate(self, text: str, embedding: NDArray[np.float32] | None = None) -> float:
-        """The strong model's win rate, 0..=1."""
+        """The strong model's win rate, 0..=1; ``embedding`` is ``[d]``."""
 
     def explain(
         self, text: str, embedding: NDArray[np.float32] | None = None, limit: int = 10
     ) -> list[tuple[str, float]]:
         """The largest terms of a win rate, ``(name, part)``; positive ones speak for the strong model.
 
-        Parts are in units of the logit around a win rate of one half. Empty where neighbours decide.
+        Parts are in units of the logit around a win rate of one half. Empty where neighbours decide. ``embedding`` is
+        ``[d]``.
         """
 
     def scores(
@@ -1724,7 +1778,7 @@ class FittedModel:
         """The same router with one more model, fitted on outcomes ``[n]`` of it alone."""
 
     def project(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The user's embeddings as the design takes them."""
+        """The user's embeddings ``[n, d]`` as the design takes them, ``[n, k]``."""
 
 @final
 class MfTrainer:
@@ -1776,8 +1830,8 @@ class MfTrainer:
         """Trains for up to `epochs` passes and keeps the weights with the smallest held-out loss.
 
         Args:
-            x: Embeddings.
-            train: Battles to train on.
+            x: Embeddings, ``[n, text_dim]``.
+            train: Battles to train on, ``[battles, 3]``: winner, loser and row of the prompt.
             held_out: Battles to judge by; with none, all epochs are made and the last is kept.
             epochs: Passes at most.
             patience: Ends after so many epochs without a smaller held-out loss.
@@ -1813,10 +1867,10 @@ class MfTrainer:
         seed: int = 42,
         threads: int | None = None,
     ) -> float:
-        """One pass over the battles; their mean loss, with noise."""
+        """One pass over the battles ``[battles, 3]``; their mean loss, with noise."""
 
     def evaluate(self, x: Any, battles: NDArray[np.int64], threads: int | None = None) -> _Judged:
-        """Mean loss without noise, number of battles called right, and number of battles."""
+        """Mean loss without noise, number called right, and number of battles ``[battles, 3]``."""
 
 def read_matrix(path: str | os.PathLike[str], column: str | None = None) -> NDArray[np.float32]:
     """Embeddings ``[n, d]`` of a Parquet, Arrow, JSONL or npy file.
@@ -1831,7 +1885,10 @@ def read_matrix(path: str | os.PathLike[str], column: str | None = None) -> NDAr
 def split_battles(
     battles: NDArray[np.int64], share: float, seed: int = 42
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Parts battles at random into `share` of them and the rest; all battles of a prompt are on one side."""
+    """Parts battles ``[battles, 3]`` at random; returns `share` of them and the rest, each ``[k, 3]``.
+
+    All battles of a prompt are on one side.
+    """
 
 # --- parquet_writer.rs ---
 @final
@@ -1927,7 +1984,7 @@ def bradley_terry(
     labels: int,
     weights: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Ratings of ``labels`` labels from comparisons of ``a`` with ``b``, in units of the logit.
+    """Ratings ``[labels]`` of labels from comparisons ``[n]`` of ``a`` with ``b``, in units of the logit.
 
     A comparison counts twice: two wins, or one for each side. A label against itself is compared with zero, as in
     RouteLLM. Where only differences are determined, ratings sum to 0; where a label never lost (or won), a ridge of
@@ -1951,7 +2008,7 @@ def hash_of_file(path: str | os.PathLike[str]) -> str:
     """Hash (xxh3, 128 bits) of a file's whole content."""
 
 def sw_weightings(similarities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``10 * 10 ** (s / max s)`` of contiguous similarities."""
+    """``10 * 10 ** (s / max s)`` of contiguous similarities ``[n]``."""
 
 @final
 class SwRanking:
@@ -2006,28 +2063,28 @@ class SwRanking:
         """Name, rating and tier of each model, the best first."""
 
     def arena(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint8], NDArray[np.uint32]]:
-        """Of each battle: tier of both sides, winner (0, 1, 2), place among all battles."""
+        """Of each battle, ``[n]``: tier of both sides, winner (0, 1, 2), place among all battles."""
 
     @property
     def embeddings(self) -> NDArray[np.float32]:
         """The stored embeddings ``[n, dim]``, read-only, not copied."""
     def similarities(self, vector: Any, threads: int | None = None) -> NDArray[np.float64]:
-        """Cosine similarity with each battle."""
+        """Cosine similarity with each battle, ``[n]``, -1..=1."""
 
     def similarities_of_row(self, x: Any, row: int, threads: int | None = None) -> NDArray[np.float64]:
         """The same for a row of ``[n, dim]``, which errors name."""
 
     def tier_ratings(self, vector: Any, threads: int | None = None) -> NDArray[np.float64]:
-        """Elo of `used_tiers`, with the battles weighed for this embedding."""
+        """Elo of `used_tiers`, ``[tiers]``, with the battles weighed for this embedding ``[dim]``."""
 
     def tier_ratings_of_weights(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Elo of `used_tiers`, with battles of these weights."""
+        """Elo of `used_tiers`, ``[tiers]``, with battles of these weights ``[n]``."""
 
     def win_rate(self, vector: Any, strong: int, weak: int, threads: int | None = None) -> float:
         """Win rate of tier ``strong`` over ``weak`` for one embedding."""
 
     def win_rate_of_weights(self, weights: NDArray[np.float64], strong: int, weak: int) -> float:
-        """The same for weights of the battles."""
+        """The same for weights of the battles, ``[n]``."""
 
     def win_rates(self, x: Any, strong: int, weak: int, threads: int | None = None) -> NDArray[np.float64]:
         """Win rates of many embeddings ``[n, dim]``, within 1e-7 of `win_rate`."""
@@ -2255,7 +2312,7 @@ class Keys:
         """Whether a key like this can be made."""
 
     def create(self, new: str) -> tuple[str, str]:
-        """Makes a key: its secret, which nobody can give again, and what is known of it."""
+        """Makes a key; returns its secret, which nobody can give again, and what is known of it."""
 
     def list(self) -> str:
         """All keys, oldest first."""
@@ -2264,7 +2321,11 @@ class Keys:
         """One key, by id or name."""
 
     def revoke(self, name: str) -> str:
-        """Ends a key."""
+        """Ends a key.
+
+        Returns:
+            The key's id.
+        """
 
 @final
 class Bank:
@@ -2415,12 +2476,19 @@ class Gateway:
             target: path and query.
             headers: names and values.
             body: all of it.
+
+        Returns:
+            Status, headers and body, once awaited.
         """
     def swap(self, setup: GatewaySetup) -> None:
         """Replaces everything at once; requests under way go on with what they began with."""
 
     def bind(self, host: str, port: int, workers: int | None = None) -> tuple[str, int]:
-        """Takes the port, 0 for any, and says where; callers wait until `serve`."""
+        """Takes the port, 0 for any, and says where; callers wait until `serve`.
+
+        Returns:
+            Address and port.
+        """
 
     def serve(self, drain: float = 30.0) -> None:
         """Serves until `stop`, or until a signal handler raises; what runs then has so many seconds to end."""

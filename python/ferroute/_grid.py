@@ -21,6 +21,23 @@ class Shown:
         return html_table(*self._table())
 
 
+class AsText:
+    """What shows itself as text: in a notebook its first line stands out, and the rest is laid out as in a terminal."""
+
+    def _repr_html_(self) -> str:
+        return html_text(str(self))
+
+
+def html_text(text: str) -> str:
+    """Text of several lines for a notebook, in the page's own colours; long lines are wrapped."""
+    from html import escape
+
+    whole = text[1:-1] if text.startswith("<") and text.endswith(">") else text
+    head, _, rest = whole.partition("\n")
+    style = "white-space:pre-wrap;overflow-wrap:anywhere;background:none;color:inherit;border:0;padding:0;margin:0"
+    return f'<pre style="{style}"><strong>{escape(head)}</strong>{escape(f"{chr(10)}{rest}") if rest else ""}</pre>'
+
+
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
     """The first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]

@@ -50,6 +50,11 @@ def share(win_rates: ArrayLike, share: float, confidence: float = 0.95) -> Thres
 
     `threshold_for_share` by its short name.
 
+    Args:
+        win_rates: Scores of the traffic, ``[n]``, each in 0..=1.
+        share: Wanted share of strong calls, 0..=1.
+        confidence: Of the interval, in 0..1.
+
     Example:
         >>> found = share([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0], 0.3)
         >>> found.share, tuple(round(end, 3) for end in found.interval)

@@ -180,7 +180,13 @@ def _target(args: argparse.Namespace, name: str) -> Path | None:
 
 
 def line(router: str, share: float, threshold: float) -> str:
-    """What RouteLLM prints: Python's own form of both numbers, the threshold to five places."""
+    """What RouteLLM prints: Python's own form of both numbers, the threshold to five places.
+
+    Args:
+        router: The router's name.
+        share: Share of strong calls, 0..=1.
+        threshold: The threshold.
+    """
     from ferroute.thresholds import rounded
 
     return f"For {share * 100}% strong model calls for {router}, threshold = {rounded(threshold)}"

@@ -55,12 +55,27 @@ def completion(
 async def acompletion(
     *, model: Any, messages: Any, api_base: str | None = None, api_key: str | None = None, **kwargs: Any
 ) -> ChatCompletion | AsyncChatStream:
-    """`completion` for asyncio: never blocks the loop; cancelling it closes the connection."""
+    """`completion` for asyncio: never blocks the loop; cancelling it closes the connection.
+
+    Args:
+        model: Name of a model, with its provider's prefix or without.
+        messages: The conversation in OpenAI's form.
+        api_base: The endpoint's address; None: the provider's own.
+        api_key: The key; None: from the environment.
+        **kwargs: Any other parameter of a chat completion.
+    """
     return await acomplete(_calls.prepare(model, messages, api_base, api_key, kwargs))
 
 
 def complete(call: _calls.Prepared) -> Any:
-    """Makes a call that is prepared."""
+    """Makes a call that is prepared.
+
+    Args:
+        call: The prepared call.
+
+    Returns:
+        The answer, or a stream.
+    """
     if call.litellm is not None:
         from ferroute._litellm import complete as elsewhere
 
@@ -76,7 +91,14 @@ def complete(call: _calls.Prepared) -> Any:
 
 
 async def acomplete(call: _calls.Prepared) -> Any:
-    """Makes a call that is prepared, asynchronously."""
+    """Makes a call that is prepared, asynchronously.
+
+    Args:
+        call: The prepared call.
+
+    Returns:
+        The answer, or an asynchronous stream.
+    """
     if call.litellm is not None:
         from ferroute._litellm import acomplete as elsewhere
 
@@ -131,6 +153,10 @@ def warn_dropped(model: str, dropped: Iterable[tuple[str, str]]) -> None:
     """Warns of parameters that `model` does not take, once for each of them in a process.
 
     Where a filter makes errors of warnings this one is shown all the same: the answer is there, and paid for.
+
+    Args:
+        model: Name of a model, with its provider's prefix or without.
+        dropped: Name of each parameter that was left out, and why.
     """
     new = [(parameter, why) for parameter, why in dropped if (model, parameter) not in _warned]
     if not new:

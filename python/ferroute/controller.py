@@ -78,14 +78,22 @@ GPT_4_AUGMENTED_CONFIG: dict[str, dict[str, Any]] = {
 
 
 def completion(**kwargs: Any) -> Any:
-    """The call to the model: `ferroute.completions.completion`. Existing tests patch this name."""
+    """The call to the model: `ferroute.completions.completion`. Existing tests patch this name.
+
+    Args:
+        **kwargs: Parameters of `ferroute.completions.completion`.
+    """
     from ferroute.completions import complete
 
     return complete(_prepared(kwargs))
 
 
 async def acompletion(**kwargs: Any) -> Any:
-    """The asynchronous call to the model: `ferroute.completions.acompletion`."""
+    """The asynchronous call to the model: `ferroute.completions.acompletion`.
+
+    Args:
+        **kwargs: Parameters of `ferroute.completions.acompletion`.
+    """
     from ferroute.completions import acomplete
 
     return await acomplete(_prepared(kwargs))
@@ -243,11 +251,20 @@ class Controller(DecidingMany, Shadows):
         return self._ledger
 
     def failures(self, **filters: Any) -> Failures:
-        """Answers that show a sign of failure, by rung and kind of task; see `ferroute.failures.failures`."""
+        """Answers that show a sign of failure, by rung and kind of task; see `ferroute.failures.failures`.
+
+        Args:
+            **filters: Arguments of `ferroute.failures.failures`: ``since``, ``until``, ``router``, ``model``.
+        """
         return self.ledger.failures(**filters)
 
     def spend(self, **filters: Any) -> Spend:
-        """What calls have cost and routing has saved, by model; see `ferroute.spend.spend` for the filters."""
+        """What calls have cost and routing has saved, by model; see `ferroute.spend.spend` for the filters.
+
+        Args:
+            **filters: Arguments of `ferroute.spend.spend`: ``since``, ``until``, ``router``, ``model``, ``strong``,
+                ``weak``, ``passing``.
+        """
         pair = self.model_pair
         asked: dict[str, Any] = {"strong": str(pair.strong), "weak": str(pair.weak), **filters}
         return self.ledger.spend(**asked)
@@ -400,7 +417,13 @@ class Controller(DecidingMany, Shadows):
             return self._decide_many(asked, name, threshold, advance)
 
     def route(self, prompt: str, router: str, threshold: Any = None) -> str:
-        """Name of the model that ``prompt`` goes to."""
+        """Name of the model that ``prompt`` goes to.
+
+        Args:
+            prompt: A text, or messages in OpenAI's form.
+            router: Name of the router.
+            threshold: Strong if the win rate is at least this, 0..=1.
+        """
         router, threshold = self._asked_how(router, threshold, None)
         return self._decide(Asked(prompt, self._policy_in_force()), router, threshold, enters_window=True).model
 
@@ -444,7 +467,13 @@ class Controller(DecidingMany, Shadows):
         return response if self._shadow is None else self._shadowed(response, decision, context, kwargs, asked)
 
     async def acompletion(self, *, router: str | None = None, threshold: Any = None, **kwargs: Any) -> Any:
-        """As `completion`, asynchronously; routing does not block the event loop either."""
+        """As `completion`, asynchronously; routing does not block the event loop either.
+
+        Args:
+            router: Name of the router; None: it is in ``model``.
+            threshold: Strong if the win rate is at least this, 0..=1; None: it is in ``model``.
+            **kwargs: Parameters of a chat completion, ``messages`` and ``model`` among them.
+        """
         extras, said = taken(kwargs), kwargs.get("model")
         with self._under(kwargs):
             router, threshold = self._requested(router, threshold, kwargs)
@@ -593,6 +622,7 @@ def build_router(name: str, entry: Mapping[str, Any] | None) -> Any:
     Raises:
         UnknownNameError: There is no such router.
         TypeError: It misses an argument, or has another one.
+        InvalidTypeError: The entry is no mapping, or a built-in router does not know one of its arguments.
     """
     arguments = entry or {}
     make_one = _maker(name, arguments)
@@ -644,9 +674,9 @@ def _chosen_elsewhere(controller: Controller) -> bool:
 
 
 def _with_progress(names: Sequence[str], text: str) -> Any:
-    from tqdm.auto import tqdm
+    from ferroute._progress import bar_class
 
-    return tqdm(names, desc=text)
+    return bar_class()(names, desc=text)
 
 
 _shadow_checked = False

@@ -161,6 +161,10 @@ def make(fields: dict[str, Any], aside: Aside | None = None) -> Decision:
 
     A frozen dataclass sets its fields one by one through ``object.__setattr__``; on the routing path that would be a
     third of the time, so the instance is given its dictionary at once.
+
+    Args:
+        fields: Values by the names of the attributes.
+        aside: What an explanation needs beside them.
     """
     decision = object.__new__(Decision)
     _set_dict(decision, "__dict__", _DEFAULTS | fields)
@@ -182,17 +186,31 @@ _NOTHING = Aside()
 
 
 def by_name(model: str) -> Decision:
-    """The decision of a caller who asked for a model by its name."""
+    """The decision of a caller who asked for a model by its name.
+
+    Args:
+        model: Name of a model, with its provider's prefix or without.
+    """
     return make({"model": model, "router": None, "reason": "asked for by name"})
 
 
 def remarked(decision: Decision, note: str) -> Decision:
-    """`decision` with one note more."""
+    """`decision` with one note more.
+
+    Args:
+        decision: The decision; it is not changed.
+        note: The note.
+    """
     return make(decision.__dict__ | {"notes": (*decision.notes, note)}, aside(decision))
 
 
 def settled(decision: Decision, account: Any) -> Decision:
-    """`decision` with what the call came to; see `_core.Reply.account`."""
+    """`decision` with what the call came to; see `_core.Reply.account`.
+
+    Args:
+        decision: The decision; it is not changed.
+        account: Costs and attempts of the call, dollars as Decimals.
+    """
     cost, router_cost, saved, attempts, notes = account[:5]
     # Of a call that failed no tokens are told.
     usage = account[6] if len(account) > 6 else None

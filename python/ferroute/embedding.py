@@ -63,7 +63,11 @@ class LocalEmbedder:
         return self.embed_batch([text])[0]
 
     def embed_batch(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The vectors of many texts, float32 ``[n, 107]``."""
+        """The vectors of many texts, float32 ``[n, 107]``.
+
+        Args:
+            texts: The texts, ``[n]``.
+        """
         import numpy as np
 
         features = _core.LocalModel.features(list(texts))
@@ -99,6 +103,9 @@ def identity(settings: Mapping[str, Any] | Callable[[str], Any] | str, model: st
 def check_named(embedder: Any) -> None:
     """Refuses a callable that a checkpoint could not tell from another one.
 
+    Args:
+        embedder: The embedder that a checkpoint is to name.
+
     Raises:
         InvalidValueError: It has no attribute ``name`` and is no function with a name of its own.
     """
@@ -113,7 +120,11 @@ def check_named(embedder: Any) -> None:
 
 
 def recorded(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a checkpoint with all fields of `identity`; early ones had no ``kind``."""
+    """The record of a checkpoint with all fields of `identity`; early ones had no ``kind``.
+
+    Args:
+        record: The record as the checkpoint has it.
+    """
     name = str(record["model"])
     kind = record.get("kind") or ("local" if name.startswith(_LOCALS) else "endpoint")
     if kind == "endpoint":
@@ -241,7 +252,11 @@ class PromptEmbedder:
         return LocalEmbedder.width if isinstance(self._call, LocalEmbedder) else None
 
     def embed(self, text: str) -> Any:
-        """The embedding of one text: an array or a list of ``text_dim`` numbers."""
+        """The embedding of one text: an array or a list of ``text_dim`` numbers.
+
+        Args:
+            text: The text.
+        """
         if self._call is not None:
             return _vector(_not_awaitable(self._call(text)))
         client = None if self._own else assigned()
@@ -252,7 +267,11 @@ class PromptEmbedder:
         return _told(*self._embedder().embed(self._instruction + text))
 
     async def aembed(self, text: str) -> Any:
-        """As `embed`, without blocking the event loop."""
+        """As `embed`, without blocking the event loop.
+
+        Args:
+            text: The text.
+        """
         if self._call is not None:
             import asyncio
             import inspect
@@ -269,7 +288,12 @@ class PromptEmbedder:
     def embed_batch(
         self, texts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> NDArray[np.float32] | NDArray[np.float64]:
-        """The embeddings of many texts, ``[n, text_dim]``, in order; ``progress`` gets the number newly done."""
+        """The embeddings of many texts, ``[n, text_dim]``, in order; ``progress`` gets the number newly done.
+
+        Args:
+            texts: The texts, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+        """
         import numpy as np
 
         advance = progress or _ignore

@@ -102,7 +102,11 @@ def check_backend(backend: Any) -> str:
 
 
 def shown_url(url: Any) -> str:
-    """A base URL as it may be shown: without user, password and query, which can hold a key."""
+    """A base URL as it may be shown: without user, password and query, which can hold a key.
+
+    Args:
+        url: The address.
+    """
     from urllib.parse import urlsplit
 
     text = str(url)
@@ -128,7 +132,11 @@ def routed_of(model: Any) -> Any:
 
 
 def settings_of(model: str) -> Mapping[str, Any]:
-    """The settings that travel with a model's name; none for a plain one."""
+    """The settings that travel with a model's name; none for a plain one.
+
+    Args:
+        model: A model's name, plain or with settings.
+    """
     return model.settings if type(model) is Endpoint else {}
 
 

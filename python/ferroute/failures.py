@@ -131,6 +131,10 @@ class Failures:
 
         Args:
             frame: ``"pandas"`` or ``"polars"``, which must be installed.
+
+        Raises:
+            InvalidValueError: It is another kind of frame.
+            NotBuiltError: That package is not installed.
         """
         if frame not in {"pandas", "polars"}:
             raise InvalidValueError(f"frame: expected pandas or polars, found {frame}")
@@ -155,6 +159,9 @@ class Failures:
             ax: Axes to draw on; None: new ones.
             title: Title; None: one with the number of answers and failures.
 
+        Returns:
+            The axes; ``.figure.savefig(path)`` writes the picture.
+
         Raises:
             NotBuiltError: matplotlib is not installed.
         """
@@ -163,7 +170,12 @@ class Failures:
         return _failures_picture.draw(self.groups, title or self._headline(), ax)
 
     def save_plot(self, path: str | PathLike[str], *, title: str | None = None) -> None:
-        """Writes the picture of `plot` to a file, whose extension says the format; needs no display."""
+        """Writes the picture of `plot` to a file, whose extension says the format; needs no display.
+
+        Args:
+            path: The file, such as ``picture.png``.
+            title: Title; None: one that says what is drawn.
+        """
         from ferroute import _failures_picture
 
         _failures_picture.save(path, self.groups, title or self._headline())

@@ -192,6 +192,9 @@ def load_router(
         path: The file.
         embedder: As for `FittedRouter`.
 
+    Returns:
+        The router.
+
     Raises:
         MissingFileError: There is no such file.
         CheckpointError: It is no fitted router, or damaged.

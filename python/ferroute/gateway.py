@@ -178,8 +178,12 @@ class Gateway:
         FerrouteError: A model cannot be called.
 
     Example:
-        >>> with Gateway(controller, port=0) as gateway:
-        ...     client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="any")
+        >>> from ferroute.controller import Controller
+        >>> model = {"model": "openai/gpt-5.5", "api_key": "the key of the team"}
+        >>> controller = Controller(["random"], strong_model=model, weak_model=model)
+        >>> with Gateway(controller, port=0) as gateway:  # openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="any")
+        ...     gateway.url.startswith("http://127.0.0.1:")
+        True
     """
 
     def __init__(
@@ -244,7 +248,11 @@ class Gateway:
         self.controller = controller
 
     def refused(self, why: str) -> None:
-        """Lets the page say that a changed configuration was not taken, and why."""
+        """Lets the page say that a changed configuration was not taken, and why.
+
+        Args:
+            why: The reason, in words.
+        """
         if self._page is not None:
             self._page.refused(why)
 
@@ -298,5 +306,13 @@ class Gateway:
 
 
 def serve(controller: Controller, host: str = HOST, port: int = PORT, *, drain: float = 30.0, **served: Any) -> None:
-    """Serves a Controller until a signal; see `Gateway`."""
+    """Serves a Controller until a signal; see `Gateway`.
+
+    Args:
+        controller: The Controller that answers.
+        host: Address to listen on.
+        port: Port; 0: a free one.
+        drain: Seconds that open requests are given after a signal.
+        **served: Other arguments of `Gateway`.
+    """
     Gateway(controller, host, port, **served).run(drain)

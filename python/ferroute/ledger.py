@@ -283,7 +283,17 @@ class Ledger:
         weak: str | None = None,
         passing: float = 0.5,
     ) -> Spend:
-        """What calls came to, those not yet written included; see `ferroute.spend.spend`."""
+        """What calls came to, those not yet written included; see `ferroute.spend.spend`.
+
+        Args:
+            since: From here on, as in `ferroute.spend.spend`; None: from the beginning.
+            until: Before here; None: until now.
+            router: Calls decided by this router; None: of all.
+            model: Calls of this model; None: of all.
+            strong: The model that savings are counted against; None: read off the calls.
+            weak: The weak model; None: read off the calls.
+            passing: Score from which on an answer counts as good, 0..=1.
+        """
         from ferroute.spend import spend
 
         return spend(
@@ -298,7 +308,14 @@ class Ledger:
         router: str | None = None,
         model: str | None = None,
     ) -> Failures:
-        """Answers that show a sign of failure, by rung and kind of task; see `ferroute.failures.failures`."""
+        """Answers that show a sign of failure, by rung and kind of task; see `ferroute.failures.failures`.
+
+        Args:
+            since: From here on, as in `ferroute.spend.spend`; None: from the beginning.
+            until: Before here; None: until now.
+            router: Calls decided by this router; None: of all.
+            model: Calls of this model; None: of all.
+        """
         from ferroute.failures import failures
 
         return failures(self, since=since, until=until, router=router, model=model)
@@ -312,7 +329,11 @@ class Ledger:
         self.core.flush(timeout)
 
     def close(self, timeout: float = 10.0) -> None:
-        """As `flush`, then lets go of the store. A call that is entered later opens it again."""
+        """As `flush`, then lets go of the store. A call that is entered later opens it again.
+
+        Args:
+            timeout: Seconds to wait at most for what is not yet written.
+        """
         self.core.close(timeout)
 
     def __enter__(self) -> Self:
@@ -330,6 +351,9 @@ class Ledger:
 
 def open(ledger: str | os.PathLike[str] | Ledger | None = None) -> Ledger:  # noqa: A001
     """The ledger that was meant: an open one, a URL, a path of an SQLite file, or None for one in memory.
+
+    Args:
+        ledger: An open ledger, a URL, a path, or None.
 
     Raises:
         InvalidTypeError: It is none of these.

@@ -93,11 +93,19 @@ class LLMRouter:
         self.controller.routers[_NAME] = router
 
     def classify_complexity(self, query: str) -> str:
-        """The tier that a query belongs to: ``"cheap"``, ``"mid"`` or ``"expensive"`` with the usual models."""
+        """The tier that a query belongs to: ``"cheap"``, ``"mid"`` or ``"expensive"`` with the usual models.
+
+        Args:
+            query: The text to classify.
+        """
         return cast("str", self.controller.decide(_text(query), router=_NAME).tier)
 
     async def aclassify_complexity(self, query: str) -> str:
-        """As `classify_complexity`, without blocking the event loop; cancelling closes the connection."""
+        """As `classify_complexity`, without blocking the event loop; cancelling closes the connection.
+
+        Args:
+            query: The text to classify.
+        """
         controller = self.controller
         asked = Asked(_text(query), controller.policy)
         decision = await controller._adecide(asked, _NAME, None)  # pyright: ignore[reportPrivateUsage]
@@ -123,7 +131,12 @@ class LLMRouter:
         return _told(answer)
 
     async def aroute(self, query: str, messages: list[Any] | None = None) -> dict[str, Any]:
-        """As `route`, without blocking the event loop."""
+        """As `route`, without blocking the event loop.
+
+        Args:
+            query: The text to route.
+            messages: The conversation it is the end of, in OpenAI's form; None: none.
+        """
         with Holding(_query, _text(query)):
             answer = await self.controller.acompletion(model=f"router-{_NAME}", messages=_messages(query, messages))
         return _told(answer)

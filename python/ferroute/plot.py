@@ -77,7 +77,12 @@ def share_curve(win_rates: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 def share_at(win_rates: ArrayLike, threshold: float) -> float:
-    """The share of calls with a win rate of at least ``threshold``."""
+    """The share of calls with a win rate of at least ``threshold``.
+
+    Args:
+        win_rates: Scores of the traffic, ``[n]``, each in 0..=1.
+        threshold: Strong if the win rate is at least this, 0..=1.
+    """
     import numpy as np
 
     return float(np.mean(_checked(win_rates) >= threshold))
@@ -87,6 +92,13 @@ def threshold_for(win_rates: ArrayLike, share: float) -> float:
     """The highest threshold at which at least ``share`` of the calls go to the strong model.
 
     Equal scores go together, so more calls than asked for may; for a share of 0 it lies above every score.
+
+    Args:
+        win_rates: Scores of the traffic, ``[n]``, each in 0..=1.
+        share: Share of strong calls, 0..=1.
+
+    Raises:
+        InvalidValueError: There is no score, or ``share`` is outside of 0..=1.
     """
     import numpy as np
 
@@ -294,6 +306,12 @@ def save_share(
 
     Needs no display and leaves pyplot's state alone.
 
+    Args:
+        path: The file.
+        win_rates: Scores ``[n]``, or a mapping from a label to its scores.
+        share: Marks where each curve has this share, 0..=1; None: no mark.
+        title: Title; None: one that says what is drawn.
+
     Raises:
         NotBuiltError: matplotlib is not installed.
     """
@@ -309,7 +327,7 @@ def share_chart(
 
     Args:
         win_rates: As for `plot_share`. Curves after the first are drawn with gaps, to be told apart without colour.
-        share: Drawn as a line across.
+        share: Drawn as a line across, 0..=1.
         width: Columns to fill, at least 40.
         height: Rows of the drawing itself.
         ascii_only: Draw with ``*``, ``o`` and ``x`` where the terminal has no Unicode.

@@ -190,6 +190,10 @@ class CallPolicy:
 def listed(name: str, given: Any) -> tuple[Endpoint | str, ...]:
     """A list of models as names and endpoints; one alone may come without its list.
 
+    Args:
+        name: What messages call it.
+        given: A name or an endpoint, or a list of them.
+
     Raises:
         InvalidTypeError: It holds something that is no model.
     """

@@ -56,6 +56,16 @@ class Proof:
         parts = [repr(self.router.report), repr(self.certificate), self.promise(), self.usage()]
         return "\n\n".join(parts)
 
+    def _repr_html_(self) -> str:
+        """The audit and what to do next, or report, certificate, promise and code."""
+        from ferroute._grid import html_text
+
+        if self.router is None or self.certificate is None:
+            return html_text(repr(self))
+        shown: tuple[Any, ...] = (self.router.report, self.certificate)
+        parts = [each._repr_html_() for each in shown]
+        return "".join([*parts, html_text(self.promise()), html_text(self.usage())])
+
     def promise(self) -> str:
         """What is proven and what that is forecast to save, in a sentence each."""
         certificate, saving = self.certificate, self.audit.saving
@@ -75,7 +85,11 @@ class Proof:
         return f"{proven}\nForecast: {forecast}."
 
     def usage(self) -> str:
-        """How a Controller takes it, as code."""
+        """How a Controller takes it, as code.
+
+        Raises:
+            InvalidValueError: There is no certificate yet.
+        """
         if self.certificate is None:
             raise InvalidValueError("there is no certificate yet: prove needs labels=")
         router, certificate = (str(self.folder / name) for name in ("router.safetensors", "certificate.json"))
@@ -118,10 +132,14 @@ def prove(
         progress_bar: Shows progress.
         audit: Further arguments of `ferroute.audit`: ``format``, ``columns``, ``strong``, ``to``, ``at``.
 
+    Returns:
+        What was found, and the certificate where there are labels.
+
     Raises:
         MissingFileError: There are no such logs or labels.
         UnreadableFileError: A file cannot be read, or the folder not be written to.
         InvalidValueError: There are fewer than 40 labels, they belong to other logs, or a score is outside of 0..1.
+        InvalidTypeError: An argument was given that follows from the labels.
     """
     import numpy as np
 

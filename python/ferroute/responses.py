@@ -37,7 +37,11 @@ class Tap(Protocol):
     """Who looks on while a caller reads a stream."""
 
     def saw(self, chunk: Any) -> None:
-        """One chunk more."""
+        """One chunk more.
+
+        Args:
+            chunk: The chunk.
+        """
         ...
 
     def ended(self) -> None:
@@ -72,12 +76,20 @@ def loaded() -> bool:
 
 
 def is_whole(response: object) -> bool:
-    """Whether it is a `ChatCompletion` of ours."""
+    """Whether it is a `ChatCompletion` of ours.
+
+    Args:
+        response: Any object.
+    """
     return "ChatCompletion" in _made and isinstance(response, _made["ChatCompletion"])
 
 
 def is_stream(response: object) -> bool:
-    """Whether it is a `ChatStream` or an `AsyncChatStream`."""
+    """Whether it is a `ChatStream` or an `AsyncChatStream`.
+
+    Args:
+        response: Any object.
+    """
     return isinstance(response, _Stream)
 
 
@@ -113,6 +125,11 @@ def _is_data(cls: type) -> bool:
 
 def parse_completion(body: bytes, request_id: str | None = None, decision: Any = None) -> ChatCompletion:
     """One answer from the bytes a provider sent.
+
+    Args:
+        body: The bytes.
+        request_id: The provider's name of the request; None: it gave none.
+        decision: What routing decided; None: nothing was routed.
 
     Raises:
         ValueError: if they are not a JSON object.

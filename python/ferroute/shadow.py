@@ -115,6 +115,9 @@ class Shadow:
 
         Of a share alone nobody has said a budget: what has a price is held to the usual one, what has none is asked.
 
+        Args:
+            given: A share, a `Shadow`, a mapping, or None.
+
         Raises:
             InvalidTypeError: It is something else, or has an attribute that does not exist.
         """

@@ -105,6 +105,9 @@ class Spend(Sums):
         Args:
             most: The last so many only.
             frame: ``"pandas"`` or ``"polars"``.
+
+        Raises:
+            InvalidValueError: It is another kind of frame.
         """
         if frame not in {"pandas", "polars"}:
             raise InvalidValueError(f"frame: expected pandas or polars, found {frame}")
@@ -122,6 +125,12 @@ class Spend(Sums):
         """The calls themselves: a list for each column of the ledger's table ``calls``.
 
         ``time`` is in microseconds since 1970 (UTC), times taken are in milliseconds, money in US dollars as floats.
+
+        Args:
+            most: Rows at most, the latest; None: all.
+
+        Raises:
+            InvalidValueError: It was made without a ledger.
         """
         if self._ledger is None:
             raise InvalidValueError("this Spend was made without a ledger")
@@ -153,6 +162,10 @@ class Spend(Sums):
 
     def save_plot(self, path: str | PathLike[str], *, title: str | None = None) -> None:
         """Writes the picture of `plot` to a file, whose extension says the format; needs no display.
+
+        Args:
+            path: The file, such as ``picture.png``.
+            title: Title; None: one that says what is drawn.
 
         Raises:
             NotBuiltError: matplotlib is not installed.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, _tables
 from ferroute._columns_of import fraction, numbers
+from ferroute._grid import AsText
 from ferroute._whole_file import write_whole
 from ferroute.errors import InvalidValueError, MissingFileError, UnreadableFileError
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
+
+    from ferroute.explorer import Explorer
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 """The shares that a table shows."""
@@ -33,7 +36,7 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, repr=False)
-class Threshold:
+class Threshold(AsText):
     """A threshold, and what it does to the scores it was read off.
 
     Attributes:
@@ -111,6 +114,10 @@ def _threshold(threshold: float, above: int, n: int, share: float, confidence: f
 def checked_scores(scores: ArrayLike, what: str = "scores") -> NDArray[np.float64]:
     """Win rates as float64 ``[n]``.
 
+    Args:
+        scores: Win rates, ``[n]``, each in 0..=1 (up to a millionth).
+        what: What messages call them.
+
     Raises:
         InvalidValueError: There is none, or one is NaN or outside of 0..=1.
         InvalidTypeError: They are not numbers, or not in one row.
@@ -154,7 +161,12 @@ class CalibrationTable:
     _found: dict[tuple[float, float], Threshold] = field(default_factory=dict[Any, Any], compare=False)
 
     def threshold(self, share: float, confidence: float = 0.95) -> Threshold:
-        """As `threshold_for_share` on the table's scores."""
+        """As `threshold_for_share` on the table's scores.
+
+        Args:
+            share: Wanted share of strong calls, 0..=1.
+            confidence: Of the interval, in 0..1.
+        """
         share, confidence = fraction("share", share), fraction("confidence", confidence, below=True)
         found = self._found.get((share, confidence))
         if found is None:
@@ -216,6 +228,9 @@ class CalibrationTable:
     def load(cls, path: str | os.PathLike[str]) -> CalibrationTable:
         """Reads a table that `save` wrote.
 
+        Args:
+            path: The file.
+
         Raises:
             MissingFileError: There is no such file.
             UnreadableFileError: It cannot be read.
@@ -256,6 +271,10 @@ class CalibrationTable:
     def plot(self, shares: Sequence[float] = (0.1, 0.3, 0.5), ax: Any = None) -> Any:
         """A histogram of the scores with the thresholds of some shares; needs matplotlib (extra ``eval``).
 
+        Args:
+            shares: Shares of strong calls to mark, 0..=1 each.
+            ax: Axes to draw on; None: new ones.
+
         Returns:
             The axes; ``.figure.savefig(path)`` writes the picture.
         """
@@ -263,6 +282,22 @@ class CalibrationTable:
 
         title = f"Scores of {self.router} on {self.n:,} prompts"
         return plot_scores([min(max(score, 0.0), 1.0) for score in self.scores], shares=shares, title=title, ax=ax)
+
+    def explore(self, costs: Any = None, share: float = 0.3) -> Explorer:
+        """A slider over the threshold, for a notebook: share of strong calls, and the cost where it is known.
+
+        A table has no outcomes, so quality is shown as not measured.
+
+        Args:
+            costs: Mean US dollars of a call, ``(strong, weak)`` or ``{"strong": ..., "weak": ...}``; None: not known.
+            share: Share of strong calls where it begins, 0..=1.
+
+        Returns:
+            The explorer; ``.save("explorer.html")`` writes it to a file.
+        """
+        from ferroute.explorer import explore
+
+        return explore({self.router: self.scores}, costs=costs, share=share)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{_percent(share)}: {self.threshold(share).threshold:.5g}" for share in (0.1, 0.3, 0.5))
@@ -319,7 +354,14 @@ def _unpacked(text: Any) -> tuple[float, ...]:
 def make_table(
     router: str, scores: ArrayLike, *, fingerprint: str | None = None, source: str = "win rates"
 ) -> CalibrationTable:
-    """A table of scores that are at hand."""
+    """A table of scores that are at hand.
+
+    Args:
+        router: The router's name.
+        scores: Win rates, ``[n]``, each in 0..=1.
+        fingerprint: Tells configurations apart; None: not known.
+        source: Where the scores come from, in a few words.
+    """
     import datetime
 
     import numpy as np
@@ -333,6 +375,10 @@ def make_table(
 
 
 def rounded(threshold: float) -> float:
-    """To five places as RouteLLM prints it: the product is rounded to even, and divided again."""
+    """To five places as RouteLLM prints it: the product is rounded to even, and divided again.
+
+    Args:
+        threshold: The threshold.
+    """
     product = threshold * 1e5
     return round(product) / 1e5 if math.isfinite(product) else threshold

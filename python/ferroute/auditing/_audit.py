@@ -248,7 +248,7 @@ def _progress(wanted: bool) -> Generator[Callable[[int], object]]:
     if not wanted:
         yield lambda _done: None
         return
-    from tqdm import tqdm
+    from ferroute._progress import bar_class
 
-    with tqdm(desc="Reading logs", unit=" calls") as bar:
+    with bar_class()(desc="Reading logs", unit=" calls") as bar:
         yield bar.update

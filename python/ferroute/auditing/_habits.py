@@ -50,7 +50,7 @@ class Habits:
     spread: float = 0.0
 
     def group(self, win_rates: Numbers) -> Any:
-        """The group of each win rate."""
+        """The group of each of ``win_rates`` ``[n]``."""
         import numpy as np
 
         return np.searchsorted(np.asarray(self.edges), win_rates, side="right")

@@ -85,6 +85,12 @@ class Labels:
 def read_labels(path: str | os.PathLike[str]) -> Labels:
     """Reads what `Audit.save_labels` wrote, after somebody has filled in ``strong_score`` and ``weak_score``.
 
+    Args:
+        path: The file.
+
+    Returns:
+        The labels, with how their prompts were drawn.
+
     Raises:
         MissingFileError: There is no such file.
         UnreadableFileError: It cannot be read.
@@ -138,7 +144,7 @@ def inputs(labels: Labels, positions: Any, traffic: Numbers) -> dict[str, Any]:
 
 
 def is_labels(path: str | os.PathLike[str]) -> bool:
-    """Whether a file's first line is one that `Audit.save_labels` writes; False for one that is not there."""
+    """Whether the first line of ``path`` is one that `Audit.save_labels` writes; False for a file that is not there."""
     try:
         with Path(path).open(encoding="utf-8-sig") as stream:
             start = next((line for line in stream if line.strip()), "")

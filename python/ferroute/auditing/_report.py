@@ -45,6 +45,10 @@ class Audit(Findings):
         Args:
             table: ``"calls"`` (as `rows`), ``"models"``, ``"mix"``, ``"savings"``, ``"dearest"`` or ``"to_label"``.
                 Money is in US dollars as floats.
+
+        Raises:
+            InvalidValueError: There is no such table.
+            NotBuiltError: pandas is not installed.
         """
         import dataclasses
 
@@ -81,6 +85,9 @@ class Audit(Findings):
     def save_labels(self, path: str | os.PathLike[str]) -> Path:
         """Writes `to_label` as JSON lines; fill in ``strong_score`` and ``weak_score``, then `read_labels`.
 
+        Args:
+            path: The file.
+
         Returns:
             The file.
 
@@ -114,6 +121,12 @@ class Audit(Findings):
 
     def save_html(self, path: str | os.PathLike[str]) -> Path:
         """Writes `to_html` to a file.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The file.
 
         Raises:
             UnreadableFileError: It cannot be written.

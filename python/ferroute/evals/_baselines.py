@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 
 def prompt_baselines(prompts: Sequence[str], rules: Numbers | None = None) -> dict[str, Numbers]:
-    """Scores that anybody can have without a router: the length of a prompt, and a few regular expressions."""
+    """Scores that anybody can have without a router: the length of a prompt, and a few regular expressions.
+
+    Args:
+        prompts: The texts, ``[n]``.
+        rules: Scores of the regular expressions, ``[n]``, where they are at hand.
+
+    Returns:
+        Name of the baseline -> scores, float64 ``[n]``; the higher, the harder.
+    """
     import numpy as np
 
     texts = list(prompts)

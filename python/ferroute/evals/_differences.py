@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ferroute._grid import Shown
+from ferroute._grid import AsText, Shown
 from ferroute.evals._figures import Estimate
 from ferroute.evals._simultaneous import bands
 
@@ -87,7 +87,7 @@ def _in(values: dict[tuple[str, str], float], draws: dict[tuple[str, str], Numbe
     return [draws[pair] for pair in values]
 
 
-class DifferenceCurve:
+class DifferenceCurve(AsText):
     """How far one result is ahead of another all along: at each share of strong calls, or at each mean cost.
 
     Attributes:

@@ -56,7 +56,7 @@ class Estimate(float):
         return self.show(".4g")
 
     def show(self, form: str, unit: str = "") -> str:
-        """The figure with its interval in brackets, each in the format ``form``."""
+        """The figure with its interval in brackets, in the format ``form``; ``unit`` stands behind the figure."""
         if not math.isfinite(self):
             return "-"
         text = f"{float(self):{form}}{unit}"
@@ -147,7 +147,7 @@ class Rows:
         """
         rows = cls(column("strong_scores", strong), column("weak_scores", weak), unit=unit)
         if costs is not None:
-            rows.costs = _costs(costs, rows.strong.size)
+            rows.costs = costs_of(costs, rows.strong.size)
         return rows
 
     @property
@@ -220,7 +220,13 @@ def whole(what: str, value: Any) -> int:
         raise InvalidTypeError(f"{what}: expected a whole number, found {value!r:.60}") from None
 
 
-def _costs(costs: Mapping[str, Any] | tuple[Any, Any], rows: int) -> tuple[Numbers, Numbers]:
+def costs_of(costs: Mapping[str, Any] | tuple[Any, Any], rows: int) -> tuple[Numbers, Numbers]:
+    """Dollars of a call to the strong and to the weak model, ``[rows]`` each.
+
+    Raises:
+        InvalidTypeError: They are no pair, or no numbers.
+        InvalidValueError: They have other names.
+    """
     import numpy as np
 
     if hasattr(costs, "keys"):

@@ -52,7 +52,15 @@ class Provenance:
     def of(
         cls, tables: Iterable[Numbers], scores: Mapping[str, Any], rows: int, models: Iterable[str], settings: Any
     ) -> Provenance:
-        """That of a comparison of ``scores`` on ``tables`` (outcomes, then costs)."""
+        """That of a comparison of ``scores`` on ``tables`` (outcomes, then costs).
+
+        Args:
+            tables: Columns ``[n]`` or tables ``[n, m]`` of numbers.
+            scores: Name of a router -> its scores, ``[n]``.
+            rows: Number of rows.
+            models: Names of the models.
+            settings: How figures and intervals are computed.
+        """
         import numpy as np
 
         from ferroute import pricing

@@ -59,11 +59,19 @@ class Benchmark(abc.ABC):
 
     @abc.abstractmethod
     def get_optimal_accuracy(self, strong_percent: float) -> float:
-        """The best accuracy at a share of strong calls, 0..=1 (despite the name)."""
+        """The best accuracy at a share of strong calls, 0..=1 (despite the name).
+
+        Args:
+            strong_percent: Share of strong calls, 0..=1.
+        """
 
     @abc.abstractmethod
     def get_model_accuracy(self, model: str) -> float:
-        """The accuracy of one model alone."""
+        """The accuracy of one model alone.
+
+        Args:
+            model: Name of the strong or of the weak model.
+        """
 
 
 class _Judged(Benchmark):
@@ -530,6 +538,9 @@ class MTBench(_Judged):
         """The best mean score at a share of strong calls, 0..=1.
 
         As in RouteLLM the mean is over all 80 questions, and calls are counted against the 72 that are left.
+
+        Args:
+            strong_percent: Share of strong calls, 0..=1.
         """
         strong, weak = self._by_question(self.routed_pair.strong), self._by_question(self.routed_pair.weak)
         calls = int(len(self.prompts()) * strong_percent)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, controller
+from ferroute._grid import AsText
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnreadableFileError
 from ferroute.evals import scoring
 
@@ -66,7 +67,7 @@ _ASIDE = {"model", "api_key", "api_base", "base_url", "timeout", "max_retries", 
 
 
 @dataclass
-class Collected:
+class Collected(AsText):
     """Outcomes of the prompts, in their order.
 
     Attributes:
@@ -181,7 +182,24 @@ async def acollect(
     progress: bool = True,
     **options: Any,
 ) -> Collected:
-    """As `collect`, for asyncio."""
+    """As `collect`, for asyncio.
+
+    Args:
+        prompts: As in `collect`.
+        strong_model: As in `collect`.
+        weak_model: As in `collect`.
+        score: As in `collect`.
+        references: As in `collect`.
+        output: As in `collect`.
+        concurrency: As in `collect`.
+        keep_answers: As in `collect`.
+        system: As in `collect`.
+        progress: As in `collect`.
+        **options: As in `collect`.
+
+    Raises:
+        InvalidValueError: As in `collect`.
+    """
     texts = _checked(prompts, references, score)
     if concurrency < 1:
         raise InvalidValueError(f"concurrency: expected 1 or more, found {concurrency}")
@@ -556,7 +574,7 @@ def _bar(total: int, done: int, wanted: bool) -> Generator[Callable[[int], objec
     if not wanted:
         yield lambda _done: None
         return
-    from tqdm.auto import tqdm
+    from ferroute._progress import bar_class
 
-    with tqdm(total=total, initial=done, desc="Asking both models", unit="prompt") as bar:
+    with bar_class()(total=total, initial=done, desc="Asking both models", unit="prompt") as bar:
         yield bar.update

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ferroute.evals.model_comparison import ModelComparison
     from ferroute.evals.outcome_table import OutcomeTable
+    from ferroute.explorer import Explorer
 
     Numbers = NDArray[np.float64]
 
@@ -87,10 +88,38 @@ class Comparison(SideBySide[RouterResult]):
         """Draws ``"quality"`` against the share of strong calls, or against ``"cost"``.
 
         With ``bands="simultaneous"`` the bands hold for all routers over the whole curve together.
+
+        Args:
+            kind: ``"quality"`` (against the share of strong calls) or ``"cost"`` (against dollars a call).
+            ax: Axes to draw on; None: new ones.
+            bands: ``"pointwise"``, or ``"simultaneous"``: bands that hold over the whole curve together.
+
+        Returns:
+            The axes; ``.figure.savefig(path)`` writes the picture.
         """
         from ferroute.evals import plots
 
         return plots.plot(self, kind, ax, bands)
+
+    def explore(self, name: str | None = None, share: float = 0.3) -> Explorer:
+        """A slider over the threshold, for a notebook: share of strong calls, cost and quality with its band.
+
+        Args:
+            name: The router; None: all that have win rates, best APGR first, to choose among.
+            share: Share of strong calls where it begins, 0..=1.
+
+        Returns:
+            The explorer; ``.save("explorer.html")`` writes it to a file.
+
+        Raises:
+            InvalidValueError: It is a baseline, or no router has win rates: then there is no threshold.
+            UnknownNameError: There is no such router.
+        """
+        from ferroute.explorer import Explorer, measured
+
+        if name is not None:
+            return self[name].explore(share)
+        return Explorer([measured(one) for one in by_apgr(self.routers) if one.win_rates is not None], share)
 
     def _on_paper(self) -> tuple[list[str], list[list[str]], str, str]:
         from ferroute.evals._tables import grid
@@ -190,7 +219,7 @@ def compare(  # pyright: ignore[reportInconsistentOverload]
             other form 10, as in RouteLLM.
         strong_scores: Scores of the strong model, ``[n]``, by keyword.
         weak_scores: Scores of the weak model, ``[n]``, by keyword.
-        costs: ``second`` by keyword.
+        costs: ``second`` by keyword, dollars a call.
         models: Names of the columns; of a table: which ones.
         pair: Names of the strong and the weak model; None: of two columns the first is strong; of a table, or among
             more, the best mean score is strong and the cheapest model weak, and the notes say which.
@@ -255,7 +284,19 @@ def judge(
     pair: tuple[str, str] = ("strong", "weak"),
     notes: Sequence[str] = (),
 ) -> Comparison:
-    """`compare` with everything read; ``simple`` are the scores of the baselines that look at prompts."""
+    """`compare` with everything read; ``simple`` are the scores of the baselines that look at prompts.
+
+    Args:
+        routers: Name -> win rates, ``[n]``.
+        rows: Scores and costs of both models.
+        settings: How figures and intervals are computed.
+        simple: Name -> scores of a baseline, ``[n]``.
+        pair: Names of the strong and the weak model.
+        notes: What was left out or decided, in words.
+
+    Raises:
+        InvalidValueError: A router has the name of a baseline.
+    """
     scored = {name: column(f"win rates of {name}", rates) for name, rates in routers.items()}
     asked = list(scored)
     taken = {RANDOM, LENGTH, RULES, OPTIMUM}.intersection(asked)

@@ -139,7 +139,16 @@ def pretty_print_results(
     router: str = "router",
     benchmark: str = "benchmark",
 ) -> None:
-    """Prints what one threshold of a router gives on a benchmark."""
+    """Prints what one threshold of a router gives on a benchmark.
+
+    Args:
+        threshold: The threshold, 0..=1.
+        accuracy: Percent of right answers, or the mean mark.
+        model_counts: Calls by model.
+        total: Number of prompts.
+        router: The router's name.
+        benchmark: The benchmark's name.
+    """
     header = f"{'=' * 15} {router} with threshold {threshold} on {benchmark} {'=' * 15}"
     counts = ", ".join(f"{model}: {count}" for model, count in model_counts.items())
     shares = ", ".join(f"{model}: {count / total * 100:.3f}%" for model, count in model_counts.items())

@@ -87,6 +87,9 @@ def most_similar(
 
     Returns:
         float64 ``[m]`` and int64 ``[m]``.
+
+    Raises:
+        InvalidValueError: The two differ in width, or one is no array ``[n, d]``.
     """
     import numpy as np
 
@@ -228,7 +231,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the program; errors of ferroute end it with one line and exit code 1."""
+    """Runs the program; errors of ferroute end it with one line and exit code 1.
+
+    Args:
+        arguments: The command line's words; None: those of the process.
+    """
     given = parser().parse_args(arguments)
     with program(parser().prog):
         _run(given)

@@ -91,7 +91,11 @@ class ModelResult:
         return self._estimate(self.value(name), self.draws(name))
 
     def value(self, figure: str) -> float:
-        """A figure by its name, as for `draws`."""
+        """A figure by its name, as for `draws`.
+
+        Args:
+            figure: ``auc``, ``apgr``, ``score``, ``share95`` or ``cost95``.
+        """
         return float(_figure(self._curve, figure)[0])
 
     def draws(self, figure: str) -> Numbers | None:
@@ -99,6 +103,9 @@ class ModelResult:
 
         The last two are the share of strong calls (0..=1) and the mean dollars of a call at 95 % of the strong model's
         score.
+
+        Args:
+            figure: ``auc``, ``apgr``, ``score``, ``share95`` or ``cost95``.
         """
         return None if self._draws is None else _figure(self._draws, figure)
 
@@ -306,6 +313,17 @@ class ModelComparison(SideBySide[ModelResult], Shown):
         """Draws mean score against mean ``"cost"``, with the single models as points.
 
         With ``bands="simultaneous"`` the bands hold for all routers over the whole curve together.
+
+        Args:
+            kind: ``"cost"``: against mean dollars of a call.
+            ax: Axes to draw on; None: new ones.
+            bands: ``"pointwise"``, or ``"simultaneous"``: bands that hold over the whole curve together.
+
+        Returns:
+            The axes; ``.figure.savefig(path)`` writes the picture.
+
+        Raises:
+            InvalidValueError: There is no such picture.
         """
         from ferroute.evals._dollar_plots import dollar_plot
 
@@ -351,7 +369,11 @@ class ModelComparison(SideBySide[ModelResult], Shown):
 
 
 def judge_among(routers: Mapping[str, Any], given: Given, settings: Any) -> ModelComparison:
-    """Compares routers among the models of ``given``."""
+    """Compares routers among the models of ``given``.
+
+    Raises:
+        InvalidValueError: A router has the name of a baseline.
+    """
     points = settings.num_results
     taken = {STATIC, BEST, LENGTH, RULES, OPTIMUM}.intersection(routers)
     if taken:

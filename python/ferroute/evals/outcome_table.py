@@ -157,17 +157,32 @@ class OutcomeTable(Shown):
 
     @classmethod
     def from_columns(cls, data: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> OutcomeTable:
-        """The same from columns of equal length, one entry a call."""
+        """The same from columns of equal length, one entry a call.
+
+        Args:
+            data: Column's name -> its entries, ``[n]``.
+            columns: The parts of an outcome that the columns hold, part -> column, where their names do not say it.
+        """
         return Builder().extend(columns_of(data, columns)).build(cls)
 
     @classmethod
     def from_pandas(cls, frame: Any, columns: Mapping[str, str] | None = None) -> OutcomeTable:
-        """The same from a pandas frame with a row for each call."""
+        """The same from a pandas frame with a row for each call.
+
+        Args:
+            frame: The frame.
+            columns: The parts of an outcome that the columns hold, part -> column, where their names do not say it.
+        """
         return cls.from_columns({str(name): frame[name].tolist() for name in frame.columns}, columns)
 
     @classmethod
     def from_polars(cls, frame: Any, columns: Mapping[str, str] | None = None) -> OutcomeTable:
-        """The same from a polars frame with a row for each call."""
+        """The same from a polars frame with a row for each call.
+
+        Args:
+            frame: The frame.
+            columns: The parts of an outcome that the columns hold, part -> column, where their names do not say it.
+        """
         return cls.from_columns({str(name): frame[name].to_list() for name in frame.columns}, columns)
 
     @classmethod
@@ -212,13 +227,20 @@ class OutcomeTable(Shown):
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> OutcomeTable:
-        """A table that `save` wrote, or any Parquet, CSV or JSONL file with a row for each call."""
+        """A table that `save` wrote, or any Parquet, CSV or JSONL file with a row for each call.
+
+        Args:
+            path: A Parquet, CSV or JSONL file.
+        """
         return cls.from_columns(_core.read_columns(path))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the long view to a file of the kind its name ends in: ``.parquet``, ``.csv`` or ``.jsonl``.
 
         `read_outcomes` reads each of them back. What is not known is an empty cell, or left out of a line.
+
+        Args:
+            path: The file, ending in ``.parquet``, ``.csv`` or ``.jsonl``.
 
         Raises:
             InvalidValueError: The name ends otherwise.
@@ -323,6 +345,9 @@ class OutcomeTable(Shown):
 
     def merge(self, *others: OutcomeTable) -> OutcomeTable:
         """All rows and models of several tables; rows are the same where their ids are.
+
+        Args:
+            *others: The other tables.
 
         Raises:
             InvalidValueError: Two tables know different numbers of the same row and model.

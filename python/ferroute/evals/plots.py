@@ -29,6 +29,15 @@ GREY = "0.45"
 def plot(result: Shown | Compared, kind: str = "quality", ax: Axes | None = None, bands: str = "pointwise") -> Axes:
     """Draws a result by the name of the picture: ``"quality"``, ``"cost"`` or ``"scores"``.
 
+    Args:
+        result: One router, or a comparison.
+        kind: ``"quality"``, ``"cost"``, or of one router ``"scores"``.
+        ax: Axes to draw on; None: new ones.
+        bands: ``"pointwise"``, or ``"simultaneous"``: bands that hold over the whole curve together.
+
+    Returns:
+        The axes; ``.figure.savefig(path)`` writes the picture.
+
     Raises:
         InvalidValueError: There is no such picture, or no costs.
         NotBuiltError: matplotlib is not installed.
@@ -61,6 +70,12 @@ def quality_plot(
         title: Title; None: none.
         ax: Axes to draw on; None: new ones.
         bands: ``"pointwise"``, or ``"simultaneous"``: bands that hold for all routers over the whole curve together.
+
+    Returns:
+        The axes; ``.figure.savefig(path)`` writes the picture.
+
+    Raises:
+        InvalidValueError: There is no such axis, or there are no costs.
     """
     if against not in {"share", "cost"}:
         raise InvalidValueError(f"against: expected 'share' or 'cost', found {against!r}")
@@ -123,7 +138,15 @@ def _small(name: str) -> str:
 
 
 def together(result: Any, bands: str) -> dict[str, Numbers]:
-    """Simultaneous bands by name, if they are asked for and anything was resampled."""
+    """Simultaneous bands by name, if they are asked for and anything was resampled.
+
+    Args:
+        result: One router, or a comparison.
+        bands: ``"pointwise"``, or ``"simultaneous"``: bands that hold over the whole curve together.
+
+    Raises:
+        InvalidValueError: There are no such bands.
+    """
     if bands not in {"pointwise", "simultaneous"}:
         raise InvalidValueError(f"bands: expected 'pointwise' or 'simultaneous', found {bands!r}")
     if bands == "pointwise":
@@ -170,6 +193,12 @@ def score_histogram(
         bins: Number of bars over the whole range.
         title: Title; None: none.
         ax: Axes to draw on; None: new ones.
+
+    Returns:
+        The axes; ``.figure.savefig(path)`` writes the picture.
+
+    Raises:
+        InvalidValueError: There is no score.
     """
     import numpy as np
 
@@ -218,6 +247,9 @@ def reliability(
     Returns:
         For each group ``win_rate`` (mean), ``won`` (observed), ``low`` and ``high`` (95 % by the normal approximation
         of its mean), ``rows``.
+
+    Raises:
+        InvalidValueError: Lengths differ or are 0, or ``bins`` is below 1.
     """
     import numpy as np
 
@@ -268,7 +300,20 @@ def reliability_diagram(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws `reliability`: on the diagonal, scores are probabilities."""
+    """Draws `reliability`: on the diagonal, scores are probabilities.
+
+    Args:
+        win_rates: Scores of the router, ``[n]``, each in 0..=1.
+        strong_scores: Scores of the strong model's answers, ``[n]``.
+        weak_scores: Scores of the weak model's answers, ``[n]``.
+        bins: Groups of about equally many prompts.
+        label: What the legend says; None: no legend.
+        title: Title; None: none.
+        ax: Axes to draw on; None: new ones.
+
+    Returns:
+        The axes; ``.figure.savefig(path)`` writes the picture.
+    """
     axes = new_axes(ax)
     groups = reliability(win_rates, strong_scores, weak_scores, bins)
     colour = COLOURS[len(axes.containers) % len(COLOURS)]
@@ -298,7 +343,16 @@ def benchmark_figure(
     optimum: Sequence[tuple[float, float]] | None = None,
     baselines: Sequence[Any] = (),
 ) -> Any:
-    """RouteLLM's picture of a benchmark, with bands where lines have them and baselines in grey."""
+    """RouteLLM's picture of a benchmark, with bands where lines have them and baselines in grey.
+
+    Args:
+        lines: One router each: its percentages, scores and bands.
+        benchmark: The benchmark's name.
+        routed_pair: Names of the strong and of the weak model.
+        scores: Scores of the weak and of the strong model.
+        optimum: Percentages of strong calls and scores of the optimum; None: not drawn.
+        baselines: As ``lines``, drawn in grey.
+    """
     figure = _matplotlib("figure").Figure(figsize=(6, 5), dpi=150)
     axes: Any = figure.subplots()
     for line, grey in zip(baselines, ("0.72", "0.55"), strict=False):
@@ -325,19 +379,32 @@ def benchmark_figure(
 
 
 def new_figure(size: tuple[float, float] = (6.4, 4.6)) -> Any:
-    """An empty figure that needs no display and is not in pyplot's list."""
+    """An empty figure that needs no display and is not in pyplot's list.
+
+    Args:
+        size: Width and height in inches.
+    """
     return _matplotlib("figure").Figure(figsize=size, dpi=150, layout="constrained")
 
 
 def new_axes(ax: Axes | None) -> Any:
-    """The axes given, or new ones in pyplot's hands."""
+    """The axes given, or new ones in pyplot's hands.
+
+    Args:
+        ax: Axes to draw on; None: new ones.
+    """
     if ax is not None:
         return ax
     return _matplotlib("pyplot").subplots(figsize=(6.4, 4.6), dpi=150, layout="constrained")[1]
 
 
 def finish(axes: Any, title: str | None) -> None:
-    """Title, grid and frame, the same in every picture."""
+    """Title, grid and frame, the same in every picture.
+
+    Args:
+        axes: The axes.
+        title: Title; None: none.
+    """
     if title:
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axes.grid(color="0.92", linewidth=0.8)

@@ -81,6 +81,9 @@ def read_outcomes(
         allow_pickle: Read a ``.pkl`` with pandas. Unpickling runs whatever code the file holds: only for files whose
             origin you trust.
 
+    Returns:
+        The outcomes, one row a prompt, one column a model.
+
     Raises:
         MissingFileError: There is nothing at ``path``.
         UnknownNameError: A column is missing (the message names it), or there is no such layout or model.

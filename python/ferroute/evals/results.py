@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
+    from ferroute.explorer import Explorer
+
     Numbers = NDArray[np.float64]
 
 
@@ -122,6 +124,9 @@ class RouterResult:
 
         0.48: random mixing needs 100 strong calls where this router needs 52. NaN where the weak model alone is good
         enough.
+
+        Args:
+            quality: The part of the strong model's score that is kept, above 0; 0.95 is 95 %.
         """
 
         def saved(curve: Curve) -> Numbers:
@@ -174,8 +179,18 @@ class RouterResult:
         """Whether dollars stand beside the shares of calls."""
         return self._curve.cost is not None
 
+    @property
+    def cost_ends(self) -> tuple[float, float] | None:
+        """Mean dollars of a call when the weak and when the strong model answers everything; None: no costs."""
+        weak, strong = self._curve.weak_cost, self._curve.strong_cost
+        return None if weak is None or strong is None else (float(weak[0]), float(strong[0]))
+
     def value(self, figure: str) -> float:
-        """A figure by its name, as for `draws`."""
+        """A figure by its name, as for `draws`.
+
+        Args:
+            figure: ``auc``, ``apgr``, ``cpt20``, ``cpt50``, ``cpt80``, ``share95`` or ``cost95``.
+        """
         if figure in _AT_95:
             return float(_AT_95[figure](self))
         self._checked(figure)
@@ -186,6 +201,9 @@ class RouterResult:
 
         The last two are the share of strong calls (0..=1) and the mean dollars of a call at 95 % of the strong model's
         score.
+
+        Args:
+            figure: ``auc``, ``apgr``, ``cpt20``, ``cpt50``, ``cpt80``, ``share95`` or ``cost95``.
         """
         place = self._checked(figure)
         if self._draws is None:
@@ -269,11 +287,36 @@ class RouterResult:
         return frame
 
     def plot(self, kind: str = "quality", ax: Axes | None = None) -> Axes:
-        """Draws ``"quality"`` against the share of strong calls, or against ``"cost"``, or the ``"scores"``."""
+        """Draws ``"quality"`` against the share of strong calls, or against ``"cost"``, or the ``"scores"``.
+
+        Args:
+            kind: ``"quality"``, ``"cost"`` or ``"scores"``.
+            ax: Axes to draw on; None: new ones.
+
+        Returns:
+            The axes; ``.figure.savefig(path)`` writes the picture.
+        """
         from ferroute.evals import plots
 
         whole: Any = self
         return plots.plot(whole, kind, ax)
+
+    def explore(self, share: float = 0.3) -> Explorer:
+        """A slider over the threshold, for a notebook: share of strong calls, cost and quality with its band.
+
+        Args:
+            share: Share of strong calls where it begins, 0..=1.
+
+        Returns:
+            The explorer; ``.save("explorer.html")`` writes it to a file.
+
+        Raises:
+            InvalidValueError: It is a baseline, which has no threshold.
+        """
+        from ferroute.explorer import Explorer, measured
+
+        whole: Any = self
+        return Explorer([measured(whole)], share)
 
     def __repr__(self) -> str:
         from ferroute.evals._tables import text_table
@@ -299,6 +342,9 @@ def _percent(value: Estimate) -> Estimate:
 def checked_part(quality: float) -> float:
     """A part of the strong model's score.
 
+    Args:
+        quality: The part of the strong model's score that is kept, above 0; 0.95 is 95 %.
+
     Raises:
         InvalidTypeError: It is no number.
         InvalidValueError: It is not above 0.
@@ -311,7 +357,12 @@ def checked_part(quality: float) -> float:
 
 
 def saving(spent: Numbers, random: Numbers) -> Numbers:
-    """The part of ``random`` that is saved by spending less, ``[b]``; NaN where there is nothing to save."""
+    """The part of ``random`` that is saved by spending less, ``[b]``; NaN where there is nothing to save.
+
+    Args:
+        spent: Calls or dollars of the router, ``[b]``.
+        random: Those of random mixing, ``[b]``.
+    """
     import numpy as np
 
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -374,7 +425,14 @@ def score_router(
 def study(
     win_rates: dict[str, Numbers], rows: Rows, settings: Settings, optimum: bool = False
 ) -> tuple[list[RouterResult], Curve | None]:
-    """Results of several routers on the same draws; with ``optimum`` also its resampled curve."""
+    """Results of several routers on the same draws; with ``optimum`` also its resampled curve.
+
+    Args:
+        win_rates: Name -> win rates, ``[n]``.
+        rows: Scores and costs of both models.
+        settings: How figures and intervals are computed.
+        optimum: Whether the optimum is resampled as well.
+    """
     pairs = rows.pairs()
     merge = settings.on_ties == "merge"
     for name, rates in win_rates.items():
@@ -450,7 +508,12 @@ def _points(thresholds: Numbers, strong: Any, means: list[Numbers], total: int) 
 
 
 def observed(points: Any, rows: Rows) -> Curve:
-    """The curve of points that were not resampled."""
+    """The curve of points that were not resampled.
+
+    Args:
+        points: Record array of the points.
+        rows: Scores and costs of both models.
+    """
     import numpy as np
 
     def one(values: Any) -> Numbers:

@@ -27,12 +27,24 @@ _ALONE = re.compile(r"(?<![\w'])\(?([A-J])\)?(?![\w'])")
 
 
 def exact(prompt: str, answer: str, reference: str | None) -> float:
-    """1 if answer and reference are the same words, whatever their case and spacing."""
+    """1 if answer and reference are the same words, whatever their case and spacing.
+
+    Args:
+        prompt: The prompt; only scorers of yours look at it.
+        answer: The model's answer.
+        reference: What is right.
+    """
     return float(_words(answer) == _words(_needed(reference)))
 
 
 def contains(prompt: str, answer: str, reference: str | None) -> float:
-    """1 if the reference stands somewhere in the answer, whatever case and spacing."""
+    """1 if the reference stands somewhere in the answer, whatever case and spacing.
+
+    Args:
+        prompt: The prompt; only scorers of yours look at it.
+        answer: The model's answer.
+        reference: What is right.
+    """
     return float(_words(_needed(reference)) in _words(answer))
 
 
@@ -40,12 +52,21 @@ def choice(prompt: str, answer: str, reference: str | None) -> float:
     """1 if the letter that the answer settles on (A to J) is that of the reference.
 
     Looked for in this order: the last "answer is X", a letter at the beginning, the last letter that stands alone.
+
+    Args:
+        prompt: The prompt; only scorers of yours look at it.
+        answer: The model's answer.
+        reference: What is right.
     """
     return float(letter(answer) is not None and letter(answer) == letter(_needed(reference)))
 
 
 def letter(text: str) -> str | None:
-    """The choice that a text settles on, or None."""
+    """The choice that a text settles on, or None.
+
+    Args:
+        text: The text.
+    """
     stated = [found for found in _STATED.findall(text) if found.isupper()]
     if stated:
         return stated[-1]
@@ -56,7 +77,16 @@ def letter(text: str) -> str | None:
 
 
 def number(prompt: str, answer: str, reference: str | None) -> float:
-    """1 if the last number of the answer equals the last number of the reference (``#### 42`` works)."""
+    """1 if the last number of the answer equals the last number of the reference (``#### 42`` works).
+
+    Args:
+        prompt: The prompt; only scorers of yours look at it.
+        answer: The model's answer.
+        reference: What is right.
+
+    Raises:
+        InvalidValueError: The reference has no number.
+    """
     found, wanted = last_number(answer), last_number(_needed(reference))
     if wanted is None:
         raise InvalidValueError(f"the reference {reference!r:.60} has no number")
@@ -64,13 +94,21 @@ def number(prompt: str, answer: str, reference: str | None) -> float:
 
 
 def last_number(text: str) -> float | None:
-    """The last number in a text; commas between digits are left out."""
+    """The last number in a text; commas between digits are left out.
+
+    Args:
+        text: The text.
+    """
     found = _NUMBER.findall(text)
     return float(found[-1].replace(",", "")) if found else None
 
 
 def regex(pattern: str | None) -> Scorer:
-    """1 if the pattern is found in the answer; without a pattern each reference is one."""
+    """1 if the pattern is found in the answer; without a pattern each reference is one.
+
+    Args:
+        pattern: A regular expression; None: the reference is one.
+    """
     fixed = None if pattern is None else _compiled(pattern)
 
     def score(prompt: str, answer: str, reference: str | None) -> float:
@@ -95,7 +133,11 @@ _RATING = re.compile(r"\[\[\s*(\d+(?:\.\d+)?)\s*\]\]")
 
 
 def judge(ask: Callable[[str], Awaitable[str]]) -> Scorer:
-    """A model's mark from 1 to 10; ``ask`` puts a question to it."""
+    """A model's mark from 1 to 10; ``ask`` puts a question to it.
+
+    Raises:
+        InvalidValueError: The judge gave no mark; raised where an answer is scored.
+    """
 
     async def score(prompt: str, answer: str, reference: str | None) -> float:
         text = JUDGE.format(
@@ -117,7 +159,11 @@ SIMPLE: dict[str, Any] = {"exact": exact, "contains": contains, "choice": choice
 
 
 def needs_reference(name: Any) -> bool:
-    """Whether a scorer by this name cannot do without references."""
+    """Whether a scorer by this name cannot do without references.
+
+    Args:
+        name: A scorer's name.
+    """
     return isinstance(name, str) and (name in SIMPLE or name == "regex")
 
 

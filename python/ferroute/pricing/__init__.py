@@ -143,7 +143,13 @@ def breakdown(
 
 
 def price(model: str, at: When = None, *, service_tier: str | None = None) -> Price | None:
-    """What a model costs per million tokens, since when and according to whom; None where that is not known."""
+    """What a model costs per million tokens, since when and according to whom; None where that is not known.
+
+    Args:
+        model: Name of a model, with its provider's prefix or without.
+        at: Day of the prices: a date, or ISO text; None: now.
+        service_tier: The provider's tier, such as ``"flex"`` or ``"priority"``; None: the usual one.
+    """
     found = _core.pricing_price(_base(model) or model, service_tier, _usage.when(at))
     if found is None:
         return None
@@ -171,6 +177,9 @@ def compare(
 
     Returns:
         A mapping from model to US dollars (None: not known, with a warning).
+
+    Raises:
+        InvalidTypeError: ``models`` is one string.
     """
     if isinstance(models, str):
         raise InvalidTypeError("models: expected several names, found one string")
@@ -259,7 +268,11 @@ def scenario(
 
 
 def facts(model: str) -> Facts | None:
-    """What is known about a model beside its price; None for one nobody has heard of."""
+    """What is known about a model beside its price; None for one nobody has heard of.
+
+    Args:
+        model: Name of a model, with its provider's prefix or without.
+    """
     found = _core.pricing_facts(model)
     if found is None:
         return None
@@ -281,6 +294,7 @@ def override(prices: Mapping[str, Any] | str | os.PathLike[str] | None) -> None:
     Raises:
         InvalidValueError: The prices have another layout; the message names the model.
         MissingFileError: There is no such file.
+        UnreadableFileError: The file cannot be read.
     """
     if prices is None:
         _core.pricing_override(None)
@@ -319,7 +333,13 @@ def check() -> None:
 
 
 def warn_if_shut_down(model: str, at: When = None, stacklevel: int = 2) -> None:
-    """Warns, once for a model and process, if its provider has shut it down."""
+    """Warns, once for a model and process, if its provider has shut it down.
+
+    Args:
+        model: Name of a model, with its provider's prefix or without.
+        at: Day of the prices: a date, or ISO text; None: now.
+        stacklevel: Frames between the warning and the line it is about, as in `warnings.warn`.
+    """
     day = _core.pricing_shut_down(model, _usage.when(at))
     if day is not None and model not in _said:
         _said.add(model)
@@ -328,7 +348,13 @@ def warn_if_shut_down(model: str, at: When = None, stacklevel: int = 2) -> None:
 
 
 def warn_if_unpriced(model: str, at: When = None, stacklevel: int = 2) -> None:
-    """Warns, once for a model and process, if its price is not known."""
+    """Warns, once for a model and process, if its price is not known.
+
+    Args:
+        model: Name of a model, with its provider's prefix or without.
+        at: Day of the prices: a date, or ISO text; None: now.
+        stacklevel: Frames between the warning and the line it is about, as in `warnings.warn`.
+    """
     if model not in _missed:
         _missed.add(model)
         if _core.pricing_price(model, None, _usage.when(at)) is None:

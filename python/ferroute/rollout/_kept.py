@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
+from ferroute._grid import AsText
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.rollout._checked import number_of, pair_of, whole_of
 from ferroute.rollout.moves import Move, Rehearsal, Stage, moves_of
@@ -34,7 +35,7 @@ _NEAR = 0.01
 _TROUBLE = ("paused", "reverted", "drifted")
 
 
-class Kept:
+class Kept(AsText):
     """A threshold that is held by evidence; see `Ramp` and `Watch`."""
 
     _core: _core.Ramp

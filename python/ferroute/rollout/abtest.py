@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
+from ferroute._grid import AsText
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.rollout._checked import number_of
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class ABResult:
+class ABResult(AsText):
     """What an A/B test knows.
 
     Attributes:
@@ -81,13 +82,20 @@ class ABResult:
         return "\n".join((f"<A/B: {self.verdict}", *rows, known)) + ">"
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draws the difference with its interval."""
+        """Draws the difference with its interval.
+
+        Args:
+            ax: Axes to draw on; None: new ones.
+
+        Returns:
+            The axes; ``.figure.savefig(path)`` writes the picture.
+        """
         from ferroute.rollout._pictures import difference_plot
 
         return difference_plot(self, ax)
 
 
-class ABTest:
+class ABTest(AsText):
     """Which of two model strings answers better; each user always meets the same one.
 
     The evidence is a bet that needs nothing but the lot by which `arm` divides the keys: it may be looked at after
@@ -176,7 +184,11 @@ class ABTest:
         )
 
     def arm(self, key: object) -> str:
-        """``"a"`` or ``"b"``: the arm of a user or session, the same in every process and version."""
+        """``"a"`` or ``"b"``: the arm of a user or session, the same in every process and version.
+
+        Args:
+            key: Names the user or session; any text.
+        """
         return "b" if _core.ab_arm(self.salt, _readable(key), self.split) else "a"
 
     def request(self, key: object) -> dict[str, Any]:
@@ -184,6 +196,9 @@ class ABTest:
 
         ``client.chat.completions.create(**test.request(user), messages=...)``: the model string of the arm, the key as
         session, and the tag ``ab`` with name and arm, by which the ledger knows it again.
+
+        Args:
+            key: Names the user or session; any text.
         """
         arm = self.arm(key)
         extras = {"session": _readable(key), "tags": {"ab": f"{self.name}:{arm}"}}
@@ -212,6 +227,9 @@ class ABTest:
 
     def observe_many(self, rows: Iterable[tuple[str, float]]) -> ABResult:
         """As `observe`, for pairs of arm and score in their order; returns the result after them.
+
+        Args:
+            rows: Arm (``"a"`` or ``"b"``) and score, in the order in which they came.
 
         Raises:
             InvalidTypeError: A row is no pair; the message has its number, and those before it are taken in.

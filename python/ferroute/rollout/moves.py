@@ -6,6 +6,8 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from ferroute._grid import AsText
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,7 +36,7 @@ class Stage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Move:
+class Move(AsText):
     """A move from one stage to another.
 
     Attributes:
@@ -66,7 +68,13 @@ class Move:
 
 
 def moves_of(told: Sequence[Told], stages: Sequence[tuple[float, float]], rehearsed: bool = False) -> tuple[Move, ...]:
-    """The core's moves; of a rehearsal the time is the number of a request."""
+    """The core's moves; of a rehearsal the time is the number of a request.
+
+    Args:
+        told: What the core tells of each move.
+        stages: Thresholds of the stages.
+        rehearsed: Whether it was a rehearsal.
+    """
     made: list[Move] = []
     for kind, at, before, after, n, evidence, reason, sentence in told:
         when = None if rehearsed or at is None else dt.datetime.fromtimestamp(at, dt.timezone.utc)
@@ -89,7 +97,7 @@ def moves_of(told: Sequence[Told], stages: Sequence[tuple[float, float]], rehear
 
 
 @dataclass(frozen=True, repr=False)
-class Rehearsal:
+class Rehearsal(AsText):
     """What a ramp would have done on requests of which both scores are known.
 
     Attributes:
@@ -127,7 +135,14 @@ class Rehearsal:
         return pd.DataFrame({name: getattr(self, name) for name in names})
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draws the weak share and the running loss over the requests."""
+        """Draws the weak share and the running loss over the requests.
+
+        Args:
+            ax: Axes to draw on; None: new ones.
+
+        Returns:
+            The axes; ``.figure.savefig(path)`` writes the picture.
+        """
         from ferroute.rollout._pictures import rehearsal_plot
 
         return rehearsal_plot(self, ax)

@@ -45,7 +45,11 @@ _READ = ("threshold", "certified", "weak_share", "max_quality_loss", "confidence
 
 
 def is_certificate(given: object) -> bool:
-    """Whether an object can be read as a certificate."""
+    """Whether an object can be read as a certificate.
+
+    Args:
+        given: Any object.
+    """
     return all(hasattr(given, name) for name in _READ)
 
 
@@ -54,6 +58,13 @@ def bound_of(certificate: Certified) -> tuple[float, float, bool]:
 
     A loss of at most ``m`` among weak-routed requests, a part ``s`` of all, is one of at most ``m * s`` over all
     traffic: that is what is watched of a certificate of this kind.
+
+    Args:
+        certificate: A `Certificate`, or the path of a saved one.
+
+    Raises:
+        InvalidTypeError: It is no certificate.
+        InvalidValueError: It bounds a risk nobody knows.
     """
     if not is_certificate(certificate):
         found = type(certificate).__name__

@@ -204,7 +204,13 @@ def _path_of(path: str | os.PathLike[str]) -> str:
 def with_certified(
     pairs: list[tuple[float, float]], certificate: Certified, scores: NDArray[np.float64]
 ) -> tuple[list[tuple[float, float]], int]:
-    """The stages with the certified threshold among them, and which one that is; 0 for "always strong"."""
+    """The stages with the certified threshold among them, and which one that is; 0 for "always strong".
+
+    Args:
+        pairs: Threshold and weak share of each stage.
+        certificate: The certificate; None: there is none.
+        scores: Win rates of the traffic, ``[n]``, each in 0..=1.
+    """
     threshold = float(certificate.threshold)
     if not certificate.certified or threshold <= 0:
         return pairs, 0

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _core
+from ferroute._grid import AsText
 from ferroute.errors import InvalidTypeError, InvalidValueError
 from ferroute.rollout._kept import Kept, same_settings, scores_of, settings_of
 from ferroute.rollout.promise import Certified, bound_of, is_certificate
@@ -86,7 +87,7 @@ class Watch(Kept):
             same_settings(self._core, None, *asked)
 
 
-class AlwaysStrong:
+class AlwaysStrong(AsText):
     """What is held of a certificate that certifies nothing."""
 
     label = "a certificate that certifies nothing"
@@ -101,6 +102,9 @@ class AlwaysStrong:
 
 def watched(certificate: Any) -> Any:
     """What holds a certificate in this process: a watch, or always strong.
+
+    Args:
+        certificate: A `Certificate`, or the path of a saved one.
 
     Raises:
         InvalidTypeError: It is no certificate.

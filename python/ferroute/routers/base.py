@@ -44,7 +44,14 @@ KNOWN_RUNGS = ("cheap", "mid", "expensive", "weak", "strong")
 
 
 def no_parallel(cls: R) -> R:
-    """Marks a router class whose prompts must be scored one after the other."""
+    """Marks a router class whose prompts must be scored one after the other.
+
+    Args:
+        cls: The class; it is returned.
+
+    Returns:
+        The class.
+    """
     cls.NO_PARALLEL = True
     return cls
 
@@ -65,7 +72,11 @@ class Router(abc.ABC):
 
     @abc.abstractmethod
     def calculate_strong_win_rate(self, prompt: str) -> float:
-        """Win rate of the strong model, 0..=1."""
+        """Win rate of the strong model, 0..=1.
+
+        Args:
+            prompt: The text to route.
+        """
 
     def calculate_strong_win_rates(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
@@ -73,6 +84,13 @@ class Router(abc.ABC):
         """Win rates of many prompts, float64 ``[n]``; ``progress`` is called with the number newly done.
 
         The same numbers as one by one. Routers with a faster way override it.
+
+        Args:
+            prompts: The texts to route, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+
+        Raises:
+            InvalidTypeError: ``prompts`` is a single string.
         """
         import numpy as np
 
@@ -86,13 +104,23 @@ class Router(abc.ABC):
         return out
 
     async def acalculate_strong_win_rate(self, prompt: str) -> float:
-        """As `calculate_strong_win_rate`, without blocking the event loop: in a thread unless overridden."""
+        """As `calculate_strong_win_rate`, without blocking the event loop: in a thread unless overridden.
+
+        Args:
+            prompt: The text to route.
+        """
         import asyncio
 
         return await asyncio.to_thread(self.calculate_strong_win_rate, prompt)
 
     def route(self, prompt: str, threshold: float, routed_pair: ModelPair) -> str:
-        """The strong model's name if the win rate is at least ``threshold``, else the weak one's."""
+        """The strong model's name if the win rate is at least ``threshold``, else the weak one's.
+
+        Args:
+            prompt: The text to route.
+            threshold: Strong if the win rate is at least this, 0..=1.
+            routed_pair: Names of the strong and of the weak model.
+        """
         return routed_pair.strong if self.calculate_strong_win_rate(prompt) >= threshold else routed_pair.weak
 
     def __str__(self) -> str:
@@ -154,10 +182,18 @@ class RungRouter(Router):
 
     @abc.abstractmethod
     def choose(self, request: Request) -> Verdict | str:
-        """The verdict on a request, or just the name of a rung."""
+        """The verdict on a request, or just the name of a rung.
+
+        Args:
+            request: The request: its messages, tools and labels.
+        """
 
     async def achoose(self, request: Request) -> Verdict | str:
-        """As `choose`, without blocking the event loop: in a thread unless overridden."""
+        """As `choose`, without blocking the event loop: in a thread unless overridden.
+
+        Args:
+            request: The request: its messages, tools and labels.
+        """
         import asyncio
 
         return await asyncio.to_thread(self.choose, request)
@@ -165,7 +201,12 @@ class RungRouter(Router):
     def choose_batch(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> list[Verdict | str]:
-        """Verdicts on many prompts; ``progress`` is called with the number newly done."""
+        """Verdicts on many prompts; ``progress`` is called with the number newly done.
+
+        Args:
+            prompts: The texts to route, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+        """
         verdicts: list[Verdict | str] = []
         for prompt in checked_texts(prompts):
             verdicts.append(self.choose(Request(prompt)))
@@ -177,13 +218,20 @@ class RungRouter(Router):
         """Where the named rung stands between the cheapest, 0, and the dearest, 1; 0.5 where none is named.
 
         For code that knows win rates only. The names are those of three rungs: cheap, mid and expensive.
+
+        Args:
+            prompt: The text to route.
         """
         check_text(prompt)
         return place_of(self.choose(Request(prompt)))
 
 
 def place_of(verdict: Verdict | str) -> float:
-    """Where a verdict's rung stands among cheap, mid and expensive, 0..=1."""
+    """Where a verdict's rung stands among cheap, mid and expensive, 0..=1.
+
+    Args:
+        verdict: A verdict, or the name of a rung.
+    """
     rung = verdict if isinstance(verdict, str) else verdict.rung
     return {"cheap": 0.0, "weak": 0.0, "expensive": 1.0, "strong": 1.0}.get(rung or "", 0.5)
 
@@ -193,7 +241,14 @@ _SCORING: dict[type, Any] = {}
 
 
 def built_in(cls: R) -> R:
-    """Remembers the scoring method a class of ours was written with, so that a patch on the class is noticed too."""
+    """Remembers the scoring method a class of ours was written with, so that a patch on the class is noticed too.
+
+    Args:
+        cls: The class; it is returned.
+
+    Returns:
+        The class.
+    """
     _SCORING[cls] = cls.calculate_strong_win_rate
     return cls
 
@@ -215,12 +270,20 @@ def is_built_in(router: Any) -> bool:
 
 
 def is_built_in_class(cls: Any) -> bool:
-    """The same of a class, before there is a router."""
+    """The same of a class, before there is a router.
+
+    Args:
+        cls: Any class.
+    """
     return cls in _SCORING and cls.calculate_strong_win_rate is _SCORING[cls]
 
 
 def routes_by_itself(router: Any) -> bool:
-    """Whether `route` is somebody else's: an override, a patch, or an object that is no `Router` at all."""
+    """Whether `route` is somebody else's: an override, a patch, or an object that is no `Router` at all.
+
+    Args:
+        router: Any router.
+    """
     cls = cast("Any", type(router))
     return getattr(cls, "route", None) is not _ROUTE or "route" in getattr(router, "__dict__", ())
 
@@ -233,7 +296,11 @@ def check_text(prompt: object, row: int | None = None) -> None:
 
 
 def checked_texts(prompts: Iterable[str]) -> list[str]:
-    """``prompts`` as a list of strings; a single string and anything but strings are errors that say so."""
+    """``prompts`` as a list of strings; a single string and anything but strings are errors that say so.
+
+    Raises:
+        InvalidTypeError: ``prompts`` is a single string, or holds something else than strings.
+    """
     if isinstance(prompts, (str, bytes)):
         raise InvalidTypeError("prompts is a list of strings; found a single string")
     if not hasattr(prompts, "__iter__"):

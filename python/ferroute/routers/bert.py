@@ -36,11 +36,19 @@ class BERTTokenizer:
         return self._core.encode(text)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, special tokens included."""
+        """The text of ids, special tokens included.
+
+        Args:
+            ids: Token ids, ``[n]``.
+        """
         return self._core.decode(list(ids))
 
     def convert_tokens_to_ids(self, token: str) -> int | None:
-        """The id of a token; None where the vocabulary does not have it."""
+        """The id of a token; None where the vocabulary does not have it.
+
+        Args:
+            token: The token.
+        """
         return self._core.token_to_id(token)
 
     @property
@@ -155,13 +163,21 @@ class BERTRouter(Router):
         """Win rates of many prompts, float64 ``[n]``: the same bits as one by one.
 
         Prompts of similar length share a pass, without padding. ``progress`` is called with the number newly done.
+
+        Args:
+            prompts: The texts to route, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
         """
         if not scores_itself(self, BERTRouter):
             return super().calculate_strong_win_rates(prompts, progress)
         return self._core.win_rates(checked_texts(prompts), self.threads, progress)
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """What the network says of each text before the softmax, float32 ``[n, num_labels]``."""
+        """What the network says of each text before the softmax, float32 ``[n, num_labels]``.
+
+        Args:
+            texts: The texts, ``[n]``.
+        """
         return self._core.logits(checked_texts(texts), self.threads)
 
     def __repr__(self) -> str:

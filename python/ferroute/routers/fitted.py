@@ -95,6 +95,7 @@ class OutcomeRouter(Router):
         Raises:
             InvalidTypeError: A prompt is no string.
             InvalidValueError: The router's card does not tell (an older file, or more than 80,000 prompts).
+            CheckpointError: The router's card is damaged.
         """
         import numpy as np
 
@@ -129,7 +130,12 @@ class OutcomeRouter(Router):
         return self
 
     def plot(self, kind: str = "quality", ax: Any = None) -> Any:
-        """As `FitReport.plot`."""
+        """As `FitReport.plot`.
+
+        Args:
+            kind: As in `FitReport.plot`.
+            ax: Axes to draw on; None: new ones.
+        """
         return self.report.plot(kind, ax)
 
     def __repr__(self) -> str:
@@ -175,7 +181,12 @@ class FittedRouter(OutcomeRouter):
 
     @classmethod
     def of(cls, model: _core.FittedModel, report: FitReport | None = None) -> FittedRouter:
-        """The router over a model of the core; without ``report`` it is read off the model's card."""
+        """The router over a model of the core; without ``report`` it is read off the model's card.
+
+        Args:
+            model: The core's model.
+            report: The report; None: read off the card.
+        """
         made = cls.__new__(cls)
         made._start(model, None, report)
         return made
@@ -184,7 +195,13 @@ class FittedRouter(OutcomeRouter):
     def load(
         cls, path: str | os.PathLike[str], *, embedder: Callable[[list[str]], ArrayLike] | None = None
     ) -> FittedRouter:
-        """As the constructor."""
+        """As the constructor.
+
+        Args:
+            path: The file.
+            embedder: A callable that takes a list of texts and gives their embeddings, ``[n, d]``; None: the one of the
+                file.
+        """
         return cls(path, embedder=embedder)
 
     def _start(self, model: _core.FittedModel, embedder: Any, report: FitReport | None = None) -> None:
@@ -220,6 +237,9 @@ class FittedRouter(OutcomeRouter):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the router with its card to one safetensors file, whole or not at all.
 
+        Args:
+            path: The file.
+
         Raises:
             UnreadableFileError: It cannot be written.
         """
@@ -231,14 +251,22 @@ class FittedRouter(OutcomeRouter):
         return self._model.quantiles
 
     def calculate_strong_win_rate(self, prompt: str) -> float:
-        """Win rate of the strong model, 0..=1."""
+        """Win rate of the strong model, 0..=1.
+
+        Args:
+            prompt: The text to route.
+        """
         check_text(prompt)
         if self._model.embedding_width is None:
             return self._model.win_rate(prompt)
         return self._model.win_rate(prompt, self._embedded([prompt])[0])
 
     async def acalculate_strong_win_rate(self, prompt: str) -> float:
-        """As `calculate_strong_win_rate`; too quick for a thread, unless an embedder is asked."""
+        """As `calculate_strong_win_rate`; too quick for a thread, unless an embedder is asked.
+
+        Args:
+            prompt: The text to route.
+        """
         if self._model.embedding_width is not None or not scores_itself(self, FittedRouter):
             return await super().acalculate_strong_win_rate(prompt)
         return self.calculate_strong_win_rate(prompt)
@@ -246,7 +274,12 @@ class FittedRouter(OutcomeRouter):
     def calculate_strong_win_rates(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> Numbers:
-        """Win rates of many prompts, float64 ``[n]``, on all cores."""
+        """Win rates of many prompts, float64 ``[n]``, on all cores.
+
+        Args:
+            prompts: The texts to route, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+        """
         if not scores_itself(self, FittedRouter):
             return super().calculate_strong_win_rates(prompts, progress)
         import numpy as np
@@ -263,6 +296,9 @@ class FittedRouter(OutcomeRouter):
 
     def explain(self, prompt: str) -> list[tuple[str, float]]:
         """What speaks for and against the strong model in a prompt, largest first.
+
+        Args:
+            prompt: The text to route.
 
         Returns:
             ``(name, part)``: lexical features by name, ``wording`` for the embedding, ``router local`` for the shipped
@@ -305,6 +341,7 @@ class FittedRouter(OutcomeRouter):
         Raises:
             InvalidValueError: The name is taken, lengths differ, or an outcome is out of range.
             NotBuiltError: The router keeps neighbours, not heads.
+            InvalidTypeError: The name is no string.
         """
         import numpy as np
 
@@ -355,14 +392,23 @@ class EstimatorRouter(OutcomeRouter):
         self._marks = marks
 
     def calculate_strong_win_rate(self, prompt: str) -> float:
-        """Win rate of the strong model, 0..=1."""
+        """Win rate of the strong model, 0..=1.
+
+        Args:
+            prompt: The text to route.
+        """
         check_text(prompt)
         return float(self.win_rates([prompt])[0])
 
     def calculate_strong_win_rates(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> Numbers:
-        """Win rates of many prompts, float64 ``[n]``."""
+        """Win rates of many prompts, float64 ``[n]``.
+
+        Args:
+            prompts: The texts to route, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+        """
         found = self.win_rates(prompts)
         if progress:
             progress(len(found))
@@ -385,6 +431,12 @@ class EstimatorRouter(OutcomeRouter):
     ) -> FittedRouter:
         """Refuses.
 
+        Args:
+            name: Not used.
+            prompts: Not used.
+            outcomes: Not used, ``[n]``.
+            embeddings: Not used, ``[n, d]``.
+
         Raises:
             NotBuiltError: Always.
         """
@@ -396,6 +448,9 @@ class EstimatorRouter(OutcomeRouter):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Refuses.
 
+        Args:
+            path: Not used.
+
         Raises:
             NotBuiltError: Always.
         """
@@ -406,7 +461,11 @@ class EstimatorRouter(OutcomeRouter):
 
 
 def marks_of(prompts: Sequence[str]) -> str | None:
-    """Hashes of the different texts, sorted, 8 bytes each, in base64; None where they are too many for a card."""
+    """Hashes of the different texts, sorted, 8 bytes each, in base64; None where they are too many for a card.
+
+    Args:
+        prompts: The texts, ``[n]``.
+    """
     import numpy as np
 
     found = np.unique(_hashes(prompts))
@@ -422,6 +481,10 @@ def _hashes(prompts: Sequence[str]) -> NDArray[np.uint64]:
 
 def embeddings_of(embeddings: ArrayLike, rows: int) -> NDArray[np.float32]:
     """Embeddings as float32 ``[rows, d]``.
+
+    Args:
+        embeddings: Numbers, ``[rows, d]``.
+        rows: How many there have to be.
 
     Raises:
         InvalidTypeError: They are not numbers.

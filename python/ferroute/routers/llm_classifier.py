@@ -134,7 +134,12 @@ class LLMClassifierRouter(RungRouter):
             return False
 
     def check(self, ladder: Sequence[str], routers: Collection[str]) -> None:
-        """Raises `InvalidValueError` where a label, or the fallback, leads to a rung that there is not."""
+        """Raises `InvalidValueError` where a label, or the fallback, leads to a rung that there is not.
+
+        Args:
+            ladder: The rungs, weakest first.
+            routers: The routers the Controller has, by name.
+        """
         known = {*ladder, *KNOWN_RUNGS}
         for what, rung in (
             *((f"label {name!r}", rung) for name, rung in self.map.items()),
@@ -146,27 +151,48 @@ class LLMClassifierRouter(RungRouter):
                 )
 
     def text_is_all(self, request: Request) -> bool:
-        """Yes, unless its last message may show images, or `choose` is not the one of this class."""
+        """Yes, unless its last message may show images, or `choose` is not the one of this class.
+
+        Args:
+            request: The request: its messages, tools and labels.
+        """
         return self._is_unpatched() and request.images == 0
 
     def choose(self, request: Request) -> Verdict:
-        """The rung of the label that the model says; the fallback rung where it says none."""
+        """The rung of the label that the model says; the fallback rung where it says none.
+
+        Args:
+            request: The request: its messages, tools and labels.
+        """
         return _paid(*self._classifier().classify(request))
 
     async def achoose(self, request: Request) -> Verdict | str:
-        """As `choose`; the event loop runs on while the model is asked, and cancelling closes the connection."""
+        """As `choose`; the event loop runs on while the model is asked, and cancelling closes the connection.
+
+        Args:
+            request: The request: its messages, tools and labels.
+        """
         if not self._is_unpatched():
             return await super().achoose(request)
         return await self.aclassified(request)
 
     async def aclassified(self, request: Request) -> Verdict:
-        """What `choose` of this class says, asynchronously, whatever a subclass makes of it."""
+        """What `choose` of this class says, asynchronously, whatever a subclass makes of it.
+
+        Args:
+            request: The request: its messages, tools and labels.
+        """
         return _paid(*await self._classifier().aclassify(request))
 
     def choose_batch(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> list[Verdict | str]:
-        """Verdicts on many prompts, sixteen at a time; ``progress`` is called with the number newly done."""
+        """Verdicts on many prompts, sixteen at a time; ``progress`` is called with the number newly done.
+
+        Args:
+            prompts: The texts to route, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+        """
         if not self._is_unpatched():
             return super().choose_batch(prompts, progress)
         return [_paid(*told) for told in self._classifier().classify_batch(checked_texts(prompts), progress)]
@@ -176,7 +202,12 @@ class LLMClassifierRouter(RungRouter):
         return type(self).choose is _CHOOSE and "choose" not in vars(self)
 
     def would_change(self, request: Request, verdict: Verdict) -> list[str]:
-        """What would have led elsewhere: the labels of the other rungs."""
+        """What would have led elsewhere: the labels of the other rungs.
+
+        Args:
+            request: The request: its messages, tools and labels.
+            verdict: What the router chose.
+        """
         rungs = self.map
         others: dict[str, list[str]] = {}
         for name, rung in rungs.items():
@@ -185,7 +216,11 @@ class LLMClassifierRouter(RungRouter):
         return [f"the label {' or '.join(names)} would have led to {rung}" for rung, names in others.items()]
 
     def injected(self, prompt: str) -> str | None:
-        """The words of a prompt that tell the classifier what to answer; None where there are none."""
+        """The words of a prompt that tell the classifier what to answer; None where there are none.
+
+        Args:
+            prompt: The text to route.
+        """
         return self._classifier().injected(prompt)
 
     def _classifier(self) -> _core.Classifier:

@@ -89,11 +89,19 @@ class RandomRouter(Router):
     """
 
     def calculate_strong_win_rate(self, prompt: str) -> float:
-        """A number drawn uniformly from [0, 1)."""
+        """A number drawn uniformly from [0, 1).
+
+        Args:
+            prompt: The text to route.
+        """
         return random.uniform(0, 1)
 
     async def acalculate_strong_win_rate(self, prompt: str) -> float:
-        """As `calculate_strong_win_rate`; it is too quick for a thread."""
+        """As `calculate_strong_win_rate`; it is too quick for a thread.
+
+        Args:
+            prompt: The text to route.
+        """
         if not scores_itself(self, RandomRouter):
             return await super().acalculate_strong_win_rate(prompt)
         return self.calculate_strong_win_rate(prompt)
@@ -166,12 +174,20 @@ class MatrixFactorizationRouter(Router):
         self.model.embedder = self.embedder
 
     def calculate_strong_win_rate(self, prompt: str) -> float:
-        """Win rate of the strong model for a prompt, 0..=1; asks for its embedding."""
+        """Win rate of the strong model for a prompt, 0..=1; asks for its embedding.
+
+        Args:
+            prompt: The text to route.
+        """
         check_text(prompt)
         return self.model.pred_win_rate(self.strong_model_id, self.weak_model_id, prompt)
 
     async def acalculate_strong_win_rate(self, prompt: str) -> float:
-        """As `calculate_strong_win_rate`; the event loop runs on while the embedding is on its way."""
+        """As `calculate_strong_win_rate`; the event loop runs on while the embedding is on its way.
+
+        Args:
+            prompt: The text to route.
+        """
         if not self._unpatched():
             return await super().acalculate_strong_win_rate(prompt)
         check_text(prompt)
@@ -181,7 +197,12 @@ class MatrixFactorizationRouter(Router):
     def calculate_strong_win_rates(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> NDArray[np.float64]:
-        """Win rates of many prompts, float64 ``[n]``; embeddings are asked for in batches, side by side."""
+        """Win rates of many prompts, float64 ``[n]``; embeddings are asked for in batches, side by side.
+
+        Args:
+            prompts: The texts to route, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+        """
         if not self._unpatched():
             return super().calculate_strong_win_rates(prompts, progress)
         import numpy as np
@@ -257,12 +278,20 @@ class LocalRouter(Router):
         return self._model.quantiles
 
     def calculate_strong_win_rate(self, prompt: str) -> float:
-        """Win rate of the strong model, 0..=1."""
+        """Win rate of the strong model, 0..=1.
+
+        Args:
+            prompt: The text to route.
+        """
         check_text(prompt)
         return self._win_rate(prompt)
 
     async def acalculate_strong_win_rate(self, prompt: str) -> float:
-        """As `calculate_strong_win_rate`; it is too quick for a thread."""
+        """As `calculate_strong_win_rate`; it is too quick for a thread.
+
+        Args:
+            prompt: The text to route.
+        """
         if not scores_itself(self, LocalRouter):
             return await super().acalculate_strong_win_rate(prompt)
         return self.calculate_strong_win_rate(prompt)
@@ -270,7 +299,12 @@ class LocalRouter(Router):
     def calculate_strong_win_rates(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> NDArray[np.float64]:
-        """Win rates of many prompts, float64 ``[n]``, on all cores."""
+        """Win rates of many prompts, float64 ``[n]``, on all cores.
+
+        Args:
+            prompts: The texts to route, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+        """
         if not scores_itself(self, LocalRouter):
             return super().calculate_strong_win_rates(prompts, progress)
         import numpy as np
@@ -285,7 +319,11 @@ class LocalRouter(Router):
         return out
 
     def explain(self, prompt: str) -> Any:
-        """What speaks for and against the strong model in a prompt, largest first."""
+        """What speaks for and against the strong model in a prompt, largest first.
+
+        Args:
+            prompt: The text to route.
+        """
         return self._model.explain(prompt)
 
 

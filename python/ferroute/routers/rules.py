@@ -103,6 +103,10 @@ class RulesRouter(RungRouter):
 
         From then on the order of the rungs is known, by which the tightest of several floors is found.
 
+        Args:
+            ladder: The rungs, weakest first.
+            routers: The routers the Controller has, by name.
+
         Raises:
             InvalidValueError: A rule names a rung or asks a router that is not there, or not so; the message has its
                 place.
@@ -125,17 +129,29 @@ class RulesRouter(RungRouter):
         _asks.validated_alone(self._rules.asked, self._rules.ladder)
 
     def choose(self, request: _core.Request) -> _core.Verdict:
-        """The verdict on a request; the names of the rules that fired are in ``fired``."""
+        """The verdict on a request; the names of the rules that fired are in ``fired``.
+
+        Args:
+            request: The request: its messages, tools and labels.
+        """
         return self._rules.choose(request)
 
     async def achoose(self, request: _core.Request) -> _core.Verdict | str:
-        """As `choose`; it is too quick for a thread, unless a subclass has another `choose`."""
+        """As `choose`; it is too quick for a thread, unless a subclass has another `choose`.
+
+        Args:
+            request: The request: its messages, tools and labels.
+        """
         if type(self).choose is not RulesRouter.choose:
             return await super().achoose(request)
         return self.choose(request)
 
     def calculate_strong_win_rate(self, prompt: str) -> float:
-        """Where the named rung stands between the cheapest, 0, and the dearest, 1; 0.5 where none is named."""
+        """Where the named rung stands between the cheapest, 0, and the dearest, 1; 0.5 where none is named.
+
+        Args:
+            prompt: The text to route.
+        """
         check_text(prompt)
         verdict = cast("_core.Verdict | str", self.choose(_core.Request(prompt)))
         rung = verdict if isinstance(verdict, str) else verdict.rung
@@ -144,7 +160,12 @@ class RulesRouter(RungRouter):
         return place_of(verdict)
 
     def would_change(self, request: _core.Request, verdict: _core.Verdict) -> list[str]:
-        """What would have been decided without each of the rules that fired, where that is something else."""
+        """What would have been decided without each of the rules that fired, where that is something else.
+
+        Args:
+            request: The request: its messages, tools and labels.
+            verdict: What the router chose.
+        """
         return self._rules.without_each(request)
 
     @property
@@ -169,7 +190,11 @@ class RulesRouter(RungRouter):
 
 
 def visible(text: str) -> str:
-    """A text on one line; what a terminal would obey is shown as Python writes it."""
+    """A text on one line; what a terminal would obey is shown as Python writes it.
+
+    Args:
+        text: The text.
+    """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

@@ -126,7 +126,12 @@ class SemanticRouter(RungRouter):
         self._model = model.with_thresholds(_over(self._routes, model.thresholds, given))
 
     def check(self, ladder: Sequence[str], routers: Collection[str]) -> None:
-        """Raises `InvalidValueError` where a route leads to no rung that there is, or a router not to be asked so."""
+        """Raises `InvalidValueError` where a route leads to no rung that there is, or a router not to be asked so.
+
+        Args:
+            ladder: The rungs, weakest first.
+            routers: The routers the Controller has, by name.
+        """
         for name, target in (*self._leads.items(), ("otherwise", self._otherwise)):
             if _is_router(target):
                 if any(f"{target}-".startswith(f"router-{router}-") for router in routers):
@@ -147,11 +152,19 @@ class SemanticRouter(RungRouter):
         return [(to, place) for to, place in (*leads, (self._otherwise, "semantic: otherwise")) if _is_router(to)]
 
     def text_is_all(self, request: Request) -> bool:
-        """Yes, as long as `choose` is the one of this class."""
+        """Yes, as long as `choose` is the one of this class.
+
+        Args:
+            request: The request: its messages, tools and labels.
+        """
         return self._is_own("choose")
 
     def choose(self, request: Request) -> Verdict | str:
-        """The verdict on the text that is routed on."""
+        """The verdict on the text that is routed on.
+
+        Args:
+            request: The request: its messages, tools and labels.
+        """
         if self.embedder is None:
             return self._ready().choose(request)
         model = self._ready()
@@ -160,7 +173,11 @@ class SemanticRouter(RungRouter):
         return model.choose_vector(vector)
 
     async def achoose(self, request: Request) -> Verdict | str:
-        """As `choose`; the event loop runs on while embeddings are on their way."""
+        """As `choose`; the event loop runs on while embeddings are on their way.
+
+        Args:
+            request: The request: its messages, tools and labels.
+        """
         if not self._is_own("choose"):
             return await super().achoose(request)
         if self.embedder is None:
@@ -173,7 +190,12 @@ class SemanticRouter(RungRouter):
     def choose_batch(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> list[Verdict | str]:
-        """Verdicts on many prompts: on all cores, or their embeddings in batches; ``progress`` gets the number done."""
+        """Verdicts on many prompts: on all cores, or their embeddings in batches; ``progress`` gets the number done.
+
+        Args:
+            prompts: The texts to route, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+        """
         if not self._is_own("choose"):
             return super().choose_batch(prompts, progress)
         verdict = self._ready().verdict
@@ -182,7 +204,12 @@ class SemanticRouter(RungRouter):
     def similarities(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> NDArray[np.float64]:
-        """The similarity of each prompt to each route, float64 ``[prompts, routes]``, -1..=1, in the routes' order."""
+        """The similarity of each prompt to each route, float64 ``[prompts, routes]``, -1..=1, in the routes' order.
+
+        Args:
+            prompts: The texts to route, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+        """
         import numpy as np
 
         texts = checked_texts(prompts)
@@ -224,13 +251,21 @@ class SemanticRouter(RungRouter):
         return self._report(near, numbers)
 
     def evaluate(self, prompts: Sequence[str], labels: Sequence[str | None]) -> SemanticReport:
-        """Precision, recall and F1 of each route on labelled prompts; see `fit` for the arguments."""
+        """Precision, recall and F1 of each route on labelled prompts; see `fit` for the arguments.
+
+        Args:
+            prompts: The texts, ``[n]``.
+            labels: The route of each, ``[n]``; None: no route.
+        """
         return self._report(*self._labelled(prompts, labels))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the thresholds as JSON, with what they were fitted for: routes and embedder.
 
         ``thresholds=path`` of another router of the same routes reads them.
+
+        Args:
+            path: The file.
 
         Raises:
             UnreadableFileError: The file cannot be written.
@@ -240,6 +275,9 @@ class SemanticRouter(RungRouter):
     def load(self, path: str | PathLike[str]) -> None:
         """Takes the thresholds that `save` has written.
 
+        Args:
+            path: The file.
+
         Raises:
             MissingFileError: There is no such file.
             CheckpointError: It is of other routes, utterances or another embedder, or damaged.
@@ -247,7 +285,12 @@ class SemanticRouter(RungRouter):
         self.thresholds = files.read(path, self._routes, self._identity)
 
     def would_change(self, request: Request, verdict: Verdict) -> list[str]:
-        """What would have changed a verdict, in sentences."""
+        """What would have changed a verdict, in sentences.
+
+        Args:
+            request: The request: its messages, tools and labels.
+            verdict: What the router chose.
+        """
         near = dict(zip(self._routes, self._similarities_of(request), strict=True))
         needed = self.thresholds
         taken = verdict.label

@@ -93,7 +93,13 @@ def _cells(entry: RouteReport) -> list[str]:
 def report(
     routes: Iterable[str], thresholds: Sequence[float], judged: Sequence[tuple[int, int, int]]
 ) -> SemanticReport:
-    """From the core's counts: examples, prompts sent there, right ones."""
+    """From the core's counts: examples, prompts sent there, right ones.
+
+    Args:
+        routes: Names of the routes.
+        thresholds: That of each route.
+        judged: Of each route, and of none: examples, prompts sent there, right ones.
+    """
     entries = [
         RouteReport(
             route,

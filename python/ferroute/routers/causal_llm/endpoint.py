@@ -107,7 +107,12 @@ class EndpointClassifier:
             self.share(*self._shared)
 
     def share(self, system_message: str, classifier_message: str) -> None:
-        """Takes the messages that all prompts are made of, for `scores_of`."""
+        """Takes the messages that all prompts are made of, for `scores_of`.
+
+        Args:
+            system_message: The system message of the prompt form.
+            classifier_message: The message that the question is put into.
+        """
         self.prompt = written_prompt(self.prompt_format, system_message, classifier_message)
         self._shared = (system_message, classifier_message)
 
@@ -132,7 +137,15 @@ class EndpointClassifier:
     def scores_of(
         self, questions: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> list[float | None]:
-        """``binary_prob`` of many questions in the shared prompt, asked side by side; None where there is no label."""
+        """``binary_prob`` of many questions in the shared prompt, asked side by side; None where there is no label.
+
+        Args:
+            questions: The texts to score, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+
+        Raises:
+            InvalidValueError: No messages were shared before.
+        """
         prompt = self.prompt
         if prompt is None:
             raise InvalidValueError("expected the messages to be shared first, found none")

@@ -23,7 +23,17 @@ _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.jso
 
 
 def load_model_config(yaml_path: str | os.PathLike[str]) -> RouterModelConfig:
-    """Reads a `RouterModelConfig` from a YAML mapping; fields it does not know are ignored."""
+    """Reads a `RouterModelConfig` from a YAML mapping; fields it does not know are ignored.
+
+    Args:
+        yaml_path: The file.
+
+    Returns:
+        The settings.
+
+    Raises:
+        InvalidValueError: The file is no mapping, or a setting is missing.
+    """
     import yaml
 
     found: Any = yaml.safe_load(Path(yaml_path).read_text(encoding="utf-8"))
@@ -40,6 +50,9 @@ def load_model_config(yaml_path: str | os.PathLike[str]) -> RouterModelConfig:
 def load_prompt_format(model_id: str) -> PromptFormat:
     """The prompt format of a base model; a folder that has no entry of its own is taken for a Llama 3.
 
+    Args:
+        model_id: A folder, or a base model's name on the Hugging Face Hub.
+
     Raises:
         KeyError: `PROMPT_FORMAT_CONFIGS` has no such base model.
     """
@@ -55,7 +68,13 @@ def load_prompt_format(model_id: str) -> PromptFormat:
 
 
 def to_openai_api_messages(system_message: str, classifier_message: str, messages: Sequence[str]) -> list[Any]:
-    """A conversation as chat messages: the user's turns, every other one, are put into ``{question}``."""
+    """A conversation as chat messages: the user's turns, every other one, are put into ``{question}``.
+
+    Args:
+        system_message: The system message of the prompt form.
+        classifier_message: The message that the question is put into.
+        messages: The turns' texts, the user's first.
+    """
     turns: list[Any] = [{"role": "system", "content": system_message}]
     for index, text in enumerate(messages):
         if index % 2 == 0:
@@ -74,15 +93,27 @@ class Tokenizer:
         self.pad_token = self.eos_token
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text, the special tokens around it included."""
+        """Ids of a text, the special tokens around it included.
+
+        Args:
+            text: The text.
+        """
         return self._core.encode(text)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, special tokens included."""
+        """Text of ids, special tokens included.
+
+        Args:
+            ids: Token ids, ``[n]``.
+        """
         return self._core.decode([int(i) for i in ids])
 
     def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str | None]:
-        """Token of each id, None where there is none."""
+        """Token of each id, None where there is none.
+
+        Args:
+            ids: Token ids, ``[n]``.
+        """
         return self._core.tokens([int(i) for i in ids])
 
     @property
@@ -118,6 +149,12 @@ def get_tokenizer(
     """The tokenizer of a base model, with ``special_tokens`` appended.
 
     Nothing is cut and nothing is padded, so the two sides have no effect.
+
+    Args:
+        model_id: A folder, or a base model's name on the Hugging Face Hub.
+        special_tokens: Tokens to append to the vocabulary.
+        truncation_side: ``"left"`` or ``"right"``: where a text that is too long is cut.
+        padding_side: ``"left"`` or ``"right"``; kept, nothing is padded.
     """
     folder = tokenizer_folder(model_id)
     return Tokenizer(_core.CausalTokenizer(folder, list(special_tokens or ())), folder)
@@ -145,9 +182,13 @@ def get_model(
         threads: How many to use; None: one for each processor.
         max_new_tokens: Tokens generated at most.
 
+    Returns:
+        The checkpoint, opened.
+
     Raises:
         MissingFileError: Checkpoint or tokenizer cannot be found.
         CheckpointError: They do not fit; the message says what was expected.
+        InvalidValueError: There is no such precision.
     """
     if precision not in {"f32", "bf16"}:
         raise InvalidValueError(f"precision: expected 'f32' or 'bf16', found {precision!r:.60}")
@@ -181,23 +222,39 @@ def token() -> str | None:
 
 
 def tokenizer_folder(model_id: str) -> Path:
-    """Folder with the tokenizer of a base model, from the Hub if it is not on this disk."""
+    """Folder with the tokenizer of a base model, from the Hub if it is not on this disk.
+
+    Args:
+        model_id: A folder, or a base model's name on the Hugging Face Hub.
+    """
     return _hub.resolve(model_id, _TOKENIZER[:1], optional=_TOKENIZER[1:], token=token())
 
 
 def prompt_folder(checkpoint: str | os.PathLike[str]) -> Path:
-    """Folder with the two prompt files of a checkpoint."""
+    """Folder with the two prompt files of a checkpoint.
+
+    Args:
+        checkpoint: A folder, or a name on the Hugging Face Hub.
+    """
     return _hub.resolve(checkpoint, (SYSTEM_FILE, CLASSIFIER_FILE), token=token())
 
 
 def checkpoint_folder(checkpoint: str | os.PathLike[str]) -> Path:
-    """Folder with weights and configuration of a checkpoint, in one file or several."""
+    """Folder with weights and configuration of a checkpoint, in one file or several.
+
+    Args:
+        checkpoint: A folder, or a name on the Hugging Face Hub.
+    """
     optional = ("generation_config.json", *_TOKENIZER)
     return _hub.resolve_model(checkpoint, ("config.json",), optional=optional, token=token())
 
 
 def read_prompt_file(folder: Path, name: str) -> str:
     """A prompt file, line ends as Python reads them.
+
+    Args:
+        folder: The folder.
+        name: The file's name in it.
 
     Raises:
         MissingFileError: It is not there.

@@ -101,14 +101,23 @@ class CausalLLMClassifier:
             self.share(*self._shared)
 
     def share(self, system_message: str, classifier_message: str) -> None:
-        """From now on, computes what all prompts of this form begin with only once, and knows them for `scores_of`."""
+        """From now on, computes what all prompts of this form begin with only once, and knows them for `scores_of`.
+
+        Args:
+            system_message: The system message of the prompt form.
+            classifier_message: The message that the question is put into.
+        """
         self.prompt = written_prompt(self.prompt_format, system_message, classifier_message)
         if self.prompt is not None:
             self.model.share(self.prompt)
             self._shared = (system_message, classifier_message)
 
     def preprocess(self, row: Mapping[str, Any]) -> Row:
-        """The row's additional fields and ``input_ids``, int64 ``[n]``."""
+        """The row's additional fields and ``input_ids``, int64 ``[n]``.
+
+        Args:
+            row: A row with ``messages``.
+        """
         import numpy as np
 
         data: Row = {name: row[name] for name in self.additinal_fields}
@@ -132,7 +141,15 @@ class CausalLLMClassifier:
     def scores_of(
         self, questions: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> list[float | None]:
-        """``binary_prob`` of many questions in the shared prompt, None where there is no label; as one by one."""
+        """``binary_prob`` of many questions in the shared prompt, None where there is no label; as one by one.
+
+        Args:
+            questions: The texts to score, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+
+        Raises:
+            InvalidValueError: No messages were shared before.
+        """
         if self.prompt is None:
             raise InvalidValueError("expected the messages to be shared first, found none")
         answers = self.model.answers(self.prompt, list(questions), progress)
@@ -150,11 +167,21 @@ class CausalLLMClassifier:
         return self.postprocess(row)
 
     def compute_routing_prob(self, score_logits: Any) -> tuple[float, NDArray[np.float32]]:
-        """Probability that the weak model is good enough, and that of each label: a softmax over the labels alone."""
+        """Probability that the weak model is good enough, and that of each label: a softmax over the labels alone.
+
+        Args:
+            score_logits: Logits of the labels' tokens, float32 ``[labels]``.
+        """
         return _core.label_probability([float(logit) for logit in score_logits], self.score_threshold)
 
     def postprocess(self, row: Row) -> Row:
         """Adds the generated text and the score in it; takes the input away.
+
+        Args:
+            row: A row that the model has answered.
+
+        Returns:
+            The row without its input.
 
         Raises:
             LabelError: The text names another score than the label with the highest logit.
@@ -176,6 +203,9 @@ class CausalLLMClassifier:
     def parse_score(self, text: str) -> int:
         """The number in the first ``[[number]]`` of a text.
 
+        Args:
+            text: The text.
+
         Raises:
             LabelError: There is none ("Bad score format").
         """
@@ -186,7 +216,11 @@ class CausalLLMClassifier:
 
 
 def score_in(text: str) -> int:
-    """The number in the first ``[[number]]`` of a text; raises `LabelError` if there is none."""
+    """The number in the first ``[[number]]`` of a text; raises `LabelError` if there is none.
+
+    Args:
+        text: The text.
+    """
     found = _SCORE.search(text)
     if found is None:
         raise LabelError(f"Bad score format {text}.")
@@ -194,14 +228,25 @@ def score_in(text: str) -> int:
 
 
 def written_prompt(form: PromptFormat, system_message: str, classifier_message: str) -> _core.CausalPrompt | None:
-    """The prompt as the core writes it; None for a format that puts the system message elsewhere."""
+    """The prompt as the core writes it; None for a format that puts the system message elsewhere.
+
+    Args:
+        form: The prompt format.
+        system_message: The system message of the prompt form.
+        classifier_message: The message that the question is put into.
+    """
     if form.system_in_user or (not system_message and form.default_system_message):
         return None
     return _core.CausalPrompt(system_message, classifier_message, form.system, form.user)
 
 
 def check_labels(config: RouterModelConfig, score_threshold: int) -> None:
-    """Raises `LabelError` unless there is a label for each output and the threshold is the one defined."""
+    """Raises `LabelError` unless there is a label for each output and the threshold is the one defined.
+
+    Args:
+        config: The router's configuration.
+        score_threshold: The least score, in the labels' unit, that says the weak model is good enough.
+    """
     if config.model_type is not ModelTypeEnum.CAUSAL:
         raise LabelError(f"expected model_type 'causal', found {config.model_type!r}")
     wanted = [f"[[{i}]]" for i in range(1, config.num_outputs + 1)]

@@ -67,6 +67,9 @@ class PromptFormat:
     def generate_prompt_turns(self, messages: Sequence[Turn]) -> list[Turn]:
         """Each turn with its text written out; a system message comes first, an empty one is left out.
 
+        Args:
+            messages: The conversation in OpenAI's form.
+
         Raises:
             ValueError: Turns that do not alternate, a turn without text, or a chat that should end with an answer.
         """
@@ -97,5 +100,9 @@ class PromptFormat:
         return written
 
     def generate_prompt(self, messages: Sequence[Turn]) -> str:
-        """The whole chat as one text."""
+        """The whole chat as one text.
+
+        Args:
+            messages: The conversation in OpenAI's form.
+        """
         return "".join(turn["content"] for turn in self.generate_prompt_turns(messages))

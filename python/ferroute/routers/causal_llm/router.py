@@ -111,7 +111,11 @@ class CausalLLMRouter(Router):
         self.router_model.share(system_message, classifier_message)
 
     def calculate_strong_win_rate(self, prompt: str) -> float:
-        """Win rate of the strong model for a prompt, 0..=1; the integer 1 where the model gives no label."""
+        """Win rate of the strong model for a prompt, 0..=1; the integer 1 where the model gives no label.
+
+        Args:
+            prompt: The text to route.
+        """
         check_text(prompt)
         output = self.router_model({"messages": self.to_openai_messages([prompt])})
         return 1 if output is None else 1 - output["binary_prob"]
@@ -119,7 +123,12 @@ class CausalLLMRouter(Router):
     def calculate_strong_win_rates(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> NDArray[np.float64]:
-        """Win rates of many prompts, float64 ``[n]``: the numbers of single calls, short prompts side by side."""
+        """Win rates of many prompts, float64 ``[n]``: the numbers of single calls, short prompts side by side.
+
+        Args:
+            prompts: The texts to route, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+        """
         if not self._unpatched():
             return super().calculate_strong_win_rates(prompts, progress)
         import numpy as np

@@ -129,6 +129,10 @@ def read(source: Any, ties: bool = False) -> BattleTable:
     ``idx``, a row of the embeddings; where there is none, ``prompt``, the text (or the arena's JSON list of turns, of
     which the first counts); where there is neither, its own position.
 
+    Args:
+        source: A path, a name on the Hugging Face Hub, a DataFrame or records.
+        ties: What becomes of ties, as in `train`.
+
     Raises:
         InvalidValueError: A column is missing, or a battle makes no sense; the message names it.
         InvalidTypeError: Another kind of object.
@@ -216,6 +220,9 @@ def first_turn(prompt: Any) -> str:
     """The first turn of a list of turns, or of the arena's JSON of one; any other text is itself, all else is empty.
 
     White space around it is cut.
+
+    Args:
+        prompt: The prompt of a battle.
     """
     turns: Any = prompt
     if isinstance(prompt, str) and prompt.lstrip().startswith("["):
@@ -274,6 +281,11 @@ def _joined(parts: Iterable[Any]) -> list[Any]:
 def checked_count(name: str, value: Any, least: int = 1) -> int:
     """``value`` as a whole number of at least ``least``.
 
+    Args:
+        name: What messages call it.
+        value: The number.
+        least: The least it may be.
+
     Raises:
         InvalidValueError: A smaller one, or one beyond 64 bits.
         InvalidTypeError: No whole number at all.
@@ -288,7 +300,12 @@ def checked_count(name: str, value: Any, least: int = 1) -> int:
 
 
 def fingerprint(*arrays: Any, names: Sequence[str] = ()) -> str:
-    """SHA-256 over names, shapes, types and values: equal for equal data."""
+    """SHA-256 over names, shapes, types and values: equal for equal data.
+
+    Args:
+        names: Texts, in order.
+        *arrays: Arrays of any shape and type, in order.
+    """
     import hashlib
 
     import numpy as np
@@ -305,7 +322,10 @@ def load_embeddings(source: Any) -> NDArray[Any]:
     """Embeddings ``[n, text_dim]``: an array as it is, an ``.npy`` file, which is memory-mapped, or a table.
 
     Parquet, Arrow and JSONL files have them in a column ``embeddings`` or ``embedding``, or in the only one with lists
-    of numbers.
+    of numbers, and give float32; the others keep their type.
+
+    Args:
+        source: An array ``[n, text_dim]``, or the path of an ``.npy`` file or a table.
 
     Raises:
         InvalidValueError: Not two dimensions, or a file that is none of these.

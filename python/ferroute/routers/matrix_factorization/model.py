@@ -104,6 +104,9 @@ MODEL_IDS: dict[str, int] = {name: row for row, name in enumerate(_NAMES)}
 def row_of(name: str) -> int:
     """Row of a model's name in the table.
 
+    Args:
+        name: A model's name.
+
     Raises:
         UnknownNameError: The name is not in `MODEL_IDS`; near names are suggested (also a `KeyError`).
     """
@@ -229,7 +232,12 @@ class MFModel:
 
     @classmethod
     def of_core(cls, core: _core.MfModel, origin: str) -> Self:
-        """A model with the weights of the core's; ``origin`` is shown as where it comes from."""
+        """A model with the weights of the core's; ``origin`` is shown as where it comes from.
+
+        Args:
+            core: The core's model.
+            origin: Where it comes from, as it is shown.
+        """
         model = cls.__new__(cls)
         model._set_up(core, origin)
         return model
@@ -335,6 +343,9 @@ class MFModel:
 
         The same weights always give the same bytes. A table of its own, the models that were trained and the embedder
         are fields ``models``, ``trained`` and ``embedder`` of the configuration, which RouteLLM passes over.
+
+        Args:
+            save_directory: The folder; made if it is not there.
         """
         extras = {"models": self.model_names, "embedder": self.trained_with, "trained": self.trained_names}
         extras = {name: value for name, value in extras.items() if value is not None}
@@ -348,6 +359,9 @@ class MFModel:
     def row_of(self, name: str) -> int:
         """Row of a model's name: in the checkpoint's own table, else in `MODEL_IDS`.
 
+        Args:
+            name: A model's name.
+
         Raises:
             UnknownNameError: The name is not there; near names are suggested (also a `KeyError`).
         """
@@ -358,6 +372,9 @@ class MFModel:
 
     def check_trained(self, *models: int | str) -> None:
         """Refuses models whose rows no battle has trained.
+
+        Args:
+            *models: Names of models.
 
         Raises:
             CheckpointError: One of them, by name or row, is none of `trained_names`; the message names those.
@@ -384,6 +401,14 @@ class MFModel:
     ) -> str:
         """Uploads what `save_pretrained` writes to a repository of the Hub, making it if need be.
 
+        Args:
+            repo_id: The repository, ``owner/name``.
+            commit_message: The commit's message; None: one of ours.
+            private: Whether a new repository is private; None: as the owner has it.
+            token: The Hub's token; None: the one that is logged in.
+            branch: Where to; None: the main branch.
+            create_pr: Whether to propose it as a pull request.
+
         Returns:
             The address of the commit.
         """
@@ -407,6 +432,9 @@ class MFModel:
     def load(self, path: str | os.PathLike[str]) -> None:
         """Replaces the weights by those of a safetensors file of the same sizes.
 
+        Args:
+            path: The safetensors file.
+
         Raises:
             NotBuiltError: A pickle of torch, which RouteLLM's method takes; the message gives the command that
                 converts it.
@@ -424,7 +452,7 @@ class MFModel:
         self.trained_names = None
 
     def state_dict(self) -> dict[str, npt.NDArray[np.float32]]:
-        """The tensors under the names of the checkpoint, as copies."""
+        """The tensors by their names in the checkpoint, as copies: ``P.weight`` is ``[num_models, dim]``."""
         return self._core.tensors()
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
@@ -433,6 +461,9 @@ class MFModel:
         Args:
             state_dict: Arrays under the names and with the shapes of `state_dict`.
             strict: Accepted for RouteLLM's callers; missing or unexpected names are an error in any case.
+
+        Raises:
+            InvalidValueError: A tensor is missing, unknown, or of another shape.
         """
         del strict
         expected = {name: list(array.shape) for name, array in self._core.tensors().items()}
@@ -488,7 +519,12 @@ class MFModel:
         return _Weight(self._core.tensors()["classifier.0.weight"])
 
     def to(self, *args: object, **kwargs: object) -> Self:
-        """Accepts any device and type and returns the model: it computes on the CPU, in float32, in any case."""
+        """Accepts any device and type and returns the model: it computes on the CPU, in float32, in any case.
+
+        Args:
+            *args: Not used.
+            **kwargs: Not used.
+        """
         del args, kwargs
         return self
 
@@ -497,7 +533,11 @@ class MFModel:
         return self
 
     def cuda(self, device: object = None) -> Self:
-        """Returns the model, which stays on the CPU."""
+        """Returns the model, which stays on the CPU.
+
+        Args:
+            device: Not used.
+        """
         del device
         return self
 
@@ -527,17 +567,29 @@ class MFModel:
         return self.train(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Sets the attribute `training`, which changes nothing else."""
+        """Sets the attribute `training`, which changes nothing else.
+
+        Args:
+            mode: What `training` becomes.
+        """
         self.training = mode
         return self
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Returns the model: it has no gradients."""
+        """Returns the model: it has no gradients.
+
+        Args:
+            requires_grad: Not used.
+        """
         del requires_grad
         return self
 
     def parameters(self, recurse: bool = True) -> Iterator[Any]:
-        """Nothing: these weights cannot be trained."""
+        """Nothing: these weights cannot be trained.
+
+        Args:
+            recurse: Not used.
+        """
         del recurse
         return iter(())
 

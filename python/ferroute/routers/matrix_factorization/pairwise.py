@@ -48,7 +48,12 @@ class PairwiseDataset:
         return (a, b, self.prompt_id[index]) if winner == "model_a" else (b, a, self.prompt_id[index])
 
     def get_dataloaders(self, batch_size: int, shuffle: bool = True) -> DataLoader:
-        """Batches of winners, losers and prompts."""
+        """Batches of winners, losers and prompts.
+
+        Args:
+            batch_size: Battles in a batch.
+            shuffle: Whether battles come in another order each time.
+        """
         return DataLoader(self, batch_size, shuffle=shuffle)
 
 
@@ -134,11 +139,20 @@ class MFModel_Train:  # noqa: N801 - the original's name
         return "cpu"
 
     def to(self, *_args: object, **_kwargs: object) -> Self:
-        """Returns the model, which stays on the CPU."""
+        """Returns the model, which stays on the CPU.
+
+        Args:
+            *_args: Not used.
+            **_kwargs: Not used.
+        """
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Sets `training`."""
+        """Sets `training`.
+
+        Args:
+            mode: What `training` becomes.
+        """
         self.training = mode
         return self
 
@@ -151,11 +165,15 @@ class MFModel_Train:  # noqa: N801 - the original's name
         return MFModel.of_core(self.trainer.model(), "training")
 
     def state_dict(self) -> dict[str, NDArray[np.float32]]:
-        """The tensors under the names that `MFModel` loads."""
+        """The tensors by the names that `MFModel` loads: ``P.weight`` is ``[num_models, dim]``."""
         return self.trainer.model().tensors()
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Writes a checkpoint that `MFModel.from_pretrained` and the router load."""
+        """Writes a checkpoint that `MFModel.from_pretrained` and the router load.
+
+        Args:
+            save_directory: The folder; made if it is not there.
+        """
         self.model().save_pretrained(save_directory)
 
     def forward(
@@ -187,12 +205,24 @@ class MFModel_Train:  # noqa: N801 - the original's name
     __call__ = forward
 
     def predict(self, model_win: ArrayLike, model_loss: ArrayLike, prompt: ArrayLike) -> NDArray[np.bool_]:
-        """Whether the first model is expected to win each battle."""
+        """Whether the first model is expected to win each battle.
+
+        Args:
+            model_win: Rows of the first models, ``[n]``, whole numbers.
+            model_loss: Rows of the second ones, ``[n]``.
+            prompt: Rows of the prompts' embeddings, ``[n]``.
+        """
         return self.forward(model_win, model_loss, prompt, test=True) > 0
 
 
 def evaluator(net: MFModel_Train, test_iter: Iterable[Any], device: object = "cpu") -> tuple[float, float]:
-    """Mean loss and accuracy on battles, without noise (RouteLLM's loss has the noise of training in it)."""
+    """Mean loss and accuracy on battles, without noise (RouteLLM's loss has the noise of training in it).
+
+    Args:
+        net: The model.
+        test_iter: Batches of winners, losers and prompts.
+        device: Not used.
+    """
     del device
     loss, right, count = net.trainer.evaluate(net.embeddings, _rows(test_iter))
     return loss, right / count

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ferroute._grid import AsText
 from ferroute.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ JSON_NAME, TEXT_NAME = "training.json", "training.txt"
 
 
 def interval(right: int, count: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927); (0, 1) for a count of 0."""
+    """95 % interval of a share (Wilson 1927); (0, 1) for a count of 0.
+
+    Args:
+        right: How many were right.
+        count: Of how many.
+    """
     if not count:
         return 0.0, 1.0
     z2 = 1.959963984540054**2
@@ -49,7 +55,12 @@ class Judged:
 
     @classmethod
     def of(cls, found: tuple[float, int, int] | None, ties: int = 0) -> Judged | None:
-        """From loss, number called right and number of rows; each of ``ties`` is two rows, one of them called right."""
+        """From loss, number called right and number of rows; each of ``ties`` is two rows, one of them called right.
+
+        Args:
+            found: Mean loss, number called right, number of rows.
+            ties: How many battles were ties.
+        """
         if found is None:
             return None
         loss, right, count = found
@@ -71,7 +82,7 @@ class EpochLosses:
 
 
 @dataclass(frozen=True)
-class TrainingReport:
+class TrainingReport(AsText):
     """What a training did.
 
     The same data, settings and version give the same bytes: it has no clock, only the ``date`` the caller gave.
@@ -169,7 +180,11 @@ class Trained:
     report: TrainingReport
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes the checkpoint and the report: ``model.safetensors``, ``config.json``, ``training.json``, ``.txt``."""
+        """Writes the checkpoint and the report: ``model.safetensors``, ``config.json``, ``training.json``, ``.txt``.
+
+        Args:
+            folder: The folder; made if it is not there.
+        """
         self.model.save_pretrained(folder)
         Path(folder, JSON_NAME).write_text(self.report.to_json(), encoding="utf-8")
         Path(folder, TEXT_NAME).write_text(str(self.report), encoding="utf-8")

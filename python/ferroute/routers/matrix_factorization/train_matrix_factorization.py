@@ -245,10 +245,10 @@ def _bar(total: int, wanted: bool) -> Generator[Callable[..., None] | None]:
     if not wanted:
         yield None
         return
-    from tqdm import tqdm
+    from ferroute._progress import bar_class
 
     bar: Any
-    with tqdm(total=total, unit="epoch") as bar:
+    with bar_class()(total=total, unit="epoch") as bar:
         best = float("inf")
 
         def heard(_number: int, train_loss: float, held: tuple[float, int, int] | None) -> None:
@@ -299,7 +299,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the program; errors of ferroute end it with one line and exit code 1."""
+    """Runs the program; errors of ferroute end it with one line and exit code 1.
+
+    Args:
+        arguments: The command line's words; None: those of the process.
+    """
     given = parser().parse_args(arguments)
     with program(parser().prog):
         trained = _run(given)

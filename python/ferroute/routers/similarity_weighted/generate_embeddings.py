@@ -81,7 +81,11 @@ def get_embeddings(
 
 
 def kept_prompts(battles: Any) -> list[str]:
-    """First turns of the battles that are kept: stripped, of at least 16 code points."""
+    """First turns of the battles that are kept: stripped, of at least 16 code points.
+
+    Raises:
+        InvalidValueError: The battles have no column ``prompt``.
+    """
     from ferroute.routers.matrix_factorization.battles import SHORTEST, first_turn
 
     column: Any = battles
@@ -224,7 +228,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the program; errors of ferroute end it with one line and exit code 1."""
+    """Runs the program; errors of ferroute end it with one line and exit code 1.
+
+    Args:
+        arguments: The command line's words; None: those of the process.
+    """
     given = parser().parse_args(arguments)
     with program(parser().prog):
         _run(given)

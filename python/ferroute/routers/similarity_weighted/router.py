@@ -97,6 +97,13 @@ class SWRankingRouter(Router):
     ) -> Self:
         """A router from a file that `save_index` wrote; its embeddings are mapped, so it starts at once.
 
+        Args:
+            path: The file.
+            strong_model: Name of the strong model in the battles.
+            weak_model: Name of the weak model in the battles.
+            embedder: A callable that takes a text and gives its embedding, ``[d]``; None: as the constructor's.
+            threads: Threads to score with; None: all cores.
+
         Raises:
             CheckpointError: The file is no index, of another version, or damaged.
         """
@@ -109,6 +116,9 @@ class SWRankingRouter(Router):
         """Writes battles, ratings, tiers and embeddings to one file, completely or not at all.
 
         A pickled router is loaded from it afterwards, as long as it is there; the data sets are then not needed.
+
+        Args:
+            path: The file.
         """
         self._made_of = _hashed(self._made_of, self._sources)
         self._core.save(path, json.dumps(self._made_of, sort_keys=True))
@@ -157,12 +167,20 @@ class SWRankingRouter(Router):
     # --- scoring
 
     def calculate_strong_win_rate(self, prompt: str) -> float:
-        """Win rate of the strong model for a prompt, 0..=1; asks for its embedding."""
+        """Win rate of the strong model for a prompt, 0..=1; asks for its embedding.
+
+        Args:
+            prompt: The text to route.
+        """
         check_text(prompt)
         return self._win_rate(self.embedder.embed(prompt))
 
     async def acalculate_strong_win_rate(self, prompt: str) -> float:
-        """As `calculate_strong_win_rate`; the event loop runs on while the embedding is on its way."""
+        """As `calculate_strong_win_rate`; the event loop runs on while the embedding is on its way.
+
+        Args:
+            prompt: The text to route.
+        """
         if not scores_itself(self, SWRankingRouter):
             return await super().acalculate_strong_win_rate(prompt)
         import asyncio
@@ -175,7 +193,12 @@ class SWRankingRouter(Router):
     def calculate_strong_win_rates(
         self, prompts: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> NDArray[np.float64]:
-        """Win rates of many prompts, float64 ``[n]``; embeddings are asked for in batches, side by side."""
+        """Win rates of many prompts, float64 ``[n]``; embeddings are asked for in batches, side by side.
+
+        Args:
+            prompts: The texts to route, ``[n]``.
+            progress: Called with the number newly done; None: nothing is called.
+        """
         if not scores_itself(self, SWRankingRouter):
             return super().calculate_strong_win_rates(prompts, progress)
         import numpy as np
@@ -227,7 +250,11 @@ class SWRankingRouter(Router):
         return _core.sw_weightings(np.ascontiguousarray(similarities, dtype=np.float64))
 
     def tier_ratings(self, embedding: ArrayLike) -> dict[int, float]:
-        """Elo of each tier, with the battles weighed for this embedding."""
+        """Elo of each tier, with the battles weighed for this embedding.
+
+        Args:
+            embedding: Embedding of the prompt, ``[d]``, float32 or float64.
+        """
         if self._weighs_itself():
             ratings = self._core.tier_ratings(embedding, self._threads)
         else:

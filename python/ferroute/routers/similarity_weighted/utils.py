@@ -52,7 +52,7 @@ def compute_elo_mle_with_tie(
         SCALE: Points for a factor of ``BASE`` in the odds.
         BASE: See ``SCALE``.
         INIT_RATING: Rating of a coefficient of 0.
-        sample_weight: Weight of each battle, finite and not negative; None: all alike.
+        sample_weight: Weight of each battle, ``[n]``, finite and not negative; None: all alike.
 
     Returns:
         A pandas Series: label -> rating, descending. With ``llama-2-70b-chat`` among the labels, all are shifted so
