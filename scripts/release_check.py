@@ -164,7 +164,7 @@ def readme_commands(place: Place) -> str:
         words = line.split("#", maxsplit=1)[0].split()
         command = [words[0]]
         told = place.run("-m", "ferroute", *command, "--help", COLUMNS="200")
-        if len(words) > 1 and re.search(rf"^[│|] {re.escape(words[1])} ", told, re.MULTILINE):
+        if len(words) > 1 and not words[1].startswith("-") and re.search(rf"^[│|] {re.escape(words[1])} ", told, re.MULTILINE):
             command.append(words[1])
             told = place.run("-m", "ferroute", *command, "--help", COLUMNS="200")
         for flag in (word for word in words if word.startswith("--")):
