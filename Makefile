@@ -11,6 +11,8 @@ SOURCES := $(shell find src python data/local data/prices Cargo.toml Cargo.lock 
 # How a wheel is linked; release jobs for other systems say it differently.
 WHEEL_FLAGS   ?= --zig --compatibility manylinux_2_28
 WHEEL_MOST_MB ?= 25
+# Peers to measure beside: --peer-python A --litellm-python B --peers DIR --floor PROGRAM --portkey FOLDER
+BENCH_FLAGS   ?=
 
 .PHONY: help demo test lint lint-rust lint-python lint-workflows types rust-test py-test bench soak quick-wheel wheel sdist smoke \
   release-check fuzz clean
@@ -92,12 +94,13 @@ smoke: ## The wheel in dist/ in an empty environment without Rust: import, comma
 release-check: ## All in dist/ (make wheel sdist) in empty environments: README, documentation, notebooks, beside RouteLLM; slow
 	$(PYTHON) scripts/release_check.py dist/*
 
-bench: $(VENV)/.tools ## Benchmarks, on an optimised build; benches/README.md says how to add the peers
+bench: $(VENV)/.tools ## Benchmarks on an optimised build, then docs/benchmarks.md; BENCH_FLAGS adds peers (benches/README.md)
 	$(BIN)/maturin build --release --out target/wheels/release
 	$(BIN)/pip install --quiet --disable-pip-version-check --force-reinstall "$$(ls -t target/wheels/release/*.whl | head -1)[dev,eval]"
 	rm -f $(VENV)/.installed
 	cargo bench
-	$(BIN)/python benches/run.py
+	$(BIN)/python benches/run.py $(BENCH_FLAGS)
+	$(BIN)/python benches/report.py
 
 soak: $(VENV)/.installed ## A server under 500 requests a second for SOAK_SECONDS (1800): memory and descriptors have to stay flat
 	$(BIN)/python scripts/soak.py --seconds $${SOAK_SECONDS:-1800}
