@@ -32,9 +32,9 @@ Written by `benches/report.py` from `benches/results/`; nothing here is typed by
     python benches/run.py --peer-python A --litellm-python B --peers DIR --floor PROGRAM --portkey FOLDER
     python benches/report.py                       # this page
 
-[benches/README.md](../benches/README.md) says what the letters stand for and how each figure is taken. Times move with the
-machine and its load; ratios within one run are what to compare. "Least" and "most" are over all turns of all runs (where a
-script gives a 90th percentile but no largest, that is "most"); a dash: taken once.
+[benches/README.md](../benches/README.md) says what the letters stand for and how each figure is taken. Times move with
+the machine and its load; ratios within one run are what to compare. "Least" and "most" are over all turns of all runs
+(where a script gives a 90th percentile but no largest, that is "most"); a dash: taken once.
 """
 
 
