@@ -34,6 +34,7 @@ NEEDED = [
     "python/ferroute/_core.pyi",
     "python/ferroute/data/benchmarks/mmlu.parquet",
     "python/routellm/__init__.py",
+    "python/routellm.py",
     "src/lib.rs",
     "tests/conftest.py",
     "tests/goldens/README.md",
