@@ -205,3 +205,16 @@ def test_the_check_knows_every_program_of_routellm() -> None:
     for page in (ROOT / "docs").glob("*.md"):
         named |= set(re.findall(r"python -m (routellm\.[\w.]+)", page.read_text()))
     assert named <= set(script("release_check").PROGRAMS)
+
+
+def test_code_is_counted_for_the_crate_that_wrote_it() -> None:
+    listing = """\
+0000000000001000 0000000000000010 t <alloc::vec::Vec<ferroute::Price> as core::ops::Drop>::drop
+0000000000001010 0000000000000020 t core::ptr::drop_in_place::<ferroute::Price>
+0000000000001030 0000000000000040 T <&mut dyn jsonschema::Validate>::check
+0000000000001070 0000000000000008 r ferroute::TABLE
+                 U malloc
+0000000000001078 0000000000000080 t sqlite3VdbeExec
+"""
+    found, total = script("library_size").sizes(listing)
+    assert found == {"alloc": 16, "core": 32, "jsonschema": 64, "(other)": 128} and total == 240
