@@ -2,13 +2,21 @@
 
 PYTHON  ?= python3
 VENV    := .venv
-BIN     := $(VENV)/bin
+BIN     := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PROFILE := ci
 WHEELS  := target/wheels/$(PROFILE)
 LLMOCK  := target/llmock
 SOURCES := $(shell find src python data/local data/prices Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo test lint types rust-test py-test docs bench soak wheel fuzz clean
+# How a wheel is linked; release jobs for other systems say it differently.
+WHEEL_FLAGS   ?= --zig --compatibility manylinux_2_28
+# Unpacked, in 10^6 bytes; benches/README.md says what it consists of.
+WHEEL_MOST_MB ?= 40
+# Peers to measure beside: --peer-python A --litellm-python B --peers DIR --floor PROGRAM --portkey FOLDER
+BENCH_FLAGS   ?=
+
+.PHONY: help demo test lint lint-rust lint-python lint-workflows types rust-test py-test docs bench soak quick-wheel wheel sdist smoke \
+  release-check fuzz clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | sort | column -t -s "$$(printf '\t')"
@@ -19,13 +27,20 @@ demo: $(VENV)/.installed ## Build, install into a venv, and route real prompts o
 test: lint rust-test types docs py-test ## Everything: lints, Rust and Python tests, stubs, types, documentation and its examples
 	@echo "make test: all of it passed"
 
-lint: $(VENV)/.tools ## Formatting and lints of Rust and Python
+lint: lint-rust lint-python lint-workflows ## Formatting and lints of Rust, Python and the GitHub workflows
+
+lint-rust: ## Formatting, clippy and, where installed, cargo-deny
 	cargo fmt --check
 	cargo clippy --profile $(PROFILE) --all-targets -- -D warnings
 	cargo clippy --profile $(PROFILE) --features python -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "not run: cargo deny (cargo install cargo-deny)"; fi
+
+lint-python: $(VENV)/.tools ## Formatting and lints of Python
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "not run: cargo deny (cargo install cargo-deny)"; fi
+
+lint-workflows: $(VENV)/.tools ## What a workflow could be made to do by somebody else; offline
+	$(BIN)/zizmor --offline --quiet .github
 
 rust-test: ## Rust tests, without Python, and the fuzz corpora
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run --cargo-profile $(PROFILE); else cargo test --profile $(PROFILE) --all-targets; fi
@@ -57,20 +72,39 @@ $(VENV)/.installed: $(SOURCES) $(VENV)/.tools
 
 $(VENV)/.tools: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check 'maturin>=1.9.4,<2' 'ruff>=0.13'
+	$(BIN)/pip install --quiet --disable-pip-version-check 'maturin>=1.9.4,<2' 'ruff>=0.13' 'zizmor>=1.20'
 	touch $@
 
-wheel: $(VENV)/.tools ## The wheel people install (manylinux_2_28, any CPython from 3.10); prints its unpacked size
-	$(BIN)/pip install --quiet --disable-pip-version-check ziglang
-	rm -rf dist && PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --zig --compatibility manylinux_2_28 --out dist
-	$(BIN)/python scripts/wheel_size.py dist/*.whl --most-mb 25
+quick-wheel: $(VENV)/.tools ## The wheel that tests use, alone: minutes less to build, larger and slower
+	rm -rf $(WHEELS)
+	$(BIN)/maturin build --profile $(PROFILE) --out $(WHEELS)
 
-bench: $(VENV)/.tools ## Benchmarks, on an optimised build; benches/README.md says how to add the peers
+# Paths of the builder's machine in messages of panics are cut: they say who built it, and no two builds would be alike.
+wheel: $(VENV)/.tools ## The wheel people install (manylinux_2_28, any CPython from 3.10) into dist/; prints its unpacked size
+	$(BIN)/pip install --quiet --disable-pip-version-check ziglang
+	rm -rf dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" RUSTFLAGS="$$RUSTFLAGS --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src=crates" \
+	  $(BIN)/maturin build --release $(WHEEL_FLAGS) --out dist
+	$(BIN)/python scripts/wheel_size.py dist/*.whl --most-mb $(WHEEL_MOST_MB)
+
+sdist: $(VENV)/.tools ## The source distribution, into dist/; its contents are looked at
+	rm -f dist/*.tar.gz
+	$(BIN)/maturin sdist --out dist
+	$(BIN)/python scripts/sdist_contents.py dist/*.tar.gz
+
+smoke: ## The wheel in dist/ in an empty environment without Rust: import, commands, demo
+	$(PYTHON) scripts/release_check.py --quick dist/*.whl
+
+release-check: ## All in dist/ (make wheel sdist) in empty environments: README, documentation, notebooks, beside RouteLLM; slow
+	$(PYTHON) scripts/release_check.py dist/*
+
+bench: $(VENV)/.tools ## Benchmarks on an optimised build, then docs/benchmarks.md; BENCH_FLAGS adds peers (benches/README.md)
 	$(BIN)/maturin build --release --out target/wheels/release
 	$(BIN)/pip install --quiet --disable-pip-version-check --force-reinstall "$$(ls -t target/wheels/release/*.whl | head -1)[dev,eval]"
 	rm -f $(VENV)/.installed
 	cargo bench
-	$(BIN)/python benches/run.py
+	$(BIN)/python benches/run.py $(BENCH_FLAGS)
+	$(BIN)/python benches/report.py
 
 soak: $(VENV)/.installed ## A server under 500 requests a second for SOAK_SECONDS (1800): memory and descriptors have to stay flat
 	$(BIN)/python scripts/soak.py --seconds $${SOAK_SECONDS:-1800}

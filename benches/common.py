@@ -30,12 +30,13 @@ def per_call_us(function: Callable[[], object], calls: int = 200, rounds: int = 
 
 
 def spread(figures: list[float]) -> dict[str, float]:
-    """Median, minimum and 90th percentile."""
+    """Median, minimum, 90th percentile and maximum."""
     ordered = sorted(figures)
     return {
         "median": round(statistics.median(ordered), 3),
         "min": round(ordered[0], 3),
         "p90": round(ordered[int(0.9 * (len(ordered) - 1))], 3),
+        "max": round(ordered[-1], 3),
     }
 
 

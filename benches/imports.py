@@ -22,7 +22,7 @@ def seconds(python: str, code: str) -> float:
 def over_bare(python: str, module: str, rounds: int) -> dict[str, float]:
     runs = [(seconds(python, "pass"), seconds(python, f"import {module}")) for _ in range(rounds + 1)][1:]
     extra = [1000 * (loaded - bare) for bare, loaded in runs]
-    return {"median_ms": round(statistics.median(extra), 2), "min_ms": round(min(extra), 2)}
+    return {"median": round(statistics.median(extra), 2), "min": round(min(extra), 2), "max": round(max(extra), 2)}
 
 
 def main() -> None:
@@ -30,10 +30,10 @@ def main() -> None:
     parser.add_argument("--peer-python", help="interpreter of an environment with RouteLLM")
     args = parser.parse_args()
     ours = over_bare(sys.executable, "ferroute.controller", 21)
-    emit("ours_import", **ours, target_ms=60)
+    emit("ours_import", ms=ours, target_ms=60)
     if args.peer_python:
         theirs = over_bare(args.peer_python, "routellm.controller", 3)
-        emit("peer_import", **theirs, ratio=round(theirs["median_ms"] / ours["median_ms"], 1))
+        emit("peer_import", ms=theirs, ratio=round(theirs["median"] / ours["median"], 1))
 
 
 if __name__ == "__main__":

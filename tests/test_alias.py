@@ -119,6 +119,7 @@ def make_ours(folder):
     shutil.copytree(
         SITE / "routellm", folder / "routellm", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
     )
+    shutil.copy(SITE / "routellm.py", folder)
 
 
 PROBE = "import routellm.controller as c; print(getattr(c.Controller, 'original', False))"
@@ -149,11 +150,27 @@ class TestOrdersOfInstalling:
         assert "pip install --force-reinstall" in shown
 
     @pytest.mark.parametrize("ours_first", [True, False])
-    def test_uninstalling_the_original_takes_the_alias_and_we_say_so(self, tmp_path, ours_first):
+    def test_uninstalling_the_original_brings_the_alias_back(self, tmp_path, ours_first):
         for make in (make_ours, make_original) if ours_first else (make_original, make_ours):
             make(tmp_path)
         shutil.rmtree(tmp_path / "routellm")
         # `-S -E` would hide the wheel that runs these tests too, so look at the copy through its own path alone.
+        only = f"import sys; sys.path = [p for p in sys.path if p != {str(SITE)!r}]\n"
+        assert python(only + PROBE, path=tmp_path).stdout.strip() == "False"
+        assert python(only + WARNS, path=tmp_path).stderr == ""
+        same = "import routellm, routellm.routers.routers as a, ferroute.routers.routers as b, ferroute\n"
+        same += "assert a is b and routellm.__version__ == ferroute.__version__ and routellm.Controller"
+        python(only + same, path=tmp_path)
+        # `python -m` finds packages of the environment that runs it, so its own copy of the library is asked.
+        assert ferroute.__version__ in python(None, "-m", "routellm", "--version", path=tmp_path).stdout
+        assert (
+            "--strong-model-pct" in python(None, "-m", "routellm.calibrate_threshold", "--help", path=tmp_path).stdout
+        )
+
+    def test_without_either_file_we_say_so(self, tmp_path):
+        make_ours(tmp_path)
+        shutil.rmtree(tmp_path / "routellm")
+        (tmp_path / "routellm.py").unlink()
         code = f"import sys; sys.path = [p for p in sys.path if p != {str(SITE)!r}]\n" + WARNS
         assert "the alias `routellm` is missing" in python(code, path=tmp_path).stderr
 
@@ -163,9 +180,11 @@ class TestOrdersOfInstalling:
             make(tmp_path)
         shutil.rmtree(tmp_path / "ferroute")
         (tmp_path / "routellm" / "__init__.py").unlink()  # what pip removes: the files of our record
+        (tmp_path / "routellm.py").unlink()
         code = f"import sys; sys.path = [p for p in sys.path if p != {str(SITE)!r}]; " + PROBE
         assert python(code, path=tmp_path).stdout.strip() == "True"
 
 
-def test_the_alias_holds_one_file():
+def test_the_alias_is_two_small_files():
+    assert (SITE / "routellm.py").is_file()
     assert [p.name for p in (SITE / "routellm").iterdir() if p.name != "__pycache__"] == ["__init__.py"]

@@ -1,8 +1,8 @@
 """Whether the name `routellm` leads here, and what to do when it does not.
 
 The original distribution installs a folder of the same name. Installed after ferroute its empty ``__init__.py``
-replaces the alias, and uninstalling it removes the alias; nobody could say so from inside those files, so the first
-Controller and the command line do.
+hides the alias (uninstalled again, it brings the alias back: see `ferroute._alias`); nobody could say so from inside
+those files, so the first Controller and the command line do.
 """
 
 from __future__ import annotations
