@@ -6,7 +6,7 @@ use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
-use super::arguments::{count, text as read};
+use super::arguments::{List, count, text as read};
 use crate::routers::local::LocalModel as Model;
 use crate::text::featuriser::{FEATURES, Featuriser, feature_names};
 
@@ -28,7 +28,7 @@ impl LocalModel {
     fn win_rates<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<Bound<'py, PyString>>,
+        texts: List<Bound<'py, PyString>>,
         threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let texts = texts.iter().map(read).collect::<Vec<_>>();
@@ -40,7 +40,7 @@ impl LocalModel {
     #[pyo3(signature = (texts, threads=None))]
     fn features<'py>(
         py: Python<'py>,
-        texts: Vec<Bound<'py, PyString>>,
+        texts: List<Bound<'py, PyString>>,
         threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let texts = texts.iter().map(read).collect::<Vec<_>>();
