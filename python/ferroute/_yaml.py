@@ -39,7 +39,8 @@ def read(path: str | os.PathLike[str]) -> Any:
 
         def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
             before = self.values
-            alias = bool(self.check_event(yaml.AliasEvent))  # pyright: ignore[reportUnknownMemberType]
+            found: Any = self.check_event(yaml.AliasEvent)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            alias = bool(found)
             self.depth += 1
             if self.depth > DEPTH + 1:  # a value within 40 of them
                 raise InvalidValueError(f"nested deeper than {DEPTH} lists and mappings")

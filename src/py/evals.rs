@@ -5,12 +5,16 @@ use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMetho
 use pyo3::prelude::*;
 
 use super::arguments::{Array1, Array2, List, count};
+use super::watched::watched;
 use crate::error::Error;
-use crate::evals::bootstrap::{Plan, resample};
+use crate::evals::bootstrap::{Plan, check, resample};
 use crate::evals::curve::{Outcomes, Pair, Ranked, checked_results};
 use crate::evals::interp;
 use crate::evals::metrics::Points;
 use crate::evals::optimum::Optimum;
+
+/// Resamples between two looks for a signal.
+const PART: usize = 64;
 
 type Column<'py> = Array1<'py, f64>;
 type Table<'py> = Array2<'py, f64>;
@@ -58,12 +62,20 @@ fn eval_resample<'py>(
     let outcomes = outcomes(&pairs)?;
     let rates: Vec<_> = win_rates.iter().map(column).collect();
     let threads = count("threads", threads)?.unwrap_or(usize::MAX);
-    let plan = Plan { results: num_results, times: resamples, seed, threads, optimum };
-    let all = py.detach(|| {
+    let plan = Plan { results: num_results, times: resamples, first: 0, seed, threads, optimum };
+    let (values, width) = watched(py, None, |advanced| {
         let ranked = rates.iter().map(|rates| Ranked::new(rates, &outcomes)).collect::<crate::Result<Vec<_>>>()?;
-        resample(&ranked, &outcomes, plan)
+        // None are drawn: whether all of them fit is found before.
+        let (mut values, width) = (Vec::new(), check(&ranked, &outcomes, plan)?);
+        while values.len() < width * resamples {
+            let first = values.len() / width;
+            let part = Plan { first, times: PART.min(resamples - first), ..plan };
+            values.extend(resample(&ranked, &outcomes, part)?.values);
+            advanced(0)?;
+        }
+        Ok((values, width))
     })?;
-    all.values.into_pyarray(py).reshape([resamples, all.width])
+    values.into_pyarray(py).reshape([resamples, width])
 }
 
 /// The same rows in every table, the same points in both curves.
