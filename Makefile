@@ -8,7 +8,7 @@ WHEELS  := target/wheels/$(PROFILE)
 LLMOCK  := target/llmock
 SOURCES := $(shell find src python data/local data/prices Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help demo test lint types rust-test py-test bench soak wheel fuzz clean
+.PHONY: help demo test lint types rust-test py-test bench soak wheel fuzz sanitize clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | sort | column -t -s "$$(printf '\t')"
@@ -77,6 +77,15 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs `cargo install cargo-fuzz
 	  openai_bodies anthropic_bodies responses_bodies; do \
 	  mkdir -p found/$$target && RUSTC_BOOTSTRAP=1 cargo fuzz run $$target found/$$target corpus/$$target -- \
 	    -max_total_time=$${FUZZ_SECONDS:-60} || exit 1; done
+
+# The pure rooms, where the unsafe kernels are; the others are tokio's and SQLite's.
+sanitize: $(VENV)/.installed ## memcheck of the kernels from Python, AddressSanitizer and LeakSanitizer of the Rust tests; docs/hardening.md
+	$(BIN)/python scripts/memcheck.py
+	@if [ "$$(rustc -vV | sed -n 's/host: //p')" = x86_64-unknown-linux-gnu ]; then \
+	  RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/asan CARGO_PROFILE_DEV_OPT_LEVEL=1 \
+	  cargo test --lib --target x86_64-unknown-linux-gnu -- math:: data:: text:: neural:: routing:: routers:: process::; \
+	else echo "not run: AddressSanitizer (only on x86-64 Linux)"; exit 1; fi
+	@echo "not run: ThreadSanitizer (the standard library would have to be built with it: a nightly toolchain and -Zbuild-std)"
 
 clean: ## Remove what was built
 	rm -rf target dist $(VENV)

@@ -1,4 +1,4 @@
-"""Runs the kernels and readers of the core under valgrind's memcheck, from Python, and reports what it says of our code.
+"""Runs kernels and readers of the core under valgrind's memcheck, from Python, and reports what it says of our code.
 
     .venv/bin/python scripts/memcheck.py
 
@@ -17,6 +17,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+
+KNOWN = "numpy::borrow::shared::insert_shared"
+"""The table of borrowed arrays that the numpy crate makes once a process and leaves to its end (48 bytes)."""
 
 WORK = """
 import numpy as np, sys
@@ -84,7 +87,7 @@ def main() -> int:
         return 1
     blocks = re.split(r"\n==\d+== *\n", said)
     errors = [block for block in blocks if re.search(r"(by|at) 0x", block)]
-    ours = [block for block in errors if "_core.abi3" in block]
+    ours = [block for block in errors if "_core.abi3" in block and KNOWN not in block]
     print(f"memcheck: {len(errors)} findings, {len(ours)} of them with `_core` in their stack")
     print("\n\n".join(ours))
     return bool(ours)

@@ -279,7 +279,7 @@ WORK = {
     "deciding": "Controller(['local'], 'openai/a', 'openai/b').decide_batch(['why? ' * 1000] * 60_000, 'local', 0.5)",
     "fitting": "ferroute.fit(prompts, outcomes, ['big', 'small'], bootstrap=200_000)",
     "auditing": "ferroute.audit(logs, to='gpt-5.4-mini')",
-    "training": "_core.MfTrainer(128, 64, 1024).fit(np.ones((64, 1024)), battles, battles, epochs=10_000)",
+    "training": "_core.MfTrainer(16, 64, 64).fit(np.ones((64, 64)), battles, battles, epochs=10**6)",
     "matrices": "[mf.win_rates(0, 1, x) for _ in range(500)]",
     "resampling": "_core.eval_resample([rates], [(rates, rates)], 100, 100_000, 0, True)",
     "certifying": "[guarantee(rates, rates, rates, max_quality_loss=0.1) for _ in range(10**6)]",
@@ -302,7 +302,7 @@ def test_ctrl_c_ends_work_within_a_moment(what: str) -> None:
         prompts = [f"what is {{i}}?" for i in range(2000)]
         outcomes = rng.random((2000, 2))
         rates = rng.random(200_000)
-        battles = np.stack([np.arange(20_000) % 32, 32 + np.arange(20_000) % 32, np.arange(20_000) % 64], axis=1)
+        battles = np.stack([np.arange(200) % 32, 32 + np.arange(200) % 32, np.arange(200) % 64], axis=1)
         x = rng.random((40_000, 1536), dtype=np.float32) if {what == "matrices"} else None
         mf, guarantee = MFModel(128, 64, 1536, 1, True), ferroute.calibrate.guarantee
         logs = ({{"model": "gpt-5.5", "prompt": f"what is {{i}}?" * 50, "prompt_tokens": 9}} for i in range(10**9))
