@@ -16,7 +16,7 @@ WHEEL_MOST_MB ?= 40
 BENCH_FLAGS   ?=
 
 .PHONY: help demo test lint lint-rust lint-python lint-workflows types rust-test py-test docs bench soak quick-wheel wheel sdist smoke \
-  release-check fuzz clean
+  release-check fuzz sanitize clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | sort | column -t -s "$$(printf '\t')"
@@ -114,6 +114,15 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs `cargo install cargo-fuzz
 	  openai_bodies anthropic_bodies responses_bodies; do \
 	  mkdir -p found/$$target && RUSTC_BOOTSTRAP=1 cargo fuzz run $$target found/$$target corpus/$$target -- \
 	    -max_total_time=$${FUZZ_SECONDS:-60} || exit 1; done
+
+# The pure rooms, where the unsafe kernels are; the others are tokio's and SQLite's.
+sanitize: $(VENV)/.installed ## memcheck of the kernels from Python, AddressSanitizer and LeakSanitizer of the Rust tests; docs/hardening.md
+	$(BIN)/python scripts/memcheck.py
+	@if [ "$$(rustc -vV | sed -n 's/host: //p')" = x86_64-unknown-linux-gnu ]; then \
+	  RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/asan CARGO_PROFILE_DEV_OPT_LEVEL=1 \
+	  cargo test --lib --target x86_64-unknown-linux-gnu -- math:: data:: text:: neural:: routing:: routers:: process::; \
+	else echo "not run: AddressSanitizer (only on x86-64 Linux)"; exit 1; fi
+	@echo "not run: ThreadSanitizer (the standard library would have to be built with it: a nightly toolchain and -Zbuild-std)"
 
 clean: ## Remove what was built
 	rm -rf target dist site $(VENV)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any, cast
 
 from ferroute.errors import InvalidValueError, MissingFileError, UnreadableFileError
@@ -19,18 +18,17 @@ def read_config(path: str | os.PathLike[str] | None) -> dict[str, Any] | None:
     """
     if path is None:
         return None
-    import yaml
+    from ferroute import _yaml
 
     name = os.fspath(path)
     try:
-        found: Any = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+        found = _yaml.read(name)
     except FileNotFoundError:
         raise MissingFileError(f"{name}: there is no such configuration file") from None
     except OSError as error:
         raise UnreadableFileError(f"{name}: cannot be read: {error}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        told = " ".join(str(error).split())  # the parser points at the place on lines of their own
-        raise InvalidValueError(f"{name}: not readable as YAML: {told}") from None
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{name}: {error}") from None
     if found is None:
         return None
     if not isinstance(found, dict):

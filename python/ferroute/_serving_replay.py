@@ -59,7 +59,7 @@ def request_of(row: int, line: str) -> Request:
     """
     try:
         found: Any = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidValueError(f"not JSON: {error}") from None
     if isinstance(found, str):
         return Request(row, found, None, {}, None)

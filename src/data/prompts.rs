@@ -174,7 +174,7 @@ impl Prompts {
     /// # Errors
     /// [`Kind::Unsupported`] for Parquet, whose index is at its end: it needs a file. Otherwise as [`Prompts::open`].
     pub fn from_read(name: String, read: Box<dyn Read + Send>, format: Format, options: &Options) -> Result<Self> {
-        let read = Box::new(Interruptible { read, on_interrupt: options.on_interrupt });
+        let read = Box::new(Interruptible { read, on_interrupt: options.on_interrupt, unasked: 0 });
         let column = options.column.as_deref();
         let rows: Result<Box<dyn Rows>> = match format {
             Format::Text if column.is_some() => {

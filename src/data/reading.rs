@@ -12,7 +12,12 @@ pub(super) struct Interruptible {
     pub(super) read: Box<dyn Read + Send>,
     /// Asked when a signal interrupts; `false` ends the read.
     pub(super) on_interrupt: Option<fn() -> bool>,
+    /// Bytes since it was asked last: a file that never ends is not interrupted by signals.
+    pub(super) unasked: usize,
 }
+
+/// So many bytes are read between two looks for a signal.
+const PAUSE: usize = 16 << 20;
 
 /// Marks the I/O error by which [`Interruptible`] ends a read.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +33,18 @@ impl Read for Interruptible {
                         return Err(io::Error::other(Interrupted));
                     }
                 }
-                result => return result,
+                Ok(read) if self.unasked + read >= PAUSE => {
+                    self.unasked = 0;
+                    if self.on_interrupt.is_some_and(|go_on| !go_on()) {
+                        return Err(io::Error::other(Interrupted));
+                    }
+                    return Ok(read);
+                }
+                Ok(read) => {
+                    self.unasked += read;
+                    return Ok(read);
+                }
+                Err(error) => return Err(error),
             }
         }
     }

@@ -14,6 +14,8 @@ use node::{Data, Key, Mark, Node, cut, place};
 const DEPTH: usize = 40;
 /// Nodes, those that aliases repeat included.
 const MOST_NODES: usize = 100_000;
+/// So many bytes of a text count as a node more, since an alias of three bytes may repeat a text of a megabyte.
+const TEXT_OF_A_NODE: usize = 64;
 
 /// The tree of a file called `name`.
 ///
@@ -38,7 +40,7 @@ pub fn read(text: &str, name: &str) -> Result<Node> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let data = scalar(&text, style, tag.as_ref()).map_err(|what| tree.wrong(mark, &what))?;
-                tree.add(Node { mark: Some(mark), data }, anchor, 1)?;
+                tree.add(Node { mark: Some(mark), data }, anchor, 1 + text.len() / TEXT_OF_A_NODE)?;
             }
             Event::SequenceStart(anchor, tag) => tree.begin(Data::List(Vec::new()), anchor, tag.as_ref(), mark)?,
             Event::MappingStart(anchor, tag) => tree.begin(Data::Map(Vec::new()), anchor, tag.as_ref(), mark)?,
@@ -249,6 +251,15 @@ mod tests {
         }
         assert!(refused(&bomb).ends_with("more than 100000 values, repeated ones included"));
         assert!(refused("a: &x [*x]").contains("x.yaml:1:8"), "{}", refused("a: &x [*x]"));
+    }
+
+    #[test]
+    fn long_texts_count_for_what_they_take() {
+        let aliases = vec!["*x"; 50_000].join(",");
+        let long = "x".repeat(500_000);
+        assert!(refused(&format!("a: &x {long}\nb: [{aliases}]")).ends_with("values, repeated ones included"));
+        assert!(read(&format!("a: &x short\nb: [{aliases}]"), "x.yaml").is_ok());
+        assert!(read(&format!("a: &x {long}\nb: [*x, *x]"), "x.yaml").is_ok());
     }
 
     proptest! {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::{Again, Error, Kind, Result, Spent};
+use crate::math::waiting;
 use crate::providers::retry::DEFAULT_RETRIES;
 use crate::providers::{Answer, ChatRequest, Completion, Http, Usage};
 
@@ -171,8 +172,8 @@ pub fn time_limit(seconds: f64) -> Result<Option<Duration>> {
         return Ok(None);
     }
     let positive = seconds > 0.0;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(limit) if positive => Ok(Some(limit)),
+    match waiting::seconds(seconds) {
+        Some(limit) if positive => Ok(Some(limit)),
         _ => Err(Error::value(format!("`timeout` must be a number of seconds above 0, found {seconds}"))),
     }
 }

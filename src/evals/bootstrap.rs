@@ -31,6 +31,8 @@ pub struct Plan {
     pub results: usize,
     /// Resamples.
     pub times: usize,
+    /// The number of the first, so that many may be made a part at a time.
+    pub first: usize,
     /// The same seed draws the same rows, on any number of threads.
     pub seed: u64,
     /// Threads to use at most.
@@ -42,25 +44,45 @@ pub struct Plan {
 /// Resamples the curves of `routers`, which rank the rows of `outcomes`.
 pub fn resample(routers: &[Ranked], outcomes: &Outcomes, plan: Plan) -> Result<Resamples> {
     let grid = Grid::new(outcomes.rows(), plan.results)?;
-    let (points, pairs) = (grid.points(), outcomes.pairs().len());
+    let points = grid.points();
     let optimum = plan.optimum.then(|| Optimum::new(&outcomes.pairs()[0]));
-    let best = optimum.as_ref().map_or(0, |optimum| 2 * optimum.points(plan.results));
-    let width = routers.len() * points * (1 + pairs) + best + 2 * pairs;
-    let size = width.checked_mul(plan.times).filter(|&size| size <= MOST_NUMBERS).ok_or_else(|| {
-        Error::value(format!("{} resamples of {width} numbers do not fit: ask for fewer", plan.times))
-    })?;
-    let mut values = vec![0.0; size];
+    let width = fits(routers, outcomes, plan, points, optimum.as_ref())?;
+    let mut values = vec![0.0; width * plan.times];
     let study = Study { routers, outcomes, grid, optimum, results: plan.results };
     let work = std::sync::Mutex::new(values.chunks_exact_mut(width).enumerate());
     let next = || work.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
     share(plan.threads.min(plan.times), || {
         let mut counts = vec![0u32; outcomes.rows()];
         while let Some((index, row)) = next() {
-            draw(plan.seed, index as u64, &mut counts);
+            draw(plan.seed, (plan.first + index) as u64, &mut counts);
             study.fill(row, &counts);
         }
     });
     Ok(Resamples { points, width, values })
+}
+
+/// The numbers of one resample, where there is room for all of a plan's.
+///
+/// # Errors
+/// As [`resample`].
+pub fn check(routers: &[Ranked], outcomes: &Outcomes, plan: Plan) -> Result<usize> {
+    let optimum = plan.optimum.then(|| Optimum::new(&outcomes.pairs()[0]));
+    fits(routers, outcomes, plan, Grid::new(outcomes.rows(), plan.results)?.points(), optimum.as_ref())
+}
+
+fn fits(
+    routers: &[Ranked],
+    outcomes: &Outcomes,
+    plan: Plan,
+    points: usize,
+    optimum: Option<&Optimum>,
+) -> Result<usize> {
+    let pairs = outcomes.pairs().len();
+    let best = optimum.map_or(0, |optimum| 2 * optimum.points(plan.results));
+    let width = routers.len() * points * (1 + pairs) + best + 2 * pairs;
+    let size = width.checked_mul(plan.times).filter(|&size| size <= MOST_NUMBERS);
+    size.map(|_| width)
+        .ok_or_else(|| Error::value(format!("{} resamples of {width} numbers do not fit: ask for fewer", plan.times)))
 }
 
 struct Study<'a> {
@@ -134,7 +156,7 @@ mod tests {
         (vec![Ranked::new(&rates, &outcomes).unwrap()], outcomes)
     }
 
-    const PLAN: Plan = Plan { results: 5, times: 40, seed: 7, threads: 1, optimum: true };
+    const PLAN: Plan = Plan { results: 5, times: 40, first: 0, seed: 7, threads: 1, optimum: true };
 
     #[test]
     fn threads_change_nothing() {
@@ -184,6 +206,10 @@ mod tests {
         let (routers, outcomes) = study();
         let error = resample(&routers, &outcomes, Plan { times: usize::MAX, ..PLAN }).unwrap_err();
         assert!(error.message().contains("do not fit"));
+        let parts = [(0, 15), (15, 25)].map(|(first, times)| {
+            resample(&routers, &outcomes, Plan { first, times, ..PLAN }).unwrap().values
+        });
+        assert_eq!(parts.concat(), resample(&routers, &outcomes, PLAN).unwrap().values);
         assert!(resample(&routers, &outcomes, Plan { times: 0, ..PLAN }).unwrap().values.is_empty());
     }
 }

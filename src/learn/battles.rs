@@ -42,10 +42,11 @@ impl Battles {
                 return Err(Error::value(format!("battle {index}: model row {winner} against itself")));
             }
         }
-        let mut seen = vec![false; embeddings.len()];
+        // Not a flag for each row: there may be far more rows than battles, and than memory.
+        let mut seen = HashSet::with_capacity(battles.len());
         let mut row = Vec::new();
         for (index, battle) in battles.iter().enumerate() {
-            if std::mem::replace(&mut seen[battle.prompt], true) {
+            if !seen.insert(battle.prompt) {
                 continue;
             }
             row.resize(embeddings.cols(), 0.0);

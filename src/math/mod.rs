@@ -13,6 +13,7 @@ pub mod quantile;
 pub mod rows;
 pub mod similarity;
 pub(crate) mod threads;
+pub(crate) mod waiting;
 
 /// Makes every choice that depends on the processor now.
 ///

@@ -8,7 +8,7 @@ use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::arguments::{count, text as read};
+use super::arguments::{List, count, text as read};
 use super::watched::watched;
 use crate::error::Error;
 use crate::neural::encoder::Sequence;
@@ -42,7 +42,7 @@ impl BertModel {
     fn win_rates<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<Bound<'py, PyString>>,
+        texts: List<Bound<'py, PyString>>,
         threads: Option<&Bound<'py, PyAny>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
@@ -56,7 +56,7 @@ impl BertModel {
     fn logits<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<Bound<'py, PyString>>,
+        texts: List<Bound<'py, PyString>>,
         threads: Option<&Bound<'py, PyAny>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
@@ -70,8 +70,8 @@ impl BertModel {
     fn logits_of_ids<'py>(
         &self,
         py: Python<'py>,
-        ids: Vec<u32>,
-        types: Option<Vec<u32>>,
+        ids: List<u32>,
+        types: Option<List<u32>>,
         threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let types = types.unwrap_or_default();
@@ -89,7 +89,7 @@ impl BertModel {
         Ok(py.detach(|| self.0.tokenizer().encode(&text))?)
     }
 
-    fn decode(&self, ids: Vec<u32>) -> PyResult<String> {
+    fn decode(&self, ids: List<u32>) -> PyResult<String> {
         Ok(self.0.tokenizer().decode(&ids)?)
     }
 

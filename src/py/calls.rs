@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::account::{self, Decided};
+use super::arguments::List;
 use super::awaitable::future_into_py;
 use super::driver::drive;
 use super::given::{MOST_RETRIES, Where, Whole};
@@ -87,9 +88,9 @@ impl PyClient {
         timeout: Option<f64>,
         connect_timeout: Option<f64>,
         max_retries: Option<Whole<'_>>,
-        fallbacks: Option<Vec<(Option<String>, PyRef<'_, Self>)>>,
-        climb: Option<Vec<(Option<String>, PyRef<'_, Self>)>>,
-        left_out: Option<Vec<String>>,
+        fallbacks: Option<List<(Option<String>, PyRef<'_, Self>)>>,
+        climb: Option<List<(Option<String>, PyRef<'_, Self>)>>,
+        left_out: Option<List<String>>,
         ledger: Option<&PyLedger>,
     ) -> PyResult<Self> {
         crate::pricing::check()?;
@@ -103,7 +104,7 @@ impl PyClient {
             base_model,
         };
         let mut endpoints = vec![at.endpoint(model)?];
-        let mut rungs = Climb { left_out: left_out.unwrap_or_default(), ..Climb::default() };
+        let mut rungs = Climb { left_out: left_out.unwrap_or_default().0, ..Climb::default() };
         for (tier, fallback) in fallbacks.into_iter().flatten() {
             endpoints.push(fallback.first().clone());
             rungs.fallbacks.push(tier);

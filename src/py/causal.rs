@@ -8,7 +8,7 @@ use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::arguments::{count, text as read};
+use super::arguments::{List, count, text as read};
 use super::watched::watched;
 use crate::error::Error;
 use crate::neural::linear::Precision;
@@ -25,7 +25,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 type Scores<'py> = (Vec<u32>, Option<Bound<'py, PyArray1<f32>>>);
 
 #[pyfunction]
-fn label_probability(py: Python<'_>, logits: Vec<f32>, threshold: usize) -> (f32, Bound<'_, PyArray1<f32>>) {
+fn label_probability(py: Python<'_>, logits: List<f32>, threshold: usize) -> (f32, Bound<'_, PyArray1<f32>>) {
     let (binary, softmax) = probability(&logits, threshold);
     (binary, softmax.into_pyarray(py))
 }
@@ -57,7 +57,7 @@ struct CausalTokenizer(Arc<Tokenizer>);
 #[pymethods]
 impl CausalTokenizer {
     #[new]
-    fn new(py: Python<'_>, path: PathBuf, special_tokens: Vec<String>) -> PyResult<Self> {
+    fn new(py: Python<'_>, path: PathBuf, special_tokens: List<String>) -> PyResult<Self> {
         let open = || {
             let mut tokenizer = Tokenizer::open(&path)?;
             tokenizer.add_special_tokens(&special_tokens.iter().map(String::as_str).collect::<Vec<_>>())?;
@@ -75,11 +75,11 @@ impl CausalTokenizer {
         Ok(py.detach(|| self.0.encode(&text))?)
     }
 
-    fn decode(&self, ids: Vec<u32>) -> PyResult<String> {
+    fn decode(&self, ids: List<u32>) -> PyResult<String> {
         Ok(self.0.decode(&ids)?)
     }
 
-    fn tokens(&self, ids: Vec<u32>) -> Vec<Option<String>> {
+    fn tokens(&self, ids: List<u32>) -> Vec<Option<String>> {
         ids.into_iter().map(|id| self.0.id_to_token(id)).collect()
     }
 
@@ -100,14 +100,14 @@ impl CausalModel {
         py: Python<'_>,
         checkpoint: PathBuf,
         tokenizer: PathBuf,
-        labels: Vec<String>,
+        labels: List<String>,
         own_tokenizer: bool,
         bf16: bool,
         max_new_tokens: Option<&Bound<'_, PyAny>>,
         threads: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let options = Options {
-            labels,
+            labels: labels.0,
             precision: if bf16 { Precision::Bf16 } else { Precision::F32 },
             max_new_tokens: count("max_new_tokens", max_new_tokens)?.unwrap_or(6),
             threads: count("threads", threads)?,
@@ -150,8 +150,8 @@ impl CausalModel {
         self.0.decoder().longest()
     }
 
-    fn answer<'py>(&self, py: Python<'py>, ids: Vec<u32>) -> PyResult<Scores<'py>> {
-        let answers = watched(py, None, |advanced| self.0.answer(&[ids], advanced))?;
+    fn answer<'py>(&self, py: Python<'py>, ids: List<u32>) -> PyResult<Scores<'py>> {
+        let answers = watched(py, None, |advanced| self.0.answer(&[ids.0], advanced))?;
         Ok(answers.into_iter().map(|answer| scores(py, answer)).next().unwrap_or_default())
     }
 
@@ -160,7 +160,7 @@ impl CausalModel {
         &self,
         py: Python<'py>,
         prompt: &CausalPrompt,
-        texts: Vec<Bound<'py, PyString>>,
+        texts: List<Bound<'py, PyString>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Vec<Scores<'py>>> {
         let texts: Vec<_> = texts.iter().map(read).collect();
@@ -168,7 +168,7 @@ impl CausalModel {
         Ok(answers.into_iter().map(|answer| scores(py, answer)).collect())
     }
 
-    fn first_logits<'py>(&self, py: Python<'py>, ids: Vec<u32>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    fn first_logits<'py>(&self, py: Python<'py>, ids: List<u32>) -> PyResult<Bound<'py, PyArray1<f32>>> {
         Ok(watched(py, None, |advanced| self.0.first_logits(&ids, advanced))?.into_pyarray(py))
     }
 }

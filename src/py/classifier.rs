@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::arguments::List;
 use super::arguments::text as read;
 use super::awaitable::future_into_py;
 use super::driver::drive;
@@ -28,7 +29,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// Names and what they stand for.
-type Pairs = Vec<(String, String)>;
+type Pairs = List<(String, String)>;
 
 #[pyclass(name = "Classifier", module = "ferroute._core", frozen)]
 pub(super) struct PyClassifier(pub(super) Arc<Classifier>);
@@ -37,7 +38,7 @@ pub(super) struct PyClassifier(pub(super) Arc<Classifier>);
 impl PyClassifier {
     #[new]
     #[pyo3(signature = (
-        model, *, preset=None, labels=None, map=vec![], instructions=None, fallback="mid", timeout=None, max_retries=None,
+        model, *, preset=None, labels=None, map=List::default(), instructions=None, fallback="mid", timeout=None, max_retries=None,
         cache=None, api_base=None, api_key=None, organization=None, extra_headers=None, extra_query=None,
         api_version=None, base_model=None,
     ))]
@@ -127,7 +128,7 @@ impl PyClassifier {
     fn classify_batch(
         &self,
         py: Python<'_>,
-        texts: Vec<Bound<'_, PyString>>,
+        texts: List<Bound<'_, PyString>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Vec<Told>> {
         let texts: Vec<String> = texts.iter().map(|text| read(text).into_owned()).collect();

@@ -6,12 +6,13 @@ use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use super::arguments::List;
 use crate::data::columns::{self, Column};
 
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
 #[pyo3(signature = (path, columns = None))]
-fn read_columns(py: Python<'_>, path: PathBuf, columns: Option<Vec<String>>) -> PyResult<Bound<'_, PyDict>> {
+fn read_columns(py: Python<'_>, path: PathBuf, columns: Option<List<String>>) -> PyResult<Bound<'_, PyDict>> {
     let wanted: Option<Vec<&str>> = columns.as_ref().map(|names| names.iter().map(String::as_str).collect());
     let table = py.detach(|| columns::read(&path, wanted.as_deref()))?;
     let found = PyDict::new(py);

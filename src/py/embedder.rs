@@ -8,6 +8,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::arguments::List;
 use super::awaitable::future_into_py;
 use super::calls::Failed;
 use super::given::{Where, Whole, options};
@@ -102,7 +103,12 @@ impl PyEmbedder {
     }
 
     #[pyo3(signature = (texts, progress=None))]
-    fn embed_batch(&self, py: Python<'_>, texts: Vec<Bound<'_, PyAny>>, progress: Option<Py<PyAny>>) -> PyResult<Many> {
+    fn embed_batch(
+        &self,
+        py: Python<'_>,
+        texts: List<Bound<'_, PyAny>>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Many> {
         let texts = texts.into_iter().map(|text| lossy(&text)).collect::<PyResult<_>>()?;
         let told = Arc::new(Progress { callback: progress, raised: Mutex::new(None) });
         let made = block_on(py, many(Arc::clone(&self.0), texts, Arc::clone(&told)));
@@ -113,7 +119,7 @@ impl PyEmbedder {
     fn aembed_batch<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<Bound<'py, PyAny>>,
+        texts: List<Bound<'py, PyAny>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let texts = texts.into_iter().map(|text| lossy(&text)).collect::<PyResult<_>>()?;

@@ -1,21 +1,23 @@
 //! Evaluation for Python: columns are copied once, everything else happens in the core with the lock released.
 #![expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
 
-use numpy::{
-    IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
-};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-use super::arguments::count;
+use super::arguments::{Array1, Array2, List, count};
+use super::watched::watched;
 use crate::error::Error;
-use crate::evals::bootstrap::{Plan, resample};
+use crate::evals::bootstrap::{Plan, check, resample};
 use crate::evals::curve::{Outcomes, Pair, Ranked, checked_results};
 use crate::evals::interp;
 use crate::evals::metrics::Points;
 use crate::evals::optimum::Optimum;
 
-type Column<'py> = PyReadonlyArray1<'py, f64>;
-type Table<'py> = PyReadonlyArray2<'py, f64>;
+/// Resamples between two looks for a signal.
+const PART: usize = 64;
+
+type Column<'py> = Array1<'py, f64>;
+type Table<'py> = Array2<'py, f64>;
 type Columns<'py> = Bound<'py, PyArray1<f64>>;
 
 fn column(values: &Column<'_>) -> Vec<f64> {
@@ -31,7 +33,7 @@ fn outcomes(pairs: &[(Column<'_>, Column<'_>)]) -> PyResult<Outcomes> {
 fn eval_curve<'py>(
     py: Python<'py>,
     win_rates: Column<'py>,
-    pairs: Vec<(Column<'py>, Column<'py>)>,
+    pairs: List<(Column<'py>, Column<'py>)>,
     num_results: usize,
     merge: bool,
 ) -> PyResult<(Columns<'py>, Bound<'py, PyArray1<u64>>, Vec<Columns<'py>>)> {
@@ -49,8 +51,8 @@ fn eval_curve<'py>(
 #[expect(clippy::too_many_arguments, reason = "one call from one place")]
 fn eval_resample<'py>(
     py: Python<'py>,
-    win_rates: Vec<Column<'py>>,
-    pairs: Vec<(Column<'py>, Column<'py>)>,
+    win_rates: List<Column<'py>>,
+    pairs: List<(Column<'py>, Column<'py>)>,
     num_results: usize,
     resamples: usize,
     seed: u64,
@@ -60,12 +62,20 @@ fn eval_resample<'py>(
     let outcomes = outcomes(&pairs)?;
     let rates: Vec<_> = win_rates.iter().map(column).collect();
     let threads = count("threads", threads)?.unwrap_or(usize::MAX);
-    let plan = Plan { results: num_results, times: resamples, seed, threads, optimum };
-    let all = py.detach(|| {
+    let plan = Plan { results: num_results, times: resamples, first: 0, seed, threads, optimum };
+    let (values, width) = watched(py, None, |advanced| {
         let ranked = rates.iter().map(|rates| Ranked::new(rates, &outcomes)).collect::<crate::Result<Vec<_>>>()?;
-        resample(&ranked, &outcomes, plan)
+        // None are drawn: whether all of them fit is found before.
+        let (mut values, width) = (Vec::new(), check(&ranked, &outcomes, plan)?);
+        while values.len() < width * resamples {
+            let first = values.len() / width;
+            let part = Plan { first, times: PART.min(resamples - first), ..plan };
+            values.extend(resample(&ranked, &outcomes, part)?.values);
+            advanced(0)?;
+        }
+        Ok((values, width))
     })?;
-    all.values.into_pyarray(py).reshape([resamples, all.width])
+    values.into_pyarray(py).reshape([resamples, width])
 }
 
 /// The same rows in every table, the same points in both curves.
@@ -96,7 +106,7 @@ fn eval_figures<'py>(
     quality: Table<'py>,
     weak: Column<'py>,
     strong: Column<'py>,
-    fractions: Vec<f64>,
+    fractions: List<f64>,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
     checked(&percent, &quality, &[&weak, &strong])?;
     let mut out = Vec::new();
@@ -147,7 +157,7 @@ fn eval_optimum<'py>(
     py: Python<'py>,
     strong: Column<'py>,
     weak: Column<'py>,
-    fractions: Vec<f64>,
+    fractions: List<f64>,
 ) -> PyResult<Columns<'py>> {
     let outcomes = outcomes(&[(strong, weak)])?;
     let quality = Optimum::new(&outcomes.pairs()[0]).quality(outcomes.sums()[0][1], &fractions);

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+use super::arguments::List;
 use crate::error::{Error, Kind};
 use crate::pricing::{self, Table};
 use crate::routing::explain::{self, Asked, Rung, Weighed, Word};
@@ -13,14 +14,14 @@ type NamedTuple = (Option<String>, Vec<(String, f64, Option<f64>, Option<usize>)
 
 #[pyfunction(name = "explain")]
 #[pyo3(signature = (
-    rungs, *, ladder, reach=vec![], wanted=None, chosen=None, answered=None, held=None, floor=None, ceiling=None, win_rate=None,
+    rungs, *, ladder, reach=List::default(), wanted=None, chosen=None, answered=None, held=None, floor=None, ceiling=None, win_rate=None,
     rank=None, named=None, prompt_tokens=None, at=None,
 ))]
 #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
 fn explain_decision(
-    rungs: Vec<RungTuple>,
+    rungs: List<RungTuple>,
     ladder: usize,
-    reach: Vec<usize>,
+    reach: List<usize>,
     wanted: Option<usize>,
     chosen: Option<usize>,
     answered: Option<usize>,
@@ -56,7 +57,20 @@ fn explain_decision(
     };
     let rungs = rungs.into_iter().map(rung).collect();
     let at = at.map(str::parse).transpose()?;
-    let asked = Asked { rungs, ladder, reach, word, wanted, chosen, answered, held, floor, ceiling, prompt_tokens, at };
+    let asked = Asked {
+        rungs,
+        ladder,
+        reach: reach.0,
+        word,
+        wanted,
+        chosen,
+        answered,
+        held,
+        floor,
+        ceiling,
+        prompt_tokens,
+        at,
+    };
     pricing::check()?;
     let explained = explain::explain(&asked, Table::shared());
     let json = serde_json::to_string(&explained);

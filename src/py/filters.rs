@@ -7,11 +7,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use secrecy::SecretString;
 
-use super::arguments::text;
+use super::arguments::{List, text};
 use super::given::Where;
 use super::request::PyRequest;
 use crate::engine::serving::{Call, Found, Rung, Serving};
 use crate::error::Error;
+use crate::math::waiting;
 use crate::pricing::Table;
 use crate::routing::filters::{self, Needs};
 use crate::routing::sticky::{self, Rungs, Session};
@@ -46,7 +47,7 @@ pub(super) struct PyServing(pub(super) Arc<Serving>);
 impl PyServing {
     #[new]
     #[expect(clippy::needless_pass_by_value, reason = "the list made from Python's is ours")]
-    fn new(rungs: Vec<(Bound<'_, PyString>, Bound<'_, PyDict>)>, skips_retired: bool) -> PyResult<Self> {
+    fn new(rungs: List<(Bound<'_, PyString>, Bound<'_, PyDict>)>, skips_retired: bool) -> PyResult<Self> {
         let rungs = rungs.iter().map(|(model, settings)| rung(model, settings)).collect::<PyResult<_>>()?;
         Ok(Self(Arc::new(Serving::new(rungs, skips_retired))))
     }
@@ -78,7 +79,7 @@ impl PyServing {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "the list made from Python's is ours")]
-    fn in_place_of(&self, model: &str, reason: &str, barred: Vec<Option<String>>) -> PyResult<usize> {
+    fn in_place_of(&self, model: &str, reason: &str, barred: List<Option<String>>) -> PyResult<usize> {
         Ok(filters::in_place_of(model, reason, &self.models(), &barred)?)
     }
 }
@@ -106,7 +107,7 @@ fn rung(model: &Bound<'_, PyString>, settings: &Bound<'_, PyDict>) -> PyResult<R
 }
 
 fn limit(milliseconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(milliseconds / 1e3).ok()
+    waiting::seconds(milliseconds / 1e3)
 }
 
 fn told(found: Found) -> Told {
@@ -124,7 +125,7 @@ impl PySessions {
         Self(Arc::default())
     }
 
-    #[pyo3(signature = (serving, request, wanted, *, ceiling=None, barred=vec![]))]
+    #[pyo3(signature = (serving, request, wanted, *, ceiling=None, barred=List::default()))]
     #[expect(clippy::needless_pass_by_value, reason = "the list made from Python's is ours")]
     fn stay(
         &self,
@@ -132,7 +133,7 @@ impl PySessions {
         request: &PyRequest,
         wanted: usize,
         ceiling: Option<usize>,
-        barred: Vec<Option<String>>,
+        barred: List<Option<String>>,
     ) -> Option<(usize, String)> {
         let names: Vec<Vec<&str>> = serving.0.rungs().iter().map(Rung::names).collect();
         let rungs = Rungs { models: &serving.models(), names: &names, barred: &barred, ceiling };

@@ -3,23 +3,21 @@
 
 use std::path::PathBuf;
 
-use numpy::{
-    IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
-};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyType};
 
-use super::arguments::{count, text as read};
+use super::arguments::{Array1, Array2, List, count, text as read};
 use super::watched::watched;
 use crate::error::{Error, Kind};
 use crate::learn::fit::{Design, Outcomes, Pair, added, crossfit, folds, heads};
 use crate::math::quantile::linear;
 use crate::routers::fitted::{About, Fitted, Projection, Scorer};
 
-type Numbers<'py> = PyReadonlyArray1<'py, f64>;
-type Whole<'py> = PyReadonlyArray1<'py, u32>;
-type Single<'py> = PyReadonlyArray2<'py, f32>;
-type Double<'py> = PyReadonlyArray2<'py, f64>;
+type Numbers<'py> = Array1<'py, f64>;
+type Whole<'py> = Array1<'py, u32>;
+type Single<'py> = Array2<'py, f32>;
+type Double<'py> = Array2<'py, f64>;
 
 /// How many quantiles a router keeps of its win rates.
 const QUANTILES: usize = 100;
@@ -86,16 +84,16 @@ impl Fitting {
         &self,
         py: Python<'_>,
         pair: (usize, usize),
-        models: Vec<String>,
+        models: List<String>,
         win_rates: Numbers<'_>,
         embedding: Option<usize>,
-        projection: Option<(PyReadonlyArray1<'_, f32>, Single<'_>)>,
+        projection: Option<(Array1<'_, f32>, Single<'_>)>,
         zero_shot: bool,
         neighbours: Option<(usize, f64)>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<FittedModel> {
         let pair = self.checked(pair, &[])?;
-        let about = About::new(models, pair.strong, pair.weak, embedding);
+        let about = About::new(models.0, pair.strong, pair.weak, embedding);
         let projection =
             projection.map(|(centre, rows)| Projection { centre: centre.as_array().to_vec(), rows: flat(&rows) });
         let mut rates = win_rates.as_array().to_vec();
@@ -216,7 +214,7 @@ impl FittedModel {
     }
 
     #[pyo3(signature = (text, embedding=None))]
-    fn win_rate(&self, text: &Bound<'_, PyString>, embedding: Option<PyReadonlyArray1<'_, f32>>) -> PyResult<f64> {
+    fn win_rate(&self, text: &Bound<'_, PyString>, embedding: Option<Array1<'_, f32>>) -> PyResult<f64> {
         let embedding = embedding.map(|numbers| numbers.as_array().to_vec());
         Ok(self.0.win_rate_of(&read(text), embedding.as_deref())?)
     }
@@ -225,7 +223,7 @@ impl FittedModel {
     fn explain(
         &self,
         text: &Bound<'_, PyString>,
-        embedding: Option<PyReadonlyArray1<'_, f32>>,
+        embedding: Option<Array1<'_, f32>>,
         limit: usize,
     ) -> PyResult<Vec<(&'static str, f64)>> {
         let embedding = embedding.map(|numbers| numbers.as_array().to_vec());
@@ -237,7 +235,7 @@ impl FittedModel {
     fn scores<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<Bound<'py, PyString>>,
+        texts: List<Bound<'py, PyString>>,
         embeddings: Option<Single<'py>>,
         threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
@@ -249,7 +247,7 @@ impl FittedModel {
     fn win_rates<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<Bound<'py, PyString>>,
+        texts: List<Bound<'py, PyString>>,
         embeddings: Option<Single<'py>>,
         threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
@@ -315,7 +313,7 @@ impl FittedModel {
 }
 
 /// The numbers of an array of any layout, in C order.
-fn flat<T: numpy::Element + Copy>(array: &PyReadonlyArray2<'_, T>) -> Vec<T> {
+fn flat<T: numpy::Element + Copy>(array: &Array2<'_, T>) -> Vec<T> {
     array.as_array().iter().copied().collect()
 }
 

@@ -4,14 +4,15 @@ use std::io;
 use std::net::ToSocketAddrs;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::available_parallelism;
-use std::time::Duration;
 
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyDict;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
+use super::arguments::List;
 use super::calls::PyClient;
 use super::gateway_door::PyDoor;
 use super::gateway_page::PyPage;
@@ -26,6 +27,7 @@ use crate::gateway::inside::Inside;
 use crate::gateway::lanes::Lanes;
 use crate::gateway::serve::{self, Wanted};
 use crate::gateway::{Gateway, Limits, Models, Setup, Target};
+use crate::math::waiting;
 
 /// Connections that wait to be accepted: a thousand clients may come at once.
 const BACKLOG: u32 = 4096;
@@ -52,15 +54,15 @@ impl PySetup {
     #[expect(clippy::needless_pass_by_value, reason = "what pyo3 makes of Python's arguments is ours")]
     #[expect(clippy::too_many_arguments, reason = "they have names where they are called")]
     #[pyo3(signature = (
-        ladder, clients, *, like, deciding=None, models=vec![], aliases=vec![], open_models=false, door=None
+        ladder, clients, *, like, deciding=None, models=List::default(), aliases=List::default(), open_models=false, door=None
     ))]
     fn new(
         ladder: &Ladder,
-        clients: Vec<(String, Called<'_>)>,
+        clients: List<(String, Called<'_>)>,
         like: PyRef<'_, PyClient>,
         deciding: Option<&Bound<'_, PyDict>>,
-        models: Vec<(String, Called<'_>)>,
-        aliases: Vec<(String, String)>,
+        models: List<(String, Called<'_>)>,
+        aliases: List<(String, String)>,
         open_models: bool,
         door: Option<&PyDoor>,
     ) -> PyResult<Self> {
@@ -72,7 +74,7 @@ impl PySetup {
         };
         let targets: Vec<Arc<Target>> = clients.into_iter().map(target).collect();
         let named = targets.iter().cloned().chain(models.into_iter().map(target));
-        let models = Models::new(named.collect::<Vec<_>>(), aliases);
+        let models = Models::new(named.collect::<Vec<_>>(), aliases.0);
         let rungs = targets.iter().map(|target| target.name.as_str());
         let mut models = models.tiers(ladder.0.names().iter().map(String::as_str).zip(rungs));
         if open_models {
@@ -133,10 +135,10 @@ impl PyGateway {
         method: &str,
         target: &str,
         headers: within::Headers,
-        body: Vec<u8>,
+        body: PyBackedBytes,
     ) -> PyResult<Bound<'py, PyAny>> {
         let inside = self.inside.get_or_init(|| Inside::new(Arc::clone(&self.gateway)));
-        within::answer(py, inside.clone(), method, target, headers, body)
+        within::answer(py, inside.clone(), method, target, headers, &body)
     }
 
     /// Takes the port, and says which it is; 0 is any that is free. Callers are kept waiting until `serve`.
@@ -154,8 +156,8 @@ impl PyGateway {
     /// Serves until `stop`, or until a signal handler raises; what runs then has `drain` seconds to end.
     #[pyo3(signature = (drain=30.0))]
     fn serve(&self, py: Python<'_>, drain: f64) -> PyResult<()> {
-        let drain = Duration::try_from_secs_f64(drain)
-            .map_err(|_| Error::value(format!("drain: expected seconds of at least 0, found {drain}")))?;
+        let drain = waiting::seconds(drain)
+            .ok_or_else(|| Error::value(format!("drain: expected seconds of at least 0, found {drain}")))?;
         let Some(Held { lanes, listener }) = self.bound().take() else {
             return Err(Error::value("there is no port to serve: call bind() first, once for each serve()").into());
         };

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
+use super::arguments::List;
 use super::gateway_config::PyConfig;
 use crate::error::{Error, Result};
 use crate::gateway::{Auth, Guard, Limits};
+use crate::math::waiting;
 use crate::policy::keys::NewKey;
 use crate::policy::{Bank, Budgets, Keys, Policies, Rule, entry};
 
@@ -102,7 +104,7 @@ impl PyBank {
     /// Gives back what is lent, after the last call; waits so many seconds at most.
     #[pyo3(signature = (limit=5.0))]
     fn close(&self, py: Python<'_>, limit: f64) {
-        py.detach(|| self.0.close(Duration::try_from_secs_f64(limit).unwrap_or_default()));
+        py.detach(|| self.0.close(waiting::seconds(limit).unwrap_or_default()));
     }
 
     #[expect(clippy::unused_self, reason = "Python calls it on one")]
@@ -115,7 +117,7 @@ impl PyBank {
 impl PyDoor {
     #[new]
     #[pyo3(signature = (
-        policies="[]", *, config=None, bank=None, keys=None, required=false, admin=None, hosts=vec![], cors=vec![], public=false, max_body=None,
+        policies="[]", *, config=None, bank=None, keys=None, required=false, admin=None, hosts=List::default(), cors=List::default(), public=false, max_body=None,
         max_connections=None, header_timeout=None, body_timeout=None, idle_timeout=None, write_timeout=None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they have names where they are called")]
@@ -126,8 +128,8 @@ impl PyDoor {
         keys: Option<&PyKeys>,
         required: bool,
         admin: Option<&str>,
-        hosts: Vec<String>,
-        cors: Vec<String>,
+        hosts: List<String>,
+        cors: List<String>,
         public: bool,
         max_body: Option<f64>,
         max_connections: Option<usize>,
@@ -149,7 +151,7 @@ impl PyDoor {
         let mut rules = entry::rules(policies)?;
         rules.extend(config.into_iter().flat_map(|config| config.rules().iter().cloned()));
         let bank = bank.map(|bank| Arc::clone(&bank.0));
-        let door = Self { auth, guard: Guard::new(hosts, cors)?.public(public), limits, rules, bank };
+        let door = Self { auth, guard: Guard::new(hosts.0, cors.0)?.public(public), limits, rules, bank };
         // What makes no sense is told here, not when a server is to serve with it.
         door.policies()?;
         Ok(door)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::arguments::List;
 use super::ledger::PyLedger;
 use crate::error::{Error, Kind};
 use crate::gateway::ui::{About, Page, Rung};
@@ -20,33 +21,33 @@ type Rungs = Vec<(Option<String>, String)>;
 #[pymethods]
 impl PyPage {
     #[new]
-    #[pyo3(signature = (ledger=None, *, rungs=vec![], routers=vec![], models=vec![], config=None, keys=false, experiments=None))]
+    #[pyo3(signature = (ledger=None, *, rungs=List::default(), routers=List::default(), models=List::default(), config=None, keys=false, experiments=None))]
     fn new(
         ledger: Option<&PyLedger>,
-        rungs: Rungs,
-        routers: Vec<String>,
-        models: Vec<String>,
+        rungs: List<(Option<String>, String)>,
+        routers: List<String>,
+        models: List<String>,
         config: Option<String>,
         keys: bool,
         experiments: Option<Py<PyAny>>,
     ) -> Self {
-        Self(Page::new(about(ledger, rungs, routers, models, config, keys, experiments)))
+        Self(Page::new(about(ledger, rungs.0, routers.0, models.0, config, keys, experiments)))
     }
 
     /// The configuration was loaded again.
-    #[pyo3(signature = (ledger=None, *, rungs=vec![], routers=vec![], models=vec![], config=None, keys=false, experiments=None))]
+    #[pyo3(signature = (ledger=None, *, rungs=List::default(), routers=List::default(), models=List::default(), config=None, keys=false, experiments=None))]
     #[expect(clippy::too_many_arguments, reason = "as for `new`")]
     fn renew(
         &self,
         ledger: Option<&PyLedger>,
-        rungs: Rungs,
-        routers: Vec<String>,
-        models: Vec<String>,
+        rungs: List<(Option<String>, String)>,
+        routers: List<String>,
+        models: List<String>,
         config: Option<String>,
         keys: bool,
         experiments: Option<Py<PyAny>>,
     ) {
-        self.0.renew(about(ledger, rungs, routers, models, config, keys, experiments));
+        self.0.renew(about(ledger, rungs.0, routers.0, models.0, config, keys, experiments));
     }
 
     /// A changed configuration was not taken.

@@ -2,7 +2,6 @@
 //! without the interpreter. `ferroute._gateway_deciding` says which those are, and describes the rest.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -30,6 +29,7 @@ use crate::gateway::deciding::{
     Beyond, Deciding, Elsewhere, Fixed, Loaded, Lot, Manner, Named, OnError, Parts, Remarks, Router, Said, Table, Word,
 };
 use crate::math::rows::Rows;
+use crate::math::waiting;
 use crate::providers::Http;
 use crate::routers::local::LocalModel as Local;
 use crate::routing::views::Part;
@@ -78,7 +78,7 @@ fn manner(told: &Bound<'_, PyAny>) -> PyResult<Manner> {
     Ok(Manner {
         view: Part::named(&view).ok_or_else(|| Error::value(format!("there is no view `{view}`")))?,
         join: told.get_item("join")?.extract()?,
-        limit: milliseconds.and_then(|time| Duration::try_from_secs_f64(time / 1e3).ok()),
+        limit: milliseconds.and_then(|time| waiting::seconds(time / 1e3)),
         sticky: told.get_item("sticky")?.extract()?,
         holdout: told.get_item("holdout")?.extract()?,
         on_error: match (rung, router) {

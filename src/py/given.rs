@@ -9,6 +9,7 @@ use pyo3::exceptions::{PyTypeError, PyUserWarning};
 use pyo3::prelude::*;
 use pyo3::types::{PyMapping, PyString};
 
+use super::arguments::List;
 use crate::engine::call::{Options, time_limit};
 use crate::error::{Error, Kind};
 use crate::providers::retry::DEFAULT_RETRIES;
@@ -83,7 +84,7 @@ fn pairs(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>
         Err(_) => value.clone(),
     };
     let wrong = || Error::new(Kind::Type, format!("`{name}` must be a dict, or a list of pairs, of str"));
-    let Ok(listed) = listed.extract::<Vec<(Bound<'_, PyAny>, Bound<'_, PyAny>)>>() else { return Err(wrong().into()) };
+    let Ok(listed) = listed.extract::<List<(Bound<'_, PyAny>, Bound<'_, PyAny>)>>() else { return Err(wrong().into()) };
     listed.iter().map(|(key, item)| Ok((text(name, key)?, text(name, item)?))).collect()
 }
 

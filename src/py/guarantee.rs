@@ -1,13 +1,13 @@
 //! Thresholds with a bound, for Python: columns are copied once, the search happens with the lock released.
 #![expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
 
-use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 
+use super::arguments::Array1;
 use crate::error::Error;
 use crate::learn::guarantee::{Prices, Risk, Rows, Terms, afford, certify, first_share};
 
-type Column<'py> = PyReadonlyArray1<'py, f64>;
+type Column<'py> = Array1<'py, f64>;
 
 fn column(values: &Column<'_>) -> Vec<f64> {
     values.as_array().to_vec()

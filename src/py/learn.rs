@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 
-use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2};
+use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::arguments::count;
+use super::arguments::{Array2, count};
 use super::mf::{MfModel, as_array, matrix_view};
 use crate::data::matrix;
 use crate::error::{Error, Kind};
@@ -61,8 +61,8 @@ impl MfTrainer {
         &self,
         py: Python<'py>,
         x: &Bound<'py, PyAny>,
-        train: PyReadonlyArray2<'py, i64>,
-        held_out: PyReadonlyArray2<'py, i64>,
+        train: Array2<'py, i64>,
+        held_out: Array2<'py, i64>,
         epochs: usize,
         patience: Option<usize>,
         batch_size: usize,
@@ -108,7 +108,7 @@ impl MfTrainer {
         &self,
         py: Python<'py>,
         x: &Bound<'py, PyAny>,
-        battles: PyReadonlyArray2<'py, i64>,
+        battles: Array2<'py, i64>,
         batch_size: usize,
         lr: f64,
         weight_decay: f64,
@@ -135,7 +135,7 @@ impl MfTrainer {
         &self,
         py: Python<'py>,
         x: &Bound<'py, PyAny>,
-        battles: PyReadonlyArray2<'py, i64>,
+        battles: Array2<'py, i64>,
         threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Judged> {
         let threads = count("threads", threads)?;
@@ -162,7 +162,7 @@ impl MfTrainer {
 #[pyo3(signature = (battles, share, seed=42))]
 fn split_battles<'py>(
     py: Python<'py>,
-    battles: PyReadonlyArray2<'py, i64>,
+    battles: Array2<'py, i64>,
     share: f64,
     seed: u64,
 ) -> PyResult<(Table<'py>, Table<'py>)> {
@@ -180,7 +180,7 @@ fn read_matrix(py: Python<'_>, path: PathBuf, column: Option<String>) -> PyResul
 }
 
 /// Rows of winner, loser, prompt.
-fn battles(array: &PyReadonlyArray2<'_, i64>) -> PyResult<Vec<Battle>> {
+fn battles(array: &Array2<'_, i64>) -> PyResult<Vec<Battle>> {
     let view = array.as_array();
     if view.ncols() != 3 {
         let found = view.shape();

@@ -9,12 +9,14 @@ use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
+use super::arguments::List;
 use super::money::Amount;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{
     self, Asked, DRAWN, Filter, Keep, Ledger, Outcome, Percentiles, Rate, Record, Row, Score, Scored, Signs, Sums,
     Tags, Wanted,
 };
+use crate::math::waiting;
 use crate::pricing::{Table, Usage, pico};
 
 /// A book of calls.
@@ -78,8 +80,8 @@ fn bare_filter(wanted: FilterTuple) -> Filter {
 
 /// A time to wait, in seconds.
 fn wait(seconds: f64) -> Result<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| Error::value(format!("timeout: expected seconds of at least 0, found {seconds}")))
+    waiting::seconds(seconds)
+        .ok_or_else(|| Error::value(format!("timeout: expected seconds of at least 0, found {seconds}")))
 }
 
 fn picodollars(name: &str, amount: Option<Amount>) -> Result<Option<i64>> {
@@ -161,8 +163,8 @@ impl PyLedger {
         text: Option<String>,
         at: Option<f64>,
         task: Option<String>,
-        tags: Vec<(Bound<'_, PyString>, Bound<'_, PyString>)>,
-        signs: Option<Vec<String>>,
+        tags: List<(Bound<'_, PyString>, Bound<'_, PyString>)>,
+        signs: Option<List<String>>,
         response: Option<String>,
     ) -> PyResult<()> {
         let ended = match outcome {
@@ -284,9 +286,9 @@ impl PyLedger {
         &self,
         py: Python<'py>,
         wanted: FilterTuple,
-        tags: Vec<(String, String)>,
+        tags: List<(String, String)>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let (wanted, tags) = (filter(wanted), Tags(tags));
+        let (wanted, tags) = (filter(wanted), Tags(tags.0));
         let scores = py.detach(|| self.0.scored(&wanted, &tags))?;
         scored_columns(py, &scores)
     }

@@ -2,11 +2,14 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "pyo3 extracts a list into an owned vector")]
 
+use std::borrow::Cow;
+
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
-use super::arguments::{count, text as read};
+use super::arguments::{List, count, text as read};
+use super::watched::watched;
 use crate::routers::local::LocalModel as Model;
 use crate::text::featuriser::{FEATURES, Featuriser, feature_names};
 
@@ -28,25 +31,26 @@ impl LocalModel {
     fn win_rates<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<Bound<'py, PyString>>,
+        texts: List<Bound<'py, PyString>>,
         threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let texts = texts.iter().map(read).collect::<Vec<_>>();
         let threads = count("threads", threads)?.unwrap_or(usize::MAX);
-        Ok(py.detach(|| self.0.score_batch(&texts, threads)).into_pyarray(py))
+        let rates = in_parts(py, &texts, |part| self.0.score_batch(part, threads))?;
+        Ok(rates.into_pyarray(py))
     }
 
     #[staticmethod]
     #[pyo3(signature = (texts, threads=None))]
     fn features<'py>(
         py: Python<'py>,
-        texts: Vec<Bound<'py, PyString>>,
+        texts: List<Bound<'py, PyString>>,
         threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let texts = texts.iter().map(read).collect::<Vec<_>>();
         let threads = count("threads", threads)?.unwrap_or(usize::MAX);
         let featuriser = Featuriser::shared()?;
-        let rows = py.detach(|| featuriser.features_batch(&texts, threads));
+        let rows = in_parts(py, &texts, |part| featuriser.features_batch(part, threads))?;
         rows.into_pyarray(py).reshape([texts.len(), FEATURES])
     }
 
@@ -80,6 +84,32 @@ impl LocalModel {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyType>, ()) {
         (slf.get_type(), ())
     }
+}
+
+/// Bytes of texts between two looks for a signal; texts longer than 16 KiB are read at both ends only.
+const PART: usize = 8 << 20;
+
+/// What `work` makes of all texts, a part at a time, so that Ctrl-C ends it. Each text's result depends on nothing else.
+fn in_parts<T: Send>(
+    py: Python<'_>,
+    texts: &[Cow<'_, str>],
+    work: impl Fn(&[Cow<'_, str>]) -> Vec<T> + Send + Sync,
+) -> PyResult<Vec<T>> {
+    watched(py, None, |advanced| {
+        let (mut made, mut left) = (Vec::new(), texts);
+        while !left.is_empty() {
+            let mut bytes = 0;
+            let ends = left.iter().take_while(|text| {
+                bytes += text.len();
+                bytes < PART
+            });
+            let (part, rest) = left.split_at(ends.count().max(1));
+            made.extend(work(part));
+            left = rest;
+            advanced(0)?;
+        }
+        Ok(made)
+    })
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
 
-use super::arguments::{Row, count};
+use super::arguments::{List, Row, count};
 use crate::data::tensors::{Tensor, conversion_command};
 use crate::error::{Error, Kind};
 use crate::math::dot::kernels;
@@ -131,7 +131,7 @@ impl MfModel {
     fn win_rates_pairs<'py>(
         &self,
         x: &Bound<'py, PyAny>,
-        pairs: Vec<(Row, Row)>,
+        pairs: List<(Row, Row)>,
         threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let array = as_array(x)?;
@@ -140,7 +140,7 @@ impl MfModel {
         matrix(x.py(), rates, [pairs.len(), rows.len()])
     }
 
-    fn logits<'py>(&self, vector: &Bound<'py, PyAny>, models: Vec<Row>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    fn logits<'py>(&self, vector: &Bound<'py, PyAny>, models: List<Row>) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let models: Vec<usize> = models.into_iter().map(|row| row.0).collect();
         let logits = with_vector(vector, |rows| self.0.logits(rows, &models))?;
         matrix(vector.py(), logits, [models.len(), self.0.num_classes()])

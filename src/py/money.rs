@@ -5,7 +5,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};
 use rust_decimal::Decimal;
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 
 /// A `decimal.Decimal`, an int or a float on the way in (by its text, so 0.1 is a tenth); on the way out a
 /// `decimal.Decimal` without zeros that say nothing.
@@ -16,10 +16,15 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Amount {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let text = value.str()?;
-        let text = text.to_str()?;
+        // What raises when it is shown (a list nested too deep, say) is named by its type.
+        let text = value.str().and_then(|text| Ok(text.to_str()?.to_owned()));
+        let Ok(text) = text else {
+            let found = value.get_type().name()?;
+            return Err(Error::new(Kind::Type, format!("expected a decimal number, found {found}")).into());
+        };
+        let text = text.as_str();
         let amount = Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text));
-        amount.map(Self).map_err(|_| Error::value(format!("expected a decimal number, found `{text}`")).into())
+        amount.map(Self).map_err(|_| Error::value(format!("expected a decimal number, found `{text:.60}`")).into())
     }
 }
 

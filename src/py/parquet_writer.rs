@@ -8,7 +8,7 @@ use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
-use super::arguments::text;
+use super::arguments::{List, text};
 use crate::data::parquet_writer::{Holds, Values, Writer};
 use crate::error::{Error, Kind};
 
@@ -32,12 +32,13 @@ impl ParquetWriter {
         Ok(Self { writer: Mutex::new(Some(writer)), columns: named.into_iter().map(|(_, holds)| holds).collect() })
     }
 
-    fn write(&self, py: Python<'_>, values: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
+    fn write(&self, py: Python<'_>, values: List<Bound<'_, PyAny>>) -> PyResult<()> {
         let (expected, found) = (self.columns.len(), values.len());
         if found != expected {
             return Err(Error::value(format!("expected values for {expected} columns, found {found}")).into());
         }
-        let values: Vec<_> = self.columns.iter().zip(&values).map(|(&h, v)| read(h, v)).collect::<PyResult<_>>()?;
+        let values: Vec<_> =
+            self.columns.iter().zip(values.iter()).map(|(&h, v)| read(h, v)).collect::<PyResult<_>>()?;
         self.with(py, |writer| writer.write(values))
     }
 

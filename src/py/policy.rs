@@ -6,10 +6,12 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::arguments::List;
 use super::given::{MOST_RETRIES, Whole};
 use crate::engine::plan::{Escalation, Judge, Policy, Unsaid};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::Signs;
+use crate::math::waiting;
 use crate::providers::Answer;
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -71,7 +73,7 @@ fn escalation(given: &Bound<'_, PyAny>) -> PyResult<Escalation> {
         return Ok(Escalation { signs: Signs::NONE, judge: Some(judge) });
     }
     let mut signs = Signs::NONE;
-    for name in given.extract::<Vec<String>>()? {
+    for name in given.extract::<List<String>>()? {
         let unknown = || Error::value(format!("`escalate_on`: unknown sign {name:?}"));
         signs = signs.and(Signs::named(&name).filter(|sign| *sign != Signs::ASKED_AGAIN).ok_or_else(unknown)?);
     }
@@ -101,13 +103,13 @@ fn asked(callable: &Py<PyAny>, answer: &Answer) -> Result<bool, Unsaid> {
 pub(super) fn limit(name: &str, seconds: Option<f64>) -> Result<Option<Duration>> {
     let Some(seconds) = seconds.filter(|&seconds| seconds != f64::INFINITY) else { return Ok(None) };
     let positive = seconds > 0.0;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(limit) if positive => Ok(Some(limit)),
+    match waiting::seconds(seconds) {
+        Some(limit) if positive => Ok(Some(limit)),
         _ => Err(Error::value(format!("`{name}` must be a number of seconds above 0, found {seconds}"))),
     }
 }
 
 fn cooldown_of(seconds: f64) -> Result<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| Error::value(format!("`cooldown` must be a number of seconds, at least 0, found {seconds}")))
+    waiting::seconds(seconds)
+        .ok_or_else(|| Error::value(format!("`cooldown` must be a number of seconds, at least 0, found {seconds}")))
 }

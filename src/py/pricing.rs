@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+use super::arguments::List;
 use super::money::Amount;
 use crate::error::{Error, Result};
 use crate::pricing::scenario::{Line, scenario};
@@ -48,7 +49,7 @@ type PartTuple = (&'static str, Amount, Amount, Amount, Amount);
 #[pyo3(signature = (models, tokens, tier=None, at=None))]
 #[expect(clippy::needless_pass_by_value, reason = "a list of Python's is a vector here")]
 fn pricing_cost(
-    models: Vec<String>,
+    models: List<String>,
     tokens: Tokens,
     tier: Option<&str>,
     at: Option<&str>,
@@ -98,7 +99,7 @@ fn line_tuple(line: Line) -> LineTuple {
 fn pricing_scenario(
     requests: Amount,
     tokens: Tokens,
-    mix: Vec<(String, Amount)>,
+    mix: List<(String, Amount)>,
     baseline: Option<&str>,
     tier: Option<&str>,
     at: Option<&str>,

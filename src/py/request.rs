@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
 
+use super::arguments::List;
 use super::arguments::text as read;
 use crate::error::{Error, Kind};
 use crate::routers::verdict::Verdict;
@@ -30,7 +31,7 @@ impl PyRequest {
         text: Option<&Bound<'_, PyString>>,
         task: Option<String>,
         session: Option<String>,
-        tags: Option<Vec<(String, String)>>,
+        tags: Option<List<(String, String)>>,
     ) -> PyResult<Self> {
         let mut view = match messages.cast::<PyString>() {
             Ok(prompt) => View::of_text(read(prompt)),
@@ -41,7 +42,7 @@ impl PyRequest {
             view.metadata = metadata(keywords)?;
         }
         view.routed = text.map(|text| read(text).into_owned());
-        (view.task, view.session, view.tags) = (task, session, tags.unwrap_or_default());
+        (view.task, view.session, view.tags) = (task, session, tags.unwrap_or_default().0);
         Ok(Self(Arc::new(view)))
     }
 
@@ -144,7 +145,15 @@ fn turns(messages: &Bound<'_, PyAny>) -> PyResult<Vec<Turn>> {
         let said = format!("expected a prompt or a list of messages, found {found}");
         return Err(Error::new(Kind::Type, said).into());
     };
-    messages.map(|message| turn(&message?)).collect()
+    let mut made = Vec::new();
+    for message in messages {
+        // What never ends, or repeats one number for terabytes, is no conversation.
+        if made.len() == MOST_MESSAGES {
+            return Err(Error::value(format!("expected at most {MOST_MESSAGES} messages, found more")).into());
+        }
+        made.push(turn(&message?)?);
+    }
+    Ok(made)
 }
 
 fn turn(message: &Bound<'_, PyAny>) -> PyResult<Turn> {
@@ -214,6 +223,8 @@ fn asks(keywords: &Bound<'_, PyDict>) -> PyResult<Asks> {
 
 /// Nobody describes a tool deeper than this; a list that holds itself has an end here.
 const DEEPEST: u32 = 128;
+/// Messages of a conversation.
+const MOST_MESSAGES: usize = 1_000_000;
 
 /// Characters of all texts in a value, counted as [`crate::text::view::chars_in`] counts those of its JSON: the Controller and
 /// the server must not differ in what fits a context.
@@ -254,8 +265,8 @@ pub(super) struct PyVerdict(pub(super) Verdict);
 impl PyVerdict {
     #[new]
     #[pyo3(signature = (
-        rung=None, *, model=None, floor=None, ceiling=None, ask=None, label=None, reason="", fired=vec![],
-        scores=vec![], notes=vec![],
+        rung=None, *, model=None, floor=None, ceiling=None, ask=None, label=None, reason="", fired=List::default(),
+        scores=List::default(), notes=List::default(),
     ))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn new(
@@ -266,12 +277,23 @@ impl PyVerdict {
         ask: Option<String>,
         label: Option<String>,
         reason: &str,
-        fired: Vec<String>,
-        scores: Vec<(String, f64)>,
-        notes: Vec<String>,
+        fired: List<String>,
+        scores: List<(String, f64)>,
+        notes: List<String>,
     ) -> Self {
         let reason = reason.to_owned();
-        Self(Verdict { rung, model, floor, ceiling, ask, label, reason, fired, scores, notes })
+        Self(Verdict {
+            rung,
+            model,
+            floor,
+            ceiling,
+            ask,
+            label,
+            reason,
+            fired: fired.0,
+            scores: scores.0,
+            notes: notes.0,
+        })
     }
 
     #[getter]

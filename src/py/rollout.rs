@@ -6,9 +6,10 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 
+use super::arguments::{Array1, List};
 use crate::error::{Error, Result};
 use crate::learn::ab::{self, Arm};
 use crate::learn::ramp::kept::{Kept, rehearse};
@@ -29,11 +30,7 @@ fn told(one: &Move, stages: &[Stage]) -> Told {
     (one.kind.name(), one.at, one.from, one.to, one.n, one.evidence, one.why.clone(), one.sentence(stages))
 }
 
-fn audits(
-    win_rates: &PyReadonlyArray1<'_, f64>,
-    strong: &PyReadonlyArray1<'_, f64>,
-    weak: &PyReadonlyArray1<'_, f64>,
-) -> Result<Vec<Audit>> {
+fn audits(win_rates: &Array1<'_, f64>, strong: &Array1<'_, f64>, weak: &Array1<'_, f64>) -> Result<Vec<Audit>> {
     let (win_rates, strong, weak) = (win_rates.as_array(), strong.as_array(), weak.as_array());
     if win_rates.len() != strong.len() || win_rates.len() != weak.len() {
         return Err(Error::value(format!(
@@ -62,10 +59,10 @@ impl RampPlan {
     #[expect(clippy::too_many_arguments, reason = "the settings have names in Python")]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
     fn new(
-        stages: Vec<Pair>,
+        stages: List<Pair>,
         start: usize,
         certified: bool,
-        reference: PyReadonlyArray1<'_, f64>,
+        reference: Array1<'_, f64>,
         max_quality_loss: f64,
         confidence: f64,
         horizon: Option<u64>,
@@ -86,9 +83,9 @@ impl RampPlan {
     fn rehearse<'py>(
         &self,
         py: Python<'py>,
-        win_rates: PyReadonlyArray1<'py, f64>,
-        strong: PyReadonlyArray1<'py, f64>,
-        weak: PyReadonlyArray1<'py, f64>,
+        win_rates: Array1<'py, f64>,
+        strong: Array1<'py, f64>,
+        weak: Array1<'py, f64>,
         rate: Option<f64>,
         seed: u64,
     ) -> PyResult<Rehearsed<'py>> {
@@ -173,9 +170,9 @@ impl Ramp {
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
     fn observe_many(
         &self,
-        win_rates: PyReadonlyArray1<'_, f64>,
-        strong: PyReadonlyArray1<'_, f64>,
-        weak: PyReadonlyArray1<'_, f64>,
+        win_rates: Array1<'_, f64>,
+        strong: Array1<'_, f64>,
+        weak: Array1<'_, f64>,
         probability: f64,
         threshold: Option<f64>,
     ) -> PyResult<()> {
@@ -256,7 +253,7 @@ impl Ramp {
 
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over owned values")]
-fn ramp_stages(win_rates: PyReadonlyArray1<'_, f64>, shares: Vec<f64>) -> Vec<Pair> {
+fn ramp_stages(win_rates: Array1<'_, f64>, shares: List<f64>) -> Vec<Pair> {
     let scores: Vec<f64> = win_rates.as_array().to_vec();
     stages_of(&scores, &shares).into_iter().map(|stage| (stage.weak_share, stage.threshold)).collect()
 }

@@ -6,6 +6,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use super::arguments::List;
 use crate::error::Error;
 use crate::routing::model_name::{self, Known, Refused, Rule};
 use crate::routing::{self, Choice, python_float};
@@ -21,9 +22,9 @@ enum Numbers {
 }
 
 #[pyfunction]
-#[pyo3(signature = (model, hyphenated, naming=vec![], rungs=2))]
+#[pyo3(signature = (model, hyphenated, naming=List::default(), rungs=2))]
 #[expect(clippy::needless_pass_by_value, reason = "the lists made from Python's are ours")]
-fn parse_model_name(model: &str, hyphenated: Vec<String>, naming: Vec<String>, rungs: usize) -> PyResult<Parsed> {
+fn parse_model_name(model: &str, hyphenated: List<String>, naming: List<String>, rungs: usize) -> PyResult<Parsed> {
     let known = Known { hyphenated: &hyphenated, naming: &naming, rungs };
     match model_name::parse(model, known) {
         Ok(requested) => Ok(match requested.rule {
@@ -61,12 +62,12 @@ fn validate(
 fn validate_cuts(
     router: &str,
     routers: &Bound<'_, PyDict>,
-    cuts: Vec<f64>,
+    cuts: List<f64>,
     are_shares: bool,
     ladder: &Ladder,
 ) -> PyResult<()> {
     let names = names_of(routers)?;
-    let rule = if are_shares { Rule::Shares(cuts) } else { Rule::Thresholds(cuts) };
+    let rule = if are_shares { Rule::Shares(cuts.0) } else { Rule::Thresholds(cuts.0) };
     Ok(model_name::validate(router, names.iter().map(String::as_str), &rule, ladder.0.names(), String::new)?)
 }
 
@@ -91,7 +92,7 @@ fn percent(share: f64) -> String {
 
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "the list made from Python's is ours")]
-fn percents(shares: Vec<f64>) -> String {
+fn percents(shares: List<f64>) -> String {
     model_name::percents(&shares)
 }
 
@@ -102,9 +103,9 @@ pub(super) struct ShareWindow(pub(super) Arc<Mutex<routing::ShareWindow>>);
 #[pymethods]
 impl ShareWindow {
     #[new]
-    #[pyo3(signature = (pseudo_scores = vec![]))]
-    fn new(pseudo_scores: Vec<f64>) -> Self {
-        Self(Arc::new(Mutex::new(routing::ShareWindow::new(pseudo_scores))))
+    #[pyo3(signature = (pseudo_scores = List::default()))]
+    fn new(pseudo_scores: List<f64>) -> Self {
+        Self(Arc::new(Mutex::new(routing::ShareWindow::new(pseudo_scores.0))))
     }
 
     fn push(&self, win_rate: f64) {
@@ -130,7 +131,7 @@ pub(super) struct Ladder(pub(super) routing::Ladder);
 #[pymethods]
 impl Ladder {
     #[new]
-    fn new(rungs: Vec<(String, String)>) -> PyResult<Self> {
+    fn new(rungs: List<(String, String)>) -> PyResult<Self> {
         Ok(Self(routing::Ladder::new(rungs)?))
     }
 
@@ -163,7 +164,7 @@ impl Ladder {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "the list made from Python's is ours")]
-    fn by_thresholds(&self, win_rate: f64, cuts: Vec<f64>) -> (usize, String) {
+    fn by_thresholds(&self, win_rate: f64, cuts: List<f64>) -> (usize, String) {
         told(self.0.by_thresholds(win_rate, &cuts))
     }
 
@@ -172,7 +173,7 @@ impl Ladder {
         &self,
         window: &ShareWindow,
         win_rate: f64,
-        shares: Vec<f64>,
+        shares: List<f64>,
         prompt: &Bound<'_, PyString>,
     ) -> (usize, String, bool, f64) {
         let prompt = super::arguments::text(prompt);
@@ -188,7 +189,7 @@ impl Ladder {
         wanted: usize,
         floor: Option<usize>,
         ceiling: Option<usize>,
-        barred: Option<Vec<Option<String>>>,
+        barred: Option<List<Option<String>>>,
     ) -> PyResult<(usize, Vec<String>)> {
         let settled = self.0.settle(wanted, floor, ceiling, &barred.unwrap_or_default())?;
         Ok((settled.index, settled.notes))

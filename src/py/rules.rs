@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple, PyType};
 
-use super::arguments::text;
+use super::arguments::{List, text};
 use super::request::{PyRequest, PyVerdict};
 use crate::error::{Error, Kind};
 use crate::routers::rules::{PRESETS, Rules};
@@ -52,7 +52,7 @@ impl PyRules {
         source: &Bound<'_, PyString>,
         name: Option<String>,
         otherwise: Option<String>,
-        ladder: Option<Vec<String>>,
+        ladder: Option<List<String>>,
     ) -> PyResult<Self> {
         let source = text(source).into_owned();
         let read = || {
@@ -64,7 +64,7 @@ impl PyRules {
             ladder.as_deref().map_or(Ok(rules.clone()), |ladder| rules.bind(ladder))
         };
         let rules = py.detach(read)?;
-        Ok(Self { rules, source: (source, name, otherwise), ladder })
+        Ok(Self { rules, source: (source, name, otherwise), ladder: ladder.map(|ladder| ladder.0) })
     }
 
     fn choose(&self, request: &PyRequest) -> PyResult<PyVerdict> {
@@ -79,9 +79,9 @@ impl PyRules {
         Ok(self.rules.without_each(&request.0)?)
     }
 
-    fn bind(&self, ladder: Vec<String>) -> PyResult<Self> {
+    fn bind(&self, ladder: List<String>) -> PyResult<Self> {
         let rules = self.rules.bind(&ladder)?;
-        Ok(Self { rules, source: self.source.clone(), ladder: Some(ladder) })
+        Ok(Self { rules, source: self.source.clone(), ladder: Some(ladder.0) })
     }
 
     #[getter]

@@ -8,6 +8,7 @@ use numpy::PyArray2;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::arguments::List;
 use super::arguments::text as read;
 use super::mf::{as_array, matrix, matrix_view, with_vector};
 use super::request::{PyRequest, PyVerdict};
@@ -16,6 +17,9 @@ use crate::math::rows::Rows;
 use crate::routers::semantic::fit::{fit, judge};
 use crate::routers::semantic::space::{Space, ordinary_texts};
 use crate::routers::semantic::{Route, SemanticModel as Model, Target};
+
+/// Numbers of all utterances together; a matrix with more repeats itself.
+const MOST_NUMBERS: usize = 1 << 30;
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<SemanticModel>()?;
@@ -33,12 +37,12 @@ impl SemanticModel {
     #[pyo3(signature = (routes, otherwise, vectors=None, ordinary=None))]
     fn new(
         py: Python<'_>,
-        routes: Vec<(String, String, Vec<Bound<'_, PyString>>)>,
+        routes: List<(String, String, List<Bound<'_, PyString>>)>,
         otherwise: String,
         vectors: Option<&Bound<'_, PyAny>>,
         ordinary: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let texts: Vec<_> = routes.iter().flat_map(|(_, _, utterances)| utterances).map(read).collect();
+        let texts: Vec<_> = routes.iter().flat_map(|(_, _, utterances)| utterances.iter()).map(read).collect();
         let named = routes.iter().map(|(name, target, utterances)| Route {
             name: name.clone(),
             target: Target::named(target.as_str()),
@@ -64,11 +68,16 @@ impl SemanticModel {
     }
 
     fn choose_vector(&self, vector: &Bound<'_, PyAny>) -> PyResult<PyVerdict> {
-        let near = with_vector(vector, |rows| self.0.similarities(&row(rows, 0)))?;
+        let near = with_vector(vector, |rows| match rows.cols() {
+            too_many if too_many > MOST_NUMBERS => {
+                Err(Error::value(format!("found an embedding of {too_many} numbers")))
+            }
+            _ => self.0.similarities(&row(rows, 0)),
+        })?;
         Ok(PyVerdict(self.0.verdict(&near)))
     }
 
-    fn verdict(&self, similarities: Vec<f64>) -> PyResult<PyVerdict> {
+    fn verdict(&self, similarities: List<f64>) -> PyResult<PyVerdict> {
         self.check(similarities.len(), 1)?;
         Ok(PyVerdict(self.0.verdict(&similarities)))
     }
@@ -76,7 +85,7 @@ impl SemanticModel {
     fn similarities<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<Bound<'py, PyString>>,
+        texts: List<Bound<'py, PyString>>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let texts = texts.iter().map(read).collect::<Vec<_>>();
         let near = py.detach(|| self.0.similarities_of_texts(&texts, usize::MAX))?;
@@ -104,12 +113,12 @@ impl SemanticModel {
         self.0.width()
     }
 
-    fn with_thresholds(&self, thresholds: Vec<f64>) -> PyResult<Self> {
-        Ok(Self(self.0.with_thresholds(thresholds)?))
+    fn with_thresholds(&self, thresholds: List<f64>) -> PyResult<Self> {
+        Ok(Self(self.0.with_thresholds(thresholds.0)?))
     }
 
     /// The same routes with thresholds fitted to labelled similarities.
-    fn fitted(&self, py: Python<'_>, similarities: Vec<f64>, labels: Vec<Option<usize>>) -> PyResult<Self> {
+    fn fitted(&self, py: Python<'_>, similarities: List<f64>, labels: List<Option<usize>>) -> PyResult<Self> {
         self.check_labels(similarities.len(), &labels)?;
         let mut thresholds = self.0.thresholds().to_vec();
         py.detach(|| fit(&similarities, &labels, &mut thresholds));
@@ -117,7 +126,7 @@ impl SemanticModel {
     }
 
     /// Examples, texts sent there and right ones of each route, then of "none".
-    fn judged(&self, similarities: Vec<f64>, labels: Vec<Option<usize>>) -> PyResult<Vec<(usize, usize, usize)>> {
+    fn judged(&self, similarities: List<f64>, labels: List<Option<usize>>) -> PyResult<Vec<(usize, usize, usize)>> {
         self.check_labels(similarities.len(), &labels)?;
         let judged = judge(&similarities, &labels, self.0.thresholds());
         Ok(judged.into_iter().map(|of| (of.examples, of.sent, of.right)).collect())
@@ -156,5 +165,9 @@ fn row(rows: &Rows, at: usize) -> Vec<f64> {
 fn numbers(vectors: &Bound<'_, PyAny>) -> PyResult<(Vec<f64>, usize)> {
     let array = as_array(vectors)?;
     let rows = matrix_view(&array, "embeddings")?;
+    let count = rows.len().checked_mul(rows.cols()).unwrap_or(usize::MAX);
+    if count > MOST_NUMBERS {
+        return Err(Error::value(format!("expected embeddings of utterances, found {count} numbers")).into());
+    }
     Ok(((0..rows.len()).flat_map(|at| row(&rows, at)).collect(), rows.cols()))
 }

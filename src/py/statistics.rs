@@ -1,8 +1,9 @@
 //! `_core.quantiles` and `_core.binomial_interval`.
 
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 
+use super::arguments::{Array1, List};
 use crate::error::Error;
 use crate::math::{binomial, quantile as by};
 
@@ -11,8 +12,8 @@ use crate::math::{binomial, quantile as by};
 #[pyo3(signature = (values, at, *, percent = true))]
 fn quantiles<'py>(
     py: Python<'py>,
-    values: PyReadonlyArray1<'py, f64>,
-    at: Vec<f64>,
+    values: Array1<'py, f64>,
+    at: List<f64>,
     percent: bool,
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
     let mut sorted = values.as_array().to_vec();
@@ -28,7 +29,8 @@ fn quantiles<'py>(
 }
 
 #[pyfunction]
-fn quantile(mut values: Vec<f64>, at: f64) -> PyResult<f64> {
+fn quantile(values: List<f64>, at: f64) -> PyResult<f64> {
+    let List(mut values) = values;
     if values.is_empty() || values.iter().any(|value| value.is_nan()) || !(0.0..=1.0).contains(&at) {
         return Err(
             Error::value("expected at least one value, none of them NaN, and a quantile between 0 and 1").into()

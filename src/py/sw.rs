@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use numpy::ndarray::ArrayView2;
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
 
-use super::arguments::count;
+use super::arguments::{Array1, List, count};
 use super::mf::{as_array, matrix_view, with_vector};
 use crate::data::matrix;
 use crate::error::Error;
@@ -33,11 +33,11 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyo3(signature = (a, b, winners, labels, weights=None))]
 fn bradley_terry<'py>(
     py: Python<'py>,
-    a: PyReadonlyArray1<'py, u32>,
-    b: PyReadonlyArray1<'py, u32>,
-    winners: PyReadonlyArray1<'py, u8>,
+    a: Array1<'py, u32>,
+    b: Array1<'py, u32>,
+    winners: Array1<'py, u8>,
     labels: usize,
-    weights: Option<PyReadonlyArray1<'py, f64>>,
+    weights: Option<Array1<'py, f64>>,
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
     let (a, b, winners) = (a.as_slice()?, b.as_slice()?, winners.as_slice()?);
     let ones = if weights.is_none() { vec![1.0; a.len()] } else { Vec::new() };
@@ -64,8 +64,9 @@ fn bradley_terry<'py>(
 }
 
 #[pyfunction]
-fn cut_tiers(ratings: Vec<f64>, num_tiers: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
-    Ok(tiers(&ratings, count("num_tiers", Some(num_tiers))?.unwrap_or(1)))
+fn cut_tiers(ratings: List<f64>, num_tiers: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
+    let num_tiers = count("num_tiers", Some(num_tiers))?.unwrap_or(1);
+    Ok(tiers(&ratings, num_tiers)?)
 }
 
 #[pyfunction]
@@ -75,10 +76,7 @@ fn hash_of_file_(py: Python<'_>, path: PathBuf) -> PyResult<String> {
 }
 
 #[pyfunction]
-fn sw_weightings<'py>(
-    py: Python<'py>,
-    similarities: PyReadonlyArray1<'py, f64>,
-) -> PyResult<Bound<'py, PyArray1<f64>>> {
+fn sw_weightings<'py>(py: Python<'py>, similarities: Array1<'py, f64>) -> PyResult<Bound<'py, PyArray1<f64>>> {
     Ok(weightings(similarities.as_slice()?).into_pyarray(py))
 }
 
@@ -91,8 +89,8 @@ impl SwRanking {
     #[pyo3(signature = (battles, embeddings, num_tiers, *, column=None, model2tier=None, threads=None))]
     fn new(
         py: Python<'_>,
-        battles: Vec<PathBuf>,
-        embeddings: Vec<PathBuf>,
+        battles: List<PathBuf>,
+        embeddings: List<PathBuf>,
         num_tiers: &Bound<'_, PyAny>,
         column: Option<String>,
         model2tier: Option<HashMap<String, u32>>,
@@ -217,7 +215,7 @@ impl SwRanking {
         Ok(found.into_pyarray(py))
     }
 
-    fn tier_ratings_of_weights<'py>(&self, weights: PyReadonlyArray1<'py, f64>) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    fn tier_ratings_of_weights<'py>(&self, weights: Array1<'py, f64>) -> PyResult<Bound<'py, PyArray1<f64>>> {
         Ok(self.0.tier_ratings_of_weights(weights.as_slice()?)?.into_pyarray(weights.py()))
     }
 
@@ -233,7 +231,7 @@ impl SwRanking {
         with_vector(vector, |rows| py.detach(|| self.0.win_rate(rows, 0, (strong, weak), threads)))
     }
 
-    fn win_rate_of_weights(&self, weights: PyReadonlyArray1<'_, f64>, strong: u32, weak: u32) -> PyResult<f64> {
+    fn win_rate_of_weights(&self, weights: Array1<'_, f64>, strong: u32, weak: u32) -> PyResult<f64> {
         Ok(self.0.win_rate_of_weights(weights.as_slice()?, (strong, weak))?)
     }
 

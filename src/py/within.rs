@@ -7,15 +7,17 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use tokio::sync::Mutex;
 
+use super::arguments::List;
 use super::awaitable::future_into_py;
 use crate::error::{Error, Kind, Result};
 use crate::gateway::inside::Inside;
 
-/// Name and value of headers.
-pub(super) type Headers = Vec<(Vec<u8>, Vec<u8>)>;
+/// Name and value of headers, as they are given.
+pub(super) type Headers = List<(PyBackedBytes, PyBackedBytes)>;
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyBody>()
@@ -28,22 +30,25 @@ pub(super) fn answer<'py>(
     method: &str,
     target: &str,
     headers: Headers,
-    body: Vec<u8>,
+    body: &[u8],
 ) -> PyResult<Bound<'py, PyAny>> {
     let request = request(method, target, headers, body)?;
     future_into_py(py, async move {
         let (head, body) = inside.answer(request).await.into_parts();
         let told =
             |(name, value): (&HeaderName, &HeaderValue)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec());
-        let headers: Headers = head.headers.iter().map(told).collect();
+        let headers: Vec<(Vec<u8>, Vec<u8>)> = head.headers.iter().map(told).collect();
         Ok::<_, Error>((head.status.as_u16(), headers, PyBody(Arc::new(Mutex::new(Some(body))))))
     })
 }
 
-fn request(method: &str, target: &str, headers: Headers, body: Vec<u8>) -> Result<Request<Body>> {
+fn request(method: &str, target: &str, headers: Headers, body: &[u8]) -> Result<Request<Body>> {
     let wrong = |what: &str| Error::value(format!("this is no {what} of an HTTP request"));
-    let mut request =
-        Request::builder().method(method).uri(target).body(Body::from(body)).map_err(|_| wrong("method or target"))?;
+    let mut request = Request::builder()
+        .method(method)
+        .uri(target)
+        .body(Body::from(body.to_vec()))
+        .map_err(|_| wrong("method or target"))?;
     let mut made = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
         let name = HeaderName::from_bytes(&name).map_err(|_| wrong("header's name"))?;

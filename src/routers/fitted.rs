@@ -30,6 +30,8 @@ const EMBEDDING: f32 = 4.0;
 const IF_SHORT: f32 = 0.5;
 /// Standard deviations after which a feature says no more: rare marks would otherwise drown the others.
 const CLIP: f32 = 2.0;
+/// No embedding has more numbers.
+const WIDEST: usize = 1 << 16;
 
 /// From raw features (an embedding, then the lexical ones) to a standardised row.
 ///
@@ -68,7 +70,16 @@ impl Recipe {
     }
 
     /// The statistics of raw features, `[n, raw]`: each feature's mean and deviation, alone and times shortness.
+    ///
+    /// # Errors
+    /// `Kind::Value` where no row is that wide.
     pub fn of(raw: &[f32], width: usize) -> Result<Self> {
+        if width > raw.len().max(WIDEST) {
+            return Err(Error::value(format!(
+                "expected rows of {width} numbers and more, found {} numbers",
+                raw.len()
+            )));
+        }
         let base = width + lexical::COUNT;
         let n = (raw.len() / base).max(1) as f64;
         let (mut sums, mut squares) = (vec![0.0_f64; 2 * base], vec![0.0_f64; 2 * base]);

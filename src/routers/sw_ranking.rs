@@ -492,7 +492,7 @@ fn cut(ratings: &[f64], num_tiers: usize) -> Result<Vec<u32>> {
     let order = descending(ratings);
     let sorted: Vec<f64> = order.iter().map(|&i| ratings[i]).collect();
     let mut found = vec![0; ratings.len()];
-    for (&label, tier) in order.iter().zip(tiers(&sorted, num_tiers)) {
+    for (&label, tier) in order.iter().zip(tiers(&sorted, num_tiers)?) {
         found[label] = u32::try_from(tier).map_err(|_| Error::value("num_tiers: expected less than 2^32"))?;
     }
     Ok(found)

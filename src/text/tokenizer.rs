@@ -30,6 +30,13 @@ pub const TOKENIZER: &str = "tokenizer.json";
 /// Largest file that is read; the largest published ones have 35 MB.
 const LARGEST: u64 = 512 << 20;
 
+/// Where texts are cut to a number of tokens, so many bytes for each are read at most: tokens longer than this are none that
+/// a prompt is made of (a megabyte of blanks is).
+const BYTES_A_TOKEN: usize = 512;
+
+/// Texts up to this length are read whole, however few tokens are kept.
+const READ_WHOLE: usize = 256 << 10;
+
 /// The crate's pipeline around a model.
 type Pipeline<M> = TokenizerImpl<M, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
 
@@ -128,7 +135,20 @@ impl Tokenizer {
         self.typed(text, true)
     }
 
+    /// The part of a text that what is kept of it can come from. Without this, 10 MB are tokenised for a quarter of a minute
+    /// to keep 512 tokens.
+    fn read_part<'t>(&self, text: &'t str) -> &'t str {
+        let Some(kept) = self.inner.get_truncation() else { return text };
+        let most = kept.max_length.saturating_mul(BYTES_A_TOKEN).max(READ_WHOLE);
+        match kept.direction {
+            _ if text.len() <= most => text,
+            TruncationDirection::Right => &text[..text.floor_char_boundary(most)],
+            TruncationDirection::Left => &text[text.ceil_char_boundary(text.len() - most)..],
+        }
+    }
+
     fn typed(&self, text: &str, add_special: bool) -> Result<Encoded> {
+        let text = self.read_part(text);
         // Offsets are asked for by nobody, and cost as much as the tokens.
         let encoding = guarded(|| self.inner.encode_fast(text, add_special))?;
         let encoding = encoding.map_err(|e| Error::value(format!("cannot tokenize: {e}")))?;

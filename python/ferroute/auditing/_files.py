@@ -30,6 +30,9 @@ Records = Iterator[tuple[int, Any]]
 _LONGEST = 64 << 20
 """Characters of a record; what is longer is taken for damage."""
 
+_WHOLE = 1 << 30
+"""Characters of a JSON document that is one object; a compressed one may be larger than its file says."""
+
 _LISTS = ("data", "observations", "logs", "records", "results", "items", "spans")
 """Names under which APIs answer with a list of records."""
 
@@ -137,13 +140,13 @@ def _opened(path: Path) -> Generator[IO[str]]:
 
 def _json(stream: IO[str]) -> Records:
     """JSON lines, a list of objects, or one object that has them."""
-    lines = enumerate(stream, start=1)
+    lines = enumerate(_lines(stream), start=1)
     number, line = next(((number, line) for number, line in lines if line.strip()), (0, ""))
     start = line.strip()
     if start.startswith("["):
         yield from _items(line, stream)
     elif start == "{":
-        yield from _document(line + stream.read())
+        yield from _document(line + stream.read(_WHOLE + 1))
     elif start:
         yield from _line(number, line)
         for place, other in lines:
@@ -151,17 +154,25 @@ def _json(stream: IO[str]) -> Records:
                 yield from _line(place, other)
 
 
+def _lines(stream: IO[str]) -> Iterator[str]:
+    """Lines; of one that is too long, as much as shows that it is: its end may not fit into memory."""
+    while line := stream.readline(_LONGEST + 1):
+        yield line
+        while len(line) > _LONGEST and not line.endswith("\n"):
+            line = stream.readline(_LONGEST + 1)
+
+
 def _line(number: int, line: str) -> Records:
     try:
         if len(line) > _LONGEST:
             raise BrokenRecord(f"is longer than {_LONGEST >> 20} million characters")
-        read = json.loads(line)
+        read = inside(json.loads(line))
     except BrokenRecord as broken:
         yield number, broken
     except (ValueError, RecursionError) as error:
         yield number, BrokenRecord(f"is no JSON: {_said(error)}")
     else:
-        for each in inside(read):
+        for each in read:
             yield number, each
 
 
@@ -191,11 +202,13 @@ def _holds(whole: dict[str, Any], name: str, inner: list[Any]) -> bool:
 
 def _document(text: str) -> Records:
     try:
-        read = json.loads(text)
+        if len(text) > _WHOLE:
+            raise ValueError(f"longer than {_WHOLE >> 20} million characters")
+        read = inside(json.loads(text))
     except (ValueError, RecursionError) as error:
         yield 1, BrokenRecord(f"is no JSON: {_said(error)}")
         return
-    yield from enumerate(inside(read), start=1)
+    yield from enumerate(read, start=1)
 
 
 def _items(buffer: str, stream: IO[str]) -> Records:
@@ -210,6 +223,7 @@ def _items(buffer: str, stream: IO[str]) -> Records:
             if at == len(buffer):
                 raise ValueError("more")
             read, at = decode(buffer, at)
+            found = inside(read)
         except RecursionError:
             yield number + 1, BrokenRecord("is nested too deeply; what follows it was not read")
             return
@@ -224,14 +238,14 @@ def _items(buffer: str, stream: IO[str]) -> Records:
             buffer, at, step = buffer[at:] + more, 0, min(step * 2, _LONGEST)
         else:
             number += 1
-            for each in inside(read):
+            for each in found:
                 yield number, each
 
 
 def _after_a_broken_line(buffer: str, stream: IO[str]) -> Records:
     """JSON lines after a first one that only looked like the beginning of a list."""
     lines = io.StringIO(buffer[at + 1 :] if (at := buffer.find("\n")) >= 0 else "")
-    for number, line in enumerate(itertools.chain(lines, stream), start=2):
+    for number, line in enumerate(itertools.chain(lines, _lines(stream)), start=2):
         if line.strip():
             if number == 2 and not line.rstrip().endswith("}"):
                 return
@@ -247,11 +261,11 @@ def _skipped(buffer: str, at: int) -> int:
 def _table(stream: IO[str]) -> Records:
     # The module's own limit of 128 KB a field is less than a long prompt; it can only be set for the process.
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
-    header = stream.readline()
+    header = stream.readline(_LONGEST)
     mark = next((mark for mark in ",;\t" if mark in header), ",")
     nothing: list[str] = []
     names = next(csv.reader([header], delimiter=mark), nothing)
-    rows, number = csv.reader(stream, delimiter=mark), 0
+    rows, number = csv.reader(_lines(stream), delimiter=mark), 0
     while True:
         number += 1
         try:

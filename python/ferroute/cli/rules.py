@@ -145,7 +145,10 @@ def _case(row: int, line: str, ends: Collection[str]) -> _Case:
         ValueError: It is none.
         TypeError: A part has another type than expected.
     """
-    found: Any = json.loads(line)
+    try:
+        found: Any = json.loads(line)
+    except RecursionError as error:
+        raise ValueError(f"nested too deeply: {error}") from None
     if isinstance(found, str):
         return _Case(row, _core.Request(found), found)
     if not isinstance(found, dict):

@@ -70,7 +70,7 @@ def read(
         held: Any = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MissingFileError(f"no file of thresholds at {os.fspath(path)!r}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{os.fspath(path)!r} is no JSON: {error}") from None
     try:
         version, made_with, saved = held["format"], held["embedder"], dict(held["routes"])

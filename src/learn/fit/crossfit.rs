@@ -230,6 +230,12 @@ pub fn check(design: &Design, outcomes: &Outcomes, pair: Pair, per_row: &[&[u32]
     if outcomes.count() != n || per_row.iter().any(|given| given.len() != n) {
         return Err(Error::value(format!("expected outcomes, folds and groups of {n} prompts")));
     }
+    // Room is made for each number up to the highest.
+    if let Some(beyond) = per_row.iter().flat_map(|given| given.iter()).find(|&&number| number as usize >= n) {
+        return Err(Error::value(format!(
+            "expected folds and groups below {n}, the number of prompts; found {beyond}"
+        )));
+    }
     if pair.strong == pair.weak || pair.strong.max(pair.weak) >= outcomes.models() {
         return Err(Error::value("strong and weak are not two of the models"));
     }

@@ -8,6 +8,9 @@ use crate::learn::noise::Key;
 /// # Errors
 /// [`Kind::Value`](crate::Kind::Value) for fewer than two folds or fewer units than folds.
 pub fn assign(units: &[u32], folds: usize, seed: u64) -> Result<Vec<u32>> {
+    if let Some(beyond) = units.iter().find(|&&unit| unit as usize >= units.len()) {
+        return Err(Error::value(format!("expected units below {}, the number of rows; found {beyond}", units.len())));
+    }
     let count = units.iter().max().map_or(0, |&unit| unit as usize + 1);
     if folds < 2 || folds > count {
         return Err(Error::value(format!("folds: expected 2 to {count}, the number of groups, found {folds}")));

@@ -1,5 +1,10 @@
 //! Ratings cut into tiers.
 
+use crate::error::{Error, Result};
+
+/// The work grows with the third power of the number of models; so many take a second or two.
+const MOST_RATINGS: usize = 2_000;
+
 /// Cuts ratings, in descending order, into `tiers` runs with the smallest sum of the runs' variances; 0 is the best.
 ///
 /// The variances are those of whole populations, not weighted by the runs' sizes. Of equally good cuts the one that
@@ -7,10 +12,16 @@
 /// fewer ratings than tiers the best rating is in tier 0 and the others in the last ones.
 ///
 /// Cuts that are equally good on paper are told apart by rounding, so the variances are rounded as numpy's are.
-pub fn tiers(ratings: &[f64], tiers: usize) -> Vec<usize> {
+///
+/// # Errors
+/// `Kind::Value` for more than 2,000 ratings.
+pub fn tiers(ratings: &[f64], tiers: usize) -> Result<Vec<usize>> {
     let count = ratings.len();
+    if count > MOST_RATINGS {
+        return Err(Error::value(format!("expected at most {MOST_RATINGS} models to cut into tiers, found {count}")));
+    }
     if count == 0 || tiers == 0 {
-        return vec![0; count];
+        return Ok(vec![0; count]);
     }
     // With more runs than ratings all cuts cost nothing, whatever the number of runs.
     let columns = tiers.min(count + 1);
@@ -46,7 +57,7 @@ pub fn tiers(ratings: &[f64], tiers: usize) -> Vec<usize> {
         tier = if start == end { (tier - 1).min(columns) } else { tier - 1 };
         end = start;
     }
-    found
+    Ok(found)
 }
 
 /// The variance of a population to the last bit of `numpy.var`.
@@ -81,28 +92,30 @@ fn pairwise_sum(numbers: &[f64]) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
     #[test]
     fn cuts_are_the_best_of_all() {
         let ratings = [1200.0, 1190.0, 1100.0, 1090.0, 1085.0, 900.0, 899.0];
-        assert_eq!(tiers(&ratings, 3), [0, 0, 1, 1, 1, 2, 2]);
-        assert_eq!(tiers(&ratings, 1), [0; 7]);
-        assert_eq!(tiers(&ratings, 7), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(tiers(&ratings, 3).unwrap(), [0, 0, 1, 1, 1, 2, 2]);
+        assert_eq!(tiers(&ratings, 1).unwrap(), [0; 7]);
+        assert_eq!(tiers(&ratings, 7).unwrap(), [0, 1, 2, 3, 4, 5, 6]);
     }
 
     #[test]
     fn more_tiers_than_ratings_leave_the_first_ones_out() {
-        assert_eq!(tiers(&[3.0, 2.0, 1.0], 5), [0, 3, 4]);
-        assert_eq!(tiers(&[3.0], 4), [0]);
-        assert_eq!(tiers(&[3.0, 2.0], 1_000_000_000), [0, 999_999_999]);
-        assert!(tiers(&[], 3).is_empty());
-        assert_eq!(tiers(&[9.0, 5.0, 5.0], 5), [0, 4, 4]);
+        assert_eq!(tiers(&[3.0, 2.0, 1.0], 5).unwrap(), [0, 3, 4]);
+        assert_eq!(tiers(&[3.0], 4).unwrap(), [0]);
+        assert_eq!(tiers(&[3.0, 2.0], 1_000_000_000).unwrap(), [0, 999_999_999]);
+        assert!(tiers(&[], 3).unwrap().is_empty());
+        assert!(tiers(&vec![1.0; MOST_RATINGS + 1], 3).is_err());
+        assert_eq!(tiers(&[9.0, 5.0, 5.0], 5).unwrap(), [0, 4, 4]);
     }
 
     #[test]
     fn equally_good_cuts_are_told_apart_as_in_numpy() {
-        assert_eq!(tiers(&[5.0, 5.0, 5.0, 4.0, 3.0, 3.0, 3.0, 1.0], 3), [0, 0, 0, 1, 1, 1, 1, 2]);
+        assert_eq!(tiers(&[5.0, 5.0, 5.0, 4.0, 3.0, 3.0, 3.0, 1.0], 3).unwrap(), [0, 0, 0, 1, 1, 1, 1, 2]);
     }
 }

@@ -34,9 +34,12 @@ def load_model_config(yaml_path: str | os.PathLike[str]) -> RouterModelConfig:
     Raises:
         InvalidValueError: The file is no mapping, or a setting is missing.
     """
-    import yaml
+    from ferroute import _yaml
 
-    found: Any = yaml.safe_load(Path(yaml_path).read_text(encoding="utf-8"))
+    try:
+        found = _yaml.read(yaml_path)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{yaml_path}: {error}") from None
     if not isinstance(found, dict):
         raise InvalidValueError(f"{yaml_path}: expected a mapping of settings, found {type(found).__name__}")
     given = cast("dict[str, Any]", found)
@@ -132,7 +135,11 @@ def _end_of_text(folder: Path) -> str | None:
     for name in _TOKENIZER[1:]:
         path = folder / name
         if path.is_file():
-            found: Any = json.loads(path.read_text(encoding="utf-8")).get("eos_token")
+            try:
+                settings: Any = json.loads(path.read_text(encoding="utf-8"))
+            except (ValueError, RecursionError) as error:
+                raise CheckpointError(f"{path}: no JSON: {error}") from None
+            found: Any = cast("dict[str, Any]", settings).get("eos_token") if isinstance(settings, dict) else None
             if isinstance(found, dict):
                 found = cast("dict[str, Any]", found).get("content")
             if isinstance(found, str):

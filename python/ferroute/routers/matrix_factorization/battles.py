@@ -230,7 +230,7 @@ def first_turn(prompt: Any) -> str:
 
         try:
             turns = json.loads(prompt)
-        except ValueError:
+        except (ValueError, RecursionError):
             turns = prompt
     if isinstance(turns, (list, tuple)) and turns and isinstance(turns[0], str):
         return turns[0].strip()

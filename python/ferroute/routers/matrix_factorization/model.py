@@ -132,7 +132,10 @@ def _extras(folder: Path) -> dict[str, Any]:
     config = folder / "config.json"
     if not config.is_file():
         return {}
-    found: Any = json.loads(config.read_bytes())
+    try:
+        found: Any = json.loads(config.read_bytes())
+    except (ValueError, RecursionError) as error:  # Python reads less: numbers of 5,000 digits, say
+        raise CheckpointError(f"{config}: no JSON that Python reads: {error}") from None
     if not isinstance(found, dict):
         return {}
     values = cast("dict[str, Any]", found)

@@ -144,7 +144,7 @@ class _Partial:
             head: Any = self._json.loads(first)
             width = int(head.pop("width"))
             fits = head == self._head and width > 0
-        except (ValueError, KeyError, AttributeError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             fits, width = False, 0
         if not fits:
             raise InvalidValueError(

@@ -475,7 +475,7 @@ def _stamps(made_of: dict[str, Any], kind: str) -> list[list[Any]]:
 def _parsed(made_of: str) -> dict[str, Any]:
     try:
         found = json.loads(made_of)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 

@@ -151,7 +151,7 @@ def _first_turn(row: int, prompt: Any) -> str:
     try:
         turns = json.loads(prompt) if isinstance(prompt, str) else prompt
         turn = turns[0] if not isinstance(turns, (str, Mapping)) else None
-    except (ValueError, TypeError, IndexError, KeyError) as error:
+    except (ValueError, TypeError, IndexError, KeyError, RecursionError) as error:
         raise InvalidValueError(
             f"battle {row}: expected a JSON list of turns, found {prompt!r:.60} ({error})"
         ) from error
