@@ -52,6 +52,7 @@ SCRIPTS = [
     Script("evaluation"),
     Script("ledger"),
     Script("calls", ("peers", "litellm-python"), needs=("peers",), runs=1),
+    Script("limits", runs=1),
     Script("gateway", ("peers", "floor", "peer-python", "litellm-python", "portkey"), needs=("peers", "floor"), runs=1),
 ]
 # What stands for a path in the results: the letters of benches/README.md.

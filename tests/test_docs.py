@@ -122,3 +122,11 @@ def test_anchors_of_links_are_there(page):
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_the_readme_shows_what_the_audit_says():
+    shown = re.search(r"^\$ ferroute (audit .*)\n((?:.*\n)*?)\.\.\.$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert shown
+    command = [sys.executable, "-m", "ferroute", *shown[1].split()]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert shown[2] and said.startswith(shown[2])
