@@ -54,7 +54,7 @@ docs: $(VENV)/.installed ## The documentation site, into site/: a warning, a lin
 	$(BIN)/python scripts/build_docs.py
 
 py-test: $(VENV)/.installed $(LLMOCK)/.installed ## Python tests on the installed wheel, notebook and documentation examples
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # A server that injects faults and judges how a client took them; tests/test_llmock.py runs it.
 $(LLMOCK)/.installed: tests/servers/requirements-llmock.txt
