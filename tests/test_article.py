@@ -81,7 +81,7 @@ def test_a_rule_may_set_a_floor_and_leave_the_choice_to_a_learned_router() -> No
 
 def test_the_classifier_says_cheap_and_expensive(server: FakeServer) -> None:
     """`LLMRouter` of the article: the same class, the same five keys."""
-    router = ferroute.LLMRouter(api_base=server.url, api_key="k")
+    router = ferroute.LLMRouter(TIERS, "gpt-5-nano", api_base=server.url, api_key="k")
     for query, label, model in (("What is 2+2?", "cheap", "gpt-5-nano"), (HANOI, "expensive", "gpt-5.2")):
         usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
         server.then(

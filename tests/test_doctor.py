@@ -172,6 +172,13 @@ def test_every_patch_point_is_there(name: str) -> None:
     assert exists(f"routellm.{name}")
 
 
+def test_a_member_of_a_client_is_not_read(tmp_path: Path) -> None:
+    """Reading it would make the client, and ask for a key."""
+    code = 'mock.patch("routellm.routers.routers.OPENAI_CLIENT.embeddings.create")\n'
+    name = "routellm.routers.routers.OPENAI_CLIENT.embeddings.create"
+    assert found(look(tmp_path, {"a.py": code}, environ={}), "patch") == [("note a.py:1", f"replaces {name}")]
+
+
 def test_what_was_said_to_litellm(tmp_path: Path) -> None:
     code = (
         "import litellm\nfrom litellm.exceptions import Timeout\n{}litellm.drop_params = True\nlitellm.other = 1\n"
@@ -300,15 +307,15 @@ def test_requirements(tmp_path: Path) -> None:
     files = {
         "requirements.txt": "routellm[serve]==0.2.0  # old\nferroute\nlitellm==1.82.7\nopenai>=1.0,<1.40\n",
         "requirements-dev.txt": "# routellm\nroutellm-x==1\nopenai~=1.30\nlitellm>=1.82.7\nopenai==1.39.0\n",
-        "pyproject.toml": '[project]\ndependencies = [\n  "routellm",\n  "openai==1.14.0",\n]\nopenai = 3\n',
+        "pyproject.toml": '[project]\nkeywords = ["ferroute"]\ndependencies = [\n "routellm",\n "openai==1.14.0"\n]\n',
     }
     assert found(look(tmp_path, files), "installation") == [
-        ("error pyproject.toml:4", "openai ==1.14.0 keeps openai below 1.40"),
+        ("error pyproject.toml:5", "openai ==1.14.0 keeps openai below 1.40"),
         ("error requirements-dev.txt:5", "openai ==1.39.0 keeps openai below 1.40"),
         ("error requirements.txt:1", "routellm and ferroute are both required"),
         ("error requirements.txt:3", "litellm 1.82.7 was withdrawn: it held code that steals credentials"),
         ("error requirements.txt:4", "openai <1.40 keeps openai below 1.40"),
-        ("note pyproject.toml:3", "routellm is required"),
+        ("note pyproject.toml:4", "routellm is required"),
     ]
 
 
@@ -340,7 +347,7 @@ def test_this_installation_is_well() -> None:
 
 def test_keys_that_are_missing_by_name_only(tmp_path: Path) -> None:
     either = "ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN"
-    files = {"a.py": 'f("gpt-5.5", "anthropic/claude-opus-5-5", "mistral/mistral-medium-3.5", "gpt-9000-unheard")\n'}
+    files = {"a.py": 'f("gpt-5.5", "anthropic/claude-opus-5-5", "mistral/mistral-medium-3.5", "ollama/qwen3:0.6b")\n'}
     assert found(look(tmp_path, files, environ={"MISTRAL_API_KEY": "m", "OPENAI_API_KEY": ""}), "key") == [
         ("warning a.py:1", f"anthropic/claude-opus-5-5 needs a key of anthropic, and {either} is not set"),
         ("warning a.py:1", "gpt-5.5 needs a key of openai, and OPENAI_API_KEY is not set"),

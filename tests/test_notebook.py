@@ -66,7 +66,7 @@ def test_notebooks_are_committed_without_outputs(path):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_beyond_two_models_runs(tmp_path):
     outputs, printed = run("beyond_two_models.ipynb", tmp_path)
-    assert "0.769  mid        gpt-5.4-mini  Prove that" in printed
+    assert "0.769  mid        gpt-5.4       Prove that" in printed
     assert "cheap if the threshold of mid were above" in printed
     assert "expensive if the threshold of expensive were 0.7691 or lower" in printed
     assert "without rule 'cheap tasks'" in printed

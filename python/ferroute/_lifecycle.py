@@ -139,6 +139,12 @@ def provider_of(model: str) -> str | None:
     return None if client is None else client.provider
 
 
+def is_local(model: str) -> bool:
+    """Whether a name leads to a server on this machine, which as a rule asks for no key."""
+    client = _client(model)
+    return client is not None and client.base_url.startswith(("http://localhost", "http://127.0.0.1"))
+
+
 def _client(model: str) -> Any:
     from ferroute import _core
     from ferroute.errors import FerrouteError

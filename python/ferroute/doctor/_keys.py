@@ -49,7 +49,7 @@ class KeysNeeded:
             if mention.read or not is_priced(mention.name):
                 continue
             provider = _lifecycle.provider_of(mention.name)
-            if provider in self._keys and provider not in self.needed:
+            if provider in self._keys and provider not in self.needed and not _lifecycle.is_local(mention.name):
                 self.needed[provider] = mention.name, document.path, mention.line, mention.cell
 
     def findings(self) -> Iterator[Finding]:

@@ -27,10 +27,17 @@ def of_pins(document: Document) -> Iterator[Finding]:
     if document.kind != "requirements" and not document.path.endswith("pyproject.toml"):
         return
     places: dict[str, int] = {}
+    section, key = "", ""
     for number, line in enumerate(document.text.splitlines(), start=1):
         said = re.sub(r"(^|\s)#.*", "", line)
-        if document.kind == ".toml" and not re.search("[\"']", said):
-            continue
+        if document.kind == ".toml":
+            if header := re.match(r"\s*\[+([^\]\"']+)\]", said):
+                section, key = header[1].strip(), ""
+            elif begun := re.match(r"\s*([\w-]+)\s*=", said):
+                key = begun[1]
+            # Keywords and lists of packages are strings, too.
+            if not (key == "dependencies" or section.endswith(("dependencies", "dependency-groups"))):
+                continue
         for name, pins in _REQUIREMENT.findall(said):
             package = name.lower()
             places.setdefault(package, number)

@@ -9,6 +9,7 @@ import ast
 import importlib
 import importlib.util
 from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ferroute.doctor._findings import Finding, Severity
@@ -129,6 +130,8 @@ def exists(name: str) -> bool:
         except (ImportError, ValueError):
             continue
         for attribute in parts[length:]:
+            if not isinstance(held, (ModuleType, type)):
+                return True  # a member of an object: reading it may do something, such as ask for a key
             if not hasattr(held, attribute):
                 return False
             held = getattr(held, attribute)
@@ -186,12 +189,12 @@ def _dotted(node: ast.expr, names: dict[str, str]) -> str | None:
 
 def _patch(target: str, path: str, line: int, cell: int | None) -> Finding:
     severity: Severity = "note"
-    below, last, todo = target.removeprefix(f"{_OLD}."), target.rpartition(".")[2], "Nothing to do"
+    below, parts, todo = target.removeprefix(f"{_OLD}."), target.split("."), "Nothing to do"
     if below in PATCH_POINTS:
         why = PATCH_POINTS[below]
-    elif last == "OPENAI_CLIENT" and exists(target):
+    elif "OPENAI_CLIENT" in parts and exists(target):
         why = _CLIENT
-    elif last in _METHODS and below.startswith("routers."):
+    elif parts[-1] in _METHODS and below.startswith("routers."):
         why = _ROUTER
     elif exists(target):
         severity, todo = "warning", "Test it; docs/coming-from-routellm.md lists the names that are promised"
