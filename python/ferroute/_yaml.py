@@ -7,7 +7,7 @@ PyYAML alone follows aliases without counting, so a kilobyte of text can stand f
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ferroute.errors import InvalidValueError
 
@@ -39,8 +39,7 @@ def read(path: str | os.PathLike[str]) -> Any:
 
         def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
             before = self.values
-            found: Any = self.check_event(yaml.AliasEvent)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-            alias = bool(found)
+            alias = bool(cast("Any", self).check_event(yaml.AliasEvent))
             self.depth += 1
             if self.depth > DEPTH + 1:  # a value within 40 of them
                 raise InvalidValueError(f"nested deeper than {DEPTH} lists and mappings")

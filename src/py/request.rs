@@ -224,7 +224,7 @@ fn asks(keywords: &Bound<'_, PyDict>) -> PyResult<Asks> {
 /// Nobody describes a tool deeper than this; a list that holds itself has an end here.
 const DEEPEST: u32 = 128;
 /// Messages of a conversation.
-const MOST_MESSAGES: usize = 1_000_000;
+const MOST_MESSAGES: usize = 100_000;
 
 /// Characters of all texts in a value, counted as [`crate::text::view::chars_in`] counts those of its JSON: the Controller and
 /// the server must not differ in what fits a context.
