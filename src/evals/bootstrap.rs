@@ -207,7 +207,7 @@ mod tests {
         let error = resample(&routers, &outcomes, Plan { times: usize::MAX, ..PLAN }).unwrap_err();
         assert!(error.message().contains("do not fit"));
         let parts = [(0, 15), (15, 25)]
-            .map(|(first, times)| resample(&routers, &outcomes, Plan { first, times, ..PLAN }).unwrap().values);
+            .map(|(first, times)| resample(&routers, &outcomes, Plan { times, first, ..PLAN }).unwrap().values);
         assert_eq!(parts.concat(), resample(&routers, &outcomes, PLAN).unwrap().values);
         assert!(resample(&routers, &outcomes, Plan { times: 0, ..PLAN }).unwrap().values.is_empty());
     }

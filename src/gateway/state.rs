@@ -26,7 +26,7 @@ pub struct Gateway {
     page: Option<Arc<Page>>,
     seeing: Option<Arc<Seeing>>,
     /// One for each lane, made when it is first asked for: connections belong to the runtime that opened them.
-    http: [OnceLock<Http>; CLIENTS],
+    http: Box<[OnceLock<Http>]>,
     stopping: AtomicBool,
     /// Whether the time of what still runs is up: it is not left by its caller.
     cut: watch::Sender<bool>,
@@ -55,7 +55,7 @@ impl Gateway {
         let setup = ArcSwap::from_pointee(setup);
         observers.extend(page.iter().map(|page| Arc::clone(page) as Arc<dyn Observer>));
         observers.extend(seeing.iter().map(|seeing| Arc::clone(seeing) as Arc<dyn Observer>));
-        let http = [const { OnceLock::new() }; CLIENTS];
+        let http: Box<[OnceLock<Http>]> = (0..CLIENTS).map(|_| OnceLock::new()).collect();
         // The others are like it: what cannot be had is said now.
         _ = http[0].set(Http::new()?);
         let gateway = Arc::new(Self {

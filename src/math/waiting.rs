@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A hundred years. Who waits longer cannot tell, and an instant so far away can still be named: the clock's own range ends,
 /// and adding a time to it then panics.
-const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
+const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
 
 /// So many seconds, a hundred years at most; `None` for what is no time: NaN, negative ones, more than any clock counts.
 pub fn seconds(number: f64) -> Option<Duration> {

@@ -114,7 +114,8 @@ mod tests {
     #[test]
     fn what_needs_more_is_left_to_others() {
         let mut plain = Plain::new(None);
-        plain.proxies = Arc::new(Matcher::builder().all("http://proxy.example:3128").no("localhost,10.0.0.0/8").build());
+        plain.proxies =
+            Arc::new(Matcher::builder().all("http://proxy.example:3128").no("localhost,10.0.0.0/8").build());
         let takes = |url: &str| plain.takes(&url.parse().unwrap()).map(|uri| uri.to_string());
         assert_eq!(takes("http://localhost:8000/v1/x?a=1#b"), Some("http://localhost:8000/v1/x?a=1".to_owned()));
         assert_eq!(takes("http://10.1.2.3/v1"), Some("http://10.1.2.3/v1".to_owned()));

@@ -129,6 +129,7 @@ impl PyGateway {
     }
 
     /// Answers a request that another server has read: an awaitable of status, headers and body.
+    #[expect(clippy::needless_pass_by_value, reason = "what pyo3 makes of Python's arguments is ours")]
     fn handle<'py>(
         &self,
         py: Python<'py>,

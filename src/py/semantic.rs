@@ -165,7 +165,7 @@ fn row(rows: &Rows, at: usize) -> Vec<f64> {
 fn numbers(vectors: &Bound<'_, PyAny>) -> PyResult<(Vec<f64>, usize)> {
     let array = as_array(vectors)?;
     let rows = matrix_view(&array, "embeddings")?;
-    let count = rows.len().checked_mul(rows.cols()).unwrap_or(usize::MAX);
+    let count = rows.len().saturating_mul(rows.cols());
     if count > MOST_NUMBERS {
         return Err(Error::value(format!("expected embeddings of utterances, found {count} numbers")).into());
     }
