@@ -1,4 +1,4 @@
-"""Write `examples/my_logs.jsonl`: logs of an application as OpenAI's client would have them, for the audit on the front page.
+"""Write `examples/my_logs.jsonl`: logs of an application, for the audit on the front page.
 
     python scripts/example_logs.py
 

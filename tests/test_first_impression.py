@@ -1,9 +1,9 @@
 """What somebody tries first: twenty everyday prompts against twenty hard ones, and forty others beside them.
 
-The router was not changed for ``goldens/forty_prompts.json``. Nine of the forty shown ones are in the training data too,
-where "Hello!" belongs; nine everyday prompts of the other forty that were as well were replaced after a first run had shown
-it, so none of those is. In both, 400 of 400 pairs are in order. Larger sets, in which some pairs are not, are in
-`test_local.py` and docs/local-router.md.
+The router was not changed for ``goldens/forty_prompts.json``. Nine of the forty shown ones are in the training data
+too, where "Hello!" belongs; nine everyday prompts of the other forty that were as well were replaced after a first run
+had shown it, so none of those is. In both, 400 of 400 pairs are in order. Larger sets, in which some pairs are not, are
+in `test_local.py` and docs/local-router.md.
 """
 
 from __future__ import annotations
