@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ferroute.explorer import Sweep
+    from ferroute._sweep import Sweep
 
 SHOWN = (0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05)
 """Shares of strong calls whose rows the table has."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from ferroute.explorer import Explorer
+    from ferroute._explorer import Explorer
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 """The shares that a table shows."""
@@ -295,9 +295,10 @@ class CalibrationTable:
         Returns:
             The explorer; ``.save("explorer.html")`` writes it to a file.
         """
-        from ferroute.explorer import explore
+        from ferroute._explorer import Explorer
+        from ferroute._sweep import unmeasured
 
-        return explore({self.router: self.scores}, costs=costs, share=share)
+        return Explorer([unmeasured(self.router, self.scores, costs, 0.95)], share)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{_percent(share)}: {self.threshold(share).threshold:.5g}" for share in (0.1, 0.3, 0.5))

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
+    from ferroute._explorer import Explorer
     from ferroute.evals.model_comparison import ModelComparison
     from ferroute.evals.outcome_table import OutcomeTable
-    from ferroute.explorer import Explorer
 
     Numbers = NDArray[np.float64]
 
@@ -115,7 +115,8 @@ class Comparison(SideBySide[RouterResult]):
             InvalidValueError: It is a baseline, or no router has win rates: then there is no threshold.
             UnknownNameError: There is no such router.
         """
-        from ferroute.explorer import Explorer, measured
+        from ferroute._explorer import Explorer
+        from ferroute._sweep import measured
 
         if name is not None:
             return self[name].explore(share)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-    from ferroute.explorer import Explorer
+    from ferroute._explorer import Explorer
 
     Numbers = NDArray[np.float64]
 
@@ -313,7 +313,8 @@ class RouterResult:
         Raises:
             InvalidValueError: It is a baseline, which has no threshold.
         """
-        from ferroute.explorer import Explorer, measured
+        from ferroute._explorer import Explorer
+        from ferroute._sweep import measured
 
         whole: Any = self
         return Explorer([measured(whole)], share)
