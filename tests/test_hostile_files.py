@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import sqlite3
 import struct
+import subprocess
+import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -367,3 +371,29 @@ def test_rows_that_are_none_are_errors_or_left_out(tmp_path: Path) -> None:
                 copied.backup(database)
             copied.close()
             outcome(lambda other=other: everything_of(other), FerrouteError)
+
+
+# --- Places that are no files ---
+
+
+@posix
+@pytest.mark.parametrize("written", ["page", "table", "prompts"])
+def test_a_pipe_gets_what_is_written_and_stays_a_pipe(tmp_path: Path, written: str) -> None:
+    """Else `--output /dev/null`, said by root, would put a file in the place of everybody's device."""
+    pipe = tmp_path / ("out.parquet" if written == "table" else "out")
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    if written == "page":
+        ferroute.explore([0.1, 0.9]).save(pipe)
+    elif written == "table":
+        _core.write_columns(pipe, {"a": np.arange(3.0)})
+    else:
+        command = ["score", "hello", "--router", "local", "--output", str(pipe)]
+        subprocess.run([sys.executable, "-m", "ferroute", *command], check=True, capture_output=True)
+    reader.join(20)
+    assert read
+    assert read[0]
+    assert pipe.is_fifo()
+    assert [each.name for each in tmp_path.iterdir()] == [pipe.name]

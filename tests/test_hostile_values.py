@@ -43,6 +43,7 @@ def test_no_value_gets_worse_than_an_error(tmp_path: Path) -> None:
     found = run("core", tmp_path)
     assert not found["offences"], "\n".join(found["offences"])
     assert found["made"] > 5_000
+    assert Path("/dev/null").is_char_device(), "a file was put in the place of a device"
 
 
 @posix

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,22 @@ def write_whole(path: str | PathLike[str], text: str) -> Path:
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         part.write_text(text, encoding="utf-8")
-        part.replace(target)
+        put(part, target)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise UnreadableFileError(f"{target}: cannot be written: {error}") from error
     return target
+
+
+def put(part: Path, target: Path) -> None:
+    """Gives a finished file its name. A device or a pipe, such as ``/dev/null``, gets its content and stays what it is.
+
+    Raises:
+        OSError: It cannot be done.
+    """
+    if target.exists() and not target.is_file() and not target.is_dir():
+        with part.open("rb") as made, target.open("wb") as taker:
+            shutil.copyfileobj(made, taker)
+        part.unlink()
+    else:
+        part.replace(target)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ferroute._imports import import_modules
+from ferroute._whole_file import put
 from ferroute.errors import FerrouteError, InvalidValueError
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def _write(path: Path, columns: dict[str, Any]) -> None:
     part = path.with_name(f"{path.name}.part")
     try:
         _write_rows(part, columns, csv=path.suffix.lower() == ".csv")
-        part.replace(path)
+        put(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise

@@ -46,6 +46,9 @@ impl Partial {
     /// `Kind::Io` when that cannot be done; nothing is left then.
     pub(crate) fn finish(mut self, file: &File) -> Result<()> {
         let Some(beside) = &self.beside else { return Ok(()) };
+        if is_special(&self.path) {
+            return poured(beside, &self.path).map_err(|error| self.failed(&error));
+        }
         file.sync_all().and_then(|()| fs::rename(beside, &self.path)).map_err(|error| self.failed(&error))?;
         self.beside = None;
         Ok(())
@@ -63,6 +66,16 @@ impl Drop for Partial {
             let _ = fs::remove_file(beside);
         }
     }
+}
+
+/// Whether it is a device or a pipe, such as `/dev/null`: who may put a file in its place takes it from everybody.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+fn poured(from: &Path, into: &Path) -> io::Result<()> {
+    let mut target = File::options().write(true).open(into)?;
+    io::copy(&mut File::open(from)?, &mut target).map(drop)
 }
 
 fn failed(path: &Path, beside: Option<&Path>, error: &io::Error) -> Error {
@@ -86,6 +99,29 @@ mod tests {
         partial.finish(&file).unwrap();
         assert!(path.is_file());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2001);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_stays_a_pipe() {
+        use std::io::{Read, Write};
+        use std::os::unix::fs::FileTypeExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("a.index");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let taken = pipe.clone();
+        let reader = std::thread::spawn(move || {
+            let mut read = String::new();
+            File::open(taken).unwrap().read_to_string(&mut read).unwrap();
+            read
+        });
+        let (partial, mut file) = Partial::create(&pipe).unwrap();
+        file.write_all(b"whole").unwrap();
+        partial.finish(&file).unwrap();
+        assert_eq!(reader.join().unwrap(), "whole");
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

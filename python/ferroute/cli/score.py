@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rich.text import Text
 
 from ferroute import _core
+from ferroute._whole_file import put
 from ferroute.cli._output import Column, console, note, one_line, progress, row_column
 from ferroute.cli._output import Rows as TableRows
 from ferroute.cli._run import UsageProblem
@@ -185,7 +186,7 @@ def _stream(output: Path | None) -> Generator[TextIO]:
     try:
         with part.open("w", encoding="utf-8", newline="") as stream:
             yield stream
-        part.replace(output)
+        put(part, output)
     except BaseException:
         part.unlink(missing_ok=True)
         raise

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core, controller
 from ferroute._grid import AsText
+from ferroute._whole_file import put
 from ferroute.errors import InvalidTypeError, InvalidValueError, UnreadableFileError
 from ferroute.evals import scoring
 
@@ -493,7 +494,7 @@ class Store:
         else:
             with part.open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
-        part.replace(self.path)
+        put(part, self.path)
         if self._log != self.path:
             self._log.unlink(missing_ok=True)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ferroute._signals import program
+from ferroute._whole_file import put
 from ferroute.errors import InvalidValueError, UnreadableFileError
 
 if TYPE_CHECKING:
@@ -292,7 +293,7 @@ def _write(path: Path, embeddings: NDArray[np.float32]) -> None:
     try:
         with beside.open("wb") as file:
             np.save(file, embeddings)
-        beside.replace(path)
+        put(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
