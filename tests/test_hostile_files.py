@@ -380,7 +380,7 @@ def test_rows_that_are_none_are_errors_or_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("written", ["page", "table", "prompts"])
 def test_a_pipe_gets_what_is_written_and_stays_a_pipe(tmp_path: Path, written: str) -> None:
     """Else `--output /dev/null`, said by root, would put a file in the place of everybody's device."""
-    pipe = tmp_path / ("out.parquet" if written == "table" else "out")
+    pipe = tmp_path / {"page": "out.html", "table": "out.parquet", "prompts": "out.csv"}[written]
     os.mkfifo(pipe)
     read: list[bytes] = []
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
