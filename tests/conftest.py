@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ GOLDENS = ROOT / "tests" / "goldens"
 
 # Tests never reach beyond this machine: no hub, no key of the developer's own.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# A shell's background job hears no Ctrl-C, and neither would the children that are to hear one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # No calibration table of the developer's own either: a folder that is not there.
 os.environ["FERROUTE_CALIBRATION"] = str(ROOT / "target" / "no-calibration-tables")
 for name in list(os.environ):

@@ -4,8 +4,11 @@
 never shows the value of a variable.
 
 Example:
-    >>> report = examine("my/project")
-    >>> print(report)
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as project:
+    ...     report = examine(project, installation=False)
+    >>> report.count("error")
+    0
 """
 
 from __future__ import annotations
@@ -50,7 +53,7 @@ def examine(
             what links lead to, and files over 2 MB.
         today: The day that ends of models are held against; None: today, UTC.
         environ: Where keys are looked for; None: this process's environment.
-        seconds: The longest time for reading the project.
+        seconds: The longest time for reading the project, in seconds.
         installation: Whether the installed packages are looked at too.
 
     Returns:

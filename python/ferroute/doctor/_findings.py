@@ -100,7 +100,14 @@ class Report:
         return self.count("error") == 0
 
     def count(self, severity: Severity) -> int:
-        """Number of findings of a severity."""
+        """Number of findings of a severity.
+
+        Args:
+            severity: ``error``, ``warning`` or ``note``.
+
+        Returns:
+            How many there are, 0 or more.
+        """
         return sum(finding.severity == severity for finding in self.findings)
 
     @property
