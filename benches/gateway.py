@@ -214,7 +214,8 @@ def peers(args: argparse.Namespace, base: str, folder: Path) -> list[Server]:
         words += ["--strong-model", "openai/big", "--weak-model", "openai/small"]
         command = [args.peer_python, "-m", "routellm.openai_server", *words]
         env = {"OPENAI_API_KEY": KEY, "HF_HUB_OFFLINE": "1"}
-        made.append(Server("routellm", command, port, "router-random-0.5", env=env))
+        # 0.2.0 as it is on PyPI has no /health.
+        made.append(Server("routellm", command, port, "router-random-0.5", health="/openapi.json", env=env))
     if args.litellm_python:
         port = free_port()
         path = folder / "litellm.yaml"
