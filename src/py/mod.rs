@@ -45,12 +45,7 @@ mod task;
 mod watched;
 mod within;
 
-use mimalloc::MiMalloc;
 use pyo3::prelude::*;
-
-/// Of the extension alone: Python and other libraries keep theirs.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 // `gil_used`: lists of floats are read by borrowed references, which are only sound under the lock.
 #[pymodule(gil_used = true)]
