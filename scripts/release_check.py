@@ -197,7 +197,7 @@ def readme(place: Place) -> str:
 def extras(place: Place) -> str:
     """What documentation pages and notebooks draw and run with."""
     place.pip("install", "--quiet", "ferroute[eval]", "nbclient", "ipykernel", "langchain-openai", "anthropic")
-    return "eval, nbclient, ipykernel, langchain-openai"
+    return "eval, nbclient, ipykernel, langchain-openai, anthropic"
 
 
 def documentation(place: Place) -> str:
