@@ -110,7 +110,7 @@ soak: $(VENV)/.installed ## A server under 500 requests a second for SOAK_SECOND
 	$(BIN)/python scripts/soak.py --seconds $${SOAK_SECONDS:-1800}
 
 fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs `cargo install cargo-fuzz`; finds go to fuzz/found, what is worth keeping to fuzz/corpus
-	cd fuzz && for target in model_name safetensors wordpiece rules config sse openai_answers anthropic_answers gemini_answers \
+	cp Cargo.lock fuzz/ && cd fuzz && for target in model_name safetensors wordpiece rules config sse openai_answers anthropic_answers gemini_answers \
 	  openai_bodies anthropic_bodies responses_bodies; do \
 	  mkdir -p found/$$target && RUSTC_BOOTSTRAP=1 cargo fuzz run $$target found/$$target corpus/$$target -- \
 	    -max_total_time=$${FUZZ_SECONDS:-60} || exit 1; done
