@@ -11,7 +11,7 @@ SOURCES := $(shell find src python data/local data/prices Cargo.toml Cargo.lock 
 # How a wheel is linked; release jobs for other systems say it differently.
 WHEEL_FLAGS   ?= --zig --compatibility manylinux_2_28
 # Unpacked, in 10^6 bytes; benches/README.md says what it consists of.
-WHEEL_MOST_MB ?= 36
+WHEEL_MOST_MB ?= 25
 # Peers to measure beside: --peer-python A --litellm-python B --peers DIR --floor PROGRAM --portkey FOLDER
 BENCH_FLAGS   ?=
 
