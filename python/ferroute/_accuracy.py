@@ -19,9 +19,9 @@ class Rate:
     Attributes:
         n: Calls with a score.
         effective: What they are worth as a sample of equal weights; ``n`` where all were drawn with the same
-            probability. Then the interval is exact (Clopper and Pearson), else it is theirs for this number, rounded so
-            that it becomes wider (after Korn and Graubard 1998).
-        share: Those that pass, each weighted by one over its probability.
+            probability. Then the interval is exact (Clopper and Pearson 1934), else it is theirs for this number,
+            rounded so that it becomes wider (after Korn and Graubard 1998).
+        share: The part that passes, 0..=1, each call weighted by one over its probability.
         low: Lower end of the interval.
         high: Upper end.
     """

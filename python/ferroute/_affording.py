@@ -31,15 +31,15 @@ class Budget(Promised):
     """A threshold whose mean cost is bounded, and the best among those, or the word that there is none.
 
     Attributes:
-        threshold: Strong if the win rate is at least this. Where nothing could be certified the end that
-            was cheaper here: 1, always weak, or 0, always strong.
+        threshold: Strong if the win rate is at least this. Where nothing could be certified the end that was cheaper
+            here: 1, always weak, or 0, always strong.
         certified: Whether the budget is kept with probability `confidence`.
         weak_share: The share of the prompts below the threshold, 0..=1.
         cost: Mean dollars of a call at the threshold on these prompts.
         score: Mean score at the threshold on these prompts.
         max_mean_cost: The budget, dollars a call: with probability `confidence` the true mean is at most this.
-        max_cost: No call was taken to cost more.
-        confidence: With which probability the promise holds.
+        max_cost: Dollars that no call was taken to cost more than.
+        confidence: With which probability the promise holds, 0.5 to below 1.
         n: Prompts it rests on.
         seed: Of the order in which costs were bet on.
         data: Hash of the win rates, scores and costs.

@@ -33,11 +33,12 @@ class Certificate(Promised):
         risk_bound: With probability `confidence` the true risk is at most this: `max_quality_loss`, or less where every
             threshold could be certified; 0 where all is strong, below 0 where quality provably rises.
         n: Labelled prompts it rests on: those whose true scores are known.
-        risk: What is bounded, ``"net"``, ``"regret"`` or ``"weak_routed"``.
-        loss: The risk at the threshold as the labels show it, an estimate.
+        risk: What is bounded, ``"net"``, ``"regret"`` or ``"weak_routed"``; `ferroute.calibrate.guarantee` says what
+            each is and where its bound comes from.
+        loss: The risk at the threshold as the labels show it, an estimate in units of the scores.
         labels: Where the labels come from, in words.
         max_quality_loss: What was asked for, in units of the scores.
-        confidence: With which probability the promise holds, before the labels are drawn.
+        confidence: With which probability the promise holds, before the labels are drawn; 0.5 to below 1.
         grid: Which thresholds were tested.
         judge: The judge that quality is relative to; None where it is what the user's own or true labels say.
         judged: Prompts of which a judge's opinion alone was used.

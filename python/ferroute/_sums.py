@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Latency:
-    """Percentiles of times in milliseconds, over ``n`` whole answers."""
+    """Percentiles of times, in milliseconds.
+
+    Attributes:
+        n: Whole answers they are of.
+        p50: The median.
+        p95: The 95th percentile.
+        p99: The 99th percentile.
+    """
 
     n: int
     p50: float
@@ -42,7 +49,7 @@ class Measured:
 
     @property
     def share(self) -> float | None:
-        """The part of ``baseline_usd`` that was saved."""
+        """The part of ``baseline_usd`` that was saved; negative is a loss, None for a baseline of 0."""
         return self.usd / self.baseline_usd if self.baseline_usd else None
 
 
@@ -121,13 +128,19 @@ class Sums:
 
     @property
     def saved_share(self) -> float | None:
-        """The part of ``baseline`` that was saved, by the estimate."""
+        """The part of ``baseline`` that was saved, by the estimate; negative is a loss, None for a baseline of 0."""
         return float(self.saved / self.baseline) if self.baseline else None
 
 
 @dataclass(frozen=True)
 class ModelSums(Sums):
-    """One model's sums, with its times until the first content and until the end."""
+    """One model's sums, with its times.
+
+    Attributes:
+        model: Its name, as callers have it.
+        first_token: Times until the first content, of streams; None where there were none.
+        latency: Times until the end; None without a whole answer.
+    """
 
     model: str = ""
     first_token: Latency | None = None

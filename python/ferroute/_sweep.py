@@ -24,7 +24,7 @@ class Sweep:
         n: How many prompts.
         thresholds: Rising, ``[m]``; at the last one no call is strong.
         shares: Share of strong calls at each threshold, ``[m]``, 0..=1, falling.
-        share_ends: Ends of the exact binomial interval (Clopper and Pearson) of each share, ``[m]`` pairs.
+        share_ends: Ends of the exact binomial interval (Clopper and Pearson 1934) of each share, ``[m]`` pairs.
         confidence: That of intervals and bands, in 0..1.
         costs: Mean US dollars of a call, ``[m]``; None: not known.
         cost_ends: Mean US dollars of a call, all weak and all strong; None: not known.

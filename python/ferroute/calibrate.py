@@ -55,6 +55,10 @@ def share(win_rates: ArrayLike, share: float, confidence: float = 0.95) -> Thres
         share: Wanted share of strong calls, 0..=1.
         confidence: Of the interval, in 0..1.
 
+    Raises:
+        InvalidValueError: As for `threshold_for_share`.
+        InvalidTypeError: The scores are not numbers.
+
     Example:
         >>> found = share([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0], 0.3)
         >>> found.share, tuple(round(end, 3) for end in found.interval)
@@ -78,10 +82,11 @@ def budget(
     """The threshold of the best quality among those whose mean cost of a call is provably at most ``max_mean_cost``.
 
     Thresholds are tested from the cheapest, all calls weak, downward until one cannot be shown to keep the budget
-    (fixed-sequence testing with a bound for bounded numbers, as in `guarantee`). All that passed keep it together with
-    probability ``confidence``, so the one with the best mean score may be taken. Where the weak model is the dearer one
-    testing begins with all calls strong: at once where both costs are one number, else after the other end has failed,
-    with a tenth of what may go wrong, which is always kept for it.
+    (fixed-sequence testing as in `guarantee`, Angelopoulos et al. 2021, arXiv:2110.01052, with its betting bound of a
+    mean, Waudby-Smith and Ramdas 2024, arXiv:2010.09686). All that passed keep it together with probability
+    ``confidence``, so the one with the best mean score may be taken. Where the weak model is the dearer one testing
+    begins with all calls strong: at once where both costs are one number, else after the other end has failed, with a
+    tenth of what may go wrong, which is always kept for it.
 
     Args:
         win_rates: The router's scores, ``[n]``, each in 0..=1.
@@ -142,23 +147,24 @@ def guarantee(
         strong_scores: Quality when the strong model answers, ``[n]``, each in 0..=1 (booleans are fine).
         weak_scores: Quality when the weak model answers, ``[n]``.
         max_quality_loss: The most that may be lost, in units of the scores.
-        confidence: From 0.5 to below 1.
+        confidence: With which probability the bound holds, from 0.5 to below 1.
         risk: What is bounded. ``"net"``: the mean over all traffic of strong - weak where the weak model answers, so
             prompts it does better offset others (betting bound, Waudby-Smith and Ramdas 2024, arXiv:2010.09686).
-            ``"regret"``: no credit for those (Clopper and Pearson for scores of 0 and 1, else Hoeffding and Bentkus).
-            ``"weak_routed"``: the mean of strong - weak among prompts that the weak model answers, given how many they
-            are; the hardest to show.
-        traffic: Win rates of unlabelled traffic: the weak share is read off them, and where ``"weak_routed"`` begins to
-            test. None: off the given prompts; ``"weak_routed"`` then sets a tenth of them aside (100 at most).
+            ``"regret"``: no credit for those (Clopper and Pearson 1934 for scores of 0 and 1, else Hoeffding and
+            Bentkus as in Bates et al. 2021, arXiv:2101.02703). ``"weak_routed"``: the mean of strong - weak among
+            prompts that the weak model answers, given how many they are; the hardest to show.
+        traffic: Win rates of unlabelled traffic, ``[k]``, each in 0..=1: the weak share is read off them, and where
+            ``"weak_routed"`` begins to test. None: off the given prompts; ``"weak_routed"`` then begins by those
+            without a label, or where they are fewer than 50 sets a tenth of the others aside (100 at most).
         judge: The name of the judge whose scores these are. The certificate is relative to it, unless ``gold`` allows
             a correction.
         gold: True scores of a random part of the prompts, 50 at least: ``(strong_scores, weak_scores)``, each ``[n]``
             with NaN where the truth is not known, or ``(rows, strong_scores, weak_scores)``. The judge then only lowers
             the variance (prediction-powered inference, Angelopoulos et al. 2023, arXiv:2301.09633), however wrong he
             is. Regret is bounded by the true labels alone where there are fewer than 1,000.
-        ceiling: Labels were drawn by lot among the prompts with a win rate below it, which makes a label there worth
-            more. The others need none, nor do prompts that were not drawn: NaN. No threshold above it is considered.
-            Choose it before you label; ``win_rates`` (or ``traffic``) must then be of all prompts.
+        ceiling: Labels were drawn by lot among the prompts with a win rate below it, 0..=1, which makes a label there
+            worth more. The others need none, nor do prompts that were not drawn: NaN. No threshold above it is
+            considered. Choose it before you label; ``win_rates`` (or ``traffic``) must then be of all prompts.
         seed: Of the order in which labels are bet on. Choose it before you look.
 
     Returns:
@@ -216,7 +222,10 @@ def calibrate(
         The table; ``.save()`` puts it where Controllers find it.
 
     Raises:
-        InvalidTypeError: Prompts are missing, or were given with win rates.
+        InvalidTypeError: Prompts are missing, were given with win rates, or one is no string.
+        InvalidValueError: There is no score, or one is NaN or outside of 0..=1.
+        UnknownNameError: There is no router of that name.
+        MissingFileError: There is no such file of prompts.
 
     Example:
         >>> table = calibrate("local", ["hi", "thanks!", "Prove that there are infinitely many primes."])

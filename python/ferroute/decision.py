@@ -83,8 +83,8 @@ class Decision(_HasAside):
         model: Name of the chosen model, as given to the Controller. After a fallback or an escalation another one has
             answered: then `notes` say so, and `explain` shows both.
         router: Name of the router that was asked; None where the model was asked for by name.
-        win_rate: Probability, as the router sees it, that the strong model's answer wins; None if the router does
-            not say.
+        win_rate: Probability, as the router sees it, that the strong model's answer wins, 0..=1 (RouteLLM's term; of
+            some routers only a ranking); None if the router does not say.
         threshold: Strong if ``win_rate >= threshold``; None in the share form, unless a calibration table gave one. A
             tuple where each step of a ladder has its own.
         share: Wanted share of strong calls, 0..=1; None in the threshold form. A tuple likewise.
@@ -94,8 +94,9 @@ class Decision(_HasAside):
         warmup: True in the share form while the Controller has seen fewer than 100 scores of this router.
         notes: What else the caller should know, such as a prompt that was cut for its embedding.
         cost_usd: Cost of the call in US dollars, without routing; None if a price is unknown.
-        router_cost_usd: Cost of routing itself (embeddings, classifiers).
-        saved_usd: Estimated saving against the strong model, after all extra costs; negative values are shown.
+        router_cost_usd: Cost of routing itself (embeddings, classifiers) in US dollars; None if it is unknown.
+        saved_usd: Estimated saving against the strong model in US dollars, after all extra costs; negative values are
+            shown. None if a price is unknown.
         attempts: How many requests were sent to a provider.
     """
 

@@ -53,7 +53,7 @@ class Group:
         task: Kind of task, ``"unknown"`` where no caller has told it.
         calls: Answers that were looked at.
         failed: Of these, with a sign of failure; those that a callable of ``escalate_on`` did not take are among them.
-        low: Lower end of the rate's 95 % interval (Clopper and Pearson).
+        low: Lower end of the rate's 95 % interval (Clopper and Pearson 1934), 0..=1.
         high: Upper end.
         escalated: Of ``failed``, those after which the next rung was asked.
         errors: Calls without an answer from the provider, which are not among ``calls``.
@@ -78,7 +78,7 @@ class Group:
 
     @property
     def rate(self) -> float | None:
-        """The part of ``calls`` that failed; None without any."""
+        """The part of ``calls`` that failed, 0..=1; None without any."""
         return self.failed / self.calls if self.calls else None
 
 
@@ -106,7 +106,7 @@ class Failures:
 
     @property
     def rate(self) -> float | None:
-        """The part that failed; None without any answers."""
+        """The part that failed, 0..=1; None without any answers."""
         return self.failed / self.calls if self.calls else None
 
     @property
@@ -175,6 +175,9 @@ class Failures:
         Args:
             path: The file, such as ``picture.png``.
             title: Title; None: one that says what is drawn.
+
+        Raises:
+            NotBuiltError: matplotlib is not installed.
         """
         from ferroute import _failures_picture
 

@@ -124,7 +124,7 @@ def prove(
         labels: The file ``to_label.jsonl`` of an earlier call with its scores filled in; None: audit only.
         folder: Where the files go; made where it is missing.
         max_quality_loss: How much lower the mean score may be than with the strong model alone, 0..1.
-        confidence: That of the certificate.
+        confidence: That of the certificate, from 0.5 to below 1.
         risk: ``"net"``, ``"regret"`` or ``"weak_routed"``, as for `ferroute.calibrate.guarantee`.
         k: How many prompts to label.
         judge: Name of the model that gave the scores, where no people did: the certificate is then relative to it.

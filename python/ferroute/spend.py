@@ -79,12 +79,20 @@ class Spend(Sums):
         return self.accuracies[0] if self.accuracies else None
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row a model, as `rows` gives them; pandas must be installed."""
+        """One row a model, as `rows` gives them.
+
+        Raises:
+            NotBuiltError: pandas is not installed.
+        """
         pd = _module("pandas")
         return pd.DataFrame(self.rows(), columns=list(COLUMNS))
 
     def to_polars(self) -> pl.DataFrame:
-        """One row a model, as `rows` gives them; polars must be installed."""
+        """One row a model, as `rows` gives them.
+
+        Raises:
+            NotBuiltError: polars is not installed.
+        """
         pl = _module("polars")
         rows = self.rows()
         columns = {name: [each[name] for each in rows] for name in COLUMNS}
@@ -107,7 +115,8 @@ class Spend(Sums):
             frame: ``"pandas"`` or ``"polars"``.
 
         Raises:
-            InvalidValueError: It is another kind of frame.
+            InvalidValueError: It is another kind of frame, or this was made without a ledger.
+            NotBuiltError: That package is not installed.
         """
         if frame not in {"pandas", "polars"}:
             raise InvalidValueError(f"frame: expected pandas or polars, found {frame}")
@@ -292,7 +301,7 @@ def spend(
         strong: Name of the strong model, for the accuracy: where a call was routed is told by its win rate and
             threshold, and by who answered where those are not known (shares, ladders). A Controller says it by itself.
         weak: Name of the weak model, likewise: of a strong-routed call only the weak model's answer beside it counts.
-        passing: An outcome's score of at least this much counts as success.
+        passing: An outcome's score of at least this much counts as success, 0..=1.
 
     Raises:
         InvalidValueError: A time is none, or ``passing`` is not in 0..1.

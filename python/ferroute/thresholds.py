@@ -42,10 +42,10 @@ class Threshold(AsText):
     Attributes:
         threshold: Strong if the win rate is at least this; not rounded.
         share: The share of the scores at or above it, 0..=1. Equal scores go together, so it can differ from `asked`.
-        interval: Exact binomial interval (Clopper and Pearson) of the share on traffic of the same kind.
+        interval: Exact binomial interval (Clopper and Pearson 1934) of the share on traffic of the same kind, 0..=1.
         n: How many scores it was read off.
         asked: The share that was asked for.
-        confidence: That of `interval`.
+        confidence: That of `interval`, in 0..1.
     """
 
     threshold: float
@@ -86,14 +86,17 @@ class Threshold(AsText):
 def threshold_for_share(scores: ArrayLike, share: float, confidence: float = 0.95) -> Threshold:
     """The threshold at which the highest ``share`` of the scores goes to the strong model.
 
-    It is the quantile of the scores at ``1 - share``, interpolated as RouteLLM's calibration does it and not rounded.
-    A share of 0 gives the highest score, which itself still goes to the strong model.
+    It is the quantile of the scores at ``1 - share``, interpolated linearly, as RouteLLM's calibration has it from
+    pandas 2, and not rounded. A share of 0 gives the highest score, which itself still goes to the strong model.
 
     Args:
         scores: Win rates ``[n]`` of one router on traffic like yours, each in 0..=1 (up to a millionth, which rounding
             in float32 leaves): a list, an array or a Series.
         share: Wanted share of strong calls, 0..=1.
         confidence: Of the interval, in 0..1.
+
+    Returns:
+        The threshold, with the share it has on these scores.
 
     Raises:
         InvalidValueError: There is no score, one is NaN or outside of 0..=1 (the message says which), or the share or
@@ -166,6 +169,9 @@ class CalibrationTable:
         Args:
             share: Wanted share of strong calls, 0..=1.
             confidence: Of the interval, in 0..1.
+
+        Raises:
+            InvalidValueError: The share or the confidence is out of range.
         """
         share, confidence = fraction("share", share), fraction("confidence", confidence, below=True)
         found = self._found.get((share, confidence))
@@ -362,6 +368,10 @@ def make_table(
         scores: Win rates, ``[n]``, each in 0..=1.
         fingerprint: Tells configurations apart; None: not known.
         source: Where the scores come from, in a few words.
+
+    Raises:
+        InvalidValueError: There is no score, or one is NaN or outside of 0..=1.
+        InvalidTypeError: They are not numbers.
     """
     import datetime
 
@@ -379,7 +389,7 @@ def rounded(threshold: float) -> float:
     """To five places as RouteLLM prints it: the product is rounded to even, and divided again.
 
     Args:
-        threshold: The threshold.
+        threshold: The threshold, 0..=1.
     """
     product = threshold * 1e5
     return round(product) / 1e5 if math.isfinite(product) else threshold

@@ -39,7 +39,7 @@ def save(rows: Sequence[dict[str, Any]], path: str | os.PathLike[str]) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Labels as they were filled in: equal lengths ``[k]``, NaN where a score is missing.
+    """Labels as they were filled in: equal lengths ``[k]``, arrays of float64, NaN where a score is missing.
 
     Attributes:
         rows: The lines as they are.

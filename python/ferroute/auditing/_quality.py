@@ -33,8 +33,10 @@ class Quality:
         n: Distinct prompts with outcomes of both.
         strong: The strong model's mean score on them; None without any.
         weak: The cheaper model's.
-        gain: Mean score that the router keeps against moving as many calls by lot, averaged over all shares.
-        gain_interval: Its interval, by a bootstrap of the prompts.
+        gain: Mean score that the router keeps against moving as many calls by lot, averaged over all shares; in units
+            of the scores.
+        gain_interval: Its interval, by the percentiles of a bootstrap of the prompts (Efron and Tibshirani 1993,
+            chapter 13).
         gain_at_equal_saving: The same against moving by lot until as many dollars are saved, on the prompts whose
             saving is known; None where those are fewer than 50 or than half.
         gain_at_equal_saving_interval: Its interval.

@@ -40,7 +40,8 @@ class Saving:
     What is random: which calls a period has. Calls are taken to be alike and independent of each other from period to
     period, prices to stay, and prompts to be as well cached as they were. The interval covers what the same rule (move
     a call if its win rate is below `threshold`) saves in the next period of as many such calls, and so also the mean
-    of such periods.
+    of such periods. Its ends are those of a bootstrap of the studentised difference between two periods (Hall 1992,
+    "The Bootstrap and Edgeworth Expansion", chapter 3), never nearer than Student's t; ``docs/audit.md`` has the rest.
 
     Attributes:
         move: Share of the strong model's calls that was asked for, 0..=1.
