@@ -67,10 +67,12 @@ class FitReport:
             has both outcomes, or the strong model is not ahead (there is no gap).
         gap: Mean outcome of the strong model less that of the weak one, on the prompts with both, with an interval.
         better_than_random: Whether the router tells prompts apart beyond chance, and scores more than random mixing of
-            the same cost does: True for shuffled labels in 2 % of cases.
-        p_value: Share of shuffles of the labels that are predicted as well, each fitted and cross-validated again; None
-            where that is not done (neighbours, an estimator of yours).
+            the same cost does: True for shuffled labels in about 2 % of cases at most.
+        p_value: Share of 199 shuffles of the labels and the labels themselves that are predicted as well, each fitted
+            and cross-validated again, the larger one of two ways to shuffle (``docs/fit.md``); None where that is not
+            done (neighbours, an estimator of yours).
         z: Where there is no ``p_value``: standard errors of the held-out covariance; `SURE` of them are asked for.
+        confidence: Of the intervals, inside of 0..1.
         table: The router, what it is compared with, and the paired differences.
         notes: What else should be known, in words.
         comparison: The curves behind the figures (`ferroute.evals`), for `plot`; None in a router read from a file.

@@ -106,8 +106,9 @@ def fit(
     The result routes between a strong and a weak model, expects a score of every model (`predict`), carries a report
     of what it is worth on prompts it was not fitted on, and is a file that a Controller loads under any name.
 
-    With few labels it stays close to the router ``local``; with many it is what the labels say. ``docs/fit.md`` has the
-    method and the measurements.
+    With few labels it stays close to the router ``local``; with many it is what the labels say. The heads are Bayesian
+    linear regressions, averaged over their penalties by the evidence (MacKay 1992, "Bayesian Interpolation");
+    ``docs/fit.md`` has the method and the measurements.
 
     Args:
         prompts: ``n`` prompts, as the router will be asked about them.
@@ -124,8 +125,8 @@ def fit(
             takes them too.
         estimator: A regressor or classifier in the manner of scikit-learn in the place of our heads; a copy is fitted
             for each model.
-        method: ``"heads"`` or ``"neighbours"``.
-        folds: Parts of the cross-validation.
+        method: ``"heads"``, or ``"neighbours"``: scores of the most similar prompts.
+        folds: Parts of the cross-validation, at least 2.
         bootstrap: Resamples for the intervals; 0: none. Fewer than 20 give no intervals.
         seed: Of folds, shuffles and resamples. The same data and seed give the same router, on any number of threads.
         name: What the router is called in its report.
@@ -140,8 +141,8 @@ def fit(
     Raises:
         InvalidValueError: Fewer than 10 prompts, an outcome out of range, or sizes that do not fit; row and model are
             told.
-        InvalidTypeError: Something is of another type.
-        UnknownNameError: ``strong``, ``weak`` or a preference names no model.
+        InvalidTypeError: Something is of another type, or there are both outcomes and preferences, or none of them.
+        UnknownNameError: ``strong``, ``weak``, ``costs`` or a preference names no model.
 
     Example:
         >>> prompts = [f"What is {i} plus {i}?" if i % 2 else f"Prove lemma {i} by induction." for i in range(60)]
@@ -198,6 +199,7 @@ def load_router(
     Raises:
         MissingFileError: There is no such file.
         CheckpointError: It is no fitted router, or damaged.
+        InvalidTypeError: The embedder cannot be called.
     """
     return FittedRouter(path, embedder=embedder)
 

@@ -32,8 +32,13 @@ RANDOM, LENGTH, RULES, OPTIMUM = "random mixing", "prompt length", "regex rules"
 class Estimate(float):
     """A figure that knows how far chance moves it.
 
-    It is a `float`: compare it, format it, compute with it. `low` and `high` are the ends of its bootstrap interval,
-    None where nothing was resampled or too few resamples have the figure.
+    It is a `float`: compare it, format it, compute with it.
+
+    Attributes:
+        low: Lower end of its interval, in the figure's own unit: that of the bootstrap percentiles (Efron and
+            Tibshirani 1993, chapter 13) unless it is said to hold together with others. None where nothing was
+            resampled, or too few resamples have the figure.
+        high: Upper end, likewise.
     """
 
     low: float | None

@@ -50,6 +50,8 @@ class Benchmark(abc.ABC):
     def evaluate(self, controller: Any, router: str, num_results: int, overwrite_router_cache: bool) -> Points:
         """Yields ``(threshold, accuracy, model_counts, total)`` at each threshold of the router, rising.
 
+        As in RouteLLM: the mean score in the benchmark's own unit, calls by model's name, and calls in all.
+
         Args:
             controller: The Controller that holds the router.
             router: Its name.
@@ -59,15 +61,17 @@ class Benchmark(abc.ABC):
 
     @abc.abstractmethod
     def get_optimal_accuracy(self, strong_percent: float) -> float:
-        """The best accuracy at a share of strong calls, 0..=1 (despite the name).
+        """The best mean score at a share of strong calls, in the unit of `get_model_accuracy`.
 
         Args:
-            strong_percent: Share of strong calls, 0..=1.
+            strong_percent: Share of strong calls, 0..=1 (despite the name, which is RouteLLM's).
         """
 
     @abc.abstractmethod
     def get_model_accuracy(self, model: str) -> float:
-        """The accuracy of one model alone.
+        """The mean score of one model alone, in the benchmark's unit.
+
+        Percent of right answers for `MMLU` and `GSM8K`, marks from 1 to 10 for `MTBench`, the scores' own for `Table`.
 
         Args:
             model: Name of the strong or of the weak model.
@@ -356,7 +360,10 @@ def _no_outcomes(benchmark: str, model: str, known: Mapping[str, Any]) -> _NoOut
 
 
 class MMLU(_Correct):
-    """14,037 multiple-choice questions in 57 domains (5 of 14,042 are left out as contaminated).
+    """14,037 multiple-choice questions in 57 domains (5 of 14,042 are left out as contaminated); scores in percent.
+
+    Questions: Hendrycks et al. 2021, arXiv:2009.03300. Which of them each model got right is what RouteLLM published
+    (``data/benchmarks/README.md``).
 
     Args:
         domains: Names of `ferroute.evals.mmlu.domains.ALL_MMLU_DOMAINS`; None: all.
@@ -399,7 +406,10 @@ def _of_domains(columns: dict[str, Any], domains: Sequence[str]) -> dict[str, An
 
 
 class GSM8K(_Correct):
-    """1,307 word problems (12 of 1,319 are left out as contaminated).
+    """1,307 word problems (12 of 1,319 are left out as contaminated); scores in percent.
+
+    Questions: Cobbe et al. 2021, arXiv:2110.14168. Which of them each model got right is what RouteLLM published
+    (``data/benchmarks/README.md``).
 
     Args:
         routed_pair: The two models whose outcomes count; None: the published pair.
@@ -417,7 +427,9 @@ class GSM8K(_Correct):
 class MTBench(_Judged):
     """72 conversations of two turns (8 of 80 are left out as contaminated), judged from 1 to 10.
 
-    The router sees the first turn; a call is a judgement, so there are two of them for each question.
+    Questions: Zheng et al. 2023, arXiv:2306.05685. The judgements are those that RouteLLM published
+    (``data/benchmarks/README.md``). The router sees the first turn; a call is a judgement, so there are two of them for
+    each question.
 
     Args:
         routed_pair: The two models whose scores count; None: the published pair.

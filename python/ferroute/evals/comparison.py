@@ -33,6 +33,8 @@ __all__ = ["Comparison", "compare", "judge", "prompt_baselines"]
 class Comparison(SideBySide[RouterResult]):
     """Results of several routers between two models, best APGR first in tables; index it by name.
 
+    The figures are those of `RouterResult`, which says where they come from.
+
     Attributes:
         routers: Name -> result of the routers that were asked about.
         baselines: Name -> result of random mixing (as expected on average), prompt length and regex rules (where
@@ -227,7 +229,7 @@ def compare(  # pyright: ignore[reportInconsistentOverload]
         prompts: The prompts, ``[n]``: adds the baselines that look at them (their length; regex rules).
         bootstrap: Resamples; 0: no intervals.
         seed: Of the resamples.
-        confidence: Of the intervals.
+        confidence: Of the intervals, inside of 0..1.
         on_ties: ``"merge"`` here, since rules and lengths repeat their scores; or ``"error"``.
 
     Returns:
@@ -236,6 +238,7 @@ def compare(  # pyright: ignore[reportInconsistentOverload]
     Raises:
         InvalidTypeError: Outcomes or costs are no numbers.
         InvalidValueError: Lengths differ, a number is not finite, or a router has the name of a baseline.
+        UnknownNameError: A router names a model that is no column.
 
     Example:
         >>> c = compare({"mine": [0.1, 0.9, 0.4, 0.6]}, [[1, 1], [1, 0], [1, 1], [1, 0]], (0.01, 0.001), bootstrap=0)

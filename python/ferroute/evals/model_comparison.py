@@ -42,7 +42,8 @@ class ModelResult:
 
     Every figure is a `float` with the ends of its bootstrap interval as ``.low`` and ``.high``. Its curve goes over
     the points by mean cost, straight between them, and down to the weak model where that is cheaper, since any router
-    can be mixed with it.
+    can be mixed with it. AUC and APGR are RouteLLM's figures (Ong et al. 2024, arXiv:2406.18665) over dollars in the
+    place of calls.
 
     Attributes:
         name: What it is called in tables and pictures.
@@ -52,8 +53,9 @@ class ModelResult:
         bands: Ends of the interval of the score at each point's mean cost, ``[k, 2]``; None without resamples.
         score: Mean score when cost is no matter: at the lowest threshold, at exchange rate 0, of the one choice, or of
             the best model of a mix.
-        auc: Mean score over the dollars between the weak and the strong model; NaN without costs.
-        apgr: That area above the weak model's score, over the strong model's above it; NaN without costs. A fixed mix
+        auc: Mean score over the dollars between the weak and the strong model; NaN without costs, or where the strong
+            model is not the dearer one.
+        apgr: That area above the weak model's score, over the strong model's above it; NaN where `auc` is. A fixed mix
             of the two alone has 0.5.
         settings: Intervals' confidence, number of resamples, seed.
         provenance: Seed, hashes of the data, versions.
@@ -95,6 +97,9 @@ class ModelResult:
 
         Args:
             figure: ``auc``, ``apgr``, ``score``, ``share95`` or ``cost95``.
+
+        Raises:
+            InvalidValueError: There is no such figure, or there are no costs for one of dollars.
         """
         return float(_figure(self._curve, figure)[0])
 
@@ -116,7 +121,8 @@ class ModelResult:
             at: Dollars of a call, ``[k]``; None: those of the points.
 
         Returns:
-            The dollars, the score at each, and that of each resample, ``[b, k]`` (None without resamples).
+            The dollars and the score at each, both ``[k]``, and that of each resample, ``[b, k]`` (None without
+            resamples).
 
         Raises:
             InvalidValueError: There are no costs.
@@ -142,7 +148,10 @@ class ModelResult:
 
     @property
     def simultaneous_bands(self) -> Numbers | None:
-        """Bands over the whole curve at once, ``[k, 2]``."""
+        """Bands over the whole curve at once, ``[k, 2]``; None without resamples.
+
+        Max-t bootstrap (Romano and Wolf 2005; Montiel Olea and Plagborg-Moller 2019).
+        """
         value, drawn = self.around()
         least = self.spread / self._rows
         return None if drawn is None else bands([value], [drawn], self.settings.confidence, self._rows, least)[0]
@@ -162,7 +171,14 @@ class ModelResult:
         return np.stack([np.quantile(drawn, q, axis=0) for q in (alpha, 1 - alpha)], axis=1)
 
     def share_at_quality(self, quality: float = 0.95) -> Estimate:
-        """Share of strong calls, 0..=1, where the curve first reaches ``quality`` of the strong model's score."""
+        """Share of strong calls, 0..=1, where the curve first reaches ``quality`` of the strong model's score.
+
+        Args:
+            quality: The part of the strong model's score that is kept, above 0; 0.95 is 95 %.
+
+        Raises:
+            InvalidValueError: ``quality`` is not above 0, or there are no costs.
+        """
         part = checked_part(quality)
         draws = None if self._draws is None else self._draws.share_at(part)
         return self._estimate(float(self._curve.share_at(part)[0]), draws)
@@ -170,23 +186,26 @@ class ModelResult:
     def cost_at_quality(self, quality: float = 0.95) -> Estimate:
         """Least mean dollars of a call at which ``quality`` of the strong model's score is reached; NaN: never.
 
+        Args:
+            quality: The part of the strong model's score that is kept, above 0; 0.95 is 95 %.
+
         Raises:
-            InvalidValueError: There are no costs.
+            InvalidValueError: There are no costs, or ``quality`` is not above 0.
         """
         part = checked_part(quality)
         draws = None if self._draws is None else self._draws.cost_at(part)
         return self._estimate(float(self._curve.cost_at(part)[0]), draws)
 
     def cost_saving_at_quality(self, quality: float = 0.95, against: str = "static") -> Estimate:
-        """The part of the money that is saved at ``quality`` of the strong model's score.
+        """The part of the money that is saved at ``quality`` of the strong model's score; below 0 it costs more.
 
         Args:
-            quality: The part of the strong model's score that is kept.
+            quality: The part of the strong model's score that is kept, above 0; 0.95 is 95 %.
             against: ``"static"``: the best fixed shares of the models that have that quality, which is what a router
                 has to beat; ``"strong"``: the strong model answering everything.
 
         Raises:
-            InvalidValueError: There are no costs.
+            InvalidValueError: There are no costs, ``quality`` is not above 0, or ``against`` is neither.
         """
         if against not in {"static", "strong"}:
             raise InvalidValueError(f"against: expected 'static' or 'strong', found {against!r}")
@@ -315,7 +334,7 @@ class ModelComparison(SideBySide[ModelResult], Shown):
         With ``bands="simultaneous"`` the bands hold for all routers over the whole curve together.
 
         Args:
-            kind: ``"cost"``: against mean dollars of a call.
+            kind: ``"cost"``: against mean dollars of a call; ``"quality"``, as between two models, is the same here.
             ax: Axes to draw on; None: new ones.
             bands: ``"pointwise"``, or ``"simultaneous"``: bands that hold over the whole curve together.
 

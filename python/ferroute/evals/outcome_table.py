@@ -162,6 +162,10 @@ class OutcomeTable(Shown):
         Args:
             data: Column's name -> its entries, ``[n]``.
             columns: The parts of an outcome that the columns hold, part -> column, where their names do not say it.
+
+        Raises:
+            UnknownNameError: A column is missing.
+            InvalidValueError: A number is none, or out of range; the message names the row.
         """
         return Builder().extend(columns_of(data, columns)).build(cls)
 
@@ -231,6 +235,12 @@ class OutcomeTable(Shown):
 
         Args:
             path: A Parquet, CSV or JSONL file.
+
+        Raises:
+            MissingFileError: There is no such file.
+            UnreadableFileError: It cannot be read.
+            UnknownNameError: A column is missing.
+            InvalidValueError: A number is none, or out of range; the message names the row.
         """
         return cls.from_columns(_core.read_columns(path))
 
@@ -423,7 +433,10 @@ class OutcomeTable(Shown):
         return pd.DataFrame(columns)
 
     def describe(self) -> list[dict[str, Any]]:
-        """For each model: ``model``, ``rows`` (with a score), and the means of what is known (None: nothing is)."""
+        """For each model: ``model``, ``rows`` (with a score), and the means of what is known (None: nothing is).
+
+        Means are in the units of the columns: ``score``, ``cost`` (dollars), tokens, ``latency`` (seconds).
+        """
         import numpy as np
 
         def mean(name: str, column: int) -> float | None:

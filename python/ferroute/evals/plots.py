@@ -236,17 +236,19 @@ def reliability(
     """Whether a win rate of 0.6 means that the strong model wins six times in ten.
 
     A row counts 1 where the strong model scored more, 0 where it scored less, and one half where both scored the same.
+    These are the points of a reliability diagram (Guo et al. 2017, arXiv:1706.04599), with groups of equal size in the
+    place of bins of equal width.
 
     Args:
         win_rates: Scores of the router, ``[n]``.
-        strong_scores: Scores of the strong model's answers.
-        weak_scores: Scores of the weak model's answers.
+        strong_scores: Scores of the strong model's answers, ``[n]``, in any unit; more is better.
+        weak_scores: Scores of the weak model's answers, ``[n]``.
         bins: Groups of prompts with about equally many rows each, by rising win rate; equal win rates are in one
             group, so there may be fewer.
 
     Returns:
-        For each group ``win_rate`` (mean), ``won`` (observed), ``low`` and ``high`` (95 % by the normal approximation
-        of its mean), ``rows``.
+        For each group ``win_rate`` (mean), ``won`` (observed part, 0..=1), ``low`` and ``high`` (ends of its 95 %
+        interval by the normal approximation of a mean), ``rows`` (how many).
 
     Raises:
         InvalidValueError: Lengths differ or are 0, or ``bins`` is below 1.

@@ -26,7 +26,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """How figures and intervals are computed."""
+    """How figures and intervals are computed.
+
+    Attributes:
+        num_results: Intervals between thresholds, 1 or more.
+        bootstrap: Resamples of the prompts for the intervals; 0: no intervals.
+        seed: Of the resamples, 0 to 2**64 - 1.
+        confidence: Of the intervals, inside of 0..1.
+        on_ties: ``"error"`` or ``"merge"``, as for `score_router`.
+
+    Raises:
+        InvalidTypeError: Something is no number.
+        InvalidValueError: A number is out of its range, or there is no such way with ties.
+    """
 
     num_results: int = 10
     bootstrap: int = 1000
@@ -54,7 +66,8 @@ class Settings:
 class RouterResult:
     """How one router does on prompts whose scores under both models are known.
 
-    Every figure is a `float` with the ends of its bootstrap interval as ``.low`` and ``.high``.
+    Every figure is a `float` with the ends of its bootstrap interval as ``.low`` and ``.high``. APGR and the call
+    percentages are those of RouteLLM (Ong et al. 2024, arXiv:2406.18665), computed as its evaluation program does.
 
     Attributes:
         name: What it is called in tables and pictures.
@@ -64,10 +77,11 @@ class RouterResult:
         bands: Ends of the interval of ``accuracy`` at each point's percentage of strong calls, ``[m, 2]``; None
             without resamples.
         auc: Area under the mean score over the share of strong calls, in the scores' unit.
-        apgr: Average performance gap recovered: 0.5 is random mixing, 0 the weak model, 1 the strong model's quality
-            at no strong call.
-        cpt: Percent of calls to the strong model (interpolated as RouteLLM does) at which 20, 50 and 80 percent of the
-            gap between the models are recovered: ``cpt[20]``, ``cpt[50]``, ``cpt[80]``.
+        apgr: Average performance gap recovered: (mean score - weak) / (strong - weak), averaged over all shares of
+            strong calls by trapezoids. 0.5 is random mixing, 0 the weak model, 1 the strong model's quality at no
+            strong call; NaN or infinite where both models score the same.
+        cpt: Call-performance thresholds: percent of calls to the strong model (interpolated as RouteLLM does) at which
+            20, 50 and 80 percent of the gap between the models are recovered: ``cpt[20]``, ``cpt[50]``, ``cpt[80]``.
         weak_score: Mean score of the weak model.
         strong_score: Mean score of the strong model.
         win_rates: The scores the router was judged by, ``[n]``; None for baselines that have none.
@@ -114,6 +128,13 @@ class RouterResult:
 
         "95 % of GPT-4's quality with 14 % of its calls" is ``share_at_quality(0.95) == 0.14``. The curve is taken as
         straight between points; where it never gets there the result is NaN.
+
+        Args:
+            quality: The part of the strong model's score that is kept, above 0; 0.95 is 95 %.
+
+        Raises:
+            InvalidTypeError: ``quality`` is no number.
+            InvalidValueError: It is not above 0.
         """
         part = checked_part(quality)
         draws = None if self._draws is None else self._draws.percent_at(part) / 100
@@ -127,6 +148,9 @@ class RouterResult:
 
         Args:
             quality: The part of the strong model's score that is kept, above 0; 0.95 is 95 %.
+
+        Raises:
+            InvalidValueError: ``quality`` is not above 0.
         """
 
         def saved(curve: Curve) -> Numbers:
@@ -137,10 +161,13 @@ class RouterResult:
         return self._estimate(float(saved(self._curve)[0]), draws)
 
     def cost_at_quality(self, quality: float = 0.95) -> Estimate:
-        """Mean dollars of a call at ``quality`` of the strong model's score.
+        """Mean dollars of a call at ``quality`` of the strong model's score; NaN where that is never reached.
+
+        Args:
+            quality: The part of the strong model's score that is kept, above 0; 0.95 is 95 %.
 
         Raises:
-            InvalidValueError: There are no costs.
+            InvalidValueError: There are no costs, or ``quality`` is not above 0.
         """
 
         def cost(curve: Curve) -> Numbers:
@@ -154,12 +181,13 @@ class RouterResult:
         """The part of the money that is saved at ``quality`` of the strong model's score.
 
         Args:
-            quality: The part of the strong model's score that is kept.
+            quality: The part of the strong model's score that is kept, above 0; 0.95 is 95 %.
             against: ``"random"``: random mixing of the same quality, which is what a router has to beat (figures of
                 articles are of this kind where they say so); ``"strong"``: the strong model answering everything.
 
         Raises:
-            InvalidValueError: There are no costs; `calls_saving_at_quality` needs none.
+            InvalidValueError: There are no costs (`calls_saving_at_quality` needs none), ``quality`` is not above 0, or
+                ``against`` is neither.
         """
         if against not in {"random", "strong"}:
             raise InvalidValueError(f"against: expected 'random' or 'strong', found {against!r}")
@@ -190,6 +218,9 @@ class RouterResult:
 
         Args:
             figure: ``auc``, ``apgr``, ``cpt20``, ``cpt50``, ``cpt80``, ``share95`` or ``cost95``.
+
+        Raises:
+            InvalidValueError: There is no such figure, or there are no costs for ``cost95``.
         """
         if figure in _AT_95:
             return float(_AT_95[figure](self))
@@ -204,6 +235,9 @@ class RouterResult:
 
         Args:
             figure: ``auc``, ``apgr``, ``cpt20``, ``cpt50``, ``cpt80``, ``share95`` or ``cost95``.
+
+        Raises:
+            InvalidValueError: There is no such figure, or there are no costs for ``cost95``.
         """
         place = self._checked(figure)
         if self._draws is None:
@@ -226,7 +260,8 @@ class RouterResult:
             at: Percentages, ``[k]``; None: those of the points.
 
         Returns:
-            The percentages, the score at each, and that of each resample, ``[b, k]`` (None without resamples).
+            The percentages and the score at each, both ``[k]``, and that of each resample, ``[b, k]`` (None without
+            resamples).
         """
         import numpy as np
 
@@ -256,7 +291,10 @@ class RouterResult:
 
     @property
     def simultaneous_bands(self) -> Numbers | None:
-        """Bands over the whole curve at once, ``[m, 2]``: wider than ``bands``, which hold at each point alone."""
+        """Bands over the whole curve at once, ``[m, 2]``: wider than ``bands``, which hold at each point alone.
+
+        Max-t bootstrap (Romano and Wolf 2005; Montiel Olea and Plagborg-Moller 2019); None without resamples.
+        """
         value, drawn = self.around()
         rows = int(self.points["total"][0])
         return None if drawn is None else bands([value], [drawn], self.settings.confidence, rows, self.spread / rows)[0]
@@ -387,19 +425,20 @@ def score_router(
 ) -> RouterResult:
     """RouteLLM's figures for a router whose prompts were answered by both models.
 
-    Scores keep their unit: nothing is rescaled. Correct or not as 0 and 1 (or booleans) gives an AUC between 0 and 1;
-    multiply them by 100 for RouteLLM's percentages. APGR and the call percentages are the same either way.
+    They are defined in Ong et al. 2024, arXiv:2406.18665; `RouterResult` says how each is computed. Scores keep their
+    unit: nothing is rescaled. Correct or not as 0 and 1 (or booleans) gives an AUC between 0 and 1; multiply them by
+    100 for RouteLLM's percentages. APGR and the call percentages are the same either way.
 
     Args:
         win_rates: The router's scores, ``[n]``; the strong model answers from a threshold on.
         strong_scores: Quality when the strong model answers, ``[n]``; more is better.
         weak_scores: Quality when the weak model answers, ``[n]``.
         num_results: Thresholds are the win rates' quantiles at 0, 1/num_results, .. 1.
-        costs: What a call costs, as ``(strong, weak)`` or ``{"strong": ..., "weak": ...}``: dollars a call, or one
-            number a row.
+        costs: What a call costs in dollars, as ``(strong, weak)`` or ``{"strong": ..., "weak": ...}``: one number each,
+            or one a row, ``[n]``.
         bootstrap: Resamples for the intervals; 0: none.
         seed: The same seed gives the same intervals.
-        confidence: Of the intervals.
+        confidence: Of the intervals, inside of 0..1.
         on_ties: What to do when thresholds coincide because many win rates are equal: ``"error"`` as RouteLLM does,
             or ``"merge"``: repeated points are left out, the figures are those of the points that remain.
         name: What tables and pictures call it.
@@ -408,7 +447,8 @@ def score_router(
         The result: ``.apgr``, ``.auc``, ``.cpt[50]``, ``.points``, ``.share_at_quality(0.95)``, ``.plot()``, ...
 
     Raises:
-        InvalidValueError: Lengths differ, a number is not finite, or thresholds coincide.
+        InvalidValueError: Lengths differ, a number is not finite or out of its range, or thresholds coincide.
+        InvalidTypeError: Something is no column of numbers.
 
     Example:
         >>> r = score_router([0.1, 0.9, 0.4, 0.6], strong_scores=[1, 1, 1, 1], weak_scores=[1, 0, 1, 0], num_results=2)

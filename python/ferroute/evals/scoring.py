@@ -27,29 +27,35 @@ _ALONE = re.compile(r"(?<![\w'])\(?([A-J])\)?(?![\w'])")
 
 
 def exact(prompt: str, answer: str, reference: str | None) -> float:
-    """1 if answer and reference are the same words, whatever their case and spacing.
+    """1 if answer and reference are the same words, whatever their case and spacing; else 0.
 
     Args:
         prompt: The prompt; only scorers of yours look at it.
         answer: The model's answer.
         reference: What is right.
+
+    Raises:
+        InvalidValueError: There is no reference.
     """
     return float(_words(answer) == _words(_needed(reference)))
 
 
 def contains(prompt: str, answer: str, reference: str | None) -> float:
-    """1 if the reference stands somewhere in the answer, whatever case and spacing.
+    """1 if the reference stands somewhere in the answer, whatever case and spacing; else 0.
 
     Args:
         prompt: The prompt; only scorers of yours look at it.
         answer: The model's answer.
         reference: What is right.
+
+    Raises:
+        InvalidValueError: There is no reference.
     """
     return float(_words(_needed(reference)) in _words(answer))
 
 
 def choice(prompt: str, answer: str, reference: str | None) -> float:
-    """1 if the letter that the answer settles on (A to J) is that of the reference.
+    """1 if the letter that the answer settles on (A to J) is that of the reference; else 0.
 
     Looked for in this order: the last "answer is X", a letter at the beginning, the last letter that stands alone.
 
@@ -57,12 +63,15 @@ def choice(prompt: str, answer: str, reference: str | None) -> float:
         prompt: The prompt; only scorers of yours look at it.
         answer: The model's answer.
         reference: What is right.
+
+    Raises:
+        InvalidValueError: There is no reference.
     """
     return float(letter(answer) is not None and letter(answer) == letter(_needed(reference)))
 
 
 def letter(text: str) -> str | None:
-    """The choice that a text settles on, or None.
+    """The letter (A to J) that a text settles on, or None.
 
     Args:
         text: The text.
@@ -77,7 +86,7 @@ def letter(text: str) -> str | None:
 
 
 def number(prompt: str, answer: str, reference: str | None) -> float:
-    """1 if the last number of the answer equals the last number of the reference (``#### 42`` works).
+    """1 if the last number of the answer is that of the reference, to a millionth (``#### 42`` works); else 0.
 
     Args:
         prompt: The prompt; only scorers of yours look at it.
@@ -85,7 +94,7 @@ def number(prompt: str, answer: str, reference: str | None) -> float:
         reference: What is right.
 
     Raises:
-        InvalidValueError: The reference has no number.
+        InvalidValueError: There is no reference, or it has no number.
     """
     found, wanted = last_number(answer), last_number(_needed(reference))
     if wanted is None:
@@ -104,10 +113,14 @@ def last_number(text: str) -> float | None:
 
 
 def regex(pattern: str | None) -> Scorer:
-    """1 if the pattern is found in the answer; without a pattern each reference is one.
+    """A scorer: 1 if the pattern is found in the answer, else 0; without a pattern each reference is one.
 
     Args:
-        pattern: A regular expression; None: the reference is one.
+        pattern: A regular expression of Python's `re`, which ignores case and whose ``^`` and ``$`` fit every line;
+            None: the reference is one.
+
+    Raises:
+        InvalidValueError: It is no regular expression.
     """
     fixed = None if pattern is None else _compiled(pattern)
 
@@ -133,7 +146,10 @@ _RATING = re.compile(r"\[\[\s*(\d+(?:\.\d+)?)\s*\]\]")
 
 
 def judge(ask: Callable[[str], Awaitable[str]]) -> Scorer:
-    """A model's mark from 1 to 10; ``ask`` puts a question to it.
+    """A scorer: a model's mark from 1 to 10; ``ask`` puts a question to it.
+
+    The scale and the form ``[[N]]`` of the mark are those of MT-Bench (Zheng et al. 2023, arXiv:2306.05685); the words
+    are our own.
 
     Raises:
         InvalidValueError: The judge gave no mark; raised where an answer is scored.

@@ -70,7 +70,7 @@ class Kept(AsText):
 
         Raises:
             InvalidTypeError: Something is no number.
-            InvalidValueError: A score is not in 0..=1, or the probability not in 0..=1 or 0.
+            InvalidValueError: A score is not in 0..=1, or the probability not above 0 and at most 1.
             UnreadableFileError: The file cannot be written.
         """
         self._core.observe(

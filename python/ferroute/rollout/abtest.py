@@ -33,7 +33,8 @@ class ABResult(AsText):
         difference: Mean score of b - a; NaN before both have one.
         interval: Of the difference, as its mean over the scores so far. With the stated confidence it holds the true
             one at all times together.
-        e_value: How much speaks for a difference, as "so much to 1"; decided at ``1 / (1 - confidence)``.
+        e_value: How much speaks for a difference, as "so much to 1": the wealth of a bet (Waudby-Smith and Ramdas 2024,
+            arXiv:2010.09686); decided at ``1 / (1 - confidence)``.
         winner: ``"a"``, ``"b"``, or None while it is not decided. What was decided stays.
         decided_at: How many scores that took.
         costs: Mean cost of both arms in US dollars, over the scores that came with one; None where none did.
@@ -100,7 +101,8 @@ class ABTest(AsText):
 
     The evidence is a bet that needs nothing but the lot by which `arm` divides the keys: it may be looked at after
     every request, and while neither arm is better at any moment, however good both are and however that changes over
-    time, a winner is named with a probability of ``1 - confidence`` at most, ever.
+    time, a winner is named with a probability of ``1 - confidence`` at most, ever (Waudby-Smith and Ramdas 2024,
+    arXiv:2010.09686, on scores weighed by the lot; ``docs/rollout.md``).
 
     Scores must be independent: ten of one user are not ten opinions. Give `observe` the ``key``, and only the first of
     each counts.
@@ -164,7 +166,8 @@ class ABTest(AsText):
     def required_n(self, effect: float | None = None, baseline: float | None = None, power: float | None = None) -> int:
         """Scores of both arms together that find a difference; what is left out is as the test was made.
 
-        It is for scores of 0 and 1, which vary most.
+        It is for scores of 0 and 1, which vary most, and an approximation: how many let the bet's wealth, taken to grow
+        like a normal random walk, reach what a decision needs. ``docs/rollout.md`` has how often it is kept.
 
         Args:
             effect: Difference in mean score, b - a.

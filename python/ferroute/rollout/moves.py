@@ -72,7 +72,7 @@ def moves_of(told: Sequence[Told], stages: Sequence[tuple[float, float]], rehear
 
     Args:
         told: What the core tells of each move.
-        stages: Thresholds of the stages.
+        stages: Weak share and threshold of each stage.
         rehearsed: Whether it was a rehearsal.
     """
     made: list[Move] = []
@@ -101,10 +101,10 @@ class Rehearsal(AsText):
     """What a ramp would have done on requests of which both scores are known.
 
     Attributes:
-        threshold: The threshold in force for each request, ``[n]``.
-        weak_share: The weak share that went with it, ``[n]``.
-        loss: What each request lost, strong - weak where it was routed to the weak model, ``[n]``.
-        audited: Which requests were audited, ``[n]``.
+        threshold: The threshold in force for each request, float64 ``[n]``.
+        weak_share: The weak share that went with it, 0..=1, float64 ``[n]``.
+        loss: What each request lost, strong - weak where it was routed to the weak model, else 0, float64 ``[n]``.
+        audited: Which requests were audited, bool ``[n]``.
         moves: The moves.
         max_quality_loss: The bound.
     """

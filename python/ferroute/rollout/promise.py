@@ -22,17 +22,17 @@ class Certified(Protocol):
 
     @property
     def weak_share(self) -> float:
-        """Part of the traffic below the threshold."""
+        """Part of the traffic below the threshold, 0..=1."""
         ...
 
     @property
     def max_quality_loss(self) -> float:
-        """The bound."""
+        """The bound, in units of the scores."""
         ...
 
     @property
     def confidence(self) -> float:
-        """How sure it is."""
+        """How sure it is, inside of 0..1."""
         ...
 
     @property
@@ -60,10 +60,10 @@ def bound_of(certificate: Certified) -> tuple[float, float, bool]:
     traffic: that is what is watched of a certificate of this kind.
 
     Args:
-        certificate: A `Certificate`, or the path of a saved one.
+        certificate: A `Certificate`, or an object with its fields.
 
     Raises:
-        InvalidTypeError: It is no certificate.
+        InvalidTypeError: It is no certificate; the path of one is none either.
         InvalidValueError: It bounds a risk nobody knows.
     """
     if not is_certificate(certificate):

@@ -44,7 +44,10 @@ class Ramp(Kept):
       do;
     - when win rates come from other traffic than before, all proofs begin anew.
 
-    The loss is the mean over all traffic of (strong - weak) on weak-routed requests; weak wins offset.
+    The loss is the mean over all traffic of (strong - weak) on weak-routed requests; weak wins offset. The evidence is
+    a bet (Waudby-Smith and Ramdas 2024, arXiv:2010.09686), the pause a bound on sums of changing means (Howard et al.
+    2021, arXiv:1810.08240), and other traffic is told by ranks (Vovk et al. 2021, arXiv:2102.10439);
+    ``docs/rollout.md`` has how.
 
     With a ``path`` every audit and move is added to that file at once, a line each, so that it survives any end of the
     process. Several processes may share it: each reads the others' lines under a lock before it adds its own.
@@ -56,12 +59,12 @@ class Ramp(Kept):
             shares are read; or a `CalibrationTable`. Not needed where the file is there.
         max_quality_loss: The bound, inside of 0..1; None: that of the file, or 0.05.
         confidence: Inside of 0..1; None: that of the file, or 0.95.
-        start: Weak share to begin with; 0: always strong until something is proven. None: 0.2.
-        stages: Rising weak shares to go through; None: `STAGES`.
+        start: Weak share to begin with, 0..=1; 0: always strong until something is proven. None: 0.2.
+        stages: Rising weak shares to go through, above 0 and at most 1; None: `STAGES`.
         certificate: A certificate of `ferroute.calibrate.guarantee`: begins at its threshold, which is proven, instead
             of at ``start``; bound and confidence are its own.
-        rates: Parts of the traffic to audit while it grows and while it holds. None: all and 0.02; what audits cost is
-            bounded by the budget of the shadow.
+        rates: Parts of the traffic to audit, 0..=1, while it grows and while it holds. None: all and 0.02; what audits
+            cost is bounded by the budget of the shadow.
         horizon: The running loss is averaged over at least so many audited requests; None: 500, or more where the bound
             is below 0.05. Few cannot be promised: at 0.05 and 95 % it takes 134, for over fewer a handful of lost
             requests, without which nothing is learned, is more than the bound.
@@ -69,9 +72,10 @@ class Ramp(Kept):
             always strong as well. None: ``"audit"``.
 
     Raises:
-        InvalidTypeError: Something is no number.
-        InvalidValueError: A number is out of its range, the win rates have one value only, or the file was begun with
-            something else than what is given here; what is left out is as in the file.
+        InvalidTypeError: Something is no number, ``path`` no path, or the certificate none.
+        InvalidValueError: A number is out of its range, the win rates have one value only or are missing where a new
+            ramp needs them, or the file was begun with something else than what is given here; what is left out is as
+            in the file.
         UnreadableFileError: The file cannot be read or written.
 
     Example:
@@ -207,9 +211,9 @@ def with_certified(
     """The stages with the certified threshold among them, and which one that is; 0 for "always strong".
 
     Args:
-        pairs: Threshold and weak share of each stage.
-        certificate: The certificate; None: there is none.
-        scores: Win rates of the traffic, ``[n]``, each in 0..=1.
+        pairs: Weak share and threshold of each stage, rising.
+        certificate: The certificate.
+        scores: Win rates of the traffic, ``[n]``, each in 0..=1; with none the weak share is the certificate's own.
     """
     threshold = float(certificate.threshold)
     if not certificate.certified or threshold <= 0:

@@ -30,7 +30,8 @@ class Watch(Kept):
     "the mean loss is at most the bound" reaches ``1 / (1 - confidence)`` to 1, to the highest share that the audits
     since then support, else to always strong, and proves its way back with audits since then only. While the
     certificate is true, that ever happens with a probability of ``1 - confidence`` at most. It pauses where the running
-    loss may have used up the bound.
+    loss may have used up the bound. Evidence and pause are as in a `Ramp` (Waudby-Smith and Ramdas 2024,
+    arXiv:2010.09686; Howard et al. 2021, arXiv:1810.08240).
 
     Args:
         certificate: Of `ferroute.calibrate.guarantee`.
@@ -44,7 +45,7 @@ class Watch(Kept):
         on_drift: As for `Ramp`.
 
     Raises:
-        InvalidTypeError: The certificate is none.
+        InvalidTypeError: The certificate is none, or something is no number.
         InvalidValueError: It certifies nothing, a number is out of its range, or the file was begun with another
             certificate or other settings than those given here.
         UnreadableFileError: The file cannot be read or written.
@@ -104,10 +105,13 @@ def watched(certificate: Any) -> Any:
     """What holds a certificate in this process: a watch, or always strong.
 
     Args:
-        certificate: A `Certificate`, or the path of a saved one.
+        certificate: A `Certificate`, or an object with its fields.
+
+    Returns:
+        A `Watch`, or `AlwaysStrong` where nothing is certified.
 
     Raises:
-        InvalidTypeError: It is no certificate.
+        InvalidTypeError: It is no certificate; the path of one is none either.
     """
     if not is_certificate(certificate):
         found = type(certificate).__name__
