@@ -59,7 +59,8 @@ def no_parallel(cls: R) -> R:
 class Router(abc.ABC):
     """Scores a prompt with a win rate: how likely the strong model's answer is to be the better one.
 
-    Subclass it, implement `calculate_strong_win_rate`, and register the class::
+    The class and its rule (strong if the win rate is at least the threshold) are RouteLLM's. Subclass it, implement
+    `calculate_strong_win_rate`, and register the class::
 
         class Length(Router):
             def calculate_strong_win_rate(self, prompt):
@@ -158,6 +159,9 @@ class RungRouter(Router):
             ladder: Names of the rungs, weakest first; ``cheap``, ``mid``, ``expensive``, ``weak`` and ``strong`` are
                 known beside them, by position.
             routers: Names of all routers.
+
+        Raises:
+            InvalidValueError: It speaks of one that there is not; this class itself never does.
         """
 
     def asked_routers(self) -> Sequence[tuple[str, str]]:

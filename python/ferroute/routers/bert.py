@@ -150,6 +150,9 @@ class BERTRouter(Router):
     def calculate_strong_win_rate(self, prompt: str) -> float:
         """Win rate of the strong model, 0..=1.
 
+        Args:
+            prompt: The text to route.
+
         Raises:
             InvalidTypeError: ``prompt`` is no string.
             InvalidValueError: It has more tokens than the model has positions, and the tokenizer does not cut it.

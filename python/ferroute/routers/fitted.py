@@ -49,7 +49,11 @@ class OutcomeRouter(Router):
 
     @property
     def report(self) -> FitReport:
-        """What the router is worth on prompts it was not fitted on."""
+        """What the router is worth on prompts it was not fitted on.
+
+        Raises:
+            InvalidValueError: There is none.
+        """
         if self._report is None:
             raise InvalidValueError("this router has no report of its fit")
         return self._report
@@ -76,6 +80,10 @@ class OutcomeRouter(Router):
         Args:
             prompts: As for `predict`.
             embeddings: As for `predict`.
+
+        Raises:
+            InvalidTypeError: As for `predict`.
+            InvalidValueError: As for `predict`.
         """
         scores = self._scores(checked_texts(prompts), embeddings)
         strong, weak = (scores[:, self.models.index(name)] for name in (self.strong_model, self.weak_model))
@@ -170,6 +178,7 @@ class FittedRouter(OutcomeRouter):
     Raises:
         MissingFileError: There is no such file.
         CheckpointError: It is no fitted router, or damaged.
+        InvalidTypeError: The embedder cannot be called.
     """
 
     def __init__(
@@ -199,8 +208,13 @@ class FittedRouter(OutcomeRouter):
 
         Args:
             path: The file.
-            embedder: A callable that takes a list of texts and gives their embeddings, ``[n, d]``; None: the one of the
-                file.
+            embedder: A callable that takes a list of texts and gives their embeddings, ``[n, d]``, since the file holds
+                none; None: there is none, and a router that was fitted with embeddings can only `predict` from them.
+
+        Raises:
+            MissingFileError: As the constructor.
+            CheckpointError: As the constructor.
+            InvalidTypeError: As the constructor.
         """
         return cls(path, embedder=embedder)
 
@@ -247,7 +261,10 @@ class FittedRouter(OutcomeRouter):
 
     @property
     def score_quantiles(self) -> list[float]:
-        """A hundred quantiles of its win rates on the prompts it was fitted on; the share form starts from them."""
+        """A hundred quantiles, rising, of its held-out win rates of the prompts it was fitted on.
+
+        The share form starts from them.
+        """
         return self._model.quantiles
 
     def calculate_strong_win_rate(self, prompt: str) -> float:
@@ -333,13 +350,14 @@ class FittedRouter(OutcomeRouter):
             name: Its name.
             prompts: ``n`` prompts; they need not be those of the fit.
             outcomes: What the model scored on them, ``[n]``, 0..=1; NaN where unknown.
-            embeddings: Where the router was fitted with some: those of the prompts.
+            embeddings: Where the router was fitted with some: those of the prompts, ``[n, d]``.
 
         Returns:
             This router, which has the model from now on.
 
         Raises:
-            InvalidValueError: The name is taken, lengths differ, or an outcome is out of range.
+            InvalidValueError: The name is taken or empty, lengths differ, an outcome is out of range, or fewer than 2
+                are known.
             NotBuiltError: The router keeps neighbours, not heads.
             InvalidTypeError: The name is no string.
         """
@@ -373,6 +391,14 @@ class EstimatorRouter(OutcomeRouter):
     """A router over estimators of yours, one for each model; made by ``ferroute.fit(estimator=...)``.
 
     It pickles as its estimators do; a safetensors file cannot hold them.
+
+    Args:
+        estimators: Fitted estimators, one for each model.
+        models: Names of the models, in the same order.
+        pair: Places of the strong and of the weak one.
+        report: What it is worth.
+        width: Numbers of an embedding that `predict` has to be given; None: the table in this package is used.
+        marks: Hashes of the prompts it was fitted on, as `marks_of` gives them; None: not known.
     """
 
     def __init__(

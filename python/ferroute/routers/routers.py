@@ -112,7 +112,7 @@ class RandomRouter(Router):
 class MatrixFactorizationRouter(Router):
     """RouteLLM's matrix factorisation (Ong et al. 2024, arXiv:2406.18665, section 4.2), in Rust.
 
-    The pair of models collapses to one vector, so scoring an embedding is one dot product.
+    The pair of models collapses to one vector, so scoring an embedding is one dot product; `MFModel` has the formula.
 
     Args:
         checkpoint_path: Folder with ``model.safetensors``, or a Hub name such as ``routellm/mf_gpt4_augmented``.
@@ -233,7 +233,7 @@ class MatrixFactorizationRouter(Router):
             threads: How many to use; None: all cores when the work is worth it.
 
         Returns:
-            float64 ``[n]``, or ``[len(pairs), n]`` with ``pairs``.
+            Win rates in 0..=1: float64 ``[n]``, or ``[len(pairs), n]`` with ``pairs``.
 
         Raises:
             ValueError: Wrong width, or a NaN or infinity (the message names the first bad row), or a model that no
@@ -323,6 +323,10 @@ class LocalRouter(Router):
 
         Args:
             prompt: The text to route.
+
+        Returns:
+            Up to ten pairs ``(name, part)``: lexical features by name, ``word "..."`` for a token, ``base`` and
+            ``short request``; parts in units of the logit. All there are add up to it.
         """
         return self._model.explain(prompt)
 

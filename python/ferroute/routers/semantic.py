@@ -35,9 +35,9 @@ class SemanticRouter(RungRouter):
     """Sends a request to the route whose utterances it is nearest to, if it is near enough.
 
     A text's similarity to a route is the mean of two numbers: its cosine with the route's centre, and the mean of its
-    two highest cosines with the route's utterances. What all texts share is taken out before, so unrelated texts are
-    near 0. Of the routes whose threshold it reaches, the most similar one is taken. ``docs/semantic.md`` has
-    measurements.
+    two highest cosines with the route's utterances. What all texts share is taken out before (after Mu and Viswanath
+    2018, arXiv:1702.01417), so unrelated texts are near 0. Of the routes whose threshold it reaches, the most similar
+    one is taken. ``docs/semantic.md`` has the method and measurements.
 
     Args:
         routes: Name of each route, and its example utterances; five to twenty a route do well.
@@ -236,9 +236,9 @@ class SemanticRouter(RungRouter):
         thresholds.
 
         Args:
-            prompts: Texts.
-            labels: The route of each; None where it belongs to none. Without any of those, nothing speaks against low
-                thresholds.
+            prompts: Texts, ``[n]``.
+            labels: The route of each, ``[n]``; None where it belongs to none. Without any of those, nothing speaks
+                against low thresholds.
 
         Returns:
             The report; on the prompts it was fitted to it is too good, so `evaluate` on others tells more.
@@ -256,6 +256,12 @@ class SemanticRouter(RungRouter):
         Args:
             prompts: The texts, ``[n]``.
             labels: The route of each, ``[n]``; None: no route.
+
+        Returns:
+            The report.
+
+        Raises:
+            InvalidValueError: As for `fit`.
         """
         return self._report(*self._labelled(prompts, labels))
 

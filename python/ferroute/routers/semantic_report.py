@@ -19,9 +19,9 @@ class RouteReport:
         route: Its name; None for "none".
         threshold: The similarity it needs; None for "none".
         n: Prompts labelled with it.
-        precision: Of the prompts sent there the part that belongs there; None where none was sent.
-        recall: Of its prompts the part that was sent there; None where it has none.
-        f1: Harmonic mean of the two; None where it has neither.
+        precision: Of the prompts sent there the part that belongs there, 0..=1; None where none was sent.
+        recall: Of its prompts the part that was sent there, 0..=1; None where it has none.
+        f1: Harmonic mean of the two, 0..=1; None where it has neither.
     """
 
     route: str | None
@@ -39,7 +39,8 @@ class SemanticReport:
     Attributes:
         routes: One entry a route, in their order, and "none" last.
         n: Prompts.
-        accuracy: The part that was sent where it belongs, or nowhere where it belongs nowhere; None without prompts.
+        accuracy: The part that was sent where it belongs, or nowhere where it belongs nowhere, 0..=1; None without
+            prompts.
         mean_f1: Mean F1 over the routes that have prompts, and "none".
     """
 

@@ -160,8 +160,12 @@ def get_tokenizer(
     Args:
         model_id: A folder, or a base model's name on the Hugging Face Hub.
         special_tokens: Tokens to append to the vocabulary.
-        truncation_side: ``"left"`` or ``"right"``: where a text that is too long is cut.
-        padding_side: ``"left"`` or ``"right"``; kept, nothing is padded.
+        truncation_side: RouteLLM's argument, without effect.
+        padding_side: RouteLLM's argument, without effect.
+
+    Raises:
+        MissingFileError: There is no tokenizer, here or on the Hub.
+        CheckpointError: It cannot be read.
     """
     folder = tokenizer_folder(model_id)
     return Tokenizer(_core.CausalTokenizer(folder, list(special_tokens or ())), folder)

@@ -30,6 +30,8 @@ _SCORE = re.compile(r"\[\[([\d.]+)\]\]")
 class CausalLLMClassifier:
     """A language model that predicts a score, 1 to 5: how well the weak model would answer.
 
+    RouteLLM's class of this name (Ong et al. 2024, arXiv:2406.18665), on the core in the place of torch.
+
     Args:
         config: Base model and label tokens.
         ckpt_local_path: Folder or Hub name of the checkpoint.
@@ -170,7 +172,10 @@ class CausalLLMClassifier:
         """Probability that the weak model is good enough, and that of each label: a softmax over the labels alone.
 
         Args:
-            score_logits: Logits of the labels' tokens, float32 ``[labels]``.
+            score_logits: Logits from the first label's token to the end of the vocabulary, float32 ``[k]``.
+
+        Returns:
+            The sum of the probabilities from label ``score_threshold`` on, 0..=1, and all of them, float32 ``[k]``.
         """
         return _core.label_probability([float(logit) for logit in score_logits], self.score_threshold)
 

@@ -104,5 +104,8 @@ class PromptFormat:
 
         Args:
             messages: The conversation in OpenAI's form.
+
+        Raises:
+            ValueError: As for `generate_prompt_turns`.
         """
         return "".join(turn["content"] for turn in self.generate_prompt_turns(messages))

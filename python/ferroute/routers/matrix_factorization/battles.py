@@ -34,7 +34,7 @@ class BattleTable:
         model_a: Names, one a battle.
         model_b: Names.
         winner: ``"model_a"``, ``"model_b"``, or ``"tie"`` where ties were asked for.
-        prompt: Row of each battle's prompt among the embeddings (or among ``texts``).
+        prompt: Row of each battle's prompt among the embeddings (or among ``texts``), from 0.
         texts: Different prompts, in order of appearance; None where the battles carry row numbers instead.
         read: Battles before filtering.
         dropped: Reason -> number of battles.
@@ -131,11 +131,12 @@ def read(source: Any, ties: bool = False) -> BattleTable:
 
     Args:
         source: A path, a name on the Hugging Face Hub, a DataFrame or records.
-        ties: What becomes of ties, as in `train`.
+        ties: Whether ties are kept; RouteLLM leaves them out.
 
     Raises:
         InvalidValueError: A column is missing, or a battle makes no sense; the message names it.
         InvalidTypeError: Another kind of object.
+        MissingFileError: There is no such file, folder or data set.
     """
     columns, where = _columns(source)
     for name in ("model_a", "model_b"):

@@ -166,9 +166,10 @@ class _Weight:
 class MFModel:
     """Win rates of pairs of language models, from the embedding of a prompt.
 
-    The logit of a model is ``classifier . (P[model] / |P[model]| * text_proj x embedding)``; a win rate is the sigmoid
-    of the difference of two logits. Everything but the embedding is folded into one vector for each pair, so a win
-    rate is one dot product.
+    RouteLLM's class of this name (Ong et al. 2024, arXiv:2406.18665), as its checkpoints and code have it. The logit of
+    a model is ``classifier . (P[model] / |P[model]| * text_proj x embedding)``; a win rate is the sigmoid of the
+    difference of two logits. Everything but the embedding is folded into one vector for each pair, so a win rate is one
+    dot product.
 
     Constructing it draws random weights from the distributions torch uses (rows of `P` standard normal, the linear
     layers uniform within 1 / sqrt(inputs)); use `from_pretrained` for trained ones.
@@ -180,6 +181,9 @@ class MFModel:
         num_classes: Logits for each model; win rates need 1.
         use_proj: Whether embeddings are projected to `dim`; without, `text_dim` must be equal to `dim`.
         seed: Makes the random weights repeatable.
+
+    Raises:
+        InvalidValueError: A size is below 1, or ``text_dim`` and ``dim`` differ without a projection.
 
     Attributes:
         embedding_model: Name of the embedding model, read whenever a prompt is embedded.
@@ -349,6 +353,9 @@ class MFModel:
 
         Args:
             save_directory: The folder; made if it is not there.
+
+        Raises:
+            UnreadableFileError: It cannot be written to.
         """
         extras = {"models": self.model_names, "embedder": self.trained_with, "trained": self.trained_names}
         extras = {name: value for name, value in extras.items() if value is not None}
@@ -377,10 +384,11 @@ class MFModel:
         """Refuses models whose rows no battle has trained.
 
         Args:
-            *models: Names of models.
+            *models: Names of models, or their rows.
 
         Raises:
-            CheckpointError: One of them, by name or row, is none of `trained_names`; the message names those.
+            CheckpointError: One of them is none of `trained_names`; the message names those.
+            UnknownNameError: One of them is not in the table.
         """
         if self.trained_names is None:
             return
@@ -406,7 +414,7 @@ class MFModel:
 
         Args:
             repo_id: The repository, ``owner/name``.
-            commit_message: The commit's message; None: one of ours.
+            commit_message: The commit's message.
             private: Whether a new repository is private; None: as the owner has it.
             token: The Hub's token; None: the one that is logged in.
             branch: Where to; None: the main branch.
@@ -602,12 +610,16 @@ class MFModel:
         """Logits of models for one prompt.
 
         Args:
-            model_id: Rows of the table, or names of `MODEL_IDS`.
-            prompt: A text, which is embedded, or an embedding.
+            model_id: Rows of the table, or names in it.
+            prompt: A text, which is embedded, or an embedding ``[text_dim]``.
 
         Returns:
-            ``[models]``, or ``[models, num_classes]`` with several classes; dimensions of length 1 are dropped, as
-            in the original.
+            float32 ``[models]``, or ``[models, num_classes]`` with several classes; dimensions of length 1 are dropped,
+            as in the original.
+
+        Raises:
+            UnknownNameError: A model that is not in the table.
+            InvalidValueError: An embedding of another width, or with NaN or an infinity.
         """
         rows = [self._row(model) for model in model_id]
         return self._core.logits(self._embedding(prompt), rows).squeeze()
@@ -618,12 +630,16 @@ class MFModel:
         """Win rate of model a over model b for one prompt.
 
         Args:
-            model_a: A row of the table or a name of `MODEL_IDS`.
+            model_a: A row of the table, or a name in it.
             model_b: As `model_a`.
-            prompt: A text, which is embedded, or an embedding.
+            prompt: A text, which is embedded, or an embedding ``[text_dim]``.
 
         Returns:
             A number in 0..=1.
+
+        Raises:
+            UnknownNameError: A model that is not in the table.
+            InvalidValueError: An embedding of another width, or with NaN or an infinity; or several classes.
         """
         return self._core.win_rate(self._embedding(prompt), self._row(model_a), self._row(model_b))
 
@@ -634,6 +650,14 @@ class MFModel:
             embedding: A list of floats, or an array ``[text_dim]`` of any number type and stride.
             strong_row: Row of the strong model.
             weak_row: Row of the weak model.
+
+        Returns:
+            A number in 0..=1.
+
+        Raises:
+            UnknownNameError: A row outside the table.
+            InvalidValueError: Another width, NaN or an infinity.
+            InvalidTypeError: Something in the embedding is no number.
         """
         return self._core.win_rate(embedding, strong_row, weak_row)
 
@@ -651,13 +675,13 @@ class MFModel:
         The interpreter is released meanwhile. Each value equals that of `win_rate_of`, bit for bit.
 
         Args:
-            strong_id: Row of the strong model, or its name in `MODEL_IDS`.
+            strong_id: Row of the strong model, or its name in the table.
             weak_id: As `strong_id`.
             X: Embeddings ``[n, text_dim]``: float32, float64, float16 or whole numbers.
             threads: Threads to use at most; by default one for each processor.
 
         Returns:
-            ``[n]``.
+            float64 ``[n]``, each in 0..=1.
 
         Raises:
             InvalidValueError: Another width, or a row with NaN or an infinity: the first is named.
@@ -680,7 +704,11 @@ class MFModel:
             threads: As for `win_rates`.
 
         Returns:
-            ``[pairs, n]``.
+            float64 ``[pairs, n]``, each in 0..=1.
+
+        Raises:
+            InvalidValueError: As for `win_rates`.
+            UnknownNameError: As for `win_rates`.
         """
         rows = [(self._row(strong), self._row(weak)) for strong, weak in pairs]
         return self._core.win_rates_pairs(X, rows, threads)

@@ -51,8 +51,11 @@ class PairwiseDataset:
         """Batches of winners, losers and prompts.
 
         Args:
-            batch_size: Battles in a batch.
+            batch_size: Battles in a batch, 1 or more.
             shuffle: Whether battles come in another order each time.
+
+        Returns:
+            The batches, to iterate over.
         """
         return DataLoader(self, batch_size, shuffle=shuffle)
 
@@ -64,6 +67,10 @@ class DataLoader:
         dataset: Anything with a length and items (winner, loser, prompt).
         batch_size: Battles in a batch; the last one may be shorter.
         shuffle: Whether the order changes.
+
+    Raises:
+        InvalidValueError: ``batch_size`` is below 1.
+        InvalidTypeError: It is no whole number.
     """
 
     def __init__(self, dataset: Any, batch_size: int = 1, shuffle: bool = False) -> None:
@@ -179,14 +186,14 @@ class MFModel_Train:  # noqa: N801 - the original's name
     def forward(
         self, model_win: ArrayLike, model_loss: ArrayLike, prompt: ArrayLike, test: bool = False, alpha: float = 0.05
     ) -> NDArray[np.float32]:
-        """Logits of battles, float32 ``[n]``: above 0 where the first model is expected to win.
+        """Logits of battles, float32 ``[n]`` (a scalar for one): above 0 where the first model is expected to win.
 
         Args:
-            model_win: Rows of the first models ``[n]``.
-            model_loss: Rows of the others.
-            prompt: Rows of the embeddings.
+            model_win: Rows of the first models in the table, whole numbers ``[n]``.
+            model_loss: Rows of the others, ``[n]``.
+            prompt: Rows of the embeddings, ``[n]``.
             test: Without noise.
-            alpha: Deviation of the noise, which numpy's global generator draws.
+            alpha: Standard deviation of the normal noise on each number, which numpy's global generator draws.
         """
         import numpy as np
 
@@ -205,7 +212,7 @@ class MFModel_Train:  # noqa: N801 - the original's name
     __call__ = forward
 
     def predict(self, model_win: ArrayLike, model_loss: ArrayLike, prompt: ArrayLike) -> NDArray[np.bool_]:
-        """Whether the first model is expected to win each battle.
+        """Whether the first model is expected to win each battle, bool ``[n]`` (a scalar for one).
 
         Args:
             model_win: Rows of the first models, ``[n]``, whole numbers.
@@ -222,6 +229,9 @@ def evaluator(net: MFModel_Train, test_iter: Iterable[Any], device: object = "cp
         net: The model.
         test_iter: Batches of winners, losers and prompts.
         device: Not used.
+
+    Returns:
+        Mean of ``-ln(probability given to the winner)``, and the part of the winners that was called, 0..=1.
     """
     del device
     loss, right, count = net.trainer.evaluate(net.embeddings, _rows(test_iter))
@@ -251,9 +261,9 @@ def train_loops(
         train_iter: Battles to train on: of `PairwiseDataset.get_dataloaders`, or any iterable of batches of three
             arrays (winners, losers, prompts), which is asked for them once an epoch.
         test_iter: Battles to judge by; None with ``evaluator=None``.
-        lr: Learning rate of Adam.
-        weight_decay: Of Adam.
-        alpha: Deviation of the noise on embeddings.
+        lr: Learning rate of Adam (Kingma and Ba 2015, arXiv:1412.6980).
+        weight_decay: Of Adam, added to the gradient.
+        alpha: Standard deviation of the normal noise on each number of an embedding.
         num_epochs: Passes.
         device: Accepted and without effect.
         evaluator: Called after each epoch with net, ``test_iter`` and device; gives loss and accuracy. None: not.
@@ -263,7 +273,10 @@ def train_loops(
         kwargs: Accepted and without effect, as in RouteLLM.
 
     Returns:
-        ``train_losses``, ``test_losses`` and ``test_acces``, one number an epoch.
+        ``train_losses``, ``test_losses`` and ``test_acces``, one number an epoch, as `evaluator` gives them.
+
+    Raises:
+        InvalidValueError: There are no battles, a setting cannot be, or the loss is no number any more.
     """
     from tqdm import tqdm
 

@@ -42,8 +42,8 @@ class Judged:
     Attributes:
         battles: How many with a winner.
         loss: Mean of ``-ln(probability given to the winner)``, a tie being half a win for either; guessing has ln 2.
-        accuracy: Share whose winner was called.
-        low: Lower end of the accuracy's 95 % interval.
+        accuracy: Share whose winner was called, 0..=1.
+        low: Lower end of the accuracy's 95 % interval (Wilson 1927).
         high: Upper end.
     """
 
@@ -73,7 +73,14 @@ class Judged:
 
 @dataclass(frozen=True)
 class EpochLosses:
-    """Losses of one epoch; those of the held-out battles are None without any."""
+    """Losses of one epoch.
+
+    Attributes:
+        epoch: Its number, from 1.
+        train_loss: Mean of ``-ln(probability given to the winner)`` of the battles trained on, with noise.
+        held_out_loss: The same of the held-out battles, without noise; None without any.
+        held_out_accuracy: Share of their winners that was called, 0..=1; None without any.
+    """
 
     epoch: int
     train_loss: float
@@ -96,7 +103,7 @@ class TrainingReport(AsText):
         epochs: Losses of each.
         best_epoch: The one whose weights were kept: the smallest held-out loss (without held-out battles the last).
         held_out: The kept weights on the held-out battles. They chose the epoch, so this is a little hopeful.
-        baseline: The same battles called by each model's strength alone (Bradley-Terry), without the prompt.
+        baseline: The same battles called by each model's strength alone (Bradley and Terry 1952), without the prompt.
         versions: Of ferroute and of the format of this report.
         date: As given.
     """
@@ -174,7 +181,12 @@ def check_output(folder: str | os.PathLike[str]) -> None:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model and the report of its training."""
+    """A trained model and the report of its training.
+
+    Attributes:
+        model: The model, with the weights that were kept.
+        report: What went in and what came out.
+    """
 
     model: MFModel
     report: TrainingReport

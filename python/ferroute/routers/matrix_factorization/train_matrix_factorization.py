@@ -78,9 +78,9 @@ def train(
             with ``model_a``, ``model_b``, ``winner`` and ``idx`` (a row of ``embeddings``) or ``prompt`` (the text).
             Battles of a model with itself are left out.
         embeddings: ``[prompts, text_dim]``, or the path of an ``.npy`` file, which is memory-mapped, or of a Parquet,
-            Arrow or JSONL file with a column of them. Without ``idx`` in
-            the battles there is a row for each of them, or for each with a prompt of 16 characters or more (what
-            ``generate_embeddings`` writes). None: the prompts' texts are embedded by ``embedder``.
+            Arrow or JSONL file with a column of them. Without ``idx`` in the battles there is a row for each of them,
+            or for each with a prompt of 16 characters or more (what ``generate_embeddings`` writes). None: the prompts'
+            texts are embedded by ``embedder``.
         embedder: As for `MatrixFactorizationRouter`: ``"local"``, settings of an endpoint, or a callable. With
             ``embeddings``, what made them; the name of an embedding model will do. The checkpoint records it, and the
             router refuses another; a callable needs a name of its own.
@@ -90,12 +90,12 @@ def train(
         batch_size: Battles in a batch.
         epochs: Passes over the battles at most.
         patience: Ends after this many epochs without a smaller held-out loss; None: all epochs are made.
-        lr: Learning rate of Adam.
+        lr: Learning rate of Adam (Kingma and Ba 2015, arXiv:1412.6980).
         weight_decay: Of Adam, added to the gradient.
-        alpha: Deviation of the normal noise that each number of an embedding gets in training.
+        alpha: Standard deviation of the normal noise that each number of an embedding gets in training.
         use_proj: Whether embeddings are projected to ``dim``; without, both must be equally wide.
-        split: Share of the battles that is trained on; the others are held out, choose the epoch and judge it. All
-            battles of a prompt are on one side.
+        split: Share of the battles that is trained on, above 0 and at most 1; the others are held out, choose the epoch
+            and judge it. All battles of a prompt are on one side.
         ties: ``"drop"`` leaves ties out, as RouteLLM does; ``"half"`` takes each as half a win for either side, so that
             the router also learns on which prompts it does not matter who answers.
         seed: Decides the split, the first weights, the order of battles and the noise.
@@ -109,6 +109,8 @@ def train(
     Raises:
         InvalidValueError: No battle is left, NaN in an embedding, a setting that cannot be, or a loss that overflows.
         UnknownNameError: A model that is not in ``models``, or a prompt without an embedding.
+        CountMismatchError: Battles without ``idx``, and another number of embeddings.
+        MissingFileError: There is no such file.
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("dim", dim)):
         checked_count(name, value)

@@ -1,1 +1,1 @@
-"""The similarity-weighted ranking's names; it runs in a later version."""
+"""RouteLLM's similarity-weighted ranking: the router, its ratings and tiers, and the embeddings it is made of."""

@@ -57,6 +57,11 @@ def get_embeddings(
 
     Returns:
         float32 ``[kept battles, d]``.
+
+    Raises:
+        InvalidValueError: There is no column ``prompt``, ``partial`` is of other prompts or another embedder, or the
+            embedder gave NaN or vectors of several lengths.
+        UnreadableFileError: Another run is writing ``partial``.
     """
     texts = kept_prompts(battles_df)
     print(f"Battles after preprocessing: {len(texts)}")  # noqa: T201 - as in RouteLLM

@@ -30,7 +30,7 @@ _MOST_TIERS = 2**32 - 1
 
 @built_in
 class SWRankingRouter(Router):
-    """RouteLLM's similarity-weighted ranking (Ong et al. 2024, arXiv:2406.18665, section 4.1), in Rust.
+    """RouteLLM's similarity-weighted ranking (Ong et al. 2024, arXiv:2406.18665), in Rust.
 
     A prompt weighs known battles between models by how similar their prompts are to it; with these weights the tiers
     of models are rated anew, and the win rate follows from the ratings of the two models' tiers. Ratings are those at
@@ -54,7 +54,7 @@ class SWRankingRouter(Router):
         weak_model: As given; read at each call.
         embedding_model: Name of the embedding model; read at each call.
         model2tier: Model -> tier; 0 is the best.
-        model_ratings: Model -> rating, the best first.
+        model_ratings: Model -> Elo rating (400 points are a factor of 10 in the odds), the best first.
 
     Raises:
         ValueError: Files that do not fit, such as another number of embeddings than of battles kept.
@@ -101,11 +101,13 @@ class SWRankingRouter(Router):
             path: The file.
             strong_model: Name of the strong model in the battles.
             weak_model: Name of the weak model in the battles.
-            embedder: A callable that takes a text and gives its embedding, ``[d]``; None: as the constructor's.
-            threads: Threads to score with; None: all cores.
+            embedder: As for the constructor.
+            threads: As for the constructor.
 
         Raises:
             CheckpointError: The file is no index, of another version, or damaged.
+            MissingFileError: There is no such file.
+            UnknownNameError: A model is not in the battles.
         """
         router = cls.__new__(cls)
         router._start({"index": os.path.abspath(path)}, threads)  # noqa: PTH100 - as text
@@ -216,7 +218,7 @@ class SWRankingRouter(Router):
             threads: How many to use; None: as at construction.
 
         Returns:
-            float64 ``[n]``, within 1e-7 of the same embeddings one by one.
+            Win rates in 0..=1, float64 ``[n]``, within 1e-7 of the same embeddings one by one.
 
         Raises:
             ValueError: Wrong width, a NaN or infinity, or a row of zeros; the message names the first bad row.
@@ -237,7 +239,7 @@ class SWRankingRouter(Router):
         return np.array(rates, dtype=np.float64)
 
     def get_weightings(self, similarities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Weight of each battle, ``10 * 10 ** (s / max s)``; override it for a law of your own.
+        """Weight of each battle, ``10 * 10 ** (s / max s)`` as in RouteLLM; override it for a law of your own.
 
         Args:
             similarities: Cosine similarity of the prompt with each battle, float64 ``[battles]``.
@@ -254,6 +256,12 @@ class SWRankingRouter(Router):
 
         Args:
             embedding: Embedding of the prompt, ``[d]``, float32 or float64.
+
+        Returns:
+            Tier -> rating; 400 points are a factor of 10 in the odds.
+
+        Raises:
+            ValueError: Wrong width, a NaN or infinity, or a vector of zeros.
         """
         if self._weighs_itself():
             ratings = self._core.tier_ratings(embedding, self._threads)

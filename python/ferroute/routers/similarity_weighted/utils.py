@@ -40,11 +40,13 @@ def compute_elo_mle_with_tie(
     INIT_RATING: float = 1000,  # noqa: N803
     sample_weight: ArrayLike | None = None,
 ) -> Any:
-    """Elo ratings by maximum likelihood (Bradley-Terry; a tie is half a win for each), run to the optimum.
+    """Elo ratings by maximum likelihood, run to the optimum.
 
-    RouteLLM stops its solver early, so its ratings differ by up to about two points. A battle of a label with itself
-    compares the label with zero instead, as RouteLLM's regression does. Where only differences are determined, the
-    ratings have the mean ``INIT_RATING``; labels that never lost (or never won) stay finite through a penalty of 1e-6.
+    The model is that of Bradley and Terry 1952, a tie being half a win for each; the function, its scale and the anchor
+    are RouteLLM's, whose solver stops early, so that its ratings differ by up to about two points. A battle of a label
+    with itself compares the label with zero instead, as RouteLLM's regression does. Where only differences are
+    determined, the ratings have the mean ``INIT_RATING``; labels that never lost (or never won) stay finite through a
+    penalty of 1e-6.
 
     Args:
         df: A pandas frame (or a mapping of columns) with ``model_a``, ``model_b`` and ``winner``, which is
@@ -87,7 +89,7 @@ def compute_elo_mle_with_tie(
 
 
 def compute_tiers(model_ratings: Any, num_tiers: int) -> dict[Any, int]:
-    """Cuts ratings into tiers: runs of descending ratings with the smallest sum of the runs' variances.
+    """Cuts ratings into tiers, as RouteLLM does: runs of descending ratings with the smallest sum of their variances.
 
     Args:
         model_ratings: A pandas Series or a mapping, label -> rating.
