@@ -147,17 +147,17 @@ _Moved: TypeAlias = tuple[str, int | None, int, int, int, float, str, str]
 
 @final
 class RampPlan:
-    """What a ramp is to do.
+    """What a ramp is to do; `ferroute.rollout.Ramp` says by which evidence.
 
     Args:
         stages: Weak share and threshold of each, rising, without "always strong", which is stage 0.
         start: The stage to begin with.
         certified: Whether that one is proven already.
         reference: Win rates ``[n]`` that later ones are compared with; a sample of them is kept.
-        max_quality_loss: The bound.
-        confidence: Of all promises.
+        max_quality_loss: The bound, in units of the scores.
+        confidence: Of all promises, inside of 0..1.
         horizon: The running loss is averaged over at least so many audits; None: 500, or more below a bound of 0.05.
-        rates: Parts of the traffic to audit while it grows and while it holds.
+        rates: Parts of the traffic to audit, 0..=1, while it grows and while it holds.
         revert_on_drift: Whether other traffic leads back to always strong.
         regret: Whether weak wins count for nothing.
 
@@ -188,7 +188,11 @@ class RampPlan:
     ) -> tuple[NDArray[np.uint32], NDArray[np.bool_], list[_Moved]]:
         """The stage in force for each request ``[n]``, which were audited ``[n]``, and the moves, timed by request.
 
-        ``win_rates``, ``strong`` and ``weak`` are ``[n]``, one entry a request in their order.
+        ``win_rates``, ``strong`` and ``weak`` are ``[n]``, one entry a request in their order. ``rate`` is the part
+        that is audited; None: as the ramp itself would ask.
+
+        Raises:
+            InvalidValueError: Lengths differ, or a number is not in 0..=1; the message names the row.
         """
 
     @property
@@ -222,7 +226,7 @@ class Ramp:
         """Its file."""
 
     def keeps(self, plan: RampPlan) -> None:
-        """Raises where a plan has another bound, confidence or other thresholds than this ramp."""
+        """Raises `InvalidValueError` where a plan has another bound, confidence or other thresholds than this ramp."""
 
     def observe(
         self, win_rate: float, strong: float, weak: float, probability: float = 1.0, threshold: float | None = None
@@ -287,6 +291,12 @@ def ramp_stages(win_rates: NDArray[np.float64], shares: Sequence[float]) -> list
 class Trial:
     """A test of two arms that may be looked at at any time; ``True`` is the second.
 
+    By betting on scores weighed by the lot (Waudby-Smith and Ramdas 2024, arXiv:2010.09686).
+
+    Args:
+        split: Part of the keys that meets the second, inside of 0..1.
+        confidence: Inside of 0..1.
+
     Raises:
         InvalidValueError: A number is out of its range.
     """
@@ -303,10 +313,16 @@ class Trial:
         """Whether scores certainly do not come at the split."""
 
 def ab_arm(salt: str, key: str, split: float) -> bool:
-    """Whether a key goes to the second arm."""
+    """Whether a key goes to the second arm, whose part of all keys is ``split``, 0..1; by a hash of both texts."""
 
 def ab_required_n(effect: float, baseline: float, power: float, split: float, confidence: float) -> int:
-    """Scores of both arms together that find a difference of `effect` with probability `power`."""
+    """Scores of both arms together that find a difference of `effect` with probability `power`.
+
+    An approximation, for scores of 0 and 1; see `ferroute.rollout.ABTest.required_n`.
+
+    Raises:
+        InvalidValueError: A number is out of its range.
+    """
 
 # --- request.rs ---
 
@@ -648,6 +664,9 @@ class Rules:
 class MfModel:
     """Weights of a matrix factorisation router; immutable, and usable from several threads at once.
 
+    Files are `safetensors <https://github.com/huggingface/safetensors>`_ with the names of RouteLLM's checkpoints; the
+    formula is in `ferroute.routers.matrix_factorization.model.MFModel`.
+
     Args:
         path: A folder with ``model.safetensors`` (and ``config.json``, whose sizes count where no argument is given),
             or a safetensors file.
@@ -717,6 +736,10 @@ class MfModel:
         `x` is read where it lies, with the interpreter released. `threads` is how many to use at most, by default one
         for each processor. Each value equals that of `win_rate`, bit for bit. The first row with NaN or an infinity
         is named in the error.
+
+        Raises:
+            InvalidValueError: Another width, NaN or an infinity.
+            UnknownNameError: A row outside the table.
         """
 
     def win_rates_pairs(
@@ -740,7 +763,7 @@ _Pairs: TypeAlias = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
 def eval_curve(
     win_rates: NDArray[np.float64], pairs: _Pairs, num_results: int, merge: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.uint64], list[NDArray[np.float64]]]:
-    """Routes rows at the quantiles 0, 1/num_results, .. 1 of their win rates.
+    """Routes rows at the quantiles 0, 1/num_results, .. 1 of their win rates, as RouteLLM's evaluation program does.
 
     Args:
         win_rates: ``[n]``.
@@ -765,7 +788,9 @@ def eval_resample(
     optimum: bool,
     threads: int | None = None,
 ) -> NDArray[np.float64]:
-    """The curves of routers on rows drawn with replacement, the same draws for all; columns are ``[n]``.
+    """The curves of routers on rows drawn with replacement (a paired bootstrap); columns are ``[n]``.
+
+    The draws are the same for all routers, and thresholds are quantiles of each draw.
 
     Returns:
         ``[resamples, columns]``, one row a resample, with m = num_results + 1 points: for each router m percentages
@@ -783,7 +808,9 @@ def eval_figures(
 ) -> NDArray[np.float64]:
     """AUC, APGR and the percentage of strong calls at each fraction of the gap, for curves ``[b, m]``: ``[b, 2 + f]``.
 
-    ``weak`` and ``strong`` are the models' scores, ``[b]``. Points may come in any order.
+    ``weak`` and ``strong`` are the models' scores, ``[b]``. Points may come in any order. The figures are RouteLLM's
+    (Ong et al. 2024, arXiv:2406.18665), computed as its evaluation program does; see
+    `ferroute.evals.results.RouterResult`.
     """
 
 def eval_percent_at(
@@ -887,6 +914,8 @@ class LocalModel:
 class BertModel:
     """A BERT, RoBERTa or XLM-RoBERTa sequence classifier with its tokenizer; usable from any thread.
 
+    Folders are those that Hugging Face's transformers saves, weights as safetensors.
+
     Args:
         path: Folder with ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
         num_labels: Rows of its last layer, at least 3; None: 3.
@@ -928,7 +957,11 @@ class BertModel:
     def most_tokens(self) -> int:
         """Most tokens of a text that can be scored: the smaller of `max_length` and the rows of the position table."""
     def win_rate(self, text: str, threads: int | None = None) -> float:
-        """One minus the probability of the last two classes."""
+        """One minus the probability of the last two classes, 0..=1, as RouteLLM's BERT router has it.
+
+        Raises:
+            InvalidValueError: The text has more tokens than `most_tokens`, and the tokenizer does not cut it.
+        """
     def win_rates(
         self, texts: list[str], threads: int | None = None, progress: Callable[[int], object] | None = None
     ) -> NDArray[np.float64]:
@@ -1083,8 +1116,13 @@ class Client:
         """One completion.
 
         Args:
-            body: the request, a JSON object in OpenAI's shape, as the caller means it; its ``model`` is replaced.
+            body: the request, a JSON object in the shape of OpenAI's API reference ("Chat Completions"), as the caller
+                means it; its ``model`` is replaced.
             decided: what was decided before, for the ledger and the estimate of the saving.
+
+        Raises:
+            openai.APIError: the call failed.
+            FerrouteError: the request cannot be made.
         """
     def achat(self, body: bytes, decided: _Decided | None = None) -> Awaitable[Reply]:
         """`chat` for asyncio; cancelling it closes the connection."""
@@ -1118,7 +1156,10 @@ class Reply:
 
 @final
 class EventStream:
-    """The chunks of one completion, read ahead by another thread. Dropping it closes its connection."""
+    """The chunks of one completion, read ahead by another thread. Dropping it closes its connection.
+
+    Providers send them as server-sent events (WHATWG, HTML Living Standard, "Server-sent events").
+    """
 
     @property
     def status(self) -> int:
@@ -1137,7 +1178,11 @@ class EventStream:
     def ready(self) -> bytes | None:
         """A chunk that has already arrived; None when one would have to wait, and at the end."""
     def next(self) -> bytes | None:
-        """The JSON of the next chunk; None at the end and once closed."""
+        """The JSON of the next chunk; None at the end and once closed.
+
+        Raises:
+            openai.APIError: the stream broke, or was silent for too long.
+        """
     def anext(self) -> Awaitable[bytes | None]:
         """`next` for asyncio; cancelling it closes the stream."""
     def close(self) -> None:
@@ -1165,8 +1210,12 @@ class Embedder:
         batch_size: texts in one request (256).
         concurrency: requests at the same time (8).
         base64: asks for base64 instead of numbers; both are understood.
-        timeout: seconds for one attempt.
+        timeout: seconds for one attempt (600).
         max_retries: how often a failed request is repeated (2).
+
+    Raises:
+        UnknownNameError: no provider goes by such a name.
+        InvalidValueError: a key is missing, or a setting is out of range.
     """
 
     def __new__(
@@ -1204,6 +1253,9 @@ class Embedder:
         Returns:
             The vector ``[d]``, a sentence when the text had to be cut, and what this call paid in US dollars: nothing
             for a cached vector, None where the price is unknown.
+
+        Raises:
+            openai.APIError: the endpoint failed.
         """
     def aembed(self, text: str) -> Awaitable[tuple[NDArray[np.float32], str | None, Decimal | None]]:
         """`embed` for asyncio: the vector is ``[d]``."""
@@ -1546,8 +1598,11 @@ def quantiles(values: NDArray[np.float64], at: Sequence[float], *, percent: bool
 
     Args:
         values: Numbers without NaN.
-        at: Which quantiles, each in 0..=1.
+        at: Which quantiles, ``[k]``, each in 0..=1.
         percent: As pandas 2 computes them, bit for bit; False: as numpy and pandas 3 do.
+
+    Returns:
+        float64 ``[k]``.
 
     Raises:
         InvalidValueError: No value, NaN, or a quantile outside of 0..=1.
@@ -1557,7 +1612,11 @@ def quantile(values: list[float], at: float) -> float:
     """One of `quantiles`, as pandas 2 computes it, without numpy."""
 
 def binomial_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:
-    """The exact interval (Clopper and Pearson 1934) of the probability behind ``successes`` of ``trials``."""
+    """The exact interval (Clopper and Pearson 1934) of the probability behind ``successes`` of ``trials``, 0..=1.
+
+    Raises:
+        InvalidValueError: There is no trial, more successes than trials, or ``confidence`` is not inside of 0..1.
+    """
 
 # --- guarantee.rs ---
 _Numbers: TypeAlias = NDArray[np.float64]
@@ -1576,7 +1635,8 @@ def certify_threshold(
 ) -> tuple[float | None, float, float, int, int, int, float | None]:
     """The highest threshold whose loss is at most ``most`` with probability ``1 - delta``.
 
-    See `ferroute.calibrate.guarantee`; columns are ``[n]``, ``start`` is the first threshold tested of weak_routed.
+    See `ferroute.calibrate.guarantee`, for the sources as well; columns are ``[n]``, ``start`` is the first threshold
+    tested of weak_routed.
 
     Returns:
         The threshold or None, the loss seen there, its bound, rows whose truth is known, rows judged only, rows below
@@ -1587,7 +1647,10 @@ def certify_threshold(
     """
 
 def first_weak_share(rows: int, most: float, delta: float) -> float:
-    """The share of traffic below the first threshold that is tested among the weak-routed."""
+    """The share of traffic below the first threshold that is tested among the weak-routed, 0.2 to 0.5.
+
+    A fifth, or more where ``rows`` are few: twice the rows that would pass if nothing were lost. A rule of our own.
+    """
 
 def afford_threshold(
     win_rates: _Numbers,
@@ -1601,8 +1664,9 @@ def afford_threshold(
 ) -> tuple[float | None, float, float, int]:
     """The best threshold whose mean cost is at most ``budget`` with probability ``1 - delta``.
 
-    See `ferroute.calibrate.budget`; pairs are the strong and the weak model's ``[n]``, ``cap`` bounds every cost.
-    Thresholds are tested from all calls weak downward, or from all strong upward where ``weak_is_dearer``.
+    See `ferroute.calibrate.budget`, for the sources as well; pairs are the strong and the weak model's ``[n]``, ``cap``
+    bounds every cost. Thresholds are tested from all calls weak downward, or from all strong upward where
+    ``weak_is_dearer``.
 
     Returns:
         The threshold or None, mean cost and mean score there (of the first tested where it is None), rows below it.
@@ -1682,7 +1746,7 @@ class Fitting:
         neighbours: tuple[int, float] | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> NDArray[np.float64]:
-        """Expected scores ``[n, m]``, each row's by a fit without its fold."""
+        """Expected scores ``[n, m]``, not cut to 0..=1, each row's by a fit without its fold."""
 
     def chance(
         self,
@@ -1695,9 +1759,11 @@ class Fitting:
         zero_shot: bool = True,
         progress: Callable[[int], object] | None = None,
     ) -> tuple[float, float]:
-        """How well held-out differences of the pair are predicted, and the share of shuffled labels that reach it.
+        """How well held-out differences of the pair are predicted, and the p-value of that by a permutation test.
 
-        ``folds`` and ``units`` are ``[n]``, the fold and the unit of each row.
+        ``folds`` and ``units`` are ``[n]``, the fold and the unit of each row. The p-value is the share, of ``times``
+        shuffles and the labels themselves, that are predicted as well; the larger one of two ways to shuffle
+        (``docs/fit.md``).
         """
 
 @final
@@ -1765,12 +1831,12 @@ class FittedModel:
     def scores(
         self, texts: list[str], embeddings: NDArray[np.float32] | None = None, threads: int | None = None
     ) -> NDArray[np.float64]:
-        """Expected scores ``[n, m]``, not cut to 0..=1."""
+        """Expected scores ``[n, m]``, not cut to 0..=1; ``embeddings`` are ``[n, d]``."""
 
     def win_rates(
         self, texts: list[str], embeddings: NDArray[np.float32] | None = None, threads: int | None = None
     ) -> NDArray[np.float64]:
-        """Win rates ``[n]``, the interpreter lock released."""
+        """Win rates ``[n]``, 0..=1, the interpreter lock released; ``embeddings`` are ``[n, d]``."""
 
     def with_model(
         self, name: str, features: NDArray[np.float32], logits: NDArray[np.float64], outcomes: NDArray[np.float64]
@@ -1784,9 +1850,11 @@ class FittedModel:
 class MfTrainer:
     """A matrix factorisation in training: weights, and what Adam remembers of its steps.
 
-    Random weights are drawn as torch draws them. `x` is always embeddings ``[prompts, text_dim]`` of any number type
-    and layout, read where they lie; battles are int64 ``[n, 3]``: rows of the winner, the loser and the prompt. The
-    same arguments give the same weights, bit for bit, with any number of threads.
+    The model is RouteLLM's (Ong et al. 2024, arXiv:2406.18665), Adam that of Kingma and Ba 2015, arXiv:1412.6980, with
+    weight decay added to the gradient. Losses are means of ``-ln(probability given to the winner)``. Random weights are
+    drawn as torch draws them. `x` is always embeddings ``[prompts, text_dim]`` of any number type and layout, read
+    where they lie; battles are int64 ``[n, 3]``: rows of the winner, the loser and the prompt. The same arguments give
+    the same weights, bit for bit, with any number of threads.
 
     Args:
         dim: Numbers in a model's row.
@@ -1838,7 +1906,7 @@ class MfTrainer:
             batch_size: Battles in a batch.
             lr: Learning rate of Adam.
             weight_decay: Of Adam.
-            alpha: Deviation of the noise on embeddings.
+            alpha: Standard deviation of the normal noise on each number of an embedding.
             shuffle: Whether each epoch has an order of its own.
             seed: Decides orders and noise.
             threads: At most so many.
@@ -1933,6 +2001,8 @@ def write_columns(path: str | os.PathLike[str], columns: dict[str, Any]) -> None
 class SemanticModel:
     """Semantic routes and their thresholds; immutable, and usable from several threads at once.
 
+    `ferroute.routers.semantic.SemanticRouter` says how similarities are computed, and after whom.
+
     Args:
         routes: Name, rung or ``router-...`` and utterances of each.
         otherwise: Rung or ``router-...`` of a text that is near none.
@@ -1963,9 +2033,9 @@ class SemanticModel:
     def verdict(self, similarities: Sequence[float]) -> Verdict:
         """The verdict on a text with these similarities."""
     def similarities(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """``[texts, routes]``, by the embedded table, on all cores."""
+        """Similarities -1..=1, ``[texts, routes]``, by the embedded table, on all cores."""
     def similarities_of(self, vectors: Any) -> NDArray[np.float64]:
-        """``[n, routes]`` of embeddings ``[n, width]``."""
+        """Similarities -1..=1, ``[n, routes]``, of embeddings ``[n, width]``."""
     def with_thresholds(self, thresholds: Sequence[float]) -> SemanticModel:
         """The same routes with other thresholds."""
     def fitted(self, similarities: Sequence[float], labels: Sequence[int | None]) -> SemanticModel:
@@ -1986,9 +2056,9 @@ def bradley_terry(
 ) -> NDArray[np.float64]:
     """Ratings ``[labels]`` of labels from comparisons ``[n]`` of ``a`` with ``b``, in units of the logit.
 
-    A comparison counts twice: two wins, or one for each side. A label against itself is compared with zero, as in
-    RouteLLM. Where only differences are determined, ratings sum to 0; where a label never lost (or won), a ridge of
-    1e-6 keeps its group finite.
+    By maximum likelihood in the model of Bradley and Terry 1952. A comparison counts twice: two wins, or one for each
+    side. A label against itself is compared with zero, as in RouteLLM. Where only differences are determined, ratings
+    sum to 0; where a label never lost (or won), a ridge of 1e-6 keeps its group finite.
 
     Args:
         a: First side of each comparison, contiguous.
@@ -2002,13 +2072,17 @@ def bradley_terry(
     """
 
 def cut_tiers(ratings: Sequence[float], num_tiers: int) -> list[int]:
-    """The tier of each rating: runs of descending ratings with the smallest sum of variances, 0 being the best."""
+    """The tier of each of ``ratings``, falling: runs with the smallest sum of variances as in RouteLLM, 0 the best.
+
+    Raises:
+        InvalidValueError: ``num_tiers`` is below 1.
+    """
 
 def hash_of_file(path: str | os.PathLike[str]) -> str:
     """Hash (xxh3, 128 bits) of a file's whole content."""
 
 def sw_weightings(similarities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``10 * 10 ** (s / max s)`` of contiguous similarities ``[n]``."""
+    """``10 * 10 ** (s / max s)`` of contiguous similarities ``[n]``, RouteLLM's law: float64 ``[n]``."""
 
 @final
 class SwRanking:
@@ -2081,7 +2155,10 @@ class SwRanking:
         """Elo of `used_tiers`, ``[tiers]``, with battles of these weights ``[n]``."""
 
     def win_rate(self, vector: Any, strong: int, weak: int, threads: int | None = None) -> float:
-        """Win rate of tier ``strong`` over ``weak`` for one embedding."""
+        """Win rate, 0..=1, of tier ``strong`` over ``weak`` for one embedding ``[dim]``.
+
+        By the logistic law of Elo, 400 points being a factor of 10 in the odds, as in RouteLLM.
+        """
 
     def win_rate_of_weights(self, weights: NDArray[np.float64], strong: int, weak: int) -> float:
         """The same for weights of the battles, ``[n]``."""
@@ -2198,15 +2275,25 @@ class Ledger:
         """With which probability the last call with this id of a response was drawn for a shadow."""
 
     def outcomes(self, wanted: _Filter, tags: Sequence[tuple[str, str]]) -> dict[str, list[Any]]:
-        """Scores with their calls, a list for each column; of the same call, source and model the latest."""
+        """Scores with their calls, a list for each column; of the same call, source and model the latest.
+
+        ``wanted`` is since and until (microseconds since 1970, UTC), router and model, None for any.
+        """
 
     def accuracy(
         self, wanted: _Filter, *, passing: float, strong: str | None, weak: str | None
     ) -> list[tuple[str, _Rate | None, _Rate | None, int]]:
-        """What each source says of the router: weak-routed calls that passed, strong-routed that weak passes for."""
+        """What each source says of the router: weak-routed calls that passed, strong-routed that weak passes for.
+
+        ``passing`` is the score from which on an answer counts, 0..=1; rates are as in `ferroute.spend.Rate`.
+        """
 
     def flush(self, timeout: float) -> None:
-        """Waits until everything entered so far is in the store."""
+        """Waits until everything entered so far is in the store, ``timeout`` seconds at most.
+
+        Raises:
+            UnreadableFileError: That takes longer, or the store refuses.
+        """
 
     def close(self, timeout: float) -> None:
         """As `flush`, then lets go of the store."""
@@ -2221,13 +2308,17 @@ class Ledger:
         """The calls themselves, a list for each column; money in picodollars."""
 
 def ledger_features(packed: bytes) -> tuple[list[float], list[float]] | None:
-    """Embedding (64) and lexical features of a call's ``features``; None for another version."""
+    """Embedding ``[64]`` and lexical features ``[42]`` of a call's ``features``; None for another version."""
 
 def ledger_flush_all(timeout: float) -> None:
-    """Waits until every ledger of this process has what was entered so far."""
+    """Waits until every ledger of this process has what was entered so far, ``timeout`` seconds at most.
+
+    Raises:
+        UnreadableFileError: One has not; the message says how many calls are missing, and why the first one failed.
+    """
 
 def ledger_hold_all(timeout: float) -> None:
-    """Closes the connections of every ledger, before a fork."""
+    """Closes the connections of every ledger, before a fork; waits ``timeout`` seconds at most for what is written."""
 
 def ledger_release_all() -> None:
     """Lets them be opened again."""
@@ -2333,7 +2424,7 @@ class Bank:
 
     def __new__(cls, url: str) -> Bank: ...
     def close(self, limit: float = 5.0) -> None:
-        """Gives back what is lent, after the last call."""
+        """Gives back what is lent, after the last call; ``limit`` is the seconds that this may take."""
 
 @final
 class GatewayDoor:
@@ -2384,13 +2475,16 @@ class GatewayDoor:
 class GatewaySeeing:
     """Metrics, traces and logs of a server; outlives its reloads.
 
+    Numbers are in Prometheus' text format, traces go out by OpenTelemetry's protocol (OTLP over HTTP), and where a
+    request stands in one is said by the header ``traceparent`` of W3C Trace Context.
+
     Args:
         metrics: whether there are numbers to scrape at ``/metrics``.
         logs: ``off``, ``text`` or ``json``: lines on stderr, without prompts and secrets.
         verbose: as text, requests that went well have lines as well; as JSON they have them anyway.
         otlp: base URL of a collector of traces, such as ``http://127.0.0.1:4318``.
         otlp_headers: headers it is sent.
-        sample: the part of traces that is sent, where the caller's ``traceparent`` does not say.
+        sample: the part of traces that is sent, 0..=1, where the caller's ``traceparent`` does not say.
         told: asked for more numbers, by names as Prometheus has them, at most every five seconds.
     """
 

@@ -58,11 +58,18 @@ async def acompletion(
     """`completion` for asyncio: never blocks the loop; cancelling it closes the connection.
 
     Args:
-        model: Name of a model, with its provider's prefix or without.
-        messages: The conversation in OpenAI's form.
-        api_base: The endpoint's address; None: the provider's own.
-        api_key: The key; None: from the environment.
-        **kwargs: Any other parameter of a chat completion.
+        model: As for `completion`.
+        messages: As for `completion`.
+        api_base: As for `completion`.
+        api_key: As for `completion`.
+        **kwargs: As for `completion`; ``stream=True`` returns an asynchronous stream.
+
+    Returns:
+        An answer or a stream; ``.routing`` says what it cost.
+
+    Raises:
+        openai.APIError: As for `completion`.
+        ferroute.errors.FerrouteError: As for `completion`.
     """
     return await acomplete(_calls.prepare(model, messages, api_base, api_key, kwargs))
 
@@ -75,6 +82,9 @@ def complete(call: _calls.Prepared) -> Any:
 
     Returns:
         The answer, or a stream.
+
+    Raises:
+        openai.APIError: The call failed.
     """
     if call.litellm is not None:
         from ferroute._litellm import complete as elsewhere
@@ -98,6 +108,9 @@ async def acomplete(call: _calls.Prepared) -> Any:
 
     Returns:
         The answer, or an asynchronous stream.
+
+    Raises:
+        openai.APIError: The call failed.
     """
     if call.litellm is not None:
         from ferroute._litellm import acomplete as elsewhere

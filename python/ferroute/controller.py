@@ -156,7 +156,10 @@ class Controller(DecidingMany, Shadows):
 
     Raises:
         KeyError: A router's name is unknown.
-        TypeError: A router misses an argument in ``config``; or there are neither two models nor tiers, or both.
+        TypeError: A router misses an argument in ``config``; or there are neither two models nor tiers, or both; or an
+            argument is of another kind.
+        InvalidValueError: A setting is out of its range, or rungs, rules or a calibration table do not fit.
+        UnreadableFileError: The ledger's store, or the file that ``FERROUTE_PRICES`` names, cannot be read.
 
     Warns:
         RetiringModelWarning: A model was shut down, or will be within six months; once for a name and process.
@@ -421,14 +424,20 @@ class Controller(DecidingMany, Shadows):
 
         Args:
             prompt: A text, or messages in OpenAI's form.
-            router: Name of the router.
-            threshold: Strong if the win rate is at least this, 0..=1.
+            router: Name of the router; or a model string, where no threshold is given.
+            threshold: Strong if the win rate is at least this, 0..=1; or what else `decide` takes.
+
+        Raises:
+            RoutingError: As for `completion`.
         """
         router, threshold = self._asked_how(router, threshold, None)
         return self._decide(Asked(prompt, self._policy_in_force()), router, threshold, enters_window=True).model
 
     def completion(self, *, router: str | None = None, threshold: Any = None, **kwargs: Any) -> Any:
-        """A chat completion by the routed model, in OpenAI's shape, with the decision under ``.routing``.
+        """A chat completion by the routed model, with the decision under ``.routing``.
+
+        Arguments and answer have the shape of OpenAI's API reference, "Chat Completions"; the model string and the rule
+        "strong if the win rate is at least the threshold" are RouteLLM's.
 
         Args:
             router: Name of a loaded router.
@@ -473,6 +482,13 @@ class Controller(DecidingMany, Shadows):
             router: Name of the router; None: it is in ``model``.
             threshold: Strong if the win rate is at least this, 0..=1; None: it is in ``model``.
             **kwargs: Parameters of a chat completion, ``messages`` and ``model`` among them.
+
+        Returns:
+            A chat completion, or an asynchronous stream of chunks with ``stream=True``.
+
+        Raises:
+            RoutingError: As for `completion`.
+            openai.OpenAIError: As for `completion`.
         """
         extras, said = taken(kwargs), kwargs.get("model")
         with self._under(kwargs):
@@ -592,8 +608,12 @@ class Controller(DecidingMany, Shadows):
             router: Name of a loaded router.
 
         Returns:
-            A Series, an array (float64) or a list of floats, element by element; of a router that names a rung, where
-            that stands between the first, 0, and the last, 1.
+            A Series, an array (float64) or a list of floats, ``[n]``, each in 0..=1, element by element; of a router
+            that names a rung, where that stands between the first, 0, and the last, 1.
+
+        Raises:
+            RoutingError: There is no such router.
+            InvalidTypeError: ``prompts`` is a single string, or of another kind.
         """
         self._validate_router_threshold(router, 0)
         from ferroute._batch import win_rates

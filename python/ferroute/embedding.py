@@ -52,7 +52,12 @@ class LocalEmbedder:
     """The embedder ``"local"``: offline, from the table in the package, a few microseconds a text.
 
     A vector has 107 numbers: 64 of the mean of the text's token vectors, of length 1, a tenth of each of the 42 lexical
-    features of `LocalRouter`, and 0.3 in every vector, which lets a model on top of it have an intercept.
+    features of `LocalRouter`, and 0.3 in every vector, which lets a model on top of it have an intercept. Table and
+    features are this project's own (``docs/local-router.md``).
+
+    Attributes:
+        name: What checkpoints call it; the number in it changes whenever its vectors do.
+        width: Numbers in a vector, 107.
     """
 
     name = LOCAL
@@ -200,13 +205,14 @@ class PromptEmbedder:
             - ``api_base`` (or ``base_url``), ``api_key``: an OpenAI-compatible endpoint of its own, independent of the
               Controller's;
             - ``api_version``, ``base_model``: for Azure, and the model behind a deployment's name, for its price;
-            - ``dimensions``: asks the endpoint for vectors of this width;
+            - ``dimensions``: asks the endpoint for vectors of this width; without, its own;
             - ``instruction``: put before every text, as some embedding models ask for (``"query: "``);
-            - ``max_input_tokens``: longer prompts are cut to it, with a note in the decision (8192);
+            - ``max_input_tokens``: what the model takes (8192): a prompt that the endpoint refuses as longer is cut,
+              with a note in the decision;
             - ``cache_size``: embeddings kept, by hash of model and text (10,000);
-            - ``batch_size``, ``concurrency``: texts in one request, requests side by side, in batches;
+            - ``batch_size``, ``concurrency``: texts in one request (256), requests side by side (8), in batches;
             - ``base64``: False for servers that only know numbers in JSON;
-            - ``timeout`` in seconds, ``max_retries``, ``organization``, ``extra_headers`` (a mapping).
+            - ``timeout`` in seconds (600), ``max_retries`` (2), ``organization``, ``extra_headers`` (a mapping).
 
     Raises:
         InvalidTypeError: ``settings`` is of another kind.
@@ -256,6 +262,10 @@ class PromptEmbedder:
 
         Args:
             text: The text.
+
+        Raises:
+            InvalidTypeError: The embedder is asynchronous.
+            openai.APIError: The endpoint failed.
         """
         if self._call is not None:
             return _vector(_not_awaitable(self._call(text)))
@@ -293,6 +303,15 @@ class PromptEmbedder:
         Args:
             texts: The texts, ``[n]``.
             progress: Called with the number newly done; None: nothing is called.
+
+        Returns:
+            float32 of an endpoint and of ``"local"``; float64 of a client and of a callable for one text; what its
+            ``embed_batch`` gives of a callable that has one.
+
+        Raises:
+            InvalidTypeError: The embedder is asynchronous, or gives something else than numbers.
+            InvalidValueError: Vectors differ in length, or ``embed_batch`` gives another number of them.
+            openai.APIError: The endpoint failed.
         """
         import numpy as np
 

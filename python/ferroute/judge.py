@@ -115,12 +115,13 @@ class LLMJudge:
     """A large model as the judge: it sees two answers, A and B, in one order and then in the other, and no names.
 
     Answers and request go to it as JSON, so nothing in them can end the quotation, and it is held to numbers by a
-    schema where its provider can do that. Scores are means over both orders, so a liking for the first place cancels.
+    schema where its provider can do that. Scores are means over both orders, so a liking for the first place cancels;
+    that judges have one, and favour long answers and their own, is known from Zheng et al. 2023, arXiv:2306.05685.
     A judge is an opinion: what rests on it is relative to it (``calibrate.guarantee(..., judge=...)``).
 
     Args:
         model: A name, or a mapping with settings of its own (see `ferroute.endpoints`). It should be neither of the
-            two models judged: models favour answers of their own kind.
+            two models judged.
         instructions: Takes the place of the first sentences that it is told, which say what counts.
         api_base: Base URL; None: the model's own, else the Controller's.
         api_key: Key; likewise, else from the environment.

@@ -140,7 +140,7 @@ class Ledger:
             router: The router that chose; None: the model was asked for by name.
             requested: The model string of the request.
             tier: Rung, with more than two models.
-            win_rate: The strong model's, as the router saw it.
+            win_rate: The strong model's, as the router saw it, 0..=1.
             threshold: What it was held against.
             holdout: Sent to the strong model by lot.
             session: The caller's session.
@@ -290,9 +290,13 @@ class Ledger:
             until: Before here; None: until now.
             router: Calls decided by this router; None: of all.
             model: Calls of this model; None: of all.
-            strong: The model that savings are counted against; None: read off the calls.
-            weak: The weak model; None: read off the calls.
+            strong: Name of the strong model, for the accuracy of routers, as in `ferroute.spend.spend`; None: not told.
+            weak: Name of the weak model, likewise.
             passing: Score from which on an answer counts as good, 0..=1.
+
+        Raises:
+            InvalidValueError: A time is none, or ``passing`` is not in 0..1.
+            UnreadableFileError: The store cannot be read.
         """
         from ferroute.spend import spend
 
@@ -315,6 +319,10 @@ class Ledger:
             until: Before here; None: until now.
             router: Calls decided by this router; None: of all.
             model: Calls of this model; None: of all.
+
+        Raises:
+            InvalidValueError: A time is none.
+            UnreadableFileError: The store cannot be read.
         """
         from ferroute.failures import failures
 
@@ -333,6 +341,9 @@ class Ledger:
 
         Args:
             timeout: Seconds to wait at most for what is not yet written.
+
+        Raises:
+            UnreadableFileError: As for `flush`.
         """
         self.core.close(timeout)
 
@@ -357,6 +368,8 @@ def open(ledger: str | os.PathLike[str] | Ledger | None = None) -> Ledger:  # no
 
     Raises:
         InvalidTypeError: It is none of these.
+        InvalidValueError: As for `Ledger`.
+        UnreadableFileError: As for `Ledger`.
     """
     if ledger is None:
         return Ledger()

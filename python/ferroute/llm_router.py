@@ -97,6 +97,9 @@ class LLMRouter:
 
         Args:
             query: The text to classify.
+
+        Raises:
+            InvalidTypeError: The query is no string.
         """
         return cast("str", self.controller.decide(_text(query), router=_NAME).tier)
 
@@ -116,11 +119,12 @@ class LLMRouter:
 
         Args:
             query: What is sorted.
-            messages: What is sent to the model; None: the query alone.
+            messages: What is sent to the model, in OpenAI's form; None: the query alone.
 
         Returns:
             ``response`` (the text), ``model_used`` (the one that answered, be it a fallback or a rung further up),
-            ``complexity`` (the tier of the query), ``input_tokens``, ``output_tokens``.
+            ``complexity`` (the tier of the query), ``input_tokens``, ``output_tokens`` (None where the provider does
+            not tell).
 
         Raises:
             InvalidTypeError: The query is no string.
@@ -134,8 +138,15 @@ class LLMRouter:
         """As `route`, without blocking the event loop.
 
         Args:
-            query: The text to route.
-            messages: The conversation it is the end of, in OpenAI's form; None: none.
+            query: As for `route`.
+            messages: As for `route`.
+
+        Returns:
+            As for `route`.
+
+        Raises:
+            InvalidTypeError: As for `route`.
+            openai.OpenAIError: As for `route`.
         """
         with Holding(_query, _text(query)):
             answer = await self.controller.acompletion(model=f"router-{_NAME}", messages=_messages(query, messages))

@@ -35,8 +35,14 @@ def read_texts(
         column: Field or column with the prompt; None: ``prompt``, ``messages``, ``question`` or ``text``.
         skip_bad: Leave bad rows out; otherwise the first one raises.
 
+    Returns:
+        The texts, ``[n]``.
+
     Raises:
+        MissingFileError: There is no such file.
+        UnreadableFileError: It cannot be read.
         InvalidValueError: A row is bad, or there is no such column; the message names file and row.
+        NotBuiltError: Parquet from standard input.
     """
     batches = read_prompts(path, format=format, column=column, skip_bad=skip_bad)
     return [text for batch in batches for _row, text in batch]

@@ -25,7 +25,7 @@ class TaskGuess:
     Attributes:
         task: A full name, one of `TIERS`.
         tier: The task's tier: ``cheap``, ``mid`` or ``expensive``.
-        confidence: Probability of the task, 0 to 1, calibrated on held-out prompts.
+        confidence: Probability of the task, 0 to 1, calibrated on held-out prompts (``docs/tasks.md``).
     """
 
     task: str

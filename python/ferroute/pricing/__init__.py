@@ -132,6 +132,13 @@ def breakdown(
         at: As in `cost`.
         base_model: As in `cost`.
         tokens: Token counts as in `cost`; they go before those in `usage`.
+
+    Returns:
+        The cost, whose ``total`` is US dollars; None where the price is not known.
+
+    Raises:
+        InvalidValueError: As in `cost`, or ``usage`` has counts of another name.
+        InvalidTypeError: There is no count of such a name, or ``usage`` is none.
     """
     counts = _usage.tokens(usage, tokens)
     found = _core.pricing_cost(_names(model, base_model), counts, service_tier, _usage.when(at))
@@ -149,6 +156,12 @@ def price(model: str, at: When = None, *, service_tier: str | None = None) -> Pr
         model: Name of a model, with its provider's prefix or without.
         at: Day of the prices: a date, or ISO text; None: now.
         service_tier: The provider's tier, such as ``"flex"`` or ``"priority"``; None: the usual one.
+
+    Returns:
+        The price in US dollars, with its source.
+
+    Raises:
+        InvalidValueError: The time or the tier is none.
     """
     found = _core.pricing_price(_base(model) or model, service_tier, _usage.when(at))
     if found is None:
@@ -179,7 +192,8 @@ def compare(
         A mapping from model to US dollars (None: not known, with a warning).
 
     Raises:
-        InvalidTypeError: ``models`` is one string.
+        InvalidTypeError: ``models`` is one string, or as in `breakdown`.
+        InvalidValueError: As in `breakdown`.
     """
     if isinstance(models, str):
         raise InvalidTypeError("models: expected several names, found one string")
@@ -217,6 +231,10 @@ def ratio(
 
     Returns:
         7 where the weak one costs a seventh; None where a price is not known (with a warning) or the weak one is free.
+
+    Raises:
+        InvalidValueError: As in `cost`.
+        InvalidTypeError: There is no count of such a name.
     """
     counts = _usage.tokens(None, {"input_tokens": input_tokens, "output_tokens": output_tokens, **tokens})
     for model in (strong, weak):
@@ -328,7 +346,13 @@ def version() -> str:
 
 
 def check() -> None:
-    """Raises what is wrong with the file that ``FERROUTE_PRICES`` names, if anything is."""
+    """Raises what is wrong with the file that ``FERROUTE_PRICES`` names, if anything is.
+
+    Raises:
+        InvalidValueError: Its prices have another layout.
+        MissingFileError: There is no such file.
+        UnreadableFileError: It cannot be read.
+    """
     _core.pricing_check()
 
 

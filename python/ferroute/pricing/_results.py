@@ -174,7 +174,7 @@ class Scenario(Shown):
 
     @property
     def saved_share(self) -> Decimal | None:
-        """The part of the baseline's cost that is saved: 0.6 for 60 %."""
+        """The part of the baseline's cost that is saved: 0.6 for 60 %; negative is a loss, None: not known."""
         saved = self.saved
         return None if saved is None or not self.baseline_cost else saved / self.baseline_cost
 
