@@ -1,7 +1,8 @@
 """What every public name says of itself: a docstring, its parameters, what it raises, shapes, and what it gives.
 
 The rules that a program can check. A name is public if nothing in its path begins with an underscore and its module's
-``__all__``, where there is one, has it; the stub of the core is checked as well. Who reads the texts checks the rest.
+``__all__``, where there is one, has it; the stub of the core is checked as well. Names whose meaning comes from a
+paper, a specification or RouteLLM say so (`SOURCES`). Who reads the texts checks the rest.
 """
 
 from __future__ import annotations
@@ -39,6 +40,90 @@ SAME = {"InvalidTypeError": "TypeError", "InvalidValueError": "ValueError", "Unk
 """Errors that may be named by the class of Python's own that they derive from."""
 
 
+ROUTELLM = "arXiv:2406.18665"
+BETTING = "arXiv:2010.09686"
+TESTED_IN_ORDER = "arXiv:2110.01052"
+MT_BENCH = "arXiv:2306.05685"
+MAX_T = "Romano and Wolf 2005"
+BRADLEY_TERRY = "Bradley and Terry 1952"
+ADAM = "arXiv:1412.6980"
+EXACT = "Clopper and Pearson 1934"
+BENCHMARKS = ("arXiv:2403.12031", "arXiv:2601.07206", "arXiv:2410.02223", "arXiv:2510.00202")
+
+SOURCES: dict[str, tuple[str, ...]] = {
+    # Promises and intervals.
+    "calibrate.guarantee": (TESTED_IN_ORDER, BETTING, EXACT, "arXiv:2101.02703", "arXiv:2301.09633"),
+    "calibrate.budget": (TESTED_IN_ORDER, BETTING),
+    "thresholds.Threshold": (EXACT,),
+    "thresholds.threshold_for_share": ("RouteLLM", "pandas 2"),
+    "thresholds.rounded": ("RouteLLM",),
+    "calibrate_threshold.line": ("RouteLLM",),
+    "_core.binomial_interval": (EXACT,),
+    "_core.quantiles": ("pandas 2", "numpy"),
+    "_sweep.Sweep": (EXACT,),
+    "_accuracy.Rate": (EXACT, "Korn and Graubard 1998"),
+    "failures.Group": (EXACT,),
+    "auditing._saving.Saving": ("Hall 1992", "docs/audit.md"),
+    "auditing._quality.Quality": ("Efron and Tibshirani 1993",),
+    # Evidence while traffic runs.
+    "rollout.ramps.Ramp": (BETTING, "arXiv:1810.08240", "arXiv:2102.10439"),
+    "rollout.watch.Watch": (BETTING, "arXiv:1810.08240"),
+    "rollout.abtest.ABTest": (BETTING,),
+    "_core.Trial": (BETTING,),
+    # Figures.
+    "evals._figures.Estimate": ("Efron and Tibshirani 1993",),
+    "evals.results.RouterResult": (ROUTELLM,),
+    "evals.results.RouterResult.simultaneous_bands": (MAX_T, "Montiel Olea"),
+    "evals.results.score_router": (ROUTELLM,),
+    "evals.model_comparison.ModelResult": (ROUTELLM,),
+    "evals.model_comparison.ModelResult.simultaneous_bands": (MAX_T, "Montiel Olea"),
+    "evals.plots.reliability": ("arXiv:1706.04599",),
+    "_core.eval_curve": ("RouteLLM",),
+    "_core.eval_figures": (ROUTELLM,),
+    # Data.
+    "evals.benchmarks.MMLU": ("arXiv:2009.03300", "RouteLLM"),
+    "evals.benchmarks.GSM8K": ("arXiv:2110.14168", "RouteLLM"),
+    "evals.benchmarks.MTBench": (MT_BENCH, "RouteLLM"),
+    "evals.reading.read_outcomes": BENCHMARKS,
+    "evals.scoring.judge": (MT_BENCH,),
+    "judge.LLMJudge": (MT_BENCH,),
+    # Routers.
+    "fitting.fit": ("MacKay 1992", "docs/fit.md"),
+    "routers.routers.MatrixFactorizationRouter": (ROUTELLM,),
+    "routers.routers.LocalRouter": ("docs/local-router.md",),
+    "routers.bert.BERTRouter": (ROUTELLM,),
+    "routers.causal_llm.router.CausalLLMRouter": (ROUTELLM,),
+    "routers.causal_llm.model.CausalLLMClassifier": (ROUTELLM,),
+    "routers.similarity_weighted.router.SWRankingRouter": (ROUTELLM,),
+    "routers.similarity_weighted.router.SWRankingRouter.get_weightings": ("RouteLLM",),
+    "routers.similarity_weighted.utils.compute_elo_mle_with_tie": (BRADLEY_TERRY, "RouteLLM"),
+    "routers.similarity_weighted.utils.compute_tiers": ("RouteLLM",),
+    "routers.semantic.SemanticRouter": ("arXiv:1702.01417",),
+    "routers.matrix_factorization.model.MFModel": (ROUTELLM,),
+    "routers.matrix_factorization.train_matrix_factorization.train": (ROUTELLM, ADAM),
+    "routers.matrix_factorization.pairwise.train_loops": (ADAM,),
+    "routers.matrix_factorization.report.interval": ("Wilson 1927",),
+    "routers.matrix_factorization.report.TrainingReport": (BRADLEY_TERRY,),
+    "_core.MfTrainer": (ROUTELLM, ADAM),
+    "_core.bradley_terry": (BRADLEY_TERRY,),
+    "_core.cut_tiers": ("RouteLLM",),
+    "_core.sw_weightings": ("RouteLLM",),
+    # Formats and protocols.
+    "controller.Controller.completion": ("OpenAI's API reference", "RouteLLM"),
+    "_core.Client.chat": ("OpenAI's API reference",),
+    "_core.EventStream": ("WHATWG",),
+    "_core.MfModel": ("safetensors",),
+    "_core.GatewaySeeing": ("Prometheus", "OpenTelemetry", "W3C Trace Context"),
+}
+"""Names whose meaning comes from somewhere, and the words by which their docstrings say from where."""
+
+AUTHORS = re.compile(
+    r"Clopper and Pearson|Bradley and Terry|Bradley-Terry|Hoeffding and Bentkus|Korn and Graubard|Wilson|Efron and "
+    r"Tibshirani|Romano and Wolf|Waudby-Smith and Ramdas|Kingma and Ba|Mu and Viswanath|MacKay|\w+ et al\."
+)
+"""People whose methods are used here: a reader wants to find the paper."""
+
+
 @dataclass
 class Named:
     """A public name."""
@@ -53,6 +138,11 @@ class Named:
     @cached_property
     def doc(self) -> str:
         return ast.get_docstring(self.node) or ""
+
+    @cached_property
+    def line(self) -> str:
+        """The docstring without its line breaks."""
+        return " ".join(self.doc.split())
 
     @cached_property
     def decorators(self) -> list[str]:
@@ -322,6 +412,24 @@ def descriptions(named: Named) -> list[tuple[str, str]]:
         elif found and line.strip():
             found[-1] = (found[-1][0], f"{found[-1][1]} {line.strip()}")
     return found
+
+
+def test_what_comes_from_somewhere_says_from_where():
+    told = {str(named).removeprefix("ferroute."): named.line for named in names()}
+    lost = {name: [word for word in words if word not in told.get(name, "")] for name, words in SOURCES.items()}
+    assert {name: words for name, words in lost.items() if words} == {}
+
+
+def test_who_is_named_has_a_year():
+    # A number of arXiv does as well: it begins with the year.
+    year = r"[^;)]{0,40}?(?:\b(?:19|20)\d\d\b|arXiv:\d{4})"
+    vague = [
+        f"{named}: {who}"
+        for named in names()
+        for who in set(AUTHORS.findall(named.line))
+        if not re.search(re.escape(who) + year, named.line)
+    ]
+    assert vague == []
 
 
 def test_examples_run():
