@@ -1,8 +1,9 @@
 """What every public name says of itself: a docstring, its parameters, what it raises, shapes, and what it gives.
 
 The rules that a program can check. A name is public if nothing in its path begins with an underscore and its module's
-``__all__``, where there is one, has it; the stub of the core is checked as well. Names whose meaning comes from a
-paper, a specification or RouteLLM say so (`SOURCES`). Who reads the texts checks the rest.
+``__all__``, where there is one, has it; so is what a public class inherits from a private one. The stub of the core is
+checked as well. Names whose meaning comes from a paper, a specification or RouteLLM say so (`SOURCES`). Who reads the
+texts checks the rest.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     # Evidence while traffic runs.
     "rollout.ramps.Ramp": (BETTING, "arXiv:1810.08240", "arXiv:2102.10439"),
     "rollout.watch.Watch": (BETTING, "arXiv:1810.08240"),
+    "rollout._kept.Kept.evidence": (BETTING,),
     "rollout.abtest.ABTest": (BETTING,),
     "_core.Trial": (BETTING,),
     # Figures.
@@ -77,6 +79,10 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "evals.results.score_router": (ROUTELLM,),
     "evals.model_comparison.ModelResult": (ROUTELLM,),
     "evals.model_comparison.ModelResult.simultaneous_bands": (MAX_T, "Montiel Olea"),
+    "evals._side_by_side.SideBySide.difference": ("Efron and Tibshirani 1993",),
+    "evals._side_by_side.SideBySide.differences": (MAX_T, "Montiel Olea"),
+    "evals._side_by_side.SideBySide.difference_curves": (MAX_T, "Montiel Olea"),
+    "evals._side_by_side.SideBySide.simultaneous_bands": (MAX_T, "Montiel Olea"),
     "evals.plots.reliability": ("arXiv:1706.04599",),
     "_core.eval_curve": ("RouteLLM",),
     "_core.eval_figures": (ROUTELLM,),
@@ -88,6 +94,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "evals.scoring.judge": (MT_BENCH,),
     "judge.LLMJudge": (MT_BENCH,),
     # Routers.
+    "_fit_report.FitReport": (ROUTELLM, "docs/fit.md"),
     "fitting.fit": ("MacKay 1992", "docs/fit.md"),
     "routers.routers.MatrixFactorizationRouter": (ROUTELLM,),
     "routers.routers.LocalRouter": ("docs/local-router.md",),
@@ -116,6 +123,12 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "_core.GatewaySeeing": ("Prometheus", "OpenTelemetry", "W3C Trace Context"),
 }
 """Names whose meaning comes from somewhere, and the words by which their docstrings say from where."""
+
+RETURNED = {
+    "ferroute._fit_report": {"FitReport"},
+    "ferroute.evals._differences": {"DifferenceCurve", "Differences"},
+}
+"""Classes that nobody imports, since public functions make them."""
 
 AUTHORS = re.compile(
     r"Clopper and Pearson|Bradley and Terry|Bradley-Terry|Hoeffding and Bentkus|Korn and Graubard|Wilson|Efron and "
@@ -221,6 +234,13 @@ def names() -> list[Named]:
             found.append(named)
             if isinstance(node, ast.ClassDef):
                 walk(node.body, named.path, True, None)
+                inherit(node, path)
+
+    def inherit(node: ast.ClassDef, module: str) -> None:
+        for home, base in bases(node, module):
+            if base.name.startswith("_") or home not in modules():
+                walk(base.body, f"{home}.{base.name}", True, None)
+                inherit(base, home)
 
     for module, tree in modules().items():
         only = exported(tree)
@@ -228,7 +248,26 @@ def names() -> list[Named]:
         # What a public module hands out may live in a private one.
         for private, handed_out in handed(tree, only or set()).items():
             walk(parsed(private).body, private, False, handed_out)
+    for private, returned in RETURNED.items():
+        walk(parsed(private).body, private, False, returned)
     return list({str(named): named for named in found}.values())
+
+
+def bases(node: ast.ClassDef, module: str) -> list[tuple[str, ast.ClassDef]]:
+    """Classes of the package that one derives from, with their modules: what they can do, it can."""
+    tree = modules().get(module) or parsed(module)
+    homes = {
+        each.name: str(imported.module)
+        for imported in tree.body
+        if isinstance(imported, ast.ImportFrom) and (imported.module or "").startswith("ferroute.")
+        for each in imported.names
+    }
+    found: list[tuple[str, ast.ClassDef]] = []
+    for name in (ast.unparse(base).split("[")[0] for base in node.bases):
+        home = homes.get(name, module)
+        body = (modules().get(home) or parsed(home)).body
+        found += [(home, each) for each in body if isinstance(each, ast.ClassDef) and each.name == name]
+    return found
 
 
 def handed(tree: ast.Module, only: set[str]) -> dict[str, set[str]]:
@@ -264,6 +303,9 @@ def test_the_list_is_the_public_surface():
         "controller.Controller.route",
         "_certificate.Certificate",
         "_core.Keys.create",
+        "evals._side_by_side.SideBySide.difference",
+        "rollout._kept.Kept.observe",
+        "_fit_report.FitReport.plot",
     ):
         assert f"ferroute.{name}" in told
 
@@ -305,7 +347,7 @@ def raised(named: Named) -> set[str]:
             continue
         if isinstance(node, ast.Raise) and node.exc is not None:
             name = ast.unparse(node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
-            if name[0].isupper():
+            if name[0].isupper() and name != "NotImplementedError":  # left to the class that derives
                 found.add(name)
         waiting += ast.iter_child_nodes(node)
     return found

@@ -339,6 +339,19 @@ def test_audits_are_checked():
     assert ramp.n == 0
 
 
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({"rate": "half"}, InvalidTypeError, "rate: expected a number, found 'half'"),
+        ({"rate": 2.0}, InvalidValueError, "rate: expected a part above 0 and at most 1, found 2"),
+        ({"seed": -1}, InvalidTypeError, "seed: expected a whole number of 0 or more, found -1"),
+    ],
+)
+def test_settings_of_a_rehearsal_that_are_none_are_refused(settings, error, said):
+    with pytest.raises(error, match=said):
+        Ramp(win_rates=SCORES).rehearse([0.1], [1.0], [1.0], **settings)
+
+
 def test_a_watch_goes_back_and_never_beyond_its_certificate():
     watch = Watch(Certificate(), win_rates=SCORES)
     assert (watch.threshold, watch.state) == (0.5, "holding")

@@ -47,7 +47,14 @@ class Deciding(Grammar, Serving):
 
     @property
     def policy(self) -> CallPolicy:
-        """How calls behave."""
+        """How calls behave: time limits, retries, fallbacks.
+
+        A `CallPolicy`, a mapping of its attributes, or None (the defaults) may be assigned.
+
+        Raises:
+            InvalidTypeError: What is assigned is none of these, or has an unknown attribute.
+            UnknownNameError: ``on_router_error`` names neither a router nor a model of this Controller.
+        """
         return self._policy
 
     @policy.setter

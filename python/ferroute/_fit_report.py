@@ -63,8 +63,8 @@ class FitReport:
         folds: Parts of the cross-validation.
         groups: Groups of prompts that were held out together; None where none were given (equal prompts always are).
         means: Model -> mean of its known outcomes.
-        apgr: Average performance gap recovered on held-out prompts, with ``.low`` and ``.high``; NaN where no prompt
-            has both outcomes, or the strong model is not ahead (there is no gap).
+        apgr: Average performance gap recovered (Ong et al. 2024, arXiv:2406.18665) on held-out prompts, with ``.low``
+            and ``.high``; NaN where no prompt has both outcomes, or the strong model is not ahead (there is no gap).
         gap: Mean outcome of the strong model less that of the weak one, on the prompts with both, with an interval.
         better_than_random: Whether the router tells prompts apart beyond chance, and scores more than random mixing of
             the same cost does: True for shuffled labels in about 2 % of cases at most.
@@ -122,7 +122,11 @@ class FitReport:
         return said
 
     def rows(self) -> list[dict[str, Any]]:
-        """The table as plain numbers: ``name``; ``apgr``, ``ahead``, ``share_at_95``, ``auc``, each with its ends."""
+        """The table as plain numbers: ``name``; ``apgr``, ``ahead``, ``share_at_95``, ``auc``, each with its ends.
+
+        ``ahead`` is the fitted router's lead over the row, in the outcomes' unit or APGR; ``share_at_95`` the share of
+        strong calls, 0..=1, at 95 % of the strong model's mean. What is not finite is None.
+        """
         found: list[dict[str, Any]] = []
         for row in self.table:
             record: dict[str, Any] = {"name": row.name}
@@ -158,7 +162,10 @@ class FitReport:
 
     @classmethod
     def from_dict(cls, found: Any) -> FitReport:
-        """Back from `as_dict`.
+        """The opposite of `as_dict`; the curves are not in it.
+
+        Args:
+            found: What `as_dict` gave, or JSON that holds the same.
 
         Raises:
             InvalidValueError: It is something else.
@@ -190,12 +197,16 @@ class FitReport:
     def plot(self, kind: str = "quality", ax: Any = None) -> Any:
         """Draws the mean score against the share of strong calls (``"quality"``), or against dollars (``"cost"``).
 
+        Args:
+            kind: ``"quality"`` or ``"cost"``.
+            ax: Axes to draw on; None: a figure of its own.
+
         Returns:
             The axes; ``.figure.savefig(path)`` writes the picture.
 
         Raises:
-            InvalidValueError: The router was read from a file, which keeps figures and no curves; or there are no
-                costs.
+            InvalidValueError: There is no such picture, or there are no costs; or the router was read from a file,
+                which keeps figures and no curves.
             NotBuiltError: matplotlib is not installed.
         """
         if self.comparison is None:

@@ -60,15 +60,15 @@ class Holds:
 
     @property
     def held(self) -> Mapping[str, Any]:
-        """Who holds the threshold of which router."""
+        """Router -> who holds its threshold, a `ferroute.rollout.Ramp` or `Watch`; it cannot be written to."""
         return MappingProxyType(dict(self._held))
 
     def metrics(self) -> dict[str, float]:
         """What is held, as numbers by names as Prometheus has them: ``ferroute_held_threshold{router="mine"}``.
 
-        The threshold (0 always strong, infinity always weak) and its weak share, whether it has gone back or is paused
-        (1 or 0), audited requests, moves back so far, evidence against it and for other traffic (as "so much to 1"),
-        mean loss, and the part of the traffic it asks to audit.
+        The threshold (0 always strong, infinity always weak) and its weak share (0..=1), whether it has gone back or is
+        paused (1 or 0), audited requests, moves back so far, evidence against it and for other traffic (as "so much to
+        1"), mean loss, and the part of the traffic (0..=1) it asks to audit.
         """
         told: dict[str, float] = {}
         for name, held in self._held.items():

@@ -55,7 +55,13 @@ class Promised:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Writes a JSON file, whole or not at all, with a digest of the fields.
+        """Writes a JSON file, whole or not at all, with a digest (SHA-256) of the fields.
+
+        Args:
+            path: The file; one that is there already is replaced.
+
+        Returns:
+            The path.
 
         Raises:
             UnreadableFileError: It cannot be written.
@@ -66,6 +72,9 @@ class Promised:
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
         """Reads what `save` wrote.
+
+        Args:
+            path: The file, at most 1 MiB.
 
         Raises:
             MissingFileError: There is no such file.
@@ -82,18 +91,21 @@ class Promised:
             raise UnreadableFileError(f"{name}: cannot be read: {error}") from error
         try:
             if len(text) > _MOST:
-                raise ValueError(f"it is larger than {_MOST >> 20} MiB")
+                raise InvalidValueError(f"it is larger than {_MOST >> 20} MiB")
             held: Any = json.loads(text)
             made = cls.from_dict(held)
             if "digest" not in held:
-                raise ValueError("expected a digest of its fields, found none")
+                raise InvalidValueError("expected a digest of its fields, found none")
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise InvalidValueError(f"{name}: is not a {cls._KIND} of ferroute: {error}") from None
         return made
 
     @classmethod
     def from_dict(cls, read: Any) -> Self:
-        """What `as_dict` gave.
+        """The opposite of `as_dict`.
+
+        Args:
+            read: What `as_dict` gave, or JSON that holds the same.
 
         Raises:
             InvalidValueError: It is something else, contradicts itself, or does not fit the digest beside it.

@@ -61,6 +61,7 @@ class Shadowing:
 
     Attributes:
         shadow: How calls are shadowed.
+        budget: What may still be spent, in dollars.
     """
 
     def __init__(self, shadow: Shadow, controller: Shadows) -> None:
@@ -93,7 +94,7 @@ class Shadowing:
 
     @property
     def stats(self) -> ShadowStats:
-        """What has become of the calls that were drawn."""
+        """What has become of the calls that were drawn, as they are counted now; costs in dollars."""
         from ferroute.shadow import ShadowStats
 
         waiting = self._worker.busy
@@ -250,7 +251,15 @@ class Shadows:
 
     @property
     def shadow(self) -> Shadowing | None:
-        """The shadow at work; None where calls are not shadowed. A share or a `ferroute.Shadow` may be assigned."""
+        """The shadow at work; None where calls are not shadowed.
+
+        A share of the calls (0..=1), a `ferroute.Shadow`, a mapping of its attributes, or None may be assigned; counts
+        and budget then begin afresh.
+
+        Raises:
+            InvalidTypeError: What is assigned is none of these, or has an unknown attribute.
+            InvalidValueError: A value is out of its range.
+        """
         return self._shadow
 
     @shadow.setter

@@ -169,7 +169,7 @@ class _Stream:
 
     @property
     def routing(self) -> Any:
-        """The decision that chose the model, from the start; its costs once the stream has ended."""
+        """The `Decision` that chose the model, from the start; its costs (dollars) once the stream has ended."""
         if not self._settled:
             self._settle()
         return self._decision
@@ -179,7 +179,11 @@ class _Stream:
         self._decision = decision
 
     def tap(self, tap: Tap) -> None:
-        """Lets ``tap`` see the chunks as they are read. It must not raise."""
+        """Lets somebody see the chunks as they are read; one at a time, the last one given.
+
+        Args:
+            tap: Its ``saw(chunk)`` and ``ended()`` are called. They must not raise.
+        """
         self._tap = tap
 
     def _settle(self) -> bool:

@@ -18,7 +18,13 @@ _ASKING = ("mf", "sw_ranking", "llm_classifier", "causal_llm")
 
 
 class Scorer(NamedTuple):
-    """A router's name, its win rates of texts, and win rates of ordinary prompts that part them into thirds."""
+    """A router that an audit asks.
+
+    Attributes:
+        name: Its name.
+        score: Texts -> their win rates, float64 ``[n]``.
+        thirds: Two win rates, 0..=1, that part ordinary prompts into thirds; None where they are not known.
+    """
 
     name: str
     score: Callable[[list[str]], NDArray[np.float64]]

@@ -25,8 +25,9 @@ class Differences(Shown):
 
     Attributes:
         figure: What was compared.
-        confidence: That all intervals hold together.
-        values: ``(first, second)`` -> difference; ``.interval`` is simultaneous.
+        confidence: That all intervals hold together, between 0 and 1.
+        values: ``(first, second)`` -> difference, in the figure's unit; ``.interval`` is simultaneous (max-t bootstrap:
+            Romano and Wolf 2005), None without resamples.
     """
 
     def __init__(self, figure: str, confidence: float, values: dict[tuple[str, str], Estimate]) -> None:
@@ -41,7 +42,16 @@ class Differences(Shown):
         confidence: float,
         rows: int,
     ) -> Differences:
-        """Of the figures as observed, and of their differences in each resample, ``[b]`` each."""
+        """Differences as observed, with the intervals that their resamples give together.
+
+        Args:
+            figure: What was compared.
+            values: ``(first, second)`` -> difference.
+            draws: ``(first, second)`` -> its difference in each resample, float64 ``[b]``, all from the same draws;
+                None: no intervals.
+            confidence: That all intervals hold together, between 0 and 1.
+            rows: Prompts behind the figures.
+        """
         import numpy as np
 
         if draws is None:
@@ -65,7 +75,7 @@ class Differences(Shown):
         return len(self.values)
 
     def records(self) -> list[dict[str, Any]]:
-        """``first``, ``second``, ``difference``, ``low``, ``high``."""
+        """A mapping a pair: ``first``, ``second``, ``difference``, and its ends ``low`` and ``high`` (None: none)."""
         return [
             {"first": first, "second": second, "difference": float(value), "low": value.low, "high": value.high}
             for (first, second), value in self.values.items()
@@ -93,10 +103,10 @@ class DifferenceCurve(AsText):
     Attributes:
         first: Name of the one.
         second: Name of the other.
-        at: Percentage of strong calls, or mean dollars of a call, ``[k]``.
-        difference: Mean score of the first minus that of the second, ``[k]``.
-        bands: Ends that hold over the whole curve (and over all curves asked for together), ``[k, 2]``; None without
-            resamples.
+        at: Percentage of strong calls, or mean dollars of a call, float64 ``[k]``.
+        difference: Mean score of the first minus that of the second, float64 ``[k]``.
+        bands: Ends that hold over the whole curve (and over all curves asked for together), float64 ``[k, 2]``; None
+            without resamples. Max-t bootstrap: Romano and Wolf 2005.
     """
 
     def __init__(self, first: str, second: str, at: Numbers, difference: Numbers, bands: Numbers | None) -> None:

@@ -93,24 +93,51 @@ class SideBySide(Generic[One]):
         return len(self.routers) + len(self.baselines)
 
     def share_at_quality(self, quality: float = 0.95) -> dict[str, Estimate]:
-        """`share_at_quality` of each result, by name."""
+        """The least share of strong calls, 0..=1, that keeps a part of the strong model's score, of each by name.
+
+        NaN where a result never gets there.
+
+        Args:
+            quality: The part of the strong model's score that is kept, above 0; 0.95 is 95 %.
+
+        Raises:
+            InvalidTypeError: ``quality`` is no number.
+            InvalidValueError: It is not above 0.
+        """
         return {name: self[name].share_at_quality(quality) for name in self}
 
     def cost_at_quality(self, quality: float = 0.95) -> dict[str, Estimate]:
-        """`cost_at_quality` of each result that has dollars, by name.
+        """Mean dollars of a call that keeps a part of the strong model's score, of each result with dollars, by name.
+
+        NaN where a result never gets there.
+
+        Args:
+            quality: The part of the strong model's score that is kept, above 0; 0.95 is 95 %.
 
         Raises:
-            InvalidValueError: There are no costs.
+            InvalidTypeError: ``quality`` is no number.
+            InvalidValueError: It is not above 0, or there are no costs at all.
         """
         return {name: self[name].cost_at_quality(quality) for name in self if _priced(self[name])} or {
             name: self[name].cost_at_quality(quality) for name in self
         }
 
     def difference(self, first: str, second: str, figure: str = "apgr") -> Estimate:
-        """How much ``first`` is ahead of ``second`` in a figure such as ``"apgr"`` or ``"auc"``.
+        """How much ``first`` is ahead of ``second`` in a figure: the first's minus the second's, in the figure's unit.
 
-        Both are resampled with the same rows, so the interval is that of the difference: it is often much narrower
-        than the two intervals side by side suggest. For several differences at once see `differences`.
+        Both are resampled with the same rows (a paired bootstrap, percentile method: Efron and Tibshirani 1993), so the
+        interval is that of the difference: it is often much narrower than the two intervals side by side suggest. For
+        several differences at once see `differences`.
+
+        Args:
+            first: Name of a router or baseline.
+            second: Name of another.
+            figure: One that the results' ``value`` takes: ``apgr``, ``auc``, ``share95``, ``cost95``; with two models
+                also ``cpt20``, ``cpt50`` and ``cpt80``, with several ``score``.
+
+        Raises:
+            InvalidValueError: There is no such figure, or there are no costs for one of dollars.
+            UnknownNameError: There is no result with that name.
         """
         values, drawn = self._minus([(first, second)], figure)
         draws = None if drawn is None else drawn[first, second]
@@ -119,22 +146,45 @@ class SideBySide(Generic[One]):
     def differences(self, figure: str = "apgr", pairs: Sequence[tuple[str, str]] | None = None) -> Differences:
         """Differences of all pairs, with intervals that hold together: whoever looks at many finds something by chance.
 
+        Max-t bootstrap (Romano and Wolf 2005; Montiel Olea and Plagborg-Moller 2019).
+
         Args:
             figure: As for `difference`.
             pairs: ``(first, second)``; None: each router against each other one and against each baseline.
+
+        Raises:
+            InvalidValueError: There is no such figure, or there are no costs for one of dollars.
+            UnknownNameError: There is no result with one of the names.
         """
         wanted = self._pairs() if pairs is None else [(str(first), str(second)) for first, second in pairs]
         values, drawn = self._minus(wanted, figure)
         return Differences.of(figure, values, drawn, self.settings.confidence, self._rows)
 
     def difference_curve(self, first: str, second: str) -> DifferenceCurve:
-        """How far ``first`` is ahead of ``second`` all along, with a band that holds over the whole curve."""
+        """How far ``first`` is ahead of ``second`` all along, with a band that holds over the whole curve.
+
+        Args:
+            first: Name of a router or baseline.
+            second: Name of another.
+
+        Raises:
+            UnknownNameError: There is no result with that name.
+        """
         return self.difference_curves([(first, second)])[first, second]
 
     def difference_curves(
         self, pairs: Sequence[tuple[str, str]] | None = None
     ) -> dict[tuple[str, str], DifferenceCurve]:
-        """The same for several pairs (None: as for `differences`), with bands that hold for all of them together."""
+        """Curves of differences of several pairs, with bands that hold for all of them together.
+
+        Max-t bootstrap (Romano and Wolf 2005; Montiel Olea and Plagborg-Moller 2019).
+
+        Args:
+            pairs: ``(first, second)``; None: each router against each other one and against each baseline.
+
+        Raises:
+            UnknownNameError: There is no result with one of the names.
+        """
         wanted = self._pairs() if pairs is None else [(str(first), str(second)) for first, second in pairs]
         at = self._grid()
         found: dict[tuple[str, str], tuple[Numbers, Numbers | None]] = {}
@@ -152,12 +202,17 @@ class SideBySide(Generic[One]):
         }
 
     def simultaneous_bands(self, names: Sequence[str] | None = None) -> dict[str, Numbers]:
-        """Bands of several curves (None: all routers), ``[points, 2]`` each, that hold everywhere at once.
+        """Bands of several curves, ``[points, 2]`` each, that hold everywhere at once.
 
-        They lie over the points of each result; a result's own ``bands`` hold at each point alone.
+        They lie over the points of each result; a result's own ``bands`` hold at each point alone. Max-t bootstrap
+        (Romano and Wolf 2005; Montiel Olea and Plagborg-Moller 2019).
+
+        Args:
+            names: Names of results; None: all routers.
 
         Raises:
             InvalidValueError: Nothing was resampled.
+            UnknownNameError: There is no result with one of the names.
         """
         curves = {name: self[name].around() for name in (list(self.routers) if names is None else names)}
         drawn = [draws for _, draws in curves.values() if draws is not None]

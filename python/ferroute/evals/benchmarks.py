@@ -109,7 +109,7 @@ class _Judged(Benchmark):
         raise NotImplementedError
 
     def scores(self) -> tuple[Numbers, Numbers]:
-        """Scores of the strong and of the weak model, prompt by prompt, in the unit of `get_model_accuracy`.
+        """Scores of the strong and of the weak model, float64 ``[n]`` each, in the unit of `get_model_accuracy`.
 
         Raises:
             KeyError: There are no outcomes of one of them.
@@ -127,7 +127,17 @@ class _Judged(Benchmark):
         return pd.Series(self.prompts(), name="prompt")
 
     def win_rates(self, controller: Any, router: str, overwrite: bool = False) -> Numbers:
-        """The router's scores of all prompts: kept ones, if nothing they depend on has changed; else new ones."""
+        """The router's scores of all prompts, float64 ``[n]``: kept ones if nothing they depend on has changed, or new.
+
+        Args:
+            controller: The Controller that holds the router, or what has its ``batch_calculate_win_rate``.
+            router: Its name.
+            overwrite: Score the prompts again even if win rates are kept.
+
+        Raises:
+            RoutingError: The Controller has no such router.
+            InvalidValueError: The router has not given one finite number for each prompt.
+        """
         prompts = self.prompts()
         instance = getattr(controller, "routers", {}).get(router)
         key = None if instance is None else _cache.key(instance, prompts)
@@ -212,13 +222,23 @@ class _Judged(Benchmark):
     def get_model_accuracy(self, model: str) -> float:
         """The mean score of one model.
 
+        Args:
+            model: Its name.
+
         Raises:
             KeyError: There are no outcomes of this model.
         """
         return float(self._scores(model).mean()) * self._unit
 
     def get_optimal_accuracy(self, strong_percent: float) -> float:
-        """The best mean score when a share of the calls (0..=1) may go to the strong model; calls may be divided."""
+        """The best mean score at a share of strong calls: they go where they gain most, and calls may be divided.
+
+        Args:
+            strong_percent: Share of strong calls, 0..=1 (RouteLLM's name for it).
+
+        Raises:
+            KeyError: There are no outcomes of a model of the pair.
+        """
         pair = self.routed_pair
         return float(_core.eval_optimum(self._scores(pair.strong), self._scores(pair.weak), [strong_percent])[0]) * (
             self._unit
@@ -230,15 +250,32 @@ class _Judged(Benchmark):
         Args:
             controller: The Controller that holds the routers.
             routers: Their names.
-            num_results: Intervals between thresholds.
-            **settings: ``bootstrap``, ``seed``, ``confidence``, ``on_ties``, ``costs``.
+            num_results: Intervals between thresholds, 1 or more.
+            **settings: ``bootstrap``, ``seed``, ``confidence``, ``on_ties``, ``costs``, as `ferroute.evals.compare` has
+                them.
+
+        Raises:
+            RoutingError: The Controller has no such router.
+            InvalidValueError: A setting is out of its range.
         """
         return self.compare_scores(
             {name: self.win_rates(controller, name) for name in routers}, num_results, **settings
         )
 
     def compare_scores(self, win_rates: Mapping[str, Any], num_results: int = 10, **settings: Any) -> Comparison:
-        """As `compare`, with win rates in the order of `prompts`."""
+        """As `compare`, with win rates of your own.
+
+        Args:
+            win_rates: Router -> its scores in the order of `prompts`, ``[n]``.
+            num_results: Intervals between thresholds, 1 or more.
+            **settings: ``bootstrap``, ``seed``, ``confidence``, ``on_ties``, ``costs``, as `ferroute.evals.compare` has
+                them.
+
+        Raises:
+            KeyError: There are no outcomes of a model of the pair.
+            InvalidTypeError: A number is none.
+            InvalidValueError: Win rates are not finite or not one for each prompt, or a setting is out of its range.
+        """
         from ferroute.evals.comparison import judge, prompt_baselines
         from ferroute.evals.results import Settings
 
@@ -338,6 +375,9 @@ class _Correct(_Judged):
     def get_model_accuracy(self, model: str) -> float:
         """Percentage of questions that a model answered correctly.
 
+        Args:
+            model: Its name.
+
         Raises:
             KeyError: There are no outcomes of this model.
         """
@@ -345,7 +385,16 @@ class _Correct(_Judged):
         return int(scores.sum()) / scores.size * 100
 
     def get_optimal_accuracy(self, strong_percent: float) -> float:
-        """The best accuracy at a share of strong calls, 0..=1: they go where only the strong model is right."""
+        """The best accuracy in percent at a share of strong calls: they go where only the strong model is right.
+
+        As in RouteLLM the share of calls is not rounded to whole ones, and not checked.
+
+        Args:
+            strong_percent: Share of strong calls, 0..=1.
+
+        Raises:
+            KeyError: There are no outcomes of a model of the pair.
+        """
         strong, weak = self._scores(self.routed_pair.strong), self._scores(self.routed_pair.weak)
         total = weak.size
         gained = min(total * strong_percent, int(((weak == 0) & (strong == 1)).sum()))
@@ -549,10 +598,14 @@ class MTBench(_Judged):
     def get_optimal_accuracy(self, strong_percent: float) -> float:
         """The best mean score at a share of strong calls, 0..=1.
 
-        As in RouteLLM the mean is over all 80 questions, and calls are counted against the 72 that are left.
+        As in RouteLLM the mean is over all 80 questions, calls are counted against the 72 that are left, and the share
+        is not checked.
 
         Args:
             strong_percent: Share of strong calls, 0..=1.
+
+        Raises:
+            KeyError: There are no outcomes of a model of the pair.
         """
         strong, weak = self._by_question(self.routed_pair.strong), self._by_question(self.routed_pair.weak)
         calls = int(len(self.prompts()) * strong_percent)

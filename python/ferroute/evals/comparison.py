@@ -98,6 +98,10 @@ class Comparison(SideBySide[RouterResult]):
 
         Returns:
             The axes; ``.figure.savefig(path)`` writes the picture.
+
+        Raises:
+            InvalidValueError: There is no such picture or kind of bands, or there are no costs.
+            NotBuiltError: matplotlib is not installed.
         """
         from ferroute.evals import plots
 

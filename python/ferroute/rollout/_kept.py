@@ -43,7 +43,7 @@ class Kept(AsText):
     # What a Controller asks.
 
     def held(self) -> tuple[float, str | None]:
-        """The threshold in force, and what a caller should know of it where it is not as planned."""
+        """The threshold in force (0 always strong, infinity always weak), and a note where it is not as planned."""
         threshold, _, news, note = self._core.held()
         if news:
             self._tell()
@@ -90,7 +90,21 @@ class Kept(AsText):
         probability: float = 1.0,
         threshold: float | None = None,
     ) -> None:
-        """As `observe`, for many audited requests in their order, ``[n]`` each."""
+        """As `observe`, for many audited requests in their order. All are taken in, or where one is wrong none.
+
+        Args:
+            win_rates: The router's scores, 0..=1, ``[n]``.
+            strong_scores: Quality of the strong model's answers, 0..=1, ``[n]``.
+            weak_scores: Quality of the weak model's answers, 0..=1, ``[n]``.
+            probability: The chance that each of them had of being audited, as for `observe`.
+            threshold: The one that all of them were routed by, as for `observe`.
+
+        Raises:
+            InvalidTypeError: Something is no number, or not in one row.
+            InvalidValueError: Lengths differ, a score is not in 0..=1, or the probability not above 0 and at most 1;
+                the message names the row.
+            UnreadableFileError: The file cannot be written.
+        """
         self._core.observe_many(
             *_rows(win_rates, strong_scores, weak_scores),
             number_of("probability", probability),
@@ -122,7 +136,7 @@ class Kept(AsText):
 
     @property
     def weak_share(self) -> float:
-        """The part of the traffic that is weak at this threshold, as it was when the plan was made."""
+        """The part of the traffic, 0..=1, that is weak at this threshold, as it was when the plan was made."""
         return self._core.held()[1]
 
     @property
@@ -137,7 +151,7 @@ class Kept(AsText):
 
     @property
     def rate(self) -> float:
-        """The part of the traffic to audit now: more while it grows, pauses or has doubts, little while it holds.
+        """The part of the traffic to audit now, 0..=1: more while it grows, pauses or doubts, little while it holds.
 
         Where nothing has moved for 2,000 audits, though it would grow, it falls with one over the audits since, as far
         as a change would still be found before it has used up what the bound has left.
@@ -151,17 +165,20 @@ class Kept(AsText):
 
     @property
     def loss(self) -> float:
-        """Mean loss of the audited requests as they were routed; NaN before the first."""
+        """Mean loss (strong score - weak score where the weak model was chosen, else 0) of the audited requests.
+
+        -1..=1, as they were routed; NaN before the first.
+        """
         return self._core.mean_loss
 
     @property
     def max_quality_loss(self) -> float:
-        """The bound."""
+        """The bound of the mean loss, in the unit of the scores."""
         return self._core.promise[0]
 
     @property
     def confidence(self) -> float:
-        """How sure the promise is."""
+        """How sure the promise is, between 0 and 1: it is broken with probability ``1 - confidence`` at most."""
         return self._core.promise[1]
 
     @property
@@ -173,7 +190,8 @@ class Kept(AsText):
     def evidence(self) -> float:
         """How much speaks for the loss where it stands being above the bound, as "so much to 1".
 
-        It goes back at ``1 / (1 - confidence)``.
+        An e-process, the wealth of who bets against the promise (Waudby-Smith and Ramdas, arXiv:2010.09686). It goes
+        back at ``1 / (1 - confidence)``.
         """
         return _odds(self._core.alarms[0])
 
@@ -219,14 +237,16 @@ class Kept(AsText):
             win_rates: The router's scores in the order of the requests, ``[n]``.
             strong_scores: Quality of the strong model's answers, 0..=1, ``[n]``.
             weak_scores: Quality of the weak model's answers, 0..=1, ``[n]``.
-            rate: Part of the requests to audit; None: as its own `rate` asks for.
-            seed: Of the lot that draws the audits.
+            rate: Part of the requests to audit, above 0 and at most 1; None: as its own `rate` asks for.
+            seed: Of the lot that draws the audits, 0 or more.
 
         Raises:
-            InvalidValueError: Lengths differ, or a score is not in 0..=1; the message names the row.
+            InvalidTypeError: Something is no number, ``seed`` no whole one of 0 or more, or scores not in one row.
+            InvalidValueError: Lengths differ, or a score or ``rate`` is out of its range; the message names the row.
         """
         import numpy as np
 
+        rate, seed = None if rate is None else number_of("rate", rate), whole_of("seed", seed)
         if rate is not None and not 0 < rate <= 1:
             raise InvalidValueError(f"rate: expected a part above 0 and at most 1, found {rate}")
         rows = _rows(win_rates, strong_scores, weak_scores)
@@ -238,7 +258,7 @@ class Kept(AsText):
         return Rehearsal(thresholds, shares, loss, audited, moves_of(told, pairs, True), self.max_quality_loss)
 
     def as_dict(self) -> dict[str, Any]:
-        """What it is and has done, as plain values."""
+        """What it is and has done, as plain values that JSON holds; ``threshold`` is None for always weak."""
         threshold, note = self.held()
         return {
             "state": self.state,
@@ -263,7 +283,17 @@ class Kept(AsText):
         return pd.DataFrame([{name: getattr(move, name) for name in names} for move in self.history], columns=names)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draws the weak share over the audited requests, with what each move was."""
+        """Draws the weak share over the audited requests, with what each move was.
+
+        Args:
+            ax: Where to draw; None: a figure of its own.
+
+        Returns:
+            Where it was drawn.
+
+        Raises:
+            NotBuiltError: matplotlib is not installed.
+        """
         from ferroute.rollout._pictures import history_plot
 
         return history_plot(self, ax)
