@@ -362,6 +362,15 @@ def test_errors_that_are_raised_are_named():
     assert silent == {}
 
 
+def test_pictures_say_what_happens_without_matplotlib():
+    # It is an extra, so whoever draws may be without it.
+    pictures = [
+        named for named in functions() if named.path.endswith("plot") or "Axes" in annotation(named.node.returns)
+    ]
+    assert len(pictures) > 15
+    assert [str(named) for named in pictures if "NotBuiltError" not in told_errors(named)] == []
+
+
 def told_errors(named: Named) -> set[str]:
     return {*named.entries("Raises"), *re.findall(r"[Rr]aises `(\w+)`", named.doc)}
 

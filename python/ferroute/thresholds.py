@@ -283,6 +283,10 @@ class CalibrationTable:
 
         Returns:
             The axes; ``.figure.savefig(path)`` writes the picture.
+
+        Raises:
+            InvalidValueError: A share is not in 0..=1.
+            NotBuiltError: matplotlib is not installed.
         """
         from ferroute.plot import plot_scores
 

@@ -342,7 +342,8 @@ class ModelComparison(SideBySide[ModelResult], Shown):
             The axes; ``.figure.savefig(path)`` writes the picture.
 
         Raises:
-            InvalidValueError: There is no such picture.
+            InvalidValueError: There is no such picture or kind of bands.
+            NotBuiltError: matplotlib is not installed.
         """
         from ferroute.evals._dollar_plots import dollar_plot
 

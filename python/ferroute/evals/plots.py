@@ -75,7 +75,8 @@ def quality_plot(
         The axes; ``.figure.savefig(path)`` writes the picture.
 
     Raises:
-        InvalidValueError: There is no such axis, or there are no costs.
+        InvalidValueError: There is no such axis or kind of bands, or there are no costs.
+        NotBuiltError: matplotlib is not installed.
     """
     if against not in {"share", "cost"}:
         raise InvalidValueError(f"against: expected 'share' or 'cost', found {against!r}")
@@ -199,6 +200,7 @@ def score_histogram(
 
     Raises:
         InvalidValueError: There is no score.
+        NotBuiltError: matplotlib is not installed.
     """
     import numpy as np
 
@@ -315,6 +317,10 @@ def reliability_diagram(
 
     Returns:
         The axes; ``.figure.savefig(path)`` writes the picture.
+
+    Raises:
+        InvalidValueError: As for `reliability`.
+        NotBuiltError: matplotlib is not installed.
     """
     axes = new_axes(ax)
     groups = reliability(win_rates, strong_scores, weak_scores, bins)
@@ -394,6 +400,9 @@ def new_axes(ax: Axes | None) -> Any:
 
     Args:
         ax: Axes to draw on; None: new ones.
+
+    Raises:
+        NotBuiltError: matplotlib is not installed.
     """
     if ax is not None:
         return ax

@@ -333,6 +333,10 @@ class RouterResult:
 
         Returns:
             The axes; ``.figure.savefig(path)`` writes the picture.
+
+        Raises:
+            InvalidValueError: There is no such picture, or there are no costs or scores for it.
+            NotBuiltError: matplotlib is not installed.
         """
         from ferroute.evals import plots
 

@@ -90,6 +90,9 @@ class ABResult(AsText):
 
         Returns:
             The axes; ``.figure.savefig(path)`` writes the picture.
+
+        Raises:
+            NotBuiltError: matplotlib is not installed.
         """
         from ferroute.rollout._pictures import difference_plot
 

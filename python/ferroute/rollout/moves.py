@@ -142,6 +142,9 @@ class Rehearsal(AsText):
 
         Returns:
             The axes; ``.figure.savefig(path)`` writes the picture.
+
+        Raises:
+            NotBuiltError: matplotlib is not installed.
         """
         from ferroute.rollout._pictures import rehearsal_plot
 

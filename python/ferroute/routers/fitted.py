@@ -143,6 +143,13 @@ class OutcomeRouter(Router):
         Args:
             kind: As in `FitReport.plot`.
             ax: Axes to draw on; None: new ones.
+
+        Returns:
+            The axes; ``.figure.savefig(path)`` writes the picture.
+
+        Raises:
+            InvalidValueError: As for `FitReport.plot`.
+            NotBuiltError: matplotlib is not installed.
         """
         return self.report.plot(kind, ax)
 
