@@ -1,4 +1,4 @@
-//! `RouteLLM`'s similarity-weighted ranking (Ong et al. 2024, arXiv:2406.18665, section 4.1).
+//! `RouteLLM`'s similarity-weighted ranking (Ong et al. 2024, arXiv:2406.18665).
 //!
 //! A query weighs the battles by how similar their prompts are to it; with these weights the tiers of models get new
 //! ratings, and the win rate is that of the strong model's tier over the weak model's.
