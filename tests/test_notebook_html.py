@@ -9,7 +9,7 @@ import pytest
 
 import ferroute
 from ferroute import calibrate, pricing, rollout
-from ferroute._grid import html_text
+from ferroute._notebook import NO_MATH, lines
 from ferroute._progress import bar_class
 from ferroute.evals import compare, score_router
 from ferroute.evals.model_comparison import ModelComparison
@@ -81,6 +81,8 @@ def test_it_is_html_that_escapes_and_fits_both_themes(name):
     html = LOOKED_AT[name]()._repr_html_()
     assert re.match(r"<(div|table|p|pre)\b", html)
     assert "<img" not in html
+    # Its outermost element keeps MathJax away, which takes what stands between two dollar signs for a formula.
+    assert NO_MATH in html.partition(">")[0]
     # The page's own colours: neither a white ground nor black letters.
     fixed = re.findall(r"(?:^|[;\s\"{])(?:color|background(?:-color)?):\s*([^;\"}]+)", html)
     plain = [each for each in fixed if re.fullmatch(r"#(000|fff|000000|ffffff)|black|white", each.strip())]
@@ -93,8 +95,8 @@ def test_every_nasty_name_that_is_shown_is_shown_as_text():
 
 
 def test_text_of_several_lines_keeps_its_layout():
-    assert html_text("<a & b\n  two>") == html_text("a & b\n  two")
-    html = html_text("a & b\n  two")
+    assert lines("<a & b\n  two>") == lines("a & b\n  two")
+    html = lines("a & b\n  two")
     assert "<strong>a &amp; b</strong>\n  two</pre>" in html
     assert "white-space:pre-wrap" in html
     assert html.count("<strong>") == 1

@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ferroute._explain_text import borders, prices, printable, remark, sections, short, title
+from ferroute._notebook import NO_MATH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ def html(shown: Explained) -> str:
         _line(shown),
         _rest(shown),
     ]
-    return f'<div class="fr-explain"><style>{_STYLE}</style>{"".join(parts)}</div>'
+    return f'<div class="fr-explain {NO_MATH}"><style>{_STYLE}</style>{"".join(parts)}</div>'
 
 
 def _table(shown: Explained) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from ferroute._notebook import NO_MATH
 from ferroute.auditing._bars import Bar, Span, bars, spans
 from ferroute.auditing._text import headline
 from ferroute.auditing._words import beginning, dollars, percent, percents, range_of
@@ -81,7 +82,7 @@ def block(audit: Findings) -> str:
         _list("What these logs cannot tell", audit.unknown),
         _method(audit),
     )
-    return f'<div class="fr-audit"><style>{_STYLE}</style>{"".join(parts)}</div>'
+    return f'<div class="fr-audit {NO_MATH}"><style>{_STYLE}</style>{"".join(parts)}</div>'
 
 
 def _head(audit: Findings) -> str:
