@@ -454,7 +454,7 @@ def test_a_table_shows_itself(columns, tmp_path):
     table = calibrate.calibrate(columns["mf"], name="mf")
     assert repr(table).startswith("<CalibrationTable of 'mf', 5,000 prompts")
     page = table._repr_html_()
-    assert "<table>" in page
+    assert "<table" in page
     assert "30%" in page
     read = json.loads(table.save(tmp_path / "t.json").read_text())
     assert read["thresholds"]["10%"] == table.threshold(0.1).threshold

@@ -11,7 +11,7 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from ferroute._notebook import NO_MATH
+from ferroute._notebook import NO_MATH, drawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,11 @@ _FEW = 30
 # element that has this attribute itself.
 _OWN_KEYS = 'data-lm-suppress-shortcuts="true"'
 
+_UNTRUSTED = (
+    "Slider and picture appear when the cell is run again, or the notebook is trusted (in JupyterLab: Trust Notebook)."
+)
+"""Shown where a viewer takes scripts and styles away."""
+
 _STYLE = """
 .fr-explore{max-width:760px;font:13px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:inherit;text-align:left;
  border:1px solid rgba(128,128,128,.35);border-radius:8px;padding:14px 18px}
@@ -39,6 +44,8 @@ _STYLE = """
 .fr-explore .fr-head{font-size:16px;font-weight:650;overflow-wrap:anywhere}
 .fr-explore .fr-dim{opacity:.78}
 .fr-explore [hidden]{display:none!important}
+.fr-explore .fr-drawn[hidden]{display:block!important}
+.fr-explore .fr-unstyled{display:none}
 .fr-explore .fr-tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:12px 0 10px}
 .fr-explore .fr-tiles>div{border-left:3px solid rgba(128,128,128,.4);padding:0 0 0 10px}
 .fr-explore .fr-tiles>.fr-a{border-color:#2684de}.fr-explore .fr-tiles>.fr-b{border-color:#e0662a}
@@ -54,13 +61,15 @@ _STYLE = """
 .fr-explore svg{display:block;width:100%;height:auto;margin:6px 0;overflow:visible}
 .fr-explore svg text{fill:currentColor;font-size:12px;font-variant-numeric:tabular-nums}
 .fr-explore table{border-collapse:collapse;margin:8px 0 4px;font-variant-numeric:tabular-nums}
-.fr-explore th,.fr-explore td{text-align:right;padding:3px 12px 3px 0;background:none;color:inherit;border:0;
- border-top:1px solid rgba(128,128,128,.25)}
-.fr-explore thead th{border-top:0;font-weight:500;opacity:.78}
+.fr-explore table tr:nth-child(n){background:none}
+.fr-explore table th,.fr-explore table td{text-align:right;padding:3px 12px 3px 0;background:none;color:inherit;
+ border:0;border-top:1px solid rgba(128,128,128,.25)}
+.fr-explore table thead th{border-top:0;font-weight:500;opacity:.78}
 .fr-explore summary{cursor:pointer}
 .fr-explore code{font-size:12px}
 """.replace("\n", "")
 
+# Keys with Ctrl and the like stay JupyterLab's, such as Ctrl+S: the modifier is a key of its own, which comes before.
 # It takes every copy of the block that it has not yet taken: a notebook may show one output twice.
 _SCRIPT = """
 (() => {
@@ -99,6 +108,13 @@ _SCRIPT = """
       say();
     };
     slider.addEventListener("input", say);
+    const keys = (event) => {
+      const whose = event.ctrlKey || event.metaKey || event.altKey || event.shiftKey;
+      event.currentTarget.toggleAttribute("data-lm-suppress-shortcuts", !whose);
+    };
+    for (const each of [slider, choice]) {
+      for (const kind of ["focus", "keydown", "keyup"]) each?.addEventListener(kind, keys);
+    }
     if (choice) choice.addEventListener("change", begin);
     one("live").hidden = false;
     one("table").open = false;
@@ -125,7 +141,7 @@ def block(sweeps: Sequence[Sweep], share: float, mark: str) -> str:
         '<div class="fr-head">Which threshold?</div>'
         '<div class="fr-dim">The strong model answers when the win rate is at least the threshold: '
         "<strong>higher threshold = fewer strong calls</strong>.</div>"
-        f"{_live(sweeps)}{pictures}"
+        f'<div class="fr-unstyled">{_UNTRUSTED}</div>{_live(sweeps)}{drawn(pictures)}'
         f'<details open data-part="table"><summary>As a table</summary>{tables}</details>'
         f'<div class="fr-dim">{escape(_about(sweeps))}</div><script>{script}</script></div>'
     )
@@ -157,7 +173,7 @@ def _live(sweeps: Sequence[Sweep]) -> str:
         )
     )
     return (
-        f'<div data-part="live" hidden style="margin-top:10px">{choice}<div class="fr-tiles">{tiles}</div>'
+        f'<div data-part="live" hidden="hidden" style="margin-top:10px">{choice}<div class="fr-tiles">{tiles}</div>'
         f'<label>Threshold<input type="range" data-part="slider" {_OWN_KEYS} min="0" max="1" value="0" step="1">'
         "</label>"
         '<div class="fr-ends"><span>&larr; lower: more strong calls</span>'

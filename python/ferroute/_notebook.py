@@ -8,7 +8,8 @@ to HTML are undone here, since they change what is read:
 - JupyterLab stripes tables, shrinks their letters and aligns all cells to the right. Rules here name frame, table and
   cell, so they are stronger.
 
-A notebook that is not trusted is shown without ``<style>``: what matters, the side of a cell, stands on the cell.
+A notebook that is not trusted is shown without styles, scripts and drawings, though the words of a drawing stay. So the
+side of a cell stands on the cell, and what `drawn` wraps is hidden unless there is a style.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 NO_MATH = "tex2jax_ignore mathjax_ignore"
 """Classes of every outermost element: dollars are no formulas."""
 
+DRAWN = ".fr-drawn[hidden]{display:block!important}"
+"""The style that shows what `drawn` wraps; where something else hides by the same attribute, it stands behind that."""
+
 _STYLE = """
 .fr-shown{max-width:100%;overflow-x:auto;font:13px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:inherit;
  text-align:left}
@@ -29,8 +33,8 @@ _STYLE = """
 .fr-shown .fr-note{opacity:.78;margin:4px 0;max-width:860px;overflow-wrap:anywhere}
 .fr-shown table.fr-table{border-collapse:collapse;margin:6px 0;font-size:13px;font-variant-numeric:tabular-nums;
  border:0;color:inherit}
-.fr-shown .fr-table tr,.fr-shown .fr-table tbody tr:nth-child(odd){background:none}
-.fr-shown .fr-table tbody tr:hover{background:rgba(128,128,128,.12)}
+.fr-shown .fr-table tr:nth-child(n),.fr-shown .fr-table tbody tr:nth-child(n){background:none}
+.fr-shown .fr-table tbody tr:nth-child(n):hover{background:rgba(128,128,128,.12)}
 .fr-shown .fr-table th,.fr-shown .fr-table td{padding:3px 14px 3px 0;vertical-align:top;border:0;color:inherit;
  background:none;border-top:1px solid rgba(128,128,128,.25);white-space:normal;max-width:none}
 .fr-shown .fr-table thead th{border-top:0;font-weight:500;opacity:.78;vertical-align:bottom}
@@ -51,9 +55,18 @@ def frame(*parts: str) -> str:
     return f'<div class="fr-shown {NO_MATH}"><style>{_STYLE}</style>{"".join(parts)}</div>'
 
 
+def drawn(html: str) -> str:
+    """A drawing with words in it, gone where styles are taken away; needs `DRAWN` in the style.
+
+    Args:
+        html: Finished HTML. The attribute has a value, since JupyterLab drops one without.
+    """
+    return f'<div class="fr-drawn" hidden="hidden">{html}</div>'
+
+
 def head(text: str) -> str:
     """A line above a table that stands out; escaped here."""
-    return f'<div class="fr-head">{escape(text)}</div>'
+    return f'<div class="fr-head"><strong>{escape(text)}</strong></div>'
 
 
 def note(text: str) -> str:
@@ -80,7 +93,10 @@ def table(
     def cell(tag: str, at: int, text: str, quiet: bool) -> str:
         side = "left" if at < left else "right"
         kind = ' class="fr-plain"' if quiet and tag == "th" else ""
-        return f'<{tag}{kind} style="text-align:{side}">{escape(text)}</{tag}>'
+        # A narrow cell breaks between a figure and its interval, not inside of it.
+        figure, gap, interval = text.partition(" (") if at >= left and text.endswith(")") else (text, "", "")
+        whole = f' <span style="white-space:nowrap">({escape(interval)}</span>' if gap else ""
+        return f'<{tag}{kind} style="text-align:{side}">{escape(figure)}{whole}</{tag}>'
 
     body = "".join(
         "<tr>" + "".join(cell("td" if at else "th", at, text, row in plain) for at, text in enumerate(cells)) + "</tr>"

@@ -221,8 +221,9 @@ class Failures:
         """A table for notebooks."""
         from ferroute import _notebook
 
+        table = _notebook.table(*self.table()) if self.groups else ""
         notes = (_notebook.note(f"note: {text}") for text in self.notes())
-        return _notebook.frame(_notebook.head(self._headline()), _notebook.table(*self.table()), *notes)
+        return _notebook.frame(_notebook.head(self._headline()), table, *notes)
 
 
 def failures(

@@ -263,7 +263,8 @@ class Spend(Sums):
         """A table for notebooks."""
         from ferroute import _notebook
 
-        table = _notebook.table(TITLES, [cells(model, self.queries) for model in self.models])
+        rows = [cells(model, self.queries) for model in self.models]
+        table = _notebook.table(TITLES, rows) if rows else ""
         texts = [*self.lines(), *(f"note: {text}" for text in self.notes())]
         return _notebook.frame(_notebook.head(self._headline()), table, *map(_notebook.note, texts))
 
