@@ -517,6 +517,12 @@ def controller(config=CONFIG):
     return Controller(["fixed"], strong_model="strong", weak_model="weak", config=config)
 
 
+def test_a_router_may_follow_no_table(saved, fixed):
+    calibrate.calibrate("fixed", TENTHS, config=CONFIG).save()
+    routed = controller({"fixed": {**CONFIG["fixed"], "calibration": False}})
+    assert routed.decide("0.75", model="router-fixed-30%").threshold is None
+
+
 def test_a_saved_table_is_a_fixed_threshold(saved, fixed):
     assert controller().decide("0.9", model="router-fixed-30%").threshold is None
     path = calibrate.calibrate("fixed", TENTHS, config=CONFIG).save()
