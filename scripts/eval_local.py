@@ -239,8 +239,7 @@ def figures() -> str:
             "",
             "### What one fixed threshold does",
             "",
-            "MT-Bench without the questions that resemble RouteLLM's training data, 72 of 80; `ferroute demo` "
-            "routes all.",
+            "MT-Bench without the questions that resemble RouteLLM's training data, 72 of 80; `ferroute demo` has all.",
             "",
             *thresholds(sets),
             "",
