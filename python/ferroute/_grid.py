@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,31 @@ class AsText:
         from ferroute import _notebook
 
         return _notebook.frame(_notebook.lines(str(self)))
+
+
+class Fields:
+    """A dataclass that says what differs from its defaults, as it would be written, and in a notebook all there is.
+
+    The class needs ``@dataclass(repr=False)`` and a default for each field.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def _fields(self) -> list[tuple[str, object, object]]:
+        return [(name, getattr(self, name), field.default) for name, field in self.__dataclass_fields__.items()]
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{name}={value!r}" for name, value, default in self._fields() if value != default)
+        return f"{type(self).__name__}({said})"
+
+    def _repr_html_(self) -> str:
+        from ferroute import _notebook
+
+        rows = [
+            (name, repr(value), "" if value == default else f"not {default!r}")
+            for name, value, default in self._fields()
+        ]
+        return _notebook.frame(_notebook.head(type(self).__name__), _notebook.table((), rows, left=3))
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
