@@ -16,7 +16,8 @@ import time
 import pytest
 
 from ferroute import _core, pricing
-from ferroute.cli import main
+from ferroute.cli import demo, main
+from ferroute.plot import share_at
 
 ROUTE_FIELDS = [
     "row", "prompt", "model", "router", "win_rate", "threshold", "share", "warmup", "reason", "routing_us", "notes",
@@ -380,6 +381,11 @@ def test_demo_for_people(columns):
     assert "regex rules" in words or columns < 80
     assert "300 tokens an answer" in words
     assert "┤" in out
+    # What is printed is what it was cut at.
+    cut, mmlu, gsm8k = re.search(r"A threshold of (0\.\d+) sends (\d+)% of MMLU .* but (\d+)% of GSM8K", words).groups()
+    report = demo.run(share=0.3, strong="gpt-5.5", weak="gpt-5.4-mini", prompts=200, requests=1, output_tokens=1)
+    assert int(mmlu) == round(100 * share_at(report.other_traffic, float(cut)))
+    assert int(gsm8k) == round(100 * share_at(report.win_rates()["GSM8K"], float(cut)))
 
 
 def test_demo_says_how_to_get_matplotlib(tmp_path):

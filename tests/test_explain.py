@@ -138,7 +138,7 @@ class Reader(HTMLParser):
         if tag != "br":
             self.open.append(tag)
         for name, value in attrs:
-            assert name in {"class", "style", "title"}
+            assert name in {"class", "hidden", "style", "title"}
             assert "url(" not in (value or "")
 
     def handle_endtag(self, tag: str) -> None:

@@ -203,3 +203,54 @@ def test_without_scripts_it_is_a_picture_and_a_table(browser, tmp_path):
     assert heights[0] == 0
     assert heights[1] > 100
     assert heights[2] > 100
+
+
+def test_what_a_viewer_without_scripts_and_styles_leaves_is_a_table(browser, tmp_path):
+    # JupyterLab leaves this of a notebook that it does not trust: no scripts, styles, data attributes or drawings, but
+    # the words of the drawings, and `hidden` where it has a value.
+    block = explore({"mine": RATES}, STRONG, WEAK, bootstrap=50)._repr_html_()
+    block = re.sub(r"<(script|style)>.*?</\1>", "", block, flags=re.DOTALL)
+    block = re.sub(r"</?(svg|path|line|circle|text)\b[^>]*>", "", block)
+    block = re.sub(r' (data-[a-z-]+|hidden)(="(?P<value>[^"]*)")?(?=[ >])', _if_it_has_a_value, block)
+    path = tmp_path / "untrusted.html"
+    path.write_text(f"<!doctype html><meta charset=utf-8>{block}", encoding="utf-8")
+    page = browser.open(path.as_uri())
+    page.wait("document.querySelectorAll('tbody tr').length > 5")
+    before, after = page.js("document.body.innerText").split("As a table")
+    assert before.strip().endswith("Trust Notebook).")
+    assert "30.0 %" in after
+    assert page.js("document.querySelector('input').offsetHeight") == 0
+    assert page.js("document.querySelector('details').open") is True
+
+
+def _if_it_has_a_value(found):
+    return found[0] if found[1] == "hidden" and found["value"] else ""
+
+
+def test_jupyterlab_leaves_arrow_keys_to_the_slider_and_keeps_its_own(browser, tmp_path):
+    # JupyterLab hears keys on the way down to the page, and takes those of an element without Lumino's attribute.
+    page = browser.open(explore({"mine": RATES}).save(tmp_path / "explorer.html").as_uri())
+    page.wait("Boolean(document.querySelector('[data-live]'))")
+    page.js("""document.addEventListener("keydown", (event) => {
+      if (!event.target.hasAttribute("data-lm-suppress-shortcuts")) (window.taken ??= []).push(event.key);
+    }, true)""")
+    page.js("document.querySelector('input').focus()")
+    page.key("ArrowRight", 39)
+    assert page.js("window.taken") is None
+    for kind, key, code in [
+        ("keyDown", "Control", 17),
+        ("keyDown", "s", 83),
+        ("keyUp", "s", 83),
+        ("keyUp", "Control", 17),
+    ]:
+        modifiers = 2 * (kind == "keyDown" or key == "s")
+        page.send("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, modifiers=modifiers)
+    page.key("ArrowRight", 39)
+    assert page.js("window.taken") == ["s"]
+
+
+def test_where_formulas_are_set_dollars_stay_dollars():
+    # Without these classes MathJax makes a formula of "$20.00, all weak $1.00".
+    block = explore(RATES, costs=COSTS)._repr_html_()
+    assert "all strong $20.00, all weak $1.00" in block
+    assert {"tex2jax_ignore", "mathjax_ignore"} <= set(block.partition(">")[0].split('"')[1].split())

@@ -9,10 +9,14 @@ import pytest
 
 import ferroute
 from ferroute import calibrate, pricing, rollout
-from ferroute._grid import html_text
+from ferroute._notebook import NO_MATH, lines
 from ferroute._progress import bar_class
+from ferroute.embedding import LocalEmbedder
 from ferroute.evals import compare, score_router
+from ferroute.evals.benchmarks import MTBench
 from ferroute.evals.model_comparison import ModelComparison
+from ferroute.gateway import Gateway
+from ferroute.shadow import ShadowStats
 
 NASTY = "<img src=x onerror=alert(1)>"
 RNG = np.random.default_rng(0)
@@ -72,6 +76,8 @@ LOOKED_AT = {
     "A/B test": ab_test,
     "result of an A/B test": lambda: ab_test().result(),
     "watch": lambda: rollout.Watch(certificate()),
+    "policy": lambda: ferroute.CallPolicy(retries=5, fallbacks=[NASTY]),
+    "shadow": lambda: ferroute.Shadow(share=0.1),
     "spend": lambda: ferroute.Controller(["local"], strong_model="gpt-5.5", weak_model="gpt-5.4-mini").spend(),
 }
 
@@ -81,6 +87,8 @@ def test_it_is_html_that_escapes_and_fits_both_themes(name):
     html = LOOKED_AT[name]()._repr_html_()
     assert re.match(r"<(div|table|p|pre)\b", html)
     assert "<img" not in html
+    # Its outermost element keeps MathJax away, which takes what stands between two dollar signs for a formula.
+    assert NO_MATH in html.partition(">")[0]
     # The page's own colours: neither a white ground nor black letters.
     fixed = re.findall(r"(?:^|[;\s\"{])(?:color|background(?:-color)?):\s*([^;\"}]+)", html)
     plain = [each for each in fixed if re.fullmatch(r"#(000|fff|000000|ffffff)|black|white", each.strip())]
@@ -93,11 +101,31 @@ def test_every_nasty_name_that_is_shown_is_shown_as_text():
 
 
 def test_text_of_several_lines_keeps_its_layout():
-    assert html_text("<a & b\n  two>") == html_text("a & b\n  two")
-    html = html_text("a & b\n  two")
+    assert lines("<a & b\n  two>") == lines("a & b\n  two")
+    html = lines("a & b\n  two")
     assert "<strong>a &amp; b</strong>\n  two</pre>" in html
     assert "white-space:pre-wrap" in html
     assert html.count("<strong>") == 1
+
+
+def test_what_has_settings_says_those_that_were_made():
+    assert repr(ferroute.CallPolicy()) == "CallPolicy()"
+    assert repr(ferroute.Shadow(share=0.1, per=None)) == "Shadow(share=0.1, per=None)"
+    assert repr(ShadowStats(drawn=3)) == "ShadowStats(drawn=3)"
+    html = ferroute.CallPolicy(retries=5)._repr_html_()
+    row = re.search(r"<tr><th[^>]*>retries</th>(.*?)</tr>", html)[1]
+    assert [re.sub("<.*?>", "", cell) for cell in row.split("</td>")] == ["5", "not 2", ""]
+    assert ">connect_timeout</th>" in html
+
+
+def test_a_benchmark_a_gateway_and_an_embedder_say_what_they_are():
+    assert re.fullmatch(r"<MTBench: 72 prompts, answered by gpt-4\S* and \S+ixtral\S+>", repr(MTBench()))
+    assert repr(LocalEmbedder()) == "<LocalEmbedder: 107 numbers a text, offline>"
+    client = ferroute.Controller(
+        ["random"], strong_model="s", weak_model="w", api_base="http://127.0.0.1:9", api_key="k"
+    )
+    with Gateway(client, port=0) as served:
+        assert repr(served) == f"<Gateway at {served.url}>"
 
 
 @pytest.mark.parametrize("widgets", [False, True])

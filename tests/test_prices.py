@@ -227,7 +227,7 @@ def test_a_comparison_is_a_mapping_with_the_cheapest_first():
         ("ollama/x", 0), ("gpt-5-mini", Decimal("0.00125")), ("gpt-5.2", Decimal("0.00875")), ("gpt-99", None),
     ]  # fmt: skip
     assert "7.0" in repr(found)
-    assert "<table>" in found._repr_html_()
+    assert "<table" in found._repr_html_()
     with pytest.raises(TypeError, match="one string"):
         pricing.compare("gpt-5.2", input_tokens=1)
 

@@ -262,7 +262,7 @@ def test_the_report():
     shown = repr(found).splitlines()
     assert shown[0].split() == ["route", "threshold", "n", "precision", "recall", "F1"]
     assert shown[-1] == "5 prompts, accuracy 1.000, mean F1 1.000"
-    assert "<td>code</td>" in found._repr_html_()
+    assert ">code</th>" in found._repr_html_()
     with pytest.raises(KeyError, match="no route 'x'"):
         found["x"]
     assert r.evaluate([], []).accuracy is None

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 
 def calibrated(name: str, entry: Mapping[str, Any] | None, router: Any) -> Any:
-    """The calibration table of a router: the one its entry names, else a saved one of the same configuration."""
+    """The calibration table of a router: the one its entry names, else a saved one that fits it; False: none."""
     named: Any = entry.get(_tables.KEY) if entry else None
+    if named is False:
+        return None
     if named and type(named) is not str and not hasattr(named, "__fspath__"):
         raise InvalidTypeError(f"{name}: calibration: expected the path of a table, found {named!r:.60}")
     path = named or _tables.find(name, entry, router)

@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ferroute._explain_text import borders, prices, printable, remark, sections, short, title
+from ferroute._notebook import DRAWN, NO_MATH, drawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,15 +22,18 @@ _STYLE = """
 .fr-explain *{box-sizing:border-box}
 .fr-explain .fr-head{font-size:16px;font-weight:650;overflow-wrap:anywhere}
 .fr-explain .fr-dim{opacity:.72}
-.fr-explain table{border-collapse:collapse;width:100%;margin:10px 0 4px;font-variant-numeric:tabular-nums}
-.fr-explain th,.fr-explain td{text-align:left;padding:4px 10px 4px 6px;vertical-align:top;background:none;color:inherit;
+.fr-explain table{border-collapse:collapse;width:100%;table-layout:auto;margin:10px 0 4px;font-size:13px;
+ font-variant-numeric:tabular-nums}
+.fr-explain table tr:nth-child(n){background:none}
+.fr-explain table th,.fr-explain table td{text-align:left!important;padding:4px 10px 4px 6px;
+ vertical-align:top;background:none;color:inherit;
  border:0;border-top:1px solid rgba(128,128,128,.22);overflow-wrap:anywhere}
-.fr-explain thead th{border-top:0;font-weight:500;opacity:.72}
-.fr-explain td:first-child{overflow-wrap:break-word}
-.fr-explain .fr-num{white-space:nowrap;overflow-wrap:normal}
-.fr-explain .fr-chosen td{background:rgba(38,132,222,.16);font-weight:600}
-.fr-explain .fr-chosen td:first-child{box-shadow:inset 3px 0 #2684de}
-.fr-explain .fr-answered td{background:rgba(224,102,42,.16);font-weight:600}
+.fr-explain table thead th{border-top:0;font-weight:500;opacity:.72}
+.fr-explain table td:first-child{overflow-wrap:break-word}
+.fr-explain table .fr-num{white-space:nowrap;overflow-wrap:normal}
+.fr-explain table .fr-chosen td{background:rgba(38,132,222,.16);font-weight:600}
+.fr-explain table .fr-chosen td:first-child{box-shadow:inset 3px 0 #2684de}
+.fr-explain table .fr-answered td{background:rgba(224,102,42,.16);font-weight:600}
 .fr-explain .fr-skipped td{opacity:.62}
 .fr-explain .fr-cost{display:block;height:4px;border-radius:2px;background:#2684de;margin-top:3px;min-width:2px}
 .fr-explain .fr-line{position:relative;height:64px;margin:14px 4px 6px}
@@ -39,8 +43,8 @@ _STYLE = """
 .fr-explain .fr-here{top:17px;height:30px;width:3px;margin-left:-1.5px;background:#e0662a;border-radius:2px}
 .fr-explain .fr-tag{transform:translateX(-50%);white-space:nowrap;font-size:12px;font-variant-numeric:tabular-nums}
 .fr-explain dl{display:grid;grid-template-columns:max-content 1fr;gap:3px 16px;margin:8px 0 0}
-.fr-explain dt{opacity:.72;font-weight:500}
-.fr-explain dd{margin:0;overflow-wrap:anywhere}
+.fr-explain dl dt{opacity:.72;font-weight:500;float:none;width:auto;margin:0}
+.fr-explain dl dd{float:none;width:auto;margin:0;padding:0;overflow-wrap:anywhere}
 """.replace("\n", "")
 
 _STRENGTHS = (0.08, 0.45)
@@ -56,7 +60,7 @@ def html(shown: Explained) -> str:
         _line(shown),
         _rest(shown),
     ]
-    return f'<div class="fr-explain"><style>{_STYLE}</style>{"".join(parts)}</div>'
+    return f'<div class="fr-explain {NO_MATH}"><style>{_STYLE}{DRAWN}</style>{"".join(parts)}</div>'
 
 
 def _table(shown: Explained) -> str:
@@ -102,7 +106,7 @@ def _line(shown: Explained) -> str:
         parts.append(f'<div class="fr-part" title="{escape(name)}" style="{style}">{escape(name)}</div>')
     tags = [_tag(value, f"{what} {value:.4f}", "0"), *(_tag(cut, label, "45px") for cut, label in _apart(cuts))]
     here = f'<div class="fr-here" style="left:{100 * value:.2f}%"></div>'
-    return f'<div class="fr-line">{"".join(parts)}{here}{"".join(tags)}</div>'
+    return drawn(f'<div class="fr-line">{"".join(parts)}{here}{"".join(tags)}</div>')
 
 
 def _apart(cuts: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:

@@ -11,6 +11,8 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
+from ferroute._notebook import NO_MATH, drawn
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,6 +28,15 @@ _SMALL = 1e-9
 
 _FEW = 30
 
+# JupyterLab hears arrow keys before the page does, and would leave the cell. Lumino, its toolkit, leaves them to an
+# element that has this attribute itself.
+_OWN_KEYS = 'data-lm-suppress-shortcuts="true"'
+
+_UNTRUSTED = (
+    "Slider and picture appear when the cell is run again, or the notebook is trusted (in JupyterLab: Trust Notebook)."
+)
+"""Shown where a viewer takes scripts and styles away."""
+
 _STYLE = """
 .fr-explore{max-width:760px;font:13px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:inherit;text-align:left;
  border:1px solid rgba(128,128,128,.35);border-radius:8px;padding:14px 18px}
@@ -33,11 +44,12 @@ _STYLE = """
 .fr-explore .fr-head{font-size:16px;font-weight:650;overflow-wrap:anywhere}
 .fr-explore .fr-dim{opacity:.78}
 .fr-explore [hidden]{display:none!important}
+.fr-explore .fr-drawn[hidden]{display:block!important}
+.fr-explore .fr-unstyled{display:none}
 .fr-explore .fr-tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:12px 0 10px}
 .fr-explore .fr-tiles>div{border-left:3px solid rgba(128,128,128,.4);padding:0 0 0 10px}
 .fr-explore .fr-tiles>.fr-a{border-color:#2684de}.fr-explore .fr-tiles>.fr-b{border-color:#e0662a}
-.fr-explore dt{font-weight:500;opacity:.78;margin:0}
-.fr-explore dd{margin:0}
+.fr-explore .fr-title{display:block;font-weight:500;opacity:.78}
 .fr-explore .fr-figure{display:block;font-size:20px;font-weight:650;font-variant-numeric:tabular-nums;line-height:1.3}
 .fr-explore .fr-fine{display:block;font-size:12px;opacity:.78}
 .fr-explore label{display:block;font-weight:600}
@@ -49,13 +61,15 @@ _STYLE = """
 .fr-explore svg{display:block;width:100%;height:auto;margin:6px 0;overflow:visible}
 .fr-explore svg text{fill:currentColor;font-size:12px;font-variant-numeric:tabular-nums}
 .fr-explore table{border-collapse:collapse;margin:8px 0 4px;font-variant-numeric:tabular-nums}
-.fr-explore th,.fr-explore td{text-align:right;padding:3px 12px 3px 0;background:none;color:inherit;border:0;
- border-top:1px solid rgba(128,128,128,.25)}
-.fr-explore thead th{border-top:0;font-weight:500;opacity:.78}
+.fr-explore table tr:nth-child(n){background:none}
+.fr-explore table th,.fr-explore table td{text-align:right;padding:3px 12px 3px 0;background:none;color:inherit;
+ border:0;border-top:1px solid rgba(128,128,128,.25)}
+.fr-explore table thead th{border-top:0;font-weight:500;opacity:.78}
 .fr-explore summary{cursor:pointer}
 .fr-explore code{font-size:12px}
 """.replace("\n", "")
 
+# Keys with Ctrl and the like stay JupyterLab's, such as Ctrl+S: the modifier is a key of its own, which comes before.
 # It takes every copy of the block that it has not yet taken: a notebook may show one output twice.
 _SCRIPT = """
 (() => {
@@ -94,6 +108,13 @@ _SCRIPT = """
       say();
     };
     slider.addEventListener("input", say);
+    const keys = (event) => {
+      const whose = event.ctrlKey || event.metaKey || event.altKey || event.shiftKey;
+      event.currentTarget.toggleAttribute("data-lm-suppress-shortcuts", !whose);
+    };
+    for (const each of [slider, choice]) {
+      for (const kind of ["focus", "keydown", "keyup"]) each?.addEventListener(kind, keys);
+    }
     if (choice) choice.addEventListener("change", begin);
     one("live").hidden = false;
     one("table").open = false;
@@ -116,11 +137,11 @@ def block(sweeps: Sequence[Sweep], share: float, mark: str) -> str:
     pictures = "".join(_picture(sweep, at, share) for at, sweep in enumerate(sweeps))
     tables = "".join(_table(sweep, at, len(sweeps) > 1) for at, sweep in enumerate(sweeps))
     return (
-        f'<div class="fr-explore" data-fr-explore="{mark}"><style>{_STYLE}</style>'
+        f'<div class="fr-explore {NO_MATH}" data-fr-explore="{mark}"><style>{_STYLE}</style>'
         '<div class="fr-head">Which threshold?</div>'
         '<div class="fr-dim">The strong model answers when the win rate is at least the threshold: '
         "<strong>higher threshold = fewer strong calls</strong>.</div>"
-        f"{_live(sweeps)}{pictures}"
+        f'<div class="fr-unstyled">{_UNTRUSTED}</div>{_live(sweeps)}{drawn(pictures)}'
         f'<details open data-part="table"><summary>As a table</summary>{tables}</details>'
         f'<div class="fr-dim">{escape(_about(sweeps))}</div><script>{script}</script></div>'
     )
@@ -140,10 +161,10 @@ def page(sweeps: Sequence[Sweep], share: float, title: str) -> str:
 def _live(sweeps: Sequence[Sweep]) -> str:
     """What only works with the script, hidden until it runs."""
     names = "".join(f"<option>{escape(sweep.name)}</option>" for sweep in sweeps)
-    choice = f'<label>Router <select data-part="choice">{names}</select></label>' if len(sweeps) > 1 else ""
+    choice = f'<label>Router <select data-part="choice" {_OWN_KEYS}>{names}</select></label>' if len(sweeps) > 1 else ""
     tiles = "".join(
-        f'<div class="{kind}"><dt>{title}</dt><dd><span class="fr-figure" data-part="{name}"></span>'
-        f'<span class="fr-fine" data-part="{name}-fine"></span></dd></div>'
+        f'<div class="{kind}"><span class="fr-title">{title}</span><span class="fr-figure" data-part="{name}"></span>'
+        f'<span class="fr-fine" data-part="{name}-fine"></span></div>'
         for name, title, kind in (
             ("threshold", "Threshold", ""),
             ("share", "Strong calls", "fr-a"),
@@ -152,8 +173,9 @@ def _live(sweeps: Sequence[Sweep]) -> str:
         )
     )
     return (
-        f'<div data-part="live" hidden style="margin-top:10px">{choice}<dl class="fr-tiles">{tiles}</dl>'
-        '<label>Threshold<input type="range" data-part="slider" min="0" max="1" value="0" step="1"></label>'
+        f'<div data-part="live" hidden="hidden" style="margin-top:10px">{choice}<div class="fr-tiles">{tiles}</div>'
+        f'<label>Threshold<input type="range" data-part="slider" {_OWN_KEYS} min="0" max="1" value="0" step="1">'
+        "</label>"
         '<div class="fr-ends"><span>&larr; lower: more strong calls</span>'
         "<span>higher: fewer strong calls &rarr;</span></div>"
         '<div class="fr-dim" data-part="call-line">In a call: <code data-part="call"></code></div></div>'

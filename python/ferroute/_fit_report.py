@@ -241,16 +241,16 @@ class FitReport:
         return "\n".join(lines)
 
     def to_html(self) -> str:
-        """The report as a piece of HTML without style or scripts of its own."""
-        head, body = self._grid()
-        cells = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-        rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in body)
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        title = html.escape(f"{self.router}: {self.strong} (strong) and {self.weak} (weak)")
-        return (
-            f"<div><p><strong>{title}</strong><br>{html.escape(self.verdict)}</p>"
-            f"<table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<p><small>{html.escape(self._about())}</small></p>{f'<ul>{notes}</ul>' if notes else ''}</div>"
+        """The report as a piece of HTML, without scripts, as a notebook shows it."""
+        from ferroute import _notebook
+
+        titles, rows = self._grid()
+        return _notebook.frame(
+            _notebook.head(f"{self.router}: {self.strong} (strong) and {self.weak} (weak)"),
+            f"<div>{html.escape(self.verdict)}</div>",
+            _notebook.table(titles, rows),
+            _notebook.note(self._about()),
+            _notebook.items(self.notes),
         )
 
     def _repr_html_(self) -> str:

@@ -1,8 +1,8 @@
-"""Results as tables: plain text for a terminal, HTML for a notebook."""
+"""What results are made of that show themselves: a table, or text; in a terminal, and by `_notebook` in a notebook."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,24 +18,44 @@ class Shown:
         return text_table(*self._table())
 
     def _repr_html_(self) -> str:
-        return html_table(*self._table())
+        from ferroute import _notebook
+
+        titles, rows, caption = self._table()
+        return _notebook.frame(_notebook.table(titles, rows), _notebook.note(caption))
 
 
 class AsText:
     """What shows itself as text: in a notebook its first line stands out, and the rest is laid out as in a terminal."""
 
     def _repr_html_(self) -> str:
-        return html_text(str(self))
+        from ferroute import _notebook
+
+        return _notebook.frame(_notebook.lines(str(self)))
 
 
-def html_text(text: str) -> str:
-    """Text of several lines for a notebook, in the page's own colours; long lines are wrapped."""
-    from html import escape
+class Fields:
+    """A dataclass that says what differs from its defaults, as it would be written, and in a notebook all there is.
 
-    whole = text[1:-1] if text.startswith("<") and text.endswith(">") else text
-    head, _, rest = whole.partition("\n")
-    style = "white-space:pre-wrap;overflow-wrap:anywhere;background:none;color:inherit;border:0;padding:0;margin:0"
-    return f'<pre style="{style}"><strong>{escape(head)}</strong>{escape(f"{chr(10)}{rest}") if rest else ""}</pre>'
+    The class needs ``@dataclass(repr=False)`` and a default for each field.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def _fields(self) -> list[tuple[str, object, object]]:
+        return [(name, getattr(self, name), field.default) for name, field in self.__dataclass_fields__.items()]
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{name}={value!r}" for name, value, default in self._fields() if value != default)
+        return f"{type(self).__name__}({said})"
+
+    def _repr_html_(self) -> str:
+        from ferroute import _notebook
+
+        rows = [
+            (name, repr(value), "" if value == default else f"not {default!r}")
+            for name, value, default in self._fields()
+        ]
+        return _notebook.frame(_notebook.head(type(self).__name__), _notebook.table((), rows, left=3))
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
@@ -49,19 +69,3 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str 
         for row in [head, *rows]
     ]
     return "\n".join([*lines, caption] if caption else lines)
-
-
-def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
-    """The same for a notebook."""
-    from html import escape
-
-    def cells(tag: str, row: Sequence[str]) -> str:
-        align = ("left", *("right",) * (len(row) - 1))
-        parts = (
-            f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>' for side, cell in zip(align, row, strict=True)
-        )
-        return f"<tr>{''.join(parts)}</tr>"
-
-    body = "".join(cells("td", row) for row in rows)
-    note = f"<p>{escape(caption)}</p>" if caption else ""
-    return f"<table><thead>{cells('th', head)}</thead><tbody>{body}</tbody></table>{note}"

@@ -142,11 +142,10 @@ class Promised:
 
     def _repr_html_(self) -> str:
         """The same for notebooks."""
-        from html import escape
+        from ferroute import _notebook
 
-        head, *rest = self._lines()
-        items = "".join(f"<li>{escape(line)}</li>" for line in rest)
-        return f"<div><strong>{escape(head)}</strong><ul>{items}</ul></div>"
+        first, *rest = self._lines()
+        return _notebook.frame(_notebook.head(first), _notebook.items(rest))
 
 
 def within(promise: object, low: float, high: float, *names: str) -> None:

@@ -139,7 +139,7 @@ class Controller(DecidingMany, Shadows):
         weak_model: Model for all others, likewise.
         config: Router name -> keyword arguments; `GPT_4_AUGMENTED_CONFIG` if None. A null entry is an empty one. The
             key ``calibration`` of an entry is the path of a table for the share form (see `ferroute.calibrate`);
-            without it the calibration folder is looked in.
+            without it the calibration folder is looked in; False: the router follows no table.
         api_base: Base URL for completions of both models; None: the provider's own.
         api_key: Key for completions of both models; None: from the environment.
         progress_bar: Shows progress while routers load and batches are scored.

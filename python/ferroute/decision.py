@@ -141,14 +141,10 @@ class Decision(_HasAside):
 
     def _repr_html_(self) -> str:
         """A small table for notebooks."""
-        import html
+        from ferroute import _notebook
 
         shown = ((name, vars(self)[name]) for name in _DEFAULTS if vars(self)[name] not in (None, (), False))
-        left = "style='text-align:left'"
-        rows = "".join(
-            f"<tr><th {left}>{name}</th><td {left}>{html.escape(_cell(value))}</td></tr>" for name, value in shown
-        )
-        return f"<table>{rows}</table>"
+        return _notebook.frame(_notebook.table((), [(name, _cell(value)) for name, value in shown], left=2))
 
 
 def _cell(value: Any) -> str:

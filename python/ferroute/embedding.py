@@ -63,6 +63,9 @@ class LocalEmbedder:
     name = LOCAL
     width = 107
 
+    def __repr__(self) -> str:
+        return f"<LocalEmbedder: {self.width} numbers a text, offline>"
+
     def __call__(self, text: str) -> NDArray[np.float32]:
         """The vector of one text, float32 ``[107]``."""
         return self.embed_batch([text])[0]

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ferroute._grid import html_table, text_table
+from ferroute._grid import text_table
 from ferroute._moments import microseconds
 from ferroute.errors import InvalidValueError, NotBuiltError
 
@@ -222,10 +222,11 @@ class Failures:
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""
-        from html import escape
+        from ferroute import _notebook
 
-        notes = "".join(f"<p>note: {escape(text)}</p>" for text in self.notes())
-        return f"<p>{escape(self._headline())}</p>{html_table(*self.table())}{notes}"
+        table = _notebook.table(*self.table()) if self.groups else ""
+        notes = (_notebook.note(f"note: {text}") for text in self.notes())
+        return _notebook.frame(_notebook.head(self._headline()), table, *notes)
 
 
 def failures(

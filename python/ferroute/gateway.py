@@ -215,6 +215,9 @@ class Gateway:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
+    def __repr__(self) -> str:
+        return f"<Gateway at {self.url}>"
+
     def replace(
         self,
         controller: Controller,

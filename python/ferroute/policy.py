@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, cast
 
 from ferroute import _core
+from ferroute._grid import Fields
 from ferroute.endpoints import Endpoint, check_backend, endpoint, settings_of
 from ferroute.errors import InvalidTypeError, InvalidValueError
 
@@ -28,8 +29,8 @@ SIGNS = ("empty", "refusal", "truncated", "invalid_json", "invalid_schema", "bad
 _LIMITS = ("connect_timeout", "first_byte_timeout", "between_chunks_timeout", "timeout", "deadline")
 
 
-@dataclasses.dataclass(frozen=True)
-class CallPolicy:
+@dataclasses.dataclass(frozen=True, repr=False)
+class CallPolicy(Fields):
     """How calls behave. Times are in seconds; None is no limit.
 
     Attributes:

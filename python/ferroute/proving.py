@@ -58,13 +58,13 @@ class Proof:
 
     def _repr_html_(self) -> str:
         """The audit and what to do next, or report, certificate, promise and code."""
-        from ferroute._grid import html_text
+        from ferroute import _notebook
 
         if self.router is None or self.certificate is None:
-            return html_text(repr(self))
+            return _notebook.frame(_notebook.lines(repr(self)))
         shown: tuple[Any, ...] = (self.router.report, self.certificate)
         parts = [each._repr_html_() for each in shown]
-        return "".join([*parts, html_text(self.promise()), html_text(self.usage())])
+        return _notebook.frame(*parts, _notebook.lines(self.promise()), _notebook.lines(self.usage()))
 
     def promise(self) -> str:
         """What is proven and what that is forecast to save, in a sentence each."""

@@ -206,6 +206,9 @@ class _Stream:
             self._private["routing"] = self._decision
         self._untap()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._decision or 'not routed'}>"
+
     def _untap(self) -> None:
         if self._tap is not None:
             tap, self._tap = self._tap, None

@@ -19,6 +19,7 @@ from decimal import Decimal, InvalidOperation
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, cast
 
+from ferroute._grid import Fields
 from ferroute._shadow_kept import ShadowedPair
 from ferroute._shadow_labels import ScoredPairs, scored_pairs
 from ferroute.errors import InvalidTypeError, InvalidValueError
@@ -35,8 +36,8 @@ _UNPRICED = ("refuse", "allow")
 _PERIODS = ("day", None)
 
 
-@dataclasses.dataclass(frozen=True)
-class Shadow:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Shadow(Fields):
     """How calls are shadowed. Frozen; make a changed copy with `dataclasses.replace`.
 
     Attributes:
@@ -157,8 +158,8 @@ def _dollars(given: Any) -> Decimal | None:
     return made
 
 
-@dataclasses.dataclass(frozen=True)
-class ShadowStats:
+@dataclasses.dataclass(frozen=True, repr=False)
+class ShadowStats(Fields):
     """What has become of the calls that were drawn, since the Controller was made or the process began.
 
     Attributes:

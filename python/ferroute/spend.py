@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ferroute._accuracy import NOT_MEASURED, Accuracy, Rate, accuracies
-from ferroute._grid import html_table, text_table
+from ferroute._grid import text_table
 from ferroute._moments import microseconds
 from ferroute._spend_rows import COLUMNS, row
 from ferroute._spend_text import TITLES, amount, cells
@@ -270,12 +270,12 @@ class Spend(Sums):
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""
-        from html import escape
+        from ferroute import _notebook
 
-        table = html_table(TITLES, [cells(model, self.queries) for model in self.models])
+        rows = [cells(model, self.queries) for model in self.models]
+        table = _notebook.table(TITLES, rows) if rows else ""
         texts = [*self.lines(), *(f"note: {text}" for text in self.notes())]
-        below = "".join(f"<p>{escape(text)}</p>" for text in texts)
-        return f"<p>{escape(self._headline())}</p>{table}{below}"
+        return _notebook.frame(_notebook.head(self._headline()), table, *map(_notebook.note, texts))
 
 
 def spend(

@@ -316,19 +316,17 @@ class CalibrationTable:
 
     def _repr_html_(self) -> str:
         """The thresholds of common shares, for notebooks."""
-        import html
+        from ferroute import _notebook
 
-        cells = ""
+        rows: list[tuple[str, ...]] = []
         for share in SHARES:
             found = self.threshold(share)
             low, high = found.interval
-            cells += (
-                f"<tr><td>{_percent(share)}</td><td>{found.threshold:.5f}</td><td>{_percent(found.share)}</td>"
-                f"<td>{_percent(low)} to {_percent(high)}</td></tr>"
-            )
-        head = "<tr><th>share asked</th><th>threshold</th><th>share achieved</th><th>95% interval</th></tr>"
+            shown = f"{_percent(low)} to {_percent(high)}"
+            rows.append((_percent(share), f"{found.threshold:.5f}", _percent(found.share), shown))
+        titles = ("share asked", "threshold", "share achieved", "95% interval")
         about = f"{self.router}: {self.n:,} prompts ({self.source}), {self.created}"
-        return f"<table><caption>{html.escape(about)}</caption>{head}{cells}</table>"
+        return _notebook.frame(_notebook.head(about), _notebook.table(titles, rows))
 
 
 _MOST = 16 << 20

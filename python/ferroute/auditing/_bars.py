@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from ferroute._notebook import drawn
 from ferroute.auditing._words import dollars, percent
 
 if TYPE_CHECKING:
@@ -99,4 +100,5 @@ def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
 
 
 def _drawing(parts: Sequence[str], height: int, what: str) -> str:
-    return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(what)}">{"".join(parts)}</svg>'
+    svg = f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(what)}">{"".join(parts)}</svg>'
+    return drawn(svg)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from ferroute._notebook import DRAWN, NO_MATH
 from ferroute.auditing._bars import Bar, Span, bars, spans
 from ferroute.auditing._text import headline
 from ferroute.auditing._words import beginning, dollars, percent, percents, range_of
@@ -43,18 +44,20 @@ _STYLE = """
 .fr-audit .tile span{display:block;opacity:.72}
 .fr-audit .tile b{font-size:20px;font-weight:650;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 .fr-audit .wide{overflow-x:auto}
-.fr-audit table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-.fr-audit th,.fr-audit td{padding:5px 10px 5px 0;text-align:right;vertical-align:top;border:0;background:none;
+.fr-audit table{border-collapse:collapse;width:100%;table-layout:auto;font-variant-numeric:tabular-nums}
+.fr-audit table tr:nth-child(n){background:none}
+.fr-audit table th,.fr-audit table td{font-size:inherit;padding:5px 10px 5px 0;text-align:right;
+ vertical-align:top;border:0;background:none;
  border-top:1px solid rgba(128,128,128,.22);white-space:nowrap;color:inherit}
-.fr-audit thead th{border-top:0;font-weight:500;opacity:.72}
-.fr-audit .text{text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:120px}
+.fr-audit table thead th{border-top:0;font-weight:500;opacity:.72}
+.fr-audit table .text{text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:120px}
 .fr-audit svg{display:block;width:100%;height:auto;margin:8px 0 2px}
 .fr-audit svg text{fill:currentColor;font:12px system-ui,-apple-system,"Segoe UI",sans-serif}
 .fr-audit ul{margin:6px 0;padding-left:20px}
 .fr-audit li{overflow-wrap:anywhere;margin:3px 0}
 """.replace("\n", "")
 
-_TEXT = ' class="text"'
+_TEXT = ' class="text" style="text-align:left"'
 
 
 def page(audit: Findings) -> str:
@@ -81,7 +84,7 @@ def block(audit: Findings) -> str:
         _list("What these logs cannot tell", audit.unknown),
         _method(audit),
     )
-    return f'<div class="fr-audit"><style>{_STYLE}</style>{"".join(parts)}</div>'
+    return f'<div class="fr-audit {NO_MATH}"><style>{_STYLE}{DRAWN}</style>{"".join(parts)}</div>'
 
 
 def _head(audit: Findings) -> str:

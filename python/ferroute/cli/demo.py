@@ -110,7 +110,9 @@ def run(*, share: float, strong: str, weak: str, prompts: int | None, requests: 
     texts = [(name, text) for name, file in BENCHMARKS.items() for text in read_texts(_benchmark(file))]
     random.Random(0).shuffle(texts)
     with _lifecycle.told_to(note):
-        controller = Controller(["local"], strong_model=strong, weak_model=weak)
+        # A table that this user has saved would be followed, and is not what the demo speaks of.
+        config = {"local": {"calibration": False}}
+        controller = Controller(["local"], strong_model=strong, weak_model=weak, config=config)
     controller.routers[RULES] = RulesRouter()
 
     def decide(text: str, router: str) -> Decision:
@@ -165,11 +167,11 @@ def show(report: Report, png: Path | None, *, as_json: bool) -> None:
     _heading(out, "Share of strong calls at each threshold")
     chart = share_chart(report.curves(), share=report.share, width=min(out.width - 2, 100), ascii_only=ascii_only(out))
     out.print(Padding(chart, (0, 0, 0, 2), expand=False))
-    cut = threshold_for(report.other_traffic, report.share)
+    # Cut at the number that is printed, so that whoever tries it finds these shares.
+    cut = round(threshold_for(report.other_traffic, report.share), 3)
+    here = share_at(report.other_traffic, cut)
     elsewhere = " and ".join(f"{share_at(rates, cut):.0%} of {name}" for name, rates in report.win_rates().items())
-    _paragraph(
-        out, f"A threshold of {cut:.3f} sends {report.share:.0%} of {OTHER} to the strong model, but {elsewhere}."
-    )
+    _paragraph(out, f"A threshold of {cut:.3f} sends {here:.0%} of {OTHER} to the strong model, but {elsewhere}.")
     if png is not None:
         out.print(f"\n  Picture: {png}")
     _closing(out, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -112,21 +111,13 @@ def html_table(
     ends: tuple[Estimate, Estimate] | None = None,
     note: str | None = None,
 ) -> str:
-    """The same table for a notebook."""
+    """The same table for a notebook; the names of baselines do not stand out."""
+    from ferroute import _notebook
+
     head, rows = grid(results, baselines, ends)
-    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    body = "".join(
-        "<tr>"
-        f'<th style="text-align:left;font-weight:{"normal" if row[0].startswith("  ") else "bold"}">'
-        f"{html.escape(row[0].strip())}</th>"
-        + "".join(f'<td style="text-align:right">{html.escape(cell)}</td>' for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
-        f"<p><small>{html.escape(caption(results) if note is None else note)}</small></p>"
-    )
+    plain = [at for at, row in enumerate(rows) if row[0].startswith("  ")]
+    table = _notebook.table(head, [[row[0].strip(), *row[1:]] for row in rows], plain=plain)
+    return _notebook.frame(table, _notebook.note(caption(results) if note is None else note))
 
 
 def metrics_table(rows: Sequence[tuple[int, str, Sequence[float], float, float]]) -> str:

@@ -104,6 +104,10 @@ class _Judged(Benchmark):
         """The texts that are routed on."""
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        pair = self.routed_pair
+        return f"<{type(self).__name__}: {len(self.prompts()):,} prompts, answered by {pair.strong} and {pair.weak}>"
+
     def _scores(self, model: str) -> Numbers:
         """Scores of one model, row by row, in units of ``_unit``."""
         raise NotImplementedError

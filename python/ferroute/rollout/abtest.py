@@ -315,7 +315,7 @@ class ABTest(AsText):
         if not self._seen:
             split = f"{1 - self.split:.0%} {self.a}, {self.split:.0%} {self.b}"
             return f"<A/B test {self.name!r}: {split}; {needed}; no scores yet>"
-        return f"<A/B test {self.name!r}; {needed}\n{self.result()!r}>"
+        return f"<A/B test {self.name!r}; {needed}\n{repr(self.result())[1:-1]}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("_lock", "_trial")}

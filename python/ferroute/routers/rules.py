@@ -179,14 +179,10 @@ class RulesRouter(RungRouter):
         return "\n".join([f"RulesRouter({self._name!r}, {len(rules)} rules)", *lines, f"  otherwise -> {last[3]}"])
 
     def _repr_html_(self) -> str:
-        from html import escape
+        from ferroute import _notebook
 
-        head = "".join(f"<th>{title}</th>" for title in ("rule", "where", "when", "then"))
-        body = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{escape(visible(cell))}</td>" for cell in row) + "</tr>"
-            for row in self.rows
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        rows = [[visible(cell) for cell in row] for row in self.rows]
+        return _notebook.frame(_notebook.table(("rule", "where", "when", "then"), rows, left=4))
 
 
 def visible(text: str) -> str:

@@ -69,14 +69,10 @@ class SemanticReport:
         return f"{self.n} prompts, accuracy {_shown(self.accuracy)}, mean F1 {_shown(self.mean_f1)}"
 
     def _repr_html_(self) -> str:
-        import html
+        from ferroute import _notebook
 
-        head = "".join(f"<th>{name}</th>" for name in _HEAD)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(entry)) + "</tr>"
-            for entry in self.routes
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{self._summary()}</p>"
+        rows = [_cells(entry) for entry in self.routes]
+        return _notebook.frame(_notebook.table(_HEAD, rows), _notebook.note(self._summary()))
 
 
 _HEAD = ["route", "threshold", "n", "precision", "recall", "F1"]
