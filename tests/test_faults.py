@@ -359,8 +359,8 @@ ENDED_BY = [
     *((what, signal.SIGINT) for what in WORK if what not in {"completing", "streaming"}),  # those: test_calls.py
     *((what, signal.SIGTERM) for what in ("scoring", "fitting", "auditing", "one epoch", "completing", "streaming")),
 ]
-# Training is asked oftener than an epoch ends; the others between pieces of their own.
-MOMENT = {"one epoch": 0.5, "one step": 0.5, "judging": 0.5}
+# Training may take so many seconds of the processor more, far less than the epoch or step it is in the middle of.
+MOMENT = {"one epoch": 0.3, "one step": 0.3, "judging": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def test_ctrl_c_and_a_handler_of_sigterm_end_work_within_a_moment(what: str, num
                                            api_base=sys.argv[1], api_key="k", **more)
             sent = []
             def interrupt():
-                sent.append(time.monotonic())
+                sent.append((time.monotonic(), time.process_time()))
                 os.kill(os.getpid(), {number:d})
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
             threading.Timer(0.5, interrupt).start()
@@ -405,7 +405,7 @@ def test_ctrl_c_and_a_handler_of_sigterm_end_work_within_a_moment(what: str, num
                 {WORK[what]}
                 print("WRONG: it ended by itself", time.monotonic(), sent)
             except {"KeyboardInterrupt" if number == signal.SIGINT else "SystemExit"}:
-                print("stopped after", time.monotonic() - sent[0])
+                print("stopped after", time.monotonic() - sent[0][0], time.process_time() - sent[0][1])
             except MemoryError:
                 print("WRONG: no memory")
             """,
@@ -413,4 +413,6 @@ def test_ctrl_c_and_a_handler_of_sigterm_end_work_within_a_moment(what: str, num
             seconds=30,
         )
     assert ended.stdout.startswith("stopped after"), (ended.stdout, ended.stderr)
-    assert float(ended.stdout.split()[-1]) < MOMENT.get(what, 2), ended.stdout
+    seconds, busy = map(float, ended.stdout.split()[2:])
+    assert seconds < 2, ended.stdout
+    assert what not in MOMENT or busy < MOMENT[what], ended.stdout
