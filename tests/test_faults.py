@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fakeserver import FakeServer
+from fakeserver import Answer, FakeServer, chunk
+from ferroute._whole_file import write_whole
 from hostile.limits import child, posix
 
 pytestmark = posix
@@ -85,6 +86,76 @@ for name, save, file in saves.values():
     assert len(lines) == 2 * len(SAVES)
 
 
+# How each is read again; what is not whole raises.
+READS = {
+    "fitted": "_core.FittedModel.load",
+    "thresholds": "lambda path: json.loads(pathlib.Path(path).read_text())",
+    "report": "lambda path: pathlib.Path(path).read_text().rstrip().endswith('</html>') or 1 / 0",
+    "labels": "lambda path: [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]",
+    "weights": "lambda path: MFModel.from_pretrained(pathlib.Path(path).parent)",
+    "columns": "_core.read_columns",
+}
+
+
+def test_a_process_that_sigterm_ends_leaves_files_that_are_whole(tmp_path: Path) -> None:
+    """By default nothing of the process runs any more: no half of a file may ever have had its name."""
+    saves = "".join(
+        f"    {name!r}: (lambda: {call}, {file!r}, {READS[name]}),\n" for name, (call, file) in SAVES.items()
+    )
+    ended = child(
+        FULL
+        + f"""
+import json, signal, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, from Python 3.12 on
+from ferroute.routers.matrix_factorization.model import MFModel
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+saves = {{
+{saves}}}
+def clear():
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+for name, (save, file, read) in saves.items():
+    save()
+    before = os.stat(file).st_ino
+    save()
+    assert os.stat(file).st_ino != before, f"{{name}} is written over, not put in its place"
+    for wait in (0, 2, 5):
+        clear()
+        saver = os.fork()
+        if saver == 0:
+            while True:
+                save()
+        begun = folder.iterdir if wait == 0 else lambda: folder.glob(file)
+        end = time.monotonic() + 10
+        while not any(begun()) and time.monotonic() < end:
+            time.sleep(0.001)
+        time.sleep(wait / 1000)
+        os.kill(saver, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(saver, 0)[1]) == -signal.SIGTERM
+        assert wait == 0 or pathlib.Path(file).exists()
+        if pathlib.Path(file).exists():
+            read(file)
+            print("whole:", name)
+    clear()
+""",
+        tmp_path,
+        seconds=40,
+    )
+    assert all(ended.stdout.count(f"whole: {name}\n") >= 2 for name in SAVES), ended.stdout
+
+
+def test_what_a_signal_raises_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(part: Path, _text: str, **_: object) -> None:
+        part.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    (tmp_path / "report.html").write_text("old")
+    monkeypatch.setattr(Path, "write_text", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "report.html", "new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
 def test_a_ledger_that_cannot_be_made_says_so() -> None:
     ended = child(
         """
@@ -125,13 +196,6 @@ def test_without_descriptors_calls_fail_and_come_back(tmp_path: Path) -> None:
             ask = lambda **more: c.chat.completions.create(
                 model="router-local-0.5", messages=[{"role": "user", "content": "hi"}], **more)
             assert ask().model
-            nowhere = Controller(["local"], "openai/big", "openai/small", api_base="http://127.0.0.1:9/v1", api_key="k",
-                                 policy=CallPolicy(retries=0))
-            try:
-                nowhere.chat.completions.create(
-                    model="router-local-0.5", messages=[{"role": "user", "content": "hi"}])
-            except openai.APIConnectionError:
-                pass  # what is imported for a failure is there now
             limit = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (200, limit[1]))
             held = []
@@ -280,46 +344,75 @@ WORK = {
     "fitting": "ferroute.fit(prompts, outcomes, ['big', 'small'], bootstrap=200_000)",
     "auditing": "ferroute.audit(logs, to='gpt-5.4-mini')",
     "training": "_core.MfTrainer(16, 64, 64).fit(np.ones((64, 64)), battles, battles, epochs=10**6)",
+    "one epoch": "trainer.fit(wide, many, many[:0], epochs=1)",
+    "one step": "trainer.fit(wide, many, many[:0], epochs=9, batch_size=len(many), threads=1)",
+    "judging": "trainer.evaluate(wide, many)",
     "matrices": "[mf.win_rates(0, 1, x) for _ in range(500)]",
     "resampling": "_core.eval_resample([rates], [(rates, rates)], 100, 100_000, 0, True)",
     "certifying": "[guarantee(rates, rates, rates, max_quality_loss=0.1) for _ in range(10**6)]",
     "reading": "[batch for batch in _core.read_prompts('/dev/zero', format='text')]",
+    "completing": "ask()",
+    "streaming": "list(ask(stream=True))",
 }
+# A handler of the user's own is asked as Ctrl-C's is, so not all kinds have to be tried twice.
+ENDED_BY = [
+    *((what, signal.SIGINT) for what in WORK if what not in {"completing", "streaming"}),  # those: test_calls.py
+    *((what, signal.SIGTERM) for what in ("scoring", "fitting", "auditing", "one epoch", "completing", "streaming")),
+]
+# Training may take so many seconds of the processor more, far less than the epoch or step it is in the middle of.
+MOMENT = {"one epoch": 0.3, "one step": 0.3, "judging": 0.3}
 
 
-@pytest.mark.parametrize("what", WORK)
-def test_ctrl_c_ends_work_within_a_moment(what: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "number"), ENDED_BY, ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else value.name
+)
+def test_ctrl_c_and_a_handler_of_sigterm_end_work_within_a_moment(what: str, number: signal.Signals) -> None:
     assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-    ended = child(
-        f"""
-        import os, signal, threading, time
-        import numpy as np
-        import ferroute
-        from ferroute import _core
-        from ferroute.controller import Controller
-        from ferroute.routers.matrix_factorization.model import MFModel
-        rng = np.random.default_rng(0)
-        prompts = [f"what is {{i}}?" for i in range(2000)]
-        outcomes = rng.random((2000, 2))
-        rates = rng.random(200_000)
-        battles = np.stack([np.arange(200) % 32, 32 + np.arange(200) % 32, np.arange(200) % 64], axis=1)
-        x = rng.random((40_000, 1536), dtype=np.float32) if {what == "matrices"} else None
-        mf, guarantee = MFModel(128, 64, 1536, 1, True), ferroute.calibrate.guarantee
-        logs = ({{"model": "gpt-5.5", "prompt": f"what is {{i}}?" * 50, "prompt_tokens": 9}} for i in range(10**9))
-        sent = []
-        def interrupt():
-            sent.append(time.monotonic())
-            os.kill(os.getpid(), signal.SIGINT)
-        threading.Timer(0.5, interrupt).start()
-        try:
-            {WORK[what]}
-            print("WRONG: it ended by itself", time.monotonic(), sent)
-        except KeyboardInterrupt:
-            print("stopped after", time.monotonic() - sent[0])
-        except MemoryError:
-            print("WRONG: no memory")
-        """,
-        seconds=30,
-    )
+    with FakeServer() as server:
+        if what == "streaming":
+            server.then(Answer(chunks=[chunk({"content": "a"})] * 2, chunk_delay=30))
+        else:
+            server.then(Answer(delay=30))
+        ended = child(
+            f"""
+            import os, signal, threading, time
+            import numpy as np
+            import ferroute
+            from ferroute import _core
+            from ferroute.controller import Controller
+            from ferroute.routers.matrix_factorization.model import MFModel
+            rng = np.random.default_rng(0)
+            prompts = [f"what is {{i}}?" for i in range(2000)]
+            outcomes = rng.random((2000, 2))
+            rates = rng.random(200_000)
+            battles = np.stack([np.arange(200) % 32, 32 + np.arange(200) % 32, np.arange(200) % 64], axis=1)
+            if {what in MOMENT}:
+                wide, trainer = np.ones((64, 1536), dtype=np.float32), _core.MfTrainer(256, 64, 1536)
+                many = np.tile(battles, (200 if {what == "one step"} else 5000, 1))
+            x = rng.random((40_000, 1536), dtype=np.float32) if {what == "matrices"} else None
+            mf, guarantee = MFModel(128, 64, 1536, 1, True), ferroute.calibrate.guarantee
+            logs = ({{"model": "gpt-5.5", "prompt": f"what is {{i}}?" * 50, "prompt_tokens": 9}} for i in range(10**9))
+            def ask(**more):
+                return ferroute.completion(model="openai/m", messages=[{{"role": "user", "content": "hi"}}],
+                                           api_base=sys.argv[1], api_key="k", **more)
+            sent = []
+            def interrupt():
+                sent.append((time.monotonic(), time.process_time()))
+                os.kill(os.getpid(), {number:d})
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+            threading.Timer(0.5, interrupt).start()
+            try:
+                {WORK[what]}
+                print("WRONG: it ended by itself", time.monotonic(), sent)
+            except {"KeyboardInterrupt" if number == signal.SIGINT else "SystemExit"}:
+                print("stopped after", time.monotonic() - sent[0][0], time.process_time() - sent[0][1])
+            except MemoryError:
+                print("WRONG: no memory")
+            """,
+            server.url,
+            seconds=30,
+        )
     assert ended.stdout.startswith("stopped after"), (ended.stdout, ended.stderr)
-    assert float(ended.stdout.split()[-1]) < 2, ended.stdout
+    seconds, busy = map(float, ended.stdout.split()[2:])
+    assert seconds < 2, ended.stdout
+    assert what not in MOMENT or busy < MOMENT[what], ended.stdout

@@ -171,7 +171,8 @@ def test_it_serves_ladders_batches_and_pickles(router: FittedRouter, tmp_path: P
     path = tmp_path / "r.safetensors"
     router.save(path)
     tiers = {"cheap": "gpt-5.4-nano", "mid": "gpt-5.4-mini", "expensive": "gpt-5.5"}
-    client = Controller(["mine"], tiers=tiers, config={"mine": {"path": str(path)}})
+    # An address of one's own, where nobody shuts down a model.
+    client = Controller(["mine"], tiers=tiers, config={"mine": {"path": str(path)}}, api_base="http://127.0.0.1:9/v1")
     prompts = ["Prove that the series a_1 = 1/3^2 converges, and bound its tail.", "What is 3 plus 7?"]
     for one in (client, pickle.loads(pickle.dumps(client))):
         assert [one.decide(prompt, model="router-mine-0.3,0.6").tier for prompt in prompts] == ["expensive", "mid"]

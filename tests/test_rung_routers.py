@@ -316,7 +316,7 @@ def test_the_lot_keeps_to_a_ceiling(c: Controller, server: FakeServer) -> None:
     tiers = {
         name: {"model": f"openai/{model}", "api_base": server.url, "api_key": "k"} for name, model in TIERS.items()
     }
-    c = Controller(["says", "half"], tiers=tiers, policy={"holdout": 1.0})
+    c = Controller(["says", "half"], tiers=tiers, policy={"holdout": 1.0}, api_base=NOWHERE)
     Says.verdicts |= {
         "low": Verdict("cheap", ceiling="mid"),
         "asks": Verdict(ask="router-half-0.9,0.9", ceiling="mid"),

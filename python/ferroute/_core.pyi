@@ -1897,6 +1897,9 @@ class MfTrainer:
     ) -> tuple[list[tuple[int, float, _Judged | None]], int, _Judged | None]:
         """Trains for up to `epochs` passes and keeps the weights with the smallest held-out loss.
 
+        Ctrl-C, and what any other handler of a signal raises, ends it within an epoch; the weights are then those of
+        that moment.
+
         Args:
             x: Embeddings, ``[n, text_dim]``.
             train: Battles to train on, ``[battles, 3]``: winner, loser and row of the prompt.

@@ -24,9 +24,11 @@ def write_whole(path: str | PathLike[str], text: str) -> Path:
     try:
         part.write_text(text, encoding="utf-8")
         put(part, target)
-    except OSError as error:
+    except BaseException as error:  # a signal's handler may raise anything
         part.unlink(missing_ok=True)
-        raise UnreadableFileError(f"{target}: cannot be written: {error}") from error
+        if isinstance(error, OSError):
+            raise UnreadableFileError(f"{target}: cannot be written: {error}") from error
+        raise
     return target
 
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ferroute import _calls, responses
+from ferroute._failures import openai_error
 from ferroute.decision import settled
 from ferroute.errors import DroppedParameterWarning, ProviderFailure
 
@@ -139,8 +140,6 @@ def _response(reply: Reply, call: _calls.Prepared) -> ChatCompletion:
     try:
         return responses.parse_completion(reply.body, reply.request_id, decision)
     except (ValueError, RecursionError) as error:
-        from ferroute._failures import openai_error
-
         failure = ProviderFailure({"kind": "protocol", "message": f"the answer is not a completion: {error}"})
         raise openai_error(failure, reply.url) from None
 

@@ -14,6 +14,7 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
+from ferroute._failures import openai_error  # here, since a failure may be that no file can be opened
 from ferroute._items import Items, Routed, put
 from ferroute._json import whole
 from ferroute.decision import Decision, settled
@@ -223,8 +224,6 @@ class _Stream:
             chunk = _parse(_made["ChatCompletionChunk"], data)
         except (ValueError, RecursionError) as error:
             self._events.close()
-            from ferroute._failures import openai_error
-
             failure = ProviderFailure({"kind": "protocol", "message": f"a chunk of the stream is not one: {error}"})
             raise openai_error(failure, self._events.url, streaming=True) from None
         if not self._settled:

@@ -1,12 +1,14 @@
 //! What one knows without reading the prompt: each model's strength alone.
 
+use super::Watch;
 use super::battles::Battle;
+use crate::error::Result;
 
 /// Battles that each model is taken to have won, and lost, against an average model beside its own.
 const PRIOR: f64 = 1.0;
 
 /// Strengths of a Bradley-Terry model (Hunter 2004, algorithm MM), with a weak prior that keeps them finite.
-pub(super) fn strengths(battles: &[Battle], models: usize) -> Vec<f64> {
+pub(super) fn strengths(battles: &[Battle], models: usize, watch: Watch) -> Result<Vec<f64>> {
     let mut wins = vec![PRIOR; models];
     let mut meetings = std::collections::BTreeMap::<(usize, usize), f64>::new();
     for &Battle { winner, loser, .. } in battles {
@@ -15,6 +17,7 @@ pub(super) fn strengths(battles: &[Battle], models: usize) -> Vec<f64> {
     }
     let mut strengths = vec![1.0; models];
     for _ in 0..500 {
+        watch(0)?;
         // Against the average model, whose strength is 1.
         let mut sums: Vec<f64> = strengths.iter().map(|strength| 2.0 * PRIOR / (strength + 1.0)).collect();
         for (&(a, b), count) in &meetings {
@@ -30,7 +33,7 @@ pub(super) fn strengths(battles: &[Battle], models: usize) -> Vec<f64> {
             break;
         }
     }
-    strengths
+    Ok(strengths)
 }
 
 /// Mean loss and number of battles called right by strengths alone.
@@ -55,7 +58,7 @@ mod tests {
         let mut battles = vec![battle(0, 1); 300];
         battles.extend(vec![battle(1, 0); 100]);
         battles.extend(vec![battle(1, 2); 50]);
-        let found = strengths(&battles, 4);
+        let found = strengths(&battles, 4, &mut |_| Ok(())).unwrap();
         assert!((found[0] / found[1] - 3.0).abs() < 0.05, "{found:?}");
         assert!(found[1] > 10.0 * found[2] && found[2] > 0.0);
         assert!((found[3] - 1.0).abs() < 1e-9);

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::Watch;
 use super::noise::Key;
 use crate::error::{Error, Kind, Result};
 use crate::math::rows::Rows;
@@ -17,6 +18,9 @@ pub struct Battle {
     pub prompt: usize,
 }
 
+/// Embeddings that are looked through between two calls of a watch.
+const LOOKED: usize = 64;
+
 /// Battles whose rows all exist, with finite embeddings.
 #[derive(Debug, Clone, Default)]
 pub struct Battles(Vec<Battle>);
@@ -26,8 +30,8 @@ impl Battles {
     ///
     /// # Errors
     /// `Kind::Name` for a model or prompt that does not exist; `Kind::Value` for a model against itself, and for an
-    /// embedding with NaN or an infinity.
-    pub fn new(battles: Vec<Battle>, models: usize, embeddings: &Rows) -> Result<Self> {
+    /// embedding with NaN or an infinity; what `watch` returns.
+    pub fn new(battles: Vec<Battle>, models: usize, embeddings: &Rows, watch: Watch) -> Result<Self> {
         for (index, battle) in battles.iter().enumerate() {
             let Battle { winner, loser, prompt } = *battle;
             let name = |what: String| Error::new(Kind::Name, format!("battle {index}: {what}"));
@@ -48,6 +52,9 @@ impl Battles {
         for (index, battle) in battles.iter().enumerate() {
             if !seen.insert(battle.prompt) {
                 continue;
+            }
+            if seen.len().is_multiple_of(LOOKED) {
+                watch(0)?;
             }
             row.resize(embeddings.cols(), 0.0);
             embeddings.gather(battle.prompt, 1, &mut row);
@@ -141,7 +148,8 @@ mod tests {
         let rows = Rows::of_f32(&numbers, 2);
         let check = |winner, loser, prompt| {
             let first = Battle { winner: 0, loser: 1, prompt: 0 };
-            let error = Battles::new(vec![first, Battle { winner, loser, prompt }], 3, &rows).unwrap_err();
+            let error =
+                Battles::new(vec![first, Battle { winner, loser, prompt }], 3, &rows, &mut |_| Ok(())).unwrap_err();
             (error.kind(), error.message().to_owned())
         };
         assert_eq!(check(3, 1, 0), (Kind::Name, "battle 1: model row 3, but the table has 3 rows".into()));

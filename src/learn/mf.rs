@@ -8,6 +8,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::Watch;
 use super::adam::{Block, Step};
 use super::baseline;
 use super::battles::{Battle, Battles};
@@ -25,6 +26,10 @@ const BATTLES: usize = 8;
 const ROWS: usize = 32;
 /// Battles evaluated together.
 const EVALUATED: usize = 32;
+/// As many where a batch is so large that one task would take long.
+const FEWER_ROWS: usize = 8;
+/// Products of one thread between two calls of a watch, a millisecond or two. A step of the default sizes is one piece.
+const UNWATCHED: usize = 1 << 24;
 /// A norm below this counts as this, as in the original.
 const SMALLEST_NORM: f32 = 1e-12;
 
@@ -255,13 +260,15 @@ impl Trainer {
     /// epochs are made and the last is kept. `on_epoch` hears of each, and ends the training with an error of its own.
     ///
     /// # Errors
-    /// `Kind::Value` for settings or sizes that cannot be, no battles, and a loss that is no number any more.
+    /// `Kind::Value` for settings or sizes that cannot be, no battles, and a loss that is no number any more; what
+    /// `watch` and `on_epoch` return. The weights are then those of that moment.
     pub fn fit(
         &mut self,
         embeddings: &Rows,
         (train, held_out): (&Battles, &Battles),
         settings: &Settings,
         (epochs, patience): (usize, Option<usize>),
+        watch: Watch,
         mut on_epoch: impl FnMut(&Epoch) -> Result<()>,
     ) -> Result<Fit> {
         if epochs == 0 {
@@ -270,8 +277,8 @@ impl Trainer {
         let mut done: Vec<Epoch> = Vec::new();
         let mut best: Option<(usize, f64, Weights)> = None;
         for number in 1..=epochs {
-            let train_loss = self.epoch(embeddings, train, settings)?;
-            let judged = (!held_out.is_empty()).then(|| self.evaluate(embeddings, held_out, settings.threads));
+            let train_loss = self.epoch(embeddings, train, settings, watch)?;
+            let judged = (!held_out.is_empty()).then(|| self.evaluate(embeddings, held_out, settings.threads, watch));
             let held = judged.transpose()?;
             if let Some(Evaluation { loss, .. }) = held.filter(|held| !held.loss.is_finite()) {
                 return Err(overflowed("held-out ", number, loss));
@@ -291,7 +298,7 @@ impl Trainer {
         }
         if best.is_none() {
             // The losses of an epoch are those before its steps: nothing else has seen the weights that are kept.
-            let Evaluation { loss, .. } = self.evaluate(embeddings, train, settings.threads)?;
+            let Evaluation { loss, .. } = self.evaluate(embeddings, train, settings.threads, watch)?;
             if !loss.is_finite() {
                 return Err(overflowed("", done.len(), loss));
             }
@@ -302,16 +309,20 @@ impl Trainer {
             self.normalise();
             kept = number;
         }
-        let baseline = (!held_out.is_empty()).then(|| {
-            let strengths = baseline::strengths(train.as_slice(), self.num_models);
+        let mut baseline = None;
+        if !held_out.is_empty() {
+            let strengths = baseline::strengths(train.as_slice(), self.num_models, watch)?;
             let (loss, right) = baseline::judge(&strengths, held_out.as_slice());
-            Evaluation { loss, right, battles: held_out.len() }
-        });
+            baseline = Some(Evaluation { loss, right, battles: held_out.len() });
+        }
         Ok(Fit { epochs: done, best: kept, baseline })
     }
 
     /// One pass over the battles; the mean loss, with noise.
-    pub fn epoch(&mut self, embeddings: &Rows, battles: &Battles, settings: &Settings) -> Result<f64> {
+    ///
+    /// # Errors
+    /// As [`Self::fit`].
+    pub fn epoch(&mut self, embeddings: &Rows, battles: &Battles, settings: &Settings, watch: Watch) -> Result<f64> {
         settings.check()?;
         self.check(embeddings, battles)?;
         self.epochs += 1;
@@ -325,21 +336,21 @@ impl Trainer {
         let size = settings.batch_size.min(battles.len());
         let mut room = Room::new(size, self.text_dim, self.width)?;
         let threads = self.worth(size, settings.threads);
-        let loss = Crew::with(threads, |crew| {
+        let loss = Crew::with(threads, |crew| -> Result<f64> {
             let mut loss = 0.0;
             let mut batch = Vec::with_capacity(size);
             for (number, indices) in order.chunks(size).enumerate() {
                 batch.clear();
                 batch.extend(indices.iter().map(|&index| battles.as_slice()[index]));
                 let noise = (settings.alpha > 0.0).then_some((noise.part(number as u64), settings.alpha as f32));
-                self.forward_backward(crew, embeddings, &batch, noise, &mut room);
+                self.forward_backward(crew, embeddings, &batch, noise, &mut room, watch)?;
                 self.steps += 1;
                 let step = Step::new(settings.lr, settings.weight_decay, self.steps);
-                self.update(crew, &batch, &room, |block, gradient| step.apply(block, gradient));
+                self.update(crew, &batch, &room, watch, |block, gradient| step.apply(block, gradient))?;
                 loss += room.losses[..batch.len()].iter().sum::<f64>();
             }
-            loss / battles.len() as f64
-        });
+            Ok(loss / battles.len() as f64)
+        })?;
         if loss.is_finite() {
             return Ok(loss);
         }
@@ -348,13 +359,22 @@ impl Trainer {
     }
 
     /// Loss and calls without noise.
-    pub fn evaluate(&self, embeddings: &Rows, battles: &Battles, threads: Option<usize>) -> Result<Evaluation> {
+    ///
+    /// # Errors
+    /// `Kind::Value` and `Kind::Name` for battles or sizes that cannot be; what `watch` returns.
+    pub fn evaluate(
+        &self,
+        embeddings: &Rows,
+        battles: &Battles,
+        threads: Option<usize>,
+        watch: Watch,
+    ) -> Result<Evaluation> {
         self.check(embeddings, battles)?;
         let parts: Vec<&[Battle]> = battles.as_slice().chunks(EVALUATED).collect();
         let found: Vec<Mutex<(f64, usize)>> = parts.iter().map(|_| Mutex::default()).collect();
         let threads = self.worth(battles.len(), threads);
         Crew::with(threads, |crew| {
-            crew.run(parts.len(), |index| {
+            self.watched(crew, parts.len(), EVALUATED, watch, |index| {
                 let part = parts[index];
                 let mut x = vec![0.0; part.len() * self.text_dim];
                 let mut z = vec![0.0; part.len() * self.width];
@@ -366,8 +386,8 @@ impl Trainer {
                     right += usize::from(logit > 0.0);
                 }
                 *found[index].lock().unwrap_or_else(PoisonError::into_inner) = (loss, right);
-            });
-        });
+            })
+        })?;
         let (mut loss, mut right) = (0.0, 0);
         for part in found {
             let (more, also) = part.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -397,6 +417,18 @@ impl Trainer {
     fn worth(&self, battles: usize, threads: Option<usize>) -> Option<usize> {
         let products = battles.saturating_mul(self.text_dim).saturating_mul(self.width);
         if products < 1 << 19 { Some(1) } else { threads }
+    }
+
+    /// Runs tasks of `battles` battles each, and calls `watch` in between.
+    fn watched(
+        &self,
+        crew: &Crew,
+        tasks: usize,
+        battles: usize,
+        watch: Watch,
+        task: impl Fn(usize) + Sync,
+    ) -> Result<()> {
+        in_pieces(crew, tasks, battles.saturating_mul(self.text_dim).saturating_mul(self.width), watch, task)
     }
 
     /// Embeddings of the battles' prompts with their noise into `x`, and their projections into `z`.
@@ -435,10 +467,11 @@ impl Trainer {
         batch: &[Battle],
         noise: Option<(Key, f32)>,
         room: &mut Room,
-    ) {
+        watch: Watch,
+    ) -> Result<()> {
         let (width, scale) = (self.width, 1.0 / batch.len() as f64);
         let tasks: Vec<_> = room.parts(batch.len(), self.text_dim, width).into_iter().map(Mutex::new).collect();
-        crew.run(tasks.len(), |task| {
+        self.watched(crew, tasks.len(), BATTLES, watch, |task| {
             let mut part = tasks[task].lock().unwrap_or_else(PoisonError::into_inner);
             let Part { x, z, to_text, to_models, to_classifier, losses } = &mut *part;
             let battles = &batch[task * BATTLES..][..losses.len()];
@@ -459,18 +492,26 @@ impl Trainer {
                     *classifier = slope * side * z;
                 }
             }
-        });
+        })
     }
 
-    /// Hands every block of weights and its gradient to `apply`.
-    fn update(&mut self, crew: &Crew, batch: &[Battle], room: &Room, apply: impl Fn(&mut Block, &[f32]) + Sync) {
+    /// Hands every block of weights and its gradient to `apply`; when `watch` ends it, those that were reached.
+    fn update(
+        &mut self,
+        crew: &Crew,
+        batch: &[Battle],
+        room: &Room,
+        watch: Watch,
+        apply: impl Fn(&mut Block, &[f32]) + Sync,
+    ) -> Result<()> {
         let (width, text_dim) = (self.width, self.text_dim);
         let Weights { models, projection, classifier } = &mut self.weights;
         let first = &mut self.first;
         let second = &mut self.second;
         let mut tasks = Vec::new();
-        let blocks = blocks(projection, &mut first.projection, &mut second.projection, ROWS * width);
-        tasks.extend(blocks.enumerate().map(|(index, block)| Mutex::new(Task::Projection(index * ROWS, block))));
+        let rows = if batch.len().saturating_mul(ROWS * width) > UNWATCHED { FEWER_ROWS } else { ROWS };
+        let blocks = blocks(projection, &mut first.projection, &mut second.projection, rows * width);
+        tasks.extend(blocks.enumerate().map(|(index, block)| Mutex::new(Task::Projection(index * rows, block))));
         let blocks = self::blocks(models, &mut first.models, &mut second.models, ROWS * width);
         let units = self.units.chunks_mut(ROWS * width);
         tasks.extend(
@@ -478,32 +519,45 @@ impl Trainer {
         );
         let block = Block { weights: classifier, first: &mut first.classifier, second: &mut second.classifier };
         tasks.push(Mutex::new(Task::Classifier(block)));
-        crew.run(tasks.len(), |task| match &mut *tasks[task].lock().unwrap_or_else(PoisonError::into_inner) {
-            Task::Projection(row, block) => {
-                let mut gradient = vec![0.0; block.weights.len()];
-                let values = &room.x[*row..batch.len() * text_dim];
-                let left = Left { values, row_step: 1, depth_step: text_dim };
-                product(left, &room.to_text[..batch.len() * width], width, &mut gradient);
-                apply(block, &gradient);
-            }
-            Task::Models(row, block, units) => {
-                let gradient = models_gradient(batch, &room.to_models, *row, width, block.weights, units);
-                apply(block, &gradient);
-                normalise(block.weights, units, width);
-            }
-            Task::Classifier(block) => {
-                let mut gradient = vec![0.0; width];
-                for row in room.to_classifier[..batch.len() * width].chunks_exact(width) {
-                    gradient.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        let products = batch.len().saturating_mul(rows * width);
+        in_pieces(crew, tasks.len(), products, watch, |task| {
+            match &mut *tasks[task].lock().unwrap_or_else(PoisonError::into_inner) {
+                Task::Projection(row, block) => {
+                    let mut gradient = vec![0.0; block.weights.len()];
+                    let values = &room.x[*row..batch.len() * text_dim];
+                    let left = Left { values, row_step: 1, depth_step: text_dim };
+                    product(left, &room.to_text[..batch.len() * width], width, &mut gradient);
+                    apply(block, &gradient);
                 }
-                apply(block, &gradient);
+                Task::Models(row, block, units) => {
+                    let gradient = models_gradient(batch, &room.to_models, *row, width, block.weights, units);
+                    apply(block, &gradient);
+                    normalise(block.weights, units, width);
+                }
+                Task::Classifier(block) => {
+                    let mut gradient = vec![0.0; width];
+                    for row in room.to_classifier[..batch.len() * width].chunks_exact(width) {
+                        gradient.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+                    }
+                    apply(block, &gradient);
+                }
             }
-        });
+        })
     }
 
     fn normalise(&mut self) {
         normalise(&self.weights.models, &mut self.units, self.width);
     }
+}
+
+/// Runs tasks of so many products each; `watch` is called after every few of them.
+fn in_pieces(crew: &Crew, tasks: usize, products: usize, watch: Watch, task: impl Fn(usize) + Sync) -> Result<()> {
+    let at_once = crew.threads() * (UNWATCHED / products.max(1)).max(1);
+    for first in (0..tasks).step_by(at_once) {
+        crew.run(at_once.min(tasks - first), |index| task(first + index));
+        watch(0)?;
+    }
+    Ok(())
 }
 
 fn overflowed(which: &str, epoch: usize, loss: f64) -> Error {

@@ -13,3 +13,6 @@ pub mod mf;
 mod noise;
 mod product;
 pub mod ramp;
+
+/// Called now and then with the number of steps that were done since; an error ends the work.
+pub type Watch<'a> = &'a mut dyn FnMut(usize) -> crate::Result<()>;

@@ -1,6 +1,6 @@
 //! Talking to providers: who they are, what they are sent, what came back.
 //!
-//! - [`prefix`] and [`table`]: from a model string (`openai/gpt-5`, `groq/...`) to an [`Endpoint`].
+//! - [`prefix`] and [`table`]: from a model string (`openai/gpt-5.5`, `groq/...`) to an [`Endpoint`].
 //! - one file for each dialect ([`openai`]): pure functions from a request to [`types::Outgoing`] and from bytes to
 //!   what they say. A new dialect is a file here and an arm in [`Dialect`]; nothing else knows them apart.
 //! - [`capabilities`], `adapt`, `messages`, [`needs`]: a request in `OpenAI`'s shape changed to what one model takes, or

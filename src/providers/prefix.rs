@@ -37,7 +37,7 @@ pub struct Asked {
 /// built or whose service is closed, [`Kind::Value`] for a missing key, base URL or a value that cannot be sent.
 pub fn resolve(model: &str, asked: &Asked, env: &dyn Fn(&str) -> Option<String>) -> Result<Endpoint> {
     if model.is_empty() {
-        return Err(Error::value("the model name is empty: expected e.g. `openai/gpt-5-mini`"));
+        return Err(Error::value("the model name is empty: expected e.g. `openai/gpt-5.4-mini`"));
     }
     let given = asked.api_base.as_deref().filter(|base| !base.is_empty());
     let elsewhere = if given.is_none() { moved(model, env)? } else { None };

@@ -10,6 +10,7 @@ use pyo3::types::PyTuple;
 
 use super::arguments::{Array2, count};
 use super::mf::{MfModel, as_array, matrix_view};
+use super::watched::watched;
 use crate::data::matrix;
 use crate::error::{Error, Kind};
 use crate::learn::battles::{Battle, Battles, split};
@@ -83,19 +84,20 @@ impl MfTrainer {
         let models = trainer.num_models();
         let mut raised = None;
         let trainer = &mut *trainer;
-        let fit = py.detach(|| {
-            let checked = [train, held_out].map(|part| Battles::new(part, models, &rows));
-            let [train, held_out] = checked;
-            trainer.fit(&rows, (&train?, &held_out?), &settings, (epochs, patience), |epoch| {
-                Python::attach(|py| heard(py, on_epoch.as_ref(), epoch)).map_err(|error| {
+        let fit = watched(py, None, |watch| {
+            let train = Battles::new(train, models, &rows, watch)?;
+            let held_out = Battles::new(held_out, models, &rows, watch)?;
+            trainer.fit(&rows, (&train, &held_out), &settings, (epochs, patience), watch, |epoch| {
+                let Some(on_epoch) = &on_epoch else { return Ok(()) };
+                Python::attach(|py| told(py, on_epoch, epoch)).map_err(|error| {
                     raised = Some(error);
                     Error::new(Kind::Cancelled, "training was ended by its caller")
                 })
             })
         });
-        let fit = match (fit, raised) {
-            (Err(error), Some(raised)) if error.kind() == Kind::Cancelled => return Err(raised),
-            (fit, _) => fit?,
+        let fit = match raised {
+            Some(raised) => return Err(raised),
+            None => fit?,
         };
         let epochs: Vec<_> = fit.epochs.iter().map(|e| (e.number, e.train_loss, e.held_out.map(judged))).collect();
         (epochs, fit.best, fit.baseline.map(judged)).into_pyobject(py)
@@ -124,10 +126,10 @@ impl MfTrainer {
         let mut trainer = self.free()?;
         let battles = self::battles(&battles)?;
         let trainer = &mut *trainer;
-        Ok(py.detach(|| {
-            let battles = Battles::new(battles, trainer.num_models(), &rows)?;
-            trainer.epoch(&rows, &battles, &settings)
-        })?)
+        watched(py, None, |watch| {
+            let battles = Battles::new(battles, trainer.num_models(), &rows, watch)?;
+            trainer.epoch(&rows, &battles, &settings, watch)
+        })
     }
 
     #[pyo3(signature = (x, battles, threads=None))]
@@ -144,9 +146,9 @@ impl MfTrainer {
         let trainer = self.free()?;
         let battles = self::battles(&battles)?;
         let trainer = &*trainer;
-        let found = py.detach(|| {
-            let battles = Battles::new(battles, trainer.num_models(), &rows)?;
-            trainer.evaluate(&rows, &battles, threads)
+        let found = watched(py, None, |watch| {
+            let battles = Battles::new(battles, trainer.num_models(), &rows, watch)?;
+            trainer.evaluate(&rows, &battles, threads, watch)
         })?;
         Ok(judged(found))
     }
@@ -206,12 +208,8 @@ fn judged(found: Evaluation) -> Judged {
     (found.loss, found.right, found.battles)
 }
 
-/// Signals first, so that Ctrl-C ends a training between two epochs.
-fn heard(py: Python<'_>, on_epoch: Option<&Py<PyAny>>, epoch: &Epoch) -> PyResult<()> {
-    py.check_signals()?;
-    let Some(on_epoch) = on_epoch else { return Ok(()) };
-    on_epoch.call1(py, (epoch.number, epoch.train_loss, epoch.held_out.map(judged)))?;
-    Ok(())
+fn told(py: Python<'_>, on_epoch: &Py<PyAny>, epoch: &Epoch) -> PyResult<()> {
+    on_epoch.call1(py, (epoch.number, epoch.train_loss, epoch.held_out.map(judged))).map(drop)
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,11 +1,12 @@
 //! What a fit is worth on prompts it has not seen, and what it would be worth by chance.
 
-use super::heads::{self, Watch, value};
+use super::heads::{self, value};
 use super::ridge::{Spectrum, Trust};
 use super::shuffles::Shuffles;
 use super::sums::{Sums, Target};
 use super::{Design, Outcomes, Pair};
 use crate::error::{Error, Result};
+use crate::learn::Watch;
 use crate::learn::noise::Key;
 use crate::math::eigen::dot;
 use crate::math::threads::share;

@@ -10,6 +10,7 @@ use super::ridge::{Spectrum, Trust};
 use super::sums::{Sums, Target};
 use super::{Design, Outcomes, Pair};
 use crate::error::Result;
+use crate::learn::Watch;
 use crate::math::eigen::Eigen;
 use crate::routers::fitted::Line;
 
@@ -17,9 +18,6 @@ use crate::routers::fitted::Line;
 const LATENTS: usize = 4;
 /// Products that the outcomes' covariance is made of at most; beyond, of the first rows only.
 const MOST_PRODUCTS: usize = 1 << 29;
-
-/// Called now and then with the number of steps that were done; an error ends the work.
-pub type Watch<'a> = &'a mut dyn FnMut(usize) -> Result<()>;
 
 /// Lines of all models.
 #[derive(Debug, Clone, PartialEq)]

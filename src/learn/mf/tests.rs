@@ -1,5 +1,9 @@
 use super::*;
 
+fn unwatched(_: usize) -> Result<()> {
+    Ok(())
+}
+
 /// Battles whose winner depends on the prompt: models 0 and 1 by the sign of its first number, model 2 always loses.
 fn task(count: usize, text_dim: usize, seed: u64) -> (Vec<f32>, Vec<Battle>) {
     let mut embeddings = vec![0.0; count * text_dim];
@@ -60,8 +64,9 @@ fn gradients(trainer: &Trainer, rows: &Rows, batch: &[Battle]) -> Weights {
     let mut room = Room::new(batch.len(), trainer.text_dim, trainer.width).unwrap();
     // The gradients are left where Adam keeps its first moments.
     Crew::with(Some(1), |crew| {
-        trainer.forward_backward(crew, rows, batch, None, &mut room);
-        trainer.update(crew, batch, &room, |block, gradient| block.first.copy_from_slice(gradient));
+        trainer.forward_backward(crew, rows, batch, None, &mut room, &mut unwatched).unwrap();
+        let keep = |block: &mut Block, gradient: &[f32]| block.first.copy_from_slice(gradient);
+        trainer.update(crew, batch, &room, &mut unwatched, keep).unwrap();
     });
     trainer.first
 }
@@ -102,11 +107,11 @@ fn it_learns_what_depends_on_the_prompt() {
     let (embeddings, battles) = task(3000, 24, 1);
     let rows = Rows::of_f32(&embeddings, 24);
     let (train, held) = crate::learn::battles::split(&battles, 0.8, 1).unwrap();
-    let [train, held] = [train, held].map(|part| Battles::new(part, 3, &rows).unwrap());
+    let [train, held] = [train, held].map(|part| Battles::new(part, 3, &rows, &mut unwatched).unwrap());
     let mut trainer = Trainer::new(16, 3, 24, true, 1).unwrap();
     let mut heard = Vec::new();
     let fit = trainer
-        .fit(&rows, (&train, &held), &settings(), (200, Some(5)), |epoch| {
+        .fit(&rows, (&train, &held), &settings(), (200, Some(5)), &mut unwatched, |epoch| {
             heard.push(*epoch);
             Ok(())
         })
@@ -117,7 +122,7 @@ fn it_learns_what_depends_on_the_prompt() {
     assert!(best.right as f64 > 0.93 * held.len() as f64, "{best:?}");
     assert!(baseline.right < 540 && baseline.right > 450 && baseline.loss > best.loss + 0.1, "{baseline:?}");
     // The weights that are left are those of the best epoch, as the router will compute with them.
-    assert_eq!(trainer.evaluate(&rows, &held, None).unwrap(), best);
+    assert_eq!(trainer.evaluate(&rows, &held, None, &mut unwatched).unwrap(), best);
     let model = trainer.model().unwrap();
     let right = held.as_slice().iter().filter(|b| model.win_rate(&rows, b.prompt, b.winner, b.loser).unwrap() > 0.5);
     assert_eq!(right.count(), best.right);
@@ -129,11 +134,12 @@ fn it_learns_what_depends_on_the_prompt() {
 fn threads_do_not_change_a_bit() {
     let (embeddings, battles) = task(500, 200, 5);
     let rows = Rows::of_f32(&embeddings, 200);
-    let battles = Battles::new(battles, 3, &rows).unwrap();
+    let battles = Battles::new(battles, 3, &rows, &mut unwatched).unwrap();
     let weights = |threads, seed| {
         let mut trainer = Trainer::new(100, 3, 200, true, seed).unwrap();
         let settings = Settings { seed, threads, ..settings() };
-        let loss: Vec<f64> = (0..3).map(|_| trainer.epoch(&rows, &battles, &settings).unwrap()).collect();
+        let loss: Vec<f64> =
+            (0..3).map(|_| trainer.epoch(&rows, &battles, &settings, &mut unwatched).unwrap()).collect();
         (trainer.weights.models, trainer.weights.projection, trainer.weights.classifier, loss)
     };
     let one = weights(Some(1), 7);
@@ -160,11 +166,11 @@ fn a_model_goes_in_and_comes_out_unchanged() {
 fn what_cannot_be_trained_is_an_error() {
     let (embeddings, battles) = task(9, 4, 1);
     let rows = Rows::of_f32(&embeddings, 4);
-    let battles = Battles::new(battles, 3, &rows).unwrap();
+    let battles = Battles::new(battles, 3, &rows, &mut unwatched).unwrap();
     let none = Battles::default();
     let mut trainer = Trainer::new(4, 3, 4, true, 1).unwrap();
     let mut message = |battles: &Battles, settings: Settings, epochs| {
-        let fit = trainer.fit(&rows, (battles, &none), &settings, (epochs, None), |_| Ok(()));
+        let fit = trainer.fit(&rows, (battles, &none), &settings, (epochs, None), &mut unwatched, |_| Ok(()));
         fit.unwrap_err().message().to_owned()
     };
     assert!(message(&none, settings(), 1).contains("at least one battle"));
@@ -176,10 +182,10 @@ fn what_cannot_be_trained_is_an_error() {
     assert!(Trainer::new(0, 3, 5, true, 1).is_err());
     assert!(Trainer::new(usize::MAX / 64, 64, 5, true, 1).is_err());
     let wide = Rows::of_f32(&embeddings, 3);
-    assert!(Trainer::new(4, 3, 4, true, 1).unwrap().evaluate(&wide, &battles, None).is_err());
+    assert!(Trainer::new(4, 3, 4, true, 1).unwrap().evaluate(&wide, &battles, None, &mut unwatched).is_err());
     // Numbers that overflow on the way end with a message, not with a model of NaN.
     let huge = Settings { lr: 1e30, batch_size: 1, ..settings() };
-    let error = Trainer::new(4, 3, 4, true, 1).unwrap().epoch(&rows, &battles, &huge).unwrap_err();
+    let error = Trainer::new(4, 3, 4, true, 1).unwrap().epoch(&rows, &battles, &huge, &mut unwatched).unwrap_err();
     assert!(error.message().contains("a smaller lr may help"), "{error}");
 }
 
@@ -187,13 +193,50 @@ fn what_cannot_be_trained_is_an_error() {
 fn without_held_out_battles_the_last_epoch_is_kept() {
     let (embeddings, battles) = task(30, 4, 1);
     let rows = Rows::of_f32(&embeddings, 4);
-    let battles = Battles::new(battles, 3, &rows).unwrap();
+    let battles = Battles::new(battles, 3, &rows, &mut unwatched).unwrap();
     let mut trainer = Trainer::new(4, 3, 4, true, 1).unwrap();
-    let fit = trainer.fit(&rows, (&battles, &Battles::default()), &settings(), (3, Some(1)), |_| Ok(())).unwrap();
+    let fit = trainer
+        .fit(&rows, (&battles, &Battles::default()), &settings(), (3, Some(1)), &mut unwatched, |_| Ok(()))
+        .unwrap();
     assert_eq!((fit.best, fit.epochs.len(), fit.baseline), (3, 3, None));
     assert!(fit.epochs.iter().all(|epoch| epoch.held_out.is_none()));
-    let stopped = trainer.fit(&rows, (&battles, &battles), &settings(), (9, None), |epoch| {
+    let stopped = trainer.fit(&rows, (&battles, &battles), &settings(), (9, None), &mut unwatched, |epoch| {
         if epoch.number == 2 { Err(Error::new(Kind::Cancelled, "enough")) } else { Ok(()) }
     });
     assert_eq!(stopped.unwrap_err().kind(), Kind::Cancelled);
+}
+
+#[test]
+fn a_watch_is_called_within_an_epoch_and_ends_it() {
+    // One batch of all battles: each half of its one step is several pieces.
+    let (embeddings, battles) = task(10_000, 512, 1);
+    let rows = Rows::of_f32(&embeddings, 512);
+    let battles = Battles::new(battles, 3, &rows, &mut unwatched).unwrap();
+    let settings = Settings { batch_size: battles.len(), threads: Some(1), ..settings() };
+    let mut trainer = Trainer::new(64, 3, 512, true, 1).unwrap();
+    let untouched = trainer.weights.clone();
+    // Ended at the call of this number; with how many calls, and what was moved: the projection's ends, and the rest.
+    let mut ended = |at: usize| {
+        let mut calls = 0;
+        let result = trainer.epoch(&rows, &battles, &settings, &mut |_| {
+            calls += 1;
+            if calls == at { Err(Error::new(Kind::Cancelled, "enough")) } else { Ok(()) }
+        });
+        assert_eq!(result.is_err(), calls == at);
+        let (now, before) = (&trainer.weights, &untouched);
+        let moved = (now.projection != before.projection, now.models != before.models);
+        trainer = Trainer::new(64, 3, 512, true, 1).unwrap();
+        (calls, moved)
+    };
+    let (all, moved) = ended(usize::MAX);
+    assert!(all >= 30, "{all}");
+    assert_eq!(moved, (true, true));
+    assert_eq!(ended(2), (2, (false, false)), "before the first weight was moved");
+    assert_eq!(ended(all - 1), (all - 1, (true, false)), "in the middle of the step");
+    let mut calls = 0;
+    let judged = trainer.evaluate(&rows, &battles, Some(1), &mut |_| {
+        calls += 1;
+        if calls == 3 { Err(Error::new(Kind::Cancelled, "enough")) } else { Ok(()) }
+    });
+    assert_eq!((judged.unwrap_err().kind(), calls), (Kind::Cancelled, 3));
 }

@@ -1,4 +1,4 @@
-//! What differs between the models, read off their names: `gemini-3.1-flash-lite-preview` is version 3.1.
+//! What differs between the models, read off their names: `gemini-3.5-flash-lite` is version 3.5.
 //!
 //! State of November 2026, from `Google`'s model pages. A name that tells no version (`gemini-flash-latest`) is taken
 //! for a new one, since such names move on.
