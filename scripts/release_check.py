@@ -66,6 +66,7 @@ class Place:
     folder: Path
     project: Path
     environment: dict[str, str]
+    distribution: Path
 
     @property
     def python(self) -> str:
@@ -104,6 +105,16 @@ class Place:
 def expect(truth: bool, message: str) -> None:
     if not truth:
         raise Failed(message)
+
+
+def built(place: Place) -> Path:
+    """The wheel: the distribution itself, or what pip makes of an sdist, once."""
+    if place.distribution.suffix == ".whl":
+        return place.distribution
+    wheels = place.folder / "wheels"
+    if not wheels.exists():
+        place.pip("wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels), str(place.distribution))
+    return next(wheels.glob("*.whl"))
 
 
 # --- what is tried -------------------------------------------------------------------------------------------------
@@ -235,17 +246,16 @@ def uninstalls(place: Place) -> str:
     return "nothing is left"
 
 
-def beside_the_original(place: Place, distribution: Path) -> str:
+def beside_the_original(place: Place) -> str:
     """RouteLLM from PyPI in the same environment, in every order; its heavy dependencies are left out.
 
     Whenever `routellm` does not lead to ferroute, ferroute says so with the command that repairs it, and that works.
     """
-    ours = [str(distribution)]
 
     def shown(*steps: str) -> str:
         for step in steps:
             if step == "ours":
-                place.pip("install", "--quiet", "--force-reinstall", "--no-deps", *ours)
+                place.pip("install", "--quiet", "--force-reinstall", "--no-deps", str(built(place)))
             elif step == "original":
                 place.pip("install", "--quiet", "--force-reinstall", "--no-deps", "routellm==0.2.0")
             else:
@@ -284,18 +294,18 @@ def without_rust(path: str) -> str:
     return os.pathsep.join(folders)
 
 
-def environment(rust: bool) -> dict[str, str]:
-    """Variables of this process without what would show the way to this checkout, to keys or to Rust."""
+def environment(rust: bool, folder: Path) -> dict[str, str]:
+    """Variables of this process without the way to this checkout, to keys, to Rust and to what is saved."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PYTHON", "FERROUTE", "VIRTUAL_ENV")) and not name.endswith(("_API_KEY", "_BASE_URL"))
     }
     kept["PATH"] = kept.get("PATH", "") if rust else without_rust(kept.get("PATH", ""))
-    return kept | {"PYTHONUTF8": "1", "MPLBACKEND": "agg"}
+    return kept | {"PYTHONUTF8": "1", "MPLBACKEND": "agg", "FERROUTE_CALIBRATION": str(folder / "calibration")}
 
 
-def steps(distribution: Path, quick: bool) -> Iterator[tuple[str, Callable[[Place], str]]]:
+def steps(quick: bool) -> Iterator[tuple[str, Callable[[Place], str]]]:
     yield "import under both names", imports
     yield "commands explain themselves", commands
     yield "ferroute demo", demo
@@ -307,8 +317,8 @@ def steps(distribution: Path, quick: bool) -> Iterator[tuple[str, Callable[[Plac
         yield "documentation, Python", documentation
         yield "notebooks", notebooks
     yield "uninstalling", uninstalls
-    if not quick and distribution.suffix == ".whl":
-        yield "beside RouteLLM", lambda place: beside_the_original(place, distribution)
+    if not quick:
+        yield "beside RouteLLM", beside_the_original
 
 
 def project_of(distribution: Path, folder: Path) -> Path:
@@ -330,13 +340,13 @@ def check(distribution: Path, quick: bool) -> int:
     failures = 0
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
-        place = Place(folder, project_of(distribution, folder), environment(rust))
+        place = Place(folder, project_of(distribution, folder), environment(rust, folder), distribution)
         venv.create(folder / "venv", with_pip=True)
 
         def install(place: Place) -> str:
-            return place.pip("install", "--quiet", str(distribution)).strip() or "installed"
+            return place.pip("install", "--quiet", str(built(place))).strip() or "installed"
 
-        for title, step in [("installing", install), *steps(distribution, quick)]:
+        for title, step in [("installing", install), *steps(quick)]:
             start = time.monotonic()
             try:
                 seen, verdict = step(place), "ok"

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::notation::rate_text;
-use super::rate::{Bucket, Slot, Slots};
+use super::rate::{self, Bucket, Slot, Slots};
 use super::rules::{Rule, Who};
 use crate::error::{Denied, Error};
 
@@ -90,8 +90,9 @@ impl Taken {
 
     /// So many tokens it came to.
     pub(super) fn settle(&mut self, tokens: u64) {
+        let now = rate::now();
         for taken in self.tokens.drain(..) {
-            taken.bucket.settle(taken.guess, taken.estimate, tokens as f64);
+            taken.bucket.settle(now, taken.guess, taken.estimate, tokens as f64);
         }
     }
 }

@@ -79,8 +79,8 @@ impl Bucket {
     }
 
     /// Puts an estimate right.
-    pub(super) fn settle(&self, guess: f64, estimate: f64, actual: f64) {
-        let mut state = self.filled(now());
+    pub(super) fn settle(&self, now: f64, guess: f64, estimate: f64, actual: f64) {
+        let mut state = self.filled(now);
         state.left = (state.left + estimate - actual).min(self.rate.count as f64);
         if guess > 0.0 && actual > 0.0 {
             state.factor = (state.factor + 0.1 * (actual / guess - state.factor)).clamp(0.05, 1_000.0);
@@ -190,10 +190,10 @@ mod tests {
         let bucket = bucket(1_000, 60);
         let estimate = bucket.take_estimate(0.0, 100.0).unwrap();
         assert_eq!(estimate, 100.0);
-        bucket.settle(100.0, estimate, 1_500.0);
-        let wait = bucket.take(0.0, 1.0).unwrap_err();
-        // `settle` looks at the clock: a test that is slow owes a little less.
-        assert!(wait <= Duration::from_secs_f64(501.0 / 1_000.0 * 60.0) && wait > Duration::from_secs(25), "{wait:?}");
+        bucket.settle(6.0, 100.0, estimate, 1_500.0);
+        let wait = bucket.take(6.0, 1.0).unwrap_err().as_secs_f64();
+        // Full again after six seconds, and then 1,400 more are gone.
+        assert!((wait - 401.0 / 1_000.0 * 60.0).abs() < 1e-3, "{wait}");
         // Next time it is foreseen, a tenth of the way.
         assert!((bucket.state.lock().unwrap().factor - 2.4).abs() < 1e-9);
     }
@@ -203,7 +203,7 @@ mod tests {
         let bucket = bucket(1_000, 3_600);
         let estimate = bucket.take_estimate(0.0, 900.0).unwrap();
         assert!(bucket.take(0.0, 200.0).is_err());
-        bucket.settle(900.0, estimate, 0.0);
+        bucket.settle(0.0, 900.0, estimate, 0.0);
         assert!(bucket.take(0.0, 990.0).is_ok());
         bucket.give(1e9);
         assert_eq!(bucket.told(0.0).remaining, 1_000, "never more than there is");
