@@ -56,15 +56,16 @@ def test_figures_of_the_routers_page_are_those_of_the_measurements():
     assert "| 99.8% |" in measured
 
 
-def test_shares_of_the_threshold_page_are_what_the_router_gives(capsys):
+def test_shares_of_the_threshold_page_are_what_the_router_gives():
     from ferroute.controller import Controller
-    from ferroute.evals.benchmarks import GSM8K, MMLU, MTBench
+    from ferroute.prompts import read_texts
 
     page = (ROOT / "docs" / "choosing-a-threshold.md").read_text(encoding="utf-8")
     told = re.search(r"sends (\d+) % of MMLU's .*? (\d+) % of GSM8K's and (\d+) %\s+of MT-Bench's", page, re.DOTALL)
     client = Controller(["local"], strong_model="openai/big", weak_model="openai/small")
-    for share, benchmark in zip(told.groups(), (MMLU, GSM8K, MTBench), strict=True):
-        scores = client.batch_calculate_win_rate(benchmark().prompts(), "local")
+    for share, file in zip(told.groups(), ("mmlu", "gsm8k", "mt_bench"), strict=True):
+        prompts = read_texts(ROOT / "python" / "ferroute" / "data" / "benchmarks" / f"{file}.parquet")
+        scores = client.batch_calculate_win_rate(prompts, "local")
         assert f"{sum(score >= 0.645 for score in scores) / len(scores):.0%}" == f"{share}%"
 
 
