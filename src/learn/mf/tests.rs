@@ -1,5 +1,6 @@
 use super::*;
 
+#[allow(clippy::unnecessary_wraps, reason = "what a watch has to return")]
 fn unwatched(_: usize) -> Result<()> {
     Ok(())
 }
