@@ -11,12 +11,9 @@ SOURCES := $(shell find src python data/local data/prices Cargo.toml Cargo.lock 
 # How a wheel is linked; release jobs for other systems say it differently.
 WHEEL_FLAGS   ?= --zig --compatibility manylinux_2_28
 # Unpacked, in 10^6 bytes; benches/README.md says what it consists of, and why no longer 25.
-WHEEL_MOST_MB ?= 32
-# What is inlined only because it is called, not because somebody said so, made a tenth of the library and nothing faster
-# (benches/README.md). Paths of the builder's machine in messages of panics are cut: they say who built it, and no two
-# builds would be alike.
-RELEASE_FLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=crates \
-  -Cllvm-args=-inline-threshold=5 -Cllvm-args=-inlinehint-threshold=120
+WHEEL_MOST_MB ?= 36
+# Paths of the builder's machine in messages of panics are cut: they say who built it, and no two builds would be alike.
+RELEASE_FLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=crates
 # Peers to measure beside: --peer-python A --litellm-python B --peers DIR --floor PROGRAM --portkey FOLDER
 BENCH_FLAGS   ?=
 
