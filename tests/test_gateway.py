@@ -257,7 +257,7 @@ def test_a_reload_takes_everything_at_once(upstream: FakeServer) -> None:
         assert ask(model=ALWAYS_WEAK, messages=HELLO).headers["x-ferroute-model"] == "gpt-5.4-mini"
 
 
-SERVE = """
+MAKE = """
 import sys
 from ferroute.controller import Controller
 from ferroute.gateway import Gateway
@@ -265,8 +265,19 @@ from ferroute.ledger import Ledger
 controller = Controller(["random"], "gpt-5.5", "gpt-5.4-nano", api_base=sys.argv[1], api_key="k", ledger=sys.argv[2])
 gateway = Gateway(controller, port=0)
 print(gateway.url, flush=True)
+"""
+SERVE = f"""{MAKE}
 gateway.run()
 print("ended", flush=True)
+"""
+SERVE_ASIDE = f"""{MAKE}
+import json, threading, urllib.request
+def serve():
+    gateway.run()
+    print("ended", flush=True)
+threading.Thread(target=serve, daemon=True).start()
+asked = {{"model": "router-random-0.0", "messages": [{{"role": "user", "content": "hi"}}]}}
+assert urllib.request.urlopen(gateway.url + "/v1/chat/completions", json.dumps(asked).encode()).status == 200
 """
 
 
@@ -306,6 +317,15 @@ def test_a_signal_lets_streams_end(upstream: FakeServer, tmp_path: Any) -> None:
             text += "".join(piece.choices[0].delta.content or "" for piece in stream)
         assert text.split()[-1] == "w19"
         assert process.wait(10) == 0 and process.stdout is not None and process.stdout.read() == "ended\n"
+    with Ledger(str(tmp_path / "a.db")) as ledger:
+        assert [call["outcome"] for call in rows(ledger)] == ["ok"]
+
+
+def test_a_server_on_a_daemon_thread_ends_with_the_process(upstream: FakeServer, tmp_path: Any) -> None:
+    """Else the interpreter's end unwinds that thread in the middle of the core."""
+    command = [sys.executable, "-c", SERVE_ASIDE, upstream.url, str(tmp_path / "a.db")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (0, ["ended"]), done.stderr
     with Ledger(str(tmp_path / "a.db")) as ledger:
         assert [call["outcome"] for call in rows(ledger)] == ["ok"]
 

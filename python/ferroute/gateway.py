@@ -6,6 +6,7 @@ to the Rust core once, and requests do not come back here unless a router of the
 
 from __future__ import annotations
 
+import atexit
 import signal
 import threading
 from functools import partial
@@ -42,6 +43,8 @@ HOST = "127.0.0.1"
 """Only this machine, unless told otherwise: a deliberate difference from RouteLLM's server."""
 PORT = 6060
 """RouteLLM's port."""
+_LAST_WAIT = 5.0
+"""Seconds that a server on a thread gets to end when the process does."""
 
 
 def client_of(controller: Controller, model: Any, rung: int | None = None) -> Client:
@@ -262,10 +265,20 @@ class Gateway:
     def run(self, drain: float = 30.0) -> None:
         """Serves until `stop` or a signal: SIGTERM and SIGINT let what runs end, a second one does not wait for it.
 
+        On a thread, a daemon too, it ends with the process.
+
         Args:
             drain: Seconds that what runs then has to end.
         """
         before = self._watch_signals()
+        returned = threading.Event()
+
+        def end() -> None:
+            self.stop(now=True)
+            returned.wait(_LAST_WAIT)
+
+        # Before 3.14 the interpreter unwinds daemon threads at its end, this one in the middle of the core.
+        atexit.register(end)
         try:
             self._core.serve(drain)
         finally:
@@ -273,6 +286,8 @@ class Gateway:
                 signal.signal(number, handler)
             self._door.close()
             self.controller.ledger.flush()
+            atexit.unregister(end)
+            returned.set()
 
     def stop(self, now: bool = False) -> None:
         """Takes no new connections and lets what runs end; with ``now`` it ends at once."""
