@@ -14,6 +14,10 @@ WHEEL_FLAGS   ?= --zig --compatibility manylinux_2_28
 WHEEL_MOST_MB ?= 36
 # Paths of the builder's machine in messages of panics are cut: they say who built it, and no two builds would be alike.
 RELEASE_FLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=crates
+# At exit CPython before 3.14 ends threads by unwinding them with glibc's libgcc_s. zig would put an unwinder of its own into
+# the library, and of two the process dies; so the library asks for the system's. musl ends threads without.
+UNWINDER      := target/unwinder
+WHEEL_LINKS   := $(if $(findstring manylinux,$(WHEEL_FLAGS)),-L native=$(CURDIR)/$(UNWINDER) -l dylib:+verbatim=libgcc_s.so.1)
 # Peers to measure beside: --peer-python A --litellm-python B --peers DIR --floor PROGRAM --portkey FOLDER
 BENCH_FLAGS   ?=
 
@@ -79,6 +83,7 @@ $(VENV)/.tools: pyproject.toml
 
 # So that benchmarks measure what people install.
 wheel bench: export RUSTFLAGS := $(RUSTFLAGS) $(RELEASE_FLAGS)
+wheel: export RUSTFLAGS := $(RUSTFLAGS) $(RELEASE_FLAGS) $(WHEEL_LINKS)
 
 quick-wheel: $(VENV)/.tools ## The wheel that tests use, alone: minutes less to build, larger and slower
 	rm -rf $(WHEELS)
@@ -87,6 +92,7 @@ quick-wheel: $(VENV)/.tools ## The wheel that tests use, alone: minutes less to 
 wheel: $(VENV)/.tools ## The wheel people install (manylinux_2_28, any CPython from 3.10) into dist/; prints its unpacked size
 	$(BIN)/pip install --quiet --disable-pip-version-check ziglang
 	rm -rf dist
+	mkdir -p $(UNWINDER) && ln -sf "$$($(CC) -print-file-name=libgcc_s.so.1)" $(UNWINDER)/libgcc_s.so.1
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release $(WHEEL_FLAGS) --out dist
 	$(BIN)/python scripts/wheel_size.py dist/*.whl --most-mb $(WHEEL_MOST_MB)
 

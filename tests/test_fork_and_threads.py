@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from fakeserver import FakeServer
+from fakeserver import Answer, FakeServer
 from ferroute.controller import Controller
 from hostile.limits import child
 
@@ -204,3 +204,34 @@ def test_forks_in_the_middle_of_everything(tmp_path):
             seconds=60,
         )
     assert ended.stdout.strip() == "fine"
+
+
+@pytest.mark.parametrize("work", ["calls", "scores"])
+def test_a_daemon_thread_at_work_when_the_interpreter_ends(work: str):
+    """The end takes a second here, so that the thread looks for signals in the middle of it."""
+    with FakeServer() as server:
+        server.then(Answer(delay=0.8))
+        ended = child(
+            f"""
+            import threading, time
+            import numpy as np
+            import ferroute
+            from ferroute.controller import Controller
+            controller = Controller(["local"], "openai/big", "openai/small", api_base=sys.argv[1], api_key="k")
+            rates = np.random.default_rng(0).random(300_000)
+            def calls():
+                controller.chat.completions.create(
+                    model="router-local-0.0", messages=[{{"role": "user", "content": "hi"}}])
+            def scores():
+                ferroute.calibrate.guarantee(rates, rates, rates, max_quality_loss=0.1)
+            class Slow:
+                def __del__(self, sleep=time.sleep): sleep(1.2)
+            sys.modules["slow"] = Slow()  # what modules hold goes when nobody gets the interpreter any more
+            threading.Thread(target={work}, daemon=True).start()
+            time.sleep(0.3)
+            print("fine")
+            """,
+            server.url,
+            seconds=30,
+        )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "fine\n", "")

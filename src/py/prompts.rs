@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
 
+use super::runtime::hear_signals;
 use crate::data::prompts::{Format, Options, Prompts};
 use crate::error::{Error, Kind};
 
@@ -92,13 +93,13 @@ impl PyPrompts {
 
 /// Runs Python's signal handlers; false if one raised, as Ctrl-C does.
 fn handle_signals() -> bool {
-    Python::attach(|py| match py.check_signals() {
+    match hear_signals() {
         Ok(()) => true,
         Err(error) => {
             RAISED.set(Some(error));
             false
         }
-    })
+    }
 }
 
 /// What the signal handler raised, where it ended the reading; otherwise the core's error.

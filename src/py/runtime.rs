@@ -48,16 +48,26 @@ where
     py.detach(|| wait(runtime, future))
 }
 
+/// Asks the interpreter, unless it is ending: a daemon thread then has nobody to hear from, and may wait until the process ends.
+pub(super) fn unless_it_ends(ask: impl for<'py> FnOnce(Python<'py>) -> PyResult<()>) -> PyResult<()> {
+    Python::try_attach(ask).unwrap_or(Ok(()))
+}
+
+/// Runs Python's signal handlers; what one raises is the error.
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough in its lifetime")]
+pub(super) fn hear_signals() -> PyResult<()> {
+    unless_it_ends(|py| py.check_signals())
+}
+
 /// Waits for `future` without the interpreter, looking for signals in between.
 ///
 /// Signal handlers run between two slices of the work, outside the runtime, so that they may make calls themselves.
-#[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough in its lifetime")]
 pub(super) fn wait<T, E: Into<PyErr>>(runtime: &Runtime, future: impl Future<Output = Result<T, E>>) -> PyResult<T> {
     let mut future = pin!(future);
     loop {
         match runtime.block_on(async { tokio::time::timeout(SIGNAL_POLL, future.as_mut()).await }) {
             Ok(result) => return result.map_err(Into::into),
-            Err(_) => Python::attach(|py| py.check_signals())?,
+            Err(_) => hear_signals()?,
         }
     }
 }

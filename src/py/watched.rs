@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
+use super::runtime::unless_it_ends;
 use crate::error::{Error, Kind, Result};
 
 /// Signals are looked for this often: to take the interpreter's lock may mean to wait for it.
@@ -24,7 +25,7 @@ pub(super) fn watched<T: Send>(
                 return Ok(());
             }
             looked = Instant::now();
-            let told = Python::attach(|py| {
+            let told = unless_it_ends(|py| {
                 py.check_signals()?;
                 progress.map_or(Ok(()), |progress| progress.call1(py, (done,)).map(drop))
             });
