@@ -7,6 +7,7 @@ to the Rust core once, and requests do not come back here unless a router of the
 from __future__ import annotations
 
 import atexit
+import os
 import signal
 import threading
 from functools import partial
@@ -271,11 +272,12 @@ class Gateway:
             drain: Seconds that what runs then has to end.
         """
         before = self._watch_signals()
-        returned = threading.Event()
+        returned, here = threading.Event(), os.getpid()
 
         def end() -> None:
-            self.stop(now=True)
-            returned.wait(_LAST_WAIT)
+            if os.getpid() == here:  # a forked child has no such thread
+                self.stop(now=True)
+                returned.wait(_LAST_WAIT)
 
         # Before 3.14 the interpreter unwinds daemon threads at its end, this one in the middle of the core.
         atexit.register(end)
