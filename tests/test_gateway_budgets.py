@@ -7,7 +7,7 @@ import json
 import sqlite3
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -83,13 +83,18 @@ async def calls(urls: list[str], numbers: range, at_once: int = 100, until: Any 
     """Statuses and codes of calls spread over servers; with ``until``, those that found nobody are left out."""
     found: list[tuple[int, str]] = []
     waiting = iter(numbers)
-    async with httpx.AsyncClient(timeout=120, limits=httpx.Limits(max_connections=at_once)) as client:
+    # A pool that makes room for another server, or ends what was idle, may close a connection that it has just given
+    # to a request (encode/httpcore#1110): each server has a pool of its own here, which never closes one.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=None)
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(httpx.AsyncClient(timeout=120, limits=limits)) for _ in urls]
 
         async def worker() -> None:
             for number in waiting:
                 body = {"model": "router-random-0.5", "messages": [{"role": "user", "content": f"call {number} why?"}]}
+                at = number % len(urls)
                 try:
-                    answer = await client.post(f"{urls[number % len(urls)]}/v1/chat/completions", json=body)
+                    answer = await clients[at].post(f"{urls[at]}/v1/chat/completions", json=body)
                 except httpx.HTTPError:
                     if until is None:
                         raise
