@@ -126,7 +126,8 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS (60); needs `cargo install cargo-fuzz
 
 # Absurd sizes are asked for on purpose, and have to be refused by us, not by the sanitizer.
 sanitize: $(VENV)/.installed ## memcheck of the kernels from Python, AddressSanitizer and LeakSanitizer of the Rust tests; docs/hardening.md
-	$(BIN)/python scripts/memcheck.py
+	PYO3_BUILD_EXTENSION_MODULE=1 cargo rustc --profile $(PROFILE) --features python --lib --crate-type cdylib
+	$(BIN)/python scripts/memcheck.py target/$(PROFILE)/libferroute.so
 	@if [ "$$(rustc -vV | sed -n 's/host: //p')" = x86_64-unknown-linux-gnu ]; then \
 	  RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=allocator_may_return_null=1 CARGO_TARGET_DIR=target/asan \
 	  CARGO_PROFILE_DEV_OPT_LEVEL=1 cargo test --lib --test fuzz_corpus --target x86_64-unknown-linux-gnu; \
