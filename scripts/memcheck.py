@@ -1,6 +1,6 @@
 """Runs kernels and readers of the core under valgrind's memcheck, from Python, and reports what it says of our code.
 
-    cargo rustc --profile ci --features python --lib --crate-type cdylib
+    PYO3_BUILD_EXTENSION_MODULE=1 cargo rustc --profile ci --features python --lib --crate-type cdylib
     .venv/bin/python scripts/memcheck.py target/ci/libferroute.so
 
 The library is given, and has its symbols: the installed one is stripped, and what is found in it has no name. Python
